@@ -1,0 +1,1 @@
+"""A grid of runs: its cells, its presets, and the runner."""

@@ -1,0 +1,57 @@
+"""The data of a grid: its items, decoded once for all cells that see them alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from p2pbench.config import RunConfig
+from p2pbench.datasets.cache import Advance, Channels, Samples, open_samples, sample_channels
+from p2pbench.datasets.catalogue import Items, open_dataset, run_items
+from p2pbench.datasets.dataset import Dataset
+
+# The settings that decide what samples are; cells that agree on them share the decoded pictures.
+DATA_SETTINGS = (
+    "dataset",
+    "root",
+    "direction",
+    "test_split",
+    "train_items",
+    "test_items",
+    "image_size",
+    "jitter",
+    "input_channels",
+    "output_channels",
+)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset as a run sees it: training samples at load size, test samples at image size."""
+
+    dataset: Dataset
+    items: Items
+    channels: Channels
+    train: Samples
+    test: Samples
+
+
+def data_key(config: RunConfig) -> tuple[object, ...]:
+    """What decides the data: runs with the same key share it."""
+    return tuple(getattr(config, name) for name in DATA_SETTINGS)
+
+
+def open_data(config: RunConfig, advance: Advance) -> Data:
+    """Find, check and decode the data of a run.
+
+    Raises:
+        UserError: the root, a split, a pair or a file is not as it should be.
+    """
+    dataset = open_dataset(config)
+    items = run_items(dataset, config)
+    channels = sample_channels(
+        dataset, items.train[0], config.image_size, config.input_channels, config.output_channels
+    )
+    # The test items are decoded first, so that a bad one is known before the hours of training.
+    test = open_samples(dataset, items.test, config.image_size, channels, advance)
+    train = open_samples(dataset, items.train, config.load_side, channels, advance)
+    return Data(dataset, items, channels, train, test)

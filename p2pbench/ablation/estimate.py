@@ -1,0 +1,92 @@
+"""What a grid will cost, from a few measured steps."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from p2pbench.ablation.data import data_key
+from p2pbench.ablation.grid import expand
+from p2pbench.config import GridConfig, RunConfig
+from p2pbench.datasets.cache import Channels, sample_channels
+from p2pbench.datasets.catalogue import open_dataset, run_items
+from p2pbench.training.batches import Batch
+from p2pbench.training.device import pick_device
+from p2pbench.training.model import build
+from p2pbench.training.step import training_step
+from reports.layout import Grid
+
+WARM_UP, MEASURED = 2, 5
+
+
+def estimate_lines(
+    results: Path, name: str, grid: GridConfig, where: str, overrides: Mapping[str, Any], seeds: Sequence[int] | None
+) -> Iterator[str]:
+    """Cells, steps, parameters and time of a grid, a line each; nothing is written.
+
+    Raises:
+        UserError: as for the grid itself, but pictures are not decoded yet.
+    """
+    plan = expand(Grid(results / name), grid, where, overrides, seeds or grid.seeds)
+    device = pick_device(plan[0].config.device)
+    sizes: dict[tuple[object, ...], tuple[int, Channels]] = {}
+    seconds: dict[RunConfig, float] = {}
+    total = 0.0
+    yield f"{'run':<32} {'steps':>8} {'parameters G':>13} {'parameters D':>13} {'ms/step':>8} {'time':>9}"
+    for planned in plan:
+        config = planned.config
+        if data_key(config) not in sizes:
+            dataset = open_dataset(config)
+            items = run_items(dataset, config).train
+            channels = sample_channels(
+                dataset, items[0], config.image_size, config.input_channels, config.output_channels
+            )
+            sizes[data_key(config)] = len(items), channels
+        count, channels = sizes[data_key(config)]
+        unseeded = config.model_copy(update={"seed": 0})
+        model = build(config, channels, device)
+        if unseeded not in seconds:
+            seconds[unseeded] = measure_step(config, channels, device)
+        steps = math.ceil(count / config.batch_size) * config.epochs
+        total += steps * seconds[unseeded]
+        yield (
+            f"{f'{planned.run.cell} seed {config.seed}':<32} {steps:>8} {_parameters(model.generator):>13,} "
+            f"{_parameters(model.discriminator):>13,} {1000 * seconds[unseeded]:>8.1f} "
+            f"{_time(steps * seconds[unseeded]):>9}"
+        )
+    yield f"{len(plan)} runs on {device}, about {_time(total)} of training"
+
+
+def measure_step(config: RunConfig, channels: Channels, device: torch.device) -> float:
+    """Seconds of one training step: the median of a few, after a few that are not counted."""
+    model = build(config, channels, device)
+    shape = (config.batch_size, config.image_size, config.image_size)
+    input_, target = (
+        torch.rand(shape[0], count, *shape[1:], device=device) * 2 - 1 for count in (channels.input, channels.output)
+    )
+    seconds = []
+    for _ in range(WARM_UP + MEASURED):
+        start = time.perf_counter()
+        training_step(model, Batch(input_, target, None), config)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[WARM_UP:])
+
+
+def _parameters(network: torch.nn.Module | None) -> int:
+    return sum(parameter.numel() for parameter in network.parameters()) if network is not None else 0
+
+
+def _time(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,57 @@
+"""A grid expanded: every cell with every seed, checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from p2pbench.config import GridConfig, RunConfig, run_config
+from p2pbench.errors import UserError
+from reports.layout import INPUT, REAL, Grid, Run
+
+LONGEST_NAME = 80
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run to be: its place and its settings."""
+
+    run: Run
+    config: RunConfig
+
+
+def expand(
+    folder: Grid, grid: GridConfig, where: str, overrides: Mapping[str, Any], seeds: Sequence[int]
+) -> list[Planned]:
+    """The runs of a grid, cell by cell.
+
+    Settings are the defaults, then the grid's, then the cell's, then the overrides.
+
+    Raises:
+        UserError: a setting is wrong, a cell's name cannot be a folder's, or two cells have the same settings.
+    """
+    if "seed" in overrides or "seed" in grid.settings or any("seed" in cell for cell in grid.cells.values()):
+        raise UserError(f"{where}: key 'seed': seeds are an axis of the grid; use --seeds 0,1,2 or seeds = [0, 1, 2]")
+    configs: dict[str, RunConfig] = {}
+    for name, cell in grid.cells.items():
+        _check_name(name, where)
+        config = run_config({**grid.settings, **cell, **overrides}, f"{where}, cell {name}")
+        twin = next((other for other, known in configs.items() if known == config), None)
+        if twin is not None:
+            raise UserError(f"{where}: cells '{twin}' and '{name}' have the same settings; expected them to differ")
+        configs[name] = config
+    return [
+        Planned(folder.run(name, seed), config.model_copy(update={"seed": seed}))
+        for name, config in configs.items()
+        for seed in seeds
+    ]
+
+
+def _check_name(name: str, where: str) -> None:
+    harmful = not name or name.startswith(".") or set(name) & set('/\\:*?"<>|\0\n\r\t') or len(name) > LONGEST_NAME
+    if harmful or name != name.strip() or name.lower() in {REAL, INPUT}:
+        raise UserError(
+            f"{where}: cell '{name}': expected a name that can be a folder's: 1 to {LONGEST_NAME} characters, none of "
+            f'/ \\ : * ? " < > |, no leading dot, and not {REAL} or {INPUT}, which are rows of their own'
+        )

@@ -1,0 +1,103 @@
+"""One run carried out: trained, exported, its test pictures made. Whatever is done already is left as it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from p2pbench.ablation.data import Data
+from p2pbench.ablation.grid import Planned
+from p2pbench.ablation.listener import Listener
+from p2pbench.datasets import pictures
+from p2pbench.datasets.dataset import Picture
+from p2pbench.training.card import load_generator, save_generator
+from p2pbench.training.generate import Translator, as_picture
+from p2pbench.training.interrupt import Stopped, StopRequest
+from p2pbench.training.model import Model, make_card
+from p2pbench.training.trainer import train
+from reports.layout import Run
+from reports.picture import to_eight_bits
+
+SAMPLES = 4
+
+
+def is_finished(run: Run, data: Data) -> bool:
+    """Whether a run is trained and has a picture of every test item."""
+    return run.generator.exists() and not missing_items(run, data)
+
+
+def missing_items(run: Run, data: Data) -> list[int]:
+    """Places, in the test split, of the items that have no picture yet."""
+    made = run.pictures().keys()
+    return [place for place, item in enumerate(data.items.test) if item.id not in made]
+
+
+def carry_out(planned: Planned, data: Data, device: torch.device, listener: Listener, stop: StopRequest) -> None:
+    """Train a run, export its generator, make its pictures.
+
+    Raises:
+        UserError: see `p2pbench.training.trainer.train`.
+        Stopped: `stop` was asked for; the same call goes on from there.
+    """
+    run, config = planned.run, planned.config
+    card = make_card(config, data.dataset, data.channels)
+    name = f"{run.cell} seed {run.seed}"
+    if not run.generator.exists():
+        model = train(
+            config,
+            data.dataset,
+            data.train,
+            run,
+            device,
+            report=lambda progress: listener.train(name, progress),
+            sample=lambda model, epoch: _sample(planned, data, model, epoch),
+            stop=stop,
+        )
+        save_generator(run.generator, model.generator, card)
+    generator, card = load_generator(run.generator)
+    missing = missing_items(run, data)
+    with Translator(generator.to(device), card, data.dataset).open() as translate:
+        for done, place in enumerate(missing, 1):
+            if stop:
+                raise Stopped(f"{run.folder}: stopped while making pictures; the same command goes on from here")
+            item = data.items.test[place]
+            pictures.write(run.images / item.id, translate(test_input(data, place), item.id))
+            listener.count(f"{name}: pictures", done, len(missing))
+
+
+def test_input(data: Data, place: int) -> Picture:
+    """The input of a test item, as the dataset keeps it."""
+    (batch,) = data.test.batches([[place]])
+    return as_picture(batch.input[0])
+
+
+def fill_references(planned: Planned, data: Data, input_: Run, real: Run, listener: Listener) -> None:
+    """Keep the test items' inputs and targets as pictures, under the same resizing: `input/` and `real/`."""
+    missing = sorted({*missing_items(real, data), *missing_items(input_, data)})
+    for done, (place, batch) in enumerate(zip(missing, data.test.batches([[p] for p in missing]), strict=True), 1):
+        item = data.items.test[place]
+        shown, target = as_picture(batch.input[0]), as_picture(batch.target[0])
+        pictures.write(input_.images / item.id, data.dataset.input_picture(shown))
+        pictures.write(real.images / item.id, data.dataset.to_picture(shown, target))
+        listener.count("inputs and targets", done, len(missing))
+
+
+def _sample(planned: Planned, data: Data, model: Model, epoch: int) -> None:
+    """A picture of a few test items, one a row: input | output | target."""
+    card = make_card(planned.config, data.dataset, data.channels)
+    rows = []
+    with Translator(model.generator, card, data.dataset).open() as translate:
+        for place in range(min(SAMPLES, len(data.test))):
+            (batch,) = data.test.batches([[place]])
+            input_, target = as_picture(batch.input[0]), as_picture(batch.target[0])
+            output = translate(input_, data.items.test[place].id)
+            row = data.dataset.input_picture(input_), output, data.dataset.to_picture(input_, target)
+            rows.append(np.concatenate([_rgb(picture) for picture in row], axis=1))
+    pictures.write(planned.run.samples / f"epoch-{epoch:04d}", np.concatenate(rows))
+
+
+def _rgb(picture: Picture) -> NDArray[np.uint8]:
+    """Any picture (H, W, C) as RGB of 8 bits: its first three channels, or its first as grey."""
+    shown = to_eight_bits(picture)
+    return shown[..., :3] if shown.shape[2] >= 3 else np.repeat(shown[..., :1], 3, axis=2)

@@ -1,0 +1,114 @@
+"""A grid carried out on this machine, one run after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from p2pbench.ablation.data import Data, data_key, open_data
+from p2pbench.ablation.grid import Planned, expand
+from p2pbench.ablation.listener import Listener
+from p2pbench.ablation.run import carry_out, fill_references, is_finished
+from p2pbench.config import GridConfig
+from p2pbench.metrics.image_score import SCORER
+from p2pbench.results import check_run, write_grid, write_run
+from p2pbench.scoring import score_run
+from p2pbench.training.device import pick_device
+from p2pbench.training.interrupt import stop_request
+from reports.layout import Grid
+
+
+def run_grid(
+    results: Path,
+    name: str,
+    grid: GridConfig,
+    where: str,
+    overrides: Mapping[str, Any],
+    seeds: Sequence[int] | None,
+    listener: Listener,
+) -> Grid:
+    """Train, generate and score every run of a grid; finished ones are skipped, unfinished ones go on.
+
+    Nothing is written before all settings, all data and all folders are checked.
+
+    Args:
+        results: the results folder.
+        name: the grid's name, which its folder gets.
+        grid: its cells.
+        where: where the grid comes from, for messages.
+        overrides: settings that go before all others.
+        seeds: the seeds of each cell; None takes the grid's own.
+        listener: hears how far the work is.
+
+    Raises:
+        UserError: something in the settings, the data or the folders must be mended first.
+        Stopped: the user asked to stop; all is saved.
+    """
+    folder = Grid(results / name)
+    plan = expand(folder, grid, where, overrides, seeds or grid.seeds)
+    device = pick_device(plan[0].config.device)
+    with stop_request() as stop:
+        data = _open_all(plan, listener)
+        for planned in plan:
+            check_run(planned.run, planned.config, data[data_key(planned.config)].items.describe())
+        _write_grid(folder, grid, plan, data[data_key(plan[0].config)])
+        first = plan[0]
+        fill_references(first, data[data_key(first.config)], folder.input, folder.real, listener)
+        for place, planned in enumerate(plan, 1):
+            own = data[data_key(planned.config)]
+            label = f"[{place}/{len(plan)}] {planned.run.cell} seed {planned.run.seed}"
+            if is_finished(planned.run, own):
+                listener.say(f"{label}: finished before, skipped")
+            else:
+                listener.say(label)
+                write_run(planned.run, planned.config, own.items.describe())
+                carry_out(planned, own, device, listener, stop)
+            if SCORER not in planned.run.scorers():
+                score_run(folder, planned.run, len(own.items.test))
+    return folder
+
+
+def _open_all(plan: Sequence[Planned], listener: Listener) -> dict[tuple[object, ...], Data]:
+    """The data of all runs, each decoded once."""
+    opened: dict[tuple[object, ...], Data] = {}
+    for planned in plan:
+        key = data_key(planned.config)
+        if key not in opened:
+            opened[key] = open_data(planned.config, lambda done, total: listener.count("pictures decoded", done, total))
+    return opened
+
+
+def _write_grid(folder: Grid, grid: GridConfig, plan: Sequence[Planned], data: Data) -> None:
+    config = plan[0].config
+    write_grid(
+        folder,
+        {
+            "title": grid.title,
+            "source": grid.source,
+            "dataset": {
+                "name": data.dataset.name,
+                "root": config.root,
+                "direction": data.dataset.direction,
+                "test_split": config.test_split,
+                "note": data.dataset.note,
+                **data.items.describe(),
+            },
+            "settings": _shared(plan),
+            "cells": {planned.run.cell: _own(planned, plan) for planned in plan},
+            "seeds": sorted({planned.config.seed for planned in plan}),
+        },
+    )
+
+
+def _shared(plan: Sequence[Planned]) -> dict[str, Any]:
+    """The settings in which all cells agree."""
+    first, *rest = (planned.config.model_dump(mode="json", exclude={"seed"}) for planned in plan)
+    return {key: value for key, value in first.items() if all(other[key] == value for other in rest)}
+
+
+def _own(planned: Planned, plan: Sequence[Planned]) -> dict[str, Any]:
+    """The settings of a cell in which not all cells agree."""
+    shared = _shared(plan)
+    settings = planned.config.model_dump(mode="json", exclude={"seed"})
+    return {key: value for key, value in settings.items() if key not in shared}

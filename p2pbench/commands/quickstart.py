@@ -1,0 +1,25 @@
+"""`p2pbench quickstart`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from p2pbench.ablation.presets import find_grid
+from p2pbench.ablation.quickstart import GRID, SETTINGS
+from p2pbench.ablation.runner import run_grid
+from p2pbench.terminal import Terminal
+from reports import html
+
+
+@click.command(epilog="Example: p2pbench quickstart --out demo")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="The results folder."
+)
+def command(out: Path) -> None:
+    """Train the paper's losses ablation on street scenes drawn by the program, score it, and write the report."""
+    name, grid = find_grid(GRID)
+    with Terminal().watching() as terminal:
+        run_grid(out, name, grid, "quickstart", SETTINGS, None, terminal)
+    click.echo(f"report: {html.write(out, out / 'report')}")

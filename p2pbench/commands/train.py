@@ -1,0 +1,52 @@
+"""`p2pbench train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from p2pbench.ablation.presets import find_task, preset_names
+from p2pbench.ablation.runner import run_grid
+from p2pbench.commands import options
+from p2pbench.config import GridConfig, RunConfig
+from p2pbench.terminal import Terminal
+from reports import html
+
+
+@click.command(epilog="Example: p2pbench train --task facades-labels-to-photo --root data/facades")
+@click.option(
+    "--task", metavar="NAME", help=f"The settings of a task of the paper's: {', '.join(preset_names('tasks'))}."
+)
+@options.dataset
+@options.root
+@options.out
+@options.settings
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@options.device
+def command(
+    task: str | None,
+    dataset: str | None,
+    root: str | None,
+    out: Path,
+    settings: tuple[str, ...],
+    seed: int,
+    device: str | None,
+) -> None:
+    """Train one model, make its test pictures, score them and write the report.
+
+    The run is a grid of one cell in the results folder: it goes on where it was stopped, and is skipped when finished.
+    """
+    overrides = options.overrides(settings, dataset=dataset, root=root, device=device)
+    shared = {}
+    title, source, name = "One model", "", dataset or RunConfig().dataset
+    if task is not None:
+        content = find_task(task)
+        shared, title, source, name = content.settings, content.title, content.source, task
+        if content.note:
+            click.echo(content.note, err=True)
+    cell = str({**shared, **overrides}.get("objective", RunConfig().objective))
+    grid = GridConfig(title=title, source=source, settings=shared, cells={cell: {}})
+    with Terminal().watching() as terminal:
+        run_grid(out, name, grid, f"task {task}" if task else "settings", overrides, [seed], terminal)
+    click.echo(f"report: {html.write(out, out / 'report')}")

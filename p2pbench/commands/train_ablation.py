@@ -1,0 +1,54 @@
+"""`p2pbench train-ablation`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from p2pbench.ablation.estimate import estimate_lines
+from p2pbench.ablation.presets import find_grid, preset_names
+from p2pbench.ablation.runner import run_grid
+from p2pbench.commands import options
+from p2pbench.terminal import Terminal
+from reports import html
+
+
+@click.command(
+    epilog="Example: p2pbench train-ablation losses --dataset camvid --root data/camvid --set image_size=128 "
+    "--set ngf=16 --set epochs=2"
+)
+@click.argument("grid", metavar="GRID")
+@options.dataset
+@options.root
+@options.out
+@options.settings
+@click.option("--seeds", metavar="0,1,2", help="Train every cell with each of these seeds.")
+@options.device
+@click.option("--dry-run", is_flag=True, help="Only print cells, steps, parameters and an estimate of the time.")
+def command(
+    grid: str,
+    dataset: str | None,
+    root: str | None,
+    out: Path,
+    settings: tuple[str, ...],
+    seeds: str | None,
+    device: str | None,
+    dry_run: bool,
+) -> None:
+    """Train every cell of GRID, make its test pictures, score them and write the report.
+
+    GRID is a preset's name (losses, generators, patches, segmentation, colour) or a TOML file of the same form. Runs
+    that are finished are skipped and killed ones go on: give the same command again.
+    """
+    name, content = find_grid(grid)
+    where = f"grid {name}" if grid in preset_names("grids") else grid
+    overrides = options.overrides(settings, dataset=dataset, root=root, device=device)
+    chosen = options.seed_list(seeds)
+    if dry_run:
+        for line in estimate_lines(out, name, content, where, overrides, chosen):
+            click.echo(line)
+        return
+    with Terminal().watching() as terminal:
+        run_grid(out, name, content, where, overrides, chosen, terminal)
+    click.echo(f"report: {html.write(out, out / 'report')}")

@@ -1,0 +1,272 @@
+"""The settings of a run and of a grid: what they are, what they may be, and how they are read.
+
+One model holds every setting of a run. A run's settings are the defaults, then a task's or a grid's, then its cell's,
+then what `--set` says; the paper's protocol is the default (facts sections 2 and 3).
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from p2pbench.errors import UserError
+
+SMALLEST_IMAGE = 32
+TERMS = ("L1", "L2", "GAN", "cGAN")
+
+DatasetName = Literal["streets", "cityscapes", "camvid", "paired", "folders", "colorization", "inpainting", "edges"]
+Direction = Literal["labels-to-photo", "photo-to-labels", "AtoB", "BtoA"]
+ReceptiveFieldSetting = Literal[1, 16, 34, 70, 142, 286]
+Positive = Annotated[int, Field(gt=0)]
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Range = tuple[float, float]
+
+
+class RunConfig(BaseModel):
+    """Every setting of one run.
+
+    Those below `log_every` are bookkeeping: they change no number, and may change between a run and its resumption.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    dataset: DatasetName = "streets"
+    root: str | None = Field(None, description="folder of the dataset; streets needs none")
+    direction: Direction | None = Field(None, description="None takes the dataset's first")
+    test_split: str | None = Field(None, description="None takes the dataset's own; see `p2pbench datasets`")
+    train_items: Positive | None = Field(None, description="take the first so many; None takes all")
+    test_items: Positive | None = Field(None, description="take the first so many; None takes all")
+    image_size: int = Field(256, description="side of the squares that networks see: a power of two from 32 up")
+    jitter: Annotated[float, Field(ge=1, le=4)] = Field(
+        286 / 256, description="resize to this many times image_size, then crop at random; 1 is no jitter"
+    )
+    mirror: bool = Field(True, description="flip half of the training pairs")
+    input_channels: Positive | None = Field(None, description="None takes those of the first item")
+    output_channels: Positive | None = Field(None, description="None takes those of the first item")
+    input_range: Range | None = Field(None, description="values that become -1 and 1; None is all of 8 or 16 bits")
+    output_range: Range | None = Field(None, description="values that become -1 and 1; None is all of 8 or 16 bits")
+
+    objective: str = Field("L1+cGAN", description="a sum of L1, L2, and GAN or cGAN")
+    weight_l1: Weight = Field(100.0, description="lambda of the L1 term")
+    weight_l2: Weight = Field(100.0, description="lambda of the L2 term")
+
+    generator: Literal["unet", "encoder-decoder"] = "unet"
+    ngf: Positive = Field(64, description="width of the generator's first layer")
+    bottleneck_norm: bool = Field(False, description="batch norm at the bottleneck, as in the paper's own runs")
+    receptive_field: ReceptiveFieldSetting = Field(70, description="of the discriminator, in pixels")
+    ndf: Positive = Field(64, description="width of the discriminator's first layer")
+
+    epochs: Positive = 200
+    decay_epochs: Annotated[int, Field(ge=0)] = Field(0, description="bring the rate to 0 over the last so many")
+    batch_size: Positive = 1
+    learning_rate: Weight = 2e-4
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    # Where the released code departs from the paper's text (facts section 3).
+    halve_discriminator_loss: bool = Field(True, description="the released code halves the printed value alone")
+    adversarial_gradient: Literal["after-update", "before-update"] = Field(
+        "after-update", description="ask the discriminator after its step; the released code asks before"
+    )
+    zero_conv_bias: bool = Field(False, description="keep convolution biases at 0, as the released code does")
+    crop_from_one: bool = Field(False, description="never draw a crop offset of 0, as the released code does")
+
+    test_dropout: bool = Field(True, description="dropout at test time: the generator's only noise")
+    test_batch_norm: Literal["batch", "running"] = Field("batch", description="statistics at test time")
+
+    log_every: Positive = Field(10, description="steps from one row of losses.csv to the next")
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(120.0, description="0 saves after every step")
+    tensorboard: bool = Field(False, description="write event files too")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...")
+
+    @model_validator(mode="after")
+    def _check(self) -> RunConfig:
+        check_image_size(self.image_size)
+        terms = self.terms
+        unknown = [term for term in terms if term not in TERMS]
+        if unknown or len(set(terms)) < len(terms) or {"GAN", "cGAN"} <= set(terms):
+            raise ValueError(
+                "key 'objective': expected a sum of L1, L2, and GAN or cGAN, each once, such as \"L1+cGAN\", "
+                f'found "{self.objective}"'
+            )
+        if self.decay_epochs > self.epochs:
+            raise ValueError(f"key 'decay_epochs': expected at most epochs, {self.epochs}, found {self.decay_epochs}")
+        for name in ("input_range", "output_range"):
+            ends = getattr(self, name)
+            if ends is not None and not ends[0] < ends[1]:
+                raise ValueError(f"key '{name}': expected the lower value first, found {list(ends)}")
+        self._check_discriminator()
+        return self
+
+    def _check_discriminator(self) -> None:
+        # Imported here, since the command line reads settings before it needs networks.
+        from p2pbench.networks.patchgan import smallest_image
+
+        needed = smallest_image(self.receptive_field)
+        if self.adversarial and self.image_size < needed:
+            raise ValueError(
+                f"key 'receptive_field': a discriminator of {self.receptive_field} needs an image_size of at least "
+                f"{needed}, found {self.image_size}; take a larger image_size or a smaller receptive_field"
+            )
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The objective's terms, such as ("L1", "cGAN")."""
+        return tuple(term.strip() for term in self.objective.split("+"))
+
+    @property
+    def adversarial(self) -> bool:
+        """Whether there is a discriminator at all."""
+        return "GAN" in self.terms or "cGAN" in self.terms
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the discriminator sees the input."""
+        return "cGAN" in self.terms
+
+    @property
+    def load_side(self) -> int:
+        """Side of the squares that are loaded, before the crop."""
+        return round(self.image_size * self.jitter)
+
+
+BOOKKEEPING = frozenset({"log_every", "checkpoint_seconds", "tensorboard", "device"})
+# A run is the same wherever its data lies; what the data is, is compared by its items.
+NOT_IDENTITY = BOOKKEEPING | {"root"}
+
+
+class GridConfig(BaseModel):
+    """The cells of one ablation and the settings that they share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    title: str
+    source: str = Field("", description="where the ablation comes from, such as a table of the paper")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
+    settings: dict[str, Any] = Field(default={}, description="settings that all cells share")
+    cells: dict[str, dict[str, Any]] = Field(min_length=1, description="a cell's own settings, by its name")
+
+
+class TaskConfig(BaseModel):
+    """One of the paper's translation problems with its settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    title: str
+    source: str
+    note: str = Field("", description="what a user must know: where the data comes from, what is not certain")
+    settings: dict[str, Any]
+
+
+def check_image_size(size: int) -> None:
+    """Raise ValueError unless the size is a power of two from 32 up, naming the nearest ones."""
+    if size >= SMALLEST_IMAGE and size & (size - 1) == 0:
+        return
+    below = 2 ** int(math.log2(size)) if size > SMALLEST_IMAGE else SMALLEST_IMAGE
+    nearest = f"{below} or {2 * below}" if size > SMALLEST_IMAGE else f"{SMALLEST_IMAGE} or {2 * SMALLEST_IMAGE}"
+    raise ValueError(f"key 'image_size': expected a power of two from {SMALLEST_IMAGE} up, found {size}; try {nearest}")
+
+
+def run_config(settings: Mapping[str, Any], where: str) -> RunConfig:
+    """The settings of a run, checked.
+
+    Args:
+        settings: names and values as they come out of a TOML file or `--set`.
+        where: file or option that they come from, for the message.
+
+    Raises:
+        UserError: an unknown key, a wrong type or a value out of range: key, expected, found.
+    """
+    try:
+        return RunConfig.model_validate(_tuples(settings))
+    except ValidationError as error:
+        raise UserError(_message(error, where, RunConfig)) from None
+
+
+def read_grid(path: Path) -> GridConfig:
+    """A grid's TOML file.
+
+    Raises:
+        UserError: the file is missing or no TOML, or a key is unknown, missing or of a wrong type.
+    """
+    try:
+        return GridConfig.model_validate(read_toml(path))
+    except ValidationError as error:
+        raise UserError(_message(error, str(path), GridConfig)) from None
+
+
+def read_task(path: Path) -> TaskConfig:
+    """A task's TOML file. Raises UserError as `read_grid` does."""
+    try:
+        return TaskConfig.model_validate(read_toml(path))
+    except ValidationError as error:
+        raise UserError(_message(error, str(path), TaskConfig)) from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file's content. Raises UserError when there is none or it is no TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); expected a TOML file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from None
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """`key=value` as written behind `--set`; a value that is no TOML is taken as a string.
+
+    Raises:
+        UserError: no `=`.
+    """
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--set {text}: expected key=value, such as --set epochs=2")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def _tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with lists as the tuples that strict checking expects; TOML knows lists alone."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+
+
+def _message(error: ValidationError, where: str, model: type[BaseModel]) -> str:
+    return f"{where}: " + "; ".join(_problem(problem, model) for problem in error.errors())
+
+
+def _problem(problem: ErrorDetails, model: type[BaseModel]) -> str:
+    if problem["type"] == "value_error":
+        return problem["msg"].removeprefix("Value error, ")
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, list(model.model_fields), n=1)
+        meant = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(model.model_fields)}"
+        return f"key '{key}' is unknown; {meant}"
+    if problem["type"] == "missing":
+        return f"key '{key}' is missing"
+    return f"key '{key}': expected {_expected(problem)}, found {problem['input']!r}"
+
+
+def _expected(problem: ErrorDetails) -> str:
+    return problem["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+
+
+def setting_lines() -> list[tuple[str, str, str]]:
+    """Every setting's name, default and meaning, for the documentation and `--help`."""
+    lines = []
+    for name, field in RunConfig.model_fields.items():
+        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        text = " | ".join(str(choice) for choice in choices)
+        lines.append((name, repr(field.default), "; ".join(part for part in (field.description or "", text) if part)))
+    return lines

@@ -1,0 +1,258 @@
+"""Decode once: a split's samples as arrays at load size, in files that every run of the same data maps.
+
+The files lie in `$P2PBENCH_CACHE`, by default `~/.cache/p2pbench`, and may be deleted when nothing runs. Mapped,
+they use the memory there is and no more. Where the disk has no room for them, pictures are decoded anew each time they
+are asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from p2pbench.datasets import pictures
+from p2pbench.datasets.dataset import Dataset, Item, Picture, Sample, summary
+from p2pbench.errors import UserError
+
+FORMAT = 1  # raise it when samples of the same files come out differently
+DISK_SHARE = 0.5  # of the free disk that one cache may take
+DECODE_CHUNK = 256  # items that may be decoded and not yet written
+BATCHES_AHEAD = 8  # of a streamed dataset
+
+Depth = np.dtype[np.uint8] | np.dtype[np.uint16]
+
+Advance = Callable[[int, int], None]
+"""Called with the number of items done and the number of all."""
+
+
+class Channels(NamedTuple):
+    """What every sample of a dataset has, as its first item shows or the settings ask."""
+
+    input: int
+    output: int
+    input_dtype: Depth
+    output_dtype: Depth
+
+
+class RawBatch(NamedTuple):
+    """Samples as they are kept: (B, C, H, W) of 8 or 16 bits; labels (B, 1, H, W) or None."""
+
+    input: Tensor
+    target: Tensor
+    labels: Tensor | None
+
+
+class Samples(Protocol):
+    """A split's samples, by their index."""
+
+    channels: Channels
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+
+    def batches(self, order: Iterable[Sequence[int]]) -> Iterator[RawBatch]:
+        """The samples of each list of indices, in the order of the lists."""
+
+
+@dataclass(frozen=True)
+class CachedSamples:
+    """Samples in tensors, one a part: in memory, mapped from a file, or on a GPU."""
+
+    channels: Channels
+    parts: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.parts["input"])
+
+    def batches(self, order: Iterable[Sequence[int]]) -> Iterator[RawBatch]:
+        """Rows of the arrays."""
+        for indices in order:
+            rows = {name: part[list(indices)] for name, part in self.parts.items()}
+            yield RawBatch(rows["input"], rows["target"], rows.get("labels"))
+
+    def to(self, device: torch.device) -> CachedSamples:
+        """The same samples on a device."""
+        return CachedSamples(self.channels, {name: part.to(device) for name, part in self.parts.items()})
+
+
+@dataclass(frozen=True)
+class StreamedSamples:
+    """Samples decoded each time they are asked for, ahead of need, by threads: decoders release the GIL."""
+
+    channels: Channels
+    dataset: Dataset
+    items: Sequence[Item]
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def batches(self, order: Iterable[Sequence[int]]) -> Iterator[RawBatch]:
+        """Decoded pictures, a few batches ahead."""
+        waiting: deque[list[Future[dict[str, Picture]]]] = deque()
+        upcoming = iter(order)
+        with ThreadPoolExecutor() as pool:
+            while True:
+                for indices in islice(upcoming, BATCHES_AHEAD - len(waiting)):
+                    waiting.append([pool.submit(self._load, index) for index in indices])
+                if not waiting:
+                    return
+                loaded = [future.result() for future in waiting.popleft()]
+                rows = {name: torch.from_numpy(np.stack([parts[name] for parts in loaded])) for name in loaded[0]}
+                yield RawBatch(rows["input"], rows["target"], rows.get("labels"))
+
+    def _load(self, index: int) -> dict[str, Picture]:
+        item = self.items[index]
+        return fit(self.dataset.load(item, self.size), self.channels, item)
+
+
+def open_samples(
+    dataset: Dataset, items: Sequence[Item], size: int, channels: Channels, advance: Advance = lambda done, total: None
+) -> Samples:
+    """A split's samples at one size, decoded now unless they are in the cache already.
+
+    Raises:
+        UserError: files that cannot be decoded or hold label values outside the table, all named in one message;
+            or the disk is full.
+    """
+    if not items[0].files:  # drawn in less time than it takes to keep
+        drawn = list(_decode(dataset, items, size, channels, advance))
+        stacked = {name: np.stack([parts[name] for parts in drawn]) for name in drawn[0]}
+        return CachedSamples(channels, {name: torch.from_numpy(part) for name, part in stacked.items()})
+    layout = _part_layout(dataset, channels, size)
+    folder = cache_folder() / _key(dataset, items, size, channels)
+    if not folder.is_dir():
+        needed = len(items) * sum(math.prod(shape) * dtype.itemsize for shape, dtype in layout.values())
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            if needed > DISK_SHARE * shutil.disk_usage(folder.parent).free:
+                return StreamedSamples(channels, dataset, items, size)
+            _build(folder, layout, _decode(dataset, items, size, channels, advance))
+        except OSError as error:
+            raise UserError(
+                f"{folder.parent}: the cache of decoded pictures cannot be written ({error}); it needs "
+                f"{needed / 2**20:.0f} MiB; set P2PBENCH_CACHE to a folder with room"
+            ) from None
+    parts = {
+        # Copy on write: torch wants arrays that can be written, and the file must stay as it is.
+        name: torch.from_numpy(np.memmap(folder / name, dtype, "c", shape=(len(items), *shape)))
+        for name, (shape, dtype) in layout.items()
+    }
+    return CachedSamples(channels, parts)
+
+
+def sample_channels(dataset: Dataset, item: Item, size: int, input_: int | None, output: int | None) -> Channels:
+    """Channels and depth of a dataset's samples: those of one item, unless the settings ask for other channels."""
+    sample = dataset.load(item, size)
+    return Channels(
+        input_ or sample.input.shape[2], output or sample.target.shape[2], sample.input.dtype, sample.target.dtype
+    )
+
+
+def fit(sample: Sample, channels: Channels, item: Item) -> dict[str, Picture]:
+    """A sample's parts, channels first, as all samples of the dataset have them.
+
+    Raises:
+        UserError: another depth, or a number of channels that cannot be brought to the dataset's.
+    """
+    name = " and ".join(map(str, item.files)) or item.id
+    parts: dict[str, Picture] = {}
+    for part, picture, wanted, dtype in (
+        ("input", sample.input, channels.input, channels.input_dtype),
+        ("target", sample.target, channels.output, channels.output_dtype),
+    ):
+        if picture.dtype != dtype:
+            raise UserError(f"{name}: the {part} is {picture.dtype}, expected {dtype} as in the dataset's first item")
+        parts[part] = pictures.convert(picture, wanted, name).transpose(2, 0, 1)
+    if sample.labels is not None:
+        parts["labels"] = sample.labels[None]
+    return parts
+
+
+def cache_folder() -> Path:
+    """Where decoded pictures are kept."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "p2pbench"
+    return Path(os.environ.get("P2PBENCH_CACHE") or default).expanduser()
+
+
+def _part_layout(dataset: Dataset, channels: Channels, size: int) -> dict[str, tuple[tuple[int, ...], Depth]]:
+    layout: dict[str, tuple[tuple[int, ...], Depth]] = {
+        "input": ((channels.input, size, size), channels.input_dtype),
+        "target": ((channels.output, size, size), channels.output_dtype),
+    }
+    if dataset.table is not None:
+        layout["labels"] = ((1, size, size), np.dtype(np.uint8))
+    return layout
+
+
+def _build(
+    folder: Path, layout: dict[str, tuple[tuple[int, ...], Depth]], decoded: Iterator[dict[str, Picture]]
+) -> None:
+    """Write one raw file a part into a folder that gets its name when all are whole."""
+    building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
+    try:
+        with ExitStack() as stack:
+            files = {name: stack.enter_context(open(building / name, "wb")) for name in layout}
+            for parts in decoded:
+                for name, file in files.items():
+                    file.write(np.ascontiguousarray(parts[name]).data)
+        try:
+            building.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was first, with the same content
+                raise
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _decode(
+    dataset: Dataset, items: Sequence[Item], size: int, channels: Channels, advance: Advance
+) -> Iterator[dict[str, Picture]]:
+    """Every item's parts in order. A bad file does not stop the reading, so that all can be named at the end."""
+
+    def attempt(item: Item) -> dict[str, Picture] | UserError:
+        try:
+            return fit(dataset.load(item, size), channels, item)
+        except UserError as error:
+            return error
+
+    failures: list[str] = []
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(items), DECODE_CHUNK):
+            chunk = items[start : start + DECODE_CHUNK]
+            for done, result in enumerate(pool.map(attempt, chunk), start + 1):
+                if isinstance(result, UserError):
+                    failures.append(str(result))
+                else:
+                    yield result
+                advance(done, len(items))
+    if failures:
+        raise UserError(failures[0] if len(failures) == 1 else summary("items cannot be used", failures))
+
+
+def _key(dataset: Dataset, items: Sequence[Item], size: int, channels: Channels) -> str:
+    """A name for the decoded content: it changes when any file, or the way it is read, does."""
+    files = [[(str(file.resolve()), *_state(file)) for file in item.files] for item in items]
+    content = [FORMAT, dataset.name, dataset.direction, dataset.note, size, [str(part) for part in channels], files]
+    return f"{dataset.name}-{size}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]}"
+
+
+def _state(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,26 @@
+"""CamVid in the SegNet edition: 480x360 street photos with 11 classes."""
+
+from __future__ import annotations
+
+from fcn.labels import CAMVID
+from p2pbench.datasets import pictures
+from p2pbench.datasets.dataset import Item, LabelledPhotos, Split, match
+from p2pbench.errors import UserError
+
+
+class CamVid(LabelledPhotos):
+    """`SPLIT/NAME.png|jpg` beside `SPLITannot/NAME.png`; list files are not needed."""
+
+    name = "camvid"
+    about = "CamVid, SegNet edition: street photos and labels of 11 classes"
+    layout = "train/, trainannot/, test/ and testannot/ (val/ and valannot/ too, if you have them)"
+    table = CAMVID
+
+    def items(self, split: Split) -> list[Item]:
+        """Photos and labels matched by stem."""
+        folder = "train" if split == "train" else self.test_split or "test"
+        photos, labels = self.root / folder, self.root / f"{folder}annot"
+        for needed in (photos, labels):
+            if not needed.is_dir():
+                raise UserError(f"{needed}: no such folder; expected a root with {self.layout}")
+        return match(pictures.find(photos), pictures.find(labels), "photo", "labels")

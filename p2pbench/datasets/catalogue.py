@@ -1,0 +1,57 @@
+"""The datasets by name, and a run's items from its settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from p2pbench.config import RunConfig
+from p2pbench.datasets.camvid import CamVid
+from p2pbench.datasets.cityscapes import Cityscapes
+from p2pbench.datasets.dataset import Dataset, Item, Split, item_hash
+from p2pbench.datasets.drawn import Streets
+from p2pbench.datasets.pairs import Folders, Paired
+from p2pbench.datasets.photos import Colorization, Edges, Inpainting
+from p2pbench.errors import UserError
+
+DATASETS: dict[str, type[Dataset]] = {
+    kind.name: kind for kind in (Streets, Cityscapes, CamVid, Paired, Folders, Colorization, Inpainting, Edges)
+}
+
+
+class Items(NamedTuple):
+    """What a run trains and tests on."""
+
+    train: list[Item]
+    test: list[Item]
+
+    def describe(self) -> dict[str, dict[str, int | str]]:
+        """How many items each split has, and which: two runs saw the same data when this is the same."""
+        return {name: {"n": len(items), "hash": item_hash(items)} for name, items in self._asdict().items()}
+
+
+def open_dataset(config: RunConfig) -> Dataset:
+    """The dataset that a run's settings name.
+
+    Raises:
+        UserError: no root where one is needed, or a direction that the dataset does not have.
+    """
+    kind = DATASETS[config.dataset]
+    root = Path(config.root).expanduser() if config.root is not None else None
+    return kind(root, config.direction, config.test_split)
+
+
+def run_items(dataset: Dataset, config: RunConfig) -> Items:
+    """The items of both splits, cut to `train_items` and `test_items`.
+
+    Raises:
+        UserError: a split is empty or a file has no partner.
+    """
+    return Items(_split(dataset, "train", config.train_items), _split(dataset, "test", config.test_items))
+
+
+def _split(dataset: Dataset, split: Split, limit: int | None) -> list[Item]:
+    items = dataset.drawn_items(split, limit) if isinstance(dataset, Streets) else dataset.items(split)[:limit]
+    if not items:
+        raise UserError(f"{dataset.root}: the {split} split of {dataset.name} is empty; expected {dataset.layout}")
+    return items

@@ -1,0 +1,36 @@
+"""Cityscapes in its official folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fcn.labels import CITYSCAPES
+from p2pbench.datasets.dataset import Item, LabelledPhotos, Split, match
+from p2pbench.errors import UserError
+
+PHOTO_ENDING, LABEL_ENDING = "_leftImg8bit.png", "_gtFine_labelIds.png"
+
+
+class Cityscapes(LabelledPhotos):
+    """`leftImg8bit/SPLIT/CITY/ID_leftImg8bit.png` and `gtFine/SPLIT/CITY/ID_gtFine_labelIds.png`.
+
+    The paper trains on `train` and tests on `val`; the labels of `test` are not public.
+    """
+
+    name = "cityscapes"
+    about = "Cityscapes: street photos and fine labels, 19 scored classes"
+    layout = "leftImg8bit/{train,val}/CITY/ and gtFine/{train,val}/CITY/ (*_labelIds.png)"
+    table = CITYSCAPES
+
+    def items(self, split: Split) -> list[Item]:
+        """Photos and labels of all cities matched by CITY_SHOT_FRAME."""
+        folder = "train" if split == "train" else self.test_split or "val"
+        photos = _find(self.root / "leftImg8bit" / folder, PHOTO_ENDING, self.layout)
+        labels = _find(self.root / "gtFine" / folder, LABEL_ENDING, self.layout)
+        return match(photos, labels, "photo", "labels")
+
+
+def _find(folder: Path, ending: str, layout: str) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; expected a root with {layout}")
+    return {path.name.removesuffix(ending): path for path in sorted(folder.glob(f"*/*{ending}"))}

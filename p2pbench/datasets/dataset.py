@@ -1,0 +1,204 @@
+"""What a dataset is: items with ids, and for each item a sample of input, target and labels."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fcn.labels import LabelTable
+from p2pbench.datasets import pictures
+from p2pbench.errors import UserError
+
+Split = Literal["train", "test"]
+Picture = NDArray[np.uint8] | NDArray[np.uint16]
+
+LABELS_TO_PHOTO, PHOTO_TO_LABELS = "labels-to-photo", "photo-to-labels"
+A_TO_B, B_TO_A = "AtoB", "BtoA"
+MOST_NAMED = 10  # how many culprits one message names
+
+
+@dataclass(frozen=True)
+class Item:
+    """One example: its id, and the files it is made of (none where it is drawn)."""
+
+    id: str
+    files: tuple[Path, ...] = ()
+
+
+class Sample(NamedTuple):
+    """An item's pictures, all of one height and width.
+
+    `input` and `target` are (H, W, C) of 8 or 16 bits; `labels` is (H, W), class indices or IGNORE, or None.
+    """
+
+    input: Picture
+    target: Picture
+    labels: NDArray[np.uint8] | None
+
+
+class Dataset(ABC):
+    """Items of two splits, and how an item becomes a sample of a given size.
+
+    Args:
+        root: the dataset's folder; None for a dataset that is drawn.
+        direction: one of `directions`, or None for the first.
+        test_split: the name of the folder or list to test on, or None for the dataset's own.
+    """
+
+    name: ClassVar[str]
+    about: ClassVar[str]
+    layout: ClassVar[str]
+    """The files that a root must hold, for messages and the list of datasets."""
+    directions: ClassVar[tuple[str, ...]]
+    table: ClassVar[LabelTable | None] = None
+    needs_root: ClassVar[bool] = True
+    note: ClassVar[str] = ""
+    """What the protocol must say of how samples are made."""
+
+    def __init__(self, root: Path | None, direction: str | None = None, test_split: str | None = None) -> None:
+        if direction is not None and direction not in self.directions:
+            raise UserError(
+                f"dataset {self.name}: direction '{direction}' is not one of its own; "
+                f"expected {' or '.join(self.directions)}"
+            )
+        self.direction = direction or self.directions[0]
+        self.test_split = test_split
+        if self.needs_root:
+            if root is None:
+                raise UserError(f"dataset {self.name} needs a folder: give --root DIR, which holds {self.layout}")
+            if not root.is_dir():
+                raise UserError(f"{root}: no such folder; expected the root of {self.name}, which holds {self.layout}")
+        self._root = root
+
+    @property
+    def root(self) -> Path:
+        """The dataset's folder."""
+        assert self._root is not None, f"{self.name} is drawn and has no folder"
+        return self._root
+
+    @abstractmethod
+    def items(self, split: Split) -> list[Item]:
+        """All items of a split, in the order of their ids; none is an error of the caller's.
+
+        Raises:
+            UserError: files are missing, unmatched or of differing sizes; all of them are named.
+        """
+
+    @abstractmethod
+    def load(self, item: Item, size: int | None) -> Sample:
+        """An item as squares of `size` pixels; None leaves it its own size and aspect.
+
+        Raises:
+            UserError: a file that cannot be decoded, or a label value outside the table.
+        """
+
+    def finish_input(self, batch: Tensor) -> Tensor:
+        """Change inputs (B, C, H, W) in [-1, 1] after the crop; the default leaves them."""
+        return batch
+
+    def to_picture(self, input_: Picture, output: Picture) -> Picture:
+        """A network's output (H, W, C) as the picture to keep, given its input; the default keeps it."""
+        return output
+
+    def input_picture(self, input_: Picture) -> Picture:
+        """A network's input (H, W, C) as a picture to look at; the default is the input itself."""
+        return input_
+
+    def from_picture(self, picture: Picture) -> Picture:
+        """A user's picture (H, W, C) as an input of the network; the default takes it as it is."""
+        return picture
+
+
+class LabelledPhotos(Dataset):
+    """Photos with label pictures: either is the input, and the label map stays beside them.
+
+    A label map enters a network as colours (three channels), as in the paper.
+    """
+
+    directions = (LABELS_TO_PHOTO, PHOTO_TO_LABELS)
+    table: ClassVar[LabelTable]
+
+    def load(self, item: Item, size: int | None) -> Sample:
+        """The photo resized bilinearly, the labels by nearest neighbour alone."""
+        photo_file, label_file = item.files
+        photo = pictures.convert(pictures.read(photo_file), 3, str(photo_file))
+        values = pictures.read_labels(label_file)
+        unknown = self.table.unknown_values(values)
+        if unknown:
+            raise UserError(
+                f"{label_file}: label values {', '.join(map(str, unknown[:MOST_NAMED]))} are not in the table of "
+                f"{self.table.name} ({min(self.table.values)} to {max(self.table.values)}); "
+                "expected the dataset's untouched label ids"
+            )
+        if size is not None:
+            photo, values = pictures.resize(photo, size, size), pictures.resize_labels(values, size, size)
+        return self.sample(photo, values)
+
+    def sample(self, photo: Picture, values: NDArray[np.integer]) -> Sample:
+        """Photo and label values of one size, in this dataset's direction."""
+        colours = self.table.to_colours(values)
+        indices = self.table.to_indices(values)
+        if self.direction == LABELS_TO_PHOTO:
+            return Sample(colours, photo, indices)
+        return Sample(photo, colours, indices)
+
+    def from_picture(self, picture: Picture) -> Picture:
+        """A picture of label values is coloured by the table; anything else is taken as it is."""
+        one_channel = picture.shape[2] == 1
+        if self.direction == LABELS_TO_PHOTO and one_channel and not self.table.unknown_values(picture):
+            return self.table.to_colours(picture[..., 0])
+        return picture
+
+
+def item_hash(items: Sequence[Item]) -> str:
+    """A short hash of the items' ids: two lists of items are the same when it is."""
+    return hashlib.sha256("\n".join(item.id for item in items).encode()).hexdigest()[:16]
+
+
+def square(picture: Picture, size: int | None) -> Picture:
+    """A picture as a square of `size` pixels, or as it is."""
+    return picture if size is None else pictures.resize(picture, size, size)
+
+
+def first_folder(root: Path, names: Sequence[str]) -> str | None:
+    """The first of the names that is a folder of the root."""
+    return next((name for name in names if (root / name).is_dir()), None)
+
+
+def match(left: dict[str, Path], right: dict[str, Path], left_name: str, right_name: str) -> list[Item]:
+    """Items whose files are in both, by id.
+
+    Raises:
+        UserError: an id that is in one alone, or a pair whose pictures differ in size; all named in one message.
+    """
+    only_left = [f"{left[id_]} has no {right_name}" for id_ in sorted(left.keys() - right.keys())]
+    only_right = [f"{right[id_]} has no {left_name}" for id_ in sorted(right.keys() - left.keys())]
+    if only_left or only_right:
+        raise UserError(summary("unmatched files", only_left + only_right))
+    items = [Item(id_, (left[id_], right[id_])) for id_ in sorted(left)]
+    differing = []
+    for item in items:
+        sizes = [pictures.size(file) for file in item.files]
+        if sizes[0] != sizes[1]:
+            differing.append(f"{item.files[0]} is {_by(sizes[0])}, {item.files[1]} is {_by(sizes[1])}")
+    if differing:
+        raise UserError(summary("pairs of differing sizes", differing))
+    return items
+
+
+def summary(what: str, culprits: Sequence[str]) -> str:
+    """One line that counts the culprits and names the first of them."""
+    more = f"; and {len(culprits) - MOST_NAMED} more" if len(culprits) > MOST_NAMED else ""
+    return f"{len(culprits)} {what}: " + "; ".join(culprits[:MOST_NAMED]) + more
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,141 @@
+"""Datasets made from any photos: colorization, inpainting, edges."""
+
+from __future__ import annotations
+
+import numpy as np
+from skimage.color import lab2rgb, rgb2lab
+from skimage.feature import canny
+from torch import Tensor
+
+from p2pbench.datasets import pictures
+from p2pbench.datasets.dataset import Dataset, Item, Picture, Sample, Split, first_folder, square
+from p2pbench.errors import UserError
+
+TEST_FOLDERS = ("val", "test")
+HELD_OUT = 10  # without folders of splits every tenth photo, by name, is a test item
+AB_LIMIT = 110.0  # ab/110 is in [-1, 1] for every sRGB colour (facts section 3)
+FULL = 65535
+CANNY_SIGMA = 2.0
+
+
+class Photos(Dataset):
+    """Photos below a root: `train/` and `val/` or `test/`, or just photos, of which every tenth is a test item."""
+
+    layout = "train/ and val/ or test/ with photos, or photos alone (every tenth is then held out for test)"
+
+    def items(self, split: Split) -> list[Item]:
+        """The photos of a split, found in all folders below it."""
+        if (self.root / "train").is_dir():
+            folder = "train" if split == "train" else self.test_split or first_folder(self.root, TEST_FOLDERS)
+            if folder is None or not (self.root / folder).is_dir():
+                raise UserError(f"{self.root / (folder or 'val')}: no such folder; expected a root with {self.layout}")
+            found = list(pictures.find_recursive(self.root / folder).items())
+        else:
+            everything = list(pictures.find_recursive(self.root).items())
+            testing = split == "test"
+            found = [entry for place, entry in enumerate(everything, 1) if (place % HELD_OUT == 0) == testing]
+        return [Item(id_, (path,)) for id_, path in found]
+
+    def photo(self, item: Item, size: int | None) -> Picture:
+        """The photo in colour, resized, 8 bits."""
+        file = item.files[0]
+        photo = pictures.convert(pictures.read(file), 3, str(file))
+        if photo.dtype != np.uint8:
+            raise UserError(f"{file}: found 16 bits a channel, expected 8; convert the photos, or use dataset folders")
+        return square(photo, size)
+
+
+class Colorization(Photos):
+    """Grey to colour in CIE Lab: the input is L, the target ab; kept at 16 bits, so that rounding shows nowhere.
+
+    L/50 - 1 and ab/110 are what networks see (released code, facts section 3): with 0..65535 standing for the whole
+    of both ranges, the common scaling to [-1, 1] gives just that.
+    """
+
+    name = "colorization"
+    about = "any photos: grey to colour in Lab"
+    directions = ("grey-to-colour",)
+    note = "L/50 - 1 in, ab/110 out; the picture kept is Lab with the input's L, clipped to sRGB"
+
+    def load(self, item: Item, size: int | None) -> Sample:
+        """L (H, W, 1) and ab (H, W, 2), 16 bits."""
+        lightness, ab = split_lab(self.photo(item, size))
+        return Sample(lightness, ab, None)
+
+    def to_picture(self, input_: Picture, output: Picture) -> Picture:
+        """L and ab joined to an RGB picture of 8 bits."""
+        return join_lab(input_, output)
+
+    def input_picture(self, input_: Picture) -> Picture:
+        """L as a grey picture of 8 bits."""
+        return join_lab(input_, np.full((*input_.shape[:2], 2), FULL / 2, np.uint16))
+
+    def from_picture(self, picture: Picture) -> Picture:
+        """The L of a photo."""
+        return split_lab(pictures.convert(picture, 3, "photo"))[0]
+
+
+def split_lab(photo: Picture) -> tuple[Picture, Picture]:
+    """L (H, W, 1) and ab (H, W, 2) of an RGB photo; 0..65535 stands for L 0..100 and for a, b -110..110."""
+    lab = rgb2lab(photo)
+    lightness = lab[..., :1] / 100
+    ab = lab[..., 1:] / (2 * AB_LIMIT) + 0.5
+    return tuple(np.rint(np.clip(part, 0, 1) * FULL).astype(np.uint16) for part in (lightness, ab))  # type: ignore[return-value]
+
+
+def join_lab(lightness: Picture, ab: Picture) -> Picture:
+    """The RGB photo (H, W, 3) of 8 bits that `split_lab` took apart; colours outside sRGB are clipped."""
+    lab = np.concatenate([lightness / FULL * 100, (ab / FULL - 0.5) * 2 * AB_LIMIT], axis=2)
+    return np.rint(np.clip(lab2rgb(lab), 0, 1) * 255).astype(np.uint8)
+
+
+class Inpainting(Photos):
+    """The central square of half the side is set to white, and is to be filled."""
+
+    name = "inpainting"
+    about = "any photos: fill the missing centre"
+    directions = ("hole-to-photo",)
+    note = "the central half of either side is set to +1 after the crop"
+
+    def load(self, item: Item, size: int | None) -> Sample:
+        """The photo twice; the hole is made after the crop, so that it stays central."""
+        photo = self.photo(item, size)
+        return Sample(photo, photo, None)
+
+    def finish_input(self, batch: Tensor) -> Tensor:
+        """Make the hole: of 256x256 the central 128x128 (facts section 3)."""
+        batch = batch.clone()
+        height, width = batch.shape[-2:]
+        batch[..., height // 4 : height - height // 4, width // 4 : width - width // 4] = 1.0
+        return batch
+
+    def input_picture(self, input_: Picture) -> Picture:
+        """With the hole."""
+        height, width = input_.shape[:2]
+        holed = input_.copy()
+        holed[height // 4 : height - height // 4, width // 4 : width - width // 4] = 255
+        return holed
+
+
+class Edges(Photos):
+    """Edge maps to photos; the edges are found by Canny's detector where the paper used HED."""
+
+    name = "edges"
+    about = "any photos: their edges to the photo"
+    directions = ("edges-to-photo",)
+    note = f"edges by scikit-image's Canny, sigma {CANNY_SIGMA:g}, on the resized photo; the paper used HED"
+
+    def load(self, item: Item, size: int | None) -> Sample:
+        """Edges (H, W, 1), black on white as in the published datasets, and the photo."""
+        photo = self.photo(item, size)
+        return Sample(edge_map(photo), photo, None)
+
+    def from_picture(self, picture: Picture) -> Picture:
+        """A grey picture is taken as an edge map; of a photo the edges are found."""
+        return picture if picture.shape[2] == 1 else edge_map(picture)
+
+
+def edge_map(photo: Picture) -> Picture:
+    """Edges (H, W, 1) of an RGB photo: 0 on an edge, 255 elsewhere."""
+    grey = pictures.convert(photo, 1, "photo")[..., 0] / 255.0
+    return np.where(canny(grey, sigma=CANNY_SIGMA), 0, 255).astype(np.uint8)[..., None]

@@ -1,0 +1,9 @@
+"""The errors a user can cause, and mend."""
+
+
+class UserError(Exception):
+    """Something outside the program is wrong, and the message says how to mend it.
+
+    The message is one line: which file or setting, what was found, what was expected, what to do. The command line
+    prints it and exits with code 1; anything else that reaches the user is a bug of ours and shows its traceback.
+    """

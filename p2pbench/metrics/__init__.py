@@ -1,0 +1,1 @@
+"""Pure functions from pictures to numbers, one metric a file."""

@@ -1,0 +1,34 @@
+"""Colour distributions: marginal histograms of L, a and b, and their intersection (paper Figure 7, facts section 6).
+
+The paper's number and range of bins are not published; ours are part of the protocol.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.color import rgb2lab
+
+CHANNELS = ("L", "a", "b")
+RANGES = ((0.0, 100.0), (-110.0, 110.0), (-110.0, 110.0))
+BINS = 100
+
+Histograms = NDArray[np.float64]
+
+
+def lab_histograms(picture: NDArray[np.uint8]) -> Histograms:
+    """Pixel counts (3, BINS) of an RGB picture (H, W, 3) of 8 bits, over L, a and b."""
+    lab = rgb2lab(picture)
+    return np.stack(
+        [
+            np.histogram(lab[..., channel], bins=BINS, range=ends)[0].astype(np.float64)
+            for channel, ends in enumerate(RANGES)
+        ]
+    )
+
+
+def intersection(one: Histograms, other: Histograms) -> NDArray[np.float64]:
+    """The overlap, 0..1, of counts (..., BINS) along the last axis, each divided by its total."""
+    shares = [counts / counts.sum(axis=-1, keepdims=True) for counts in (one, other)]
+    overlap: NDArray[np.float64] = np.minimum(*shares).sum(axis=-1)
+    return overlap

@@ -1,0 +1,90 @@
+"""The paper's generators: the U-Net and the encoder-decoder, which is the U-Net with its skips cut.
+
+Sources: paper section 6.1; facts section 2. Ck is conv-BN-ReLU, CDk has dropout after it; all filters 4x4, stride 2.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from p2pbench.networks.norm import BottleneckNorm
+
+WIDEST = 8  # in multiples of ngf: C512 with ngf = 64
+DROPOUT_BLOCKS = (0, 1, 2)  # counted from the bottleneck
+
+
+def depth_for(image_size: int) -> int:
+    """How many layers bring an image of this size, a power of two, down to a 1x1 bottleneck."""
+    return int(math.log2(image_size))
+
+
+class Generator(nn.Module):
+    """Image in, image out: an encoder down to the bottleneck and a decoder back up, with or without skips.
+
+    Pictures have values in [-1, 1] and sides that are multiples of 2**depth. The encoder's first layer has no BN; the
+    bottleneck has none either unless `bottleneck_norm` (the paper's batch-1 runs had it, the released code dropped it).
+    Skips concatenate (decoder, encoder), in that order.
+
+    Args:
+        input_channels: channels of the input picture.
+        output_channels: channels of the output picture.
+        depth: number of layers on either side; 8 for 256x256.
+        ngf: width of the first layer; each next one doubles, up to 8 x ngf.
+        skips: True for the U-Net, False for the encoder-decoder.
+        bottleneck_norm: batch normalisation at the bottleneck.
+        dropout_blocks: decoder blocks with dropout 0.5, counted from the bottleneck.
+    """
+
+    def __init__(
+        self,
+        input_channels: int,
+        output_channels: int,
+        *,
+        depth: int,
+        ngf: int,
+        skips: bool,
+        bottleneck_norm: bool = False,
+        dropout_blocks: tuple[int, ...] = DROPOUT_BLOCKS,
+    ) -> None:
+        super().__init__()
+        self.depth = depth
+        self.skips = skips
+        widths = [ngf * min(2**layer, WIDEST) for layer in range(depth)]
+
+        self.encoder = nn.ModuleList([nn.Conv2d(input_channels, widths[0], 4, 2, 1)])
+        for layer in range(1, depth):
+            block = nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(widths[layer - 1], widths[layer], 4, 2, 1))
+            if layer < depth - 1:
+                block.append(nn.BatchNorm2d(widths[layer]))
+            elif bottleneck_norm:
+                block.append(BottleneckNorm(widths[layer]))
+            self.encoder.append(block)
+
+        self.decoder = nn.ModuleList()
+        for index in range(depth):
+            layer = depth - 1 - index  # the encoder layer whose size this block enlarges
+            entering = widths[layer] * (2 if skips and index > 0 else 1)
+            leaving = widths[layer - 1] if layer > 0 else output_channels
+            block = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(entering, leaving, 4, 2, 1))
+            if layer == 0:
+                block.append(nn.Tanh())
+            else:
+                block.append(nn.BatchNorm2d(leaving))
+                if index in dropout_blocks:
+                    block.append(nn.Dropout(0.5))
+            self.decoder.append(block)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The output (B, output channels, H, W) of an input (B, input channels, H, W), both in [-1, 1]."""
+        encoded = []
+        for layer in self.encoder:
+            x = layer(x)
+            encoded.append(x)
+        for index, block in enumerate(self.decoder):
+            if self.skips and index > 0:
+                x = torch.cat([x, encoded[-1 - index]], dim=1)
+            x = block(x)
+        return x

@@ -1,0 +1,135 @@
+"""What is written into a results folder about runs and grids, and when a run may go on there.
+
+The names of files are those of `reports.layout`, which the packages share.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from p2pbench.config import NOT_IDENTITY, RunConfig
+from p2pbench.errors import UserError
+from reports import atomic
+from reports.layout import Grid, Run
+
+VERSIONED = ("p2pbench", "torch", "torchvision", "numpy", "scikit-image", "pillow")
+
+Description = dict[str, dict[str, int | str]]
+"""The items of each split: how many, and a hash of their ids."""
+
+
+class RunRecord(BaseModel):
+    """config.json: what a run is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    settings: RunConfig
+    data: Description
+    versions: dict[str, str]
+
+
+def check_run(run: Run, config: RunConfig, data: Description) -> None:
+    """Refuse to go on in a folder that another run made.
+
+    Raises:
+        UserError: settings or items differ from those in config.json; each difference is shown.
+    """
+    if not run.config.exists():
+        leftovers = [path.name for path in (run.checkpoint, run.generator) if path.exists()]
+        if leftovers:
+            raise UserError(
+                f"{run.folder}: holds {leftovers[0]} but no config.json; move it away, or use another --out"
+            )
+        return
+    record = read_run(run)
+    old, new = record.settings.model_dump(), config.model_dump()
+    differences = [
+        f"{key} was {_shown(old[key])}, is {_shown(new[key])}"
+        for key in new
+        if key not in NOT_IDENTITY and old[key] != new[key]
+    ]
+    differences += [
+        f"the {split} items were {record.data[split]['n']} ({record.data[split]['hash']}), "
+        f"are {items['n']} ({items['hash']})"
+        for split, items in data.items()
+        if record.data[split] != items
+    ]
+    if differences:
+        raise UserError(
+            f"{run.folder} was made with other settings: {'; '.join(differences)}. "
+            "Use another --out, or delete that folder to train anew"
+        )
+
+
+def write_run(run: Run, config: RunConfig, data: Description) -> None:
+    """Write config.json, unless a run that may go on has written it."""
+    if not run.config.exists():
+        record = RunRecord(settings=config, data=data, versions=versions())
+        atomic.write(run.config, record.model_dump_json(indent=1).encode() + b"\n")
+
+
+def read_run(run: Run) -> RunRecord:
+    """config.json as it was written.
+
+    Raises:
+        UserError: it is missing, damaged, or of another version.
+    """
+    try:
+        return RunRecord.model_validate_json(run.config.read_bytes())
+    except OSError as error:
+        raise UserError(f"{run.config}: cannot be read ({error.strerror}); expected a run of p2pbench") from None
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise UserError(f"{run.config}: damaged, or of another version: {where}: {problem['msg']}") from None
+
+
+def write_grid(grid: Grid, content: dict[str, Any]) -> None:
+    """Write grid.json: what the report says about the ablation as a whole.
+
+    Cells and seeds that an earlier call trained stay in it.
+    """
+    if grid.json.exists():
+        old = read_grid_record(grid)
+        content = content | {
+            "cells": content["cells"]
+            | {name: cell for name, cell in old["cells"].items() if name not in content["cells"]},
+            "seeds": sorted({*content["seeds"], *old["seeds"]}),
+        }
+    content = content | {"versions": versions(), "git_revision": git_revision()}
+    atomic.write(grid.json, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
+
+
+def read_grid_record(grid: Grid) -> dict[str, Any]:
+    """grid.json as it was written. Raises UserError when it is damaged."""
+    try:
+        content: dict[str, Any] = json.loads(grid.json.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{grid.json}: cannot be read ({error}); move it away to write it anew") from None
+    return content
+
+
+def versions() -> dict[str, str]:
+    """Versions of what makes numbers."""
+    found = {name: importlib.metadata.version(name) for name in VERSIONED}
+    return {"python": platform.python_version(), **found}
+
+
+def git_revision() -> str | None:
+    """The revision of the code, where it runs from a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _shown(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)

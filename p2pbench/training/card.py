@@ -1,0 +1,105 @@
+"""A trained generator in a file of its own: weights as safetensors, and the card that says how to use them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from p2pbench.errors import UserError
+from p2pbench.networks.unet import Generator
+from reports import atomic
+
+METADATA_KEY = "p2pbench"
+
+
+class Architecture(BaseModel):
+    """What the generator is built from; see `p2pbench.networks.unet.Generator`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input_channels: int
+    output_channels: int
+    depth: int
+    ngf: int
+    skips: bool
+    bottleneck_norm: bool
+    dropout_blocks: tuple[int, ...]
+
+    def build(self) -> Generator:
+        """The network, with weights yet to be set."""
+        return Generator(**self.model_dump())
+
+
+class GeneratorCard(BaseModel):
+    """All that is needed to use a generator as it was tested, and where it comes from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    architecture: Architecture
+    dataset: str
+    direction: str
+    image_size: int
+    input_range: tuple[float, float]
+    output_range: tuple[float, float]
+    output_bits: Literal[8, 16]
+    test_dropout: bool
+    test_batch_norm: Literal["batch", "running"]
+    seed: int
+    source: str
+    """What trained it, such as "p2pbench 0.1.0" or the file it was imported from."""
+
+
+def save_generator(path: Path, generator: Generator, card: GeneratorCard) -> None:
+    """Write a generator and its card, whole or not at all."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
+    atomic.write(path, save(weights, metadata={METADATA_KEY: card.model_dump_json()}))
+
+
+def load_generator(path: Path) -> tuple[Generator, GeneratorCard]:
+    """A generator on the CPU, and its card.
+
+    Raises:
+        UserError: no such file, not a generator's file, or entries that do not fit the architecture.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        card = GeneratorCard.model_validate_json(metadata[METADATA_KEY])
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected a generator.safetensors of a finished run") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a safetensors file ({error}); expected a generator.safetensors") from None
+    except (KeyError, ValidationError):
+        raise UserError(
+            f"{path}: holds no generator's card; expected a file written by `p2pbench train` or `generator-import`"
+        ) from None
+    generator = card.architecture.build()
+    load_weights(generator, weights, path)
+    return generator, card
+
+
+def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Set all of a network's weights.
+
+    Raises:
+        UserError: an entry is missing, left over or of another shape; the first few are named.
+    """
+    expected = network.state_dict()
+    problems = [f"{name} is missing" for name in expected.keys() - weights.keys()]
+    problems += [f"{name} is left over" for name in weights.keys() - expected.keys()]
+    problems += [
+        f"{name} has shape {tuple(weights[name].shape)}, expected {tuple(value.shape)}"
+        for name, value in expected.items()
+        if name in weights and weights[name].shape != value.shape
+    ]
+    if problems:
+        shown = "; ".join(sorted(problems)[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+        raise UserError(f"{path}: weights of another architecture: {shown}")
+    network.load_state_dict(weights)

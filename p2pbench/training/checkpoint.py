@@ -1,0 +1,60 @@
+"""The state of a training in one file: enough to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from p2pbench.errors import UserError
+from p2pbench.training.card import load_weights
+from p2pbench.training.model import Model
+from reports import atomic
+
+FORMAT = 1
+
+
+def save(path: Path, model: Model, step: int) -> None:
+    """Write the state after `step` steps, whole or not at all: the old file stays until the new one is on disk.
+
+    Random states are not in it, since all randomness is addressed by the step.
+    """
+    content = {"format": FORMAT, "step": step} | {name: part.state_dict() for name, part in model.parts()}
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    atomic.write(path, buffer.getvalue())
+
+
+def load(path: Path, model: Model) -> int:
+    """Set a model's state from a file; the number of steps it had taken.
+
+    Raises:
+        UserError: the file is damaged, or of another architecture or objective.
+    """
+    content = _read(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path}: not a checkpoint of this version of p2pbench; delete it to train from the start")
+    names = {name for name, _ in model.parts()}
+    if content.keys() - {"format", "step"} != names:
+        found = ", ".join(sorted(content.keys() - {"format", "step"}))
+        raise UserError(f"{path}: holds {found}; expected {', '.join(sorted(names))}: another objective made it")
+    for name, part in model.parts():
+        if isinstance(part, nn.Module):
+            load_weights(part, content[name], path)
+    for name, part in model.parts():
+        if isinstance(part, torch.optim.Adam):
+            part.load_state_dict(content[name])
+    step: int = content["step"]
+    return step
+
+
+def _read(path: Path) -> Any:  # noqa: ANN401 (what a file holds is not known before it is read)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: damaged, or no checkpoint ({reason}); delete it to train from the start") from None

@@ -1,0 +1,65 @@
+"""From inputs to pictures, with a trained generator.
+
+Items are translated one at a time, so that batch statistics are an image's own, and each item's dropout noise comes
+from the seed and its id alone: the picture of an item does not depend on which others are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from p2pbench.datasets.dataset import Dataset, Picture
+from p2pbench.datasets.scale import from_network, to_network
+from p2pbench.networks.norm import test_mode
+from p2pbench.networks.unet import Generator
+from p2pbench.training.card import GeneratorCard
+from p2pbench.training.randomness import Purpose, item_number, torch_seed
+
+
+class Translator:
+    """A generator set for testing as its card says: without gradients, and each item with noise of its own.
+
+    Used as `with Translator(...).open() as translate: picture = translate(values, item_id)`.
+    """
+
+    def __init__(self, generator: Generator, card: GeneratorCard, dataset: Dataset) -> None:
+        self._generator, self._card, self._dataset = generator, card, dataset
+        self._device = next(generator.parameters()).device
+
+    @contextmanager
+    def open(self) -> Iterator[Translator]:
+        """Set the generator for testing; at the end it and torch's random state are as they were."""
+        devices = [self._device] if self._device.type == "cuda" else []
+        mode = test_mode(self._generator, dropout=self._card.test_dropout, batch_norm=self._card.test_batch_norm)
+        with torch.inference_mode(), torch.random.fork_rng(devices), mode:
+            yield self
+
+    def __call__(self, values: Picture, item_id: str) -> Picture:
+        """The picture (H, W, C) made of an input picture (H, W, C), whose sides may be any."""
+        height, width = values.shape[:2]
+        padded = torch.from_numpy(pad_to_stride(values, self._generator.depth)).permute(2, 0, 1)
+        x = self._dataset.finish_input(to_network(padded[None], self._card.input_range))
+        torch.manual_seed(torch_seed(self._card.seed, Purpose.TEST, item_number(item_id)))
+        output = self._generator(x.to(self._device).contiguous(memory_format=torch.channels_last))[0]
+        bits = f"uint{self._card.output_bits}"
+        picture = from_network(output[:, :height, :width], self._card.output_range, bits)
+        return self._dataset.to_picture(values, picture)
+
+
+def pad_to_stride(picture: Picture, depth: int) -> Picture:
+    """A picture (H, W, C) mirrored beyond its right and lower edge, up to multiples of 2**depth."""
+    stride = 2**depth
+    height, width = picture.shape[:2]
+    padding = ((0, -height % stride), (0, -width % stride), (0, 0))
+    return np.ascontiguousarray(np.pad(picture, padding, mode="symmetric"))
+
+
+def as_picture(values: Tensor) -> Picture:
+    """Picture values (C, H, W) as a picture (H, W, C)."""
+    picture: Picture = values.permute(1, 2, 0).contiguous().cpu().numpy()
+    return picture

@@ -1,0 +1,276 @@
+"""The scores in a results folder, two files a scorer: `scores/SCORER.json` and `scores/SCORER-bootstrap.npz`.
+
+The JSON is for people and other tools: protocol and fingerprint, n of n_expected items, every metric with its 95 %
+interval, and the items with their own values. The npz holds the replicates behind the intervals (float32, one array a
+metric), so that differences between runs can be paired later.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from reports import atomic, layout
+from reports.errors import ReportError
+from reports.layout import Run
+from reports.scores import Metric, Scores, fingerprint
+
+__all__ = [
+    "Damage",
+    "Entry",
+    "Metric",
+    "Scores",
+    "collect",
+    "fingerprint",
+    "read",
+    "read_scorer",
+    "table",
+    "tidy",
+    "write",
+]
+
+COLUMNS = (
+    "grid",
+    "cell",
+    "seed",
+    "item",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "n",
+    "n_expected",
+    "fingerprint",
+    "scorer",
+)
+ALL_ITEMS = "all"
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """The scores of one scorer for one run of a grid."""
+
+    grid: str
+    run: Run
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Scores that are there and cannot be read, and what to do about it."""
+
+    grid: str
+    run: Run
+    scorer: str
+    message: str
+
+
+def write(run: Run, scores: Scores) -> None:
+    """Write what one scorer says into the run's folder, over what it said before.
+
+    The JSON comes last: where it is, its replicates are.
+
+    Raises:
+        ReportError: A value is not finite, the parts do not fit together, or the folder cannot be written.
+    """
+    try:
+        scores.check()
+    except ValueError as error:
+        raise ReportError(f"{run.score(scores.scorer)}: {error}; leave that out or mend what computes it") from error
+    stored = {name: _as_stored(metric) for name, metric in scores.metrics.items()}
+    document = json.dumps(_document(scores, stored), indent=1, allow_nan=False)
+    atomic.write(run.bootstrap(scores.scorer), _archive(stored))
+    atomic.write(run.score(scores.scorer), document.encode() + b"\n")
+
+
+def read(run: Run) -> list[Scores]:
+    """The scores of a run, by scorer; none where there is no file.
+
+    Raises:
+        ReportError: A file is damaged.
+    """
+    return [read_scorer(run, scorer) for scorer in run.scorers()]
+
+
+def read_scorer(run: Run, scorer: str) -> Scores:
+    """What one scorer says about a run.
+
+    Raises:
+        ReportError: A file is missing, half-written or changed by hand; the message names it.
+    """
+    document = _load_document(run.score(scorer))
+    replicates = _load_archive(run.bootstrap(scorer))
+    try:
+        scores = _scores(document, replicates)
+        scores.check()
+        _check_summary(scores, document, scorer)
+    except KeyError as error:
+        raise _damaged(run.score(scorer), f"found no {error}, expected it") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise _damaged(run.score(scorer), str(error)) from error
+    return scores
+
+
+def collect(grid: layout.Grid) -> tuple[list[Entry], list[Damage]]:
+    """All scores of a grid's runs, by cell, seed and scorer, the ground truth last; and those that cannot be read."""
+    entries, damages = [], []
+    for run in [*grid.runs(), grid.real]:
+        for scorer in run.scorers():
+            try:
+                entries.append(Entry(grid.name, run, read_scorer(run, scorer)))
+            except ReportError as error:
+                damages.append(Damage(grid.name, run, scorer, str(error)))
+    return entries, damages
+
+
+def table(results: Path) -> pd.DataFrame:
+    """Every score in a results folder, one a row; see `tidy`.
+
+    Raises:
+        ReportError: A file is damaged.
+    """
+    entries = []
+    for grid in layout.grids(results):
+        found, damages = collect(grid)
+        if damages:
+            raise ReportError(damages[0].message)
+        entries += found
+    return tidy(entries)
+
+
+def tidy(entries: Sequence[Entry]) -> pd.DataFrame:
+    """Scores as a table with the columns of `COLUMNS`, one row a run, metric and item.
+
+    The row of the metric over all items has the item "all" and an interval; the rows of single items have none. The
+    ground truth has no seed.
+    """
+    parts = [_rows(entry, name, metric) for entry in entries for name, metric in sorted(entry.scores.metrics.items())]
+    if not parts:
+        return pd.DataFrame(columns=list(COLUMNS))
+    return pd.concat(parts, ignore_index=True)[list(COLUMNS)].astype({"seed": "Int64"})
+
+
+def _rows(entry: Entry, name: str, metric: Metric) -> pd.DataFrame:
+    scores = entry.scores
+    items: list[str] = [ALL_ITEMS]
+    values = [float(metric.value)]
+    if metric.per_item is not None:
+        items += scores.item_ids
+        values += metric.per_item.tolist()
+    none = [float("nan")] * (len(items) - 1)
+    seed = pd.array([entry.run.seed] * len(items), dtype="Int64")
+    columns = {
+        "item": items,
+        "value": values,
+        "low": [metric.interval.low, *none],
+        "high": [metric.interval.high, *none],
+    }
+    return pd.DataFrame(columns).assign(
+        grid=entry.grid,
+        cell=entry.run.cell,
+        seed=seed,
+        metric=name,
+        n=scores.n,
+        n_expected=scores.n_expected,
+        fingerprint=scores.fingerprint,
+        scorer=scores.scorer,
+    )
+
+
+def _as_stored(metric: Metric) -> Metric:
+    """The metric as it will be read again, so that its interval comes from what is stored."""
+    return Metric(float(metric.value), np.asarray(metric.replicates, np.float32), metric.per_item)
+
+
+def _archive(metrics: dict[str, Metric]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, metric in metrics.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:
+                np.lib.format.write_array(member, metric.replicates, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _document(scores: Scores, metrics: dict[str, Metric]) -> dict[str, object]:
+    per_item = {name: metric.per_item for name, metric in metrics.items() if metric.per_item is not None}
+    return {
+        "scorer": scores.scorer,
+        "protocol": dict(scores.protocol),
+        "fingerprint": scores.fingerprint,
+        "n": scores.n,
+        "n_expected": scores.n_expected,
+        "metrics": {name: {"value": metric.value, **metric.interval._asdict()} for name, metric in metrics.items()},
+        "items": {
+            item: {name: float(values[index]) for name, values in per_item.items()}
+            for index, item in enumerate(scores.item_ids)
+        },
+    }
+
+
+def _load_document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+    except (OSError, ValueError) as error:
+        raise _damaged(path, f"found no JSON ({error}), expected an object") from error
+    if not isinstance(document, dict):
+        raise _damaged(path, f"found a JSON {type(document).__name__}, expected an object")
+    return document
+
+
+def _load_archive(path: Path) -> dict[str, NDArray[np.float32]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: np.asarray(archive[name], np.float32) for name in archive.files}
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise _damaged(path, f"found no replicates ({error}), expected an npz file") from error
+
+
+def _scores(document: dict[str, Any], replicates: dict[str, NDArray[np.float32]]) -> Scores:
+    items: dict[str, dict[str, float]] = document["items"]
+    if set(replicates) != set(document["metrics"]):
+        raise ValueError(f"found replicates of {sorted(replicates)}, expected those of {sorted(document['metrics'])}")
+    metrics = {
+        name: Metric(float(metric["value"]), replicates[name], _per_item(name, items))
+        for name, metric in document["metrics"].items()
+    }
+    return Scores(document["scorer"], dict(document["protocol"]), tuple(items), int(document["n_expected"]), metrics)
+
+
+def _per_item(name: str, items: dict[str, dict[str, float]]) -> NDArray[np.float64] | None:
+    if not any(name in values for values in items.values()):
+        return None
+    return np.array([values[name] for values in items.values()], dtype=np.float64)
+
+
+def _check_summary(scores: Scores, document: dict[str, Any], scorer: str) -> None:
+    """Refuse a file whose summary does not follow from its parts: changed by hand, or half of an older pair."""
+    if scores.scorer != scorer:
+        raise ValueError(f"found scorer {scores.scorer!r}, expected {scorer!r} as in the file's name")
+    if document["fingerprint"] != scores.fingerprint:
+        raise ValueError(
+            f"found fingerprint {document['fingerprint']!r}, expected {scores.fingerprint!r} from protocol"
+        )
+    if document["n"] != scores.n:
+        raise ValueError(f"found n = {document['n']}, expected {scores.n} as it has items")
+    for name, metric in scores.metrics.items():
+        ends = [document["metrics"][name][end] for end in ("low", "high")]
+        if not np.allclose(ends, metric.interval, rtol=1e-4, atol=1e-7):
+            raise ValueError(f"found {name} in {ends}, expected {list(metric.interval)} from its replicates")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _damaged(path: Path, what: str) -> ReportError:
+    return ReportError(f"{path}: {what}; score the run again")

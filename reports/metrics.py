@@ -1,0 +1,59 @@
+"""What the metrics and the scorers are called, which way is better, and what they mean, in one sentence each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Description:
+    """How a metric is shown.
+
+    `higher_is_better` is None where nobody has said so: the metric is shown and never ranked.
+    """
+
+    label: str
+    higher_is_better: bool | None
+    digits: int
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """How a scorer, which gives one or more metrics, is shown."""
+
+    title: str
+    meaning: str
+
+
+_METRICS = {
+    "l1": Description("L1", False, 4, "Mean absolute difference to the target, with images scaled to 0..1."),
+    "psnr": Description("PSNR (dB)", True, 2, "Peak signal-to-noise ratio against the target, mean over items."),
+    "ssim": Description("SSIM", True, 3, "Structural similarity to the target, at most 1, mean over items."),
+    "histogram_l": Description(
+        "Histogram L", True, 3, "Overlap, 0..1, of the lightness distribution of all outputs with that of all targets."
+    ),
+    "histogram_a": Description(
+        "Histogram a", True, 3, "Overlap, 0..1, of the green-red distribution (Lab a) of all outputs with all targets."
+    ),
+    "histogram_b": Description(
+        "Histogram b",
+        True,
+        3,
+        "Overlap, 0..1, of the blue-yellow distribution (Lab b) of all outputs with all targets.",
+    ),
+}
+
+_SCORERS = {
+    "image": Scorer("Image scores", "Each output against the target of its item, and the colours of all of them."),
+}
+
+
+def describe(metric: str) -> Description:
+    """How to show a metric; one that nobody has described shows under its own name, unranked."""
+    return _METRICS.get(metric, Description(metric, None, 4, ""))
+
+
+def describe_scorer(scorer: str) -> Scorer:
+    """How to show a scorer; one that nobody has described shows under its own name."""
+    return _SCORERS.get(scorer, Scorer(scorer, ""))

@@ -1,0 +1,128 @@
+"""What the page shows of each grid, gathered before any of it is drawn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from reports import grids, layout, ledger, losses, status, tables
+from reports.errors import ReportError
+from reports.grids import Description
+from reports.layout import Grid, Run
+from reports.ledger import Entry
+from reports.status import Gap
+from reports.tables import Table
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """All that is known of one grid.
+
+    Attributes:
+        grid: Its folder.
+        description: What grid.json says.
+        entries: Its scores, those of runs that grid.json does not name included.
+        tables: One a scorer; empty where nothing is scored.
+        losses: The loss tables of each cell that has any, one a seed.
+        gaps: Runs that are missing, unfinished or unscored.
+        strays: Runs on disk that grid.json does not name; no table shows them.
+        damages: Files that cannot be read, one line each.
+    """
+
+    grid: Grid
+    description: Description
+    entries: tuple[Entry, ...]
+    tables: tuple[Table, ...]
+    losses: Mapping[str, Sequence[pd.DataFrame]]
+    gaps: tuple[Gap, ...]
+    strays: tuple[Run, ...]
+    damages: tuple[str, ...]
+
+
+def read(results: Path) -> tuple[list[Section], list[str]]:
+    """The grids of a results folder, and what is wrong with those that cannot be shown, one line each.
+
+    Raises:
+        ReportError: There is no such folder, no grid in it, or nothing in it is scored.
+    """
+    found = layout.grids(results)
+    if not found:
+        what = "found no grid" if results.is_dir() else "found no such folder"
+        raise ReportError(
+            f"{results}: {what}, expected GRID/grid.json in it; run `p2pbench train-ablation GRID --out {results}`, "
+            f"then `p2pbench image-score {results}`"
+        )
+    sections, unreadable = [], []
+    for grid in found:
+        try:
+            sections.append(_section(grid))
+        except ReportError as error:
+            unreadable.append(str(error))
+    if not any(section.tables for section in sections):
+        damages = [*unreadable, *(line for section in sections for line in section.damages)]
+        why = f" ({len(damages)} cannot be read, such as {damages[0]})" if damages else ""
+        raise ReportError(f"{results}: found no scores{why}; run `p2pbench image-score {results}`")
+    return sections, unreadable
+
+
+def plain_fields(fields: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    """Settings as text by dotted name: mappings in mappings are flattened, lists are written as JSON."""
+    flat: dict[str, str] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping) and value:
+            flat |= plain_fields(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = plain(value)
+    return flat
+
+
+def plain(value: object) -> str:
+    """A setting as text."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def dataset_line(dataset: Mapping[str, object]) -> str:
+    """Name and split of a dataset, and how many items it has where grid.json says so."""
+    parts = [plain(dataset[key]) for key in ("name", "split") if dataset.get(key)]
+    count = next((dataset[key] for key in ("n", "items", "n_items") if isinstance(dataset.get(key), int)), None)
+    return " · ".join([*parts, *([f"{count} items"] if count is not None else [])])
+
+
+def _section(grid: Grid) -> Section:
+    description = grids.read(grid)
+    entries, damages = ledger.collect(grid)
+    named = [entry for entry in entries if _is_named(entry.run, description)]
+    logged, unread = _losses(grid, description)
+    return Section(
+        grid=grid,
+        description=description,
+        entries=tuple(entries),
+        tables=tuple(tables.build(list(description.cells), named)),
+        losses=logged,
+        gaps=tuple(status.gaps(grid, description, entries, damages)),
+        strays=tuple(status.strays(grid, description)),
+        damages=(*(damage.message for damage in damages), *unread),
+    )
+
+
+def _is_named(run: Run, description: Description) -> bool:
+    return run.seed is None or (run.cell in description.cells and run.seed in description.seeds)
+
+
+def _losses(grid: Grid, description: Description) -> tuple[dict[str, list[pd.DataFrame]], list[str]]:
+    logged: dict[str, list[pd.DataFrame]] = {}
+    damages = []
+    for cell in description.cells:
+        for seed in description.seeds:
+            try:
+                table = losses.read(grid.run(cell, seed))
+            except ReportError as error:
+                damages.append(str(error))
+                continue
+            if table is not None:
+                logged.setdefault(cell, []).append(table)
+    return logged, damages

@@ -1,0 +1,70 @@
+"""Pictures of any bit depth as 8-bit ones that a browser shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from reports.errors import ReportError
+
+LONGEST_SIDE = 512  # pixels; more is not seen at the size of a gallery, and would make its folder huge
+_DISPLAYABLE = {"L", "RGB", "RGBA"}
+
+
+def load(path: Path) -> Image.Image:
+    """A picture as 8-bit grey, RGB or RGBA, at most `LONGEST_SIDE` pixels long.
+
+    16-bit values keep their high byte. Floats in 0..1 are scaled to 0..255; other numbers are stretched from their
+    least to their greatest. Of a TIFF with more than three channels the first three are shown, of one with two the
+    first.
+
+    Raises:
+        ReportError: The file is missing or no picture.
+    """
+    try:
+        picture = _from_tiff(path) if path.suffix in {".tif", ".tiff"} else _from_pillow(path)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ReportError(f"{path}: found no picture ({error}), expected PNG or TIFF; make the images again") from error
+    picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    return picture
+
+
+def to_eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Pixel values of any type, scaled to 0..255 as `load` says; what is not a number becomes 0."""
+    if values.dtype == np.uint8:
+        return values.astype(np.uint8)
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * np.uint8(255)
+    if values.dtype == np.uint16:
+        return (values.astype(np.uint16) >> 8).astype(np.uint8)
+    numbers = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(numbers.min()), float(numbers.max())
+    if np.issubdtype(values.dtype, np.floating) and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    scaled = (numbers - low) / (high - low or 1.0)
+    return np.rint(scaled * 255).astype(np.uint8)
+
+
+def _from_pillow(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        picture.load()
+        if picture.mode in _DISPLAYABLE:
+            return picture.copy()
+        if picture.mode.startswith(("I", "F")):
+            return Image.fromarray(to_eight_bits(np.asarray(picture)))
+        return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+
+
+def _from_tiff(path: Path) -> Image.Image:
+    values = np.asarray(tifffile.imread(path))
+    if values.ndim == 3 and values.shape[0] < min(values.shape[1:]):
+        values = np.moveaxis(values, 0, -1)  # planes apart
+    if values.ndim == 3:
+        values = values[:, :, :3] if values.shape[2] >= 3 else values[:, :, 0]
+    if values.ndim != 2 and values.ndim != 3:
+        raise ValueError(f"an array of shape {values.shape}")
+    return Image.fromarray(to_eight_bits(values))

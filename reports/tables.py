@@ -1,0 +1,235 @@
+"""One table a scorer for a grid: cells by metrics, ranked only where the comparison is fair."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports import bootstrap
+from reports.bootstrap import Interval
+from reports.layout import REAL
+from reports.ledger import Entry
+from reports.metrics import describe
+from reports.scores import Scores
+
+
+class Mark(StrEnum):
+    """What a table says about a number among those it may be compared with."""
+
+    NONE = ""
+    BEST = "best"
+    TIE = "tie"
+
+
+@dataclass(frozen=True, eq=False)
+class Number:
+    """A metric of a cell: the mean over its seeds.
+
+    Attributes:
+        value: The mean of the runs' values.
+        replicates: Its bootstrap replicates (replicates,), over items, and over seeds where there are several.
+        mark: Whether it is the best, alone or in a tie.
+    """
+
+    value: float
+    replicates: NDArray[np.floating]
+    mark: Mark = Mark.NONE
+
+    @cached_property
+    def interval(self) -> Interval:
+        """The 95 % interval."""
+        return bootstrap.interval(self.replicates)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A field of the protocol in which a row departs from the table; None where one side does not have it."""
+
+    field: str
+    here: object
+    table: object
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A cell, or the ground truth, under one protocol and on one set of items.
+
+    Attributes:
+        cell: The cell's name.
+        seeds: The seeds that were scored; empty for the ground truth.
+        n: How many items were scored, the same for each seed.
+        n_expected: How many the split has.
+        fingerprint: Of the protocol.
+        numbers: By metric; a metric that one of the seeds does not have is left out.
+        differences: Why the row is set apart and not ranked; empty for a row of the table's own protocol and items.
+    """
+
+    cell: str
+    seeds: tuple[int, ...]
+    n: int
+    n_expected: int
+    fingerprint: str
+    numbers: Mapping[str, Number]
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What one scorer says about a grid.
+
+    Attributes:
+        scorer: Its name.
+        metrics: The columns.
+        rows: The cells that are compared, in the grid's order.
+        real: The ground truth under the same protocol, never ranked.
+        apart: The rows of another protocol or other items, never ranked.
+        protocol: The protocol of most runs, which is the table's.
+        fingerprint: Its fingerprint.
+    """
+
+    scorer: str
+    metrics: tuple[str, ...]
+    rows: tuple[Row, ...]
+    real: Row | None
+    apart: tuple[Row, ...]
+    protocol: Mapping[str, object]
+    fingerprint: str
+
+    def all_rows(self) -> list[Row]:
+        """The rows from top to bottom."""
+        return [*self.rows, *([self.real] if self.real else []), *self.apart]
+
+
+def build(cells: Sequence[str], entries: Sequence[Entry]) -> list[Table]:
+    """The tables of one grid, by scorer.
+
+    Args:
+        cells: The cells in the order of the rows; entries of other cells are left out, but for the ground truth.
+        entries: The grid's scores.
+    """
+    order = [*cells, REAL]
+    known = sorted(
+        (entry for entry in entries if entry.run.cell in order),
+        key=lambda entry: (order.index(entry.run.cell), entry.run.seed or 0),
+    )
+    scorers = sorted({entry.scores.scorer for entry in known})
+    return [_table(scorer, [entry for entry in known if entry.scores.scorer == scorer]) for scorer in scorers]
+
+
+def _table(scorer: str, entries: list[Entry]) -> Table:
+    reference = _reference(entries)
+    groups: dict[tuple[str, _Basis], list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault((entry.run.cell, _basis(entry.scores)), []).append(entry)
+    rows = [_row(group, reference) for group in groups.values()]
+    fair = [row for row in rows if not row.differences]
+    return Table(
+        scorer=scorer,
+        metrics=tuple(dict.fromkeys(name for row in rows for name in row.numbers)),
+        rows=_ranked([row for row in fair if row.cell != REAL]),
+        real=next((row for row in fair if row.cell == REAL), None),
+        apart=tuple(row for row in rows if row.differences),
+        protocol=reference.protocol,
+        fingerprint=reference.fingerprint,
+    )
+
+
+class _Basis(NamedTuple):
+    """What two scores must share for their difference to mean something, and to be paired."""
+
+    fingerprint: str
+    items: frozenset[str]
+    replicates: int
+
+
+def _basis(scores: Scores) -> _Basis:
+    replicates = next(iter(scores.metrics.values())).replicates
+    return _Basis(scores.fingerprint, frozenset(scores.item_ids), len(replicates))
+
+
+def _reference(entries: list[Entry]) -> Scores:
+    """Scores on the basis that most runs share; the ground truth counts only where nothing else is scored."""
+    trained = [entry.scores for entry in entries if entry.run.cell != REAL]
+    scores = trained or [entry.scores for entry in entries]
+    basis, _ = Counter(map(_basis, scores)).most_common(1)[0]  # the first in the grid's order where several have most
+    return next(each for each in scores if _basis(each) == basis)
+
+
+def _row(group: list[Entry], reference: Scores) -> Row:
+    first = group[0].scores
+    shared = [name for name in first.metrics if all(name in entry.scores.metrics for entry in group)]
+    return Row(
+        cell=group[0].run.cell,
+        seeds=tuple(entry.run.seed for entry in group if entry.run.seed is not None),
+        n=first.n,
+        n_expected=max(entry.scores.n_expected for entry in group),
+        fingerprint=first.fingerprint,
+        numbers={name: _number(name, group) for name in shared},
+        differences=_differences(first, reference),
+    )
+
+
+def _number(name: str, group: list[Entry]) -> Number:
+    metrics = [entry.scores.metrics[name] for entry in group]
+    replicates = bootstrap.over_seeds(np.stack([metric.replicates for metric in metrics]))
+    return Number(float(np.mean([metric.value for metric in metrics])), replicates)
+
+
+def _differences(scores: Scores, reference: Scores) -> tuple[Difference, ...]:
+    here, there = scores.protocol, reference.protocol
+    fields = sorted(field for field in {*here, *there} if here.get(field) != there.get(field))
+    found = [Difference(field, here.get(field), there.get(field)) for field in fields]
+    mine, other = _basis(scores), _basis(reference)
+    if mine.items != other.items:
+        found.append(Difference("items", _count(scores, reference), _count(reference, scores)))
+    if mine.replicates != other.replicates:
+        found.append(Difference("bootstrap replicates", mine.replicates, other.replicates))
+    return tuple(found)
+
+
+def _count(scores: Scores, other: Scores) -> str:
+    alone = len(set(scores.item_ids) - set(other.item_ids))
+    return f"{scores.n} of {scores.n_expected}" + (f", {alone} scored only here" if alone else "")
+
+
+def _ranked(rows: list[Row]) -> tuple[Row, ...]:
+    """The rows with the best number of each metric marked, or all those that tie with it."""
+    marks: dict[tuple[str, str], Mark] = {}
+    for name in {name for row in rows for name in row.numbers}:
+        numbers = {row.cell: row.numbers[name] for row in rows if name in row.numbers}
+        marks |= {(cell, name): mark for cell, mark in rank(numbers, describe(name).higher_is_better).items()}
+    return tuple(
+        replace(
+            row,
+            numbers={
+                name: replace(number, mark=marks.get((row.cell, name), Mark.NONE))
+                for name, number in row.numbers.items()
+            },
+        )
+        for row in rows
+    )
+
+
+def rank(numbers: Mapping[str, Number], higher_is_better: bool | None) -> dict[str, Mark]:
+    """The mark of each cell for one metric.
+
+    The best is marked best when its paired difference to every other excludes zero. Otherwise it and all those whose
+    difference to it holds zero are marked as a tie. A cell alone, or a metric of unknown direction, is not ranked.
+    """
+    if len(numbers) < 2 or higher_is_better is None:
+        return {}
+    sign = 1 if higher_is_better else -1
+    best = max(numbers, key=lambda cell: sign * numbers[cell].value)
+    tied = [
+        cell
+        for cell, number in numbers.items()
+        if cell != best and bootstrap.tie(numbers[best].replicates, number.replicates)
+    ]
+    return dict.fromkeys([best, *tied], Mark.TIE) if tied else {best: Mark.BEST}
