@@ -7,7 +7,8 @@ from pathlib import Path
 
 from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import open_dataset, run_items
-from p2pbench.datasets.dataset import MOST_NAMED, Picture
+from p2pbench.datasets.dataset import MOST_NAMED
+from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 from p2pbench.metrics.image_score import score_images
 from p2pbench.results import read_run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from reports.errors import ReportError
@@ -24,12 +25,9 @@ def write(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
-
-
-def unwritable(path: Path, error: OSError) -> ReportError:
-    """What to tell a user whose file or folder could not be written."""
-    return ReportError(
-        f"{path}: cannot be written ({error.strerror or error}); make its folder writable, or free space on its disk"
-    )
+        raise ReportError(
+            f"{path}: cannot be written ({error.strerror or error}); make its folder writable or free space on its disk"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

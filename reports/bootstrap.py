@@ -94,10 +94,9 @@ def over_seeds(runs: NDArray[np.floating]) -> NDArray[np.float64]:
     values = np.ascontiguousarray(runs, dtype=np.float64)
     seeds, replicates = values.shape
     if seeds == 1:
-        return values[0]
+        return np.asarray(values[0])
     drawn = _Draws(values.tobytes()).below(seeds, (replicates, seeds))
-    chosen = values[drawn, np.arange(replicates)[:, None]]
-    return np.mean(chosen, axis=1, dtype=np.float64)
+    return np.asarray(values[drawn, np.arange(replicates)[:, None]].mean(axis=1))
 
 
 def tie(a: NDArray[np.floating], b: NDArray[np.floating]) -> bool:

@@ -62,8 +62,8 @@ class Gallery:
         columns: Input where there is one, the cells, real where there is one.
         rows: The items shown.
         total: How many items there are to choose from.
-        width: CSS pixels at which each picture is shown.
-        narrow: The same on a telephone.
+        width: CSS pixels at which each picture is shown where there is room for a whole row of them.
+        narrow: The same on smaller screens.
         damages: The pictures that could not be read, one line each.
     """
 

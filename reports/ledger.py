@@ -229,7 +229,7 @@ def _load_document(path: Path) -> dict[str, Any]:
 
 def _load_archive(path: Path) -> dict[str, NDArray[np.float32]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: np.asarray(archive[name], np.float32) for name in archive.files}
     except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(path, f"found no replicates ({error}), expected an npz file") from error

@@ -28,7 +28,7 @@ def read(run: Run) -> pd.DataFrame | None:
     try:
         table = pd.read_csv(run.losses)
     except (OSError, ValueError) as error:  # pandas' own errors for bad and empty CSV are ValueErrors
-        raise _damaged(run, f"found no table ({error})") from error
+        raise _damaged(run, f"found no table ({' '.join(str(error).split())})") from error
     if "step" not in table:
         raise _damaged(run, f"found columns {', '.join(map(str, table.columns))}")
     table = table[["step", *(column for column in LOSSES if column in table)]]

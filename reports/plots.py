@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ def draw(runs: Mapping[str, Sequence[pd.DataFrame]], strokes: Mapping[str, Strok
 
 def smooth(table: pd.DataFrame, loss: str) -> pd.DataFrame:
     """The rolling mean of one loss, thinned to what a drawing can show, with the columns step and `loss`."""
-    logged = table[["step", loss]].dropna()
+    logged = table[["step", loss]].replace([math.inf, -math.inf], math.nan).dropna()
     window = max(1, len(logged) // _SMOOTHING)
     logged[loss] = logged[loss].rolling(window, min_periods=1, center=True).mean()
     return logged.iloc[:: max(1, len(logged) // _POINTS)]

@@ -10,7 +10,7 @@ from p2pbench.ablation.data import Data
 from p2pbench.ablation.grid import Planned
 from p2pbench.ablation.listener import Listener
 from p2pbench.datasets import pictures
-from p2pbench.datasets.dataset import Picture
+from p2pbench.datasets.pictures import Picture
 from p2pbench.training.card import load_generator, save_generator
 from p2pbench.training.generate import Translator, as_picture
 from p2pbench.training.interrupt import Stopped, StopRequest

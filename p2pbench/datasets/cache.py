@@ -27,7 +27,8 @@ import torch
 from torch import Tensor
 
 from p2pbench.datasets import pictures
-from p2pbench.datasets.dataset import Dataset, Item, Picture, Sample, summary
+from p2pbench.datasets.dataset import Dataset, Item, Sample, summary
+from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 
 FORMAT = 1  # raise it when samples of the same files come out differently
@@ -35,7 +36,7 @@ DISK_SHARE = 0.5  # of the free disk that one cache may take
 DECODE_CHUNK = 256  # items that may be decoded and not yet written
 BATCHES_AHEAD = 8  # of a streamed dataset
 
-Depth = np.dtype[np.uint8] | np.dtype[np.uint16]
+Depth = np.dtype[np.uint8 | np.uint16]
 
 Advance = Callable[[int, int], None]
 """Called with the number of items done and the number of all."""
@@ -61,7 +62,9 @@ class RawBatch(NamedTuple):
 class Samples(Protocol):
     """A split's samples, by their index."""
 
-    channels: Channels
+    @property
+    def channels(self) -> Channels:
+        """What every sample has."""
 
     def __len__(self) -> int:
         """How many samples there are."""
@@ -197,7 +200,7 @@ def _part_layout(dataset: Dataset, channels: Channels, size: int) -> dict[str, t
         "target": ((channels.output, size, size), channels.output_dtype),
     }
     if dataset.table is not None:
-        layout["labels"] = ((1, size, size), np.dtype(np.uint8))
+        layout["labels"] = (1, size, size), np.dtype(np.uint8)
     return layout
 
 

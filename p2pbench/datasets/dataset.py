@@ -15,10 +15,10 @@ from torch import Tensor
 
 from fcn.labels import LabelTable
 from p2pbench.datasets import pictures
+from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 
 Split = Literal["train", "test"]
-Picture = NDArray[np.uint8] | NDArray[np.uint16]
 
 LABELS_TO_PHOTO, PHOTO_TO_LABELS = "labels-to-photo", "photo-to-labels"
 A_TO_B, B_TO_A = "AtoB", "BtoA"
@@ -51,6 +51,7 @@ class Dataset(ABC):
         root: the dataset's folder; None for a dataset that is drawn.
         direction: one of `directions`, or None for the first.
         test_split: the name of the folder or list to test on, or None for the dataset's own.
+        files: False for a dataset without its files: only how it makes inputs and keeps outputs.
     """
 
     name: ClassVar[str]
@@ -63,7 +64,14 @@ class Dataset(ABC):
     note: ClassVar[str] = ""
     """What the protocol must say of how samples are made."""
 
-    def __init__(self, root: Path | None, direction: str | None = None, test_split: str | None = None) -> None:
+    def __init__(
+        self,
+        root: Path | None,
+        direction: str | None = None,
+        test_split: str | None = None,
+        *,
+        files: bool = True,
+    ) -> None:
         if direction is not None and direction not in self.directions:
             raise UserError(
                 f"dataset {self.name}: direction '{direction}' is not one of its own; "
@@ -71,7 +79,7 @@ class Dataset(ABC):
             )
         self.direction = direction or self.directions[0]
         self.test_split = test_split
-        if self.needs_root:
+        if self.needs_root and files:
             if root is None:
                 raise UserError(f"dataset {self.name} needs a folder: give --root DIR, which holds {self.layout}")
             if not root.is_dir():

@@ -10,7 +10,6 @@ from p2pbench.datasets.dataset import (
     B_TO_A,
     Dataset,
     Item,
-    Picture,
     Sample,
     Split,
     first_folder,
@@ -18,6 +17,7 @@ from p2pbench.datasets.dataset import (
     square,
     summary,
 )
+from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 
 TEST_FOLDERS = ("val", "test")  # the released code tests on val

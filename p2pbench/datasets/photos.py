@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from skimage.color import lab2rgb, rgb2lab
 from skimage.feature import canny
 from torch import Tensor
 
 from p2pbench.datasets import pictures
-from p2pbench.datasets.dataset import Dataset, Item, Picture, Sample, Split, first_folder, square
+from p2pbench.datasets.dataset import Dataset, Item, Sample, Split, first_folder, square
+from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 
 TEST_FOLDERS = ("val", "test")
@@ -80,13 +82,19 @@ def split_lab(photo: Picture) -> tuple[Picture, Picture]:
     lab = rgb2lab(photo)
     lightness = lab[..., :1] / 100
     ab = lab[..., 1:] / (2 * AB_LIMIT) + 0.5
-    return tuple(np.rint(np.clip(part, 0, 1) * FULL).astype(np.uint16) for part in (lightness, ab))  # type: ignore[return-value]
+    return _sixteen_bits(lightness), _sixteen_bits(ab)
+
+
+def _sixteen_bits(shares: NDArray[np.floating]) -> Picture:
+    values: Picture = np.rint(np.clip(shares, 0, 1) * FULL).astype(np.uint16)
+    return values
 
 
 def join_lab(lightness: Picture, ab: Picture) -> Picture:
     """The RGB photo (H, W, 3) of 8 bits that `split_lab` took apart; colours outside sRGB are clipped."""
     lab = np.concatenate([lightness / FULL * 100, (ab / FULL - 0.5) * 2 * AB_LIMIT], axis=2)
-    return np.rint(np.clip(lab2rgb(lab), 0, 1) * 255).astype(np.uint8)
+    rgb: NDArray[np.float64] = lab2rgb(lab)
+    return np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
 
 
 class Inpainting(Photos):

@@ -9,7 +9,7 @@ import secrets
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,10 @@ _WITH_EXIF = ("JPEG", "MPO", "WEBP")  # not PNG, whose EXIF may follow the pixel
 _SIDEWAYS = range(5, 9)  # the EXIF orientations that swap width and height
 
 # All that the decoders raise on damaged files, found by cutting and flipping bytes of good ones. OSError holds
-# Pillow's UnidentifiedImageError, ValueError tifffile's TiffFileError.
+# Pillow's UnidentifiedImageError.
 _BROKEN = (OSError, ValueError, RuntimeError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError)
-_DECODER_ERRORS = (*_BROKEN, AssertionError, AttributeError, MemoryError, struct.error, zlib.error)
+_INNER = (AssertionError, AttributeError, MemoryError, struct.error, zlib.error, tifffile.TiffFileError)
+_DECODER_ERRORS = (*_BROKEN, *_INNER)
 
 
 def read(path: Path) -> Picture:
@@ -79,8 +80,8 @@ def read_labels(path: Path) -> NDArray[np.uint8 | np.uint16]:
         else:
             with _opened(path) as image:
                 values = _stored_labels(image, path)
-            if start.startswith(_PNG) and start[24] < 8 and start[25] == 0:
-                values = values // (255 // (2 ** start[24] - 1))  # Pillow spreads 2- and 4-bit grey over 0..255
+            if start.startswith(_PNG) and start[24] in (2, 4) and start[25] == 0:
+                values = values // (255 // (2 ** start[24] - 1))  # Pillow spreads them over 0..255
     if values.ndim == 3:
         if (values[..., 1:3] != values[..., :1]).any():
             raise UserError(f"{path}: found colours, expected label ids in one channel; convert the colours to ids")
@@ -191,10 +192,10 @@ def write(path_without_suffix: Path, picture: Picture) -> Path:
             )
         part.replace(path)
     except OSError as error:
-        detail = error.strerror or error
-        raise UserError(f"{path}: cannot be written ({detail}); free disk space or choose another folder") from error
+        raise UserError(f"{path}: cannot be written ({error}); free disk space or choose another folder") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return path
 
 
@@ -343,7 +344,7 @@ def _read_tiff(path: Path, *, stored: bool = False) -> NDArray[Any]:
         try:
             values = (page if len(pages) == 1 else tiff.series[0]).asarray().reshape(shape)
         except ValueError as error:
-            if "imagecodecs" not in str(error):
+            if "COMPRESSION" not in str(error):
                 raise
             values = _read_tiff_pillow(path, page, len(pages))
         else:

@@ -27,7 +27,7 @@ def lab_histograms(picture: NDArray[np.uint8]) -> Histograms:
     )
 
 
-def intersection(one: Histograms, other: Histograms) -> NDArray[np.float64]:
+def intersection(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.float64]:
     """The overlap, 0..1, of counts (..., BINS) along the last axis, each divided by its total."""
     shares = [counts / counts.sum(axis=-1, keepdims=True) for counts in (one, other)]
     overlap: NDArray[np.float64] = np.minimum(*shares).sum(axis=-1)

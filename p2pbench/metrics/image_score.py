@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import PIL
-import skimage
 from numpy.typing import NDArray
 
 from p2pbench.datasets import pictures
+from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 from p2pbench.metrics import colour, pixel
 from reports import bootstrap
 from reports.scores import Metric, Scores
 
 SCORER = "image"
-PIXEL_METRICS: dict[str, Callable[[pixel.Picture, pixel.Picture], float]] = {
+PIXEL_METRICS: dict[str, Callable[[Picture, Picture], float]] = {
     "l1": pixel.l1,
     "psnr": pixel.psnr,
     "ssim": pixel.ssim,
@@ -31,7 +31,7 @@ class _ItemScore(NamedTuple):
     histograms: tuple[colour.Histograms, colour.Histograms] | None  # of output and target; RGB alone has them
 
 
-Target = Callable[[str], pixel.Picture]
+Target = Callable[[str], Picture]
 """Finds an item's target picture by its id."""
 
 
@@ -69,7 +69,7 @@ def protocol(*, native: bool = False) -> dict[str, object]:
         "psnr": f"over all channels, mean over items, at most {pixel.IDENTICAL_PSNR:g} dB",
         "ssim": "Gaussian window, sigma 1.5, population covariance, mean over channels and items",
         "histogram": f"CIE Lab (D65), {colour.BINS} bins, L 0..100, a and b -110..110, all pixels of all items pooled",
-        "implementation": f"scikit-image {skimage.__version__}, Pillow {PIL.__version__}",
+        "implementation": f"scikit-image {version('scikit-image')}, Pillow {version('pillow')}",
         "pictures": (
             "outputs resized to the target's own size (Pillow bilinear)"
             if native
@@ -78,7 +78,7 @@ def protocol(*, native: bool = False) -> dict[str, object]:
     }
 
 
-def _score_item(output_file: Path, target: pixel.Picture, native: bool) -> _ItemScore:
+def _score_item(output_file: Path, target: Picture, native: bool) -> _ItemScore:
     output = pictures.read(output_file)
     if native:
         output = pictures.resize(output, target.shape[1], target.shape[0])
@@ -87,8 +87,9 @@ def _score_item(output_file: Path, target: pixel.Picture, native: bool) -> _Item
             f"{output_file}: found {_form(output)}, expected {_form(target)} as its target; "
             "generate at the size of the targets, or fill real/ anew"
         )
-    rgb = output.shape[2] == 3 and output.dtype == np.uint8
-    histograms = (colour.lab_histograms(output), colour.lab_histograms(target)) if rgb else None
+    histograms = None
+    if output.shape[2] == 3 and output.dtype == np.uint8:
+        histograms = colour.lab_histograms(output.astype(np.uint8)), colour.lab_histograms(target.astype(np.uint8))
     return _ItemScore([metric(output, target) for metric in PIXEL_METRICS.values()], histograms)
 
 
@@ -110,6 +111,6 @@ def _colour_metrics(
     return metrics
 
 
-def _form(picture: pixel.Picture) -> str:
+def _form(picture: Picture) -> str:
     height, width, channels = picture.shape
     return f"{width}x{height}, {channels} channel{'s' if channels > 1 else ''}, {picture.dtype}"

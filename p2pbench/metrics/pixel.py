@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-Picture = NDArray[np.uint8] | NDArray[np.uint16]
+from p2pbench.datasets.pictures import Picture
 
 IDENTICAL_PSNR = 100.0  # dB; the PSNR of equal pictures is infinite, and one such item would make any mean so
 

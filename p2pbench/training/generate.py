@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from p2pbench.datasets.dataset import Dataset, Picture
+from p2pbench.datasets.dataset import Dataset
+from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.scale import from_network, to_network
-from p2pbench.networks.norm import test_mode
+from p2pbench.networks.norm import testing_mode
 from p2pbench.networks.unet import Generator
 from p2pbench.training.card import GeneratorCard
 from p2pbench.training.randomness import Purpose, item_number, torch_seed
@@ -35,7 +36,7 @@ class Translator:
     def open(self) -> Iterator[Translator]:
         """Set the generator for testing; at the end it and torch's random state are as they were."""
         devices = [self._device] if self._device.type == "cuda" else []
-        mode = test_mode(self._generator, dropout=self._card.test_dropout, batch_norm=self._card.test_batch_norm)
+        mode = testing_mode(self._generator, dropout=self._card.test_dropout, batch_norm=self._card.test_batch_norm)
         with torch.inference_mode(), torch.random.fork_rng(devices), mode:
             yield self
 

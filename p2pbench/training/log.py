@@ -61,7 +61,7 @@ def open_tensorboard(folder: Path, step: int) -> Writer:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UserError("tensorboard = true needs TensorBoard: pip install 'p2pbench[tensorboard]'") from None
-    writer: Writer = SummaryWriter(str(folder), purge_step=step + 1)  # type: ignore[no-untyped-call]
+    writer: Writer = SummaryWriter(str(folder), purge_step=step + 1)
     return writer
 
 

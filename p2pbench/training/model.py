@@ -93,7 +93,7 @@ def build(config: RunConfig, channels: Channels, device: torch.device) -> Model:
     for network in (generator, judge):
         if network is not None:
             initialise(network, random)
-            network.to(device, memory_format=torch.channels_last)
+            network.to(device).to(memory_format=torch.channels_last)
 
     def adam(network: nn.Module) -> torch.optim.Adam:
         betas = (config.beta1, config.beta2)

@@ -52,7 +52,9 @@ def _disc(x: float, y: float, radius: float, corners: int = 12, turn: float = 0.
     return [(x + radius * cos(angle), y + radius * sin(angle)) for angle in angles]
 
 
-def _lobed(rng: Generator, middle: tuple[float, float], size: tuple[float, float], corners: int, rough: float) -> Outline:
+def _lobed(
+    rng: Generator, middle: tuple[float, float], size: tuple[float, float], corners: int, rough: float
+) -> Outline:
     """A round outline with lobes, as a tree's crown has."""
     lobes, phase = int(rng.integers(3, 6)) / 2, rng.uniform(0, 6.3)
     outline = []
@@ -81,6 +83,7 @@ def car(rng: Generator, x: float, z: float, camera_x: float, oncoming: bool) -> 
 
     pane = [(slant + 0.2, top - 0.13), (tail - slant - 0.1, top - 0.13), (tail - 0.25, belt + 0.06), (0.4, belt + 0.06)]
     cabin: Points = [(edge, belt, z + tail), (edge, top, z + tail - slant), (edge, top, z + slant), (flank, belt, z)]
+    window = [(-0.9 * wide, belt), (0.9 * wide, belt), (0.92 * narrow, top - 0.12), (-0.92 * narrow, top - 0.12)]
     lamp = "headlamp" if oncoming else "taillamp"
     shapes: list[tuple[str, float, Points]] = [
         ("tyre", 1.0, _flat(x, z, _box(-0.85 * wide, 0, -0.6 * wide, 0.4))),
@@ -95,7 +98,7 @@ def car(rng: Generator, x: float, z: float, camera_x: float, oncoming: bool) -> 
         ("paint", 0.95, _flat(x, z, [(-0.97 * wide, belt), (0.97 * wide, belt), (narrow, top), (-narrow, top)])),
         ("paint", 1.15, level(narrow, top, slant, tail - slant)),
         ("paint", 1.0, _flat(x, z, _box(-wide, 0.32, wide, belt))),
-        ("glass", 1.0, _flat(x, z, [(-0.9 * wide, belt), (0.9 * wide, belt), (0.92 * narrow, top - 0.12), (-0.92 * narrow, top - 0.12)])),
+        ("glass", 1.0, _flat(x, z, window)),
         ("trim", 1.0, _flat(x, z, _box(-0.98 * wide, 0.28, 0.98 * wide, 0.48))),
         ("plate", 1.0, _flat(x, z, _box(-0.25, 0.5, 0.25, 0.64))),
         (lamp, 1.0, _flat(x, z, _box(-0.97 * wide, 0.62, -0.62 * wide, 0.8))),
@@ -110,10 +113,10 @@ def crossing_car(rng: Generator, x: float, z: float) -> Thing:
     turn = float(rng.choice([-1.0, 1.0]))
     back, front = -rng.uniform(0.72, 0.97) * half, rng.uniform(0.2, 0.5) * half
     body = [(-half, 0.3), (half, 0.3), (half, 0.68), (0.55 * half, belt), (-0.96 * half, belt), (-half, 0.75)]
-    pane = [(back + 0.22, belt + 0.04), (front + 0.32, belt + 0.04), (front - 0.04, top - 0.12), (back + 0.45, top - 0.12)]
+    sill, head = belt + 0.04, top - 0.12
     shapes: list[tuple[str, float, Outline]] = [
         ("paint", 0.95, [(back, belt), (front + 0.5, belt), (front, top), (back + 0.35, top)]),
-        ("glass", 1.0, pane),
+        ("glass", 1.0, [(back + 0.22, sill), (front + 0.32, sill), (front - 0.04, head), (back + 0.45, head)]),
         ("paint", 1.0, body),
         ("paint", 0.95, _box(-0.12, belt, 0.02, top - 0.05)),
         ("trim", 1.0, _box(-0.97 * half, 0.27, 0.97 * half, 0.42)),
@@ -122,14 +125,15 @@ def crossing_car(rng: Generator, x: float, z: float) -> Thing:
         *(("tyre", 1.0, _disc(middle * half, 0.34, 0.36)) for middle in (-0.62, 0.62)),
         *(("rim", 1.0, _disc(middle * half, 0.34, 0.2)) for middle in (-0.62, 0.62)),
     ]
-    return Thing(z, [Face(_flat(x, z, outline, turn), part, tone, CAR) for part, tone, outline in shapes], (x, half, 1.8))
+    faces = [Face(_flat(x, z, outline, turn), part, tone, CAR) for part, tone, outline in shapes]
+    return Thing(z, faces, (x, half, 1.8))
 
 
 def person(rng: Generator, x: float, z: float) -> Thing:
     """Somebody on foot, in trousers or a skirt, some with a bag."""
     size, stride = rng.uniform(1.5, 1.95), rng.uniform(0.05, 0.3) / 2
     turn = float(rng.choice([-1.0, 1.0]))
-    hip, shoulder, broad, swing = 0.5, 0.83, rng.uniform(0.125, 0.165), rng.uniform(0.0, 0.1)
+    hip, shoulder, broad, swing = 0.5, 0.83, rng.uniform(0.12, 0.15), rng.uniform(0.0, 0.06)
     skirt, bag = rng.random() < 0.25, rng.random() < 0.35
     arm = [(broad - 0.07, shoulder), (broad, shoulder), (broad + 0.04 + swing, 0.45), (broad - 0.03 + swing, 0.45)]
     shapes: list[tuple[str, float, Outline]] = [
@@ -156,7 +160,7 @@ def lamp_post(rng: Generator, x: float, z: float, facing: int, thick: float) -> 
     inner, outer = sorted((arm, arm * 0.45))
     shapes = [
         ("metal", 1.0, _box(-half, 0, half, height)),
-        ("metal", 0.8, _box(-1.5 * half, 0, 1.5 * half, 0.7)),
+        ("metal", 0.8, _box(-1.3 * half, 0, 1.3 * half, 0.6)),
         ("metal", 1.0, _box(min(0, arm), height - half, max(0, arm), height + half)),
         ("lamp", 1.0, _box(inner, height - 1.6 * half, outer, height + 0.4 * half)),
     ]
@@ -165,7 +169,7 @@ def lamp_post(rng: Generator, x: float, z: float, facing: int, thick: float) -> 
 
 def sign(rng: Generator, x: float, z: float, thick: float) -> Thing:
     """A traffic sign, round, triangular, square or eight-sided, on a post `thick` metres thick."""
-    radius, up = rng.uniform(0.5, 0.62), rng.uniform(2.3, 2.9)
+    radius, up = rng.uniform(0.55, 0.7), rng.uniform(2.3, 2.9)
     corners, turn = ((14, 0.0), (3, pi / 2), (4, pi / 4), (4, 0.0), (8, pi / 8))[int(rng.integers(5))]
     long, short = (0.14, 0.5) if rng.random() < 0.5 else (0.5, 0.14)
     shapes = [

@@ -1,0 +1,25 @@
+"""What all tests share: a cache of their own, and real photos where there are any."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Decoded pictures of tests go where tests go."""
+    os.environ["P2PBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def camvid() -> Path:
+    """The folder of CamVid, from P2PBENCH_CAMVID or beside the repository."""
+    folder = Path(os.environ.get("P2PBENCH_CAMVID") or ROOT.parent / "shared" / "data" / "camvid")
+    if not (folder / "train").is_dir():
+        pytest.skip(f"CamVid is not at {folder}; set P2PBENCH_CAMVID to its folder")
+    return folder

@@ -1,0 +1,366 @@
+"""The page: what it says, what it escapes, what it does in a browser, and what stays when it fails."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, sync_playwright
+
+from reports import html, ledger
+from reports.csv import inert
+from reports.errors import ReportError
+from reports.layout import Grid
+
+INJECTION = '<img src=x onerror="alert(1)">'
+LONG = "a-cell-with-a-name-that-never-breaks-" * 3
+
+
+class Page(HTMLParser):
+    """The texts and tags of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep a tag with its attributes."""
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        """Keep a text, its white space made single."""
+        self.texts.append(" ".join(data.split()))
+
+    @property
+    def text(self) -> str:
+        """All texts, a space between them."""
+        return " ".join(text for text in self.texts if text)
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        """The attributes of all tags of a name."""
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def _write(results: Path) -> Page:
+    return Page(html.write(results, results / "report"))
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_page_shows_each_part_of_a_grid(results: Path) -> None:
+    page = _write(results)
+    for part in (
+        "What the loss does",
+        "a paper, table 1",
+        "streets · test",
+        "Image scores",
+        "0.2150",
+        "0.4150",
+        "4 of 4 items, evenly spaced",
+        "Generator: L1 to the target",
+        "Metrics and protocol",
+        "ssim_window",
+        "Settings and versions",
+        "optimizer.name",
+        "abc123",
+    ):
+        assert part in page.text, part
+    assert ledger.fingerprint({"scale": "0..1", "ssim_window": 11}, "image") in page.text
+    assert "Not complete" not in page.text
+    assert "Cannot be read" not in page.text
+
+
+def test_the_markup_is_that_of_tables_with_heads_and_captions(results: Path) -> None:
+    page = _write(results)
+    headings = [int(tag[1]) for tag, _ in page.tags if tag in {"h1", "h2", "h3", "h4"}]
+    assert headings[0] == 1
+    assert headings.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(headings, headings[1:], strict=False))
+    assert len(page.named("table")) == len(page.named("caption")) == 2
+    assert all(head.get("scope") in {"row", "col", "rowgroup"} for head in page.named("th"))
+    images = page.named("img")
+    assert len(images) == 16 + 1
+    assert all(image["alt"] and image["loading"] == "lazy" for image in images)
+    assert page.named("script") == []
+    assert page.named("link") == []
+    assert page.named("html") == [{"lang": "en"}]
+
+
+def test_every_picture_and_table_that_the_page_names_is_there(results: Path) -> None:
+    page = _write(results)
+    names = [image["src"] for image in page.named("img")] + [link["href"] for link in page.named("a")]
+    assert len(names) == 17 + 2
+    for name in names:
+        assert name is not None
+        assert (results / "report" / name).is_file(), name
+
+
+def test_the_best_is_bold_and_a_tie_says_so(build: Callable[..., Path]) -> None:
+    results = build(cells=("L1", "L1+cGAN"))
+    text = (html.write(results, results / "report")).read_text("utf-8")
+    assert "<strong>0.2150</strong>" in text
+    assert ">tie</abbr>" not in text
+    grid = Grid(results / "losses")
+    shutil.copytree(grid.run("L1", 0).scores, grid.run("L1+cGAN", 0).scores, dirs_exist_ok=True)
+    text = (html.write(results, results / "report")).read_text("utf-8")
+    assert "<strong>0.2150</strong>" not in text
+    assert text.count(">tie</abbr>") == 2
+
+
+def test_another_protocol_is_named(results: Path) -> None:
+    run = Grid(results / "losses").run("L1+cGAN", 0)
+    (scores,) = ledger.read(run)
+    ledger.write(run, ledger.Scores("image", {**scores.protocol, "ssim_window": 7}, scores.item_ids, 4, scores.metrics))
+    page = _write(results)
+    assert "Not comparable with the rows above, and not ranked" in page.text
+    assert "ssim_window : 7 here, 11 above" in page.text
+
+
+def test_fewer_items_than_expected_are_shown_as_such(results: Path) -> None:
+    for run in [Grid(results / "losses").run(cell, 0) for cell in ("L1", "L1+cGAN")]:
+        (scores,) = ledger.read(run)
+        ledger.write(run, ledger.Scores("image", scores.protocol, scores.item_ids, 9, scores.metrics))
+    assert "4 of 9" in _write(results).text
+
+
+def test_runs_that_are_missing_are_named_and_the_rest_is_shown(build: Callable[..., Path]) -> None:
+    results = build(cells=("whole", "absent", "training", "dull", "blind"))
+    grid = Grid(results / "losses")
+    shutil.rmtree(grid.run("absent", 0).folder)
+    grid.run("training", 0).generator.unlink()
+    shutil.rmtree(grid.run("dull", 0).scores)
+    shutil.rmtree(grid.run("blind", 0).scores)
+    shutil.rmtree(grid.run("blind", 0).images)
+    text = _write(results).text
+    assert "absent , seed 0: not started" in text
+    assert "training , seed 0: training not finished" in text
+    assert "dull , seed 0: not scored by image" in text
+    assert "blind , seed 0: no images" in text
+    assert "whole , seed 0:" not in text
+
+
+def test_runs_that_the_grid_does_not_name_are_named_and_in_no_table(results: Path) -> None:
+    grid = Grid(results / "losses")
+    shutil.copytree(grid.run("L1", 0).folder, grid.run("L1", 7).folder)
+    page = _write(results)
+    assert "On disk, but not in this grid, and so in no table L1 , seed 7" in page.text
+    assert [row["seeds"] for row in _rows(results / "report/tables/losses.csv")] == ["0", "0", ""]
+
+
+def test_damaged_files_are_named_and_the_rest_is_shown(results: Path) -> None:
+    grid = Grid(results / "losses")
+    score = grid.run("L1", 0).score("image")
+    score.write_text("{")
+    log = grid.run("L1", 0).losses
+    log.write_text("nothing")
+    photo = grid.run("L1", 0).images / "church.png"
+    photo.write_bytes(b"")
+    text = _write(results).text
+    for path in (score, log, photo):
+        assert f"{path}: found" in text
+    assert "0.4150" in text
+    assert "not scored" not in text
+
+
+def test_a_grid_that_cannot_be_read_is_named_beside_the_others(build: Callable[..., Path]) -> None:
+    build()
+    results = build(name="patches", title="How large a patch")
+    (results / "losses/grid.json").write_text('{"cells": {"../../secret": {}}, "seeds": [0]}')
+    text = _write(results).text
+    assert "losses/grid.json: found cell '../../secret', expected a folder's name" in text
+    assert "How large a patch" in text
+
+
+def test_several_grids_have_a_contents(build: Callable[..., Path]) -> None:
+    build()
+    page = _write(build(name="patches", title="How large a patch"))
+    assert [link["href"] for link in page.named("a")][:2] == ["#grid0", "#grid1"]
+    assert {"grid0", "grid1"} == {section["id"] for section in page.named("section")}
+
+
+def test_the_tables_hold_full_precision(results: Path) -> None:
+    _write(results)
+    l1, cgan, real = _rows(results / "report/tables/losses.csv")
+    (scores,) = ledger.read(Grid(results / "losses").run("L1", 0))
+    assert (l1["cell"], l1["seeds"], l1["n"], l1["scorer"]) == ("L1", "0", "4", "image")
+    assert float(l1["l1"]) == scores.metrics["l1"].value
+    assert (float(l1["l1_low"]), float(l1["l1_high"])) == scores.metrics["l1"].interval
+    assert (cgan["cell"], real["cell"], real["seeds"]) == ("L1+cGAN", "real", "")
+    assert (l1["ranked"], real["ranked"]) == ("True", "False")
+    tidy = _rows(results / "report/tables/scores.csv")
+    assert len(tidy) == 3 * (1 + 4)
+    assert [float(row["value"]) for row in tidy[1:5]] == [0.2 + 0.01 * number for number in range(4)]
+
+
+def test_text_that_a_spreadsheet_would_run_is_quoted_and_numbers_are_not(build: Callable[..., Path]) -> None:
+    cells, items = ["=cmd()", "+1", "-2", "@SUM(A1)", "plain"], ["-1", "=2"]
+    results = build(cells=cells, items=items)
+    _write(results)
+    shown = [row["cell"] for row in _rows(results / "report/tables/losses.csv")]
+    assert shown == ["'=cmd()", "'+1", "'-2", "'@SUM(A1)", "plain", "real"]
+    tidy = _rows(results / "report/tables/scores.csv")
+    assert {row["item"] for row in tidy} == {"all", "'-1", "'=2"}
+    assert inert(-1.5) == -1.5
+
+
+def test_names_are_shown_as_text(build: Callable[..., Path]) -> None:
+    title = "<script>alert(1)</script>"
+    results = build(cells=[INJECTION, "道路 & \"'"], items=[INJECTION, "صورة"], title=title)
+    path = html.write(results, results / "report")
+    text, page = path.read_text("utf-8"), Page(path)
+    assert "<script" not in text
+    assert "onerror" not in {name for _, attributes in page.tags for name in attributes}
+    assert title in page.text
+    assert INJECTION in page.texts
+    assert "道路 & \"'" in page.texts
+    assert "صورة" in page.texts
+
+
+def test_writing_twice_gives_the_same_files(results: Path, tmp_path: Path) -> None:
+    first, second = (html.write(results, tmp_path / name).parent for name in ("one", "two"))
+    files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(second) for path in second.rglob("*") if path.is_file())
+    for file in files:
+        assert (first / file).read_bytes() == (second / file).read_bytes(), file
+
+
+def test_a_report_takes_the_place_of_the_last(results: Path) -> None:
+    _write(results)
+    (results / "report/assets/stale.png").write_bytes(b"old")
+    _write(results)
+    assert not (results / "report/assets/stale.png").exists()
+    assert sorted(path.name for path in results.iterdir()) == ["losses", "report"]
+
+
+def test_a_report_that_fails_leaves_the_last(build: Callable[..., Path]) -> None:
+    results = build()
+    _write(results)
+    before = (results / "report/index.html").read_bytes()
+    build(name="g" * 253)  # with .csv too long a file name
+    with pytest.raises(ReportError, match="File name too long"):
+        _write(results)
+    assert (results / "report/index.html").read_bytes() == before
+    assert (results / "report/tables/losses.csv").is_file()
+    assert [path.name for path in results.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("there", ["thesis.txt", "index.html"])
+def test_a_folder_of_other_things_is_never_replaced(results: Path, tmp_path: Path, there: str) -> None:
+    out = tmp_path / "documents"
+    out.mkdir()
+    (out / there).write_text("years of work")
+    with pytest.raises(ReportError, match=f"found '{there}', expected an earlier report or nothing"):
+        html.write(results, out)
+    assert (out / there).read_text() == "years of work"
+
+
+def test_a_report_with_something_beside_it_is_never_replaced(results: Path) -> None:
+    _write(results)
+    (results / "report/notes.txt").write_text("mine")
+    with pytest.raises(ReportError, match=r"notes\.txt"):
+        _write(results)
+
+
+def test_an_empty_folder_may_be_used(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert html.write(results, tmp_path / "empty").is_file()
+
+
+def test_a_place_that_cannot_be_written_is_named(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ReportError, match="file.*put the report elsewhere"):
+        html.write(results, tmp_path / "file/report")
+
+
+def test_nothing_to_report_names_the_command(results: Path, tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match=r"no such folder.*`p2pbench train-ablation"):
+        html.write(tmp_path / "nowhere", tmp_path / "out")
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(ReportError, match=r"found no grid.*`p2pbench image-score"):
+        html.write(tmp_path / "bare", tmp_path / "out")
+    for folder in results.rglob("scores"):
+        shutil.rmtree(folder)
+    with pytest.raises(ReportError, match=f"found no scores; run `p2pbench image-score {results}`"):
+        html.write(results, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_but_damage_says_so(results: Path, tmp_path: Path) -> None:
+    for path in results.rglob("image.json"):
+        path.write_text("{")
+    with pytest.raises(ReportError, match=r"found no scores \(3 cannot be read, such as .*image\.json"):
+        html.write(results, tmp_path / "out")
+
+
+def test_grid_files_of_other_shapes_are_refused(results: Path) -> None:
+    for text in ("", "[]", "{}", json.dumps({"cells": [], "seeds": 3})):
+        (results / "losses/grid.json").write_text(text)
+        with pytest.raises(ReportError, match=r"grid\.json"):
+            _write(results)
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.fail("chromium is not installed: run `make test`, which installs it")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+def test_the_page_works_in_a_browser_from_disk(build: Callable[..., Path], browser: Browser) -> None:
+    cells = ["L1", INJECTION, LONG, "道路 & \"'", "e", "f", "g", "h", "i"]
+    results = build(cells=cells, items=[INJECTION, LONG, *"cdefghijklmnop"], title=f"{INJECTION} {LONG}", seeds=(0, 1))
+    (Grid(results / "losses").run("L1", 0).images / "d.png").unlink()
+    index = html.write(results, results / "report")
+    requests: list[str] = []
+    complaints: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        complaints.append(message.text)
+
+    for width in (1440, 1024, 390):
+        page = browser.new_page(viewport={"width": width, "height": 800})
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", hear)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.goto(index.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0, width
+        page.evaluate("for (const image of document.images) image.loading = 'eager'")
+        page.wait_for_function("[...document.images].every(image => image.complete)")
+        broken = page.evaluate("[...document.images].filter(image => !image.naturalWidth).map(image => image.src)")
+        assert broken == [], width
+        assert page.evaluate("document.images.length") == 12 * 11 - 1 + 1
+        page.close()
+    assert complaints == []
+    assert len(requests) > 3
+    assert {request.split(":")[0] for request in requests} == {"file"}
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_heads_of_the_gallery_stay_in_view(build: Callable[..., Path], browser: Browser, width: int) -> None:
+    results = build(items=[f"item-{number:02}" for number in range(12)])
+    page = browser.new_page(viewport={"width": width, "height": 600})
+    page.goto(html.write(results, results / "report").as_uri())
+    page.evaluate("document.querySelector('.pictures tbody tr:nth-child(9)').scrollIntoView({block: 'center'})")
+    head, box, row = page.evaluate(
+        "['.pictures thead th:nth-child(2)', '.gallery', '.pictures tbody tr:nth-child(9)']"
+        ".map(name => document.querySelector(name).getBoundingClientRect().top)"
+    )
+    assert 0 <= row <= 600
+    assert head == pytest.approx(max(box, 0), abs=1)

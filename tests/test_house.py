@@ -1,0 +1,84 @@
+"""The rules of the house, read off the code."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("p2pbench", "fcn", "amt", "reports")
+VAGUE = ("util", "utils", "helper", "helpers", "common", "misc")
+LONGEST_FILE = 400
+
+
+def modules() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            yield node.module or ""
+
+
+@pytest.mark.parametrize("package", ["fcn", "amt", "reports"])
+def test_the_lower_packages_know_nobody(package: str) -> None:
+    others = set(PACKAGES) - {package}
+    culprits = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in modules()
+        if path.relative_to(ROOT).parts[0] == package
+        for name in imported(path)
+        if name.split(".")[0] in others
+    ]
+    assert culprits == []
+
+
+def test_the_report_needs_no_torch() -> None:
+    code = "import sys, reports.html; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_init_files_offer_and_do_nothing_else() -> None:
+    for path in modules():
+        if path.name == "__init__.py":
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+                version = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in {"__version__", "__all__"}
+                assert docstring or version or isinstance(node, ast.ImportFrom), f"{path}: {ast.unparse(node)}"
+
+
+def test_files_have_a_job_and_a_size() -> None:
+    for path in modules():
+        assert path.stem not in VAGUE, path
+        assert not path.stem.startswith("base_"), path
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE, path
+
+
+def test_every_command_is_lazy_and_help_is_quick() -> None:
+    heavy = {"torch", "numpy", "pandas", "pydantic", "rich", "PIL"}
+    code = (
+        "import sys\nfrom p2pbench.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        f"print(sorted({heavy} & set(sys.modules)) + [m for m in sys.modules if m.startswith('p2pbench.commands')])"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines()[-1] == "[]"
+    assert "train-ablation" in printed
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "p2pbench", "--help"], cwd=ROOT, capture_output=True, check=True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(5)) < 0.3
