@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
+# Tiny networks: a second thread costs more than it gives, most of all on a busy machine. Before torch is imported,
+# and for the processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 

@@ -51,7 +51,7 @@ def read(path: Path) -> Picture:
     1-bit pictures become 0 and 255. The EXIF orientation of JPEG, WebP and TIFF is applied.
 
     Returns:
-        (H, W, C), uint8 or uint16 as in the file.
+        (H, W, C), uint8 or uint16 as in the file; writable, as torch wants it.
 
     Raises:
         UserError: The file is missing, damaged, no picture, or has samples other than 1-, 8- or 16-bit integers.
@@ -147,7 +147,7 @@ def resize(picture: Picture, width: int, height: int) -> Picture:
         return picture
     if picture.dtype == np.uint8 and picture.shape[2] in (1, 3):
         image = _pillow(picture).resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(image).reshape(height, width, -1)
+        return np.array(image).reshape(height, width, -1)
     resized = np.empty((height, width, picture.shape[2]), picture.dtype)
     for channel in range(picture.shape[2]):
         plane = Image.fromarray(picture[..., channel].astype(np.float32))
@@ -160,7 +160,7 @@ def resize_labels(labels: Picture, width: int, height: int) -> Picture:
     """Resize label ids (H, W) to (height, width) by nearest neighbour, so that no id appears that was not there."""
     if labels.shape == (height, width):
         return labels
-    return np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
+    return np.array(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
 
 
 def write(path_without_suffix: Path, picture: Picture) -> Path:
@@ -281,11 +281,11 @@ def _read_pillow(image: Image.Image, path: Path) -> Picture:
     if image.format in _WITH_EXIF:
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
-        return _unsigned(np.asarray(image), path)[..., None]
+        return _unsigned(np.array(image), path)[..., None]
     image.info.pop("transparency", None)  # else Pillow warns that it drops it
     if image.mode in ("1", "L", "LA"):
-        return np.asarray(image.convert("L"))[..., None]
-    return np.asarray(image.convert("RGB"))
+        return np.array(image.convert("L"))[..., None]
+    return np.array(image.convert("RGB"))
 
 
 def _stored_labels(image: Image.Image, path: Path) -> NDArray[Any]:
@@ -294,7 +294,7 @@ def _stored_labels(image: Image.Image, path: Path) -> NDArray[Any]:
         raise UserError(f"{path}: found a JPEG, which changes label ids, expected PNG or TIFF; export it again")
     if (maxval := _ppm_maxval(image)) not in (255, 65535):
         raise UserError(f"{path}: found a PGM with maximum {maxval}, expected 255 or 65535; save the labels as PNG")
-    values = np.asarray(image)
+    values = np.array(image)
     return values[..., 0] if image.mode in ("LA", "PA") else values
 
 
@@ -378,7 +378,7 @@ def _read_tiff_pillow(path: Path, page: Any, pages: int) -> NDArray[Any]:  # noq
             "deflate or none; pip install imagecodecs, or save the picture with deflate compression"
         )
     with _opened(path, formats=("TIFF",)) as image:
-        values = np.asarray(image)
+        values = np.array(image)
     return ~values if page.photometric == _PHOTOMETRIC.MINISWHITE else values  # undo that Pillow shows it already
 
 

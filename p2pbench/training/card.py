@@ -92,14 +92,14 @@ def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], path: Pat
         UserError: an entry is missing, left over or of another shape; the first few are named.
     """
     expected = network.state_dict()
-    problems = [f"{name} is missing" for name in expected.keys() - weights.keys()]
-    problems += [f"{name} is left over" for name in weights.keys() - expected.keys()]
+    problems = [f"{name} is missing" for name in expected if name not in weights]
+    problems += [f"{name} is left over" for name in weights if name not in expected]
     problems += [
         f"{name} has shape {tuple(weights[name].shape)}, expected {tuple(value.shape)}"
         for name, value in expected.items()
         if name in weights and weights[name].shape != value.shape
     ]
     if problems:
-        shown = "; ".join(sorted(problems)[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
         raise UserError(f"{path}: weights of another architecture: {shown}")
     network.load_state_dict(weights)

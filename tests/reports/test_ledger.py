@@ -89,6 +89,15 @@ def test_a_value_that_is_not_finite_is_refused_and_the_old_file_stays(run: Run) 
     assert run.score("image").read_bytes() == before
 
 
+def test_one_who_reads_while_another_writes_has_the_old_file_whole(run: Run) -> None:
+    ledger.write(run, _scores())
+    before = run.score("image").read_bytes()
+    with run.score("image").open("rb") as file:
+        ledger.write(run, _scores(l1=(0.1, 0.2, 0.3)))
+        assert file.read() == before
+    assert run.score("image").read_bytes() != before
+
+
 @pytest.mark.parametrize(
     ("metric", "message"),
     [

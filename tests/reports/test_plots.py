@@ -51,6 +51,13 @@ def test_a_last_line_cut_short_is_a_gap(run: Run) -> None:
     assert table["G_L1"].isna().tolist() == [False, True]
 
 
+def test_a_line_without_a_step_is_left_out(run: Run) -> None:
+    run.losses.write_text("step,epoch,images_per_second,G_L1\n10,1,60,0.5\n,1,60,0.25\n")
+    table = losses.read(run)
+    assert table is not None
+    assert table["step"].tolist() == [10]
+
+
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "step,G_L1\n1,x\n", 'step,G_L1\n"1,2\n', "step\n1,2\n1,2,3,4\n"])
 def test_a_file_that_is_no_log_is_refused(run: Run, text: str) -> None:
     run.losses.write_text(text)

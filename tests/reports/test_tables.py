@@ -128,6 +128,13 @@ def test_most_runs_decide_which_protocol_is_the_tables() -> None:
     assert [row.cell for row in table.apart] == ["A"]
 
 
+def test_the_ground_truth_does_not_decide_the_protocol() -> None:
+    entries = [_entry("A", 0, LOW, scale=255), _entry("B", 0, LOW), _entry("real", None, LOW)]
+    table = _only(build(["A", "B"], entries))
+    assert [row.cell for row in table.rows] == ["A"]  # as many as of the other protocol: the first decides
+    assert [row.cell for row in table.apart] == ["B", "real"]
+
+
 def test_a_seed_of_another_protocol_leaves_its_cell() -> None:
     entries = [_entry("A", 0, LOW), _entry("A", 1, LOW), _entry("A", 2, HIGH, scale=255)]
     table = _only(build(["A"], entries))

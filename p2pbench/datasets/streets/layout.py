@@ -86,7 +86,7 @@ class _Spot(NamedTuple):
 def plan_street(rng: Generator) -> Street:
     """A street drawn at random; the generator's state alone decides it."""
     style = str(rng.choice(["city", "suburb", "park"], p=[0.36, 0.36, 0.28]))
-    half = rng.uniform(3.4, 5.6) if style == "city" else rng.uniform(2.8, 4.2)
+    half = rng.uniform(3.6, 6.0) if style == "city" else rng.uniform(2.8, 4.2)
     crossing, end = _crossing(rng, style)
     left, right = _side(rng, style, half), _side(rng, style, half)
     camera = _camera(rng, half, bends=crossing is None)
@@ -116,10 +116,10 @@ def _side(rng: Generator, style: str, half: float) -> _Side:
     if rng.random() < 0.25:
         style = str(rng.choice(["city", "suburb", "park"]))
     if style == "city":
-        wall = half + rng.uniform(2.6, 4.6)
+        wall = half + rng.uniform(3, 5)
         return _Side(style, half, wall, None, wall)
-    verge = half + (rng.uniform(0.9, 2.2) if rng.random() < 0.45 else 0.0)
-    sidewalk = verge + rng.uniform(1.6, 2.4)
+    verge = half + (rng.uniform(1.2, 2.4) if rng.random() < 0.45 else 0.0)
+    sidewalk = verge + rng.uniform(1.9, 2.9)
     if style == "park" and rng.random() < 0.3:
         verge = sidewalk = half + 0.35
     fence = sidewalk + rng.uniform(0.1, 0.8) if rng.random() < 0.65 else None
@@ -132,7 +132,7 @@ def _camera(rng: Generator, half: float, bends: bool) -> Camera:
     return Camera(
         x=x,
         height=rng.uniform(1.5, 2.7),
-        focal=rng.uniform(0.55, 1.0),
+        focal=rng.uniform(0.65, 1.1),
         u=0.5 + 0.14 * x / half + rng.uniform(-0.15, 0.15),
         v=rng.uniform(0.37, 0.56),
         bend=float(rng.normal(0, 0.0025)) if bends else 0.0,
@@ -180,16 +180,16 @@ def _things(rng: Generator, camera: Camera, half: float, left: _Side, right: _Si
 def _traffic(rng: Generator, camera: Camera, half: float, crossing: Crossing) -> list[_Spot]:
     """Cars in both lanes; at a crossing cars from the side and people on the zebra."""
     spots = []
-    for x, oncoming, own in ((half / 2, False, camera.x > 0), (-half / 2, True, camera.x < 0)):
-        for z in _along(rng, rng.uniform(7, 22) if own else rng.uniform(5, 16), (9, 28), 36):
-            spots.append(_Spot(partial(car, rng, x, z, camera.x, oncoming), x, z, 0.9, 1.5, 0.04, True))
+    for x, oncoming, own in ((0.42 * half, False, camera.x > 0), (-0.42 * half, True, camera.x < 0)):
+        for z in _along(rng, rng.uniform(7, 22) if own else rng.uniform(5, 16), (9, 28), 32):
+            spots.append(_Spot(partial(car, rng, x, z, camera.x, oncoming), x, z, 0.9, 1.5, 0.06, True))
     if crossing:
         for _ in range(rng.integers(0, 3)):
             x, z = rng.uniform(-14, 14), sum(crossing) / 2 + rng.uniform(-2, 2)
-            spots.append(_Spot(partial(crossing_car, rng, x, z), x, z, 2.2, 1.5, 0.04, True))
+            spots.append(_Spot(partial(crossing_car, rng, x, z), x, z, 2.2, 1.5, 0.06, True))
         for _ in range(rng.integers(0, 3)):
             x, z = rng.uniform(-half, half), crossing[0] - 1.5
-            spots.append(_Spot(partial(person, rng, x, z), x, z, 0.4, 1.7, 0.09, True))
+            spots.append(_Spot(partial(person, rng, x, z), x, z, 0.4, 1.7, 0.13, True))
     return spots
 
 
@@ -200,10 +200,10 @@ def _kerb(rng: Generator, camera: Camera, half: float, side: _Side, facing: int)
     margin = (0.96 - camera.u if facing > 0 else camera.u - 0.04) / camera.focal
     near = max(4.5, (half + 1 - facing * camera.x) / margin)
     spots = []
-    if city and rng.random() < 0.5:
-        x = facing * (half - 1)
-        for z in _along(rng, near + rng.uniform(0, 9), (5.5, 12), 36):
-            spots.append(_Spot(partial(car, rng, x, z, camera.x, facing < 0), x, z, 0.9, 1.5, 0.04, True))
+    if city and half > 4.7 and rng.random() < 0.7:
+        x = facing * (half - 0.95)
+        for z in _along(rng, near + rng.uniform(0, 9), (5.5, 12), 30):
+            spots.append(_Spot(partial(car, rng, x, z, camera.x, facing < 0), x, z, 0.9, 1.5, 0.06, True))
     if rng.random() < 0.75:
         x = facing * (half + 0.45)
         for z in _along(rng, near + rng.uniform(0, 6), (12, 18), 25):
@@ -213,13 +213,13 @@ def _kerb(rng: Generator, camera: Camera, half: float, side: _Side, facing: int)
         spots.append(_Spot(partial(sign, rng, x, z, _visible(camera, z)), x, z, 0.6, 3, 0.1, False))
     for _ in range(int(rng.integers(1, 6 if city else 4))):
         x = facing * rng.uniform(side.verge + 0.4, max(side.sidewalk, side.verge + 0.8) - 0.2)
-        z = near + rng.gamma(1.5, 2.5)
-        spots.append(_Spot(partial(person, rng, x, z), x, z, 0.4, 1.7, 0.09, False))
+        z = near + rng.gamma(1.5, 1.8)
+        spots.append(_Spot(partial(person, rng, x, z), x, z, 0.4, 1.7, 0.13, False))
     if not city or rng.random() < 0.55:
         beside, gap = (half + 0.9, (9.0, 22.0)) if city else (side.sidewalk + rng.uniform(1.2, 2.6), (6.0, 16.0))
-        for z in _along(rng, near + rng.uniform(1, 11), gap, 45):
+        for z in _along(rng, near + rng.uniform(1, 11), gap, 38):
             x = facing * beside + rng.normal(0, 0.3)
-            spots.append(_Spot(partial(tree, rng, x, z), x, z, 1.6, 4, 0.05, False))
+            spots.append(_Spot(partial(tree, rng, x, z), x, z, 1.6, 4, 0.1, False))
     return spots
 
 
@@ -234,4 +234,4 @@ def _along(rng: Generator, start: float, gap: tuple[float, float], stop: float) 
 
 def _visible(camera: Camera, z: float) -> float:
     """Metres that a post at z must be thick to be seen in a small picture, where a real one would vanish."""
-    return max(0.18, 0.026 * z / camera.focal)
+    return max(0.18, 0.029 * z / camera.focal)

@@ -145,7 +145,8 @@ def grass(x: Reals, z: Reals, rng: Generator, noise: Noise) -> Reals:
 def _hsv_planes(hue: Reals, saturation: Reals, value: Reals) -> Reals:
     """Colours (3, m) of m hues, saturations and values."""
     angle = (np.array([[5.0], [3.0], [1.0]]) + 6 * hue) % 6
-    return (value * (1 - saturation * np.clip(np.minimum(angle, 4 - angle), 0, 1))).astype(np.float32)
+    planes: Reals = value * (1 - saturation * np.clip(np.minimum(angle, 4 - angle), 0, 1))
+    return planes.astype(np.float32)
 
 
 class Facades(NamedTuple):
@@ -229,7 +230,7 @@ def leaves(along: Reals, up: Reals, rng: Generator, noise: Noise) -> Reals:
 
 def fence(along: Reals, up: Reals, height: Reals, rng: Generator, noise: Noise) -> Reals:
     """Pickets and rails before a dark hedge (3, R, C): along, height (C,), up (R, C) metres."""
-    if rng.random() < 0.6:
+    if rng.random() < 0.7:
         wood = colour(0.95, 0.95, 0.92) * rng.uniform(0.88, 1.0)
     else:
         wood = hsv(rng.uniform(0.06, 0.1), rng.uniform(0.4, 0.6), rng.uniform(0.6, 0.8))

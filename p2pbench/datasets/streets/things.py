@@ -131,14 +131,14 @@ def crossing_car(rng: Generator, x: float, z: float) -> Thing:
 
 def person(rng: Generator, x: float, z: float) -> Thing:
     """Somebody on foot, in trousers or a skirt, some with a bag."""
-    size, stride = rng.uniform(1.5, 1.95), rng.uniform(0.05, 0.3) / 2
+    size, stride = rng.uniform(1.6, 2.0), rng.uniform(0.05, 0.24) / 2
     turn = float(rng.choice([-1.0, 1.0]))
     hip, shoulder, broad, swing = 0.5, 0.83, rng.uniform(0.12, 0.15), rng.uniform(0.0, 0.06)
     skirt, bag = rng.random() < 0.25, rng.random() < 0.35
     arm = [(broad - 0.07, shoulder), (broad, shoulder), (broad + 0.04 + swing, 0.45), (broad - 0.03 + swing, 0.45)]
     shapes: list[tuple[str, float, Outline]] = [
-        ("legs", 0.85, [(-0.09, hip), (0.02, hip), (0.05 - stride, 0.03), (-0.05 - stride, 0.03)]),
-        ("legs", 1.0, [(-0.02, hip), (0.1, hip), (0.05 + stride, 0.03), (-0.05 + stride, 0.03)]),
+        ("legs", 0.85, [(-0.1, hip), (0.03, hip), (0.06 - stride, 0.03), (-0.06 - stride, 0.03)]),
+        ("legs", 1.0, [(-0.03, hip), (0.1, hip), (0.06 + stride, 0.03), (-0.06 + stride, 0.03)]),
         ("shoe", 1.0, _box(-stride - 0.06, 0, -stride + 0.08, 0.045)),
         ("shoe", 1.0, _box(stride - 0.06, 0, stride + 0.08, 0.045)),
         *([("legs", 1.0, [(-0.1, hip + 0.05), (0.1, hip + 0.05), (0.17, 0.27), (-0.17, 0.27)])] if skirt else []),

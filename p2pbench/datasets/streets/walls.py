@@ -14,7 +14,7 @@ from p2pbench.datasets.streets.things import BUILDING, FENCE, VEGETATION
 NOTHING = 0
 BUILDING_DEPTH = 11.0
 # Pickets further away than this would be a line of one pixel.
-FENCE_END = 38.0
+FENCE_END = 26.0
 
 Crossing = tuple[float, float] | None
 
@@ -81,9 +81,8 @@ def hit_ends(wall: Wall, camera: Camera, u: Reals, end: float) -> Hit:
 def _hit(wall: Wall, met: NDArray[np.bool_], z: Reals, place: Reals) -> Hit:
     which = wall.stretch(place)
     along = place - wall.edges[which]
-    return Hit(
-        met & (wall.kinds[which] != NOTHING), z, which, along, _top(wall, which, along, np.diff(wall.edges)[which])
-    )
+    top = _top(wall, which, along, np.diff(wall.edges)[which])
+    return Hit(met & (wall.kinds[which] != NOTHING), z, which, along, top)
 
 
 def _top(wall: Wall, which: NDArray[np.intp], along: Reals, length: Reals) -> Reals:
@@ -91,7 +90,8 @@ def _top(wall: Wall, which: NDArray[np.intp], along: Reals, length: Reals) -> Re
     eaves, roof = wall.eaves[which], wall.roofs[which]
     hip = np.minimum(roof, 1.6 * np.minimum(along, length - along) + 0.1) * (roof > 0)
     wave = 0.1 * np.sin(1.7 * along) + 0.07 * np.sin(4.3 * along + which) - 0.12
-    return (eaves + hip) * (1 + wave * (wall.kinds[which] == VEGETATION))
+    top: Reals = (eaves + hip) * (1 + wave * (wall.kinds[which] == VEGETATION))
+    return top
 
 
 def draw_row(rng: Generator, style: str, x: float, crossing: Crossing, end: float) -> Wall:
@@ -149,4 +149,4 @@ def _draw_stretch(rng: Generator, style: str, after_gap: bool) -> tuple[int, flo
         return NOTHING, rng.uniform(2, 5), 0.0, 0.0
     if chance < 0.35:
         return VEGETATION, rng.uniform(5, 12), rng.uniform(0.9, 1.7), 0.0
-    return FENCE, rng.uniform(8, 20), rng.uniform(1.3, 1.9), 0.0
+    return FENCE, rng.uniform(8, 20), rng.uniform(1.5, 2.1), 0.0
