@@ -82,14 +82,19 @@ def plain_fields(fields: Mapping[str, object], prefix: str = "") -> dict[str, st
 
 def plain(value: object) -> str:
     """A setting as text."""
+    if value is None:
+        return "not set"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def dataset_line(dataset: Mapping[str, object]) -> str:
-    """Name and split of a dataset, and how many items it has where grid.json says so."""
-    parts = [plain(dataset[key]) for key in ("name", "split") if dataset.get(key)]
-    count = next((dataset[key] for key in ("n", "items", "n_items") if isinstance(dataset.get(key), int)), None)
-    return " · ".join([*parts, *([f"{count} items"] if count is not None else [])])
+    """A dataset in one line, from what grid.json says of it: name, direction, test split, counts of items, note."""
+    words = [plain(dataset[key]) for key in ("name", "direction", "test_split") if dataset.get(key)]
+    for split in ("train", "test"):
+        items = dataset.get(split)
+        if isinstance(items, Mapping) and "n" in items:
+            words.append(f"{items['n']} {split} items")
+    return " · ".join([*words, *([plain(dataset["note"])] if dataset.get("note") else [])])
 
 
 def _section(grid: Grid) -> Section:

@@ -11,6 +11,19 @@ from p2pbench.errors import UserError
 from reports.layout import INPUT, REAL, Grid, Run
 
 LONGEST_NAME = 80
+# All cells are tested on the same pictures, else their scores could not stand in one table.
+SHARED = (
+    "dataset",
+    "root",
+    "direction",
+    "test_split",
+    "test_items",
+    "image_size",
+    "input_channels",
+    "output_channels",
+    "input_range",
+    "output_range",
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +42,8 @@ def expand(
     Settings are the defaults, then the grid's, then the cell's, then the overrides.
 
     Raises:
-        UserError: a setting is wrong, a cell's name cannot be a folder's, or two cells have the same settings.
+        UserError: a setting is wrong, a cell's name cannot be a folder's, two cells have the same settings, or are
+            tested on different pictures.
     """
     if "seed" in overrides or "seed" in grid.settings or any("seed" in cell for cell in grid.cells.values()):
         raise UserError(f"{where}: key 'seed': seeds are an axis of the grid; use --seeds 0,1,2 or seeds = [0, 1, 2]")
@@ -41,11 +55,23 @@ def expand(
         if twin is not None:
             raise UserError(f"{where}: cells '{twin}' and '{name}' have the same settings; expected them to differ")
         configs[name] = config
+    _check_shared(configs, where)
     return [
         Planned(folder.run(name, seed), config.model_copy(update={"seed": seed}))
         for name, config in configs.items()
         for seed in seeds
     ]
+
+
+def _check_shared(configs: Mapping[str, RunConfig], where: str) -> None:
+    (first, known), *others = configs.items()
+    for name, config in others:
+        for key in SHARED:
+            if getattr(config, key) != getattr(known, key):
+                raise UserError(
+                    f"{where}: cells '{first}' and '{name}' differ in '{key}', so they would be tested on different "
+                    "pictures; expected it under [settings], or a grid of its own for each"
+                )
 
 
 def _check_name(name: str, where: str) -> None:

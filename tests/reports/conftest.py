@@ -55,7 +55,7 @@ def build(tmp_path: Path) -> Callable[..., Path]:
             "source": "a paper, table 1",
             "cells": {cell: {"l1_weight": 100 * place} for place, cell in enumerate(cells)},
             "seeds": list(seeds),
-            "dataset": {"name": "streets", "split": "test", "root": "/data"},
+            "dataset": {"name": "streets", "root": "/data", "test_split": "val", "note": "", "test": {"n": 4}},
             "settings": {"steps": 300, "optimizer": {"name": "adam"}},
             "versions": {"numpy": "2.0"},
             "git_revision": "abc123",

@@ -16,6 +16,7 @@ from reports import html, ledger
 from reports.csv import inert
 from reports.errors import ReportError
 from reports.layout import Grid
+from reports.page import dataset_line, plain_fields
 
 INJECTION = '<img src=x onerror="alert(1)">'
 LONG = "AnUnbreakableName" * 7
@@ -62,11 +63,11 @@ def test_the_page_shows_each_part_of_a_grid(results: Path) -> None:
     for part in (
         "What the loss does",
         "a paper, table 1",
-        "streets · test",
+        "streets · val · 4 test items",
         "Image scores",
         "0.2150",
         "0.4150",
-        "4 of 4 items, evenly spaced",
+        "All 4 items.",
         "Generator: L1 to the target",
         "Metrics and protocol",
         "ssim_window",
@@ -78,6 +79,17 @@ def test_the_page_shows_each_part_of_a_grid(results: Path) -> None:
     assert ledger.fingerprint({"scale": "0..1", "ssim_window": 11}, "image") in page.text
     assert "Not complete" not in page.text
     assert "Cannot be read" not in page.text
+
+
+def test_a_dataset_is_told_in_one_line() -> None:
+    dataset = {"name": "camvid", "direction": "labels-to-photo", "test_split": None, "train": {"n": 40}, "note": "old"}
+    assert dataset_line(dataset) == "camvid · labels-to-photo · 40 train items · old"
+    assert dataset_line({}) == ""
+
+
+def test_settings_are_told_by_dotted_name() -> None:
+    fields = {"a": {"b": [1, 0.5], "c": {}}, "d": None, "e": "text", "f": True}
+    assert plain_fields(fields) == {"a.b": "[1, 0.5]", "a.c": "{}", "d": "not set", "e": "text", "f": "true"}
 
 
 def test_the_markup_is_that_of_tables_with_heads_and_captions(results: Path) -> None:
@@ -115,6 +127,10 @@ def test_the_best_is_bold_and_a_tie_says_so(build: Callable[..., Path]) -> None:
     text = (html.write(results, results / "report")).read_text("utf-8")
     assert "<strong>0.2150</strong>" not in text
     assert text.count(">tie</abbr>") == 2
+
+
+def test_a_choice_of_items_says_of_how_many(build: Callable[..., Path]) -> None:
+    assert "12 of 20 items, evenly spaced." in _write(build(items=[f"{number:02}" for number in range(20)])).text
 
 
 def test_another_protocol_is_named(results: Path) -> None:

@@ -100,7 +100,7 @@ def plan_street(rng: Generator) -> Street:
         end=end,
         skyline=_skyline(rng, style),
         walls=_walls(rng, left, right, crossing, end, camera.bend),
-        things=_things(rng, camera, half, left, right, crossing),
+        things=_things(rng, camera, half, left, right, crossing, end),
     )
 
 
@@ -140,11 +140,13 @@ def _camera(rng: Generator, half: float, bends: bool) -> Camera:
 
 
 def _walls(rng: Generator, left: _Side, right: _Side, crossing: Crossing, end: float, bend: float) -> list[Wall]:
-    walls = [draw_across(rng, end)] if end < FAR else []
+    walls, stop = [], FAR
+    if crossing and end < FAR:
+        walls, stop = [draw_across(rng, end)], crossing[0]
     for facing, side in ((-1, left), (1, right)):
-        walls.append(draw_row(rng, side.style, facing * side.wall, crossing, min(end, FAR)))
+        walls.append(draw_row(rng, side.style, facing * side.wall, crossing, stop))
         if side.fence is not None:
-            walls.append(draw_row(rng, "fence", facing * side.fence, crossing, min(end, FAR)))
+            walls.append(draw_row(rng, "fence", facing * side.fence, crossing, stop))
     # In a bend the inner side hides the outer one; fences stand before buildings.
     inner = np.sign(bend) or 1.0
     return sorted(walls, key=lambda wall: (wall.along, np.sign(wall.at) == inner, -abs(wall.at)))
@@ -161,7 +163,9 @@ def _skyline(rng: Generator, style: str) -> Skyline:
     return Skyline(VEGETATION, np.maximum(heights, 0.008))
 
 
-def _things(rng: Generator, camera: Camera, half: float, left: _Side, right: _Side, crossing: Crossing) -> list[Thing]:
+def _things(
+    rng: Generator, camera: Camera, half: float, left: _Side, right: _Side, crossing: Crossing, end: float
+) -> list[Thing]:
     """Cars, people, posts, signs and trees that are in view and clear of walls, from far to near."""
     spots = _traffic(rng, camera, half, crossing)
     spots += _kerb(rng, camera, half, left, -1) + _kerb(rng, camera, half, right, 1)
@@ -171,6 +175,7 @@ def _things(rng: Generator, camera: Camera, half: float, left: _Side, right: _Si
     )
     u = camera.project(np.stack([x, 0 * x, z], axis=-1))[:, 0]
     seen = (np.abs(u - 0.5) < 0.49 + camera.focal * half_width / z) & (camera.focal * height / z > least)
+    seen &= z < end - 1
     clear = np.minimum(camera.wall_distance(u, -left.wall), camera.wall_distance(u, right.wall)) > z - 1
     if crossing:
         clear &= (z < crossing[0] - 1) | (z > crossing[1] + 1)

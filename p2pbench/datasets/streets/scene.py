@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from p2pbench.datasets.streets import textures
 from p2pbench.datasets.streets.camera import Reals
 from p2pbench.datasets.streets.colours import Light, draw_light, draw_palette
-from p2pbench.datasets.streets.layout import FAR, Street, plan_street
+from p2pbench.datasets.streets.layout import Street, plan_street
 from p2pbench.datasets.streets.things import BUILDING, FENCE, ROAD, SIDEWALK, SKY, TERRAIN, Points, Thing
 from p2pbench.datasets.streets.walls import Hit, Wall, hit_ends, hit_fronts
 
@@ -106,7 +106,7 @@ class _Painter:
 
     def _ground(self) -> None:
         street, rows = self.street, slice(self.horizon, self.n)
-        z = street.camera.height / np.maximum(self.drop[rows, None], np.float32(1e-4))
+        z = street.camera.height / np.maximum(self.drop[rows, None], np.float32(1e-3))
         x = street.camera.place(self.points, z).astype(np.float32)
         labels = np.array(street.strip_labels, np.uint8)[np.sum([x > edge for edge in street.strips], axis=0)]
         if street.crossing:
@@ -136,13 +136,13 @@ class _Painter:
         return left
 
     def _wall(self, wall: Wall) -> None:
-        camera, end = self.street.camera, min(self.street.end, FAR)
+        camera = self.street.camera
         seed = int(self.look.integers(2**32))
         sunny = np.sign(wall.at) != self.light.sun
         if wall.along:
-            self._stretches(wall, hit_ends(wall, camera, self.points, end), 0.8, seed)
+            self._stretches(wall, hit_ends(wall, camera, self.points), 0.8, seed)
         shade = (1.05 if sunny else 1 - 0.75 * self.light.shadow) if wall.along else 0.86
-        self._stretches(wall, hit_fronts(wall, camera, self.points, end), shade, seed)
+        self._stretches(wall, hit_fronts(wall, camera, self.points), shade, seed)
 
     def _stretches(self, wall: Wall, hit: Hit, shade: float, seed: int) -> None:
         """Paints what the columns meet of a wall, one label after the other."""

@@ -73,17 +73,20 @@ def car(rng: Generator, x: float, z: float, camera_x: float, oncoming: bool) -> 
         top, long = rng.uniform(1.9, 2.3), rng.uniform(4.6, 5.4)
     narrow, slant, tail = 0.8 * wide, rng.uniform(0.15, 0.7), long * rng.uniform(0.72, 0.96)
     side = 1.0 if x < camera_x else -1.0
-    flank, edge, near = x + side * wide, x + side * narrow, z
+    flank, edge = x + side * wide, x + side * narrow
 
     def side_on(at: float, outline: Outline) -> Points:
-        return [(at, up, near + ahead) for ahead, up in outline]
+        return [(at, up, z + ahead) for ahead, up in outline]
 
     def level(half: float, up: float, start: float, stop: float) -> Points:
-        return [(x + right, up, near + ahead) for right, ahead in _box(-half, start, half, stop)]
+        return [(x + right, up, z + ahead) for right, ahead in _box(-half, start, half, stop)]
+
+    def screen(low: float, high: float, up: float, share: float) -> Points:
+        ahead = z + share * slant
+        return [(x - low, belt, z), (x + low, belt, z), (x + high, up, ahead), (x - high, up, ahead)]
 
     pane = [(slant + 0.2, top - 0.13), (tail - slant - 0.1, top - 0.13), (tail - 0.25, belt + 0.06), (0.4, belt + 0.06)]
     cabin: Points = [(edge, belt, z + tail), (edge, top, z + tail - slant), (edge, top, z + slant), (flank, belt, z)]
-    window = [(-0.9 * wide, belt), (0.9 * wide, belt), (0.92 * narrow, top - 0.12), (-0.92 * narrow, top - 0.12)]
     lamp = "headlamp" if oncoming else "taillamp"
     shapes: list[tuple[str, float, Points]] = [
         ("tyre", 1.0, _flat(x, z, _box(-0.85 * wide, 0, -0.6 * wide, 0.4))),
@@ -95,10 +98,10 @@ def car(rng: Generator, x: float, z: float, camera_x: float, oncoming: bool) -> 
         ("paint", 1.05, level(wide, belt, 0.0, long)),
         ("paint", 0.85, cabin),
         ("glass", 0.8, side_on(edge, pane)),
-        ("paint", 0.95, _flat(x, z, [(-0.97 * wide, belt), (0.97 * wide, belt), (narrow, top), (-narrow, top)])),
+        ("paint", 0.95, screen(0.97 * wide, narrow, top, 1.0)),
         ("paint", 1.15, level(narrow, top, slant, tail - slant)),
         ("paint", 1.0, _flat(x, z, _box(-wide, 0.32, wide, belt))),
-        ("glass", 1.0, _flat(x, z, window)),
+        ("glass", 1.0, screen(0.88 * wide, 0.92 * narrow, top - 0.12, 0.85)),
         ("trim", 1.0, _flat(x, z, _box(-0.98 * wide, 0.28, 0.98 * wide, 0.48))),
         ("plate", 1.0, _flat(x, z, _box(-0.25, 0.5, 0.25, 0.64))),
         (lamp, 1.0, _flat(x, z, _box(-0.97 * wide, 0.62, -0.62 * wide, 0.8))),

@@ -56,24 +56,24 @@ class Hit(NamedTuple):
     top: Reals
 
 
-def hit_fronts(wall: Wall, camera: Camera, u: Reals, end: float) -> Hit:
-    """The sides that a wall turns to the street, as far as z = end."""
+def hit_fronts(wall: Wall, camera: Camera, u: Reals) -> Hit:
+    """The sides that a wall turns to the street."""
     if not wall.along:
         z = np.full(len(u), wall.at)
         return _hit(wall, z < np.inf, z, camera.place(u, z))
     z = camera.wall_distance(u, wall.at)
-    met = (z < min(end, float(wall.edges[-1]))) & (z > wall.edges[0])
+    met = (z < wall.edges[-1]) & (z > wall.edges[0])
     z = np.where(met, z, 1.0)
     return _hit(wall, met, z, z)
 
 
-def hit_ends(wall: Wall, camera: Camera, u: Reals, end: float) -> Hit:
+def hit_ends(wall: Wall, camera: Camera, u: Reals) -> Hit:
     """The sides that buildings turn to the camera, beyond a gap or above a lower neighbour."""
-    front = hit_fronts(wall, camera, u, end)
+    front = hit_fronts(wall, camera, u)
     following = np.minimum(front.which + 1, len(wall.kinds) - 1)
     z = np.maximum(wall.edges[following], 1.0)
     along = np.abs(camera.place(u, z)) - abs(wall.at)
-    met = front.met & (following > front.which) & (wall.kinds[following] == BUILDING) & (z < end)
+    met = front.met & (following > front.which) & (wall.kinds[following] == BUILDING)
     met &= (along > 0) & (along < BUILDING_DEPTH)
     return Hit(met, z, following, along, _top(wall, following, along, np.full(len(u), BUILDING_DEPTH)))
 
@@ -107,7 +107,7 @@ def draw_row(rng: Generator, style: str, x: float, crossing: Crossing, end: floa
             kind, stop = NOTHING, crossing[1]
         elif kind == FENCE and z > FENCE_END:
             kind = NOTHING
-        z, gap = stop, kind == NOTHING
+        z, gap = min(stop, end), kind == NOTHING
         edges.append(z)
         stretches.append((kind, eaves, roof))
     return _wall(True, x, edges, stretches)

@@ -1,0 +1,262 @@
+"""Trained generators: kept with their card, applied to pictures of any size, taken over from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from p2pbench.ablation.data import Data
+from p2pbench.config import RunConfig
+from p2pbench.datasets.scale import from_network, to_network
+from p2pbench.errors import UserError
+from p2pbench.networks.unet import Generator
+from p2pbench.training.card import GeneratorCard, load_generator, save_generator
+from p2pbench.training.cyclegan_import import import_generator
+from p2pbench.training.generate import Translator, pad_to_stride
+from p2pbench.training.model import build, make_card
+from p2pbench.training.translate_folder import bare_dataset, translate_folder
+from tests.p2pbench.conftest import picture
+
+CPU = torch.device("cpu")
+Tiny = Callable[..., RunConfig]
+
+
+@pytest.fixture
+def kept(tiny: Tiny, tiny_data: Data, tmp_path: Path) -> Path:
+    """A generator's file; its running statistics are not those it began with."""
+    config = tiny()
+    generator = build(config, tiny_data.channels, CPU).generator
+    for _ in range(20):
+        generator(torch.rand(4, 3, 32, 32) - 1)
+    path = tmp_path / "generator.safetensors"
+    save_generator(path, generator, make_card(config, tiny_data.dataset, tiny_data.channels))
+    return path
+
+
+def outputs(folder: Path) -> dict[str, Any]:
+    return {path.stem: np.asarray(Image.open(path)) for path in sorted(folder.rglob("*.png"))}
+
+
+def applied(generator: Path, inputs: Path, out: Path, **switches: Any) -> dict[str, Any]:  # noqa: ANN401
+    translate_folder(generator, inputs, out, CPU, lambda done, total: None, **switches)
+    return outputs(out)
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    """Pictures of several sizes, one of them in a folder below."""
+    folder = tmp_path / "inputs"
+    (folder / "below").mkdir(parents=True)
+    for name, (width, height) in {"a": (50, 37), "b": (32, 32), "below/c": (9, 70)}.items():
+        Image.fromarray(picture(len(name), 80)).resize((width, height)).save(folder / f"{name}.png")
+    return folder
+
+
+def test_pictures_of_any_size_keep_it(kept: Path, inputs: Path, tmp_path: Path) -> None:
+    made = applied(kept, inputs, tmp_path / "out")
+    assert {name: made[name].shape for name in made} == {
+        "a": (37, 50, 3),
+        "b": (32, 32, 3),
+        "below__c": (70, 9, 3),
+    }
+    record = json.loads((tmp_path / "out" / "generation.json").read_text())
+    assert record["card"]["test_dropout"] is True
+    assert record["card"]["test_batch_norm"] == "batch"
+    assert record["pictures"] == 3
+
+
+def test_a_padded_picture_is_the_network_on_the_mirrored_one(kept: Path, inputs: Path, tmp_path: Path) -> None:
+    made = applied(kept, inputs, tmp_path / "out", dropout=False, batch_norm="running")
+    generator, card = load_generator(kept)
+    values = np.asarray(Image.open(inputs / "a.png"))
+    padded = np.pad(values, ((0, 64 - 37), (0, 64 - 50), (0, 0)), mode="symmetric")
+    assert np.array_equal(pad_to_stride(values, card.architecture.depth), padded)
+    x = torch.from_numpy(padded).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        expected = generator.eval()(x)[0, :, :37, :50]
+    assert np.abs(made["a"].astype(int) - from_network(expected, (0, 255), "uint8")).max() <= 1
+
+
+def test_a_picture_does_not_depend_on_the_others(kept: Path, inputs: Path, tmp_path: Path) -> None:
+    all_of_them = applied(kept, inputs, tmp_path / "out")
+    (inputs / "b.png").unlink()
+    without_b = applied(kept, inputs, tmp_path / "alone")
+    assert np.array_equal(all_of_them["a"], without_b["a"])
+    assert np.array_equal(all_of_them["below__c"], without_b["below__c"])
+
+
+def test_the_two_switches_and_the_seed(kept: Path, inputs: Path, tmp_path: Path) -> None:
+    made = {}
+    for place, switches in enumerate(
+        (
+            {},
+            {"seed": 1},
+            {"dropout": False},
+            {"dropout": False, "seed": 1},
+            {"batch_norm": "running"},
+            {"dropout": False, "batch_norm": "running"},
+        )
+    ):
+        out = tmp_path / str(place)
+        made[place] = applied(kept, inputs, out, **switches)["a"]
+        card = json.loads((out / "generation.json").read_text())["card"]
+        assert card["test_dropout"] is switches.get("dropout", True)
+        assert card["test_batch_norm"] == switches.get("batch_norm", "batch")
+    assert np.array_equal(made[2], made[3])  # without noise a seed changes nothing
+    distinct = [made[place] for place in (0, 1, 2, 4, 5)]
+    assert not any(np.array_equal(a, b) for i, a in enumerate(distinct) for b in distinct[i + 1 :])
+
+
+def test_generating_leaves_the_generator_and_torch_as_they_were(kept: Path) -> None:
+    generator, card = load_generator(kept)
+    before = {name: value.clone() for name, value in generator.state_dict().items() if "num_batches" not in name}
+    state = torch.get_rng_state()
+    with Translator(generator, card, bare_dataset(card)).open() as translate:
+        translate(picture(0, 32), "x")
+    assert torch.equal(torch.get_rng_state(), state)
+    after = generator.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_a_label_picture_is_coloured_by_the_table(tiny: Tiny, tmp_path: Path, tiny_data: Data) -> None:
+    card = make_card(tiny(), tiny_data.dataset, tiny_data.channels)
+    camvid = card.model_copy(update={"dataset": "camvid", "direction": "labels-to-photo"})
+    coloured = bare_dataset(camvid).from_picture(np.array([[[3], [0]]], np.uint8))
+    assert coloured.tolist() == [[[128, 64, 128], [128, 128, 128]]]
+    assert bare_dataset(camvid).from_picture(np.array([[[3], [99]]], np.uint8)).shape == (1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "not a safetensors file"), (b"x" * 100, "not a safetensors file"), (None, "no such file")],
+)
+def test_what_is_no_generator_is_named(tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "generator.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        load_generator(path)
+
+
+def test_weights_without_a_card_or_of_another_one_are_named(kept: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    generator, card = load_generator(kept)
+    save_file({"a": torch.zeros(1)}, tmp_path / "bare.safetensors")
+    with pytest.raises(UserError, match="no generator's card"):
+        load_generator(tmp_path / "bare.safetensors")
+    wider = card.model_copy(update={"architecture": card.architecture.model_copy(update={"ngf": 8})})
+    save_generator(tmp_path / "wider.safetensors", generator, wider)
+    with pytest.raises(UserError, match=r"encoder\.0\.weight has shape \(4, 3, 4, 4\), expected \(8, 3, 4, 4\)"):
+        load_generator(tmp_path / "wider.safetensors")
+
+
+def test_an_empty_folder_is_named(kept: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="found no pictures"):
+        applied(kept, tmp_path / "empty", tmp_path / "out")
+    with pytest.raises(UserError, match="no such folder"):
+        applied(kept, tmp_path / "nowhere", tmp_path / "out")
+
+
+class NestedBlock(nn.Module):
+    """A block of the other code's U-Net, written from its description: each holds the next, and `model` their list."""
+
+    def __init__(self, outer: int, inner: int, inside: nn.Module | None, *, outermost: bool, dropout: bool) -> None:
+        super().__init__()
+        self.outermost = outermost
+        down = nn.Conv2d(3 if outermost else outer, inner, 4, 2, 1, bias=False)
+        entering = inner if inside is None else 2 * inner
+        up = nn.ConvTranspose2d(entering, outer, 4, 2, 1, bias=outermost)
+        if outermost:
+            assert inside is not None
+            layers = [down, inside, nn.ReLU(), up, nn.Tanh()]
+        elif inside is None:
+            layers = [nn.LeakyReLU(0.2), down, nn.ReLU(), up, nn.BatchNorm2d(outer)]
+        else:
+            layers = [nn.LeakyReLU(0.2), down, nn.BatchNorm2d(inner), inside, nn.ReLU(), up, nn.BatchNorm2d(outer)]
+            layers += [nn.Dropout(0.5)] if dropout else []
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.model(x)
+        return output if self.outermost else torch.cat([x, output], 1)
+
+
+def nested_unet(depth: int, ngf: int) -> nn.Module:
+    block = NestedBlock(8 * ngf, 8 * ngf, None, outermost=False, dropout=False)
+    for _ in range(depth - 5):
+        block = NestedBlock(8 * ngf, 8 * ngf, block, outermost=False, dropout=True)
+    for outer, inner in ((4, 8), (2, 4), (1, 2)):
+        block = NestedBlock(outer * ngf, inner * ngf, block, outermost=False, dropout=False)
+    network = nn.Module()
+    network.model = NestedBlock(3, ngf, block, outermost=True, dropout=False)
+    for _ in range(3):  # running statistics of its own
+        network.model(torch.rand(2, 3, 2**depth, 2**depth) * 2 - 1)
+    return network
+
+
+@pytest.mark.parametrize("depth", [8, 7])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_an_imported_generator_gives_the_same_outputs(tmp_path: Path, depth: int, prefix: str) -> None:
+    torch.manual_seed(0)
+    network = nested_unet(depth, ngf=4)
+    path = tmp_path / "latest_net_G.pth"
+    torch.save({prefix + name: value for name, value in network.state_dict().items()}, path)
+    generator, card = import_generator(path, "AtoB")
+    assert card.architecture.depth == depth
+    assert (card.image_size, card.architecture.ngf) == (2**depth, 4)
+    x = to_network(torch.randint(0, 256, (1, 3, 2**depth, 2**depth)), (0, 255))
+    assert isinstance(network.model, nn.Module)
+    with torch.no_grad():
+        for training in (False, True):  # running statistics; then batch statistics with dropout where it was trained
+            network.train(training)
+            generator.train(training)
+            torch.manual_seed(1)
+            expected = network.model(x)
+            torch.manual_seed(1)
+            assert torch.allclose(generator(x), expected, atol=1e-5)
+    save_generator(tmp_path / "kept.safetensors", generator, card)
+    again, _ = load_generator(tmp_path / "kept.safetensors")
+    assert isinstance(again, Generator)
+    with torch.no_grad():
+        assert torch.allclose(again.eval()(x), network.eval().model(x), atol=1e-5)  # type: ignore[operator]
+
+
+def test_entries_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "latest_net_G.pth"
+    state = nested_unet(7, ngf=2).state_dict()
+
+    def refused(**changes: Tensor | None) -> str:
+        changed = {name: changes.get(name, value) for name, value in state.items()}
+        extra = {name: value for name, value in changes.items() if name not in state}
+        torch.save({name: value for name, value in (changed | extra).items() if value is not None}, path)
+        with pytest.raises(UserError) as error:
+            import_generator(path, "AtoB")
+        return str(error.value)
+
+    name = "model.model.1.model.5.weight"
+    assert f"{name} is missing" in refused(**{name: None})
+    assert f"{name} has shape (2, 2), expected (8, 2, 4, 4)" in refused(**{name: torch.zeros(2, 2)})
+    assert "model.model.1.model.9.weight is left over" in refused(**{"model.model.1.model.9.weight": torch.zeros(1)})
+    assert "model.model.3.bias is missing" in refused(**{"model.model.3.bias": None})
+    torch.save({"conv.weight": torch.zeros(1)}, path)
+    with pytest.raises(UserError, match=r"its entries begin with conv\.weight"):
+        import_generator(path, "AtoB")
+    path.write_bytes(b"nothing")
+    with pytest.raises(UserError, match="cannot be read as weights"):
+        import_generator(path, "AtoB")
+
+
+def test_a_card_is_read_as_it_was_written(kept: Path, tiny: Tiny, tiny_data: Data) -> None:
+    _, card = load_generator(kept)
+    assert isinstance(card, GeneratorCard)
+    assert card == make_card(tiny(), tiny_data.dataset, tiny_data.channels)
