@@ -86,6 +86,7 @@ class RunConfig(BaseModel):
     checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(120.0, description="0 saves after every step")
     tensorboard: bool = Field(False, description="write event files too")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...")
+    threads: Positive | None = Field(None, description="on a CPU; None takes all cores, 1 is faster for small networks")
 
     @model_validator(mode="after")
     def _check(self) -> RunConfig:
@@ -138,7 +139,7 @@ class RunConfig(BaseModel):
         return round(self.image_size * self.jitter)
 
 
-BOOKKEEPING = frozenset({"log_every", "checkpoint_seconds", "tensorboard", "device"})
+BOOKKEEPING = frozenset({"log_every", "checkpoint_seconds", "tensorboard", "device", "threads"})
 # A run is the same wherever its data lies; what the data is, is compared by its items.
 NOT_IDENTITY = BOOKKEEPING | {"root"}
 

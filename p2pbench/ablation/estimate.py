@@ -34,7 +34,7 @@ def estimate_lines(
         UserError: as for the grid itself, but pictures are not decoded yet.
     """
     plan = expand(Grid(results / name), grid, where, overrides, seeds or grid.seeds)
-    device = pick_device(plan[0].config.device)
+    device = pick_device(plan[0].config.device, plan[0].config.threads)
     sizes: dict[tuple[object, ...], tuple[int, Channels]] = {}
     seconds: dict[RunConfig, float] = {}
     total = 0.0

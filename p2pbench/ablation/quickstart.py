@@ -9,7 +9,8 @@ SETTINGS: dict[str, Any] = {
     "dataset": "streets",
     "image_size": 64,
     "ngf": 16,
-    "ndf": 32,
+    "ndf": 16,
     "batch_size": 4,
-    "epochs": 12,
+    "epochs": 15,
+    "threads": 1,
 }

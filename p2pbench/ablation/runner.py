@@ -47,7 +47,7 @@ def run_grid(
     """
     folder = Grid(results / name)
     plan = expand(folder, grid, where, overrides, seeds or grid.seeds)
-    device = pick_device(plan[0].config.device)
+    device = pick_device(plan[0].config.device, plan[0].config.threads)
     with stop_request() as stop:
         data = _open_all(plan, listener)
         for planned in plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fcn.labels import CITYSCAPES
+from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import Item, LabelledPhotos, Sample, Split
 from p2pbench.datasets.streets import draw_scene
 
@@ -30,8 +31,13 @@ class Streets(LabelledPhotos):
         return [Item(f"{split}-{index:05d}") for index in range(count)]
 
     def load(self, item: Item, size: int | None) -> Sample:
-        """A scene drawn at this size, not resized to it."""
+        """A scene drawn at a power of two above this size, and resized to it as any photo is."""
         split, index = item.id.split("-")
         seed = SCENE_SEEDS["train" if split == "train" else "test"]
-        scene = draw_scene(seed, int(index), size or NATIVE_SIZE)
-        return self.sample(scene.photo, scene.labels)
+        if size is None:
+            scene = draw_scene(seed, int(index), NATIVE_SIZE)
+            return self.sample(scene.photo, scene.labels)
+        scene = draw_scene(seed, int(index), 2 ** size.bit_length())
+        return self.sample(
+            pictures.resize(scene.photo, size, size), pictures.resize_labels(scene.labels, size, size)
+        )

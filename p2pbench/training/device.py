@@ -7,12 +7,14 @@ import torch
 from p2pbench.errors import UserError
 
 
-def pick_device(name: str) -> torch.device:
-    """The device of that name; `auto` is the first GPU if there is one, else the CPU.
+def pick_device(name: str, threads: int | None = None) -> torch.device:
+    """The device of that name; `auto` is the first GPU if there is one, else the CPU with so many threads.
 
     Raises:
         UserError: no such device here.
     """
+    if threads is not None:
+        torch.set_num_threads(threads)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -24,7 +24,8 @@ from p2pbench.datasets.streets.walls import Hit, Wall, hit_ends, hit_fronts
 
 SIZES = (32, 64, 128, 256, 512, 1024)
 
-# The canvas has 2 x 2 points a pixel, which smooths the photo's edges; a pixel's label is that of one of them.
+# The canvas has 2 x 2 points a pixel. A pixel's label is that of most of its points, its colour the mean of those alone:
+# textures and edges within a class are smooth, but no pixel mixes two classes, which a small picture could not afford.
 _POINTS = 2
 _SKYLINE_DISTANCE = 130.0
 # How strong white and fractal noise are on parts of things that are not smooth.
