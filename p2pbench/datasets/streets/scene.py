@@ -24,8 +24,8 @@ from p2pbench.datasets.streets.walls import Hit, Wall, hit_ends, hit_fronts
 
 SIZES = (32, 64, 128, 256, 512, 1024)
 
-# The canvas has 2 x 2 points a pixel. A pixel's label is that of most of its points, its colour the mean of those alone:
-# textures and edges within a class are smooth, but no pixel mixes two classes, which a small picture could not afford.
+# The canvas has 2 x 2 points a pixel. A pixel's label is that of most of its points, its colour the mean of those
+# alone: textures and edges within a class are smooth, but no pixel mixes classes, which small pictures cannot afford.
 _POINTS = 2
 _SKYLINE_DISTANCE = 130.0
 # How strong white and fractal noise are on parts of things that are not smooth.
@@ -216,23 +216,24 @@ class _Painter:
     def _pick(self) -> NDArray[np.uint8]:
         """The label of most of the four points of each pixel."""
         first, second, third, fourth = (self.labels[row::2, column::2] for row in (0, 1) for column in (0, 1))
+        first_wins = (first == second) | (first == third) | (first == fourth)
         second_wins = (second == third) | (second == fourth)
-        return np.where((first == second) | (first == third) | ~second_wins, first, second)
+        return np.where(first_wins, first, np.where(second_wins, second, third))
 
     def _develop(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The photo: the canvas shrunk, with the light's colour, haze, and the sensor's noise."""
         light, size = self.light, self.n // _POINTS
         photo = np.zeros((3, size, size), np.float32)
-        total = np.zeros((size, size), np.float32)
+        depth, total = np.zeros((2, size, size), np.float32)
         for row in (0, 1):
             for column in (0, 1):
                 weight = (self.labels[row::2, column::2] == labels).astype(np.float32)
                 photo += self.colours[:, row::2, column::2] * weight
+                depth += self.depth[row::2, column::2] * weight
                 total += weight
         photo /= total
-        depth = self.depth[::_POINTS, ::_POINTS]
-        photo *= np.where(depth > 0, light.tint[:, None, None], np.float32(1))
-        photo += (light.horizon[:, None, None] * np.float32(0.95) - photo) * (1 - np.exp(-depth * light.haze))
+        photo *= np.where(labels == SKY, np.float32(1), light.tint[:, None, None])
+        photo += (light.horizon[:, None, None] * np.float32(0.95) - photo) * (1 - np.exp(-depth / total * light.haze))
         photo += np.float32(0.012) * self.noise.white[:size, :size]
         return np.ascontiguousarray(np.moveaxis(np.clip(photo * 255, 0, 255).astype(np.uint8), 0, -1))
 
