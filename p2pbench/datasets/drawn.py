@@ -38,6 +38,4 @@ class Streets(LabelledPhotos):
             scene = draw_scene(seed, int(index), NATIVE_SIZE)
             return self.sample(scene.photo, scene.labels)
         scene = draw_scene(seed, int(index), 2 ** size.bit_length())
-        return self.sample(
-            pictures.resize(scene.photo, size, size), pictures.resize_labels(scene.labels, size, size)
-        )
+        return self.sample(pictures.resize(scene.photo, size, size), pictures.resize_labels(scene.labels, size, size))

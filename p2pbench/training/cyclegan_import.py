@@ -1,9 +1,9 @@
 """Generators of pytorch-CycleGAN-and-pix2pix: `latest_net_G.pth` of its pix2pix model, unet_256 or unet_128.
 
-That code nests a block in a block: `model.model.1.model.3...`. Its networks differ from ours in four ways: the nesting;
-skips are concatenated (encoder, decoder), ours (decoder, encoder) as in the paper's own code; no convolution but the last
-has a bias; and the innermost decoder block has no dropout, while the three (unet_256) or two (unet_128) after it have.
-The weights are reordered, missing biases are 0, and dropout goes where it was trained.
+That code nests a block in a block: `model.model.1.model.3...`. Its networks differ from ours in four ways: nesting;
+skips are concatenated (encoder, decoder), ours (decoder, encoder) as in the paper's own code; no convolution but the
+last has a bias; and the innermost decoder block has no dropout, while the three (unet_256) or two (unet_128) after it
+have. The weights are reordered, missing biases are 0, and dropout goes where it was trained.
 """
 
 from __future__ import annotations

@@ -8,23 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from p2pbench.ablation.data import Data, open_data
 from p2pbench.config import RunConfig, run_config
-
-Command = Callable[..., "subprocess.Popen[str]"]
-
-TINY = {"dataset": "folders", "image_size": 32, "ngf": 4, "ndf": 4, "receptive_field": 34, "epochs": 2}
-
-
-def picture(seed: int, side: int = 40) -> NDArray[np.uint8]:
-    """A smooth random picture."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC))
+from tests.p2pbench.tiny import TINY, Command, picture
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from p2pbench.scoring import score_results
 from p2pbench.training.trainer import Progress
 from reports import html, ledger
 from reports.layout import Grid
-from tests.p2pbench.conftest import TINY, picture
+from tests.p2pbench.tiny import TINY, picture
 
 
 class Notes:

@@ -150,9 +150,7 @@ def test_offsets_are_uniform_and_the_released_code_never_draws_zero() -> None:
         expected = 30_000 / (31 - first)
         assert np.abs(tops[first:] - expected).max() < 5 * np.sqrt(expected)
         assert abs(np.mean([a.flip for a in drawn]) - 0.5) < 0.02
-    still = augment.draw(
-        np.random.default_rng(0), 100, load_side=256, image_size=256, mirror=False, crop_from_one=True
-    )
+    still = augment.draw(np.random.default_rng(0), 100, load_side=256, image_size=256, mirror=False, crop_from_one=True)
     assert set(still) == {augment.Augmentation(0, 0, False)}
 
 
@@ -160,7 +158,7 @@ def test_offsets_are_uniform_and_the_released_code_never_draws_zero() -> None:
 def test_scaling_there_and_back(dtype: str, ends: tuple[float, float]) -> None:
     values = torch.arange(int(ends[0]), int(ends[1]) + 1, dtype=torch.int64)[None, None]
     seen = to_network(values, ends)
-    assert (seen.min(), seen.max()) == (-1, 1)
+    assert (seen.min().item(), seen.max().item()) == (-1, 1)
     assert np.array_equal(from_network(seen, ends, dtype)[0, :, 0], values[0, 0].numpy())
     assert full_range(dtype) == (0, np.iinfo(dtype).max)
     outside = to_network(torch.tensor([ends[0] - 1, ends[1] + 1]), ends)

@@ -95,7 +95,9 @@ def test_the_presets_are_the_papers_ablations(tmp_path: Path) -> None:
         _, grid = find_grid(name)
         plan = expand(Grid(tmp_path / name), grid, name, {}, [0])
         assert [planned.run.cell for planned in plan] == cells
-    fields = [planned.config.receptive_field for planned in expand(Grid(tmp_path), find_grid("patches")[1], "", {}, [0])]
+    fields = [
+        planned.config.receptive_field for planned in expand(Grid(tmp_path), find_grid("patches")[1], "", {}, [0])
+    ]
     assert fields == [1, 16, 70, 286]
 
 
@@ -125,7 +127,9 @@ def test_the_tasks_are_the_papers() -> None:
 
 def test_a_grid_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "widths.toml"
-    file.write_text('title = "Widths"\nseeds = [0, 1]\n[settings]\nepochs = 3\n[cells.a]\nngf = 8\n[cells.b]\nngf = 16\n')
+    file.write_text(
+        'title = "Widths"\nseeds = [0, 1]\n[settings]\nepochs = 3\n[cells.a]\nngf = 8\n[cells.b]\nngf = 16\n'
+    )
     name, grid = find_grid(str(file))
     plan = expand(Grid(tmp_path / name), grid, str(file), {"epochs": 2}, grid.seeds)
     assert name == "widths"

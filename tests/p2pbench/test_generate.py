@@ -23,7 +23,7 @@ from p2pbench.training.cyclegan_import import import_generator
 from p2pbench.training.generate import Translator, pad_to_stride
 from p2pbench.training.model import build, make_card
 from p2pbench.training.translate_folder import bare_dataset, translate_folder
-from tests.p2pbench.conftest import picture
+from tests.p2pbench.tiny import picture
 
 CPU = torch.device("cpu")
 Tiny = Callable[..., RunConfig]
@@ -95,16 +95,15 @@ def test_a_picture_does_not_depend_on_the_others(kept: Path, inputs: Path, tmp_p
 
 def test_the_two_switches_and_the_seed(kept: Path, inputs: Path, tmp_path: Path) -> None:
     made = {}
-    for place, switches in enumerate(
-        (
-            {},
-            {"seed": 1},
-            {"dropout": False},
-            {"dropout": False, "seed": 1},
-            {"batch_norm": "running"},
-            {"dropout": False, "batch_norm": "running"},
-        )
-    ):
+    every: list[dict[str, Any]] = [
+        {},
+        {"seed": 1},
+        {"dropout": False},
+        {"dropout": False, "seed": 1},
+        {"batch_norm": "running"},
+        {"dropout": False, "batch_norm": "running"},
+    ]
+    for place, switches in enumerate(every):
         out = tmp_path / str(place)
         made[place] = applied(kept, inputs, out, **switches)["a"]
         card = json.loads((out / "generation.json").read_text())["card"]

@@ -13,10 +13,11 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from p2pbench.datasets import pictures
+from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 from p2pbench.metrics import colour, pixel
 from p2pbench.metrics.image_score import score_images
-from tests.p2pbench.conftest import picture
+from tests.p2pbench.tiny import picture
 
 
 @pytest.fixture
@@ -87,7 +88,9 @@ def files(tmp_path: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     for index in range(6):
         noise = np.random.default_rng(index).integers(-9 * index - 1, 9 * index + 2, (32, 32, 3))
         target = picture(index, 32)
-        outputs[f"i{index}"] = pictures.write(tmp_path / "o" / f"i{index}", np.clip(target + noise, 0, 255).astype("u1"))
+        outputs[f"i{index}"] = pictures.write(
+            tmp_path / "o" / f"i{index}", np.clip(target + noise, 0, 255).astype("u1")
+        )
         targets[f"i{index}"] = pictures.write(tmp_path / "t" / f"i{index}", target)
     return outputs, targets
 
@@ -131,10 +134,14 @@ def test_native_scores_restore_the_aspect(tmp_path: Path) -> None:
 
 def test_a_picture_that_does_not_fit_its_target_is_named(tmp_path: Path) -> None:
     path = pictures.write(tmp_path / "a", picture(0, 32))
-    for target in (picture(0, 40), picture(0, 32)[..., :1], picture(0, 32).astype(np.uint16)):
-        with pytest.raises(UserError, match=r"a\.png: found 32x32, 3 channels, uint8, expected") as error:
-            score_images({"a": path}, lambda id_, target=target: target, 1)
-        assert str(target.dtype) in str(error.value)
+    targets: dict[str, Picture] = {
+        "40x40, 3 channels, uint8": picture(0, 40),
+        "32x32, 1 channel, uint8": picture(0, 32)[..., :1],
+        "32x32, 3 channels, uint16": picture(0, 32).astype(np.uint16),
+    }
+    for form in targets:
+        with pytest.raises(UserError, match=rf"a\.png: found 32x32, 3 channels, uint8, expected {form}"):
+            score_images({form: path}, lambda id_: targets[id_], 1)
 
 
 def test_other_depths_have_no_colour_histogram(tmp_path: Path) -> None:

@@ -22,7 +22,11 @@ Tiny = Callable[..., RunConfig]
 def batches(data: Data, config: RunConfig, count: int) -> list[Batch]:
     """The first batches, channels last as the step has them: dropout draws its mask in the order of memory."""
     return [
-        Batch(*(part.contiguous(memory_format=torch.channels_last) for part in batch[:2]), labels=None)
+        Batch(
+            batch.input.contiguous(memory_format=torch.channels_last),
+            batch.target.contiguous(memory_format=torch.channels_last),
+            None,
+        )
         for batch in Batches(data.dataset, data.train, config, CPU).between(0, count)
     ]
 
@@ -120,7 +124,7 @@ def test_asked_before_the_update_the_gradient_is_of_the_old_discriminator(tiny: 
     assert reference.discriminator is not None
     logits = reference.discriminator(torch.cat([batch.input, reference.generator(batch.input)], 1))
     loss = functional.softplus(-logits).mean()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert losses["G_GAN"] == pytest.approx(loss.item(), rel=1e-4)
     got, expected = (m.generator.encoder[0].weight.grad for m in (model, reference))
     assert torch.allclose(got, expected, rtol=1e-3, atol=1e-6)  # type: ignore[arg-type]
@@ -135,7 +139,7 @@ def test_halving_halves_the_discriminators_gradient_alone(tiny: Tiny, tiny_data:
         training_step(model, batches(tiny_data, config, 1)[0], config)
         assert model.discriminator is not None
         gradients.append(model.discriminator[0].weight.grad)  # type: ignore[index]
-    assert torch.allclose(2 * gradients[0], gradients[1], rtol=1e-4)  # type: ignore[operator, arg-type]
+    assert torch.allclose(2 * gradients[0], gradients[1], rtol=1e-4)
 
 
 def test_zeroed_biases_stay_zero_through_a_step(tiny: Tiny, tiny_data: Data) -> None:

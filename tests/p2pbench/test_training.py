@@ -26,7 +26,7 @@ from p2pbench.training.model import Model, build
 from p2pbench.training.trainer import Progress, train
 from reports.errors import ReportError
 from reports.layout import Run
-from tests.p2pbench.conftest import TINY, Command
+from tests.p2pbench.tiny import TINY, Command
 
 CPU = torch.device("cpu")
 Tiny = Callable[..., RunConfig]
@@ -284,5 +284,3 @@ def test_stopping_is_asked_for_once_and_forced_the_second_time() -> None:
     with pytest.raises(KeyboardInterrupt):
         request.handle(signal.SIGINT, None)
     assert issubclass(Stopped, UserError)
-
-

@@ -327,9 +327,9 @@ def test_grid_files_of_other_shapes_are_refused(results: Path) -> None:
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
-        pytest.fail("chromium is not installed: run `make test`, which installs it")
+        pytest.fail("no chromium or google-chrome: run `make test`, which installs it")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -1,0 +1,51 @@
+# Everything happens in .venv, which is made when it is missing. PYTHON names another Python: make test PYTHON=python3.12
+PYTHON ?= python3
+BIN := .venv/bin
+BROWSERS := chromium chromium-browser google-chrome
+
+.PHONY: demo test check benchmark clean chromium
+
+demo: .venv/installed  ## the whole chain on the embedded street scenes
+	$(BIN)/p2pbench quickstart --out demo
+
+test: .venv/installed chromium  ## all tests
+	$(BIN)/python -m pytest
+
+check: .venv/installed  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmark: .venv/installed  ## speed; results are kept by hand in benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/train_step.py
+
+clean:  ## forget the environment and what tools left
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build ./*.egg-info
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "p2pbench needs Python 3.11 or later; found $$($(PYTHON) --version). Try: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory venv-module
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "installing p2pbench and what it needs: several GB, some minutes"
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+# Debian and Ubuntu keep the venv module in a package of its own.
+.PHONY: venv-module
+venv-module:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq python3-venv; \
+	else \
+		echo "Python's venv module is missing. Install it: sudo apt-get install python3-venv"; exit 1; \
+	fi
+
+# The report is tested in a real browser.
+chromium:
+	@for browser in $(BROWSERS); do command -v $$browser >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; \
+	else \
+		echo "The tests need a browser. Install it: sudo apt-get install chromium"; exit 1; \
+	fi
