@@ -22,9 +22,8 @@ class Terminal:
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        self._work = ""
-        self._last_line = 0.0
+        self._tasks: dict[str, TaskID] = {}
+        self._last_lines: dict[str, float] = {}
 
     @contextmanager
     def watching(self) -> Iterator[Terminal]:
@@ -59,15 +58,15 @@ class Terminal:
 
     def _show(self, work: str, done: int, total: int, detail: str) -> None:
         name = work.split(":")[0]
-        if self._bar is not None:
-            if name != self._work or self._task is None:
-                if self._task is not None:
-                    self._bar.remove_task(self._task)
-                self._task = self._bar.add_task("", total=total, detail="")
-            self._bar.update(self._task, description=escape(work), completed=done, total=total, detail=detail)
-        else:
+        if self._bar is None:
             now = time.monotonic()
-            if done == total or now - self._last_line >= SECONDS_BETWEEN_LINES:
-                self._last_line = now
+            if done == total or now - self._last_lines.get(name, 0.0) >= SECONDS_BETWEEN_LINES:
+                self._last_lines[name] = now
                 print(f"{work}: {done}/{total}  {detail}".rstrip(), file=sys.stderr, flush=True)
-        self._work = name
+            return
+        if name not in self._tasks:
+            self._tasks[name] = self._bar.add_task("", total=total, detail="")
+        task = self._tasks[name]
+        self._bar.update(task, description=escape(work), completed=done, total=total, detail=detail)
+        if done == total:
+            self._bar.remove_task(self._tasks.pop(name))

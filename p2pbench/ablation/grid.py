@@ -33,6 +33,11 @@ class Planned:
     run: Run
     config: RunConfig
 
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.run.cell} seed {self.run.seed}"
+
 
 def expand(
     folder: Grid, grid: GridConfig, where: str, overrides: Mapping[str, Any], seeds: Sequence[int]

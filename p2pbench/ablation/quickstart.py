@@ -10,7 +10,9 @@ SETTINGS: dict[str, Any] = {
     "image_size": 64,
     "ngf": 16,
     "ndf": 16,
+    "receptive_field": 34,
     "batch_size": 4,
-    "epochs": 15,
+    "epochs": 30,
+    "learning_rate": 5e-4,
     "threads": 1,
 }

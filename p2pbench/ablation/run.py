@@ -13,7 +13,7 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Picture
 from p2pbench.training.card import load_generator, save_generator
 from p2pbench.training.generate import Translator, as_picture
-from p2pbench.training.interrupt import Stopped, StopRequest
+from p2pbench.training.interrupt import Stop, Stopped
 from p2pbench.training.model import Model, make_card
 from p2pbench.training.trainer import train
 from reports.layout import Run
@@ -33,7 +33,7 @@ def missing_items(run: Run, data: Data) -> list[int]:
     return [place for place, item in enumerate(data.items.test) if item.id not in made]
 
 
-def carry_out(planned: Planned, data: Data, device: torch.device, listener: Listener, stop: StopRequest) -> None:
+def carry_out(planned: Planned, data: Data, device: torch.device, listener: Listener, stop: Stop) -> None:
     """Train a run, export its generator, make its pictures.
 
     Raises:
@@ -42,7 +42,7 @@ def carry_out(planned: Planned, data: Data, device: torch.device, listener: List
     """
     run, config = planned.run, planned.config
     card = make_card(config, data.dataset, data.channels)
-    name = f"{run.cell} seed {run.seed}"
+    name = planned.name
     if not run.generator.exists():
         model = train(
             config,
@@ -72,7 +72,7 @@ def test_input(data: Data, place: int) -> Picture:
     return as_picture(batch.input[0])
 
 
-def fill_references(planned: Planned, data: Data, input_: Run, real: Run, listener: Listener) -> None:
+def fill_references(data: Data, input_: Run, real: Run, listener: Listener) -> None:
     """Keep the test items' inputs and targets as pictures, under the same resizing: `input/` and `real/`."""
     missing = sorted({*missing_items(real, data), *missing_items(input_, data)})
     for done, (place, batch) in enumerate(zip(missing, data.test.batches([[p] for p in missing]), strict=True), 1):

@@ -1,8 +1,8 @@
-"""A grid carried out on this machine, one run after the other."""
+"""A grid carried out on this machine: its runs one after the other, or several at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,14 @@ from p2pbench.ablation.data import Data, data_key, open_data
 from p2pbench.ablation.grid import Planned, expand
 from p2pbench.ablation.listener import Listener
 from p2pbench.ablation.run import carry_out, fill_references, is_finished
+from p2pbench.ablation.workers import carry_out_together
 from p2pbench.config import GridConfig
+from p2pbench.errors import UserError
 from p2pbench.metrics.image_score import SCORER
 from p2pbench.results import check_run, write_grid, write_run
 from p2pbench.scoring import score_run
 from p2pbench.training.device import pick_device
-from p2pbench.training.interrupt import stop_request
+from p2pbench.training.interrupt import Stop, Stopped, stop_request
 from reports.layout import Grid
 
 
@@ -27,10 +29,12 @@ def run_grid(
     overrides: Mapping[str, Any],
     seeds: Sequence[int] | None,
     listener: Listener,
+    jobs: int = 1,
 ) -> Grid:
     """Train, generate and score every run of a grid; finished ones are skipped, unfinished ones go on.
 
-    Nothing is written before all settings, all data and all folders are checked.
+    Nothing is written before all settings, all data and all folders are checked. A run that fails does not stop the
+    others; it is named at the end.
 
     Args:
         results: the results folder.
@@ -40,33 +44,69 @@ def run_grid(
         overrides: settings that go before all others.
         seeds: the seeds of each cell; None takes the grid's own.
         listener: hears how far the work is.
+        jobs: how many runs at once, each in a process of its own.
 
     Raises:
-        UserError: something in the settings, the data or the folders must be mended first.
+        UserError: something in the settings, the data or the folders must be mended first, or runs failed.
         Stopped: the user asked to stop; all is saved.
     """
     folder = Grid(results / name)
     plan = expand(folder, grid, where, overrides, seeds or grid.seeds)
-    device = pick_device(plan[0].config.device, plan[0].config.threads)
+    pick_device(plan[0].config.device)  # a wrong name is known before anything is decoded
     with stop_request() as stop:
         data = _open_all(plan, listener)
         for planned in plan:
             check_run(planned.run, planned.config, data[data_key(planned.config)].items.describe())
         _write_grid(folder, grid, plan, data[data_key(plan[0].config)])
-        first = plan[0]
-        fill_references(first, data[data_key(first.config)], folder.input, folder.real, listener)
-        for place, planned in enumerate(plan, 1):
+        fill_references(data[data_key(plan[0].config)], folder.input, folder.real, listener)
+        left = []
+        for planned in plan:
             own = data[data_key(planned.config)]
-            label = f"[{place}/{len(plan)}] {planned.run.cell} seed {planned.run.seed}"
             if is_finished(planned.run, own):
-                listener.say(f"{label}: finished before, skipped")
+                listener.say(f"{planned.name}: finished before, skipped")
             else:
-                listener.say(label)
                 write_run(planned.run, planned.config, own.items.describe())
-                carry_out(planned, own, device, listener, stop)
-            if SCORER not in planned.run.scorers():
-                score_run(folder, planned.run, len(own.items.test))
+                left.append(planned)
+        if jobs > 1:
+            outcomes = carry_out_together(left, jobs, listener, stop)
+        else:
+            outcomes = _carry_out_in_turn(left, data, listener, stop)
+        _hear(outcomes, len(left), listener)
+    for planned in plan:
+        if SCORER not in planned.run.scorers():
+            score_run(folder, planned.run, len(data[data_key(planned.config)].items.test))
     return folder
+
+
+def _carry_out_in_turn(
+    plan: Sequence[Planned], data: Mapping[tuple[object, ...], Data], listener: Listener, stop: Stop
+) -> Iterator[tuple[Planned, UserError | None]]:
+    for planned in plan:
+        device = pick_device(planned.config.device, planned.config.threads)
+        try:
+            carry_out(planned, data[data_key(planned.config)], device, listener, stop)
+        except UserError as error:
+            yield planned, error
+        else:
+            yield planned, None
+
+
+def _hear(outcomes: Iterator[tuple[Planned, UserError | None]], count: int, listener: Listener) -> None:
+    """Say of each run that it is done; in the end raise what went wrong, a wish to stop before all else."""
+    failed: list[UserError] = []
+    for place, (planned, error) in enumerate(outcomes, 1):
+        if error is None:
+            listener.say(f"[{place}/{count}] {planned.name}: trained, pictures made")
+        else:
+            failed.append(error)
+            if isinstance(error, Stopped):
+                break
+            listener.say(f"[{place}/{count}] {planned.name}: {error}")
+    for error in failed:
+        if isinstance(error, Stopped):
+            raise error
+    if failed:
+        raise UserError(f"{len(failed)} of {count} runs failed; the first: {failed[0]}")
 
 
 def _open_all(plan: Sequence[Planned], listener: Listener) -> dict[tuple[object, ...], Data]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -21,5 +22,5 @@ def command(out: Path) -> None:
     """Train the paper's losses ablation on street scenes drawn by the program, score it, and write the report."""
     name, grid = find_grid(GRID)
     with Terminal().watching() as terminal:
-        run_grid(out, name, grid, "quickstart", SETTINGS, None, terminal)
+        run_grid(out, name, grid, "quickstart", SETTINGS, None, terminal, jobs=os.cpu_count() or 1)
     click.echo(f"report: {html.write(out, out / 'report')}")

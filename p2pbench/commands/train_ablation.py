@@ -25,6 +25,7 @@ from reports import html
 @options.settings
 @click.option("--seeds", metavar="0,1,2", help="Train every cell with each of these seeds.")
 @options.device
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at once, a process each.")
 @click.option("--dry-run", is_flag=True, help="Only print cells, steps, parameters and an estimate of the time.")
 def command(
     grid: str,
@@ -34,6 +35,7 @@ def command(
     settings: tuple[str, ...],
     seeds: str | None,
     device: str | None,
+    jobs: int,
     dry_run: bool,
 ) -> None:
     """Train every cell of GRID, make its test pictures, score them and write the report.
@@ -50,5 +52,5 @@ def command(
             click.echo(line)
         return
     with Terminal().watching() as terminal:
-        run_grid(out, name, content, where, overrides, chosen, terminal)
+        run_grid(out, name, content, where, overrides, chosen, terminal, jobs)
     click.echo(f"report: {html.write(out, out / 'report')}")

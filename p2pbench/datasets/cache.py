@@ -134,10 +134,6 @@ def open_samples(
         UserError: files that cannot be decoded or hold label values outside the table, all named in one message;
             or the disk is full.
     """
-    if not items[0].files:  # drawn in less time than it takes to keep
-        drawn = list(_decode(dataset, items, size, channels, advance))
-        stacked = {name: np.stack([parts[name] for parts in drawn]) for name in drawn[0]}
-        return CachedSamples(channels, {name: torch.from_numpy(part) for name, part in stacked.items()})
     layout = _part_layout(dataset, channels, size)
     folder = cache_folder() / _key(dataset, items, size, channels)
     if not folder.is_dir():
@@ -251,7 +247,7 @@ def _decode(
 
 def _key(dataset: Dataset, items: Sequence[Item], size: int, channels: Channels) -> str:
     """A name for the decoded content: it changes when any file, or the way it is read, does."""
-    files = [[(str(file.resolve()), *_state(file)) for file in item.files] for item in items]
+    files = [[item.id, *((str(file.resolve()), *_state(file)) for file in item.files)] for item in items]
     content = [FORMAT, dataset.name, dataset.direction, dataset.note, size, [str(part) for part in channels], files]
     return f"{dataset.name}-{size}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]}"
 

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
 
 from p2pbench.errors import UserError
 
@@ -14,8 +15,15 @@ class Stopped(UserError):
     """The user asked to stop, all is saved, and the same command goes on from here."""
 
 
+class Stop(Protocol):
+    """Whether somebody asked to stop."""
+
+    def __bool__(self) -> bool:
+        """True once somebody did."""
+
+
 class StopRequest:
-    """Whether somebody asked to stop. A second Ctrl-C does not wait."""
+    """A wish to stop that signals make. A second Ctrl-C does not wait."""
 
     def __init__(self) -> None:
         self.asked = False

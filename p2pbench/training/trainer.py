@@ -14,7 +14,7 @@ from p2pbench.datasets.dataset import Dataset
 from p2pbench.errors import UserError
 from p2pbench.training import checkpoint
 from p2pbench.training.batches import Batch, Batches
-from p2pbench.training.interrupt import Stopped, StopRequest
+from p2pbench.training.interrupt import Stop, Stopped
 from p2pbench.training.log import LossLog
 from p2pbench.training.model import Model, build
 from p2pbench.training.randomness import Purpose, torch_seed
@@ -48,7 +48,7 @@ def train(
     *,
     report: Report,
     sample: Sample,
-    stop: StopRequest,
+    stop: Stop,
 ) -> Model:
     """Train a run to its end, from its checkpoint if there is one.
 

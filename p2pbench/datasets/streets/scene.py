@@ -22,7 +22,7 @@ from p2pbench.datasets.streets.layout import Street, plan_street
 from p2pbench.datasets.streets.things import BUILDING, FENCE, ROAD, SIDEWALK, SKY, TERRAIN, Points, Thing
 from p2pbench.datasets.streets.walls import Hit, Wall, hit_ends, hit_fronts
 
-SIZES = (32, 64, 128, 256, 512, 1024)
+SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 # The canvas has 2 x 2 points a pixel. A pixel's label is that of most of its points, its colour the mean of those
 # alone: textures and edges within a class are smooth, but no pixel mixes classes, which small pictures cannot afford.
@@ -46,11 +46,11 @@ def draw_scene(seed: int, index: int, size: int, repaint: int = 0) -> Scene:
     Args:
         seed: Which set of scenes, 0 or more.
         index: Which scene of the set, 0 or more.
-        size: Height and width in pixels, a power of two from 32 to 1024; any size shows the same street.
+        size: Height and width in pixels, a power of two from 32 to 4096; any size shows the same street.
         repaint: Which of the photos that fit the labels, 0 or more; the labels do not depend on it.
 
     Raises:
-        ValueError: The size is not a power of two from 32 to 1024.
+        ValueError: The size is not a power of two from 32 to 4096.
     """
     if size not in SIZES:
         raise ValueError(f"size is {size}, expected one of {', '.join(map(str, SIZES))}")

@@ -1,0 +1,123 @@
+"""Several runs of a grid at once, each in a process of its own: small networks do not fill a machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
+from typing import Any
+
+from p2pbench.ablation.data import Data, data_key, open_data
+from p2pbench.ablation.grid import Planned
+from p2pbench.ablation.listener import Listener
+from p2pbench.ablation.run import carry_out
+from p2pbench.errors import UserError
+from p2pbench.training.device import pick_device
+from p2pbench.training.interrupt import Stop
+from p2pbench.training.trainer import Progress
+
+SECONDS_BETWEEN_NEWS = 0.2
+_Outcome = tuple[Planned, UserError | None]
+
+
+def carry_out_together(plan: Sequence[Planned], jobs: int, listener: Listener, stop: Stop) -> Iterator[_Outcome]:
+    """Carry out runs, `jobs` at a time; each as it is done, with the error that ended it, if any.
+
+    A request to stop reaches all workers; every run then saves its state, and its outcome is `Stopped`.
+    """
+    context = multiprocessing.get_context("spawn")
+    news: Queue[Any] = context.Queue()
+    stopping = context.Event()
+    teller = threading.Thread(target=_tell, args=(news, listener))
+    teller.start()
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(news, stopping))
+    try:
+        waiting: dict[Future[UserError | None], Planned] = {pool.submit(_work, planned): planned for planned in plan}
+        while waiting:
+            done, _ = wait(waiting, timeout=SECONDS_BETWEEN_NEWS, return_when=FIRST_COMPLETED)
+            if stop:
+                stopping.set()
+            for future in done:
+                yield waiting.pop(future), _outcome(future)
+    finally:
+        stopping.set()
+        pool.shutdown(cancel_futures=True)
+        news.put(None)
+        teller.join()
+
+
+def _outcome(future: Future[UserError | None]) -> UserError | None:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return UserError(
+            "a worker process died, perhaps for want of memory; give the same command with fewer --jobs to go on"
+        )
+
+
+def _tell(news: Queue[Any], listener: Listener) -> None:
+    while (item := news.get()) is not None:
+        method, arguments = item
+        getattr(listener, method)(*arguments)
+
+
+class _News:
+    """A listener that passes on what it hears, not too often."""
+
+    def __init__(self, queue: Queue[Any]) -> None:
+        self._queue = queue
+        self._last = 0.0
+
+    def say(self, text: str) -> None:
+        self._queue.put(("say", (text,)))
+
+    def count(self, work: str, done: int, total: int) -> None:
+        self._put("count", done == total, work, done, total)
+
+    def train(self, work: str, progress: Progress) -> None:
+        self._put("train", progress.step == progress.total, work, progress)
+
+    def _put(self, method: str, last: bool, *arguments: object) -> None:
+        now = time.monotonic()
+        if last or now - self._last >= SECONDS_BETWEEN_NEWS:
+            self._last = now
+            self._queue.put((method, arguments))
+
+
+class _SharedStop:
+    """Whether the process that started this worker asks to stop."""
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+
+# What a worker process keeps between its runs; set by `_start` when the process begins.
+_worker: dict[str, Any] = {}
+
+
+def _start(news: Queue[Any], stopping: Event) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
+    _worker.update(news=_News(news), stop=_SharedStop(stopping), data={})
+
+
+def _work(planned: Planned) -> UserError | None:
+    """One run in a worker; the data stay for the next."""
+    config = planned.config
+    known: dict[tuple[object, ...], Data] = _worker["data"]
+    try:
+        device = pick_device(config.device, config.threads)
+        if data_key(config) not in known:
+            known[data_key(config)] = open_data(config, lambda done, total: None)
+        carry_out(planned, known[data_key(config)], device, _worker["news"], _worker["stop"])
+    except UserError as error:
+        return error
+    return None

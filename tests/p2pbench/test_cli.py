@@ -1,0 +1,134 @@
+"""The command line as a user meets it: exit codes, one line an error, and every command's help."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from p2pbench.cli import COMMANDS, cli
+from p2pbench.commands.options import overrides, seed_list
+from p2pbench.errors import UserError
+from tests.p2pbench.tiny import TINY
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "p2pbench", *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_helps_with_an_example(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0
+    assert f"Example: p2pbench {name}" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train-ablation", "loses"], "grid 'loses': no preset of that name"),
+        (["train-ablation", "losses", "--set", "image_size=100"], "found 100; try 64 or 128"),
+        (["train-ablation", "losses", "--set", "epoch=2"], "did you mean 'epochs'?"),
+        (["train-ablation", "losses", "--dataset", "camvid"], "give --root DIR"),
+        (["train-ablation", "losses", "--dataset", "camvid", "--root", "nowhere"], "nowhere: no such folder"),
+        (["train-ablation", "losses", "--seeds", "0,x"], "--seeds 0,x: expected whole numbers"),
+        (["train", "--task", "facade"], "task 'facade': unknown"),
+        (["generate", "nothing", "inputs", "--out", "out"], "nothing: no such file"),
+        (["generator-import", "nothing.pth", "out.safetensors"], "nothing.pth: no such file"),
+        (["image-score", "nothing"], "nothing: no run found"),
+        (["report", "nothing"], "nothing"),
+        (["train-ablation", "losses", "--set", "device=tpu9"], "device 'tpu9' cannot be used here"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line_and_exit_code_1(arguments: list[str], said: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "p2pbench", *arguments], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_usage_is_exit_code_2() -> None:
+    assert run("train-ablation").returncode == 2
+    assert run("nonsense").returncode == 2
+
+
+def test_the_whole_way_with_two_runs_at_once(folders: Path, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in TINY.items())
+    file.write_text(f'title = "Own"\n[settings]\n{settings}\n[cells.a]\nngf = 2\n[cells."b <&>"]\nngf = 3\n')
+    out = tmp_path / "results"
+    arguments = ["train-ablation", str(file), "--root", str(folders), "--out", str(out), "--device", "cpu"]
+    refused = run(*arguments)
+    assert refused.returncode == 1
+    assert "cell 'b <&>'" in refused.stderr
+    file.write_text(file.read_text().replace("b <&>", "b & c"))
+    done = run(*arguments, "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"report: {out / 'report' / 'index.html'}\n"
+    assert "[2/2]" in done.stderr
+    alone = tmp_path / "alone"
+    done = run(*(str(alone) if part == str(out) else part for part in arguments))
+    assert done.returncode == 0, done.stderr
+    made = sorted(path.relative_to(out) for path in out.glob("own/*/seed-0/images/*"))
+    assert len(made) == 6
+    assert all((out / path).read_bytes() == (alone / path).read_bytes() for path in made)
+    scored = run("image-score", str(out), "--json")
+    lines = [json.loads(line) for line in scored.stdout.splitlines()]
+    assert [(line["cell"], line["seed"], line["n"]) for line in lines] == [("a", 0, 3), ("b & c", 0, 3)]
+    assert 0 < lines[0]["metrics"]["l1"] < 1
+    printed = run("image-score", str(out)).stdout
+    assert re.search(r"own/a seed 0, 3 of 3 items:\n    l1 +0\.\d{4}  \[0\.\d{4}, 0\.\d{4}\]", printed)
+
+
+def test_a_run_that_fails_does_not_stop_the_others(folders: Path, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in TINY.items())
+    file.write_text(
+        f'title = "Own"\n[settings]\n{settings}\nobjective = "L2"\n'
+        "[cells.bad]\nlearning_rate = 1e30\n[cells.good]\nlearning_rate = 1e-4\n"
+    )
+    for jobs in ("1", "2"):
+        out = tmp_path / jobs
+        done = run("train-ablation", str(file), "--root", str(folders), "--out", str(out), "--jobs", jobs)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].startswith("Error: 1 of 2 runs failed; the first: ")
+        assert "G_L2 is" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert len(list((out / "own" / "good" / "seed-0" / "images").iterdir())) == 3
+
+
+def test_settings_may_be_given_once() -> None:
+    assert overrides(("epochs=2", "mirror=false"), root="x", dataset=None) == {"root": "x", "epochs": 2, "mirror": False}
+    with pytest.raises(UserError, match="'epochs' is given twice"):
+        overrides(("epochs=2", "epochs=3"))
+
+
+@pytest.mark.parametrize("text", ["", "1,", "-1", "1,1", "a", "1.5"])
+def test_seeds_are_whole_numbers_each_once(text: str) -> None:
+    with pytest.raises(UserError, match="expected whole numbers"):
+        seed_list(text)
+    assert seed_list("0, 2") == [0, 2]
+    assert seed_list(None) is None
+
+
+def test_settings_lists_every_key() -> None:
+    printed = run("settings").stdout
+    assert "learning_rate = 0.0002" in printed
+    assert "receptive_field = 70" in printed
+    assert "1 | 16 | 34 | 70 | 142 | 286" in printed
+
+
+def test_datasets_lists_every_one() -> None:
+    printed = run("datasets").stdout
+    for name in ("streets", "cityscapes", "camvid", "paired", "folders", "colorization", "inpainting", "edges"):
+        assert f"\n{name}: " in "\n" + printed
+    assert "Canny" in printed
