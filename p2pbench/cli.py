@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from p2pbench import __version__
-from p2pbench.errors import UserError
-from reports.errors import ReportError
+from p2pbench.errors import MENDABLE
 
 # A command's module in p2pbench.commands, and its line in `p2pbench --help`.
 COMMANDS = {
@@ -60,6 +59,9 @@ def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 (click's ow
     """Run the command line; an error that the user can mend is one line and exit code 1."""
     try:
         return cli.main(args=arguments, prog_name="p2pbench")
-    except (UserError, ReportError) as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
+    except MENDABLE as error:
+        message = str(error)
+    except OSError as error:  # a full disk, a folder without permission: outside the program too
+        message = f"{error.filename or 'a file'}: {error.strerror or error}; mend that and give the command again"
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(1)

@@ -142,6 +142,19 @@ class RunConfig(BaseModel):
 BOOKKEEPING = frozenset({"log_every", "checkpoint_seconds", "tensorboard", "device", "threads"})
 # A run is the same wherever its data lies; what the data is, is compared by its items.
 NOT_IDENTITY = BOOKKEEPING | {"root"}
+# All cells are tested on the same pictures, else their scores could not stand in one table.
+SHARED = (
+    "dataset",
+    "root",
+    "direction",
+    "test_split",
+    "test_items",
+    "image_size",
+    "input_channels",
+    "output_channels",
+    "input_range",
+    "output_range",
+)
 
 
 class GridConfig(BaseModel):

@@ -9,12 +9,13 @@ import importlib.metadata
 import json
 import platform
 import subprocess
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from p2pbench.config import NOT_IDENTITY, RunConfig
+from p2pbench.config import NOT_IDENTITY, SHARED, RunConfig
 from p2pbench.errors import UserError
 from reports import atomic
 from reports.layout import Grid, Run
@@ -35,11 +36,20 @@ class RunRecord(BaseModel):
     versions: dict[str, str]
 
 
-def check_run(run: Run, config: RunConfig, data: Description) -> None:
-    """Refuse to go on in a folder that another run made.
+def check_run(run: Run, config: RunConfig, data: Description, made: Sequence[tuple[Run, RunRecord]]) -> None:
+    """Refuse a run that does not fit what is in the grid's folder already.
+
+    A run goes on only with its own settings. Other seeds of its cell must have the same settings, and other cells the
+    same test pictures, for they stand in one table.
+
+    Args:
+        run: the run to be.
+        config: its settings.
+        data: its items.
+        made: all runs that are there.
 
     Raises:
-        UserError: settings or items differ from those in config.json; each difference is shown.
+        UserError: settings or items differ; each difference is shown.
     """
     if not run.config.exists():
         leftovers = [path.name for path in (run.checkpoint, run.generator) if path.exists()]
@@ -47,25 +57,36 @@ def check_run(run: Run, config: RunConfig, data: Description) -> None:
             raise UserError(
                 f"{run.folder}: holds {leftovers[0]} but no config.json; move it away, or use another --out"
             )
-        return
-    record = read_run(run)
+    for other, record in made:
+        keys = set(RunConfig.model_fields) - NOT_IDENTITY if other.cell == run.cell else set(SHARED) - NOT_IDENTITY
+        splits = data.keys() if other.cell == run.cell else {"test"}
+        if other.seed != run.seed:
+            keys -= {"seed"}
+        differences = _differences(record, config, data, keys, splits)
+        if differences:
+            raise UserError(
+                f"{other.folder} was made with other settings: {'; '.join(differences)}. "
+                "Use another --out, or delete that folder to train anew"
+            )
+
+
+def _differences(
+    record: RunRecord, config: RunConfig, data: Description, keys: Collection[str], splits: Collection[str]
+) -> list[str]:
     old, new = record.settings.model_dump(), config.model_dump()
-    differences = [
-        f"{key} was {_shown(old[key])}, is {_shown(new[key])}"
-        for key in new
-        if key not in NOT_IDENTITY and old[key] != new[key]
+    found = [
+        f"{key} was {_shown(old[key])}, is {_shown(new[key])}" for key in new if key in keys and old[key] != new[key]
     ]
-    differences += [
-        f"the {split} items were {record.data[split]['n']} ({record.data[split]['hash']}), "
-        f"are {items['n']} ({items['hash']})"
-        for split, items in data.items()
-        if record.data[split] != items
-    ]
-    if differences:
-        raise UserError(
-            f"{run.folder} was made with other settings: {'; '.join(differences)}. "
-            "Use another --out, or delete that folder to train anew"
-        )
+    for split in sorted(splits):
+        was, now = record.data[split], data[split]
+        if was != now:
+            found.append(f"the {split} items were {was['n']} ({was['hash']}), are {now['n']} ({now['hash']})")
+    return found
+
+
+def read_runs(grid: Grid) -> list[tuple[Run, RunRecord]]:
+    """The runs of a grid that have their settings, with them. Raises UserError when some are damaged."""
+    return [(run, read_run(run)) for run in grid.runs() if run.config.exists()]
 
 
 def write_run(run: Run, config: RunConfig, data: Description) -> None:

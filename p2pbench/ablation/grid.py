@@ -6,24 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from p2pbench.config import GridConfig, RunConfig, run_config
+from p2pbench.config import SHARED, GridConfig, RunConfig, run_config
 from p2pbench.errors import UserError
 from reports.layout import INPUT, REAL, Grid, Run
 
 LONGEST_NAME = 80
-# All cells are tested on the same pictures, else their scores could not stand in one table.
-SHARED = (
-    "dataset",
-    "root",
-    "direction",
-    "test_split",
-    "test_items",
-    "image_size",
-    "input_channels",
-    "output_channels",
-    "input_range",
-    "output_range",
-)
 
 
 @dataclass(frozen=True)

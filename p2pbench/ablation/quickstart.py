@@ -9,10 +9,10 @@ SETTINGS: dict[str, Any] = {
     "dataset": "streets",
     "image_size": 64,
     "ngf": 16,
-    "ndf": 16,
+    "ndf": 32,
     "receptive_field": 34,
     "batch_size": 4,
-    "epochs": 30,
-    "learning_rate": 5e-4,
+    "epochs": 24,
+    "learning_rate": 3e-4,
     "threads": 1,
 }

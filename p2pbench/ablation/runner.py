@@ -10,11 +10,11 @@ from p2pbench.ablation.data import Data, data_key, open_data
 from p2pbench.ablation.grid import Planned, expand
 from p2pbench.ablation.listener import Listener
 from p2pbench.ablation.run import carry_out, fill_references, is_finished
-from p2pbench.ablation.workers import carry_out_together
+from p2pbench.ablation.workers import Outcome, carry_out_together
 from p2pbench.config import GridConfig
-from p2pbench.errors import UserError
+from p2pbench.errors import MENDABLE, UserError
 from p2pbench.metrics.image_score import SCORER
-from p2pbench.results import check_run, write_grid, write_run
+from p2pbench.results import check_run, read_runs, write_grid, write_run
 from p2pbench.scoring import score_run
 from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import Stop, Stopped, stop_request
@@ -53,20 +53,19 @@ def run_grid(
     folder = Grid(results / name)
     plan = expand(folder, grid, where, overrides, seeds or grid.seeds)
     pick_device(plan[0].config.device)  # a wrong name is known before anything is decoded
+    data = _open_all(plan, listener)
+    made = read_runs(folder)
+    for planned in plan:
+        check_run(planned.run, planned.config, data[data_key(planned.config)].items.describe(), made)
+    _write_grid(folder, grid, plan, data[data_key(plan[0].config)])
+    for planned in plan:
+        write_run(planned.run, planned.config, data[data_key(planned.config)].items.describe())
+    fill_references(data[data_key(plan[0].config)], folder.input, folder.real, listener)
+    left = [planned for planned in plan if not is_finished(planned.run, data[data_key(planned.config)])]
+    for planned in plan:
+        if planned not in left:
+            listener.say(f"{planned.name}: finished before, skipped")
     with stop_request() as stop:
-        data = _open_all(plan, listener)
-        for planned in plan:
-            check_run(planned.run, planned.config, data[data_key(planned.config)].items.describe())
-        _write_grid(folder, grid, plan, data[data_key(plan[0].config)])
-        fill_references(data[data_key(plan[0].config)], folder.input, folder.real, listener)
-        left = []
-        for planned in plan:
-            own = data[data_key(planned.config)]
-            if is_finished(planned.run, own):
-                listener.say(f"{planned.name}: finished before, skipped")
-            else:
-                write_run(planned.run, planned.config, own.items.describe())
-                left.append(planned)
         if jobs > 1:
             outcomes = carry_out_together(left, jobs, listener, stop)
         else:
@@ -80,20 +79,20 @@ def run_grid(
 
 def _carry_out_in_turn(
     plan: Sequence[Planned], data: Mapping[tuple[object, ...], Data], listener: Listener, stop: Stop
-) -> Iterator[tuple[Planned, UserError | None]]:
+) -> Iterator[Outcome]:
     for planned in plan:
         device = pick_device(planned.config.device, planned.config.threads)
         try:
             carry_out(planned, data[data_key(planned.config)], device, listener, stop)
-        except UserError as error:
+        except MENDABLE as error:
             yield planned, error
         else:
             yield planned, None
 
 
-def _hear(outcomes: Iterator[tuple[Planned, UserError | None]], count: int, listener: Listener) -> None:
+def _hear(outcomes: Iterator[Outcome], count: int, listener: Listener) -> None:
     """Say of each run that it is done; in the end raise what went wrong, a wish to stop before all else."""
-    failed: list[UserError] = []
+    failed: list[Exception] = []
     for place, (planned, error) in enumerate(outcomes, 1):
         if error is None:
             listener.say(f"[{place}/{count}] {planned.name}: trained, pictures made")

@@ -17,16 +17,17 @@ from p2pbench.ablation.data import Data, data_key, open_data
 from p2pbench.ablation.grid import Planned
 from p2pbench.ablation.listener import Listener
 from p2pbench.ablation.run import carry_out
-from p2pbench.errors import UserError
+from p2pbench.errors import MENDABLE, UserError
 from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import Stop
 from p2pbench.training.trainer import Progress
 
 SECONDS_BETWEEN_NEWS = 0.2
-_Outcome = tuple[Planned, UserError | None]
+Outcome = tuple[Planned, Exception | None]
+"""A run, and the error that ended it, if any."""
 
 
-def carry_out_together(plan: Sequence[Planned], jobs: int, listener: Listener, stop: Stop) -> Iterator[_Outcome]:
+def carry_out_together(plan: Sequence[Planned], jobs: int, listener: Listener, stop: Stop) -> Iterator[Outcome]:
     """Carry out runs, `jobs` at a time; each as it is done, with the error that ended it, if any.
 
     A request to stop reaches all workers; every run then saves its state, and its outcome is `Stopped`.
@@ -38,7 +39,7 @@ def carry_out_together(plan: Sequence[Planned], jobs: int, listener: Listener, s
     teller.start()
     pool = ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(news, stopping))
     try:
-        waiting: dict[Future[UserError | None], Planned] = {pool.submit(_work, planned): planned for planned in plan}
+        waiting: dict[Future[Exception | None], Planned] = {pool.submit(_work, planned): planned for planned in plan}
         while waiting:
             done, _ = wait(waiting, timeout=SECONDS_BETWEEN_NEWS, return_when=FIRST_COMPLETED)
             if stop:
@@ -52,7 +53,7 @@ def carry_out_together(plan: Sequence[Planned], jobs: int, listener: Listener, s
         teller.join()
 
 
-def _outcome(future: Future[UserError | None]) -> UserError | None:
+def _outcome(future: Future[Exception | None]) -> Exception | None:
     try:
         return future.result()
     except BrokenProcessPool:
@@ -109,7 +110,7 @@ def _start(news: Queue[Any], stopping: Event) -> None:
     _worker.update(news=_News(news), stop=_SharedStop(stopping), data={})
 
 
-def _work(planned: Planned) -> UserError | None:
+def _work(planned: Planned) -> Exception | None:
     """One run in a worker; the data stay for the next."""
     config = planned.config
     known: dict[tuple[object, ...], Data] = _worker["data"]
@@ -118,6 +119,6 @@ def _work(planned: Planned) -> UserError | None:
         if data_key(config) not in known:
             known[data_key(config)] = open_data(config, lambda done, total: None)
         carry_out(planned, known[data_key(config)], device, _worker["news"], _worker["stop"])
-    except UserError as error:
+    except MENDABLE as error:
         return error
     return None

@@ -1,33 +1,19 @@
-"""The archives that pix2pix's authors publish: what they are, and how to fetch and unpack one.
-
-A download grows in `NAME.tar.gz.part`, with what the server said of the file (its ETag and date) in a note beside it,
-so that a broken download goes on where it stopped, and starts anew when the file on the server is another one by then.
-"""
+"""The archives that pix2pix's authors publish: what they are, and how to fetch and unpack one."""
 
 from __future__ import annotations
 
 import gzip
-import http.client
-import json
-import re
 import shutil
 import tarfile
-import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from email.message import Message
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
-from urllib.error import HTTPError
-from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
+from typing import NamedTuple
 
+from p2pbench.datasets.resumable import check_space, download, one_line
 from p2pbench.errors import UserError
 
 BASE_URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
-TIMEOUT = 30.0  # seconds without a byte after which a connection counts as broken
-TRIES = 4  # broken connections in a row, none of which brought a new byte
 
 
 class Archive(NamedTuple):
@@ -63,25 +49,8 @@ class Progress(NamedTuple):
 Report = Callable[[Progress], None]
 
 
-class _Broken(Exception):
-    """The connection broke; another try may help."""
-
-
 class _BadArchive(Exception):
     """The file is no whole archive of the dataset; no other try with it will help."""
-
-
-class _Version(NamedTuple):
-    """What tells one version of a file on the server from another; empty and 0 where the server does not say."""
-
-    etag: str
-    modified: str
-    total: int  # bytes
-
-    @property
-    def validator(self) -> str:
-        """What If-Range may name; a weak ETag (W/"...") does not promise equal bytes."""
-        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
 
 
 def is_there(archive: Archive, out: Path) -> bool:
@@ -117,7 +86,8 @@ def fetch(archive: Archive, out: Path, report: Report, *, base_url: str = BASE_U
         out.mkdir(parents=True, exist_ok=True)
         downloaded = not path.exists()
         if downloaded:
-            _download(f"{base_url.rstrip('/')}/{path.name}", path, report, pause)
+            url = f"{base_url.rstrip('/')}/{path.name}"
+            download(url, path, lambda done, total: report(Progress("download", done, total)), pause)
         try:
             _unpack(path, folder, report)
         except _BadArchive as error:
@@ -127,160 +97,15 @@ def fetch(archive: Archive, out: Path, report: Report, *, base_url: str = BASE_U
             raise UserError(f"{path}: found {error}, expected a whole archive of the dataset; {fix}") from error
         if downloaded:
             path.unlink()
-    except OSError as error:  # those of the network have become _Broken
+    except OSError as error:  # those of the network have become UserErrors
         fix = "free disk space, or choose another folder with --out"
-        raise UserError(f"{out}: cannot be written to ({_one_line(error)}); {fix}") from error
+        raise UserError(f"{out}: cannot be written to ({one_line(error)}); {fix}") from error
     return folder
-
-
-def _download(url: str, path: Path, report: Report, pause: float) -> None:
-    """Download to `path` through `path`.part, which stays when a later call can go on from it."""
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise UserError(f"{url}: found no web address, expected one that begins with http:// or https://; mend --url")
-    part, failures = path.with_name(f"{path.name}.part"), 0
-    while True:
-        before = _size(part)
-        try:
-            _download_rest(url, part, report)
-            break
-        except _Broken as error:
-            failures = 1 if _size(part) > before else failures + 1
-            if failures == TRIES:
-                raise UserError(
-                    f"{url}: the connection failed {TRIES} times in a row ({error}), expected an answer; check the "
-                    f"network and any proxy, and run the command again: it goes on after {_size(part) / 1e6:.1f} MB"
-                ) from error
-        time.sleep(pause * 2 ** (failures - 1))
-    part.replace(path)
-    _discard(part)
-
-
-def _download_rest(url: str, part: Path, report: Report) -> None:
-    """Ask for the bytes that are missing and append them; start anew where that is not possible."""
-    known = _read_note(part)
-    have = _size(part) if known.validator else 0
-    if have and have == known.total:
-        return
-    headers = {"User-Agent": "p2pbench", "Accept-Encoding": "identity"}
-    if have:
-        headers |= {"Range": f"bytes={have}-", "If-Range": known.validator}
-    with _answer(Request(url, headers=headers), part) as response:
-        version = _version(response.headers)
-        if response.status == 206:
-            changed = any(new and old and new != old for new, old in zip(version, known, strict=True))
-            if changed or not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-                _discard(part)
-                raise _Broken("the server sent other bytes than it was asked for")
-            version = known._replace(total=known.total or version.total)
-        else:  # the whole file, because it has changed, or because the server knows no ranges
-            _check_type(url, response.headers)
-            have = 0
-        _check_space(part.parent, 2 * version.total - have)
-        with part.open("ab" if have else "wb") as file:
-            _note(part).write_text(json.dumps(version._asdict()))
-            have = _append(response, file, Progress("download", have, version.total), report)
-    _check_whole(url, part, have, version.total)
-
-
-@contextmanager
-def _answer(request: Request, part: Path) -> Iterator[http.client.HTTPResponse]:
-    """Open a request; sort what goes wrong into what another try may mend and what it will not."""
-    try:
-        response = urlopen(request, timeout=TIMEOUT)
-    except HTTPError as error:
-        error.close()
-        if error.code == 416:  # the file has fewer bytes than are here
-            _discard(part)
-        if error.code in (408, 416, 429) or error.code >= 500:
-            raise _Broken(f"HTTP {error.code} {error.reason}") from error
-        raise UserError(
-            f"{request.full_url}: found HTTP {error.code} {error.reason}, expected the archive; check the address, or "
-            "give a mirror with --url"
-        ) from error
-    except (http.client.HTTPException, OSError) as error:
-        raise _Broken(_one_line(getattr(error, "reason", error))) from error
-    with response:
-        yield response
-
-
-def _append(response: http.client.HTTPResponse, file: BinaryIO, progress: Progress, report: Report) -> int:
-    """Append to the file what the server sends until it stops; return how many bytes there are then."""
-    stage, done, total = progress
-    report(progress)
-    while chunk := _received(response):
-        file.write(chunk)
-        done += len(chunk)
-        report(Progress(stage, done, total))
-    return done
-
-
-def _received(response: http.client.HTTPResponse) -> bytes:
-    try:
-        return response.read1(2**16)
-    except (http.client.HTTPException, OSError) as error:
-        raise _Broken(_one_line(error)) from error
-
-
-def _check_type(url: str, headers: Message) -> None:
-    # A hotel's login page arrives as a success, too, and must not replace what is there already.
-    if "Content-Type" in headers and headers.get_content_maintype() == "text":
-        raise UserError(
-            f"{url}: found a page ({headers.get_content_type()}), expected an archive; open the address in a browser "
-            "to see what it says, or give a mirror with --url"
-        )
-
-
-def _check_whole(url: str, part: Path, have: int, total: int) -> None:
-    if have > total > 0:
-        _discard(part)
-    if have == 0 or (total and have != total):
-        raise _Broken(f"it ended after {have} of {total or 'unknown'} bytes")
-    with part.open("rb") as file:
-        is_gzip = file.read(2) == b"\x1f\x8b"
-    if not is_gzip:
-        _discard(part)
-        raise UserError(f"{url}: found no .tar.gz file at this address, expected one; give a mirror with --url")
-
-
-def _version(headers: Message) -> _Version:
-    in_range = re.fullmatch(r"bytes \d+-\d+/(\d+)", headers.get("Content-Range", ""))
-    length = in_range[1] if in_range else headers.get("Content-Length", "")
-    return _Version(headers.get("ETag", ""), headers.get("Last-Modified", ""), int(length) if length.isdigit() else 0)
-
-
-def _note(part: Path) -> Path:
-    return part.with_name(f"{part.name}.json")
-
-
-def _read_note(part: Path) -> _Version:
-    try:
-        return _Version(**json.loads(_note(part).read_text()))
-    except (FileNotFoundError, ValueError, TypeError):  # none, or cut by a crash: then nothing can be resumed
-        return _Version("", "", 0)
-
-
-def _discard(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _note(part).unlink(missing_ok=True)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _check_space(folder: Path, needed: int) -> None:
-    """Check for the bytes needed and a tenth more."""
-    free = shutil.disk_usage(folder).free
-    if free < 1.1 * needed:
-        raise UserError(
-            f"{folder}: found {free / 1e6:.0f} MB free, expected {1.1 * needed / 1e6:.0f} MB; free disk space, or "
-            "choose another folder with --out"
-        )
 
 
 def _unpack(path: Path, folder: Path, report: Report) -> None:
     """Unpack an archive so that `folder` appears whole or not at all."""
-    _check_space(folder.parent, path.stat().st_size)  # the pictures are JPEGs, and unpack to the archive's size
+    check_space(folder.parent, path.stat().st_size)  # the pictures are JPEGs, and unpack to the archive's size
     unpacking = folder.with_name(f".{folder.name}.unpacking")
     shutil.rmtree(unpacking, ignore_errors=True)  # of a call that was killed
     unpacking.mkdir()
@@ -307,8 +132,4 @@ def _extract(path: Path, into: Path, report: Report) -> None:
                 pass
         report(Progress("unpack", total, total))
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise _BadArchive(f"a damaged or unsafe archive ({_one_line(error)})") from error
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise _BadArchive(f"a damaged or unsafe archive ({one_line(error)})") from error

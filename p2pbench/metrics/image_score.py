@@ -35,7 +35,14 @@ Target = Callable[[str], Picture]
 """Finds an item's target picture by its id."""
 
 
-def score_images(outputs: Mapping[str, Path], target: Target, n_expected: int, *, native: bool = False) -> Scores:
+def score_images(
+    outputs: Mapping[str, Path],
+    target: Target,
+    n_expected: int,
+    *,
+    native: bool = False,
+    origin: Mapping[str, object] | None = None,
+) -> Scores:
     """Score output pictures against their targets.
 
     Args:
@@ -43,6 +50,7 @@ def score_images(outputs: Mapping[str, Path], target: Target, n_expected: int, *
         target: finds the target of an item.
         n_expected: how many items the split has.
         native: targets have their own size and aspect, and outputs are resized to it; else sizes must be equal.
+        origin: how the outputs were made, for the protocol.
 
     Raises:
         UserError: a picture cannot be decoded, or differs from its target in size, channels or depth.
@@ -59,7 +67,7 @@ def score_images(outputs: Mapping[str, Path], target: Target, n_expected: int, *
     if len(histograms) == len(items):
         fake, real = (np.stack(side).astype(np.float32) for side in zip(*histograms, strict=True))
         metrics |= _colour_metrics(fake, real, weights)
-    return Scores(SCORER, protocol(native=native), tuple(ids), n_expected, metrics)
+    return Scores(SCORER, {**protocol(native=native), **(origin or {})}, tuple(ids), n_expected, metrics)
 
 
 def protocol(*, native: bool = False) -> dict[str, object]:

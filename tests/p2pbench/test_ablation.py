@@ -167,6 +167,18 @@ def test_other_settings_under_the_same_name_are_refused(run: Run, changed: dict[
     assert files_of(grid.folder) == before
 
 
+def test_seeds_of_a_cell_share_settings_and_cells_share_test_pictures(run: Run) -> None:
+    run(seeds=[0])
+    with pytest.raises(UserError, match=r"L1/seed-0 was made with other settings: epochs was 1, is 2"):
+        run(seeds=[1], epochs=2)
+    other = GridConfig(title="x", cells={"wide": {"ngf": 6}})
+    with pytest.raises(UserError, match="image_size was 32, is 64"):
+        run(other, seeds=[0], image_size=64)
+    with pytest.raises(UserError, match=r"the test items were 3 .* are 2"):
+        run(other, seeds=[0], test_items=2)
+    run(GridConfig(title="x", cells={"long": {"decay_epochs": 1}}), seeds=[0])
+
+
 def test_other_items_under_the_same_name_are_refused(run: Run, folders: Path, tmp_path: Path) -> None:
     grid = run(seeds=[0])
     moved = tmp_path / "moved"

@@ -46,9 +46,7 @@ def test_every_command_helps_with_an_example(name: str) -> None:
     ],
 )
 def test_what_a_user_can_mend_is_one_line_and_exit_code_1(arguments: list[str], said: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "p2pbench", *arguments], capture_output=True, text=True, cwd=tmp_path
-    )
+    done = subprocess.run([sys.executable, "-m", "p2pbench", *arguments], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
@@ -107,7 +105,11 @@ def test_a_run_that_fails_does_not_stop_the_others(folders: Path, tmp_path: Path
 
 
 def test_settings_may_be_given_once() -> None:
-    assert overrides(("epochs=2", "mirror=false"), root="x", dataset=None) == {"root": "x", "epochs": 2, "mirror": False}
+    assert overrides(("epochs=2", "mirror=false"), root="x", dataset=None) == {
+        "root": "x",
+        "epochs": 2,
+        "mirror": False,
+    }
     with pytest.raises(UserError, match="'epochs' is given twice"):
         overrides(("epochs=2", "epochs=3"))
 

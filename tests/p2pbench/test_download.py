@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 import p2pbench
 from p2pbench.commands.download import command
-from p2pbench.datasets import archives
+from p2pbench.datasets import archives, resumable
 from p2pbench.datasets.archives import ARCHIVES, Progress
 from p2pbench.errors import UserError
 
@@ -257,7 +257,7 @@ def test_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_silent_server_is_not_waited_for(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "TIMEOUT", 0.05)
+    monkeypatch.setattr(resumable, "TIMEOUT", 0.05)
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as silent:  # it listens, and nobody answers
         url = f"http://127.0.0.1:{silent.server_port}"
         with pytest.raises(UserError, match="timed out"):

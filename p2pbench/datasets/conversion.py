@@ -1,0 +1,64 @@
+"""Pictures in memory converted to another number of channels or another size."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from p2pbench.datasets.pillow_files import Picture, as_image
+from p2pbench.errors import UserError
+
+
+def convert(picture: Picture, channels: int, name: str | Path = "picture") -> Picture:
+    """Turn grey into RGB by repeating it, or RGB into grey by ITU-R 601 luma, with the rounding of Pillow's mode "L".
+
+    Args:
+        picture: (H, W, C).
+        channels: The channels wanted; C itself gives the picture back unchanged.
+        name: What to call the picture in the error, best its path.
+
+    Returns:
+        (H, W, channels), same dtype.
+
+    Raises:
+        UserError: Any other change of channels.
+    """
+    found = picture.shape[2]
+    if found == channels:
+        return picture
+    if (found, channels) == (1, 3):
+        return np.repeat(picture, 3, axis=2)
+    if (found, channels) == (3, 1):
+        # 16-bit fixed point; 65535 * 65536 + 32768 still fits into 32 bits.
+        luma = (picture @ np.array([19595, 38470, 7471], np.uint32) + np.uint32(0x8000)) >> np.uint32(16)
+        return luma[..., None].astype(picture.dtype)
+    raise UserError(f"{name}: found {found} channels, expected {channels}; mend the picture or the settings")
+
+
+def resize(picture: Picture, width: int, height: int) -> Picture:
+    """Resize a picture with Pillow's bilinear filter, which averages over all that it shrinks.
+
+    8-bit grey and RGB pass through Pillow as they are, as in the FCN-score protocol; all else in float32, channel by
+    channel, then rounded and clipped.
+
+    Returns:
+        (height, width, C), same dtype; the picture itself when it has that size already.
+    """
+    if picture.shape[:2] == (height, width):
+        return picture
+    if picture.dtype == np.uint8 and picture.shape[2] in (1, 3):
+        image = as_image(picture).resize((width, height), Image.Resampling.BILINEAR)
+        return np.array(image).reshape(height, width, -1)
+    resized = np.empty((height, width, picture.shape[2]), picture.dtype)
+    for channel in range(picture.shape[2]):
+        plane = Image.fromarray(picture[..., channel].astype(np.float32))
+        smooth = np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR))
+        resized[..., channel] = np.rint(smooth).clip(0, np.iinfo(picture.dtype).max)
+    return resized
+
+
+def resize_labels(labels: Picture, width: int, height: int) -> Picture:
+    """Resize label ids (H, W) to (height, width) by nearest neighbour, so that no id appears that was not there."""
+    if labels.shape == (height, width):
+        return labels
+    return np.array(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))

@@ -1,0 +1,128 @@
+"""Pictures that Pillow decodes, which is all but TIFF: as they are shown, and as they are stored.
+
+Where a file's `start` is asked for, its first 32 bytes are meant. What is refused is a UserError; what Pillow raises on
+damaged files passes through.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from p2pbench.errors import UserError
+
+Picture = NDArray[np.uint8 | np.uint16]
+
+# Aerial and microscope pictures pass Pillow's limit of 89 million pixels, which is there for servers that decode what
+# strangers upload; ours are the user's own files. A limit of our own stays, so that a corrupt header is an error and
+# not an attempt to allocate terabytes.
+Image.MAX_IMAGE_PIXELS = None
+MAX_PIXELS = 2**30
+
+SIDEWAYS = range(5, 9)  # the EXIF orientations that swap width and height
+
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM")  # Pillow knows dozens more, some of which start other programs
+_PNG = b"\x89PNG\r\n\x1a\n"
+_WITH_EXIF = ("JPEG", "MPO", "WEBP")  # not PNG, whose EXIF may follow the pixels: size() would have to decode them all
+
+
+def read(path: Path, start: bytes) -> Picture:
+    """Return (H, W, C) as `pictures.read` does."""
+    with opened(path) as image:
+        if start.startswith(_PNG) and start[24] == 16 and start[25] != 0:
+            return _read_png16(path, start[25])
+        return _shown(image, path)
+
+
+def read_stored(path: Path, start: bytes) -> NDArray[Any]:
+    """Return the values as stored, (H, W) or (H, W, C): palette indices and grey without alpha, or colours with it."""
+    with opened(path) as image:
+        if image.format in ("JPEG", "MPO"):
+            raise UserError(f"{path}: found a JPEG, which changes label ids, expected PNG or TIFF; export it again")
+        if (maxval := _ppm_maxval(image)) not in (255, 65535):
+            raise UserError(f"{path}: found a PGM with maximum {maxval}, expected 255 or 65535; save the labels as PNG")
+        values = np.array(image)
+        values = values[..., 0] if image.mode in ("LA", "PA") else values
+    if start.startswith(_PNG) and start[24] in (2, 4) and start[25] == 0:
+        values = values // (255 // (2 ** start[24] - 1))  # Pillow spreads them over 0..255
+    return values
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Return (width, height) of what `read` returns, from the header alone."""
+    with opened(path) as image:
+        width, height = image.size
+        sideways = image.format in _WITH_EXIF and image.getexif().get(0x0112) in SIDEWAYS
+    return (height, width) if sideways else (width, height)
+
+
+@contextmanager
+def opened(path: Path, formats: tuple[str, ...] = _FORMATS) -> Iterator[Image.Image]:
+    """Open a picture with Pillow, its pixels not decoded yet; `formats` are those it may have, in Pillow's words."""
+    with Image.open(path, formats=formats) as image:
+        check_size(image.width, image.height, path)
+        yield image
+
+
+def check_size(width: int, height: int, path: Path) -> None:
+    """Refuse a picture of more than `MAX_PIXELS`."""
+    if width * height > MAX_PIXELS:
+        raise UserError(f"{path}: found {width}x{height} pixels, expected at most {MAX_PIXELS}; cut it into tiles")
+
+
+def unsigned(values: NDArray[Any], path: Path) -> Picture:
+    """Return uint8 and uint16 as they are, bool as uint8, and other integers as uint16 where they fit."""
+    if values.dtype in (np.bool_, np.uint8, np.uint16):
+        return values.astype(np.uint8) if values.dtype == np.bool_ else np.asarray(values)
+    if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 65535:
+        found = f"{values.dtype} samples from {values.min():g} to {values.max():g}"
+        raise UserError(f"{path}: found {found}, expected whole numbers from 0 to 65535; convert it first")
+    return values.astype(np.uint16)
+
+
+def as_image(picture: Picture) -> Image.Image:
+    """Return a picture that Pillow can hold, 8-bit grey or RGB or 16-bit grey, as an image of Pillow's."""
+    return Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
+
+
+def _shown(image: Image.Image, path: Path) -> Picture:
+    if image.mode == "RGB" and _ppm_maxval(image) > 255:
+        raise UserError(f"{path}: found a 16-bit PPM, which would be cut to 8 bits; save it as PNG or TIFF instead")
+    if image.format in _WITH_EXIF:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        return unsigned(np.array(image), path)[..., None]
+    image.info.pop("transparency", None)  # else Pillow warns that it drops it
+    if image.mode in ("1", "L", "LA"):
+        return np.array(image.convert("L"))[..., None]
+    return np.array(image.convert("RGB"))
+
+
+def _ppm_maxval(image: Image.Image) -> int:
+    """Return the value that a PPM or PGM calls white, to which Pillow rescales; 255 for other files."""
+    args = image.tile[0].args if image.format == "PPM" else None  # type: ignore[attr-defined]
+    return int(args[1]) if isinstance(args, tuple) and len(args) == 2 else 255
+
+
+def _read_png16(path: Path, colour_type: int) -> NDArray[np.uint16]:
+    """Read a 16-bit PNG in colour or with alpha, which Pillow cuts to 8 bits without a word.
+
+    Pillow keeps the first byte of each sample. Told that the samples are little-endian it keeps the second, and told
+    that the four bytes of grey and alpha are one 8-bit RGBA pixel it keeps them all.
+    """
+    if colour_type == 4:
+        grey = _unpacked(path, "RGBA")
+        return grey[..., :1] * 256 + grey[..., 1:2]
+    mode = "RGB" if colour_type == 2 else "RGBA"
+    first, second = (_unpacked(path, f"{mode};16{order}")[..., :3] for order in "BL")
+    return first * 256 + second
+
+
+def _unpacked(path: Path, rawmode: str) -> NDArray[np.uint16]:
+    with opened(path) as image:
+        image.tile = [tile._replace(args=rawmode) for tile in image.tile]  # type: ignore[attr-defined]
+        return np.asarray(image).astype(np.uint16)
