@@ -4,8 +4,8 @@
 
 U-Net, conditional 70x70 discriminator, L1+cGAN at 256x256, ngf = ndf = 64, batch 1. Both steps run in one process and
 take turns, so that they meet the same noise of the machine. The plain step is what a reader of the paper would write:
-contiguous tensors, Adam as torch has it by default, gradients set to zero. The loader is that of a training: a cached
-dataset, one item cropped, flipped and scaled.
+contiguous NCHW tensors, Adam unfused as torch has it by default, gradients set to zero. The loader is that of a
+training: a cached dataset, one item cropped, flipped and scaled.
 """
 
 from __future__ import annotations
@@ -34,12 +34,10 @@ WARM_UP = 2
 
 
 def plain_model(config: RunConfig, device: torch.device) -> Model:
-    """The same networks and weights, contiguous, with torch's default Adam."""
+    """The same networks and weights with torch's default Adam."""
     built = build(config, CHANNELS, device)
     assert built.discriminator is not None
     networks = built.generator, built.discriminator
-    for network in networks:
-        network.to(memory_format=torch.contiguous_format)
     adams = [torch.optim.Adam(n.parameters(), lr=config.learning_rate, betas=(0.5, 0.999)) for n in networks]
     return Model(*networks, *adams)
 

@@ -26,7 +26,7 @@ class BottleneckNorm(nn.BatchNorm2d):
 
 
 @contextmanager
-def testing_mode(network: nn.Module, *, dropout: bool, batch_norm: BatchNormMode) -> Iterator[None]:
+def for_testing(network: nn.Module, *, dropout: bool, batch_norm: BatchNormMode) -> Iterator[None]:
     """Set a network's dropout and batch normalisation apart for testing; on leaving, all is as it was.
 
     `.eval()` moves both together, and the paper tests with both as in training (facts section 3): dropout is the

@@ -16,7 +16,7 @@ from torch import Tensor
 from p2pbench.datasets.dataset import Dataset
 from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.scale import from_network, to_network
-from p2pbench.networks.norm import testing_mode
+from p2pbench.networks.norm import for_testing
 from p2pbench.networks.unet import Generator
 from p2pbench.training.card import GeneratorCard
 from p2pbench.training.randomness import Purpose, item_number, torch_seed
@@ -36,7 +36,7 @@ class Translator:
     def open(self) -> Iterator[Translator]:
         """Set the generator for testing; at the end it and torch's random state are as they were."""
         devices = [self._device] if self._device.type == "cuda" else []
-        mode = testing_mode(self._generator, dropout=self._card.test_dropout, batch_norm=self._card.test_batch_norm)
+        mode = for_testing(self._generator, dropout=self._card.test_dropout, batch_norm=self._card.test_batch_norm)
         with torch.inference_mode(), torch.random.fork_rng(devices), mode:
             yield self
 
@@ -46,7 +46,7 @@ class Translator:
         padded = torch.from_numpy(pad_to_stride(values, self._generator.depth)).permute(2, 0, 1)
         x = self._dataset.finish_input(to_network(padded[None], self._card.input_range))
         torch.manual_seed(torch_seed(self._card.seed, Purpose.TEST, item_number(item_id)))
-        output = self._generator(x.to(self._device).contiguous(memory_format=torch.channels_last))[0]
+        output = self._generator(x.to(self._device))[0]
         bits = f"uint{self._card.output_bits}"
         picture = from_network(output[:, :height, :width], self._card.output_range, bits)
         return self._dataset.to_picture(values, picture)

@@ -85,7 +85,7 @@ def build_discriminator(config: RunConfig, channels: Channels) -> nn.Module | No
 def build(config: RunConfig, channels: Channels, device: torch.device) -> Model:
     """Networks with weights drawn from the run's seed, ready to be trained.
 
-    Channels-last and fused Adam make a step faster on CPU and GPU alike; see benchmarks/RESULTS.md.
+    Fused Adam makes a step faster; channels-last tensors made it slower (benchmarks/RESULTS.md).
     """
     random = torch.Generator().manual_seed(torch_seed(config.seed, Purpose.WEIGHTS))
     generator = architecture(config, channels).build()
@@ -93,7 +93,7 @@ def build(config: RunConfig, channels: Channels, device: torch.device) -> Model:
     for network in (generator, judge):
         if network is not None:
             initialise(network, random)
-            network.to(device).to(memory_format=torch.channels_last)
+            network.to(device)
 
     def adam(network: nn.Module) -> torch.optim.Adam:
         betas = (config.beta1, config.beta2)

@@ -27,8 +27,7 @@ def training_step(model: Model, batch: Batch, config: RunConfig) -> Losses:
     Raises:
         NonFiniteLoss: before the update that would have used the loss.
     """
-    x = batch.input.contiguous(memory_format=torch.channels_last)
-    y = batch.target.contiguous(memory_format=torch.channels_last)
+    x, y = batch.input, batch.target
     if config.zero_conv_bias:
         for network in (model.generator, model.discriminator):
             if network is not None:

@@ -61,8 +61,7 @@ def translate_folder(
     if not found:
         raise UserError(f"{inputs}: found no pictures; expected PNG, JPEG or TIFF files in it or below it")
     dataset = bare_dataset(card)
-    generator.to(device).to(memory_format=torch.channels_last)
-    with Translator(generator, card, dataset).open() as translate:
+    with Translator(generator.to(device), card, dataset).open() as translate:
         for done, (id_, path) in enumerate(found.items(), 1):
             values = pictures.convert(dataset.from_picture(pictures.read(path)), card.architecture.input_channels, path)
             pictures.write(out / id_, translate(values, id_))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from p2pbench.networks.init import initialise, zero_convolution_biases
-from p2pbench.networks.norm import BottleneckNorm, testing_mode
+from p2pbench.networks.norm import BottleneckNorm, for_testing
 from p2pbench.networks.patchgan import RECEPTIVE_FIELDS, ReceptiveField, discriminator, smallest_image
 from p2pbench.networks.unet import Generator
 
@@ -149,7 +149,7 @@ def test_zeroed_biases_leave_norms_alone() -> None:
             assert torch.equal(module.bias, torch.ones_like(module.bias))
 
 
-def test_testing_mode_moves_dropout_and_norm_apart_and_puts_all_back() -> None:
+def test_for_testing_moves_dropout_and_norm_apart_and_puts_all_back() -> None:
     generator = Generator(3, 3, depth=5, ngf=8, skips=True).train()
     x = torch.rand(1, 3, 32, 32)
     for _ in range(3):
@@ -158,7 +158,7 @@ def test_testing_mode_moves_dropout_and_norm_apart_and_puts_all_back() -> None:
     outputs = {}
     for dropout in (True, False):
         for batch_norm in ("batch", "running"):
-            with torch.no_grad(), testing_mode(generator, dropout=dropout, batch_norm=batch_norm):
+            with torch.no_grad(), for_testing(generator, dropout=dropout, batch_norm=batch_norm):
                 torch.manual_seed(0)
                 first = generator(x)
                 torch.manual_seed(1)

@@ -20,15 +20,7 @@ Tiny = Callable[..., RunConfig]
 
 
 def batches(data: Data, config: RunConfig, count: int) -> list[Batch]:
-    """The first batches, channels last as the step has them: dropout draws its mask in the order of memory."""
-    return [
-        Batch(
-            batch.input.contiguous(memory_format=torch.channels_last),
-            batch.target.contiguous(memory_format=torch.channels_last),
-            None,
-        )
-        for batch in Batches(data.dataset, data.train, config, CPU).between(0, count)
-    ]
+    return list(Batches(data.dataset, data.train, config, CPU).between(0, count))
 
 
 def plain_step(model: Model, batch: Batch, config: RunConfig) -> Losses:
