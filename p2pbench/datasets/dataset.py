@@ -75,7 +75,7 @@ class Dataset(ABC):
         if direction is not None and direction not in self.directions:
             raise UserError(
                 f"dataset {self.name}: direction '{direction}' is not one of its own; "
-                f"expected {' or '.join(self.directions)}"
+                f"expected {' or '.join(self.directions)}, such as --set direction={self.directions[0]}"
             )
         self.direction = direction or self.directions[0]
         self.test_split = test_split

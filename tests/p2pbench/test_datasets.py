@@ -253,7 +253,7 @@ def test_an_empty_split_is_named(camvid_like: Path) -> None:
 
 
 def test_a_direction_of_another_dataset_is_refused(camvid_like: Path) -> None:
-    with pytest.raises(UserError, match="expected labels-to-photo or photo-to-labels"):
+    with pytest.raises(UserError, match="such as --set direction=labels-to-photo"):
         opened("camvid", camvid_like, direction="AtoB")
 
 
