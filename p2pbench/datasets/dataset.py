@@ -22,6 +22,7 @@ Split = Literal["train", "test"]
 
 LABELS_TO_PHOTO, PHOTO_TO_LABELS = "labels-to-photo", "photo-to-labels"
 A_TO_B, B_TO_A = "AtoB", "BtoA"
+TEST_FOLDERS = ("val", "test")
 MOST_NAMED = 10  # how many culprits one message names
 
 
@@ -91,6 +92,17 @@ class Dataset(ABC):
         """The dataset's folder."""
         assert self._root is not None, f"{self.name} is drawn and has no folder"
         return self._root
+
+    def split_folder(self, split: Split) -> Path:
+        """The folder `train`, or the one to test on: `test_split`, else `val` as in the released code, else `test`.
+
+        Raises:
+            UserError: there is no such folder.
+        """
+        folder = "train" if split == "train" else self.test_split or first_folder(self.root, TEST_FOLDERS) or "val"
+        if not (self.root / folder).is_dir():
+            raise UserError(f"{self.root / folder}: no such folder; expected a root with {self.layout}")
+        return self.root / folder
 
     @abstractmethod
     def items(self, split: Split) -> list[Item]:

@@ -8,6 +8,7 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import (
     A_TO_B,
     B_TO_A,
+    TEST_FOLDERS,
     Dataset,
     Item,
     Sample,
@@ -20,8 +21,6 @@ from p2pbench.datasets.dataset import (
 from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 
-TEST_FOLDERS = ("val", "test")  # the released code tests on val
-
 
 class Paired(Dataset):
     """`SPLIT/NAME.jpg` with A in the left half and B in the right one, as all pix2pix datasets are published."""
@@ -33,10 +32,7 @@ class Paired(Dataset):
 
     def items(self, split: Split) -> list[Item]:
         """The pictures of a folder."""
-        folder = "train" if split == "train" else self.test_split or first_folder(self.root, TEST_FOLDERS)
-        if folder is None or not (self.root / folder).is_dir():
-            raise UserError(f"{self.root / (folder or 'val')}: no such folder; expected a root with {self.layout}")
-        found = pictures.find(self.root / folder)
+        found = pictures.find(self.split_folder(split))
         odd = [f"{path} is {pictures.size(path)[0]} wide" for path in found.values() if pictures.size(path)[0] % 2]
         if odd:
             raise UserError(summary("pictures of odd width, which cannot be A|B side by side", odd))

@@ -9,11 +9,10 @@ from skimage.feature import canny
 from torch import Tensor
 
 from p2pbench.datasets import pictures
-from p2pbench.datasets.dataset import Dataset, Item, Sample, Split, first_folder, square
+from p2pbench.datasets.dataset import Dataset, Item, Sample, Split, square
 from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 
-TEST_FOLDERS = ("val", "test")
 HELD_OUT = 10  # without folders of splits every tenth photo, by name, is a test item
 AB_LIMIT = 110.0  # ab/110 is in [-1, 1] for every sRGB colour (facts section 3)
 FULL = 65535
@@ -28,10 +27,7 @@ class Photos(Dataset):
     def items(self, split: Split) -> list[Item]:
         """The photos of a split, found in all folders below it."""
         if (self.root / "train").is_dir():
-            folder = "train" if split == "train" else self.test_split or first_folder(self.root, TEST_FOLDERS)
-            if folder is None or not (self.root / folder).is_dir():
-                raise UserError(f"{self.root / (folder or 'val')}: no such folder; expected a root with {self.layout}")
-            found = list(pictures.find_recursive(self.root / folder).items())
+            found = list(pictures.find_recursive(self.split_folder(split)).items())
         else:
             everything = list(pictures.find_recursive(self.root).items())
             testing = split == "test"
