@@ -86,7 +86,9 @@ class RunConfig(BaseModel):
     checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(120.0, description="0 saves after every step")
     tensorboard: bool = Field(False, description="write event files too")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...")
-    threads: Positive | None = Field(None, description="on a CPU; None takes all cores, 1 is faster for small networks")
+    threads: Positive | None = Field(
+        None, description="on a CPU; None shares the cores among the --jobs, 1 is best for small networks"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> RunConfig:

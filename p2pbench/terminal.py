@@ -6,10 +6,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from p2pbench.training.trainer import Progress as Training
 
@@ -36,7 +37,6 @@ class Terminal:
             BarColumn(bar_width=24),
             TextColumn("{task.completed}/{task.total}"),
             TextColumn("{task.fields[detail]}", style="dim"),
-            TimeRemainingColumn(compact=True),
         )
         with Progress(*columns, console=self._console, transient=True) as self._bar:
             yield self
@@ -53,7 +53,8 @@ class Terminal:
     def train(self, work: str, progress: Training) -> None:
         """A training's speed and losses."""
         losses = "  ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
-        detail = f"{progress.images_per_second:.1f} images/s  {losses}"
+        left = str(timedelta(seconds=round(progress.seconds_left)))
+        detail = f"{progress.images_per_second:.1f} images/s  {left} left  {losses}"
         self._show(f"{work}: epoch {progress.epoch}", progress.step, progress.total, detail)
 
     def _show(self, work: str, done: int, total: int, detail: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -12,6 +13,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from typing import Any
+
+import torch
 
 from p2pbench.ablation.data import Data, data_key, open_data
 from p2pbench.ablation.grid import Planned
@@ -37,7 +40,7 @@ def carry_out_together(plan: Sequence[Planned], jobs: int, listener: Listener, s
     stopping = context.Event()
     teller = threading.Thread(target=_tell, args=(news, listener))
     teller.start()
-    pool = ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(news, stopping))
+    pool = ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(news, stopping, jobs))
     try:
         waiting: dict[Future[Exception | None], Planned] = {pool.submit(_work, planned): planned for planned in plan}
         while waiting:
@@ -105,7 +108,8 @@ class _SharedStop:
 _worker: dict[str, Any] = {}
 
 
-def _start(news: Queue[Any], stopping: Event) -> None:
+def _start(news: Queue[Any], stopping: Event, jobs: int) -> None:
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))  # unless the settings say otherwise
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
     _worker.update(news=_News(news), stop=_SharedStop(stopping), data={})
 

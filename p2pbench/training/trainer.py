@@ -31,6 +31,7 @@ class Progress:
     total: int
     epoch: int
     images_per_second: float
+    seconds_left: float
     losses: Losses
 
 
@@ -64,7 +65,7 @@ def train(
     sample_epochs = max(1, config.epochs // 10)
     model.generator.train()
     saved_at = started = time.monotonic()
-    images = 0
+    first, images = step, 0
     try:
         for batch in batches.between(step, total):
             epoch = step // batches.per_epoch
@@ -74,7 +75,9 @@ def train(
             step += 1
             images += len(batch.input)
             now = time.monotonic()
-            progress = Progress(step, total, epoch + 1, images / (now - started), losses)
+            elapsed = now - started
+            left = elapsed / (step - first) * (total - step)
+            progress = Progress(step, total, epoch + 1, images / elapsed, left, losses)
             if step % config.log_every == 0 or step == total:
                 log.add(step, progress.epoch, progress.images_per_second, losses)
             report(progress)
