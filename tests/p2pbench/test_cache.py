@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from p2pbench.config import run_config
@@ -152,6 +154,27 @@ def test_offsets_are_uniform_and_the_released_code_never_draws_zero() -> None:
         assert abs(np.mean([a.flip for a in drawn]) - 0.5) < 0.02
     still = augment.draw(np.random.default_rng(0), 100, load_side=256, image_size=256, mirror=False, crop_from_one=True)
     assert set(still) == {augment.Augmentation(0, 0, False)}
+
+
+@given(data=st.data(), image_size=st.integers(1, 12), spare=st.integers(0, 5), count=st.integers(1, 4))
+def test_a_crop_is_a_piece_of_its_picture(data: st.DataObject, image_size: int, spare: int, count: int) -> None:
+    side = image_size + spare
+    pictures = torch.arange(count * side * side).reshape(count, 1, side, side)
+    drawn = augment.draw(
+        np.random.default_rng(data.draw(st.integers(0, 2**32))),
+        count,
+        load_side=side,
+        image_size=image_size,
+        mirror=True,
+        crop_from_one=False,
+    )
+    cut = augment.apply(pictures, drawn, image_size)
+    for picture, piece, (top, left, flip) in zip(pictures, cut, drawn, strict=True):
+        rows = [
+            [picture[0, top + y, left + (image_size - 1 - x if flip else x)].item() for x in range(image_size)]
+            for y in range(image_size)
+        ]
+        assert piece[0].tolist() == rows
 
 
 @pytest.mark.parametrize(("dtype", "ends"), [("uint8", (0, 255)), ("uint16", (0, 65535)), ("uint16", (1000, 5000))])

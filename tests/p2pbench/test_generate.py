@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor, nn
 
@@ -83,6 +85,17 @@ def test_a_padded_picture_is_the_network_on_the_mirrored_one(kept: Path, inputs:
     with torch.no_grad():
         expected = generator.eval()(x)[0, :, :37, :50]
     assert np.abs(made["a"].astype(int) - from_network(expected, (0, 255), "uint8")).max() <= 1
+
+
+@given(height=st.integers(1, 90), width=st.integers(1, 90), depth=st.integers(1, 6))
+def test_padding_reaches_the_stride_and_keeps_the_picture(height: int, width: int, depth: int) -> None:
+    values = np.random.default_rng(height * 91 + width).integers(0, 256, (height, width, 2), dtype=np.uint8)
+    padded = pad_to_stride(values, depth)
+    assert padded.shape[0] % 2**depth == padded.shape[1] % 2**depth == 0
+    assert padded.shape[0] - height < 2**depth > padded.shape[1] - width
+    assert np.array_equal(padded[:height, :width], values)
+    if padded.shape[0] > height:
+        assert np.array_equal(padded[height], padded[height - 1])  # mirrored with the edge repeated
 
 
 def test_a_picture_does_not_depend_on_the_others(kept: Path, inputs: Path, tmp_path: Path) -> None:
