@@ -5,11 +5,13 @@ The names of files are those of `reports.layout`, which the packages share.
 
 from __future__ import annotations
 
+import fcntl
 import importlib.metadata
 import json
 import platform
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,21 @@ def write_run(run: Run, config: RunConfig, data: Description) -> None:
     if not run.config.exists():
         record = RunRecord(settings=config, data=data, versions=versions())
         atomic.write(run.config, record.model_dump_json(indent=1).encode() + b"\n")
+
+
+@contextmanager
+def owned(run: Run) -> Iterator[None]:
+    """Hold a run for this process alone; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    with run.config.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{run.folder}: another process is training this run; wait for it, or stop it") from None
+        yield
 
 
 def read_run(run: Run) -> RunRecord:

@@ -11,6 +11,7 @@ from p2pbench.ablation.grid import Planned
 from p2pbench.ablation.listener import Listener
 from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Picture
+from p2pbench.results import owned
 from p2pbench.training.card import load_generator, save_generator
 from p2pbench.training.generate import Translator, as_picture
 from p2pbench.training.interrupt import Stop, Stopped
@@ -37,24 +38,32 @@ def carry_out(planned: Planned, data: Data, device: torch.device, listener: List
     """Train a run, export its generator, make its pictures.
 
     Raises:
-        UserError: see `p2pbench.training.trainer.train`.
+        UserError: another process is at it; or see `p2pbench.training.trainer.train`.
         Stopped: `stop` was asked for; the same call goes on from there.
     """
-    run, config = planned.run, planned.config
-    card = make_card(config, data.dataset, data.channels)
-    name = planned.name
-    if not run.generator.exists():
-        model = train(
-            config,
-            data.dataset,
-            data.train,
-            run,
-            device,
-            report=lambda progress: listener.train(name, progress),
-            sample=lambda model, epoch: _sample(planned, data, model, epoch),
-            stop=stop,
-        )
-        save_generator(run.generator, model.generator, card)
+    with owned(planned.run):
+        if not planned.run.generator.exists():
+            _train(planned, data, device, listener, stop)
+        _make_pictures(planned, data, device, listener, stop)
+
+
+def _train(planned: Planned, data: Data, device: torch.device, listener: Listener, stop: Stop) -> None:
+    model = train(
+        planned.config,
+        data.dataset,
+        data.train,
+        planned.run,
+        device,
+        report=lambda progress: listener.train(planned.name, progress),
+        sample=lambda model, epoch: _sample(planned, data, model, epoch),
+        stop=stop,
+    )
+    card = make_card(planned.config, data.dataset, data.channels)
+    save_generator(planned.run.generator, model.generator, card)
+
+
+def _make_pictures(planned: Planned, data: Data, device: torch.device, listener: Listener, stop: Stop) -> None:
+    run = planned.run
     generator, card = load_generator(run.generator)
     missing = missing_items(run, data)
     with Translator(generator.to(device), card, data.dataset).open() as translate:
@@ -63,7 +72,7 @@ def carry_out(planned: Planned, data: Data, device: torch.device, listener: List
                 raise Stopped(f"{run.folder}: stopped while making pictures; the same command goes on from here")
             item = data.items.test[place]
             pictures.write(run.images / item.id, translate(test_input(data, place), item.id))
-            listener.count(f"{name}: pictures", done, len(missing))
+            listener.count(f"{planned.name}: pictures", done, len(missing))
 
 
 def test_input(data: Data, place: int) -> Picture:

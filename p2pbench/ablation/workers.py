@@ -95,13 +95,18 @@ class _News:
 
 
 class _SharedStop:
-    """Whether the process that started this worker asks to stop."""
+    """Whether the process that started this worker asks to stop, or is no more."""
 
     def __init__(self, event: Event) -> None:
         self._event = event
 
     def __bool__(self) -> bool:
-        return self._event.is_set()
+        return self._event.is_set() or _is_orphan()
+
+
+def _is_orphan() -> bool:
+    parent = multiprocessing.parent_process()
+    return parent is not None and not parent.is_alive()
 
 
 # What a worker process keeps between its runs; set by `_start` when the process begins.
@@ -124,5 +129,7 @@ def _work(planned: Planned) -> Exception | None:
             known[data_key(config)] = open_data(config, lambda done, total: None)
         carry_out(planned, known[data_key(config)], device, _worker["news"], _worker["stop"])
     except MENDABLE as error:
+        if _is_orphan():
+            os._exit(1)  # the run is saved, and nobody is left to tell or to ask for more work
         return error
     return None

@@ -68,7 +68,10 @@ def files_of(folder: Path) -> dict[str, int]:
     }
 
 
-def test_a_grid_leaves_the_results_folder_that_the_design_says(run: Run, folders: Path) -> None:
+def test_a_grid_leaves_the_results_folder_that_the_design_says(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("P2PBENCH_CACHE", str(tmp_path / "cache"))
     notes = Notes()
     grid = run(notes=notes)
     assert [(r.cell, r.seed) for r in grid.runs()] == [("L1", 0), ("L1", 1), ("L1+cGAN", 0), ("L1+cGAN", 1)]

@@ -153,6 +153,44 @@ def test_ctrl_c_stops_after_the_step_saves_and_says_how_to_go_on(
     assert_same_run(run, uninterrupted)
 
 
+def test_a_run_belongs_to_one_process(folders: Path, tmp_path: Path, p2pbench: Command, uninterrupted: Run) -> None:
+    run = run_in(tmp_path)
+    first = p2pbench(*command_line(folders, tmp_path, epochs=4))
+    wait_for_step(run, 1)
+    first.send_signal(signal.SIGSTOP)
+    second = p2pbench(*command_line(folders, tmp_path, epochs=4))
+    _, said = second.communicate()
+    first.send_signal(signal.SIGCONT)
+    assert second.returncode == 1
+    assert "another process is training this run" in said.splitlines()[-1]
+    _, said = first.communicate()
+    assert first.returncode == 0, said
+    assert_same_run(run, uninterrupted)
+
+
+def test_workers_stop_when_the_process_that_started_them_is_killed(
+    folders: Path, tmp_path: Path, p2pbench: Command
+) -> None:
+    file = tmp_path / "two.toml"
+    file.write_text('title = "Two"\n[cells.a]\nngf = 3\n[cells.b]\nngf = 4\n')
+    settings = {key: value for key, value in TINY.items() if key not in {"ngf", "epochs"}}
+    options = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    process = p2pbench(
+        *["train-ablation", str(file), "--root", str(folders), "--out", str(tmp_path), "--jobs", "2"],
+        *[*options, "--set", "epochs=100000", "--set", "log_every=1"],
+    )
+    runs = [Run(tmp_path / "two" / cell / "seed-0", cell, 0) for cell in "ab"]
+    for run in runs:
+        wait_for_step(run, 2)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert alive == []
+    for run in runs:
+        assert torch.load(run.checkpoint, weights_only=True)["step"] == logged_steps(run)
+
+
 def test_a_finished_run_is_skipped_and_a_changed_setting_refused(
     folders: Path, p2pbench: Command, uninterrupted: Run
 ) -> None:
