@@ -39,7 +39,8 @@ def command(
     """
     overrides = options.overrides(settings, dataset=dataset, root=root, device=device)
     shared = {}
-    title, source, name = "One model", "", dataset or RunConfig().dataset
+    source, name = "", str(overrides.get("dataset", RunConfig().dataset))
+    title = f"One model on {name}"
     if task is not None:
         content = find_task(task)
         shared, title, source, name = content.settings, content.title, content.source, task

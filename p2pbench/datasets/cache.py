@@ -91,7 +91,12 @@ class CachedSamples:
 
     def to(self, device: torch.device) -> CachedSamples:
         """The same samples on a device."""
-        return CachedSamples(self.channels, {name: part.to(device) for name, part in self.parts.items()})
+        return CachedSamples(self.channels, {name: widened(part).to(device) for name, part in self.parts.items()})
+
+
+def widened(values: Tensor) -> Tensor:
+    """16 unsigned bits as 32 signed ones: torch offers few operations for the former, on GPUs fewer still."""
+    return values.to(torch.int32) if values.dtype == torch.uint16 else values
 
 
 @dataclass(frozen=True)

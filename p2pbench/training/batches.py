@@ -11,7 +11,7 @@ from torch import Tensor
 
 from p2pbench.config import RunConfig
 from p2pbench.datasets import augment
-from p2pbench.datasets.cache import CachedSamples, Samples
+from p2pbench.datasets.cache import CachedSamples, Samples, widened
 from p2pbench.datasets.dataset import Dataset
 from p2pbench.datasets.scale import Range, full_range, to_network
 from p2pbench.training.randomness import Purpose, stream
@@ -51,7 +51,7 @@ class Batches:
             )
 
             def cut(pictures: Tensor, augmentations: list[augment.Augmentation] = augmentations) -> Tensor:
-                return augment.apply(pictures.to(self._device), augmentations, self._config.image_size)
+                return augment.apply(widened(pictures).to(self._device), augmentations, self._config.image_size)
 
             yield Batch(
                 self._dataset.finish_input(to_network(cut(raw.input), self._input_range)),
