@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from p2pbench import __version__
 from p2pbench.errors import MENDABLE
 
+SPINS = "10000"
 # A command's module in p2pbench.commands, and its line in `p2pbench --help`.
 COMMANDS = {
     "quickstart": ("quickstart", "The whole chain on the embedded street scenes: minutes on two cores, no downloads."),
@@ -57,6 +59,10 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 (click's own)
     """Run the command line; an error that the user can mend is one line and exit code 1."""
+    # Threads that wait for one another spin, by default for so long that a step takes ten times its time whenever
+    # another process wants a core (benchmarks/RESULTS.md). Read when torch is imported, so it is set before.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:
         return cli.main(args=arguments, prog_name="p2pbench")
     except MENDABLE as error:
