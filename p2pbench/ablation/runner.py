@@ -98,11 +98,11 @@ def _hear(outcomes: Iterator[Outcome], count: int, listener: Listener) -> None:
             listener.say(f"[{place}/{count}] {planned.name}: trained, pictures made")
         else:
             failed.append(error)
-            if isinstance(error, Stopped):
+            if isinstance(error, Stopped) or count == 1:
                 break
             listener.say(f"[{place}/{count}] {planned.name}: {error}")
     for error in failed:
-        if isinstance(error, Stopped):
+        if isinstance(error, Stopped) or count == 1:
             raise error
     if failed:
         raise UserError(f"{len(failed)} of {count} runs failed; the first: {failed[0]}")
