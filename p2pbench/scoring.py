@@ -80,10 +80,11 @@ def _origin(run: Run) -> dict[str, object]:
 def _outputs(run: Run, expected: Collection[str]) -> dict[str, Path]:
     outputs = run.pictures()
     missing = sorted(set(expected) - outputs.keys())
-    if missing or not expected:
+    if not expected:
+        raise UserError(f"{run.folder}: there are no targets to score against; run `p2pbench train-ablation` again")
+    if missing:
         raise UserError(
-            f"{run.images}: {len(outputs)} of {len(expected)} pictures are there"
-            + (f"; missing {', '.join(missing[:MOST_NAMED])}" if missing else "")
-            + "; run `p2pbench train-ablation` again to make the rest"
+            f"{run.images}: {len(outputs)} of {len(expected)} pictures are there; missing "
+            f"{', '.join(missing[:MOST_NAMED])}; run `p2pbench train-ablation` again to make the rest"
         )
     return {id_: outputs[id_] for id_ in expected}
