@@ -1,5 +1,6 @@
 """The errors a user can cause, and mend."""
 
+from fcn.errors import FcnError
 from reports.errors import ReportError
 
 
@@ -12,4 +13,4 @@ class UserError(Exception):
 
 
 # Each package has errors of its own kind, since those below know nobody above.
-MENDABLE = (UserError, ReportError)
+MENDABLE = (UserError, FcnError, ReportError)

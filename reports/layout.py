@@ -75,6 +75,20 @@ class Run:
         """The bootstrap replicates behind the intervals of one scorer, one array a metric."""
         return self.scores / f"{scorer}{_BOOTSTRAP}"
 
+    def classes(self, scorer: str) -> Path:
+        """What a scorer of label maps says about each class, CSV."""
+        return self.scores / f"{scorer}-classes.csv"
+
+    @property
+    def confusion(self) -> Path:
+        """The FCN-score's matrices, one an image."""
+        return self.scores / "fcn-confusion.npz"
+
+    @property
+    def published(self) -> Path:
+        """The FCN-score by the official protocol, in the format of the published script."""
+        return self.scores / "evaluation_results.txt"
+
     def scorers(self) -> list[str]:
         """The scorers that have scored this run, by name."""
         return sorted(path.stem for path in self.scores.glob("*.json") if path.stem[0] != ".")

@@ -42,10 +42,38 @@ _METRICS = {
         3,
         "Overlap, 0..1, of the blue-yellow distribution (Lab b) of all outputs with all targets.",
     ),
+    "pixel_accuracy": Description(
+        "Pixel accuracy", True, 3, "Share of the labelled pixels, of all items together, that got their true class."
+    ),
+    "class_accuracy": Description(
+        "Class accuracy",
+        True,
+        3,
+        "For each class the share of its pixels that got it, over all items; mean of classes.",
+    ),
+    "class_iou": Description(
+        "Class IoU", True, 3, "For each class intersection over union with the truth, over all items; mean of classes."
+    ),
 }
 
 _SCORERS = {
+    "fcn-official": Scorer(
+        "FCN-score, official",
+        "Outputs segmented by an FCN and compared with the labels they were made from, by the rules of the published "
+        "script, quirks included.",
+    ),
+    "fcn-strict": Scorer(
+        "FCN-score, strict",
+        "The same, with predictions outside the classes as errors, no image dropped, and absent classes left out.",
+    ),
     "image": Scorer("Image scores", "Each output against the target of its item, and the colours of all of them."),
+    "labels": Scorer(
+        "Label scores", "Each pixel of an output as the class of the nearest label colour, against the true labels."
+    ),
+    "labels-official": Scorer(
+        "Label scores, official",
+        "The same by the rules of the published FCN-score script, quirks included, as the paper's own were.",
+    ),
 }
 
 

@@ -13,9 +13,9 @@ from p2pbench.ablation.run import carry_out, fill_references, is_finished
 from p2pbench.ablation.workers import Outcome, carry_out_together
 from p2pbench.config import GridConfig
 from p2pbench.errors import MENDABLE, UserError
+from p2pbench.image_scoring import score_run
 from p2pbench.metrics.image_score import SCORER
 from p2pbench.results import check_run, read_runs, write_grid, write_run
-from p2pbench.scoring import score_run
 from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import Stop, Stopped, stop_request
 from reports.layout import Grid

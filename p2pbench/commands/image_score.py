@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from p2pbench.scoring import score_results
+from p2pbench.image_scoring import score_results
 
 
 @click.command(epilog="Example: p2pbench image-score results")

@@ -47,10 +47,11 @@ def run_items(dataset: Dataset, config: RunConfig) -> Items:
     Raises:
         UserError: a split is empty or a file has no partner.
     """
-    return Items(_split(dataset, "train", config.train_items), _split(dataset, "test", config.test_items))
+    return Items(split_items(dataset, "train", config.train_items), split_items(dataset, "test", config.test_items))
 
 
-def _split(dataset: Dataset, split: Split, limit: int | None) -> list[Item]:
+def split_items(dataset: Dataset, split: Split, limit: int | None) -> list[Item]:
+    """The items of one split, cut to `limit`. Raises UserError as `run_items` does."""
     items = dataset.drawn_items(split, limit) if isinstance(dataset, Streets) else dataset.items(split)[:limit]
     if not items:
         raise UserError(f"{dataset.root}: the {split} split of {dataset.name} is empty; expected {dataset.layout}")

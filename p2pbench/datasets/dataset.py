@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fcn.labels import LabelTable
+from fcn.labels import IGNORE, LabelTable
 from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
@@ -23,6 +23,7 @@ Split = Literal["train", "test"]
 LABELS_TO_PHOTO, PHOTO_TO_LABELS = "labels-to-photo", "photo-to-labels"
 A_TO_B, B_TO_A = "AtoB", "BtoA"
 TEST_FOLDERS = ("val", "test")
+TRAIN_IDS = ": these look like train ids (0 to 18, and 255 for ignored), which the program makes itself"
 MOST_NAMED = 10  # how many culprits one message names
 
 
@@ -150,17 +151,31 @@ class LabelledPhotos(Dataset):
         """The photo resized bilinearly, the labels by nearest neighbour alone."""
         photo_file, label_file = item.files
         photo = pictures.convert(pictures.read(photo_file), 3, str(photo_file))
-        values = pictures.read_labels(label_file)
-        unknown = self.table.unknown_values(values)
-        if unknown:
-            raise UserError(
-                f"{label_file}: label values {', '.join(map(str, unknown[:MOST_NAMED]))} are not in the table of "
-                f"{self.table.name} ({min(self.table.values)} to {max(self.table.values)}); "
-                "expected the dataset's untouched label ids"
-            )
+        values = self._values(label_file)
         if size is not None:
             photo, values = pictures.resize(photo, size, size), pictures.resize_labels(values, size, size)
         return self.sample(photo, values)
+
+    def labels(self, item: Item) -> NDArray[np.uint8]:
+        """An item's class indices (H, W) at its own size, with IGNORE where there is none; the photo is not read.
+
+        Raises:
+            UserError: As `load`.
+        """
+        _, label_file = item.files
+        return self.table.to_indices(self._values(label_file))
+
+    def _values(self, label_file: Path) -> NDArray[np.uint8 | np.uint16]:
+        values = pictures.read_labels(label_file)
+        unknown = self.table.unknown_values(values)
+        if unknown:
+            looks = TRAIN_IDS if unknown == [IGNORE] and values[values != IGNORE].max(initial=0) < 19 else ""
+            raise UserError(
+                f"{label_file}: label values {', '.join(map(str, unknown[:MOST_NAMED]))} are not in the table of "
+                f"{self.table.name} ({min(self.table.values)} to {max(self.table.values)}); "
+                f"expected the dataset's untouched label ids{looks}"
+            )
+        return values
 
     def sample(self, photo: Picture, values: NDArray[np.integer]) -> Sample:
         """Photo and label values of one size, in this dataset's direction."""

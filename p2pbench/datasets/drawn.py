@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fcn.labels import CITYSCAPES
 from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import Item, LabelledPhotos, Sample, Split
 from p2pbench.datasets.streets import draw_scene
 
 TRAIN_ITEMS, TEST_ITEMS = 400, 100
-NATIVE_SIZE = 256
+NATIVE_SIZE = 128
 SCENE_SEEDS: dict[Split, int] = {"train": 0, "test": 1}
 
 
@@ -30,6 +33,12 @@ class Streets(LabelledPhotos):
         """As many scenes as are asked for; there is no end to them."""
         count = count or (TRAIN_ITEMS if split == "train" else TEST_ITEMS)
         return [Item(f"{split}-{index:05d}") for index in range(count)]
+
+    def labels(self, item: Item) -> NDArray[np.uint8]:
+        """Class indices of a scene at its own size."""
+        labels = self.load(item, None).labels
+        assert labels is not None, "scenes have labels"
+        return labels
 
     def load(self, item: Item, size: int | None) -> Sample:
         """A scene drawn at a power of two above this size, and resized to it as any photo is."""

@@ -20,7 +20,7 @@ from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig
 from p2pbench.datasets import pictures
 from p2pbench.errors import UserError
-from p2pbench.scoring import score_results
+from p2pbench.image_scoring import score_results
 from p2pbench.training.trainer import Progress
 from reports import html, ledger
 from reports.layout import Grid

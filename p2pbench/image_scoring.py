@@ -1,4 +1,4 @@
-"""Scorers applied to the runs of a results folder."""
+"""The image scores of the runs of a results folder."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from p2pbench.datasets import pictures
-from p2pbench.datasets.catalogue import DATASETS, open_dataset, run_items
+from p2pbench.datasets.catalogue import open_dataset, run_items
 from p2pbench.datasets.dataset import MOST_NAMED
 from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 from p2pbench.metrics.image_score import score_images
+from p2pbench.origin import origin
 from p2pbench.results import read_run
 from reports import ledger
 from reports.layout import Grid, Run, grids
@@ -25,7 +26,7 @@ def score_run(grid: Grid, run: Run, n_expected: int) -> Scores:
     """
     targets = grid.real.pictures()
     scores = score_images(
-        _outputs(run, targets.keys()), lambda id_: pictures.read(targets[id_]), n_expected, origin=_origin(run)
+        _outputs(run, targets.keys()), lambda id_: pictures.read(targets[id_]), n_expected, origin=origin(run)
     )
     ledger.write(run, scores)
     return scores
@@ -45,7 +46,7 @@ def score_run_native(run: Run) -> Scores:
         sample = dataset.load(items[id_], None)
         return dataset.to_picture(sample.input, sample.target)
 
-    scores = score_images(_outputs(run, items.keys()), target, len(items), native=True, origin=_origin(run))
+    scores = score_images(_outputs(run, items.keys()), target, len(items), native=True, origin=origin(run))
     ledger.write(run, scores)
     return scores
 
@@ -61,20 +62,6 @@ def score_results(results: Path, *, native: bool) -> Iterator[tuple[Grid, Run, S
         raise UserError(f"{results}: no run found; expected a results folder as `p2pbench train-ablation` writes it")
     for grid, run in runs:
         yield grid, run, score_run_native(run) if native else score_run(grid, run, len(grid.real.pictures()))
-
-
-def _origin(run: Run) -> dict[str, object]:
-    """How a run's outputs were made, as far as it changes a score."""
-    record = read_run(run)
-    config, test = record.settings, record.data["test"]
-    return {
-        "data": f"{config.dataset}, {test['n']} test items ({test['hash']})",
-        "data_note": DATASETS[config.dataset].note,
-        "image_size": config.image_size,
-        "resizing": "Pillow bilinear; labels nearest neighbour",
-        "test_dropout": config.test_dropout,
-        "test_batch_norm": config.test_batch_norm,
-    }
 
 
 def _outputs(run: Run, expected: Collection[str]) -> dict[str, Path]:

@@ -1,0 +1,201 @@
+"""How long FCN-8s takes for one image, against OpenCV's DNN module on the same weights; its memory; and GPUs.
+
+    python benchmarks/fcn_forward.py [--repeats 3] [--size 1024x2048] [--json FILE]
+
+The published network at full width with random weights. Both run in one process and take turns, so that they meet the
+same noise of the machine; both read the same .caffemodel. Memory is that of a process of its own that loads the weights
+and segments one image. On a CUDA device the same image is timed with TF32 off, as the scorer has it, with TF32 on, and
+in bfloat16, each with what it changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+from p2pbench.cli import SPINS
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # as the command line has it; read when torch is imported
+sys.path.insert(0, str(Path(__file__).parent.parent))  # the writer of Caffe's files is among the tests
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from fcn import weights  # noqa: E402
+from fcn.network import FCN  # noqa: E402
+from tests.fcn import caffe  # noqa: E402
+
+GPU_IMAGES = 10
+GIB = 2**30
+
+
+class Change(NamedTuple):
+    """What another arithmetic changes: the largest score difference by the scores' deviation, and pixels' classes."""
+
+    scores: float
+    argmax: float
+
+
+def change(reference: Tensor, scores: Tensor) -> Change:
+    """Of the scores (1, C, H, W) of one image."""
+    largest = (scores.float() - reference).abs().max() / reference.std()
+    return Change(largest.item(), (scores.argmax(1) != reference.argmax(1)).float().mean().item())
+
+
+def clock(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds that a piece of work takes."""
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def random_image(height: int, width: int) -> Tensor:
+    """Noise in the range of a photo less its mean, (1, 3, H, W)."""
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 3, height, width))
+    return torch.from_numpy((pixels - 76).astype(np.float32)).contiguous(memory_format=torch.channels_last)
+
+
+def memory(path: Path, height: int, width: int) -> dict[str, float]:
+    """Highest resident memory so far, in GiB, after each step of segmenting an image; for a process of its own."""
+    peaks = {}
+
+    def note(step: str) -> None:
+        unit = 1 if sys.platform == "darwin" else 1024
+        peaks[step] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
+
+    note("libraries")
+    network = weights.load(path)[0].to(memory_format=torch.channels_last)
+    note("weights")
+    image = random_image(height, width)
+    with torch.inference_mode():
+        scores = network(image)
+        note("scores")
+        scores.argmax(1).to(torch.uint8)
+        note("argmax")
+    return peaks
+
+
+def against_opencv(network: FCN, image: Tensor, repeats: int) -> tuple[dict[str, list[float]], Change]:
+    """Seconds of each forward pass, of the argmax, and how far the scores are apart."""
+    height, width = image.shape[-2:]
+    description = caffe.prototxt(network.architecture, height, width).encode()
+    reader = cv2.dnn.readNetFromCaffe(
+        np.frombuffer(description, np.uint8), np.frombuffer(caffe.encode(caffe.layers(network)), np.uint8)
+    )
+    reader.setInput(image.contiguous().numpy())
+    network = network.to(memory_format=torch.channels_last)
+    cpu = torch.device("cpu")
+    seconds: dict[str, list[float]] = {"ours": [], "opencv": [], "argmax": []}
+    scores: dict[str, Tensor] = {}
+
+    def ours() -> None:
+        scores["ours"] = network(image)
+
+    def opencv() -> None:
+        scores["opencv"] = torch.from_numpy(reader.forward())
+
+    with torch.inference_mode():
+        for repeat in range(1 + repeats):
+            for work in (ours, opencv) if repeat % 2 else (opencv, ours):
+                seconds[work.__name__].append(clock(work, cpu))
+            seconds["argmax"].append(clock(lambda: scores["ours"].argmax(1).to(torch.uint8), cpu))
+        apart = change(scores["opencv"], scores["ours"])
+    return {name: values[1:] for name, values in seconds.items()}, apart
+
+
+@contextmanager
+def products(precision: str) -> Iterator[None]:
+    """How a GPU multiplies float32 numbers in this block: "ieee" or "tf32"."""
+    backends = torch.backends.cudnn.conv, torch.backends.cuda.matmul  # type: ignore[attr-defined]
+    before = [backend.fp32_precision for backend in backends]
+    for backend in backends:
+        backend.fp32_precision = precision
+    try:
+        yield
+    finally:
+        for backend, old in zip(backends, before, strict=True):
+            backend.fp32_precision = old
+
+
+def on_device(network: FCN, image: Tensor, device: torch.device) -> dict[str, dict[str, float]]:
+    """Images/s of every arithmetic, and what it changes against float32 with TF32 off."""
+    network = network.to(memory_format=torch.channels_last).to(device)
+    image = image.to(device)
+    reference: Tensor | None = None
+    found = {}
+    for name, precision, sixteen_bits in (
+        ("TF32 off", "ieee", False),
+        ("TF32 on", "tf32", False),
+        ("bfloat16", "tf32", True),
+    ):
+        narrow = torch.autocast(device.type, torch.bfloat16) if sixteen_bits else nullcontext()
+        with torch.inference_mode(), products(precision), narrow:
+            scores = network(image)
+            if reference is None:
+                reference = scores
+            seconds = [clock(lambda: network(image).argmax(1), device) for _ in range(1 + GPU_IMAGES)][1:]
+        found[name] = {"images/s": 1 / statistics.median(seconds), **change(reference, scores)._asdict()}
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--size", default="1024x2048", help="HxW")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    height, width = map(int, arguments.size.split("x"))
+    with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(1) as pool:
+        # The pool comes first: a process begins with the peak of the one that starts it.
+        network = caffe.random_network(weights.PUBLISHED)
+        path = Path(folder) / "fcn8s.safetensors"
+        weights.save(path, network, weights.Card(weights.PUBLISHED, ("road",), "random", None, "random", None))
+        peaks = pool.apply(memory, (path, height, width))
+    image = random_image(height, width)
+    seconds, apart = against_opencv(network, image, arguments.repeats)
+    ratios = [theirs / own for theirs, own in zip(seconds["opencv"], seconds["ours"], strict=True)]
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    machine = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+    print(f"{machine}, torch {torch.__version__}, OpenCV {cv2.__version__}, {height}x{width}, {arguments.repeats} each")
+    for name in ("ours", "opencv"):
+        print(f"{name:8}{median[name]:8.2f} s  ({min(seconds[name]):.2f} to {max(seconds[name]):.2f})")
+    print(
+        f"opencv / ours, pair by pair: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    )
+    print(f"scores apart by {apart.scores:.1e} of their deviation, argmax by {100 * apart.argmax:.4f} % of the pixels")
+    print(f"argmax  {median['argmax']:8.3f} s, {100 * median['argmax'] / median['ours']:.2f} % of ours")
+    print("peak memory, GiB: " + ", ".join(f"{step} {gib:.2f}" for step, gib in peaks.items()))
+
+    gpu: dict[str, dict[str, float]] = {}
+    if torch.cuda.is_available():
+        device = torch.device("cuda")
+        gpu = on_device(network, image, device)
+        print(
+            f"{torch.cuda.get_device_name(device)}: images/s, largest score change by their deviation, argmax changed"
+        )
+        for name, row in gpu.items():
+            print(f"{name:8}{row['images/s']:8.2f}  {row['scores']:.1e}  {100 * row['argmax']:.4f} %")
+    if arguments.json:
+        found = {"machine": machine, "seconds": seconds, "apart": apart._asdict(), "memory_gib": peaks, "gpu": gpu}
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

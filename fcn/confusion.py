@@ -1,0 +1,138 @@
+"""Confusion matrices, one an image: what every protocol and every subset of a split is computed from.
+
+A matrix is (classes + 1, channels): rows are the true class, the last one the ignored pixels; columns are what was
+predicted, which may be a channel beyond the classes.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcn.errors import FcnError
+from fcn.labels import IGNORE
+from fcn.whole import whole_file
+
+FORMAT = 1
+_TEXTS = ("key", "size", "changed")
+
+
+def confusion(
+    truth: NDArray[np.uint8], prediction: NDArray[np.integer], classes: int, channels: int
+) -> NDArray[np.int64]:
+    """The confusion matrix of one image.
+
+    Args:
+        truth: Class indices (H, W): 0 .. classes-1, or IGNORE.
+        prediction: Predicted channels (H, W): 0 .. channels-1.
+        classes: How many classes are scored.
+        channels: How many the predictor chooses from, at least as many.
+
+    Returns:
+        Pixel counts (classes + 1, channels).
+
+    Raises:
+        FcnError: The shapes differ, or a value is outside its range.
+    """
+    if truth.shape != prediction.shape:
+        raise FcnError(f"labels are {_size(truth)} and the prediction is {_size(prediction)}; expected the same size")
+    if truth.size:
+        low, high = int(prediction.min()), int(prediction.max())
+        if ((truth >= classes) & (truth != IGNORE)).any() or low < 0 or high >= channels:
+            raise FcnError(
+                f"labels reach {_largest(truth)} and predictions {low} to {high}; expected class indices below "
+                f"{classes} (or {IGNORE} for ignored pixels) and channels 0 to {channels - 1}"
+            )
+    cells = np.minimum(truth, classes).astype(np.intp)
+    cells *= channels
+    cells += prediction
+    return np.bincount(cells.ravel(), minlength=(classes + 1) * channels).reshape(classes + 1, channels)
+
+
+class Kept(NamedTuple):
+    """One image's matrix, and what it holds for.
+
+    Attributes:
+        key: A hash of the image and its labels.
+        counts: The matrix (classes + 1, channels).
+        size: Of the image before it was resized, such as "256x256" for width by height.
+        changed: What had to be done to make the image RGB of 8 bits; "" for nothing.
+    """
+
+    key: str
+    counts: NDArray[np.int64]
+    size: str
+    changed: str
+
+
+@dataclass(frozen=True, eq=False)
+class Matrices:
+    """The matrices of some images by one scorer.
+
+    Attributes:
+        scorer: What computed them. Matrices of another scorer are of no use.
+        images: By item id.
+    """
+
+    scorer: str
+    images: Mapping[str, Kept]
+
+
+def save(path: Path, matrices: Matrices) -> None:
+    """Write matrices, whole or not at all.
+
+    Raises:
+        FcnError: The file cannot be written.
+    """
+    images = dict(sorted(matrices.images.items()))
+    content: dict[str, Any] = {
+        "format": np.array(FORMAT),
+        "scorer": np.array(matrices.scorer),
+        "ids": np.array(list(images), dtype=str),
+        "matrices": np.array([image.counts for image in images.values()], dtype=np.int64),
+    }
+    for field in _TEXTS:
+        content[field] = np.array([getattr(image, field) for image in images.values()], dtype=str)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **content)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+
+
+def load(path: Path, scorer: str) -> Matrices:
+    """The matrices in a file that this scorer computed; none where there is no file, or it is another scorer's.
+
+    Raises:
+        FcnError: The file is damaged, or of another version.
+    """
+    if not path.exists():
+        return Matrices(scorer, {})
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            content = {name: archive[name] for name in archive.files}
+        if int(content["format"]) != FORMAT:
+            raise ValueError(f"format {content['format']}, expected {FORMAT}")
+        texts = {field: content[field].tolist() for field in _TEXTS}
+        images = {
+            id_: Kept(counts=counts, **{field: texts[field][place] for field in _TEXTS})
+            for place, (id_, counts) in enumerate(zip(content["ids"].tolist(), content["matrices"], strict=True))
+        }
+        return Matrices(scorer, images if str(content["scorer"]) == scorer else {})
+    except (OSError, ValueError, LookupError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise FcnError(f"{path}: no confusion matrices that can be read ({error}); delete it to score anew") from error
+
+
+def _size(map_: NDArray[np.integer]) -> str:
+    return "x".join(str(side) for side in reversed(map_.shape))
+
+
+def _largest(truth: NDArray[np.uint8]) -> int:
+    return int(truth[truth != IGNORE].max(initial=0))

@@ -1,0 +1,32 @@
+"""From a photo to what the network sees, as the published script does it (facts section 5.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+MEAN_BGR = (72.78044, 83.21195, 73.45286)
+
+
+def resized(photo: NDArray[np.uint8], photo_size: int | None, width: int, height: int) -> NDArray[np.uint8]:
+    """A photo (H, W, 3) brought to `photo_size` pixels square, and from there to (height, width, 3).
+
+    Each is one bilinear resize by Pillow on 8 bits, which is what SciPy's `imresize` was; none where the size is right.
+    None as `photo_size` leaves out the first.
+    """
+    image = Image.fromarray(photo)
+    steps = [(photo_size, photo_size)] if photo_size is not None else []
+    for size in [*steps, (width, height)]:
+        if image.size != size:
+            image = image.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def to_tensor(photo: NDArray[np.uint8]) -> Tensor:
+    """A photo (H, W, 3), RGB in 0..255, as the network's input (1, 3, H, W): float32, BGR, less the mean."""
+    image = photo[..., ::-1].astype(np.float32)
+    image -= np.array(MEAN_BGR, np.float32)
+    return torch.from_numpy(image).permute(2, 0, 1)[None]  # channels last in memory, as CPUs like it

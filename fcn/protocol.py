@@ -1,0 +1,110 @@
+"""Scores from confusion matrices, by two protocols.
+
+`official` is what the published script computes, bug for bug (facts section 5.2). `strict` counts predictions outside
+the classes as errors of their true class, drops no image, and leaves classes that do not occur out of the means. In
+both, matrices are summed over the images first, and ignored pixels are left out whatever is predicted there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Protocol = Literal["official", "strict"]
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+EPSILON = 1e-12  # in each denominator of the published script
+RULES: dict[Protocol, dict[str, str]] = {
+    "official": {
+        "protocol": "official: as the published script computes it",
+        "beyond_the_classes": "cell classes*truth + prediction: counted in the next class's row; an image where that "
+        "exceeds the matrix is dropped",
+        "absent_classes": "0, and in the mean",
+    },
+    "strict": {
+        "protocol": "strict",
+        "beyond_the_classes": "an error of the true class",
+        "absent_classes": "left out of the mean (absent: no pixel of the truth)",
+    },
+}
+
+Counts = NDArray[np.int64] | NDArray[np.float32] | NDArray[np.float64]
+
+
+class FcnScores(NamedTuple):
+    """The three means, each (...,), and what they are means of, each (..., classes); all fractions 0..1.
+
+    What has no pixel to be computed from is NaN, by the strict protocol alone.
+    """
+
+    pixel_accuracy: NDArray[np.float64]
+    class_accuracy: NDArray[np.float64]
+    class_iou: NDArray[np.float64]
+    accuracies: NDArray[np.float64]
+    ious: NDArray[np.float64]
+
+
+def counted(matrices: NDArray[np.int64], protocol: Protocol) -> NDArray[np.int64]:
+    """What a protocol counts of each image, to be summed and given to `scores`.
+
+    Args:
+        matrices: One an image, (..., classes + 1, channels), as `fcn.confusion.confusion` makes them.
+        protocol: By which rules.
+
+    Returns:
+        (..., classes, classes) by the official protocol, zero for a dropped image; (..., classes, channels) by strict.
+    """
+    truth = matrices[..., :-1, :]
+    if protocol == "strict":
+        return truth
+    classes = truth.shape[-2]
+    kept = truth * ~dropped(matrices)[..., None, None]
+    # Cell classes*truth + prediction: a prediction beyond the classes lands in the next row.
+    flat = np.zeros((*truth.shape[:-2], classes * classes), np.int64)
+    for channel in range(truth.shape[-1]):
+        cells = classes * np.arange(classes) + channel
+        inside = cells < classes * classes
+        flat[..., cells[inside]] += kept[..., inside, channel]
+    return flat.reshape(*truth.shape[:-2], classes, classes)
+
+
+def dropped(matrices: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which images (...,) the published script drops whole: one pixel beyond the last cell is enough."""
+    truth = matrices[..., :-1, :]
+    classes, channels = truth.shape[-2:]
+    beyond = classes * np.arange(classes)[:, None] + np.arange(channels) >= classes * classes
+    return np.asarray((truth * beyond).any(axis=(-2, -1)))
+
+
+def scores(counts: Counts, protocol: Protocol) -> FcnScores:
+    """The scores of summed counts (..., classes, classes or channels); float32 is enough for resampled ones."""
+    counts = counts if counts.dtype == np.float32 else counts.astype(np.float64)
+    classes = counts.shape[-2]
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    rows = counts.sum(axis=-1)
+    unions = rows + counts[..., :classes].sum(axis=-2) - right
+    if protocol == "official":
+        accuracies, ious = right / (rows + EPSILON), right / (unions + EPSILON)
+        pixel = right.sum(axis=-1) / (rows.sum(axis=-1) + EPSILON)
+        return FcnScores(pixel, accuracies.mean(axis=-1), ious.mean(axis=-1), accuracies, ious)
+    with np.errstate(invalid="ignore"):
+        accuracies, ious = right / rows, np.where(rows > 0, right / unions, np.nan)
+        pixel = right.sum(axis=-1) / rows.sum(axis=-1)
+        present = (rows > 0).sum(axis=-1)
+        class_accuracy, class_iou = np.nansum(accuracies, axis=-1) / present, np.nansum(ious, axis=-1) / present
+    return FcnScores(pixel, class_accuracy, class_iou, accuracies, ious)
+
+
+def published_text(values: FcnScores, classes: Sequence[str]) -> str:
+    """The scores as the published script writes them into evaluation_results.txt, by any protocol."""
+    lines = [
+        f"Mean pixel accuracy: {values.pixel_accuracy:f}",
+        f"Mean class accuracy: {values.class_accuracy:f}",
+        f"Mean class IoU: {values.class_iou:f}",
+        "************ Per class numbers below ************",
+    ]
+    rows = zip(classes, values.accuracies, values.ious, strict=True)
+    lines += [f"{name:<15}: acc = {accuracy:f}, iou = {iou:f}" for name, accuracy, iou in rows]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,117 @@
+"""What a training sees: examples decoded once, drawn into batches, and how much each class weighs."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fcn.errors import FcnError
+from fcn.labels import IGNORE
+from fcn.preprocessing import resized, to_tensor
+from fcn.scoring import Example
+
+CLASS_WEIGHT = 0.7  # a class of the share s of all pixels weighs s ** -CLASS_WEIGHT
+LABELS_COUNTED = 200  # of the training items, for those shares
+BATCHES_AHEAD = 2
+MEMORY = 4 * 2**30  # bytes of decoded examples that are kept instead of read again
+
+
+class _Picture(NamedTuple):
+    photo: NDArray[np.uint8]  # at the size of the size rule, (H, W, 3)
+    labels: NDArray[np.uint8]  # (H, W)
+
+
+class Decoded:
+    """Examples by index, decoded once as long as memory lasts."""
+
+    def __init__(self, examples: Sequence[Example], photo_size: int | None) -> None:
+        self._examples, self._photo_size = examples, photo_size
+        self._decoded: dict[int, _Picture] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> _Picture:
+        if index in self._decoded:
+            return self._decoded[index]
+        (photo, _), labels = self._examples[index].load()
+        if self._photo_size is not None:
+            photo = resized(photo, None, self._photo_size, self._photo_size)
+        decoded = _Picture(photo, labels)
+        size = photo.nbytes + decoded.labels.nbytes
+        if self._bytes + size <= MEMORY:
+            self._decoded[index] = decoded
+            self._bytes += size
+        return decoded
+
+    def tensors(self, index: int, *, mirrored: bool) -> tuple[Tensor, Tensor]:
+        """An image (1, 3, H, W) and its labels (1, H, W) as the network and the loss want them."""
+        photo, labels = self[index]
+        height, width = labels.shape
+        photo = resized(photo, None, width, height)
+        if mirrored:
+            photo, labels = photo[:, ::-1], labels[:, ::-1]
+        return to_tensor(photo), torch.from_numpy(labels.astype(np.int64))[None]
+
+
+def class_weights(examples: Decoded, classes: int, channels: int) -> Tensor:
+    """The weight (channels,) of each class in the loss, by its share of the labelled pixels; their mean is 1.
+
+    A class that does not occur, and a channel beyond the classes, weighs nothing.
+    """
+    pixels = np.zeros(channels)
+    for index in range(min(LABELS_COUNTED, len(examples))):
+        labels = examples[index].labels
+        pixels += np.bincount(labels[labels != IGNORE], minlength=channels)[:channels]
+    shares = torch.tensor(pixels / max(pixels.sum(), 1), dtype=torch.float32)
+    weights = torch.where(shares > 0, shares.clamp(min=1e-8) ** -CLASS_WEIGHT, 0)
+    return weights / (weights * shares).sum()
+
+
+def batches(examples: Decoded, size: int, seed: int, first: int, last: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of the steps from `first` up to `last`, read ahead; each is drawn by its step, whatever came before.
+
+    Yields images (size, 3, H, W) in channels-last memory, and labels (size, H, W).
+
+    Raises:
+        FcnError: Labels of several sizes in one batch.
+    """
+
+    def read(step: int) -> tuple[Tensor, Tensor]:
+        flips = np.random.default_rng([seed, 1, step]).random(size) < 0.5
+        drawn = [
+            examples.tensors(index, mirrored=bool(flip))
+            for index, flip in zip(_order(len(examples), size, seed, step), flips, strict=True)
+        ]
+        sizes = sorted({tuple(labels.shape[1:]) for _, labels in drawn})
+        if len(sizes) > 1:
+            found = " and ".join(f"{width}x{height}" for height, width in sizes[:3])
+            raise FcnError(f"labels of {found} in one batch; expected one size, or a batch size of 1")
+        images, labels = zip(*drawn, strict=True)
+        return torch.cat(images).contiguous(memory_format=torch.channels_last), torch.cat(labels)
+
+    steps = iter(range(first, last))
+    with ThreadPoolExecutor(BATCHES_AHEAD) as pool:
+        waiting = deque(pool.submit(read, step) for step in islice(steps, BATCHES_AHEAD))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(read, step) for step in islice(steps, 1))
+
+
+def _order(items: int, size: int, seed: int, step: int) -> list[int]:
+    """The items of a step: each epoch goes through all of them in an order of its own."""
+    places = range(step * size, (step + 1) * size)
+    orders = {
+        epoch: np.random.default_rng([seed, 0, epoch]).permutation(items)
+        for epoch in {place // items for place in places}
+    }
+    return [int(orders[place // items][place % items]) for place in places]

@@ -1,0 +1,218 @@
+"""A scorer's weights in a file of their own: a network as safetensors, and the card that says how to use it.
+
+Also the way in for the published weights, which are Caffe's (facts section 5.3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fcn import caffemodel
+from fcn.errors import FcnError
+from fcn.labels import CITYSCAPES, IGNORE
+from fcn.network import FCN, STRIDES, Architecture
+from fcn.whole import whole_file
+
+METADATA_KEY = "fcn"
+PUBLISHED = Architecture(channels=20)
+PUBLISHED_PHOTO_SIZE = 256
+EXPECTED = "expected a scorer's .safetensors, as `fcn.weights.save` writes it"
+SHOWN = 5
+LONGEST_NAME = 60
+WIDEST = 16.0
+MOST_HIDDEN = 65536
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that is needed to use a scorer as it was trained, and where it comes from.
+
+    Attributes:
+        architecture: What the network is built from.
+        classes: Names of the scored classes, by index; the network may have more channels, the published has one more.
+        labels: Name of the `fcn.labels.LabelTable` it was trained for.
+        photo_size: Photos are brought to so many pixels square and then up to the size of their labels; None: they are
+            scored as they are.
+        source: What made it, such as the file it was imported from.
+        source_sha256: SHA-256 of that file, in hexadecimal.
+    """
+
+    architecture: Architecture
+    classes: tuple[str, ...]
+    labels: str
+    photo_size: int | None
+    source: str
+    source_sha256: str | None
+
+
+def save(path: Path, network: FCN, card: Card) -> None:
+    """Write a network and its card, whole or not at all; the folder is made where it is missing.
+
+    Raises:
+        FcnError: The folder or the file cannot be written.
+    """
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    with whole_file(path) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # that of the user's other files; `save_file` makes it the owner's alone
+        try:
+            save_file(weights, temporary, metadata={METADATA_KEY: json.dumps(asdict(card))})
+        except SafetensorError as error:  # what the system said, wrapped
+            raise OSError(str(error)) from None
+        temporary.chmod(mode)
+
+
+def load(path: Path) -> tuple[FCN, Card]:
+    """A network on the CPU, set to evaluate, and its card.
+
+    Raises:
+        FcnError: No such file, not a scorer's file, or entries that do not fit the architecture.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except FileNotFoundError:
+        raise FcnError(f"{path}: no such file; {EXPECTED}") from None
+    except (SafetensorError, OSError) as error:
+        raise FcnError(f"{path}: not a safetensors file ({error}); {EXPECTED}") from None
+    if METADATA_KEY not in metadata:
+        raise FcnError(f"{path}: holds no scorer's card; {EXPECTED}")
+    try:
+        card = _card(metadata[METADATA_KEY])
+    except ValueError as error:
+        raise FcnError(f"{path}: its card cannot be used: {error}; {EXPECTED}") from None
+    return _network(card.architecture, weights, path, EXPECTED), card
+
+
+def from_caffe(path: Path) -> tuple[FCN, Card]:
+    """The published network with the weights in a .caffemodel, and its card.
+
+    Source: facts section 5.3 (every layer's name and shape), section 5 (photos of 256x256).
+
+    Raises:
+        FcnError: Not such a file, or a layer is missing, left over or of another shape; it is named as in the file.
+    """
+    expected = _shapes(PUBLISHED)
+    weights = {}
+    for layer, blobs in caffemodel.read(path).items():
+        for place, blob in enumerate(blobs):
+            name = f"{layer}.{('weight', 'bias')[place] if place < 2 else place}"
+            shape = expected.get(name, blob.shape)
+            legacy = (1,) * (4 - len(shape)) + shape  # a legacy bias of N is (1, 1, 1, N)
+            weights[name] = torch.from_numpy(blob.reshape(shape) if blob.shape == legacy else blob)
+    card = Card(
+        architecture=PUBLISHED,
+        classes=CITYSCAPES.classes,
+        labels=CITYSCAPES.name,
+        photo_size=PUBLISHED_PHOTO_SIZE,
+        source=f"imported from {path.name}",
+        source_sha256=digest(path),
+    )
+    wanted = f"expected FCN-8s for Cityscapes with {PUBLISHED.channels} score channels, as published with pix2pix"
+    return _network(PUBLISHED, weights, path, wanted), card
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        FcnError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FcnError(f"{path}: cannot be read ({error.strerror or error}); give a file that can") from None
+
+
+def _empty(architecture: Architecture) -> FCN:
+    """A network whose weights have shapes and no values yet, which takes neither time nor memory."""
+    with torch.device("meta"):
+        return FCN(architecture)
+
+
+def _shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in _empty(architecture).state_dict().items()}
+
+
+def _network(architecture: Architecture, weights: Mapping[str, Tensor], path: Path, wanted: str) -> FCN:
+    """The network with all its weights set; they are not copied."""
+    network = _empty(architecture)
+    expected = network.state_dict()
+    problems = [f"{name} is missing" for name in expected if name not in weights]
+    for name, value in weights.items():
+        if name not in expected:
+            problems.append(f"{name[:LONGEST_NAME]} is left over")
+        elif value.shape != expected[name].shape:
+            problems.append(f"{name} has shape {tuple(value.shape)}, expected {tuple(expected[name].shape)}")
+        elif value.dtype != torch.float32:
+            problems.append(f"{name} holds {value.dtype}, expected torch.float32")
+        elif not all(extreme.isfinite() for extreme in value.aminmax()):  # both are NaN where one value is
+            problems.append(f"{name} holds NaN or infinite values")
+    if problems:
+        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise FcnError(f"{path}: {'; '.join(problems[:SHOWN])}{more}; {wanted}")
+    network.load_state_dict(weights, assign=True)
+    return network.eval()
+
+
+def _card(document: str) -> Card:
+    """The card that `save` wrote.
+
+    Raises:
+        ValueError: It is no JSON, has other fields, or a field holds what it cannot.
+    """
+    content = _checked(json.loads(document), CARD)
+    shape = _checked(content.pop("architecture"), ARCHITECTURE)
+    card = Card(Architecture(**shape), **{**content, "classes": tuple(content["classes"])})
+    if len(card.classes) > card.architecture.channels:
+        raise ValueError(f"{len(card.classes)} classes for {card.architecture.channels} channels")
+    return card
+
+
+def _checked(content: Any, checks: Mapping[str, Callable[[Any], bool]]) -> dict[str, Any]:  # noqa: ANN401 (JSON)
+    if not isinstance(content, dict) or content.keys() != checks.keys():
+        raise ValueError(f"expected exactly the fields {', '.join(checks)}")
+    for name, check in checks.items():
+        if not check(content[name]):
+            raise ValueError(f"{name} is {str(content[name])[:LONGEST_NAME]!r}")
+    return content
+
+
+def _whole(value: Any, most: float) -> bool:  # noqa: ANN401
+    return type(value) is int and 1 <= value <= most
+
+
+def _text(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, str)
+
+
+# What the fields of a card may hold. A class has to fit a byte beside IGNORE.
+ARCHITECTURE: dict[str, Callable[[Any], bool]] = {
+    "channels": lambda value: _whole(value, IGNORE),
+    "width": lambda value: type(value) in (int, float) and 0 < value <= WIDEST,
+    "hidden": lambda value: _whole(value, MOST_HIDDEN),
+    "stride": lambda value: type(value) is int and value in STRIDES,
+    "padding": lambda value: value in ("input", "layers"),
+}
+CARD: dict[str, Callable[[Any], bool]] = {
+    "architecture": lambda value: isinstance(value, dict),
+    "classes": lambda value: isinstance(value, list) and len(value) > 0 and all(map(_text, value)),
+    "labels": _text,
+    "photo_size": lambda value: value is None or _whole(value, math.inf),
+    "source": _text,
+    "source_sha256": lambda value: value is None or (_text(value) and bool(re.fullmatch("[0-9a-f]{64}", value))),
+}

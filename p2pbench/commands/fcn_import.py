@@ -1,0 +1,27 @@
+"""`p2pbench fcn-import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fcn import weights
+from p2pbench.errors import UserError
+
+
+@click.command(epilog="Example: p2pbench fcn-import fcn-8s-cityscapes.caffemodel fcn8s.safetensors")
+@click.argument("caffemodel", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+def command(caffemodel: Path, out: Path) -> None:
+    """Write the scorer in CAFFEMODEL, the FCN-8s published with pix2pix, as OUT.
+
+    Every layer's name and shape is checked. `p2pbench fcn-score --weights OUT` then uses it.
+    """
+    if out.exists() and caffemodel.exists() and out.samefile(caffemodel):
+        raise UserError(f"{out}: is the file to be read; give another name for the new file")
+    network, card = weights.from_caffe(caffemodel)
+    weights.save(out, network, card)
+    values = list(network.parameters())
+    click.echo(f"{caffemodel}: {len(list(network.children()))} layers, {sum(v.numel() for v in values):,} parameters")
+    click.echo(f"{out}: written; the source's SHA-256 is {card.source_sha256}")

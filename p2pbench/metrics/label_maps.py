@@ -1,0 +1,82 @@
+"""Label maps from pictures in a palette's colours: what Table 6 of the paper scores (facts section 5.4)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcn.confusion import confusion
+from fcn.labels import IGNORE, LabelTable
+from p2pbench.datasets import pictures
+
+At = Literal["output", "label"]
+"""The size at which label maps are compared: the output's, as generated, or that of the dataset's own labels."""
+
+_SIZES: dict[At, str] = {
+    "output": "the output's size; true labels resized to it by nearest neighbour",
+    "label": "the true labels' own size; the output's label map resized to it by nearest neighbour",
+}
+_BLOCK = 2**16  # pixels whose distances to all colours are in memory at a time: 8 MB
+
+
+def nearest_labels(picture: NDArray[np.uint8], table: LabelTable) -> NDArray[np.uint8]:
+    """The class whose colour is nearest to each pixel's, by squared Euclidean distance in RGB.
+
+    The colours of void labels take part. Of colours as near, a scored class's goes before a void label's, and then the
+    first in the table; so where two labels have one colour (car and licence plate), it is the scored class's.
+
+    Args:
+        picture: (H, W, 3), RGB in 0..255.
+        table: The palette.
+
+    Returns:
+        (H, W), class indices, and IGNORE where the nearest is a void label.
+    """
+    labels = sorted(table.labels, key=lambda label: label.index == IGNORE)
+    indices: dict[tuple[int, int, int], int] = {}
+    for label in labels:
+        indices.setdefault(label.colour, label.index)
+    # |p - c|^2 less |p|^2, which is the same for all colours. All are whole numbers below 2^24: exact in float32.
+    colours = np.array(list(indices), np.float32)
+    squares = (colours**2).sum(axis=1)
+    by_place = np.array(list(indices.values()), np.uint8)
+    pixels = picture.reshape(-1, 3)
+    nearest = np.empty(len(pixels), np.uint8)
+    for start in range(0, len(pixels), _BLOCK):
+        block = pixels[start : start + _BLOCK].astype(np.float32)
+        nearest[start : start + _BLOCK] = by_place[(squares - 2 * block @ colours.T).argmin(axis=1)]
+    return nearest.reshape(picture.shape[:2])
+
+
+def label_matrix(picture: NDArray[np.uint8], labels: NDArray[np.uint8], table: LabelTable, at: At) -> NDArray[np.int64]:
+    """The confusion matrix of one output: predicted void is a channel of its own, beyond the classes.
+
+    Args:
+        picture: The output (H, W, 3), RGB in 0..255.
+        labels: The true class indices, with IGNORE, of any size.
+        table: The palette.
+        at: At which size the two are compared.
+
+    Returns:
+        Pixel counts (classes + 1, classes + 1), as `fcn.confusion.confusion` makes them.
+    """
+    predicted = nearest_labels(picture, table)
+    if at == "output":
+        labels = pictures.resize_labels(labels, predicted.shape[1], predicted.shape[0]).astype(np.uint8)
+    else:
+        predicted = pictures.resize_labels(predicted, labels.shape[1], labels.shape[0]).astype(np.uint8)
+    classes = len(table.classes)
+    return confusion(labels, np.minimum(predicted, classes), classes, classes + 1)
+
+
+def protocol(table: LabelTable, at: At) -> dict[str, object]:
+    """Every choice that changes a label matrix."""
+    return {
+        "palette": table.name,
+        "prediction": "label of the nearest colour: squared Euclidean distance in RGB, void included; of colours "
+        "as near, scored classes go first, then the palette's order",
+        "predicted_void": f"channel {len(table.classes)}, beyond the classes",
+        "compared_at": _SIZES[at],
+    }

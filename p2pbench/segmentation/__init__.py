@@ -1,0 +1,1 @@
+"""Scores from label maps: the FCN-score of photos, and that of photo -> labels outputs."""

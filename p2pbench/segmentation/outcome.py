@@ -1,0 +1,128 @@
+"""What is scored by label maps: rows with both protocols, and what a user should know of the outputs behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcn.protocol import dropped
+from p2pbench.segmentation.confusion_scores import confusion_scores
+from p2pbench.segmentation.outputs import Outputs
+from p2pbench.segmentation.score_table import ScoreRow
+from p2pbench.segmentation.truth import Truth
+
+
+class Compared(NamedTuple):
+    """One output against its labels.
+
+    Attributes:
+        counts: The confusion matrix (classes + 1, channels).
+        size: Of the output, width by height.
+        changed: What had to be done to make it RGB of 8 bits; "" for nothing.
+    """
+
+    counts: NDArray[np.int64]
+    size: str
+    changed: str
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One folder of outputs with its scores.
+
+    Attributes:
+        row: Its scores by both protocols, as they are printed.
+        place: Where it is: grid, cell and seed, or folder.
+        compared: Its outputs, by item id.
+        notes: What a user should know of these outputs, a line each.
+    """
+
+    row: ScoreRow
+    place: dict[str, str | int | None]
+    compared: Mapping[str, Compared]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was scored and what was not.
+
+    Attributes:
+        scored: The runs, each grid's ground truth after them; or the one plain folder.
+        skipped: Which grids were passed over and why, a line each.
+        unfinished: Which runs cannot be scored yet and why, a line each.
+    """
+
+    scored: list[Scored] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+
+    def remarks(self) -> list[str]:
+        """Everything to say beside the scores, a line each."""
+        notes = [f"{one.row.name}: {note}" for one in self.scored for note in one.notes]
+        return [*notes, *self.skipped, *(f"unfinished: {line}" for line in self.unfinished)]
+
+
+class Scorers(NamedTuple):
+    """The names of a scorer by each protocol."""
+
+    official: str
+    strict: str
+
+
+def score_row(
+    name: str, scorers: Scorers, compared: Mapping[str, Compared], n_expected: int, protocol: Mapping[str, object]
+) -> ScoreRow:
+    """The scores of some outputs by both protocols."""
+    matrices = {id_: one.counts for id_, one in compared.items()}
+    whole = {**protocol, "output_conversion": sorted({one.changed for one in compared.values()} - {""})}
+    return ScoreRow(
+        name,
+        official=confusion_scores(scorers.official, matrices, "official", n_expected, whole),
+        strict=confusion_scores(scorers.strict, matrices, "strict", n_expected, whole),
+    )
+
+
+def folder_notes(outputs: Outputs, truth: Truth) -> list[str]:
+    """What a user should know of a folder's files."""
+    notes = []
+    if outputs.lossy:
+        first = outputs.lossy[0].name
+        notes.append(f"{_outputs(outputs.lossy)} JPEG or lossy WebP, such as {first}: colours changed; save PNG")
+    if extra := outputs.extra(truth.items):
+        notes.append(f"{_outputs(extra)} of no test item and left out, such as {extra[0].name}")
+    return notes
+
+
+def notes(compared: Mapping[str, Compared], beyond: str) -> list[str]:
+    """What a user should know of the outputs; `beyond` says what a prediction outside the classes is."""
+    found = [
+        f"{_outputs(ids)} not RGB of 8 bits ({changed}), such as that of {ids[0]}"
+        for changed, ids in _by_frequency((one.changed, id_) for id_, one in compared.items())
+        if changed
+    ]
+    (usual, _), *others = _by_frequency((one.size, id_) for id_, one in compared.items())
+    found += [f"{_outputs(ids)} {size}, most are {usual}, such as that of {ids[0]}" for size, ids in others]
+    unlabelled = [id_ for id_, one in compared.items() if not one.counts[:-1].any()]
+    if unlabelled:
+        found.append(f"{_outputs(unlabelled)} left out, since all pixels are ignored, such as that of {unlabelled[0]}")
+    lost = [id_ for id_, one in compared.items() if dropped(one.counts)]
+    if lost:
+        found.append(f"{_outputs(lost)} dropped whole by the official protocol: {beyond} predicted on the last class")
+    return found
+
+
+def _outputs(some: Sequence[object]) -> str:
+    return "1 output is" if len(some) == 1 else f"{len(some)} outputs are"
+
+
+def _by_frequency(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """The ids of each value, the most frequent value first."""
+    groups: dict[str, list[str]] = {}
+    for value, id_ in pairs:
+        groups.setdefault(value, []).append(id_)
+    return sorted(groups.items(), key=lambda group: -len(group[1]))

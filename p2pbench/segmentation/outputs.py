@@ -1,0 +1,176 @@
+"""Outputs of any model: a plain folder of pictures as item id -> file, whatever tool named them.
+
+The schemes are read off the tools' own code: pytorch-CycleGAN-and-pix2pix (`util/visualizer.py`, `models/`),
+pix2pix-tensorflow (`pix2pix.py`) and pix2pixHD (`util/visualizer.py`) add what a picture shows to the input's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from fcn.scoring import Photo
+from p2pbench.datasets import pictures
+from p2pbench.datasets.dataset import MOST_NAMED
+from p2pbench.errors import UserError
+from reports.picture import to_eight_bits
+
+
+class Scheme(NamedTuple):
+    """How a tool names its pictures.
+
+    Attributes:
+        name: For the protocol.
+        endings: Endings of the stem that mark an output; the first that any file has is taken. Stems with another
+            ending, such as _real_A, are what the tool writes beside its outputs.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+
+
+SCHEMES = (
+    # CycleGAN makes both directions at once: fake_A is the output only where there is no fake_B.
+    Scheme("pytorch-CycleGAN-and-pix2pix", ("_fake_B", "_fake_A", "_fake")),
+    Scheme("pix2pix-tensorflow", ("-outputs",)),
+    Scheme("pix2pixHD", ("_synthesized_image",)),
+)
+# An item of Cityscapes is CITY_SHOT_FRAME; tools keep the rest of the input's name in front of their own ending.
+PHOTO_ENDING = "_leftImg8bit"
+_INPUT_ENDING = re.compile(rf"({PHOTO_ENDING}|_gtFine_[A-Za-z]+)$")
+_JPEG, _WEBP_LOSSY = b"\xff\xd8\xff", b"WEBPVP8 "
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The outputs in a folder.
+
+    Attributes:
+        files: By item id, sorted.
+        scheme: How they are named, for the protocol: the tool, and the form of the names.
+        lossy: Those kept as JPEG or lossy WebP, which changes scores.
+    """
+
+    files: dict[str, Path]
+    scheme: str
+    lossy: list[Path]
+
+    def extra(self, expected: Collection[str]) -> list[Path]:
+        """The outputs that are no expected item's."""
+        wanted = set(expected)
+        return [path for id_, path in self.files.items() if id_ not in wanted]
+
+
+def find_outputs(folder: Path) -> Outputs:
+    """Find the outputs in a folder and all folders below it; hidden files are passed over.
+
+    Where a tool's outputs are among the pictures, they alone count: neither what the tool wrote beside them nor
+    pictures with plain names.
+
+    Raises:
+        UserError: The folder is missing or holds no outputs, those of two tools, or two of the same item.
+    """
+    paths = list(pictures.find_recursive(folder).values())
+    if not paths:
+        raise UserError(f"{folder}: found no pictures, expected a model's outputs as PNG or JPEG; check the path")
+    name, ending = _recognise(folder, paths)
+    files: dict[str, Path] = {}
+    for path in paths:
+        if path.stem.endswith(ending):
+            id_ = _INPUT_ENDING.sub("", path.stem.removesuffix(ending))
+            other = files.setdefault(id_, path)
+            if other != path:
+                raise UserError(
+                    f"{other} and {path}: both are outputs of item {id_!r}; "
+                    "give the folder of one model's outputs, or rename or remove one"
+                )
+    return Outputs(dict(sorted(files.items())), name, sorted(path for path in files.values() if _is_lossy(path)))
+
+
+def match_outputs(
+    outputs: Outputs, expected: Collection[str], where: Path | str, *, allow_partial: bool
+) -> dict[str, Path]:
+    """The outputs of the expected items, by id, sorted; see `Outputs.extra` for those that match none.
+
+    Args:
+        outputs: What was found.
+        expected: The ids of all items, at least one.
+        where: The folder, for messages.
+        allow_partial: Whether some may be missing.
+
+    Raises:
+        UserError: No output is of an expected item, or some are missing and may not be.
+    """
+    wanted = set(expected)
+    matched = {id_: path for id_, path in outputs.files.items() if id_ in wanted}
+    missing = sorted(wanted - matched.keys())
+    if not matched:
+        raise UserError(
+            f"{where}: none of {len(outputs.files)} outputs is of one of {len(missing)} items; "
+            f"found {_examples(outputs.files)}, expected {_examples(missing)}; name each output after its item"
+        )
+    if missing and not allow_partial:
+        raise UserError(
+            f"{where}: {len(missing)} of {len(wanted)} outputs are missing: {_examples(missing, MOST_NAMED)}; "
+            "make them, or give --allow-partial to score what is there"
+        )
+    return matched
+
+
+def read_output(path: Path) -> Photo:
+    """Read an output as RGB of 8 bits: grey is repeated, alpha dropped, of 16 bits the upper 8 are kept.
+
+    Raises:
+        UserError: As `pictures.read`; also for two, or more than four channels.
+    """
+    picture = pictures.read(path)
+    changed = ["cut to 8 bits"] if picture.dtype != np.uint8 else []
+    if picture.shape[2] == 1:
+        changed.append("grey repeated")
+    if picture.shape[2] == 4 or _has_alpha(path):
+        picture = picture[..., :3]
+        changed.append("alpha dropped")
+    return Photo(to_eight_bits(pictures.convert(picture, 3, str(path))), ", ".join(sorted(changed)))
+
+
+def _recognise(folder: Path, paths: list[Path]) -> tuple[str, str]:
+    """How the outputs are named, and the ending of their stems."""
+    present = []
+    for scheme in SCHEMES:
+        ending = next((end for end in scheme.endings if any(path.stem.endswith(end) for path in paths)), None)
+        if ending is not None:
+            present.append((f"NAME{ending} ({scheme.name})", ending))
+    if len(present) > 1:
+        found = " and ".join(name for name, _ in present)
+        raise UserError(f"{folder}: found outputs named {found}, expected one kind; give the folder of one model")
+    if present:
+        return present[0]
+    if any(path.stem.endswith(PHOTO_ENDING) for path in paths):
+        return f"NAME{PHOTO_ENDING}", PHOTO_ENDING
+    return "NAME", ""
+
+
+def _is_lossy(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(16)
+    return start.startswith(_JPEG) or start[8:] == _WEBP_LOSSY
+
+
+def _has_alpha(path: Path) -> bool:
+    """Whether a file has an alpha channel that `pictures.read` drops without a word; it keeps those of a TIFF."""
+    try:
+        with Image.open(path, formats=("PNG", "WEBP")) as image:
+            return bool(image.has_transparency_data)
+    except UnidentifiedImageError:
+        return False
+
+
+def _examples(ids: Iterable[str], most: int = 3) -> str:
+    names = list(ids)
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -1,0 +1,129 @@
+"""Which runs of a results folder can be scored by their label maps, and against which labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from p2pbench.config import RunConfig
+from p2pbench.datasets.catalogue import DATASETS
+from p2pbench.datasets.cityscapes import Cityscapes
+from p2pbench.datasets.dataset import MOST_NAMED
+from p2pbench.errors import UserError
+from p2pbench.origin import origin
+from p2pbench.results import read_grid_record, read_runs
+from p2pbench.segmentation.outcome import Outcome
+from p2pbench.segmentation.outputs import Outputs, match_outputs
+from p2pbench.segmentation.paper import PaperScores, paper_row
+from p2pbench.segmentation.truth import Truth, run_truth
+from reports.layout import Grid, Run, grids
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A grid whose outputs can be scored.
+
+    Attributes:
+        grid: The grid.
+        truth: What its outputs are compared with.
+        trained: Its finished runs, at least one.
+        outputs: The outputs of those and of the ground truth, by item id.
+    """
+
+    grid: Grid
+    truth: Truth
+    trained: list[Run]
+    outputs: dict[Run, dict[str, Path]]
+
+    def name(self, run: Run) -> str:
+        """A run's name in tables and messages."""
+        return _name(self.grid, run)
+
+    def place(self, run: Run) -> dict[str, str | int | None]:
+        """A run's place, for machines."""
+        return {"grid": self.grid.name, "cell": run.cell, "seed": run.seed}
+
+    def origin(self, run: Run) -> dict[str, object]:
+        """Where a run's outputs come from; the ground truth stands beside the runs, under their protocol."""
+        return origin(run if run in self.trained else self.trained[0])
+
+    def paper(self, run: Run, tables: dict[str, dict[str, PaperScores]]) -> PaperScores | None:
+        """The paper's row of the same name, where the dataset is the paper's."""
+        if self.truth.dataset.name != Cityscapes.name:
+            return None
+        source = read_grid_record(self.grid).get("source") if self.grid.json.exists() else None
+        return paper_row(tables, str(source), run.cell)
+
+
+def ready_grids(results: Path, direction: str, *, allow_partial: bool, outcome: Outcome) -> Iterator[Ready]:
+    """The grids below a results folder that have something to score; the others are told to the outcome.
+
+    Raises:
+        UserError: There is no grid, or a dataset is no longer where its runs found it.
+    """
+    found = grids(results)
+    if not found:
+        raise UserError(
+            f"{results}: no run found; expected a results folder as `p2pbench train-ablation` writes it, or a folder "
+            "of outputs and --labels DATASET:ROOT[:SPLIT]"
+        )
+    for grid in found:
+        ready = ready_grid(grid, direction, allow_partial=allow_partial, outcome=outcome)
+        if ready is not None:
+            yield ready
+
+
+def ready_grid(grid: Grid, direction: str, *, allow_partial: bool, outcome: Outcome) -> Ready | None:
+    """A grid that has something to score; None where it has not, which is told to the outcome.
+
+    Raises:
+        UserError: The dataset is no longer where the runs found it.
+    """
+    settings = {run: record.settings for run, record in read_runs(grid)}
+    unfit = _unfit(next(iter(settings.values())), direction) if settings else None  # the same for all runs of a grid
+    if unfit:
+        outcome.skipped.append(f"{grid.name}: skipped, {unfit}")
+        return None
+    trained = [run for run in grid.runs() if run in settings and run.generator.exists()]
+    outcome.unfinished.extend(
+        f"{_name(grid, run)}: its training is not finished" for run in grid.runs() if run not in trained
+    )
+    if not trained:
+        return None
+    truth = run_truth(settings[trained[0]])
+    outputs: dict[Run, dict[str, Path]] = {}
+    for run in [*trained, grid.real]:
+        found = Outputs(run.pictures(), "", [])
+        matched = match_outputs(found, truth.items, run.images, allow_partial=True) if found.files else {}
+        if len(matched) == len(truth.items) or (matched and allow_partial):
+            outputs[run] = matched
+        else:
+            outcome.unfinished.append(f"{_name(grid, run)}: {len(matched)} of {len(truth.items)} pictures are there")
+    return None if outputs.keys() <= {grid.real} else Ready(grid, truth, trained, outputs)
+
+
+def check_something(results: Path, outcome: Outcome) -> None:
+    """Refuse an outcome without scores.
+
+    Raises:
+        UserError: Nothing was scored; it says why.
+    """
+    if not outcome.scored:
+        reasons = [*outcome.skipped, *outcome.unfinished] or ["its grids hold no runs"]
+        raise UserError(f"{results}: nothing can be scored: {'; '.join(reasons[:MOST_NAMED])}")
+
+
+def _unfit(config: RunConfig, wanted: str) -> str | None:
+    """Why a run's outputs cannot be scored this way; None where they can."""
+    kind = DATASETS[config.dataset]
+    direction = config.direction or kind.directions[0]
+    if kind.table is None:
+        return f"its dataset {kind.name} has no label table"
+    if direction != wanted:
+        return f"its direction is {direction}, expected {wanted}"
+    return None
+
+
+def _name(grid: Grid, run: Run) -> str:
+    return f"{grid.name}/{run.cell}" + (f" seed {run.seed}" if run.seed is not None else "")

@@ -1,0 +1,144 @@
+"""The three scores of runs, by both protocols and beside the paper's, as a table for people or JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.text import Text
+
+from fcn.protocol import Protocol
+from p2pbench.segmentation.confusion_scores import METRICS, ClassRow
+from p2pbench.segmentation.paper import PaperScores
+from reports.bootstrap import Interval
+from reports.metrics import describe
+from reports.scores import Scores
+
+DIGITS = 3
+BOTH = "both"
+_LABEL, _CELL = 12, 22  # columns; three cells and a label fit a terminal of 80
+
+
+class ScoreRow(NamedTuple):
+    """A run in the table.
+
+    Attributes:
+        name: Of any length; it has a line of its own.
+        official: Its scores by the official protocol, if they are to be shown.
+        strict: By the strict protocol, likewise.
+        paper: What the paper has for it, if it has.
+    """
+
+    name: str
+    official: Scores | None
+    strict: Scores | None
+    paper: PaperScores | None = None
+
+    def only(self, protocol: Protocol | None) -> ScoreRow:
+        """The row with one protocol alone; None leaves both."""
+        if protocol is None:
+            return self
+        return self._replace(strict=None) if protocol == "official" else self._replace(official=None)
+
+    @property
+    def scores(self) -> list[Scores]:
+        """Those there are."""
+        return [scores for scores in (self.official, self.strict) if scores is not None]
+
+
+def print_scores(rows: Sequence[ScoreRow], console: Console | None = None) -> None:
+    """Print a table, at most 80 columns wide but for names: a run's name and number of items, and a line a protocol.
+
+    Protocols whose numbers are the same to the last digit shown have one line.
+    """
+    console = console or Console(highlight=False)
+    notes = ["in brackets: 95 % intervals over items"]
+    _print(console, _line("", [Text(describe(name).label, "bold") for name in METRICS]))
+    for row in rows:
+        _print(console, _title(row))
+        lines = _protocols(row)
+        if BOTH in lines and len(notes) == 1:
+            notes.append(f"{BOTH}: the official and the strict protocol give the same")
+        for label, cells in lines.items():
+            _print(console, _line(f"  {label}", cells))
+        if row.paper is not None:
+            _print(console, _line("  paper", [Text(f"{value:.2f}", "dim") for value in row.paper]))
+    for note in notes:
+        _print(console, Text(note, "dim"))
+
+
+def print_classes(name: str, rows: Sequence[ClassRow], console: Console | None = None) -> None:
+    """Print a run's scores of each class, and how much of the truth it is; "-" where a number is undefined."""
+    console = console or Console(highlight=False)
+    width = max(len(row.name) for row in rows) + 2
+    _print(console, Text(name, "bold"))
+    head = [Text(title, "bold") for title in ("accuracy", "IoU")]
+    _print(console, _line("", head, width, Text(f"{'pixels':>11}{'images':>7}", "bold")))
+    for row in rows:
+        cells = [_estimate(row.accuracy, row.accuracy_interval), _estimate(row.iou, row.iou_interval)]
+        _print(console, _line(row.name, cells, width, Text(f"{row.pixels:>11}{row.images:>7}")))
+
+
+def json_lines(row: ScoreRow, place: Mapping[str, object]) -> list[str]:
+    """A run's scores for machines, a JSON object a protocol; `place` comes first in each and says which run it is."""
+    return [
+        json.dumps(
+            {
+                **place,
+                "scorer": scores.scorer,
+                "n": scores.n,
+                "n_expected": scores.n_expected,
+                "metrics": {name: metric.value for name, metric in scores.metrics.items()},
+                "intervals": {name: list(metric.interval) for name, metric in scores.metrics.items()},
+                "fingerprint": scores.fingerprint,
+                "protocol": dict(scores.protocol),
+            }
+        )
+        for scores in row.scores
+    ]
+
+
+def _protocols(row: ScoreRow) -> dict[str, list[Text]]:
+    """The cells of the protocols to show, by their label."""
+    given = {"official": row.official, "strict": row.strict}
+    lines = {label: _estimates(scores) for label, scores in given.items() if scores is not None}
+    if len(lines) == 2 and lines["official"] == lines["strict"]:
+        return {BOTH: lines["strict"]}
+    return lines
+
+
+def _title(row: ScoreRow) -> Text:
+    title = Text(row.name, "bold")
+    for scores in row.scores[:1]:  # both are of the same items
+        style = "not bold dim" if scores.n == scores.n_expected else "not bold yellow"
+        title.append(f"  {scores.n} of {scores.n_expected} items", style)
+    return title
+
+
+def _line(label: str, cells: Sequence[Text], width: int = _LABEL, end: Text | None = None) -> Text:
+    line = Text(label.ljust(width))
+    for cell in cells:
+        line.append_text(cell).append(" " * (_CELL - len(cell)))
+    if end is not None:
+        line.append_text(end)
+    line.rstrip()
+    return line
+
+
+def _estimates(scores: Scores) -> list[Text]:
+    metrics = [scores.metrics[name] for name in METRICS]
+    return [_estimate(metric.value, metric.interval) for metric in metrics]
+
+
+def _estimate(value: float, interval: Interval) -> Text:
+    if math.isnan(value):
+        return Text("-")
+    low, high = (f"{end:.{DIGITS}f}" for end in interval)
+    return Text(f"{value:.{DIGITS}f}").append(f" [{low}, {high}]", "dim")
+
+
+def _print(console: Console, line: Text) -> None:
+    console.print(line, soft_wrap=True)  # a long name is broken by the terminal, and not at all in a file

@@ -1,0 +1,46 @@
+"""Which network scores which dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from fcn import weights
+from fcn.scoring import Scorer
+from p2pbench.ablation.listener import Listener
+from p2pbench.datasets.drawn import Streets
+from p2pbench.errors import UserError
+from p2pbench.segmentation.streets_scorer import streets_scorer
+from p2pbench.segmentation.truth import Truth
+
+
+def open_scorer(truth: Truth, path: Path | None, device: torch.device, listener: Listener) -> Scorer:
+    """The scorer in a file; without a file that of the street scenes, which needs none.
+
+    Raises:
+        UserError: No file is given and the dataset needs one, or the file's scorer knows other labels.
+        FcnError: The file is no scorer's.
+    """
+    if path is None:
+        if not isinstance(truth.dataset, Streets):
+            raise UserError(no_weights(truth.dataset.name))
+        path = streets_scorer(listener)
+    network, card = weights.load(path)
+    if (card.labels, card.classes) != (truth.table.name, truth.table.classes):
+        raise UserError(
+            f"{path}: this scorer was trained for {card.labels} ({len(card.classes)} classes); expected one for "
+            f"{truth.table.name} ({len(truth.table.classes)} classes), as {truth.dataset.name} has them"
+        )
+    network.to(device).to(memory_format=torch.channels_last)
+    return Scorer(network, card, weights.digest(path))
+
+
+def no_weights(dataset: str) -> str:
+    """What to do where a dataset has no scorer."""
+    return (
+        f"dataset {dataset} needs a scorer's weights: give --weights FILE. Three ways to get them: for Cityscapes take "
+        "over the published ones (p2pbench fcn-import fcn-8s-cityscapes.caffemodel fcn8s.safetensors); train your own "
+        f"(p2pbench fcn-train --dataset {dataset} --root DIR --out FILE); or use a file that someone else imported or "
+        "trained"
+    )
