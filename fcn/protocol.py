@@ -30,7 +30,7 @@ RULES: dict[Protocol, dict[str, str]] = {
     },
 }
 
-Counts = NDArray[np.int64] | NDArray[np.float32] | NDArray[np.float64]
+Counts = NDArray[np.integer | np.floating]
 
 
 class FcnScores(NamedTuple):
@@ -46,7 +46,7 @@ class FcnScores(NamedTuple):
     ious: NDArray[np.float64]
 
 
-def counted(matrices: NDArray[np.int64], protocol: Protocol) -> NDArray[np.int64]:
+def counted(matrices: Counts, protocol: Protocol) -> Counts:
     """What a protocol counts of each image, to be summed and given to `scores`.
 
     Args:
@@ -62,7 +62,7 @@ def counted(matrices: NDArray[np.int64], protocol: Protocol) -> NDArray[np.int64
     classes = truth.shape[-2]
     kept = truth * ~dropped(matrices)[..., None, None]
     # Cell classes*truth + prediction: a prediction beyond the classes lands in the next row.
-    flat = np.zeros((*truth.shape[:-2], classes * classes), np.int64)
+    flat = np.zeros((*truth.shape[:-2], classes * classes), matrices.dtype)
     for channel in range(truth.shape[-1]):
         cells = classes * np.arange(classes) + channel
         inside = cells < classes * classes
@@ -70,7 +70,7 @@ def counted(matrices: NDArray[np.int64], protocol: Protocol) -> NDArray[np.int64
     return flat.reshape(*truth.shape[:-2], classes, classes)
 
 
-def dropped(matrices: NDArray[np.int64]) -> NDArray[np.bool_]:
+def dropped(matrices: Counts) -> NDArray[np.bool_]:
     """Which images (...,) the published script drops whole: one pixel beyond the last cell is enough."""
     truth = matrices[..., :-1, :]
     classes, channels = truth.shape[-2:]
@@ -78,9 +78,9 @@ def dropped(matrices: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.asarray((truth * beyond).any(axis=(-2, -1)))
 
 
-def scores(counts: Counts, protocol: Protocol) -> FcnScores:
+def scores(summed: Counts, protocol: Protocol) -> FcnScores:
     """The scores of summed counts (..., classes, classes or channels); float32 is enough for resampled ones."""
-    counts = counts if counts.dtype == np.float32 else counts.astype(np.float64)
+    counts = summed if summed.dtype == np.float32 else summed.astype(np.float64)
     classes = counts.shape[-2]
     right = np.diagonal(counts, axis1=-2, axis2=-1)
     rows = counts.sum(axis=-1)

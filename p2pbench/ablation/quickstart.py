@@ -12,7 +12,7 @@ SETTINGS: dict[str, Any] = {
     "ndf": 32,
     "receptive_field": 34,
     "batch_size": 4,
-    "epochs": 24,
+    "epochs": 20,
     "learning_rate": 3e-4,
     "threads": 1,
 }

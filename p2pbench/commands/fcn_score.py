@@ -8,20 +8,24 @@ import click
 
 from fcn.protocol import Protocol
 from p2pbench.commands import options
+from p2pbench.config import run_config
 from p2pbench.errors import UserError
-from p2pbench.segmentation.fcn_score import Work, score_folder, score_results
+from p2pbench.segmentation.fcn_score import score_folder, score_results
+from p2pbench.segmentation.outcome import Outcome
 from p2pbench.segmentation.score_table import json_lines, print_scores
-from p2pbench.segmentation.truth import open_truth
+from p2pbench.segmentation.self_test import SelfTest, self_test
+from p2pbench.segmentation.truth import open_truth, run_truth
+from p2pbench.segmentation.work import Work
 from p2pbench.terminal import Terminal
 from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import stop_request
 
 
 @click.command(
-    epilog="Examples: p2pbench fcn-score results; "
+    epilog="Example: p2pbench fcn-score results; or "
     "p2pbench fcn-score my-outputs --labels cityscapes:/data/cityscapes:val --weights fcn8s.safetensors"
 )
-@click.argument("results", type=click.Path(path_type=Path))
+@click.argument("results", type=click.Path(path_type=Path), required=False)
 @click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="The scorer; streets need none.")
 @click.option(
     "--protocol",
@@ -38,15 +42,25 @@ from p2pbench.training.interrupt import stop_request
 )
 @click.option("--allow-partial", is_flag=True, help="Score what is there where outputs are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run and protocol, all choices included.")
+@click.option(
+    "--self-test", "test", is_flag=True, help="Ask of --dataset what is known: labels themselves, real photos, chance."
+)
+@options.dataset
+@options.root
+@click.option("--test-items", type=click.IntRange(min=1), metavar="N", help="With --self-test: the first so many.")
 @options.device
 def command(
-    results: Path,
+    results: Path | None,
     weights: Path | None,
     protocol: Protocol | None,
     labels: str | None,
     out: Path | None,
     allow_partial: bool,
     as_json: bool,
+    test: bool,
+    dataset: str | None,
+    root: str | None,
+    test_items: int | None,
     device: str | None,
 ) -> None:
     """Score labels-to-photo outputs by the FCN-score: segmented by an FCN, compared with the labels.
@@ -54,14 +68,26 @@ def command(
     RESULTS is a results folder, of which every run of that direction is scored, the ground truth too; or with --labels
     a folder of pictures. Matrices of images that did not change are kept, and a killed call goes on where it was.
     """
+    if test == (results is not None) or test == (dataset is None):
+        raise click.UsageError("give RESULTS, or --self-test with --dataset NAME and its --root DIR")
     if out is not None and labels is None:
-        raise UserError("--out is for a plain folder: give --labels DATASET:ROOT[:SPLIT] too, or leave it out")
+        raise click.UsageError("--out is for a plain folder: give --labels DATASET:ROOT[:SPLIT] too")
     with Terminal().watching() as terminal, stop_request() as stop:
         work = Work(weights, pick_device(device or "auto"), allow_partial, terminal, stop)
-        if labels is not None:
+        if results is None:
+            data = {"dataset": dataset, "root": root, "test_items": test_items}
+            answers = self_test(run_truth(run_config(data, "fcn-score --self-test")), work)
+        elif labels is not None:
             outcome = score_folder(results, open_truth(labels), out or results, work)
         else:
             outcome = score_results(results, work)
+    if results is None:
+        _print_answers(answers)
+    else:
+        _print_scores(outcome, protocol, as_json)
+
+
+def _print_scores(outcome: Outcome, protocol: Protocol | None, as_json: bool) -> None:
     rows = [one.row.only(protocol) for one in outcome.scored]
     if as_json:
         for row, one in zip(rows, outcome.scored, strict=True):
@@ -71,3 +97,17 @@ def command(
         print_scores(rows)
     for line in outcome.remarks():
         click.echo(line, err=True)
+
+
+def _print_answers(test: SelfTest) -> None:
+    click.echo(f"{'':<26}{'pixel accuracy':>16}{'class accuracy':>16}{'class IoU':>12}")
+    for answer in test.answers:
+        click.echo(f"{answer.question:<26}{_numbers(answer.scores)}  {'right' if answer.right else 'WRONG'}")
+        if answer.expected is not None:
+            click.echo(f"{'  expected':<26}{_numbers(answer.expected)}")
+    if not all(answer.right for answer in test.answers):
+        raise UserError("the self-test failed" + "".join(f"; look at {line}" for line in test.likely))
+
+
+def _numbers(scores: tuple[float, ...]) -> str:
+    return "".join(f"{value:>{width}.3f}" for value, width in zip(scores, (16, 16, 12), strict=True))

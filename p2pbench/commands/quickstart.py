@@ -10,6 +10,7 @@ import click
 from p2pbench.ablation.presets import find_grid
 from p2pbench.ablation.quickstart import GRID, SETTINGS
 from p2pbench.ablation.runner import run_grid
+from p2pbench.segmentation.after_training import score_trained
 from p2pbench.terminal import Terminal
 from reports import html
 
@@ -22,5 +23,6 @@ def command(out: Path) -> None:
     """Train the paper's losses ablation on street scenes drawn by the program, score it, and write the report."""
     name, grid = find_grid(GRID)
     with Terminal().watching() as terminal:
-        run_grid(out, name, grid, "quickstart", SETTINGS, None, terminal, jobs=os.cpu_count() or 1)
+        trained = run_grid(out, name, grid, "quickstart", SETTINGS, None, terminal, jobs=os.cpu_count() or 1)
+        score_trained(trained, None, "auto", terminal)
     click.echo(f"report: {html.write(out, out / 'report')}")

@@ -10,6 +10,7 @@ from p2pbench.ablation.presets import find_task, preset_names
 from p2pbench.ablation.runner import run_grid
 from p2pbench.commands import options
 from p2pbench.config import GridConfig, RunConfig
+from p2pbench.segmentation.after_training import score_trained
 from p2pbench.terminal import Terminal
 from reports import html
 
@@ -49,5 +50,6 @@ def command(
     cell = str({**shared, **overrides}.get("objective", RunConfig().objective))
     grid = GridConfig(title=title, source=source, settings=shared, cells={cell: {}})
     with Terminal().watching() as terminal:
-        run_grid(out, name, grid, f"task {task}" if task else "settings", overrides, [seed], terminal)
+        trained = run_grid(out, name, grid, f"task {task}" if task else "settings", overrides, [seed], terminal)
+        score_trained(trained, None, device or "auto", terminal)
     click.echo(f"report: {html.write(out, out / 'report')}")

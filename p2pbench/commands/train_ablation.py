@@ -10,6 +10,7 @@ from p2pbench.ablation.estimate import estimate_lines
 from p2pbench.ablation.presets import find_grid, preset_names
 from p2pbench.ablation.runner import run_grid
 from p2pbench.commands import options
+from p2pbench.segmentation.after_training import score_trained
 from p2pbench.terminal import Terminal
 from reports import html
 
@@ -26,6 +27,9 @@ from reports import html
 @click.option("--seeds", metavar="0,1,2", help="Train every cell with each of these seeds.")
 @options.device
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at once, a process each.")
+@click.option(
+    "--fcn-weights", type=click.Path(path_type=Path), metavar="FILE", help="The FCN-score's scorer; streets need none."
+)
 @click.option("--dry-run", is_flag=True, help="Only print cells, steps, parameters and an estimate of the time.")
 def command(
     grid: str,
@@ -36,6 +40,7 @@ def command(
     seeds: str | None,
     device: str | None,
     jobs: int,
+    fcn_weights: Path | None,
     dry_run: bool,
 ) -> None:
     """Train every cell of GRID, make its test pictures, score them and write the report.
@@ -52,5 +57,6 @@ def command(
             click.echo(line)
         return
     with Terminal().watching() as terminal:
-        run_grid(out, name, content, where, overrides, chosen, terminal, jobs)
+        trained = run_grid(out, name, content, where, overrides, chosen, terminal, jobs)
+        score_trained(trained, fcn_weights, device or "auto", terminal)
     click.echo(f"report: {html.write(out, out / 'report')}")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn.protocol import RULES, FcnScores, Protocol, counted, scores
+from fcn.protocol import RULES, Counts, FcnScores, Protocol, counted, scores
 from p2pbench.errors import UserError
 from reports import bootstrap
 from reports.bootstrap import Interval
@@ -116,7 +116,7 @@ def _labelled(matrices: Mapping[str, NDArray[np.int64]]) -> tuple[tuple[str, ...
     return ids, np.stack([matrices[id_] for id_ in ids])
 
 
-def _replicates(ids: Sequence[str], counts: NDArray[np.int64], protocol: Protocol) -> FcnScores:
+def _replicates(ids: Sequence[str], counts: Counts, protocol: Protocol) -> FcnScores:
     """The scores of every bootstrap draw of the items."""
     weights = bootstrap.item_weights(ids)
     # An image's counts are exact in float32 up to 2**24 pixels; sums over images are to seven digits.

@@ -16,49 +16,28 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from fcn import protocol, scoring
 from fcn.labels import CITYSCAPES, IGNORE, LabelTable
 from fcn.preprocessing import MEAN_BGR
 from fcn.scoring import Example, Loaded, Scorer
-from p2pbench.ablation.listener import Listener
 from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO, item_hash
 from p2pbench.segmentation.confusion_scores import class_rows
 from p2pbench.segmentation.outcome import Compared, Outcome, Scored, Scorers, folder_notes, notes, score_row
 from p2pbench.segmentation.outputs import find_outputs, match_outputs, read_output
 from p2pbench.segmentation.paper import FCN_TABLES, PaperScores, paper_row
-from p2pbench.segmentation.ready import Ready, check_something, ready_grid, ready_grids
+from p2pbench.segmentation.ready import Ready, check_something, ready_grids
 from p2pbench.segmentation.scorers import open_scorer
 from p2pbench.segmentation.truth import Truth, read_bytes
-from p2pbench.training.interrupt import Stop, Stopped
+from p2pbench.segmentation.work import Work
 from reports import atomic, ledger
-from reports.layout import Grid, Run
+from reports.layout import Run
 
 SCORERS = Scorers(official="fcn-official", strict="fcn-strict")
 BEYOND = "a channel outside the classes"
 SUSPICIOUS_ITEMS = 10  # so many street photos without vegetation, sky and cars are not street photos
 CLASS_COLUMNS = ("class", "accuracy", "accuracy_low", "accuracy_high", "iou", "iou_low", "iou_high", "pixels", "images")
-
-
-@dataclass(frozen=True)
-class Work:
-    """How outputs are scored, and who is told.
-
-    Attributes:
-        weights: The scorer's file; None for datasets that bring their own.
-        device: What the network computes on.
-        allow_partial: Whether to score what is there where outputs are missing.
-        listener: Hears how far it is.
-        stop: Whether somebody asked to stop.
-    """
-
-    weights: Path | None
-    device: torch.device
-    allow_partial: bool
-    listener: Listener
-    stop: Stop
 
 
 def score_results(results: Path, work: Work) -> Outcome:
@@ -71,20 +50,8 @@ def score_results(results: Path, work: Work) -> Outcome:
     """
     outcome = Outcome()
     for ready in ready_grids(results, LABELS_TO_PHOTO, allow_partial=work.allow_partial, outcome=outcome):
-        _score_grid(ready, work, outcome)
+        score_ready(ready, work, outcome)
     check_something(results, outcome)
-    return outcome
-
-
-def score_grid(grid: Grid, work: Work) -> Outcome:
-    """Score the finished runs of one grid; where none can be scored, the outcome says why.
-
-    Raises what `score_results` does.
-    """
-    outcome = Outcome()
-    ready = ready_grid(grid, LABELS_TO_PHOTO, allow_partial=work.allow_partial, outcome=outcome)
-    if ready is not None:
-        _score_grid(ready, work, outcome)
     return outcome
 
 
@@ -131,7 +98,8 @@ class _Outputs:
     paper: PaperScores | None
 
 
-def _score_grid(ready: Ready, work: Work, outcome: Outcome) -> None:
+def score_ready(ready: Ready, work: Work, outcome: Outcome) -> None:
+    """Score one grid. Raises what `score_results` does."""
     scorer = open_scorer(ready.truth, work.weights, work.device, work.listener)
     for run, files in ready.outputs.items():
         paper = ready.paper(run, FCN_TABLES)
@@ -141,14 +109,8 @@ def _score_grid(ready: Ready, work: Work, outcome: Outcome) -> None:
 
 def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Scored:
     """Segment what is new, and write the scores of all."""
-
-    def advance(done: int, total: int) -> None:
-        work.listener.count(f"{outputs.name}: segmented", done, total)
-        if work.stop and done < total:
-            raise Stopped(f"{outputs.name}: stopped after {done} of {total} images; the same command goes on from here")
-
     examples = [_example(id_, path, truth) for id_, path in outputs.files.items()]
-    matrices = scoring.score(scorer, examples, outputs.run.confusion, advance)
+    matrices = scoring.score(scorer, examples, outputs.run.confusion, work.advance(outputs.name))
     compared = {id_: Compared(kept.counts, kept.size, kept.changed) for id_, kept in matrices.images.items()}
     whole = {**outputs.origin, **_protocol(scorer)}
     row = score_row(outputs.name, SCORERS, compared, len(truth.items), whole)._replace(paper=outputs.paper)

@@ -44,7 +44,7 @@ def score_results(results: Path, at: At, *, allow_partial: bool, advance: Advanc
     """
     outcome = Outcome()
     for ready in ready_grids(results, PHOTO_TO_LABELS, allow_partial=allow_partial, outcome=outcome):
-        _score_grid(ready, at, advance, outcome)
+        score_ready(ready, at, advance, outcome)
     check_something(results, outcome)
     return outcome
 
@@ -69,7 +69,8 @@ def score_folder(folder: Path, truth: Truth, at: At, *, allow_partial: bool, adv
     return Outcome([Scored(row, {"folder": str(folder)}, compared, notes)])
 
 
-def _score_grid(ready: Ready, at: At, advance: Advance, outcome: Outcome) -> None:
+def score_ready(ready: Ready, at: At, advance: Advance, outcome: Outcome) -> None:
+    """Score one grid. Raises what `score_results` does."""
     compared = _compare(
         ready.truth, list(ready.outputs.values()), at, lambda done, total: advance(ready.grid.name, done, total)
     )

@@ -1,0 +1,48 @@
+"""The scores by label maps that a grid gets as soon as it is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from p2pbench.ablation.listener import Listener
+from p2pbench.datasets.dataset import LABELS_TO_PHOTO, PHOTO_TO_LABELS
+from p2pbench.datasets.drawn import Streets
+from p2pbench.segmentation import fcn_score, label_score
+from p2pbench.segmentation.outcome import Outcome
+from p2pbench.segmentation.ready import ready_grid
+from p2pbench.segmentation.scorers import no_weights
+from p2pbench.segmentation.work import Work
+from p2pbench.training.device import pick_device
+from p2pbench.training.interrupt import stop_request
+from reports.layout import Grid
+
+
+def score_trained(grid: Grid, weights: Path | None, device: str, listener: Listener) -> None:
+    """Score a grid's outputs by their label maps, where it has labels; whatever cannot be done is said, not raised.
+
+    Args:
+        grid: The grid.
+        weights: A scorer's file for the FCN-score; street scenes need none.
+        device: What the scorer computes on.
+        listener: Hears how far it is, and the scores that are missing with the reason.
+
+    Raises:
+        UserError: The file of weights, or one of the dataset's, cannot be used.
+        Stopped: The user asked to stop; the same command goes on from there.
+    """
+    outcome = Outcome()
+    with stop_request() as stop:
+        work = Work(weights, pick_device(device), False, listener, stop)
+        for direction in (LABELS_TO_PHOTO, PHOTO_TO_LABELS):
+            ready = ready_grid(grid, direction, allow_partial=False, outcome=outcome)
+            if ready is None:
+                continue
+            if direction == PHOTO_TO_LABELS:
+                label_score.score_ready(ready, "output", lambda name, done, total: None, outcome)
+            elif weights is None and not isinstance(ready.truth.dataset, Streets):
+                listener.say(f"no FCN-score: {no_weights(ready.truth.dataset.name)}; then p2pbench fcn-score")
+            else:
+                fcn_score.score_ready(ready, work, outcome)
+    for one in outcome.scored:
+        for note in one.notes:
+            listener.say(f"{one.row.name}: {note}")
