@@ -1,4 +1,4 @@
-"""The FCN-8s scorer, usable alone.
+"""The FCN-8s scorer, usable alone: Caffe's weights without Caffe, images to confusion matrices, matrices to scores.
 
-So far it holds the label tables that scoring rests on (`fcn.labels`); the network and the scorer are to come.
+Begin with `fcn.weights` (load, from_caffe), `fcn.scoring.score` and `fcn.protocol` (counted, scores).
 """

@@ -58,7 +58,8 @@ def take_vgg16(network: FCN, weights: Mapping[str, Tensor]) -> None:
             for part in ("weight", "bias"):
                 target = own[f"{ours}.{part}"]
                 value = weights.get(f"{theirs}.{part}")
-                if value is None or value.numel() != target.numel():
+                # Fully connected layers are matrices there, of the same values in the same order.
+                if value is None or value.shape not in (target.shape, (len(target), target[0].numel())):
                     found = "nothing" if value is None else f"shape {tuple(value.shape)}"
                     raise FcnError(
                         f"VGG-16 weights: found {found} at {theirs}.{part}, expected {tuple(target.shape)} for {ours}; "
@@ -81,17 +82,19 @@ def with_batch_norm(network: FCN) -> None:
 
 def folded(network: FCN) -> FCN:
     """A network of plain convolutions that gives the same scores in `eval` mode; it shares no weights."""
-    plain = FCN(network.architecture)
+    plain = FCN(network.architecture).to(network.score_fr.weight.device)
     own = plain.state_dict()
+    training = network.training
+    network.eval()  # only so can layers be fused
     for name, layer in network.named_children():
         if isinstance(layer, nn.Sequential):
             conv, norm = layer
             assert isinstance(conv, nn.Conv2d)
             assert isinstance(norm, nn.BatchNorm2d)
-            layer = fuse_conv_bn_eval(conv.eval(), norm.eval())
+            layer = fuse_conv_bn_eval(conv, norm)
         for part, value in layer.state_dict().items():
             own[f"{name}.{part}"].copy_(value)
-    network.train()
+    network.train(training)
     return plain.eval()
 
 

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -123,7 +124,7 @@ def _segmented(scorer: Scorer, examples: Sequence[Example], keys: Mapping[str, s
     with ThreadPoolExecutor(IMAGES_AHEAD) as pool:
         try:
             while True:
-                for example in islice(upcoming, IMAGES_AHEAD - len(waiting)):
+                for example in islice(upcoming, IMAGES_AHEAD + 1 - len(waiting)):
                     waiting.append((example, pool.submit(_read, example, scorer.card)))
                 if not waiting:
                     return
@@ -154,7 +155,19 @@ def segment(network: FCN, image: Tensor) -> NDArray[np.uint8]:
     In float32, also on GPUs that would round its products to fewer bits.
     """
     device = network.score_fr.weight.device
-    with torch.inference_mode():
+    with torch.inference_mode(), _whole_products():
         scores = network(image.to(device))
         channels: NDArray[np.uint8] = scores.argmax(1)[0].to(torch.uint8).cpu().numpy()
     return channels
+
+
+@contextmanager
+def _whole_products() -> Iterator[None]:
+    """In this block, convolutions on GPUs do not round their factors to 10 bits (TF32), which is PyTorch's default."""
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = convolutions.fp32_precision
+    convolutions.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        convolutions.fp32_precision = before
