@@ -7,6 +7,7 @@ predicted, which may be a channel beyond the classes.
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -22,6 +23,20 @@ from fcn.labels import IGNORE
 from fcn.whole import whole_file
 
 FORMAT = 1
+# What numpy raises for archives that are damaged; it reads headers as Python.
+UNREADABLE = (
+    OSError,
+    ValueError,
+    LookupError,
+    EOFError,
+    TypeError,
+    SyntaxError,
+    AttributeError,
+    NotImplementedError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _TEXTS = ("key", "size", "changed")
 
 
@@ -126,7 +141,7 @@ def load(path: Path, scorer: str) -> Matrices:
             for place, (id_, counts) in enumerate(zip(content["ids"].tolist(), content["matrices"], strict=True))
         }
         return Matrices(scorer, images if str(content["scorer"]) == scorer else {})
-    except (OSError, ValueError, LookupError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise FcnError(f"{path}: no confusion matrices that can be read ({error}); delete it to score anew") from error
 
 

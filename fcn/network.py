@@ -11,9 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fcn import bands
 from fcn.errors import FcnError
 
 SMALLEST_IMAGE = 32
@@ -27,6 +29,7 @@ SKIPS = (
     ("upscore_pool2", "score_pool1", 1),
 )
 INPUT_PADDING = 100
+LARGE = 2**17  # pixels from which a map goes through memory rather than a CPU's cache
 CONTEXT = 7  # side of fc6_cs's kernel, in cells of 32 pixels
 
 
@@ -65,7 +68,7 @@ class FCN(nn.Module):
         before = 3
         for number, stage in enumerate(STAGES, 1):
             for place, width in enumerate(map(a.scaled, stage), 1):
-                padding = INPUT_PADDING if padded and (number, place) == (1, 1) else 1
+                padding = 0 if padded and (number, place) == (1, 1) else 1  # the image is padded before it
                 self.add_module(f"conv{number}_{place}", nn.Conv2d(before, width, 3, padding=padding))
                 before = width
         self.fc6_cs = nn.Conv2d(before, a.hidden, CONTEXT, padding=0 if padded else CONTEXT // 2)
@@ -91,29 +94,39 @@ class FCN(nn.Module):
         height, width = image.shape[-2:]
         if min(height, width) < SMALLEST_IMAGE:
             raise FcnError(f"an image is {width}x{height}; expected at least {SMALLEST_IMAGE}x{SMALLEST_IMAGE} pixels")
-        pools = []
-        x = image
-        for number, stage in enumerate(STAGES, 1):
-            for place in range(1, len(stage) + 1):
-                x = functional.relu(self.get_submodule(f"conv{number}_{place}")(x), inplace=True)
-            x = functional.max_pool2d(x, 2, ceil_mode=True)  # Caffe rounds up
-            pools.append(x)
+        padded = self.architecture.padding == "input"
+        fine = {}
+        x = functional.pad(image, (INPUT_PADDING,) * 4) if padded else image
+        for number in range(1, len(STAGES) + 1):
+            x = self._stage(x, number)
+            if any(pool == number for _, _, pool in self.skips):
+                fine[number] = x
         x = functional.relu(self.fc6_cs(x), inplace=True)
         x = functional.relu(self.fc7_cs(x), inplace=True)
         x = self.score_fr(x)
         # Scores of several strides lie over each other by the centres of their cells. With a padded input, the first
         # cell of fc6 lies 3 cells inside pool5, hence 5, 9, 17, ... inside the finer pools, whose scores are cropped.
         # Padded layers all begin where the image does, and a deconvolution may reach beyond a pool that was rounded up.
-        padded = self.architecture.padding == "input"
         inside = CONTEXT // 2
         for upscore, score, pool in self.skips:
             inside = 2 * inside - 1
-            x, fine = self.get_submodule(upscore)(x), self.get_submodule(score)(pools[pool - 1])
-            x = x + _crop(fine, inside, x) if padded else _crop(x, 0, fine) + fine
+            x, scores = self.get_submodule(upscore)(x), self.get_submodule(score)(fine[pool])
+            x = x + _crop(scores, inside, x) if padded else _crop(x, 0, scores) + scores
         stride = self.architecture.stride
         x = self.get_submodule(self._last)(x)
         begin = stride // 2 - stride * inside + INPUT_PADDING - 1 if padded else 0  # 31 for FCN-8s
         return _crop(x, begin, image)
+
+    def _stage(self, x: Tensor, number: int) -> Tensor:
+        """A stage's convolutions, each with a ReLU, and its pool, which rounds up as Caffe's do."""
+        layers = [self.get_submodule(f"conv{number}_{place}") for place in range(1, len(STAGES[number - 1]) + 1)]
+        plain = [layer for layer in layers if isinstance(layer, nn.Conv2d)]  # without the batch norm of a training
+        large = x.device.type == "cpu" and x.shape[-2] * x.shape[-1] > LARGE
+        if large and len(plain) == len(layers) and not torch.is_grad_enabled():
+            return bands.pooled(x, plain)
+        for layer in layers:
+            x = functional.relu(layer(x), inplace=True)
+        return functional.max_pool2d(x, 2, ceil_mode=True)
 
 
 def _deconvolution(a: Architecture, stride: int) -> nn.ConvTranspose2d:

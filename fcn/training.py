@@ -8,7 +8,6 @@ A stopped training goes on from its checkpoint and ends, on a CPU, with the same
 from __future__ import annotations
 
 import math
-import pickle
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -27,6 +26,7 @@ from fcn.initial import folded
 from fcn.labels import IGNORE
 from fcn.network import FCN
 from fcn.scoring import Example, segment
+from fcn.torch_files import UNREADABLE, reason
 from fcn.training_batches import Decoded, batches, class_weights
 from fcn.whole import whole_file
 
@@ -132,8 +132,8 @@ def train(
         listener: Told how far it is.
 
     Raises:
-        FcnError: Nothing to learn from, labels of several sizes in a batch, a loss that is not finite, or a checkpoint
-            of other settings.
+        FcnError: Nothing to learn from, labels beyond the classes or of several sizes in a batch, a loss that is not
+            finite, or a checkpoint that is damaged or of other settings.
     """
     if not examples or not validation:
         raise FcnError(f"found {len(examples)} training and {len(validation)} validation items; expected some of each")
@@ -143,18 +143,21 @@ def train(
     state = _State(network, torch.optim.Adam(network.parameters(), settings.learning_rate, BETAS, fused=fused))
     if checkpoint.exists():
         _load(checkpoint, state, settings, made_by)
-    learned, held_out = Decoded(examples, photo_size), Decoded(validation, photo_size)
-    weights = class_weights(learned, classes, network.architecture.channels).to(device)
+    learned, held_out = Decoded(examples, photo_size, classes), Decoded(validation, photo_size, classes)
+    weights = class_weights(learned, network.architecture.channels).to(device)
     started, first = time.monotonic(), state.step
     saved = started
+    complete = False  # whether the state is that of a step's end; in the middle of a step it would not go on as it was
     try:
         for images, labels in batches(learned, settings.batch_size, settings.seed, state.step, settings.steps):
+            complete = False
             rate = settings.learning_rate * one_cycle(state.step, settings.steps)
             loss = _step(state, images.to(device), labels.to(device), weights, rate)
             state.step += 1
             scores = None
             if state.step % settings.validate_every == 0 or state.step == settings.steps:
                 scores = _validate(state, held_out, classes)
+            complete = True
             now = time.monotonic()
             left = (now - started) / (state.step - first) * (settings.steps - state.step)
             listener(Progress(state.step, settings.steps, loss, left, scores))
@@ -162,7 +165,7 @@ def train(
                 _save(checkpoint, state, settings, made_by)
                 saved = time.monotonic()
     finally:
-        if state.step > first:
+        if complete:
             _save(checkpoint, state, settings, made_by)
     best = FCN(network.architecture)
     assert state.best_weights is not None, "the last step is validated"
@@ -246,6 +249,5 @@ def _load(path: Path, state: _State, settings: Settings, made_by: str) -> None:
         state.step, state.last = content["step"], content["last"]
         state.best, state.best_step = content["best"], content["best_step"]
         state.best_weights = content["best_weights"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FcnError(f"{path}: no checkpoint that fits ({reason}); delete it to begin anew") from error
+    except UNREADABLE as error:
+        raise FcnError(f"{path}: no checkpoint that fits ({reason(error)}); delete it to begin anew") from error

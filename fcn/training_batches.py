@@ -18,7 +18,7 @@ from fcn.labels import IGNORE
 from fcn.preprocessing import resized, to_tensor
 from fcn.scoring import Example
 
-CLASS_WEIGHT = 0.7  # a class of the share s of all pixels weighs s ** -CLASS_WEIGHT
+CLASS_WEIGHT = 0.75  # a class of the share s of all pixels weighs s ** -CLASS_WEIGHT
 LABELS_COUNTED = 200  # of the training items, for those shares
 BATCHES_AHEAD = 2
 MEMORY = 4 * 2**30  # bytes of decoded examples that are kept instead of read again
@@ -32,8 +32,8 @@ class _Picture(NamedTuple):
 class Decoded:
     """Examples by index, decoded once as long as memory lasts."""
 
-    def __init__(self, examples: Sequence[Example], photo_size: int | None) -> None:
-        self._examples, self._photo_size = examples, photo_size
+    def __init__(self, examples: Sequence[Example], photo_size: int | None, classes: int) -> None:
+        self._examples, self._photo_size, self.classes = examples, photo_size, classes
         self._decoded: dict[int, _Picture] = {}
         self._bytes = 0
 
@@ -43,7 +43,14 @@ class Decoded:
     def __getitem__(self, index: int) -> _Picture:
         if index in self._decoded:
             return self._decoded[index]
-        (photo, _), labels = self._examples[index].load()
+        example = self._examples[index]
+        (photo, _), labels = example.load()
+        largest = int(labels[labels != IGNORE].max(initial=0))
+        if largest >= self.classes:
+            raise FcnError(
+                f"item {example.id}: labels reach {largest}; expected class indices below {self.classes} "
+                f"(or {IGNORE} for ignored pixels)"
+            )
         if self._photo_size is not None:
             photo = resized(photo, None, self._photo_size, self._photo_size)
         decoded = _Picture(photo, labels)
@@ -54,7 +61,11 @@ class Decoded:
         return decoded
 
     def tensors(self, index: int, *, mirrored: bool) -> tuple[Tensor, Tensor]:
-        """An image (1, 3, H, W) and its labels (1, H, W) as the network and the loss want them."""
+        """An image (1, 3, H, W) and its labels (1, H, W) as the network and the loss want them.
+
+        Raises:
+            FcnError: The labels hold a class beyond the classes.
+        """
         photo, labels = self[index]
         height, width = labels.shape
         photo = resized(photo, None, width, height)
@@ -63,17 +74,22 @@ class Decoded:
         return to_tensor(photo), torch.from_numpy(labels.astype(np.int64))[None]
 
 
-def class_weights(examples: Decoded, classes: int, channels: int) -> Tensor:
-    """The weight (channels,) of each class in the loss, by its share of the labelled pixels; their mean is 1.
+def class_weights(examples: Decoded, channels: int) -> Tensor:
+    """The weight (channels,) of each class in the loss, by its share of the labelled pixels; a pixel's mean is 1.
 
-    A class that does not occur, and a channel beyond the classes, weighs nothing.
+    Counted are some items, evenly over all of them. A class that does not occur there may occur elsewhere and weighs
+    what the heaviest does. A channel beyond the classes weighs nothing.
+
+    Raises:
+        FcnError: Labels hold a class beyond the classes.
     """
     pixels = np.zeros(channels)
-    for index in range(min(LABELS_COUNTED, len(examples))):
+    for index in range(0, len(examples), -(-len(examples) // LABELS_COUNTED)):
         labels = examples[index].labels
-        pixels += np.bincount(labels[labels != IGNORE], minlength=channels)[:channels]
+        pixels += np.bincount(labels[labels != IGNORE], minlength=channels)
     shares = torch.tensor(pixels / max(pixels.sum(), 1), dtype=torch.float32)
     weights = torch.where(shares > 0, shares.clamp(min=1e-8) ** -CLASS_WEIGHT, 0)
+    weights[: examples.classes][shares[: examples.classes] == 0] = weights.max()
     return weights / (weights * shares).sum()
 
 
@@ -83,7 +99,7 @@ def batches(examples: Decoded, size: int, seed: int, first: int, last: int) -> I
     Yields images (size, 3, H, W) in channels-last memory, and labels (size, H, W).
 
     Raises:
-        FcnError: Labels of several sizes in one batch.
+        FcnError: Labels of several sizes in one batch, or with a class beyond the classes.
     """
 
     def read(step: int) -> tuple[Tensor, Tensor]:

@@ -10,9 +10,10 @@ from fcn.protocol import Protocol
 from p2pbench.commands import options
 from p2pbench.config import run_config
 from p2pbench.errors import UserError
+from p2pbench.segmentation.confusion_scores import class_rows
 from p2pbench.segmentation.fcn_score import score_folder, score_results
 from p2pbench.segmentation.outcome import Outcome
-from p2pbench.segmentation.score_table import json_lines, print_scores
+from p2pbench.segmentation.score_table import json_lines, print_classes, print_scores
 from p2pbench.segmentation.self_test import SelfTest, self_test
 from p2pbench.segmentation.truth import open_truth, run_truth
 from p2pbench.segmentation.work import Work
@@ -40,6 +41,7 @@ from p2pbench.training.interrupt import stop_request
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="With --labels: where scores/ goes; default RESULTS."
 )
+@click.option("--classes", is_flag=True, help="Print the scores of each class too: strict unless --protocol official.")
 @click.option("--allow-partial", is_flag=True, help="Score what is there where outputs are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run and protocol, all choices included.")
 @click.option(
@@ -55,6 +57,7 @@ def command(
     protocol: Protocol | None,
     labels: str | None,
     out: Path | None,
+    classes: bool,
     allow_partial: bool,
     as_json: bool,
     test: bool,
@@ -85,6 +88,11 @@ def command(
         _print_answers(answers)
     else:
         _print_scores(outcome, protocol, as_json)
+        if classes and not as_json:
+            for one in outcome.scored:
+                matrices = {id_: compared.counts for id_, compared in one.compared.items()}
+                click.echo()
+                print_classes(one.row.name, class_rows(matrices, protocol or "strict", one.classes))
 
 
 def _print_scores(outcome: Outcome, protocol: Protocol | None, as_json: bool) -> None:

@@ -117,7 +117,9 @@ def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Score
     for scores in row.scores:
         ledger.write(outputs.run, scores)
     _write_classes(outputs.run, compared, truth.table)
-    return Scored(row, outputs.place, compared, [*notes(compared, BEYOND), *_suspicions(compared, truth)])
+    return Scored(
+        row, outputs.place, truth.table.classes, compared, [*notes(compared, BEYOND), *_suspicions(compared, truth)]
+    )
 
 
 def _example(id_: str, path: Path, truth: Truth) -> Example:

@@ -66,7 +66,7 @@ def score_folder(folder: Path, truth: Truth, at: At, *, allow_partial: bool, adv
     }
     row = _row(str(folder), truth, compared, at, origin)
     notes = [*folder_notes(outputs, truth), *compared_notes(compared, BEYOND)]
-    return Outcome([Scored(row, {"folder": str(folder)}, compared, notes)])
+    return Outcome([Scored(row, {"folder": str(folder)}, truth.table.classes, compared, notes)])
 
 
 def score_ready(ready: Ready, at: At, advance: Advance, outcome: Outcome) -> None:
@@ -79,7 +79,8 @@ def score_ready(ready: Ready, at: At, advance: Advance, outcome: Outcome) -> Non
         for scores in row.scores:
             ledger.write(run, scores)
         row = row._replace(paper=ready.paper(run, LABEL_TABLES))
-        outcome.scored.append(Scored(row, ready.place(run), of_run, compared_notes(of_run, BEYOND)))
+        notes = compared_notes(of_run, BEYOND)
+        outcome.scored.append(Scored(row, ready.place(run), ready.truth.table.classes, of_run, notes))
 
 
 def _compare(

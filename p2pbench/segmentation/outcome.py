@@ -37,12 +37,14 @@ class Scored:
     Attributes:
         row: Its scores by both protocols, as they are printed.
         place: Where it is: grid, cell and seed, or folder.
+        classes: The names of the scored classes, by index.
         compared: Its outputs, by item id.
         notes: What a user should know of these outputs, a line each.
     """
 
     row: ScoreRow
     place: dict[str, str | int | None]
+    classes: tuple[str, ...]
     compared: Mapping[str, Compared]
     notes: list[str]
 
@@ -84,6 +86,7 @@ def score_row(
         name,
         official=confusion_scores(scorers.official, matrices, "official", n_expected, whole),
         strict=confusion_scores(scorers.strict, matrices, "strict", n_expected, whole),
+        dropped=sum(bool(dropped(counts)) for counts in matrices.values()),
     )
 
 

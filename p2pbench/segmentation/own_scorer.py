@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from fcn import weights
 from fcn.initial import draw_weights, take_vgg16, with_batch_norm
 from fcn.network import FCN, Architecture
 from fcn.scoring import Example, Loaded, Photo
+from fcn.torch_files import UNREADABLE, reason
 from fcn.training import Progress, Settings, train
 from fcn.weights import Card
 from p2pbench.ablation.listener import Listener
@@ -182,9 +182,10 @@ def _imagenet() -> Mapping[str, Tensor]:
 def _read_weights(path: Path) -> Mapping[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: cannot be read ({reason}); expected {SCRATCH}, {VGG16} or a .pth of VGG-16") from None
+    except UNREADABLE as error:
+        raise UserError(
+            f"{path}: cannot be read ({reason(error)}); expected {SCRATCH}, {VGG16} or a .pth of VGG-16"
+        ) from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__}; expected the state dict of torchvision's vgg16")
     return content

@@ -30,12 +30,14 @@ class ScoreRow(NamedTuple):
         official: Its scores by the official protocol, if they are to be shown.
         strict: By the strict protocol, likewise.
         paper: What the paper has for it, if it has.
+        dropped: How many items the official protocol drops whole.
     """
 
     name: str
     official: Scores | None
     strict: Scores | None
     paper: PaperScores | None = None
+    dropped: int = 0
 
     def only(self, protocol: Protocol | None) -> ScoreRow:
         """The row with one protocol alone; None leaves both."""
@@ -89,6 +91,7 @@ def json_lines(row: ScoreRow, place: Mapping[str, object]) -> list[str]:
             {
                 **place,
                 "scorer": scores.scorer,
+                **({"dropped": row.dropped} if scores is row.official else {}),
                 "n": scores.n,
                 "n_expected": scores.n_expected,
                 "metrics": {name: metric.value for name, metric in scores.metrics.items()},

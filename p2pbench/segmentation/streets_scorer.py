@@ -33,7 +33,7 @@ SCENE_SEED = 2  # 0 and 1 are the scenes that generators are trained and tested 
 SCENES, HELD_OUT = 1232, 32
 PHOTO_SIZE = 64
 ARCHITECTURE = Architecture(len(CITYSCAPES.classes), width=1 / 4, hidden=128, stride=4, padding="layers")
-SETTINGS = Settings(steps=640, batch_size=8, learning_rate=6e-3, validate_every=320)
+SETTINGS = Settings(steps=600, batch_size=8, learning_rate=8e-3, validate_every=300)
 CHECKPOINT_SECONDS = 15.0
 WORK = "scorer of the street scenes"
 

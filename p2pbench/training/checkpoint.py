@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from fcn.torch_files import UNREADABLE, reason
 from p2pbench.errors import UserError
 from p2pbench.training.card import load_weights
 from p2pbench.training.model import Model
@@ -55,6 +55,7 @@ def load(path: Path, model: Model) -> int:
 def _read(path: Path) -> Any:  # noqa: ANN401 (what a file holds is not known before it is read)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: damaged, or no checkpoint ({reason}); delete it to train from the start") from None
+    except UNREADABLE as error:
+        raise UserError(
+            f"{path}: damaged, or no checkpoint ({reason(error)}); delete it to train from the start"
+        ) from None

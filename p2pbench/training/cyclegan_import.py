@@ -8,7 +8,6 @@ have. The weights are reordered, missing biases are 0, and dropout goes where it
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from fcn.torch_files import UNREADABLE, reason
 from p2pbench.datasets.pairs import Paired
 from p2pbench.datasets.scale import full_range
 from p2pbench.errors import UserError
@@ -90,9 +90,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {EXPECTED}") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: cannot be read as weights ({reason}); {EXPECTED}") from None
+    except UNREADABLE as error:
+        raise UserError(f"{path}: cannot be read as weights ({reason(error)}); {EXPECTED}") from None
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"{path}: holds something else than named weights; {EXPECTED}")
     return {str(name).removeprefix("module."): value for name, value in content.items()}

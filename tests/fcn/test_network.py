@@ -131,4 +131,7 @@ def test_the_same_scores_as_an_independent_reader(height: int, width: int, legac
         ours, theirs = network(image).numpy(), reader.forward()
     assert len(np.unique(ours.argmax(1))) == 20  # no channel that is always beaten
     assert np.abs(ours - theirs).max() < 1e-3 * ours.std()
-    assert np.mean(ours.argmax(1) == theirs.argmax(1)) >= 0.9999
+    differing = ours.argmax(1) != theirs.argmax(1)
+    assert differing.sum() <= max(1, 1e-4 * differing.size)  # of 64x64 pixels, one whose two best are equal may differ
+    second, best = np.sort(ours, axis=1)[:, -2:].transpose(1, 0, 2, 3)
+    assert (best - second)[differing].max(initial=0) < 1e-4 * ours.std()

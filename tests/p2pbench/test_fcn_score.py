@@ -364,4 +364,15 @@ def test_street_scenes_bring_a_scorer_that_knows_them(trained: Path, tmp_path: P
     assert again.exit_code == 0
     assert "training a scorer" not in again.stderr
     real = Grid(copy / "tiny").real
-    assert values(real, "fcn-strict")[0] > 2 * values(Grid(copy / "tiny").run("L1", 0), "fcn-strict")[0]
+    assert values(real, "fcn-strict")[0] > 0.2 + values(Grid(copy / "tiny").run("L1", 0), "fcn-strict")[0]
+
+
+def test_the_self_test_compares_cityscapes_with_the_paper(tmp_path: Path, scorer: Path) -> None:
+    root = make_cityscapes(tmp_path / "cityscapes", 500, 33)
+    result = score("--self-test", "--dataset", "cityscapes", "--root", root, "--weights", scorer)
+    lines = result.stdout.splitlines()
+    assert lines[3].endswith("WRONG")
+    assert lines[4].split() == ["expected", "0.800", "0.260", "0.210"]
+    said = str(result.exception)
+    assert "look at the weights: import fcn-8s-cityscapes.caffemodel as published" in said
+    assert "\n" not in said
