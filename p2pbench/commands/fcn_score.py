@@ -47,8 +47,8 @@ from p2pbench.training.interrupt import stop_request
 @click.option(
     "--self-test", "test", is_flag=True, help="Ask of --dataset what is known: labels themselves, real photos, chance."
 )
-@options.dataset
-@options.root
+@click.option("--dataset", metavar="NAME", help="With --self-test: a dataset with labels.")
+@click.option("--root", metavar="DIR", help="The dataset's folder, if it is no longer where the runs found it.")
 @click.option("--test-items", type=click.IntRange(min=1), metavar="N", help="With --self-test: the first so many.")
 @options.device
 def command(
@@ -83,7 +83,7 @@ def command(
         elif labels is not None:
             outcome = score_folder(results, open_truth(labels), out or results, work)
         else:
-            outcome = score_results(results, work)
+            outcome = score_results(results, root, work)
     if results is None:
         _print_answers(answers)
     else:

@@ -27,9 +27,10 @@ from p2pbench.terminal import Terminal
     show_default=True,
     help="Compare at the outputs' size, as generated, or at the size of the dataset's own labels.",
 )
+@click.option("--root", metavar="DIR", help="The dataset's folder, if it is no longer where the runs found it.")
 @click.option("--allow-partial", is_flag=True, help="Score what is there where outputs are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run and protocol, all choices included.")
-def command(results: Path, labels: str | None, at: At, allow_partial: bool, as_json: bool) -> None:
+def command(results: Path, labels: str | None, at: At, root: str | None, allow_partial: bool, as_json: bool) -> None:
     """Score photo-to-labels outputs: every pixel as the class of the nearest label colour (paper, Table 6).
 
     RESULTS is a results folder, of which every run of that direction is scored, or with --labels a folder of pictures.
@@ -43,7 +44,7 @@ def command(results: Path, labels: str | None, at: At, allow_partial: bool, as_j
             truth = open_truth(labels)
             outcome = score_folder(results, truth, at, allow_partial=allow_partial, advance=advance)
         else:
-            outcome = score_results(results, at, allow_partial=allow_partial, advance=advance)
+            outcome = score_results(results, at, advance, root=root, allow_partial=allow_partial)
     if as_json:
         for one in outcome.scored:
             for line in json_lines(one.row, one.place):

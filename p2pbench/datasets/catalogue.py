@@ -8,7 +8,7 @@ from typing import NamedTuple
 from p2pbench.config import RunConfig
 from p2pbench.datasets.camvid import CamVid
 from p2pbench.datasets.cityscapes import Cityscapes
-from p2pbench.datasets.dataset import Dataset, Item, Split, item_hash
+from p2pbench.datasets.dataset import Dataset, Item, LabelledPhotos, Split, item_hash
 from p2pbench.datasets.drawn import Streets
 from p2pbench.datasets.pairs import Folders, Paired
 from p2pbench.datasets.photos import Colorization, Edges, Inpainting
@@ -50,9 +50,17 @@ def run_items(dataset: Dataset, config: RunConfig) -> Items:
     return Items(split_items(dataset, "train", config.train_items), split_items(dataset, "test", config.test_items))
 
 
-def split_items(dataset: Dataset, split: Split, limit: int | None) -> list[Item]:
-    """The items of one split, cut to `limit`. Raises UserError as `run_items` does."""
-    items = dataset.drawn_items(split, limit) if isinstance(dataset, Streets) else dataset.items(split)[:limit]
+def split_items(dataset: Dataset, split: Split, limit: int | None, *, labels_only: bool = False) -> list[Item]:
+    """The items of one split, cut to `limit`; with `labels_only` their photos may be missing.
+
+    Raises UserError as `run_items` does.
+    """
+    if isinstance(dataset, Streets):
+        items = dataset.drawn_items(split, limit)
+    elif labels_only and isinstance(dataset, LabelledPhotos):
+        items = dataset.label_items(split)[:limit]
+    else:
+        items = dataset.items(split)[:limit]
     if not items:
         raise UserError(f"{dataset.root}: the {split} split of {dataset.name} is empty; expected {dataset.layout}")
     return items

@@ -29,6 +29,15 @@ class Cityscapes(LabelledPhotos):
         labels = _find(self.root / "gtFine" / folder, LABEL_ENDING, self.layout)
         return match(photos, labels, "photo", "labels")
 
+    def label_items(self, split: Split) -> list[Item]:
+        """As `items`, from gtFine alone where the photos are not there at all."""
+        folder = "train" if split == "train" else self.test_split or "val"
+        photos = self.root / "leftImg8bit" / folder
+        if photos.is_dir():
+            return self.items(split)
+        labels = _find(self.root / "gtFine" / folder, LABEL_ENDING, self.layout)
+        return [Item(id_, (photos / f"{id_}{PHOTO_ENDING}", path)) for id_, path in sorted(labels.items())]
+
 
 def _find(folder: Path, ending: str, layout: str) -> dict[str, Path]:
     if not folder.is_dir():

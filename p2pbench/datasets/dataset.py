@@ -156,6 +156,10 @@ class LabelledPhotos(Dataset):
             photo, values = pictures.resize(photo, size, size), pictures.resize_labels(values, size, size)
         return self.sample(photo, values)
 
+    def label_items(self, split: Split) -> list[Item]:
+        """The items of a split whose labels alone are asked for; a dataset may have those without the photos."""
+        return self.items(split)
+
     def labels(self, item: Item) -> NDArray[np.uint8]:
         """An item's class indices (H, W) at its own size, with IGNORE where there is none; the photo is not read.
 

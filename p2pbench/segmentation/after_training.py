@@ -34,7 +34,7 @@ def score_trained(grid: Grid, weights: Path | None, device: str, listener: Liste
     with stop_request() as stop:
         work = Work(weights, pick_device(device), False, listener, stop)
         for direction in (LABELS_TO_PHOTO, PHOTO_TO_LABELS):
-            ready = ready_grid(grid, direction, allow_partial=False, outcome=outcome)
+            ready = ready_grid(grid, direction, None, allow_partial=False, outcome=outcome)
             if ready is None:
                 continue
             if direction == PHOTO_TO_LABELS:

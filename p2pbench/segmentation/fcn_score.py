@@ -40,8 +40,13 @@ SUSPICIOUS_ITEMS = 10  # so many street photos without vegetation, sky and cars 
 CLASS_COLUMNS = ("class", "accuracy", "accuracy_low", "accuracy_high", "iou", "iou_low", "iou_high", "pixels", "images")
 
 
-def score_results(results: Path, work: Work) -> Outcome:
+def score_results(results: Path, root: str | None, work: Work) -> Outcome:
     """Score every finished run from labels to photos, and the ground truth beside them, and write the scores.
+
+    Args:
+        results: A results folder.
+        root: Where the dataset is now; None looks where the runs found it.
+        work: How.
 
     Raises:
         UserError: Nothing can be scored, a dataset is no longer where its runs found it, or a file cannot be read.
@@ -49,7 +54,7 @@ def score_results(results: Path, work: Work) -> Outcome:
         Stopped: The user asked to stop; what was segmented is kept.
     """
     outcome = Outcome()
-    for ready in ready_grids(results, LABELS_TO_PHOTO, allow_partial=work.allow_partial, outcome=outcome):
+    for ready in ready_grids(results, LABELS_TO_PHOTO, root, allow_partial=work.allow_partial, outcome=outcome):
         score_ready(ready, work, outcome)
     check_something(results, outcome)
     return outcome

@@ -30,20 +30,23 @@ Advance = Callable[[str, int, int], None]
 """Called with the name of a grid or folder, and the number of its items done and of all."""
 
 
-def score_results(results: Path, at: At, *, allow_partial: bool, advance: Advance) -> Outcome:
+def score_results(
+    results: Path, at: At, advance: Advance, *, root: str | None = None, allow_partial: bool = False
+) -> Outcome:
     """Score every finished run from photos to labels, and the ground truth beside them, and write the scores.
 
     Args:
         results: A results folder.
         at: At which size outputs and labels are compared.
-        allow_partial: Whether to score runs that lack some of their pictures, too.
         advance: Told how far it is.
+        root: Where the dataset is now; None looks where the runs found it.
+        allow_partial: Whether to score runs that lack some of their pictures, too.
 
     Raises:
         UserError: Nothing can be scored, a dataset is no longer where its runs found it, or a file cannot be read.
     """
     outcome = Outcome()
-    for ready in ready_grids(results, PHOTO_TO_LABELS, allow_partial=allow_partial, outcome=outcome):
+    for ready in ready_grids(results, PHOTO_TO_LABELS, root, allow_partial=allow_partial, outcome=outcome):
         score_ready(ready, at, advance, outcome)
     check_something(results, outcome)
     return outcome

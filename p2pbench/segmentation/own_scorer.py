@@ -89,7 +89,7 @@ def train_scorer(
     checkpoint = out.with_name(f"{out.name}.checkpoint")
 
     def hear(progress: Progress) -> None:
-        listener.count(f"scorer, loss {progress.loss:.3f}", progress.step, progress.total)
+        listener.count(f"scorer: loss {progress.loss:.3f}", progress.step, progress.total)
         if progress.validation is not None:
             pixel, accuracy, iou = progress.validation[:3]
             listener.say(

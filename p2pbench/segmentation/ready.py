@@ -56,8 +56,17 @@ class Ready:
         return paper_row(tables, str(source), run.cell)
 
 
-def ready_grids(results: Path, direction: str, *, allow_partial: bool, outcome: Outcome) -> Iterator[Ready]:
+def ready_grids(
+    results: Path, direction: str, root: str | None, *, allow_partial: bool, outcome: Outcome
+) -> Iterator[Ready]:
     """The grids below a results folder that have something to score; the others are told to the outcome.
+
+    Args:
+        results: The results folder.
+        direction: The direction of the runs that are wanted.
+        root: Where the dataset is now; None looks where the runs found it.
+        allow_partial: Whether to take runs that lack some of their pictures, too.
+        outcome: Told what is left out.
 
     Raises:
         UserError: There is no grid, or a dataset is no longer where its runs found it.
@@ -69,13 +78,13 @@ def ready_grids(results: Path, direction: str, *, allow_partial: bool, outcome: 
             "of outputs and --labels DATASET:ROOT[:SPLIT]"
         )
     for grid in found:
-        ready = ready_grid(grid, direction, allow_partial=allow_partial, outcome=outcome)
+        ready = ready_grid(grid, direction, root, allow_partial=allow_partial, outcome=outcome)
         if ready is not None:
             yield ready
 
 
-def ready_grid(grid: Grid, direction: str, *, allow_partial: bool, outcome: Outcome) -> Ready | None:
-    """A grid that has something to score; None where it has not, which is told to the outcome.
+def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: bool, outcome: Outcome) -> Ready | None:
+    """A grid that has something to score; None where it has not, which is told to the outcome. See `ready_grids`.
 
     Raises:
         UserError: The dataset is no longer where the runs found it.
@@ -91,7 +100,8 @@ def ready_grid(grid: Grid, direction: str, *, allow_partial: bool, outcome: Outc
     )
     if not trained:
         return None
-    truth = run_truth(settings[trained[0]])
+    found_at = settings[trained[0]]
+    truth = run_truth(found_at.model_copy(update={"root": root}) if root and found_at.root else found_at)
     outputs: dict[Run, dict[str, Path]] = {}
     for run in [*trained, grid.real]:
         found = Outputs(run.pictures(), "", [])

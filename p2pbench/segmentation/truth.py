@@ -99,7 +99,9 @@ def run_truth(config: RunConfig) -> Truth:
     table = label_table(config.dataset)
     dataset = open_dataset(config)
     assert isinstance(dataset, LabelledPhotos), f"{dataset.name} has a label table, so its items have labels"
-    return Truth(dataset, table, {item.id: item for item in split_items(dataset, "test", config.test_items)})
+    return Truth(
+        dataset, table, {item.id: item for item in split_items(dataset, "test", config.test_items, labels_only=True)}
+    )
 
 
 def label_table(dataset: str) -> LabelTable:

@@ -283,9 +283,17 @@ def test_cityscapes_stands_beside_the_paper(tmp_path: Path, scorer: Path) -> Non
     result = score(outputs, "--weights", scorer, "--labels", f"cityscapes:{root}")
     assert result.stdout.splitlines()[-2].split() == ["paper", "0.66", "0.23", "0.17"]
     assert "2 of 2 items" in result.stdout
+    (tmp_path / "labels").mkdir()
+    shutil.copytree(root / "gtFine", tmp_path / "labels" / "gtFine")
+    alone = score(outputs, "--weights", scorer, "--labels", f"cityscapes:{tmp_path / 'labels'}")
+    assert alone.stdout == result.stdout
     settings = {"dataset": "cityscapes", "root": str(root), "train_items": None, "test_items": None}
     train(tmp_path / "results", "own", ("L1", "L2"), **settings)
     lines = score(tmp_path / "results", "--weights", scorer).stdout.splitlines()
+    root.rename(tmp_path / "moved")
+    assert "cityscapes: no such folder" in error(tmp_path / "results", "--weights", scorer)
+    again = score(tmp_path / "results", "--weights", scorer, "--root", tmp_path / "moved")
+    assert again.stdout.splitlines() == lines
     assert [line.split()[1:] for line in lines if "paper" in line] == [
         ["0.42", "0.15", "0.11"],
         ["0.80", "0.26", "0.21"],
