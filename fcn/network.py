@@ -29,7 +29,7 @@ SKIPS = (
     ("upscore_pool2", "score_pool1", 1),
 )
 INPUT_PADDING = 100
-LARGE = 2**17  # pixels from which a map goes through memory rather than a CPU's cache
+LARGE = 2**15  # pixels from which a map goes through memory rather than a CPU's cache
 CONTEXT = 7  # side of fc6_cs's kernel, in cells of 32 pixels
 
 
