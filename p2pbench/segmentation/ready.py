@@ -52,8 +52,7 @@ class Ready:
         """The paper's row of the same name, where the dataset is the paper's."""
         if self.truth.dataset.name != Cityscapes.name:
             return None
-        source = read_grid_record(self.grid).get("source") if self.grid.json.exists() else None
-        return paper_row(tables, str(source), run.cell)
+        return paper_row(tables, str(read_grid_record(self.grid).get("source")), run.cell)
 
 
 def ready_grids(
@@ -94,7 +93,9 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
     if unfit:
         outcome.skipped.append(f"{grid.name}: skipped, {unfit}")
         return None
+    cells = list(read_grid_record(grid).get("cells", {}))  # in the order in which the paper or the user has them
     trained = [run for run in grid.runs() if run in settings and run.generator.exists()]
+    trained.sort(key=lambda run: cells.index(run.cell) if run.cell in cells else len(cells))
     outcome.unfinished.extend(
         f"{_name(grid, run)}: its training is not finished" for run in grid.runs() if run not in trained
     )
