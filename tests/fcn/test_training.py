@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fcn import training_batches
@@ -21,43 +19,13 @@ from fcn.labels import IGNORE
 from fcn.network import FCN, Architecture
 from fcn.preprocessing import resized, to_tensor
 from fcn.protocol import counted, scores
-from fcn.scoring import Example, Loaded, Photo, segment
+from fcn.scoring import Example, segment
 from fcn.training import Listener, Progress, Settings, Trained, one_cycle, train
 from fcn.training_batches import Decoded, batches, class_weights
+from tests.fcn.toy import CLASSES, example, scene, scenes
 
-COLOURS = np.array([(40, 60, 200), (200, 50, 40), (60, 180, 70), (230, 220, 60)], np.uint8)
-CLASSES = len(COLOURS)
 SMALL = Architecture(CLASSES, width=1 / 32, hidden=8, stride=8, padding="layers")
 SETTINGS = Settings(steps=9, batch_size=3, learning_rate=1e-2, validate_every=2)
-
-Picture = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-
-
-def scene(seed: int, height: int = 48, width: int = 64) -> Picture:
-    """Blobs whose colours tell their class, on a background of class 0, with some unlabelled pixels."""
-    rng = np.random.default_rng(seed)
-    row, column = np.mgrid[:height, :width]
-    labels = np.zeros((height, width), np.uint8)
-    for _ in range(6):
-        y, x = rng.integers(0, height), rng.integers(0, width)
-        tall, wide = rng.integers(8, 18, 2)
-        labels[((row - y) / tall) ** 2 + ((column - x) / wide) ** 2 < 1] = rng.integers(0, CLASSES)
-    photo = np.clip(COLOURS[labels] + rng.normal(0, 15, (height, width, 3)), 0, 255).astype(np.uint8)
-    labels[rng.random((height, width)) < 0.05] = IGNORE
-    return photo, labels
-
-
-def example(picture: Picture, id_: str = "", loads: list[str] | None = None) -> Example:
-    def load() -> Loaded:
-        if loads is not None:
-            loads.append(id_)
-        return Loaded(Photo(picture[0]), picture[1])
-
-    return Example(id_, lambda: id_, load)
-
-
-def scenes(seeds: Sequence[int], height: int = 48, width: int = 64, loads: list[str] | None = None) -> list[Example]:
-    return [example(scene(seed, height, width), f"scene {seed}", loads) for seed in seeds]
 
 
 LEARNED, HELD_OUT = scenes(range(7), 32, 32), scenes(range(100, 103), 32, 32)
@@ -302,105 +270,11 @@ def test_the_rate_rises_and_falls_once() -> None:
             assert rates[-1] < 0.01
 
 
-def numbered(count: int, height: int = 4, width: int = 4) -> list[Example]:
-    """Photos of one colour each, bright on the left."""
-    pictures = []
-    for index in range(count):
-        photo = np.full((height, width, 3), 10 * index, np.uint8)
-        photo[:, 0] += 5
-        labels = np.zeros((height, width), np.uint8)
-        labels[:, 0] = 1
-        pictures.append(example((photo, labels), str(index)))
-    return pictures
-
-
-def seen(examples: Sequence[Example], size: int, first: int, last: int, seed: int = 0) -> list[tuple[int, bool]]:
-    """Which items are drawn, and whether each is mirrored."""
-    found = []
-    for images, labels in batches(Decoded(examples, None, 2), size, seed, first, last):
-        assert images.shape == (size, 3, 4, 4)
-        assert images.is_contiguous(memory_format=torch.channels_last)
-        assert labels.shape == (size, 4, 4)
-        assert labels.dtype == torch.int64
-        for image, truth in zip(images[:, 0] + 72.78044, labels, strict=True):
-            mirrored = bool(truth[0, -1] == 1)
-            bright, dark = (-1, 0) if mirrored else (0, -1)
-            number = round(float(image[0, dark]) / 10)
-            assert torch.round(image[:, bright]).tolist() == [10 * number + 5] * 4  # photo and labels alike
-            assert truth[:, bright].tolist() == [1] * 4
-            assert truth.sum() == 4
-            found.append((number, mirrored))
-    return found
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 10])
-def test_every_epoch_goes_through_every_item_once_in_another_order(size: int) -> None:
-    items, epochs = 7, 20
-    drawn = seen(numbered(items), size, 0, items * epochs // size)
-    orders = [
-        tuple(number for number, _ in drawn[begin : begin + items]) for begin in range(0, len(drawn) - items + 1, items)
-    ]
-    assert len(orders) >= epochs - 1
-    assert all(sorted(order) == list(range(items)) for order in orders)
-    assert len(set(orders)) > 0.9 * len(orders)
-    assert 0.3 < np.mean([mirrored for _, mirrored in drawn]) < 0.7
-
-
-def test_a_batch_is_that_of_its_step_whatever_came_before() -> None:
-    examples = numbered(5)
-    whole = seen(examples, 2, 0, 12)
-    assert seen(examples, 2, 7, 12) == whole[14:]
-    other = seen(examples, 2, 0, 12, seed=1)
-    assert all([pair[part] for pair in other] != [pair[part] for pair in whole] for part in (0, 1))
-    assert seen(examples, 2, 12, 12) == []
-
-
-def test_leaving_in_the_middle_ends_what_reads_ahead() -> None:
-    before = threading.active_count()
-    drawn = batches(Decoded(numbered(5), None, 2), 2, 0, 0, 100)
-    next(drawn)
-    drawn.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == before
-
-
-def labelled(*rows: Sequence[int]) -> Example:
-    labels = np.array(rows, np.uint8)
-    return example((np.zeros((*labels.shape, 3), np.uint8), labels), "labelled")
-
-
-def test_class_weights_by_hand() -> None:
-    examples = [labelled([0, 0, 0, 0], [0, 0, 2, IGNORE]), labelled([0, 0, 2, IGNORE])]
-    shares = [0.8, 0, 0.2]
-    raw = [0.8**-0.75, 0.2**-0.75, 0.2**-0.75]  # the second does not occur, and may elsewhere
-    mean = sum(weight * share for weight, share in zip(raw, shares, strict=True))
-    found = class_weights(Decoded(examples, None, 3), 5)
-    assert found.dtype == torch.float32
-    assert found.tolist() == pytest.approx([raw[0] / mean, raw[1] / mean, raw[2] / mean, 0, 0], rel=1e-6)
-    assert class_weights(Decoded([labelled([1, 1])], None, 3), 4).tolist() == pytest.approx([1, 1, 1, 0])
-
-
-def test_rare_classes_weigh_more_and_the_mean_over_pixels_is_1() -> None:
-    labels = np.random.default_rng(0).choice(np.arange(4, dtype=np.uint8), (60, 80), p=[0.6, 0.3, 0.09, 0.01])
-    found = class_weights(Decoded([labelled(*labels)], None, 4), 4).numpy()
-    assert (np.diff(found) > 0).all()
-    assert found[labels].mean() == pytest.approx(1, rel=1e-5)
-
-
 def test_channels_beyond_the_classes_are_trained_away(path: Path) -> None:
     network = first_network(Architecture(CLASSES + 2, 1 / 32, 8, 8, "layers"), norm=True)
     found = trained(path, network=network, settings=replace(SETTINGS, steps=30))
     for item in HELD_OUT:
         assert segment(found.network, to_tensor(item.load().photo.pixels)).max() < CLASSES
-
-
-def test_photos_see_the_same_size_rule_as_in_scoring() -> None:
-    photo, labels = scene(0)[0][:40, :30], scene(0)[1]
-    image, truth = Decoded([example((photo, labels))], 36, CLASSES).tensors(0, mirrored=False)
-    assert image.equal(to_tensor(resized(photo, 36, 64, 48)))
-    np.testing.assert_array_equal(truth[0].numpy(), labels)
-    image, truth = Decoded([example((photo, labels))], 36, CLASSES).tensors(0, mirrored=True)
-    assert image.equal(to_tensor(resized(photo, 36, 64, 48)).flip(3))
-    np.testing.assert_array_equal(truth[0].numpy(), labels[:, ::-1])
 
 
 def refusal(call: Callable[[], object]) -> str:
@@ -481,22 +355,6 @@ def test_validation_without_a_labelled_pixel(every: int, path: Path) -> None:
     for _ in range(6):  # however often it is tried
         said = refusal(lambda: trained(path, held_out=[blank] * 2, settings=settings, seconds=0))
         assert said == "the 2 validation items have no labelled pixel; expected some to choose by"
-
-
-def test_examples_are_read_once_as_long_as_memory_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
-    loads: list[str] = []
-    examples = Decoded(scenes(range(4), loads=loads), None, CLASSES)
-    for _ in range(3):
-        for index in range(4):
-            examples.tensors(index, mirrored=False)
-    assert len(loads) == 4
-    loads.clear()
-    monkeypatch.setattr(training_batches, "MEMORY", 2 * 48 * 64 * 4)  # of two photos and their labels
-    examples = Decoded(scenes(range(4), loads=loads), None, CLASSES)
-    for _ in range(3):
-        for index in range(4):
-            examples.tensors(index, mirrored=False)
-    assert [loads.count(f"scene {seed}") for seed in range(4)] == [1, 1, 3, 3]
 
 
 def test_less_memory_trains_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
