@@ -8,12 +8,12 @@ import click
 
 from fcn.protocol import Protocol
 from p2pbench.commands import options
+from p2pbench.commands.outcomes import print_outcome
 from p2pbench.config import run_config
 from p2pbench.errors import UserError
 from p2pbench.segmentation.confusion_scores import class_rows
 from p2pbench.segmentation.fcn_score import score_folder, score_results
-from p2pbench.segmentation.outcome import Outcome
-from p2pbench.segmentation.score_table import json_lines, print_classes, print_scores
+from p2pbench.segmentation.score_table import print_classes
 from p2pbench.segmentation.self_test import SelfTest, self_test
 from p2pbench.segmentation.truth import open_truth, run_truth
 from p2pbench.segmentation.work import Work
@@ -87,24 +87,12 @@ def command(
     if results is None:
         _print_answers(answers)
     else:
-        _print_scores(outcome, protocol, as_json)
+        print_outcome(outcome, protocol, as_json=as_json)
         if classes and not as_json:
             for one in outcome.scored:
                 matrices = {id_: compared.counts for id_, compared in one.compared.items()}
                 click.echo()
                 print_classes(one.row.name, class_rows(matrices, protocol or "strict", one.classes))
-
-
-def _print_scores(outcome: Outcome, protocol: Protocol | None, as_json: bool) -> None:
-    rows = [one.row.only(protocol) for one in outcome.scored]
-    if as_json:
-        for row, one in zip(rows, outcome.scored, strict=True):
-            for line in json_lines(row, one.place):
-                click.echo(line)
-    else:
-        print_scores(rows)
-    for line in outcome.remarks():
-        click.echo(line, err=True)
 
 
 def _print_answers(test: SelfTest) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from p2pbench.commands.outcomes import print_outcome
 from p2pbench.metrics.label_maps import At
 from p2pbench.segmentation.label_score import score_folder, score_results
-from p2pbench.segmentation.score_table import json_lines, print_scores
 from p2pbench.segmentation.truth import open_truth
 from p2pbench.terminal import Terminal
 
@@ -45,11 +45,4 @@ def command(results: Path, labels: str | None, at: At, root: str | None, allow_p
             outcome = score_folder(results, truth, at, allow_partial=allow_partial, advance=advance)
         else:
             outcome = score_results(results, at, advance, root=root, allow_partial=allow_partial)
-    if as_json:
-        for one in outcome.scored:
-            for line in json_lines(one.row, one.place):
-                click.echo(line)
-    else:
-        print_scores([one.row for one in outcome.scored])
-    for line in outcome.remarks():
-        click.echo(line, err=True)
+    print_outcome(outcome, None, as_json=as_json)

@@ -22,9 +22,18 @@ from fcn.labels import CITYSCAPES, IGNORE, LabelTable
 from fcn.preprocessing import MEAN_BGR
 from fcn.scoring import Example, Loaded, Scorer
 from p2pbench.datasets.cityscapes import Cityscapes
-from p2pbench.datasets.dataset import LABELS_TO_PHOTO, item_hash
+from p2pbench.datasets.dataset import LABELS_TO_PHOTO
 from p2pbench.segmentation.confusion_scores import class_rows
-from p2pbench.segmentation.outcome import Compared, Outcome, Scored, Scorers, folder_notes, notes, score_row
+from p2pbench.segmentation.outcome import (
+    Compared,
+    Outcome,
+    Scored,
+    Scorers,
+    folder_notes,
+    folder_origin,
+    notes,
+    score_row,
+)
 from p2pbench.segmentation.outputs import find_outputs, match_outputs, read_output
 from p2pbench.segmentation.paper import FCN_TABLES, PaperScores, paper_row
 from p2pbench.segmentation.ready import Ready, check_something, ready_grids
@@ -77,16 +86,10 @@ def score_folder(folder: Path, truth: Truth, out: Path, work: Work) -> Outcome:
     outputs = find_outputs(folder)
     files = match_outputs(outputs, truth.items, folder, allow_partial=work.allow_partial)
     scorer = open_scorer(truth, work.weights, work.device, work.listener)
-    origin = {
-        "data": f"{truth.dataset.name}, {len(truth.items)} test items ({item_hash(list(truth.items.values()))})",
-        "data_note": truth.dataset.note,
-        "names": outputs.scheme,
-        "file_format": "JPEG or lossy WebP" if outputs.lossy else "lossless",
-    }
     run = Run(out, folder.resolve().name, None)
     paper = paper_row(FCN_TABLES, "", run.cell) if truth.dataset.name == Cityscapes.name else None
     place: dict[str, str | int | None] = {"folder": str(folder)}
-    scored = _score(_Outputs(run, str(folder), place, files, origin, paper), truth, scorer, work)
+    scored = _score(_Outputs(run, str(folder), place, files, folder_origin(outputs, truth), paper), truth, scorer, work)
     scored.notes[:0] = folder_notes(outputs, truth)
     return Outcome([scored])
 

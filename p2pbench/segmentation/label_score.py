@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pbench.datasets.dataset import PHOTO_TO_LABELS, item_hash
+from p2pbench.datasets.dataset import PHOTO_TO_LABELS
 from p2pbench.metrics.label_maps import At, label_matrix, protocol
-from p2pbench.segmentation.outcome import Compared, Outcome, Scored, Scorers, folder_notes, score_row
+from p2pbench.segmentation.outcome import Compared, Outcome, Scored, Scorers, folder_notes, folder_origin, score_row
 from p2pbench.segmentation.outcome import notes as compared_notes
 from p2pbench.segmentation.outputs import find_outputs, match_outputs, read_output
 from p2pbench.segmentation.paper import LABEL_TABLES
@@ -61,13 +61,7 @@ def score_folder(folder: Path, truth: Truth, at: At, *, allow_partial: bool, adv
     outputs = find_outputs(folder)
     matched = match_outputs(outputs, truth.items, folder, allow_partial=allow_partial)
     (compared,) = _compare(truth, [matched], at, lambda done, total: advance(str(folder), done, total))
-    origin = {
-        "data": f"{truth.dataset.name}, {len(truth.items)} test items ({item_hash(list(truth.items.values()))})",
-        "data_note": truth.dataset.note,
-        "names": outputs.scheme,
-        "file_format": "lossless" if not outputs.lossy else "JPEG or lossy WebP",
-    }
-    row = _row(str(folder), truth, compared, at, origin)
+    row = _row(str(folder), truth, compared, at, folder_origin(outputs, truth))
     notes = [*folder_notes(outputs, truth), *compared_notes(compared, BEYOND)]
     return Outcome([Scored(row, {"folder": str(folder)}, truth.table.classes, compared, notes)])
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcn.protocol import dropped
+from p2pbench.datasets.dataset import item_hash
 from p2pbench.segmentation.confusion_scores import confusion_scores
 from p2pbench.segmentation.outputs import Outputs
 from p2pbench.segmentation.score_table import ScoreRow
@@ -88,6 +89,16 @@ def score_row(
         strict=confusion_scores(scorers.strict, matrices, "strict", n_expected, whole),
         dropped=sum(bool(dropped(counts)) for counts in matrices.values()),
     )
+
+
+def folder_origin(outputs: Outputs, truth: Truth) -> dict[str, object]:
+    """Where the outputs of a plain folder come from, as far as it is known; see `p2pbench.origin` for those of runs."""
+    return {
+        "data": f"{truth.dataset.name}, {len(truth.items)} test items ({item_hash(list(truth.items.values()))})",
+        "data_note": truth.dataset.note,
+        "names": outputs.scheme,
+        "file_format": "JPEG or lossy WebP" if outputs.lossy else "lossless",
+    }
 
 
 def folder_notes(outputs: Outputs, truth: Truth) -> list[str]:
