@@ -1,0 +1,69 @@
+/** Whether this computer and window can show the study as it is meant. */
+
+const ZOOMS = [1.1, 1.2, 1.25, 1.33, 1.5, 1.7, 1.75, 2, 2.4, 2.5, 3, 4, 5]; // of the browsers' menus
+const SLACK = 0.98; // a display of 50 Hz may be measured a little lower
+
+/** @param {number} frame median milliseconds between frames */
+export function environment(frame) {
+  return {
+    viewport: [innerWidth, innerHeight],
+    screen: [screen.width, screen.height],
+    pixel_ratio: devicePixelRatio,
+    hertz: round(1000 / frame),
+    frame_ms: round(frame),
+    touch: matchMedia("(any-pointer: coarse)").matches,
+    language: navigator.language,
+  };
+}
+
+/**
+ * Why a rater cannot take part; empty where nothing is in the way.
+ *
+ * @param {ReturnType<typeof environment> & {zoomed: boolean, touchOnly: boolean}} seen
+ * @param {{width: number, height: number, hertz: number}} required CSS pixels, frames a second
+ * @returns {Array<"touch" | "small" | "zoomed" | "slow">}
+ */
+export function obstacles(seen, required) {
+  const found = [];
+  if (seen.touchOnly) found.push("touch");
+  if (seen.zoomed) found.push("zoomed");
+  if (!roomy(seen.viewport, required)) found.push("small");
+  if (seen.hertz < required.hertz * SLACK) found.push("slow");
+  return found;
+}
+
+/** Whether the window is large enough. */
+export function roomy([width, height], required) {
+  return width >= required.width && height >= required.height;
+}
+
+/** Whether the only pointer is a finger. */
+export function touchOnly() {
+  return matchMedia("(any-pointer: coarse)").matches && !matchMedia("(any-pointer: fine)").matches;
+}
+
+/**
+ * Whether the page is zoomed, as well as can be told: no browser says so.
+ *
+ * Zoomed, the window's inner width in CSS pixels differs from its outer width by the zoom. A docked panel makes it
+ * smaller too; so a larger ratio counts only if it is one that the browsers' menus offer, and the pixel ratio fits it.
+ */
+export function zoomed({ inner, outer, pixelRatio, pinch }) {
+  if (Math.abs(pinch - 1) > 0.01 || pixelRatio < 0.95) return true;
+  const ratio = outer / inner;
+  if (!ratio || !Number.isFinite(ratio)) return false;
+  if (ratio < 0.95) return true;
+  const zoom = ZOOMS.find((level) => ratio > level - 0.02 && ratio < level + 0.03);
+  if (!zoom) return false;
+  const scale = pixelRatio / zoom; // what the system's own scaling would then be: 1, 1.25, 1.5, ...
+  return scale > 0.98 && Math.abs(scale * 4 - Math.round(scale * 4)) < 0.06;
+}
+
+export function zoomedNow() {
+  const pinch = visualViewport?.scale ?? 1;
+  return zoomed({ inner: innerWidth, outer: outerWidth, pixelRatio: devicePixelRatio, pinch });
+}
+
+function round(value) {
+  return Math.round(value * 1000) / 1000;
+}

@@ -1,0 +1,30 @@
+/** Whether the rater is at the page: it is in front, has the focus, and its window stays as it is. */
+
+let lastAway = -Infinity;
+
+watch((reason) => {
+  if (reason !== "resize") lastAway = performance.now();
+});
+
+/** Whether the page is not in front now, or was not at some moment since `time`, a performance.now(). */
+export function awaySince(time) {
+  return document.hidden || !document.hasFocus() || lastAway > time;
+}
+
+/**
+ * @param {(reason: "hidden" | "blur" | "resize") => void} onInterruption called each time
+ * @returns {() => void} ends it
+ */
+export function watch(onInterruption) {
+  const hidden = () => document.hidden && onInterruption("hidden");
+  const blur = () => onInterruption(document.hidden ? "hidden" : "blur");
+  const resize = () => onInterruption("resize");
+  document.addEventListener("visibilitychange", hidden);
+  addEventListener("blur", blur);
+  addEventListener("resize", resize);
+  return () => {
+    document.removeEventListener("visibilitychange", hidden);
+    removeEventListener("blur", blur);
+    removeEventListener("resize", resize);
+  };
+}

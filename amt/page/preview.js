@@ -1,0 +1,68 @@
+/** A session that exists in this page alone: the researcher tries the study, and nothing is stored. */
+
+import { Refused } from "./api.js";
+
+export class Preview {
+  #api;
+  #trials;
+  #token;
+  #answered = new Set();
+  #agreed = false;
+
+  static async start(api, study) {
+    const { trials, token } = await api.json("GET", `api/studies/${study}/preview`);
+    return new Preview(api, trials, token);
+  }
+
+  constructor(api, trials, token) {
+    this.#api = api;
+    this.#trials = trials;
+    this.#token = token;
+  }
+
+  async environment() {
+    return { redirect: null };
+  }
+
+  async consent(version, agreed) {
+    this.#agreed = agreed;
+    return { redirect: null };
+  }
+
+  async settle() {}
+
+  async next() {
+    if (!this.#agreed) throw new Refused(403, { error: "consent" });
+    const [trial = null, ...ahead] = this.#trials.filter(({ k }) => !this.#answered.has(k));
+    return { trial, ahead };
+  }
+
+  async shown() {}
+
+  /** A preview has no spare pairs: the same comes again. */
+  async interrupted() {
+    return { ended: false };
+  }
+
+  async answer(k, { choice }) {
+    this.#answered.add(k);
+    const { fake } = this.#trials.find((trial) => trial.k === k);
+    return fake ? { correct: choice === fake, fake } : {};
+  }
+
+  async comment() {}
+
+  async complete() {
+    return { code: "PREVIEW", redirect: null };
+  }
+
+  async withdraw() {}
+
+  picture(name) {
+    return this.#api.picture(this.#token, name);
+  }
+
+  heartbeat() {
+    return () => {};
+  }
+}

@@ -1,0 +1,81 @@
+"""Every choice that changes what a fooling rate means, and the fingerprint of them all.
+
+The defaults are those of the paper's study (section 4.1; facts section 4) where it states them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+
+Side = Literal["left", "right"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Timing(_Frozen):
+    """The course of a trial, in milliseconds; left is always first."""
+
+    blank: PositiveInt = Field(900, description="grey before the left image")
+    exposure: PositiveInt = Field(1000, description="each of the two images")
+    gap: PositiveInt = Field(600, description="grey between them")
+    prompt: PositiveInt = Field(100, description="from the end of the right image to the buttons")
+    feedback: PositiveInt = Field(2400, description="both images again with their labels, in practice")
+
+    @property
+    def least(self) -> int:
+        """Milliseconds from the onset of the left image to the buttons: nobody can answer sooner."""
+        return 2 * self.exposure + self.gap + self.prompt
+
+
+class Rules(_Frozen):
+    """Which raters are left out of the analysis: fixed before there are data, and never by accuracy."""
+
+    least_valid: float = Field(0.9, ge=0, le=1, description="share of the scored trials that must have an answer")
+    frames_off: float = Field(2.0, gt=0, description="frames by which an exposure may miss its duration")
+    most_off: float = Field(0.1, ge=0, le=1, description="share of exposures that may be off by more than that")
+    least_median_ms: float = Field(250.0, ge=0, description="median response time")
+    one_side: float = Field(0.9, gt=0.5, le=1, description="share of answers on one side that is too many")
+
+
+class Protocol(_Frozen):
+    """What a rater of a study sees and does, and whose answers count."""
+
+    question: Literal["fake"] = Field("fake", description="which of the two images is fake?")
+    pairing: Literal["paired", "unpaired"] = Field(
+        "paired", description="real and fake of one item, or of two different ones (a derangement)"
+    )
+    raters: PositiveInt = Field(50, description="raters an algorithm; each sees one algorithm")
+    practice: NonNegativeInt = Field(10, description="trials with feedback, not scored")
+    scored: PositiveInt = Field(40, description="trials without feedback")
+    attention: NonNegativeInt = Field(0, description="trials with an obviously broken fake among the scored, apart")
+    spares: NonNegativeInt = Field(5, description="pairs that stand in for voided trials")
+    voids: NonNegativeInt = Field(3, description="interruptions (hidden, blurred or resized page) that are put up with")
+    width: PositiveInt = Field(256, description="CSS pixels")
+    height: PositiveInt = Field(256, description="CSS pixels")
+    resize: Literal["bicubic"] = Field("bicubic", description="Pillow's, antialiased, to exactly width x height")
+    timing: Timing = Timing()
+    rules: Rules = Rules()
+
+    @model_validator(mode="after")
+    def _even(self) -> Protocol:
+        for name in ("practice", "scored"):
+            if getattr(self, name) % 2:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected an even number: half of the fakes left")
+        return self
+
+    @property
+    def items(self) -> int:
+        """How many items a session needs, each once."""
+        return self.practice + self.scored + self.attention + self.spares
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 12 hexadecimal digits of the SHA-256 of these settings as canonical JSON."""
+        text = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]

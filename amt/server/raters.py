@@ -1,0 +1,217 @@
+"""The raters' API. Every request may come twice: what it does is done once, and the answer is the same."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path
+from sqlalchemy import Connection
+from starlette.responses import JSONResponse
+
+from amt import identity
+from amt.protocol import Protocol
+from amt.server import bodies
+from amt.server.context import Context, Means
+from amt.store import sessions, trials
+from amt.store.refusal import Refusal
+from amt.store.sessions import Session, State
+from amt.store.trials import Trial
+
+Json = dict[str, Any]
+Name = Annotated[str, Path(max_length=40)]
+Id = Annotated[str, Path(max_length=64)]
+K = Annotated[int, Path(ge=0, le=100_000)]
+Bearer = Annotated[str, Header(alias="authorization", max_length=200)]
+Agent = Annotated[str, Header(alias="user-agent")]
+REQUIREMENTS = {"width": 800, "height": 600, "hertz": 50}
+_SECONDS_BESIDE_TRIALS = 60.0
+_SECONDS_TO_ANSWER = 1.5
+_INTERRUPTED = "This study ended for you, because images were interrupted too often."
+
+router = APIRouter(prefix="/api")
+
+
+@router.get("/studies/{name}")
+def about(name: Name, means: Means) -> Json:
+    """What the page must know before there is a session; nothing of algorithms or items."""
+    study = means.find(name)
+    protocol = study.protocol
+    return {
+        "name": study.name,
+        "title": study.title,
+        "state": study.state,
+        "simulated": study.simulated,
+        "consent": {"version": study.consent.version, "paragraphs": study.consent.paragraphs},
+        "contact": study.consent.contact,
+        "recruitment": study.recruitment.by,
+        "practice": protocol.practice,
+        "scored": protocol.scored + protocol.attention,
+        "width": protocol.width,
+        "height": protocol.height,
+        "minutes": minutes(protocol),
+        "timing": protocol.timing.model_dump(),
+        "requirements": REQUIREMENTS,
+    }
+
+
+@router.post("/studies/{name}/sessions")
+def start(name: Name, body: bodies.Start, means: Means, agent: Agent = "") -> JSONResponse:
+    """Find or create the session of a rater: 201 for a new one."""
+    study = means.find(name)
+    started = sessions.start(means.database, study, body.rater, body.rater_source, agent)
+    answer = {
+        "session": started.session,
+        "token": started.token,
+        "practice": study.protocol.practice,
+        "scored": study.protocol.scored + study.protocol.attention,
+    }
+    return JSONResponse(answer, 201 if started.new else 200)
+
+
+@router.post("/sessions/{id}/environment")
+def environment(id: Id, body: bodies.Environment, means: Means, bearer: Bearer = "") -> Json:
+    """Keep what the page found out about the device."""
+    with _writing(means, id, bearer) as (connection, session):
+        state = sessions.environment(connection, session, body.model_dump(), eligible=body.eligible)
+    return _state(means, session, state)
+
+
+@router.post("/sessions/{id}/consent")
+def consent(id: Id, body: bodies.Consent, means: Means, bearer: Bearer = "") -> Json:
+    """Keep that the rater agrees, or lets it be."""
+    with _writing(means, id, bearer) as (connection, session):
+        current = means.settled(session.study).consent.version
+        if body.version != current:
+            raise Refusal(409, "version", f"The text is of version {current}; load the page again.")
+        state = sessions.consent(connection, session, body.version, agreed=body.agreed)
+    return _state(means, session, state)
+
+
+@router.get("/sessions/{id}/next")
+def upcoming(id: Id, means: Means, bearer: Bearer = "") -> Json:
+    """Where the rater is."""
+    with _writing(means, id, bearer) as (connection, session):
+        left = trials.to_come(connection, session)
+    if left is None:
+        raise Refusal(409, "ended", _INTERRUPTED)
+    if not left:
+        return {"trial": None, "done": True}
+    protocol = means.settled(session.study).protocol
+    ahead = [{"k": trial.k, "left": trial.left, "right": trial.right} for trial in left[1:]]
+    return {"trial": _shown(left[0], protocol), "ahead": ahead}
+
+
+@router.post("/sessions/{id}/trials/{k}/shown")
+def shown(id: Id, k: K, means: Means, bearer: Bearer = "") -> Json:
+    """Keep that a trial is about to be shown."""
+    with _writing(means, id, bearer) as (connection, session):
+        trials.show(connection, session, k, time.time())
+    return {}
+
+
+@router.post("/sessions/{id}/trials/{k}/void")
+def void(id: Id, k: K, body: bodies.Void, means: Means, bearer: Bearer = "") -> Json:
+    """Void a trial that was interrupted."""
+    with _writing(means, id, bearer) as (connection, session):
+        protocol = means.settled(session.study).protocol
+        goes_on = trials.interrupt(connection, session, k, body.reason, protocol)
+    return {"ended": not goes_on}
+
+
+@router.put("/sessions/{id}/trials/{k}/response")
+def respond(id: Id, k: K, body: bodies.Response, means: Means, bearer: Bearer = "") -> Json:
+    """Keep an answer. Practice says whether it was right, a scored trial never."""
+    given = trials.Answer(body.choice, body.response_ms, body.measured())
+    with _writing(means, id, bearer) as (connection, session):
+        least = means.settled(session.study).protocol.timing.least
+        trial = trials.answer(connection, session, k, given, least, time.time())
+    if trial.phase != "practice":
+        return {}
+    return {"correct": trial.fake_side == body.choice, "fake": trial.fake_side}
+
+
+@router.post("/sessions/{id}/heartbeat")
+def heartbeat(id: Id, means: Means, bearer: Bearer = "") -> Json:
+    """Keep the place."""
+    with _writing(means, id, bearer) as (_, session):
+        sessions.require(session, "running", "completed")
+    return {}
+
+
+@router.post("/sessions/{id}/comment")
+def comment(id: Id, body: bodies.Comment, means: Means, bearer: Bearer = "") -> Json:
+    """Keep a comment."""
+    with _writing(means, id, bearer) as (connection, session):
+        sessions.comment(connection, session, body.text)
+    return {}
+
+
+@router.post("/sessions/{id}/complete")
+def complete(id: Id, means: Means, bearer: Bearer = "") -> Json:
+    """End a session: always the same code."""
+    with _writing(means, id, bearer) as (connection, session):
+        recruitment = means.settled(session.study).recruitment
+        code = recruitment.codes.get("completed") or identity.new_code()
+        done = trials.complete(connection, session, code)
+    return {
+        "code": done.code,
+        "redirect": recruitment.redirect("completed"),
+        "correct": done.correct,
+        "of": done.of,
+    }
+
+
+@router.post("/sessions/{id}/withdraw")
+def withdraw(id: Id, means: Means, bearer: Bearer = "") -> Json:
+    """Delete the rater's answers and free the place."""
+    with _writing(means, id, bearer) as (connection, session):
+        if session.state != "withdrawn":
+            sessions.withdraw(connection, session)
+    return {}
+
+
+def minutes(protocol: Protocol) -> int:
+    """About how long a session takes, rounded up."""
+    timing = protocol.timing
+    trial = timing.blank / 1000 + timing.least / 1000 + _SECONDS_TO_ANSWER
+    feedback = protocol.practice * timing.feedback / 1000
+    count = protocol.practice + protocol.scored + protocol.attention
+    return int((count * trial + feedback + _SECONDS_BESIDE_TRIALS) // 60) + 1
+
+
+def token_of(bearer: str) -> str:
+    """The token of an Authorization header. Raises Refusal 401."""
+    scheme, _, token = bearer.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Refusal(401, "token", "Expected the header Authorization: Bearer TOKEN.")
+    return token
+
+
+@contextmanager
+def _writing(means: Context, id: str, bearer: str) -> Iterator[tuple[Connection, Session]]:
+    token = token_of(bearer)
+    with means.database.writing() as connection:
+        session = sessions.identify(connection, id, token)
+        sessions.renew(connection, session, time.time())
+        yield connection, session
+
+
+def _state(means: Context, session: Session, state: State) -> Json:
+    recruitment = means.settled(session.study).recruitment
+    redirect = recruitment.redirect("ineligible") if state == "ineligible" else None
+    return {"state": state, "redirect": recruitment.redirect("no_consent") if state == "declined" else redirect}
+
+
+def _shown(trial: Trial, protocol: Protocol) -> Json:
+    practice = trial.phase == "practice"
+    return {
+        "k": trial.k,
+        "phase": "practice" if practice else "scored",  # an attention check looks like any other
+        "number": trial.position + 1 - (0 if practice else protocol.practice),
+        "of": protocol.practice if practice else protocol.scored + protocol.attention,
+        "left": trial.left,
+        "right": trial.right,
+    }

@@ -1,0 +1,8 @@
+"""The statistics of the study: from the table of answers to fooling rates with intervals, comparisons and plans."""
+
+from amt.statistics.analysis import Analysis, analyse
+from amt.statistics.bootstrap import Estimate
+from amt.statistics.correlation import Agreement, agreement
+from amt.statistics.planning import raters_needed, smallest_difference
+
+__all__ = ["Agreement", "Analysis", "Estimate", "agreement", "analyse", "raters_needed", "smallest_difference"]

@@ -1,0 +1,199 @@
+"""A study's answers, analysed: rates with and without exclusions, comparisons, items, and what lies behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+from amt.errors import AmtError
+from amt.protocol import Protocol
+from amt.statistics import document, exposures, rates, report, signal
+from amt.statistics.bootstrap import REPLICATES, Estimate, Replicates, crossed, two_stage
+from amt.statistics.exclusions import Exclusions, exclusions
+from amt.statistics.exposures import Exposures
+from amt.statistics.pairs import Chance, Pair, against_chance, pairs
+from amt.statistics.planning import intraclass
+from amt.statistics.signal import Quartiles, Sensitivity
+from amt.statistics.table import attention, check, scored
+
+
+class RaterRate(NamedTuple):
+    """How often one rater was fooled."""
+
+    rater: str
+    fooled: int
+    trials: int
+    rate: float
+
+
+class ItemRate(NamedTuple):
+    """How often an item's fake fooled its raters, with its 95 % Wilson interval."""
+
+    item: str
+    fooled: int
+    trials: int
+    rate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One algorithm's results; rates are 0 to 1, times milliseconds.
+
+    Attributes:
+        name: Of the algorithm.
+        trials: How many answers count.
+        two_stage: The fooling rate, resampling raters and trials: the error is the paper's +-.
+        crossed: The same rate, resampling raters and items: the interval for claims.
+        chance: Where the crossed interval lies to 50 %.
+        sensitivity: d' with the ends of the crossed interval.
+        left: Share of answers that called the left image fake.
+        learning: Percentage points by which 10 trials change the share correct.
+        response: Response times.
+        exposures: Timing quality.
+        intraclass: Intra-class correlation of answers within raters, for planning.
+        raters: Rates by rater, by pseudonym.
+        items: Rates by item, by id.
+    """
+
+    name: str
+    trials: int
+    two_stage: Estimate
+    crossed: Estimate
+    chance: Chance
+    sensitivity: Sensitivity
+    left: Estimate
+    learning: Estimate | None
+    response: Quartiles | None
+    exposures: Exposures | None
+    intraclass: float | None
+    raters: tuple[RaterRate, ...]
+    items: tuple[ItemRate, ...]
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Attention checks, apart from everything else: answered ones, and how many found the broken fake."""
+
+    trials: int
+    passed: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """What some sessions say.
+
+    Attributes:
+        sessions: How many they are.
+        algorithms: Sorted by name.
+        pairs_two_stage: All pairs of algorithms, with the items as given.
+        pairs_crossed: The same pairs, for claims.
+        attention: Attention checks.
+    """
+
+    sessions: int
+    algorithms: tuple[Algorithm, ...]
+    pairs_two_stage: tuple[Pair, ...]
+    pairs_crossed: tuple[Pair, ...]
+    attention: Attention
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A study's results.
+
+    Attributes:
+        study: Its name.
+        protocol: What raters saw and whose answers count.
+        seed: Of the bootstraps.
+        replicates: Draws of each bootstrap.
+        kept: Results of the sessions that count.
+        everything: Results of all sessions, excluded ones included.
+        exclusions: Which sessions do not count, and why.
+    """
+
+    study: str
+    protocol: Protocol
+    seed: int
+    replicates: int
+    kept: Results
+    everything: Results
+    exclusions: Exclusions
+
+    def document(self) -> dict[str, object]:
+        """All of it at full precision, for JSON; what is undefined is None."""
+        return document.document(self)
+
+    def text(self) -> str:
+        """A plain text report of at most 100 columns."""
+        return report.text(self)
+
+
+def analyse(table: pd.DataFrame, protocol: Protocol, seed: int = 0, replicates: int = REPLICATES) -> Analysis:
+    """Analyse the answers of one study. Void trials and practice never count; attention checks count apart.
+
+    Args:
+        table: The table of answers.
+        protocol: Of the study.
+        seed: Of the bootstraps; same table, protocol and seed: same numbers.
+        replicates: Draws of each bootstrap.
+
+    Raises:
+        AmtError: The table does not hold the answers of exactly one study, or no scored trial was answered.
+    """
+    check(table)
+    names = sorted(table["study"].unique())
+    if len(names) != 1:
+        raise AmtError(f"the table has answers of {len(names)} studies ({', '.join(names)}); expected one; split it")
+    if scored(table).empty:
+        raise AmtError(f"study {names[0]}: none of {len(table)} trials is scored and answered; expected answers; wait")
+    left_out = exclusions(table, protocol)
+    everything = _results(table, protocol, seed, replicates)
+    kept = _results(left_out.kept(table), protocol, seed, replicates) if left_out.excluded else everything
+    return Analysis(names[0], protocol, seed, replicates, kept, everything, left_out)
+
+
+def _results(table: pd.DataFrame, protocol: Protocol, seed: int, replicates: int) -> Results:
+    answers, checks = scored(table), attention(table)
+    passed = Attention(len(checks), int((checks["fooled"] == 0).sum()))
+    sessions = table["session"].nunique()
+    if answers.empty:
+        return Results(sessions, (), (), (), passed)
+    staged, both = two_stage(answers, replicates, seed), crossed(answers, replicates, seed)
+    left = signal.left_share(answers, replicates, seed)
+    algorithms = tuple(
+        _algorithm(name, answers[answers["algorithm"] == name], (staged, both), left[name], protocol, seed)
+        for name in staged.algorithms
+    )
+    return Results(sessions, algorithms, pairs(staged), pairs(both), passed)
+
+
+def _algorithm(
+    name: str,
+    answers: pd.DataFrame,
+    drawn: tuple[Replicates, Replicates],
+    left: Estimate,
+    protocol: Protocol,
+    seed: int,
+) -> Algorithm:
+    staged, both = (each.estimate(name) for each in drawn)
+    raters = rates.by_rater(answers).drop(columns="algorithm").itertuples(index=False, name=None)
+    items = rates.by_item(answers).drop(columns="algorithm").itertuples(index=False, name=None)
+    return Algorithm(
+        name=name,
+        trials=len(answers),
+        two_stage=staged,
+        crossed=both,
+        chance=against_chance(both),
+        sensitivity=signal.sensitivity(both, len(answers)),
+        left=left,
+        learning=signal.learning(answers, len(drawn[0].values), seed),
+        response=signal.response_times(answers),
+        exposures=exposures.quality(answers, protocol),
+        intraclass=intraclass(answers),
+        raters=tuple(RaterRate(*row) for row in raters),
+        items=tuple(ItemRate(*row) for row in items),
+    )

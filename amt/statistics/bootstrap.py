@@ -1,0 +1,242 @@
+"""Two bootstraps of fooling rates: raters then trials (two-stage), and raters times items (crossed).
+
+The statistic is always the mean over raters of their mean over trials. The two-stage bootstrap is what the paper's +-
+rests on (facts section 4); it takes the items as given. The crossed one resamples items too, so its intervals speak
+about other items of the same kind: it is wider, and the one for claims. Owen, The pigeonhole bootstrap, Annals of
+Applied Statistics 1 (2007), shows why it errs on the wide side.
+
+Draws depend on the seed and on the names of algorithms, raters and items, never on the order of rows. Raters who share
+an algorithm, directly or through others, are drawn together: with one algorithm a session that means each algorithm's
+raters on their own; where a session mixes algorithms, all raters at once and the differences are paired.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+REPLICATES = 10_000
+_BLOCK = 100_000  # numbers in memory at a time, of each of a handful of arrays: as many as a cache holds
+
+
+class Estimate(NamedTuple):
+    """A value with its bootstrap interval.
+
+    Attributes:
+        value: The statistic of the answers themselves.
+        error: Standard error: the population standard deviation of the replicates.
+        low: Lower end of the 95 % interval (2.5 percentile).
+        high: Upper end (97.5 percentile).
+        degenerate: Whether all replicates are equal, so that percentiles say nothing. A rate of exactly 0 or 1 then
+            has the bound from its n raters alone: with 97.5 % confidence fewer than 1 - 0.025**(1/n) of all raters
+            would ever be fooled (or ever not), and the rate cannot be further off than that (Clopper and Pearson 1934).
+    """
+
+    value: float
+    error: float
+    low: float
+    high: float
+    degenerate: bool = False
+
+
+class Replicates(NamedTuple):
+    """What the rates of a study's algorithms would have been in other draws, all algorithms in the same draws.
+
+    Attributes:
+        algorithms: The A names, sorted.
+        observed: Rates (A,) of the answers themselves, 0 to 1.
+        raters: How many raters (A,) each algorithm has.
+        values: Rates (replicates, A); NaN where a draw left an algorithm without a trial.
+    """
+
+    algorithms: tuple[str, ...]
+    observed: NDArray[np.float64]
+    raters: NDArray[np.intp]
+    values: NDArray[np.float64]
+
+    def estimate(self, algorithm: str) -> Estimate:
+        """The rate of one algorithm, 0 to 1, with its interval."""
+        place = self.algorithms.index(algorithm)
+        found = estimate(float(self.observed[place]), self.values[:, place])
+        if not found.degenerate or found.value not in (0, 1):
+            return found
+        bound = 0.025 ** (1 / int(self.raters[place]))
+        return found._replace(high=1 - bound) if found.value == 0 else found._replace(low=bound)
+
+
+class _Algorithm(NamedTuple):
+    """One algorithm's answers: its raters' places among all raters, and trials and fooled of (items, raters)."""
+
+    raters: NDArray[np.intp]
+    trials: NDArray[np.float32]
+    fooled: NDArray[np.float32]
+
+
+class _Alike(NamedTuple):
+    """Raters grouped by their trials and fooled; members is (groups, raters), 1 where a rater is of the group."""
+
+    trials: NDArray[np.int64]
+    fooled: NDArray[np.int64]
+    members: NDArray[np.float64]
+
+
+class _Study(NamedTuple):
+    """Arrays of a study: the algorithms by name, and the raters (places) who are drawn together, under a name.
+
+    The last two count the raters and items of all algorithms.
+    """
+
+    names: tuple[str, ...]
+    algorithms: tuple[_Algorithm, ...]
+    together: tuple[tuple[str, NDArray[np.intp]], ...]
+    raters: int
+    items: int
+
+
+def estimate(value: float, replicates: NDArray[np.float64]) -> Estimate:
+    """A value with the standard error and the 95 % percentile interval of its replicates, undefined ones left out.
+
+    Raises:
+        ValueError: No replicate is defined.
+    """
+    defined = replicates[np.isfinite(replicates)]
+    if not defined.size:
+        raise ValueError("expected at least one finite replicate")
+    low, high = np.percentile(defined, [2.5, 97.5])
+    return Estimate(value, float(defined.std()), float(low), float(high), bool(defined.min() == defined.max()))
+
+
+def two_stage(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0) -> Replicates:
+    """Raters with replacement, then as many trials with replacement within each drawn rater.
+
+    The sum of n trials drawn from a rater with s of n fooled is binomial(n, s/n), and raters with the same s and n can
+    be drawn as one: the draws are exact, without touching a trial.
+
+    Args:
+        answers: Answered trials (`table.scored`), with columns algorithm, rater, item and fooled; at least one.
+        replicates: How many draws.
+        seed: Of the draws.
+    """
+    study = _study(answers)
+    alike = [_alike(algorithm) for algorithm in study.algorithms]
+    drawn = [np.empty((len(each.trials), replicates), np.min_scalar_type(study.raters)) for each in alike]
+    for rows, counts in _rater_counts(study, replicates, seed, "two-stage"):
+        for times, each, algorithm in zip(drawn, alike, study.algorithms, strict=True):
+            times[:, rows] = each.members @ counts[:, algorithm.raters].T
+    values = [
+        _two_stage(times, each, generator(seed, "trials", name))
+        for times, each, name in zip(drawn, alike, study.names, strict=True)
+    ]
+    return _replicates(study, np.stack(values, axis=1))
+
+
+def crossed(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0) -> Replicates:
+    """Raters with replacement times items with replacement, the items drawn once for all algorithms of the study.
+
+    A rater's mean weighs each trial by how often its item was drawn. Raters of whose items none was drawn are left out
+    of that replicate.
+
+    Args:
+        answers: Answered trials, as for `two_stage`.
+        replicates: How many draws.
+        seed: Of the draws.
+    """
+    study = _study(answers)
+    values = np.empty((replicates, len(study.names)))
+    random = generator(seed, "items")
+    for rows, counts in _rater_counts(study, replicates, seed, "crossed"):
+        weights = draw_counts(random, len(counts), study.items).astype(np.float32)
+        for place, algorithm in enumerate(study.algorithms):
+            trials, fooled = weights @ algorithm.trials, weights @ algorithm.fooled
+            drawn = counts[:, algorithm.raters] * (trials > 0)
+            means = fooled / np.maximum(trials, 1)
+            values[rows, place] = _ratio(np.einsum("br,br->b", drawn, means), drawn.sum(axis=1))
+    return _replicates(study, values)
+
+
+def draw_counts(random: np.random.Generator, rows: int, n: int) -> NDArray[np.intp]:
+    """How often each of n things comes in each of `rows` draws of n with replacement (rows, n)."""
+    drawn = random.integers(n, size=(rows, n)) + np.arange(rows)[:, None] * n
+    return np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+
+
+def generator(seed: int, *words: str) -> np.random.Generator:
+    """Random numbers of their own for a purpose, so that adding an algorithm leaves the draws of others alone."""
+    digest = hashlib.sha256("\0".join(words).encode()).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest[:16], "big")])
+
+
+def _study(answers: pd.DataFrame) -> _Study:
+    if answers.empty:
+        raise ValueError("expected at least one answered trial")
+    algorithm, names = pd.factorize(answers["algorithm"].to_numpy(object), sort=True)
+    rater, raters = pd.factorize(answers["rater"].to_numpy(object), sort=True)
+    item, items = pd.factorize(answers["item"].to_numpy(object), sort=True)
+    fooled = answers["fooled"].to_numpy(np.float32)
+    algorithms = []
+    for place in range(len(names)):
+        of = algorithm == place
+        own, column = np.unique(rater[of], return_inverse=True)
+        cells = np.zeros((2, len(items), len(own)), np.float32)
+        np.add.at(cells[0], (item[of], column), 1)
+        np.add.at(cells[1], (item[of], column), fooled[of])
+        algorithms.append(_Algorithm(own, cells[0], cells[1]))
+    # A graph of raters and algorithms: whoever is connected is drawn together.
+    nodes = len(names) + len(raters)
+    edges = coo_array((np.ones(len(rater)), (algorithm, rater + len(names))), shape=(nodes, nodes))
+    component = connected_components(edges, directed=False)[1]
+    together = tuple(
+        ("\0".join(names[component[: len(names)] == which]), np.flatnonzero(component[len(names) :] == which))
+        for which in range(component.max() + 1)
+    )
+    return _Study(tuple(names), tuple(algorithms), together, len(raters), len(items))
+
+
+def _alike(algorithm: _Algorithm) -> _Alike:
+    trials, fooled = (cells.sum(axis=0).astype(np.int64) for cells in (algorithm.trials, algorithm.fooled))
+    groups, group = np.unique(np.stack([trials, fooled], 1), axis=0, return_inverse=True)
+    members = np.zeros((len(groups), len(group)))
+    members[group.ravel(), np.arange(len(group))] = 1
+    return _Alike(groups[:, 0], groups[:, 1], members)
+
+
+def _two_stage(drawn: NDArray[np.unsignedinteger], alike: _Alike, random: np.random.Generator) -> NDArray[np.float64]:
+    """The statistic (replicates,) where each group of raters is drawn so many times (groups, replicates)."""
+    sums = np.zeros(drawn.shape[1])
+    for times, n, s in zip(drawn, alike.trials.tolist(), alike.fooled.tolist(), strict=True):
+        # In order of size, as numpy sets its sampler up anew whenever the size changes.
+        order = np.argsort(times, kind="stable")
+        sums[order] += random.binomial(times[order].astype(np.int64) * n, s / n) / n
+    return _ratio(sums, drawn.sum(axis=0))
+
+
+def _rater_counts(
+    study: _Study, replicates: int, seed: int, purpose: str
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Blocks of replicates, and how often each rater comes in them (rows, raters)."""
+    randoms = [generator(seed, purpose, names) for names, _ in study.together]
+    block = max(1, _BLOCK // (study.raters + study.items))
+    for start in range(0, replicates, block):
+        rows = slice(start, min(start + block, replicates))
+        counts = np.empty((rows.stop - start, study.raters))
+        for random, (_, raters) in zip(randoms, study.together, strict=True):
+            counts[:, raters] = draw_counts(random, len(counts), len(raters))
+        yield rows, counts
+
+
+def _ratio(sums: NDArray[np.float64], drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    ratio: NDArray[np.float64] = np.divide(sums, drawn, out=np.full(len(sums), np.nan), where=drawn > 0)
+    return ratio
+
+
+def _replicates(study: _Study, values: NDArray[np.float64]) -> Replicates:
+    observed = [float((a.fooled.sum(0, np.float64) / a.trials.sum(0, np.float64)).mean()) for a in study.algorithms]
+    raters = [len(algorithm.raters) for algorithm in study.algorithms]
+    return Replicates(study.names, np.array(observed), np.array(raters, np.intp), values)

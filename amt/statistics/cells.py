@@ -1,0 +1,51 @@
+"""CSV files as cells of text, and the apostrophe that keeps spreadsheets from running them.
+
+A cell that a spreadsheet would take for a formula (it begins with = + - @, a tab or a carriage return) gets an
+apostrophe before it. So does one that already begins with apostrophes and such a character: what is read is always what
+was written.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+from amt.errors import AmtError
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
+def read(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows of a CSV file in UTF-8, all of one length; apostrophes still in place.
+
+    Raises:
+        AmtError: The file cannot be read, is empty, or has a row of another length or a column twice.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file, strict=True) if row]
+    except OSError as error:
+        raise AmtError(f"{path}: cannot be read ({error.strerror}); give a CSV file") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise AmtError(f"{path}: not a CSV file in UTF-8 ({error}); export it again") from error
+    if not rows:
+        raise AmtError(f"{path}: empty; expected a header and rows; export it again")
+    header, *rest = rows
+    twice = sorted({column for column in header if header.count(column) > 1})
+    if twice:
+        raise AmtError(f"{path}: two columns are called {twice[0]!r}; expected every name once; take one away")
+    for number, row in enumerate(rest, 2):
+        if len(row) != len(header):
+            raise AmtError(f"{path}, row {number}: {len(row)} cells; expected {len(header)}; export the file again")
+    return header, rest
+
+
+def escape(cell: str) -> str:
+    """A cell as a spreadsheet may have it."""
+    return f"'{cell}" if _FORMULA.match(cell) else cell
+
+
+def unescape(cell: str) -> str:
+    """The cell that was escaped."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

@@ -1,0 +1,213 @@
+"""An analysis as plain text, at most 100 columns wide."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from amt.statistics.bootstrap import Estimate
+
+if TYPE_CHECKING:
+    from amt.statistics.analysis import Algorithm, Analysis, Results
+    from amt.statistics.pairs import Pair
+
+WIDTH = 100
+_NAME = 18
+_EXTREMES = 5
+_CHANCE = {
+    "below": "below chance: fakes are told apart",
+    "not distinguishable": "not distinguishable from chance",
+    "above": "above chance: fakes pass for real more often than real images",
+}
+_NOTES = (
+    "fooled: share of trials in which the fake was taken for real, the mean over raters of their mean over trials; "
+    "50 % is chance.",
+    "for claims: the crossed bootstrap (raters x items). Its interval holds for other raters and other items of the "
+    "kind: this is the one to claim a result with.",
+    "+- and two-stage: raters, then trials within each, items as given. +- is the standard error, comparable with the "
+    "figures of the paper.",
+)
+_DEGENERATE = (
+    "*: every draw gives the same rate, so that the bootstrap says nothing about it; the interval is the bound from "
+    "the number of raters alone (Clopper and Pearson), and p-values with this algorithm are too small."
+)
+_BEHAVIOUR = (
+    "left: share of answers that called the left image fake. learning: percentage points by which 10 trials change the "
+    "share correct. response: quartiles over raters of their median. ICC: correlation of answers within raters, for "
+    "planning."
+)
+
+
+def text(analysis: Analysis) -> str:
+    """The report: rates, chance, pairs, behaviour, items, attention, exclusions."""
+    parts = (_head, _rates, _chance, _pairs, _behaviour, _items, _attention, _exclusions)
+    return "\n".join(line.rstrip() for part in parts for line in part(analysis)) + "\n"
+
+
+def _head(analysis: Analysis) -> Iterator[str]:
+    kept, everything = analysis.kept, analysis.everything
+    yield from _wrapped(f"Study {analysis.study}: how often fakes were taken for real")
+    yield f"protocol {analysis.protocol.fingerprint}, {analysis.replicates:,} bootstrap draws, seed {analysis.seed}"
+    excluded = everything.sessions - kept.sessions
+    yield f"{everything.sessions:,} sessions: {kept.sessions:,} count, {excluded:,} excluded"
+
+
+def _rates(analysis: Analysis) -> Iterator[str]:
+    yield from _title("Fooling rates")
+    if not analysis.kept.algorithms:
+        yield "No session counts; the rates of all sessions are not for claims."
+    yield from _row(
+        "algorithm",
+        f"{'raters':>6}{'trials':>8}{'fooled':>9}{'+-':>6}"
+        f"{'95 % for claims':>19}{'95 % two-stage':>18}{'all sessions':>16}",
+    )
+    kept = {algorithm.name: algorithm for algorithm in analysis.kept.algorithms}
+    for every in analysis.everything.algorithms:
+        total = f"{_percent(every.two_stage.value)} +- {100 * every.two_stage.error:.1f}"
+        yield from _row(every.name, _rate(kept.get(every.name)) + f"{total:>16}")
+    yield ""
+    for note in _NOTES:
+        yield from _wrapped(note)
+    if any(algorithm.crossed.degenerate for algorithm in kept.values()):
+        yield from _wrapped(_DEGENERATE)
+
+
+def _rate(algorithm: Algorithm | None) -> str:
+    if algorithm is None:
+        return f"{0:>6}{0:>8}{'':>52}"
+    both, staged = algorithm.crossed, algorithm.two_stage
+    return (
+        f"{len(algorithm.raters):>6,}{algorithm.trials:>8,}{_percent(staged.value):>9}{100 * staged.error:>6.1f}"
+        f"{_percents(both):>19}{_percents(staged):>18}"
+    )
+
+
+def _chance(analysis: Analysis) -> Iterator[str]:
+    yield from _title("Against chance (95 % for claims)")
+    for algorithm in analysis.kept.algorithms:
+        found = algorithm.sensitivity
+        dprime = f"d' {found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
+        yield from _row(algorithm.name, f"{dprime:<28}{_CHANCE[algorithm.chance]}")
+
+
+def _pairs(analysis: Analysis) -> Iterator[str]:
+    results = analysis.kept
+    if not results.pairs_crossed:
+        return
+    count = len(results.pairs_crossed)
+    pairs = f"{count} pairs, p after Holm" if count > 1 else "one pair"
+    yield from _title(f"Differences in percentage points ({pairs})")
+    yield from _row(
+        "first", f"{'second':<{_NAME}}{'difference':>13}{'95 % for claims':>18}{'p':>8}{'95 % two-stage':>17}{'p':>8}"
+    )
+    for both, staged in zip(results.pairs_crossed, results.pairs_two_stage, strict=True):
+        yield from _pair(both, staged)
+    if any(pair.degenerate for pair in results.pairs_crossed):
+        yield from _wrapped("*: one of the rates is the same in every draw; the interval and p ignore its uncertainty.")
+
+
+def _pair(both: Pair, staged: Pair) -> Iterator[str]:
+    star = "*" if both.degenerate else " "
+    rest = (
+        f"{100 * both.difference.value:>+12.1f}{star}{_points(both.difference):>18}{_p(both.holm):>8}"
+        f"{_points(staged.difference):>17}{_p(staged.holm):>8}"
+    )
+    if max(len(both.first), len(both.second)) < _NAME:
+        yield f"{both.first:<{_NAME}}{both.second:<{_NAME}}{rest}"
+    else:
+        yield from _wrapped(f"{both.first} - {both.second}")
+        yield f"{'':<{2 * _NAME}}{rest}"
+
+
+def _behaviour(analysis: Analysis) -> Iterator[str]:
+    if not analysis.kept.algorithms:
+        return
+    yield from _title("How raters answered")
+    yield from _row("algorithm", f"{'left, 95 %':>24}{'learning, 95 %':>24}{'response, quartiles':>24}{'ICC':>8}")
+    for algorithm in analysis.kept.algorithms:
+        left, slope, times = algorithm.left, algorithm.learning, algorithm.response
+        sides = f"{_percent(left.value)}, {_percents(left)}"
+        learnt = "unknown" if slope is None else f"{slope.value:+.1f}, {slope.low:+.1f} to {slope.high:+.1f}"
+        took = "unmeasured" if times is None else f"{times.low:.0f}-{times.median:.0f}-{times.high:.0f} ms"
+        icc = "" if algorithm.intraclass is None else f"{algorithm.intraclass:.3f}"
+        yield from _row(algorithm.name, f"{sides:>24}{learnt:>24}{took:>24}{icc:>8}")
+    yield from _wrapped(_BEHAVIOUR)
+    for algorithm in analysis.kept.algorithms:
+        shown = algorithm.exposures
+        if shown is not None:
+            yield from _wrapped(
+                f"{algorithm.name}: {100 * shown.within_a_frame:.2f} % of {shown.measured:,} exposures lasted as long "
+                f"as they should to within one frame; {100 * shown.off:.2f} % were off by more than "
+                f"{analysis.protocol.rules.frames_off:g}."
+            )
+
+
+def _items(analysis: Analysis) -> Iterator[str]:
+    if not analysis.kept.algorithms:
+        return
+    yield from _title("Items whose fakes fooled most, and least (fooled of shown)")
+    for algorithm in analysis.kept.algorithms:
+        ranked = sorted(algorithm.items, key=lambda item: (-item.rate, -item.trials, item.item))
+        named = [f"{item.item} ({item.fooled} of {item.trials})" for item in ranked]
+        yield from _wrapped(f"{algorithm.name}, most: {', '.join(named[:_EXTREMES])}")
+        if len(named) > _EXTREMES:
+            yield from _wrapped(f"{algorithm.name}, least: {', '.join(named[_EXTREMES:][-_EXTREMES:][::-1])}")
+
+
+def _attention(analysis: Analysis) -> Iterator[str]:
+    if not analysis.everything.attention.trials:
+        return
+    yield from _title("Attention checks (in no rate, and no reason for exclusion)")
+    yield f"sessions that count: {_passed(analysis.kept)}; all sessions: {_passed(analysis.everything)}"
+
+
+def _passed(results: Results) -> str:
+    checks = results.attention
+    share = f" ({_percent(checks.passed / checks.trials)})" if checks.trials else ""
+    return f"{checks.passed:,} of {checks.trials:,} passed{share}"
+
+
+def _exclusions(analysis: Analysis) -> Iterator[str]:
+    left_out = analysis.exclusions
+    yield from _title("Excluded sessions (by the protocol's rules, never by accuracy)")
+    counts = Counter(reason.rule for each in left_out.excluded for reason in each.reasons)
+    yield ", ".join(f"{rule}: {count}" for rule, count in counts.most_common()) or "None."
+    for each in left_out.excluded:
+        reasons = " ".join(reason.sentence for reason in each.reasons)
+        yield from _wrapped(f"{each.session} ({', '.join(each.algorithms)}): {reasons}")
+    for note in left_out.notes:
+        yield from _wrapped(note)
+
+
+def _title(title: str) -> Sequence[str]:
+    return ["", title, "-" * len(title)]
+
+
+def _row(name: str, rest: str) -> Sequence[str]:
+    """A name and its cells; on a line of its own where it is too long to stand beside them."""
+    if len(name) < _NAME:
+        return [f"{name:<{_NAME}}{rest}"]
+    return [*_wrapped(name), f"{'':<{_NAME}}{rest}"]
+
+
+def _wrapped(paragraph: str) -> list[str]:
+    return textwrap.wrap(paragraph, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _percents(estimate: Estimate) -> str:
+    star = "*" if estimate.degenerate else ""
+    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %{star}"
+
+
+def _points(difference: Estimate) -> str:
+    return f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
+
+
+def _p(p: float) -> str:
+    return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,205 @@
+"""The table of answers: one row a trial that was shown, in memory and as the CSV export `answers.csv`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from amt.errors import AmtError
+from amt.statistics import cells
+
+DTYPES = {
+    "study": "string",
+    "algorithm": "string",
+    "rater": "string",
+    "session": "string",
+    "state": "string",
+    "phase": "string",
+    "trial": "Int64",
+    "item": "string",
+    "real_item": "string",
+    "fake_side": "string",
+    "choice": "string",
+    "fooled": "Int64",
+    "response_ms": "float64",
+    "void": "string",
+    "frame_ms": "float64",
+    "left_ms": "float64",
+    "right_ms": "float64",
+    "left_gap_ms": "float64",
+    "right_gap_ms": "float64",
+    "answered_at": "string",
+}
+COLUMNS = tuple(DTYPES)
+VALUES = {
+    "state": ("completed", "running", "abandoned", "withdrawn", "ended"),
+    "phase": ("practice", "scored", "attention"),
+    "fake_side": ("left", "right"),
+    "choice": ("left", "right"),
+    "void": ("hidden", "blur", "resize", "reload"),
+}
+# Without the rest a rate can still be computed; exclusions say which rules they could not apply.
+OPTIONAL = COLUMNS[COLUMNS.index("response_ms") :]
+_NEVER_MISSING = COLUMNS[: COLUMNS.index("choice")]
+_MILLISECONDS = tuple(column for column in COLUMNS if column.endswith("_ms"))
+
+
+def build(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """The table of rows given one by one; what a row lacks is missing.
+
+    Raises:
+        AmtError: A row is not an answer (see `check`).
+    """
+    table = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(DTYPES)
+    check(table)
+    return table
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The table in a CSV export, with the columns of COLUMNS in that order; further columns are ignored.
+
+    Columns from `response_ms` on may be absent, and are missing throughout then.
+
+    Raises:
+        AmtError: The file cannot be read, or a cell holds what it cannot hold; the row is the spreadsheet's.
+    """
+    header, rows = cells.read(path)
+    absent = [column for column in COLUMNS if column not in header and column not in OPTIONAL]
+    if absent:
+        raise AmtError(
+            f"{path}: no column {', '.join(absent)}; expected the answers of a study with the columns "
+            f"{', '.join(COLUMNS)}; export them again"
+        )
+    table = pd.DataFrame(index=range(len(rows)))
+    for column, dtype in DTYPES.items():
+        place = header.index(column) if column in header else None
+        found = pd.Series(["" if place is None else row[place] for row in rows], dtype="string")
+        if dtype == "string":
+            table[column] = found.map(cells.unescape).astype("string").mask(found == "")
+        else:
+            table[column] = _numbers(found, column, whole=dtype == "Int64", where=str(path))
+    check(table, str(path))
+    return table
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV in UTF-8, whole or not at all.
+
+    Raises:
+        AmtError: The table is not one of answers, or the file cannot be written.
+    """
+    content = text(table)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(content, encoding="utf-8", newline="")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise AmtError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+
+
+def text(table: pd.DataFrame) -> str:
+    """A table as CSV: formulas escaped (see `cells`), missing cells empty, numbers at full precision.
+
+    Raises:
+        AmtError: The table is not one of answers.
+    """
+    check(table)
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(COLUMNS)
+    columns = [table[column].astype(object).where(table[column].notna(), "").tolist() for column in COLUMNS]
+    for row in zip(*columns, strict=True):
+        writer.writerow(cells.escape(cell) if isinstance(cell, str) else cell for cell in row)
+    return out.getvalue()
+
+
+def check(table: pd.DataFrame, where: str = "the table of answers") -> None:
+    """See that a table holds answers.
+
+    Raises:
+        AmtError: A column is absent or a row contradicts itself or another; rows count from 2, as in the CSV.
+    """
+    absent = [column for column in COLUMNS if column not in table]
+    if absent:
+        raise AmtError(f"{where}: no column {', '.join(absent)}; expected {', '.join(COLUMNS)}; add it")
+    for column in _NEVER_MISSING:
+        _refuse(table[column], where, ~_known(table[column]), "a value in every row")
+    for column, values in VALUES.items():
+        wrong = _known(table[column]) & ~table[column].isin(values)
+        expected = ", ".join(values) + ("" if column in _NEVER_MISSING else " or nothing")
+        _refuse(table[column], where, wrong, expected)
+    _refuse(table["trial"], where, table["trial"] < 1, "a number from 1")
+    for column in _MILLISECONDS:
+        number = table[column].to_numpy(float)
+        least = 1e-9 if column == "frame_ms" else 0
+        wrong_number = ~np.isnan(number) & ~((number >= least) & np.isfinite(number))
+        _refuse(table[column], where, wrong_number, "milliseconds above 0, or nothing")
+    _refuse(table["fooled"], where, ~_consistent(table), "1 if choice is not fake_side, 0 if it is, nothing without it")
+    _refuse(table["answered_at"], where, ~table["answered_at"].map(_is_time).astype(bool), "ISO 8601 with its zone")
+    doubled = table.duplicated(["session", "phase", "trial"])
+    _refuse(table["trial"], where, doubled, "every trial of a phase once a session")
+    for column in ("study", "rater", "state"):
+        first = table.groupby("session")[column].transform("first")
+        _refuse(table[column], where, table[column] != first, "one for the whole session")
+
+
+def scored(table: pd.DataFrame) -> pd.DataFrame:
+    """The answers that count: scored trials that were not void and have a choice; never practice or attention."""
+    return _answered(table, "scored")
+
+
+def attention(table: pd.DataFrame) -> pd.DataFrame:
+    """The answered attention checks; `fooled` is 0 where the check was passed."""
+    return _answered(table, "attention")
+
+
+def _answered(table: pd.DataFrame, phase: str) -> pd.DataFrame:
+    return table[(table["phase"] == phase) & ~_known(table["void"]) & _known(table["choice"])]
+
+
+def _consistent(table: pd.DataFrame) -> pd.Series[bool]:
+    fooled = (table["choice"] != table["fake_side"]).astype("Int64")
+    both_missing = ~_known(table["choice"]) & ~_known(table["fooled"])
+    return (table["fooled"] == fooled).fillna(False).astype(bool) | both_missing
+
+
+def _known(column: pd.Series[Any]) -> pd.Series[bool]:
+    return column.notna().astype(bool)
+
+
+def _numbers(found: pd.Series[str], column: str, *, whole: bool, where: str) -> pd.Series[Any]:
+    numbers = pd.to_numeric(found.mask(found == "").astype(object), errors="coerce").astype("float64")
+    wrong = numbers.isna() & (found != "").astype(bool)
+    if whole:
+        wrong |= numbers.notna() & (numbers % 1 != 0)
+    _refuse(found.rename(column), where, wrong, "a whole number" if whole else "a number")
+    return numbers.astype("Int64") if whole else numbers
+
+
+def _is_time(value: object) -> bool:
+    if not isinstance(value, str):
+        return True
+    try:
+        return datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _refuse(column: pd.Series[Any], where: str, wrong: object, expected: str) -> None:
+    places = np.flatnonzero(np.asarray(wrong, dtype=bool))
+    if places.size:
+        value: Any = column.iloc[int(places[0])]
+        found = "nothing" if pd.isna(value) else repr(value if isinstance(value, str) else float(value))
+        raise AmtError(
+            f"{where}, row {places[0] + 2}, column {column.name}: found {found}; expected {expected}; "
+            "mend it or export the answers again"
+        )

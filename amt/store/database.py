@@ -1,0 +1,130 @@
+"""Opening the database: SQLite or PostgreSQL, and whether this version of the program may use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from amt.errors import AmtError
+from amt.store import schema
+
+_BUSY_SECONDS = 30
+_WRITES = "writes"
+
+
+class Database:
+    """A database of studies.
+
+    SQLite takes one writer at a time: a transaction that will write says so at its start, and waits there.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def kind(self) -> str:
+        """The dialect: sqlite or postgresql."""
+        return self._engine.dialect.name
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that only reads."""
+        with self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that is written when the block ends well."""
+        with self._engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._engine.dispose()
+
+
+def open_database(where: str | Path, *, create: bool = False) -> Database:
+    """Open a database, and make its tables where there are none.
+
+    Args:
+        where: The path of an SQLite file, or a URL such as postgresql+psycopg://user@host/name.
+        create: Whether an SQLite file that does not exist is made.
+
+    Raises:
+        AmtError: It cannot be reached, is not one of studies, or of a newer version of the program.
+    """
+    url = _url(where)
+    if url.drivername.startswith("sqlite") and not create and not Path(url.database or "").is_file():
+        raise AmtError(
+            f"{url.database}: found no studies there, expected a database; make one with `p2pbench amt create`"
+        )
+    database = Database(_engine(url))
+    shown = url.render_as_string(hide_password=True) if isinstance(where, str) else str(where)
+    try:
+        _check_version(database, shown)
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", error)).splitlines()[0]
+        raise AmtError(f"{shown}: cannot be used as a database ({reason}); check the path or the URL") from error
+    return database
+
+
+def _url(where: str | Path) -> URL:
+    if isinstance(where, Path):
+        return URL.create("sqlite", database=str(where))
+    try:
+        url = make_url(where)
+    except ArgumentError:
+        raise AmtError(f"{where!r}: found no database URL, expected postgresql+psycopg://USER@HOST/NAME") from None
+    if url.drivername in {"postgresql", "postgres"}:
+        return url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise AmtError(
+            f"{url.get_backend_name()}: found another kind of database, expected postgresql+psycopg or sqlite"
+        )
+    return url
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=8, max_overflow=40)
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+    except (ImportError, NoSuchModuleError) as error:
+        raise AmtError(
+            f"{url.drivername}: found no driver ({error}); install it: pip install 'p2pbench[postgresql]'"
+        ) from None
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 (any driver's)
+    connection.isolation_level = None  # transactions are begun below, not by the driver
+    # Write-ahead log: readers do not wait for the writer. NORMAL: an answer outlives a kill of every process; after
+    # a loss of power the last moments may be gone, never the database.
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _check_version(database: Database, shown: str) -> None:
+    with database.writing() as connection:
+        if not inspect(connection).has_table(schema.about.name):
+            schema.metadata.create_all(connection)
+            connection.execute(insert(schema.about).values(key="schema", value=str(schema.VERSION)))
+            return
+        found = int(connection.scalar(select(schema.about.c.value).where(schema.about.c.key == "schema")) or 0)
+    if found != schema.VERSION:
+        raise AmtError(
+            f"{shown}: found schema version {found}, expected {schema.VERSION}; "
+            + ("update p2pbench" if found > schema.VERSION else "use the version of p2pbench that made it")
+        )
