@@ -5,7 +5,7 @@
 A study of one algorithm: 50 raters see 40 of 100 items each, items used equally often. A rater is fooled by an item
 with probability expit(b + u + v), b = logit(0.25), where u is normal with SD 0.5 (raters) and v normal with SD 0.8
 (items); every study draws its own raters and items. The truth that an interval should hold is the fooling rate of the
-population of raters and items, the mean of that probability over u and v (28.28 %), not the rate on the 100 items drawn.
+population of raters and items, the mean of that probability over u and v (28.28 %), not that of the 100 items drawn.
 
 False alarms: two algorithms with the same truth and other raters, on the same 100 items; rho is the correlation of an
 item's v under one algorithm with its v under the other (1: an item that is hard for one is as hard for the other).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from typing import Any
@@ -11,48 +10,33 @@ import click
 
 from p2pbench import __version__
 from p2pbench.errors import MENDABLE
+from p2pbench.lazy import Entry, LazyGroup
 
 SPINS = "10000"
-# A command's module in p2pbench.commands, and its line in `p2pbench --help`.
 COMMANDS = {
-    "quickstart": ("quickstart", "The whole chain on the embedded street scenes: minutes on two cores, no downloads."),
-    "train-ablation": ("train_ablation", "Train a grid of variants, make their test pictures, score and report them."),
-    "train": ("train", "Train one model: a task of the paper's, or a dataset of yours."),
-    "generate": ("generate", "Apply a trained generator to a folder of pictures of any size."),
-    "generator-import": ("generator_import", "Take over a generator trained by pytorch-CycleGAN-and-pix2pix."),
-    "fcn-import": ("fcn_import", "Take over the published FCN-8s weights from their .caffemodel, without Caffe."),
-    "image-score": ("image_score", "L1, PSNR, SSIM and colour histograms of all runs of a results folder."),
-    "fcn-train": ("fcn_train", "Train a scorer of your own for the FCN-score."),
-    "fcn-score": ("fcn_score", "The FCN-score of all runs of a results folder, or of any model's outputs."),
-    "label-score": ("label_score", "Photo-to-labels outputs as label maps: accuracies and IoU, as in Table 6."),
-    "report": ("report", "Write the HTML and CSV report of a results folder."),
-    "datasets": ("datasets", "List the datasets that can be trained on, and the files each expects."),
-    "download": ("download", "Fetch one of the published pix2pix datasets."),
-    "settings": ("settings", "List every setting of a run, its default and its meaning."),
+    "quickstart": Entry(
+        "quickstart", "The whole chain on the embedded street scenes: minutes on two cores, no downloads."
+    ),
+    "train-ablation": Entry(
+        "train_ablation", "Train a grid of variants, make their test pictures, score and report them."
+    ),
+    "train": Entry("train", "Train one model: a task of the paper's, or a dataset of yours."),
+    "generate": Entry("generate", "Apply a trained generator to a folder of pictures of any size."),
+    "generator-import": Entry("generator_import", "Take over a generator trained by pytorch-CycleGAN-and-pix2pix."),
+    "fcn-import": Entry("fcn_import", "Take over the published FCN-8s weights from their .caffemodel, without Caffe."),
+    "image-score": Entry("image_score", "L1, PSNR, SSIM and colour histograms of all runs of a results folder."),
+    "fcn-train": Entry("fcn_train", "Train a scorer of your own for the FCN-score."),
+    "fcn-score": Entry("fcn_score", "The FCN-score of all runs of a results folder, or of any model's outputs."),
+    "label-score": Entry("label_score", "Photo-to-labels outputs as label maps: accuracies and IoU, as in Table 6."),
+    "amt": Entry("amt", "Host the real-vs-fake study for raters, and analyse it."),
+    "report": Entry("report", "Write the HTML and CSV report of a results folder."),
+    "datasets": Entry("datasets", "List the datasets that can be trained on, and the files each expects."),
+    "download": Entry("download", "Fetch one of the published pix2pix datasets."),
+    "settings": Entry("settings", "List every setting of a run, its default and its meaning."),
 }
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command's module when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All commands, in the order in which a user meets them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"p2pbench.commands.{COMMANDS[cmd_name][0]}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, from the table above instead of from their modules."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="p2pbench")
 def cli() -> None:
     """Train, score, study and report image-to-image translation models.

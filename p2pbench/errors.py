@@ -1,5 +1,6 @@
 """The errors a user can cause, and mend."""
 
+from amt.errors import AmtError
 from fcn.errors import FcnError
 from reports.errors import ReportError
 
@@ -13,4 +14,4 @@ class UserError(Exception):
 
 
 # Each package has errors of its own kind, since those below know nobody above.
-MENDABLE = (UserError, FcnError, ReportError)
+MENDABLE = (UserError, AmtError, FcnError, ReportError)

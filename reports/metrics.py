@@ -54,6 +54,13 @@ _METRICS = {
     "class_iou": Description(
         "Class IoU", True, 3, "For each class intersection over union with the truth, over all items; mean of classes."
     ),
+    "fooling_rate": Description(
+        "Fooling rate (%)",
+        True,
+        1,
+        "How often raters, shown a real image and an output for a second each, took the output for the real one: mean "
+        "over raters. At 50 % the two cannot be told apart.",
+    ),
 }
 
 _SCORERS = {
@@ -76,6 +83,9 @@ _SCORERS = {
     ),
 }
 
+STUDY = "amt-"
+"""The scorer of a study's fooling rates is called this and the study's name."""
+
 
 def describe(metric: str) -> Description:
     """How to show a metric; one that nobody has described shows under its own name, unranked."""
@@ -84,4 +94,6 @@ def describe(metric: str) -> Description:
 
 def describe_scorer(scorer: str) -> Scorer:
     """How to show a scorer; one that nobody has described shows under its own name."""
+    if scorer.startswith(STUDY):
+        return Scorer(f"Real vs fake: {scorer.removeprefix(STUDY)}", "A study with raters.")
     return _SCORERS.get(scorer, Scorer(scorer, ""))

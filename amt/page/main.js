@@ -113,16 +113,15 @@ async function sit(study, rater, { frame, seen, reasons }, stage) {
 
 /** The server's position, after the rater's consent. @returns {Promise<object | null>} null: there was none */
 async function admit(study, session) {
-  try {
-    return await session.next();
-  } catch (error) {
-    if (error.word !== "consent") throw error;
+  if (!session.consented) {
+    const agreed = await screens.consent();
+    const { redirect } = await session.consent(study.consent.version, agreed);
+    if (!agreed) {
+      screens.over("declined", redirect);
+      return null;
+    }
   }
-  const agreed = await screens.consent();
-  const { redirect } = await session.consent(study.consent.version, agreed);
-  if (agreed) return session.next();
-  screens.over("declined", redirect);
-  return null;
+  return session.next();
 }
 
 /** Explain what comes, while the pictures come. */

@@ -14,6 +14,7 @@ class Fragment {
 
   removeItem(key) {
     const kept = new URLSearchParams(location.hash.slice(1));
+    if (!kept.has(key)) return;
     kept.delete(key);
     history.replaceState(history.state, "", `#${kept}`);
   }
@@ -58,13 +59,13 @@ class Memory {
   }
 
   set(key, value) {
-    this.remove(key);
+    this.#here.delete(key);
     for (const place of this.#places) {
       try {
         place().setItem(key, value);
         return;
       } catch {
-        continue; // blocked, or full
+        drop(place, key); // blocked, or full: an old value must not stand in the way of the next place's
       }
     }
     this.#here.set(key, value);
@@ -72,13 +73,15 @@ class Memory {
 
   remove(key) {
     this.#here.delete(key);
-    for (const place of this.#places) {
-      try {
-        place().removeItem(key);
-      } catch {
-        continue;
-      }
-    }
+    for (const place of this.#places) drop(place, key);
+  }
+}
+
+function drop(place, key) {
+  try {
+    place().removeItem(key);
+  } catch {
+    // blocked
   }
 }
 

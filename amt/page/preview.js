@@ -1,13 +1,11 @@
 /** A session that exists in this page alone: the researcher tries the study, and nothing is stored. */
 
-import { Refused } from "./api.js";
-
 export class Preview {
   #api;
   #trials;
   #token;
   #answered = new Set();
-  #agreed = false;
+  consented = false;
 
   static async start(api, study) {
     const { trials, token } = await api.json("GET", `api/studies/${study}/preview`);
@@ -24,15 +22,13 @@ export class Preview {
     return { redirect: null };
   }
 
-  async consent(version, agreed) {
-    this.#agreed = agreed;
+  async consent() {
     return { redirect: null };
   }
 
   async settle() {}
 
   async next() {
-    if (!this.#agreed) throw new Refused(403, { error: "consent" });
     const [trial = null, ...ahead] = this.#trials.filter(({ k }) => !this.#answered.has(k));
     return { trial, ahead };
   }

@@ -14,11 +14,13 @@ export class Session {
 
   /** Find the rater's session, or make one. Any other tab that had it has lost it from now on. */
   static async start(api, study, rater, tab) {
-    const { session, token } = await api.json("POST", `api/studies/${study}/sessions`, { body: rater });
-    return new Session(api, tab, session, token);
+    const body = await api.json("POST", `api/studies/${study}/sessions`, { body: rater });
+    return new Session(api, tab, body.session, body.token, body.consented);
   }
 
-  constructor(api, tab, id, token) {
+  constructor(api, tab, id, token, consented) {
+    /** Whether the rater has agreed before. */
+    this.consented = consented;
     this.#api = api;
     this.#tab = tab;
     this.#id = id;

@@ -1,7 +1,155 @@
-"""The researcher's pages."""
+"""The researcher's pages: all studies, and one study with its live counts, its links and its state."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+import time
+from typing import Any
 
-router = APIRouter()
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from amt import export, identity
+from amt.protocol import Protocol
+from amt.recruitment import links_csv, rater_link
+from amt.server import login, researcher_results
+from amt.server.context import Context, Means
+from amt.server.login import Login, Posted, form_token
+from amt.server.researcher_page import PageRoute, download, render, see
+from amt.server.researcher_quality import quality
+from amt.statistics.cells import escape
+from amt.statistics.exclusions import exclusions
+from amt.store import counts, looks, studies
+from amt.store.refusal import Refusal
+from amt.store.studies import Study
+
+MOST_LINKS = 1000
+_MOST_LABEL = 100
+
+router = APIRouter(prefix=login.PATH, route_class=PageRoute)
+router.include_router(login.router)
+
+
+@router.get("", response_model=None)
+def _with_slash() -> Response:
+    return see("admin/")
+
+
+@router.get("/", response_model=None)
+def index(request: Request, means: Means, token: Login) -> Response:
+    """All studies."""
+    with means.database.reading() as connection:
+        listed = [studies.find(connection, name) for name in studies.names(connection)]
+        found = [
+            (study, counts.total(counts.tallies(connection, study.id, time.time()))) for study in listed if study
+        ]
+    return render(request, "studies.html", studies=found, form=form_token(token))
+
+
+@router.get("/{name}", response_model=None)
+def _study_with_slash(name: str) -> Response:
+    return see(f"{name}/")
+
+
+@router.get("/{name}/", response_model=None)
+def study_page(request: Request, name: str, means: Means, token: Login) -> Response:
+    """One study."""
+    study = means.find(name)
+    answers = export.answers(means.database, study)
+    left_out = exclusions(answers, study.protocol)
+    listed = export.sessions(means.database, study, left_out)
+    with means.database.reading() as connection:
+        tallied = counts.tallies(connection, study.id, time.time())
+        links = counts.links_of(connection, study.id)
+        forgotten = looks.when(connection, study, "forgotten")
+        seen = looks.when(connection, study, "seen")
+    return render(
+        request,
+        "study.html",
+        study=study,
+        tallies=tallied,
+        total=counts.total(tallied),
+        links=links,
+        link=rater_link(means.public_url, study.name, study.recruitment),
+        quality=quality(answers, listed, left_out, study.protocol),
+        settings=_settings(study.protocol),
+        unlocked=looks.allowed(study),
+        forgotten=forgotten,
+        seen=seen,
+        now=time.time(),
+        most_links=MOST_LINKS,
+        form=form_token(token),
+    )
+
+
+@router.get("/{name}/counts")
+def live(name: str, means: Means, token: Login) -> dict[str, Any]:
+    """The counts of the page by the names that it gives them, for its refreshing every few seconds."""
+    study = means.find(name)
+    with means.database.reading() as connection:
+        tallied = counts.tallies(connection, study.id, time.time())
+        links = counts.links_of(connection, study.id)
+    groups = [*enumerate(tallied.values()), ("all", counts.total(tallied)), ("links", links)]
+    numbers = {f"{group}.{key}": count for group, tally in groups for key, count in tally._asdict().items()}
+    return {"state": study.state, "counts": numbers}
+
+
+@router.post("/{name}/state", response_model=None)
+def set_state(name: str, means: Means, fields: Posted) -> Response:
+    """Close the study to new raters, or open it again."""
+    study = means.find(name)
+    with means.database.writing() as connection:
+        if fields.get("state") == "closed":
+            looks.close(connection, study)
+        elif fields.get("state") == "open":
+            looks.reopen(connection, study)
+    return see("./")
+
+
+@router.post("/{name}/links", response_model=None)
+def make_links(name: str, means: Means, fields: Posted) -> Response:
+    """More single-use links, as a CSV: this is the only time that they can be seen."""
+    study = means.find(name)
+    label, count = _wanted(study, means, fields)
+    labels = {identity.new_token(): f"{label} {number}" for number in range(1, count + 1)}
+    raters = {identity.pseudonym(study.key, "link", secret): text for secret, text in labels.items()}
+    with means.database.writing() as connection:
+        studies.add_links(connection, study.id, raters)
+    escaped = {secret: escape(text) for secret, text in labels.items()}
+    return download(links_csv(means.public_url, study.name, escaped), f"{study.name}-links.csv")
+
+
+@router.post("/{name}/forget", response_model=None)
+def forget(name: str, means: Means, fields: Posted) -> Response:
+    """Forget who was who."""
+    study = means.find(name)
+    if fields.get("sure") != "yes":
+        raise Refusal(422, "sure", "Forgetting cannot be undone; tick the box that says so.")
+    looks.forget(means.database, study)
+    return see("./")
+
+
+router.include_router(researcher_results.router)
+
+
+def _wanted(study: Study, means: Context, fields: Posted) -> tuple[str, int]:
+    if study.recruitment.by != "link":
+        raise Refusal(409, "links", "Raters do not come to this study by single-use links.")
+    with means.database.reading() as connection:
+        if looks.when(connection, study, "forgotten") is not None:
+            raise Refusal(409, "forgotten", "Its raters' identities are forgotten; links would let them come twice.")
+    label, count = fields.get("label", "").strip(), fields.get("count", "")
+    if not label or len(label) > _MOST_LABEL:
+        raise Refusal(422, "label", f"Give the links a label of 1 to {_MOST_LABEL} characters.")
+    if not count.isdecimal() or not 1 <= int(count[:9]) <= MOST_LINKS:
+        raise Refusal(422, "count", f"Ask for 1 to {MOST_LINKS} links.")
+    return label, int(count)
+
+
+def _settings(protocol: Protocol) -> list[tuple[str, object, str]]:
+    """Each setting of a protocol: its name, its value, and what it means."""
+    found: list[tuple[str, object, str]] = []
+    for part, prefix in ((protocol, ""), (protocol.timing, "timing "), (protocol.rules, "rules ")):
+        for name, field in type(part).model_fields.items():
+            if field.description:
+                found.append((prefix + name.replace("_", " "), getattr(part, name), field.description))
+    return found

@@ -95,12 +95,17 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 @contextmanager
-def alone(folder: Studies) -> Iterator[None]:
+def alone(folder: Studies, kind: str) -> Iterator[None]:
     """Hold the folder's SQLite file for one server; the system lets go of it when the process ends, however it ends.
+
+    PostgreSQL takes as many servers as one likes.
 
     Raises:
         AmtError: Another server has it.
     """
+    if kind != "sqlite":
+        yield
+        return
     with folder.lock.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

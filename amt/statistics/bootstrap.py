@@ -156,7 +156,7 @@ def crossed(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0) 
         for place, algorithm in enumerate(study.algorithms):
             trials, fooled = weights @ algorithm.trials, weights @ algorithm.fooled
             drawn = counts[:, algorithm.raters] * (trials > 0)
-            means = fooled / np.maximum(trials, 1)
+            means = np.divide(fooled, np.maximum(trials, 1), dtype=np.float64)
             values[rows, place] = _ratio(np.einsum("br,br->b", drawn, means), drawn.sum(axis=1))
     return _replicates(study, values)
 

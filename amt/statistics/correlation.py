@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
+import pandas as pd
 from numpy.typing import NDArray
 
 from amt.errors import AmtError
@@ -60,7 +60,7 @@ def agreement(
 
 def _spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """Spearman's rho of each row; NaN where a row is constant."""
-    ranks = [scipy.stats.rankdata(values, axis=1) for values in (a, b)]
+    ranks = [pd.DataFrame(values).rank(axis=1).to_numpy() for values in (a, b)]
     x, y = (each - each.mean(axis=1, keepdims=True) for each in ranks)
     scale = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
     rho: NDArray[np.float64] = np.divide((x * y).sum(axis=1), scale, out=np.full(len(a), np.nan), where=scale > 0)

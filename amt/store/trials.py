@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from amt import identity
 from amt.design import Phase
@@ -24,6 +24,39 @@ RELOAD = "reload"
 _CLOCK_TOLERANCE_SECONDS = 0.1  # exposures may end half a frame early, and clocks are read at different moments
 
 _left = trials.c.answered.is_(None) & trials.c.void.is_(None) & trials.c.position.is_not(None)
+_this = (trials.c.session == bindparam("its_session")) & (trials.c.k == bindparam("its_k"))
+
+# What every trial needs is built once: to build a statement takes six times as long as to execute it.
+_READ = (
+    select(
+        trials.c.phase,
+        trials.c.position,
+        trials.c.fake_side,
+        trials.c.shown,
+        trials.c.void,
+        trials.c.answered,
+        trials.c.measured,
+    )
+    .where(_this)
+    .with_for_update()
+)
+_FIRST = select(func.min(trials.c.position)).where(trials.c.session == bindparam("its_session"), _left)
+_SHOW = update(trials).where(_this, trials.c.shown.is_(None)).values(shown=bindparam("now"))
+_ANSWER = (
+    update(trials)
+    .where(_this)
+    .values({name: bindparam(f"new_{name}") for name in ("choice", "response_ms", "measured", "answered")})
+)
+_PICTURE = (
+    select(studies.c.name, trials.c.real, trials.c.fake, trials.c.fake_side, trials.c.left)
+    .join(sessions_table, sessions_table.c.id == trials.c.session)
+    .join(studies, studies.c.id == sessions_table.c.study)
+    .where(
+        or_(trials.c.left == bindparam("picture"), trials.c.right == bindparam("picture")),
+        sessions_table.c.token == bindparam("digest"),
+        sessions_table.c.consent_version.is_not(None),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -114,14 +147,10 @@ def show(connection: Connection, session: Session, k: int, now: float) -> None:
         raise Refusal(409, "answered", f"Trial {k} is answered.")
     if trial.shown is not None:
         return
-    first = connection.scalar(select(func.min(trials.c.position)).where(trials.c.session == session.id, _left))
+    first = connection.scalar(_FIRST, {"its_session": session.id})
     if not session.consented or trial.position is None or trial.position != first:
         raise Refusal(409, "order", f"Trial {k} is not the next one; ask for the next.")
-    connection.execute(
-        update(trials)
-        .where(trials.c.session == session.id, trials.c.k == k, trials.c.shown.is_(None))
-        .values(shown=now)
-    )
+    connection.execute(_SHOW, {"its_session": session.id, "its_k": k, "now": now})
 
 
 def interrupt(connection: Connection, session: Session, k: int, reason: Interruption, protocol: Protocol) -> bool:
@@ -185,9 +214,15 @@ def answer(connection: Connection, session: Session, k: int, given: Answer, leas
     if 0 <= elapsed < least_ms / 1000 - _CLOCK_TOLERANCE_SECONDS:  # below 0 the clock was set back: nothing is known
         raise Refusal(409, "early", f"Trial {k} was answered before both images can have been seen.")
     connection.execute(
-        update(trials)
-        .where(trials.c.session == session.id, trials.c.k == k)
-        .values(choice=given.choice, response_ms=given.response_ms, measured=given.canonical, answered=now)
+        _ANSWER,
+        {
+            "its_session": session.id,
+            "its_k": k,
+            "new_choice": given.choice,
+            "new_response_ms": given.response_ms,
+            "new_measured": given.canonical,
+            "new_answered": now,
+        },
     )
     return trial
 
@@ -227,16 +262,7 @@ def complete(connection: Connection, session: Session, code: str) -> Completed:
 
 def picture(connection: Connection, session_token: str, token: str) -> tuple[str, int] | None:
     """The study and the number of the picture that a token names to this session; None to any other."""
-    row = connection.execute(
-        select(studies.c.name, trials.c.real, trials.c.fake, trials.c.fake_side, trials.c.left)
-        .join(sessions_table, sessions_table.c.id == trials.c.session)
-        .join(studies, studies.c.id == sessions_table.c.study)
-        .where(
-            or_(trials.c.left == token, trials.c.right == token),
-            sessions_table.c.token == identity.digest(session_token),
-            sessions_table.c.consent_version.is_not(None),
-        )
-    ).one_or_none()
+    row = connection.execute(_PICTURE, {"picture": token, "digest": identity.digest(session_token)}).one_or_none()
     if row is None:
         return None
     asked = "left" if row.left == token else "right"
@@ -244,19 +270,7 @@ def picture(connection: Connection, session_token: str, token: str) -> tuple[str
 
 
 def _trial(connection: Connection, session: Session, k: int) -> Stored:
-    row = connection.execute(
-        select(
-            trials.c.phase,
-            trials.c.position,
-            trials.c.fake_side,
-            trials.c.shown,
-            trials.c.void,
-            trials.c.answered,
-            trials.c.measured,
-        )
-        .where(trials.c.session == session.id, trials.c.k == k)
-        .with_for_update()
-    ).one_or_none()
+    row = connection.execute(_READ, {"its_session": session.id, "its_k": k}).one_or_none()
     if row is None:
         raise Refusal(404, "trial", f"This session has no trial {k}.")
     return Stored(*row)

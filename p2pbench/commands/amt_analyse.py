@@ -1,0 +1,38 @@
+"""`p2pbench amt analyse`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from p2pbench.commands.amt_options import database_option, name_option
+from p2pbench.study.analysing import analyse_file, analyse_study
+from p2pbench.study.looking import PEEK
+from p2pbench.study.place import choose, open_studies
+
+
+@click.command(epilog="Example: p2pbench amt analyse results")
+@click.argument("source", metavar="RESULTS|CSV", type=click.Path(path_type=Path), default=Path("results"))
+@name_option
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstraps.")
+@click.option("--peek", is_flag=True, help=PEEK)
+@click.option("--practice", type=int, default=10, show_default=True, help="Of an old AMT batch: trials not scored.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@database_option
+def command(
+    source: Path, name: str | None, seed: int, peek: bool, practice: int, as_json: bool, database: str | None
+) -> None:
+    """Fooling rates with intervals, comparisons and exclusions.
+
+    Of a study in RESULTS the rates are also written into the scores of the runs that its fakes came from, so that
+    `p2pbench report` shows them. A CSV may be an answers.csv, or the results of an old batch of AMT_Real_vs_Fake.
+    """
+    if source.is_file():
+        analysis, notes = analyse_file(source, seed, practice), list[str]()
+    else:
+        analysis, notes = analyse_study(source, choose(open_studies(source, database), name), seed, peek=peek)
+    click.echo(json.dumps(analysis.document(), indent=1) if as_json else analysis.text())
+    for note in notes:
+        click.echo(note, err=True)

@@ -1,0 +1,126 @@
+"""`p2pbench amt create`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from amt.create import Plan, create
+from amt.protocol import Protocol
+from amt.recruitment import Source
+from p2pbench.commands.amt_options import database_option, pairs, results_argument
+from p2pbench.study import choices
+from p2pbench.study.cells import from_folders, from_results
+from p2pbench.study.place import open_studies
+from p2pbench.terminal import Terminal
+
+_DEFAULTS = Protocol()
+
+
+@click.command(epilog="Example: p2pbench amt create results --name first --raters 50")
+@results_argument
+@click.option("--name", required=True, help="In the study's links: a-z, 0-9 and -.")
+@click.option("--grid", help="Whose cells are the algorithms; needed only where RESULTS has several grids.")
+@click.option("--seed", type=int, help="Which run of each cell; the first if not given.")
+@click.option("--real", type=click.Path(path_type=Path), help="Instead of a grid: a folder of real pictures,")
+@click.option("--fake", "fakes", multiple=True, metavar="NAME=FOLDER", help="and one of fakes for each algorithm.")
+@click.option("--allow-partial", is_flag=True, help="Leave out items that lack a picture somewhere.")
+@click.option("--task", type=click.Choice(list(choices.TASKS)), help="map is unpaired, colorization paired.")
+@click.option("--pairing", type=click.Choice(["paired", "unpaired"]), help="Real and fake of one item, or of two.")
+@click.option("--raters", type=int, default=_DEFAULTS.raters, show_default=True, help="Raters an algorithm.")
+@click.option("--practice", type=int, default=_DEFAULTS.practice, show_default=True, help="Trials with feedback.")
+@click.option("--trials", type=int, default=_DEFAULTS.scored, show_default=True, help="Scored trials.")
+@click.option("--attention", type=int, default=0, show_default=True, help="Trials with an obviously broken fake.")
+@click.option("--size", default="256x256", show_default=True, help="Of the images: WIDTHxHEIGHT in CSS pixels.")
+@click.option("--draw-seed", type=int, default=0, show_default=True, help="Of the schedules.")
+@click.option("--title", default="Which image is fake?", show_default=True, help="What raters read on top.")
+@click.option("--consent", type=click.Path(path_type=Path), help="Your own text, an empty line between paragraphs.")
+@click.option("--contact", default="", help="Whom raters can ask, shown beside the consent.")
+@click.option(
+    "--recruit",
+    type=click.Choice(["open", "link", "prolific"]),
+    default="open",
+    show_default=True,
+    help="Anybody with the link; single-use links (`amt links`); or Prolific.",
+)
+@click.option(
+    "--prolific-code",
+    "codes",
+    multiple=True,
+    metavar="OUTCOME=CODE",
+    help="Prolific's codes for completed, no_consent and ineligible.",
+)
+@click.option("--simulated", is_flag=True, help="A rehearsal: its raters are programs, and every page says so.")
+@database_option
+def command(
+    results: Path,
+    name: str,
+    grid: str | None,
+    seed: int | None,
+    real: Path | None,
+    fakes: tuple[str, ...],
+    allow_partial: bool,
+    task: str | None,
+    pairing: str | None,
+    raters: int,
+    practice: int,
+    trials: int,
+    attention: int,
+    size: str,
+    draw_seed: int,
+    title: str,
+    consent: Path | None,
+    contact: str,
+    recruit: Source,
+    codes: tuple[str, ...],
+    simulated: bool,
+    database: str | None,
+) -> None:
+    """Make a study in RESULTS/study: re-encode its pictures once, and draw what each of its places shows.
+
+    Each cell of a grid of RESULTS is an algorithm. Without a grid, give --real and --fake.
+    """
+    width, _, height = size.lower().partition("x")
+    protocol = choices.protocol(
+        {
+            "pairing": pairing or choices.TASKS.get(task or "", "paired"),
+            "raters": raters,
+            "practice": practice,
+            "scored": trials,
+            "attention": attention,
+            "width": width,
+            "height": height or width,
+        }
+    )
+    if real is None and not fakes:
+        material = from_results(results, grid, seed, allow_partial=allow_partial)
+    elif real is not None and fakes:
+        folders = {algorithm: Path(folder) for algorithm, folder in pairs(fakes, "--fake").items()}
+        material = from_folders(real, folders, allow_partial=allow_partial)
+    else:
+        raise click.UsageError(
+            "--real and --fake belong together: a folder of real pictures, and one or more of fakes."
+        )
+    plan = Plan(
+        name,
+        title,
+        material.sources,
+        material.origin,
+        protocol,
+        draw_seed,
+        choices.consent(consent, contact),
+        choices.recruitment(recruit, pairs(codes, "--prolific-code")),
+        simulated,
+    )
+    opened = open_studies(results, database, create=True)
+    with Terminal().watching() as terminal:
+        study = create(
+            opened.database, opened.folder, plan, lambda done, total: terminal.count("pictures", done, total)
+        )
+    algorithms = len(study.algorithms)
+    click.echo(
+        f"{study.name}: {algorithms} algorithms ({', '.join(study.algorithms)}), {len(study.items)} items, "
+        f"{algorithms * protocol.raters} places; protocol {protocol.fingerprint}"
+    )
+    click.echo(f"next: p2pbench amt serve {results}")

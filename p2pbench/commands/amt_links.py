@@ -1,0 +1,32 @@
+"""`p2pbench amt links`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from amt.recruitment import links_csv
+from p2pbench.commands.amt_options import database_option, name_option, results_argument
+from p2pbench.study.place import choose, open_studies
+from p2pbench.study.recruiting import new_links
+
+
+@click.command(
+    epilog="Example: p2pbench amt links results --count 60 --public-url https://lab.example.org --out links.csv"
+)
+@results_argument
+@name_option
+@click.option("--count", type=click.IntRange(1, 100_000), required=True, help="How many.")
+@click.option("--label", default="rater", show_default=True, help="Each link's label begins so; a number follows.")
+@click.option("--public-url", required=True, help="As raters reach the server.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The CSV: a row a link. Keep it safe.")
+@database_option
+def command(
+    results: Path, name: str | None, count: int, label: str, public_url: str, out: Path, database: str | None
+) -> None:
+    """Make single-use links for raters whom you invite yourself: each lets in one rater, who may come back to it."""
+    chosen = choose(open_studies(results, database), name)
+    secrets = new_links(chosen, count, label)
+    out.write_text(links_csv(public_url, chosen.study.name, secrets), "utf-8")
+    click.echo(f"{count} links: {out}")

