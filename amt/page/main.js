@@ -34,6 +34,8 @@ let screens = new Screens(card, texts, null);
 document.documentElement.lang = texts.language;
 window.p2pbench = Object.freeze({ exposures: () => structuredClone(exposures) });
 
+addEventListener("pageshow", ({ persisted }) => persisted && location.reload()); // brought back by the back button
+
 try {
   await takePart(await api.json("GET", `api/studies/${NAME}`));
 } catch (error) {

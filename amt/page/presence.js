@@ -1,7 +1,9 @@
 /** Whether the rater is at the page: it is in front, has the focus, and its window stays as it is. */
 
 let lastAway = -Infinity;
+let leaving = false; // a page that is left or reloaded is hidden at its end, which is no interruption
 
+addEventListener("pagehide", () => (leaving = true));
 watch((reason) => {
   if (reason !== "resize") lastAway = performance.now();
 });
@@ -16,7 +18,7 @@ export function awaySince(time) {
  * @returns {() => void} ends it
  */
 export function watch(onInterruption) {
-  const hidden = () => document.hidden && onInterruption("hidden");
+  const hidden = () => document.hidden && !leaving && onInterruption("hidden");
   const blur = () => onInterruption(document.hidden ? "hidden" : "blur");
   const resize = () => onInterruption("resize");
   document.addEventListener("visibilitychange", hidden);

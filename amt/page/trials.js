@@ -52,7 +52,7 @@ export async function runTrials(sitting, position) {
 /** @returns {Promise<number>} since when the next blank lasts */
 async function runTrial(sitting, trial, blankSince) {
   const { session, pictures, stage, screens, note, study, frame, log } = sitting;
-  if (!roomy([innerWidth, innerHeight], study.requirements)) {
+  while (!roomy([innerWidth, innerHeight], study.requirements)) {
     await screens.cramped();
     blankSince = stage.blank();
   }

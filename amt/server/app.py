@@ -20,6 +20,7 @@ from amt.store import trials
 from amt.store.refusal import Refusal
 
 PAGE = Path(__file__).parent.parent / "page"
+RESEARCHER = Path(__file__).parent / "static"
 
 
 def create_app(context: Context) -> FastAPI:
@@ -27,6 +28,7 @@ def create_app(context: Context) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        import anyio.to_thread; anyio.to_thread.current_default_thread_limiter().total_tokens = 8
         yield
         context.database.close()
 
@@ -43,6 +45,7 @@ def create_app(context: Context) -> FastAPI:
     app.add_api_route("/s/{name}", _with_slash, methods=["GET"], response_model=None)
     app.add_api_route("/s/{name}/", rater_page, methods=["GET"], response_model=None)
     app.mount("/page", StaticFiles(directory=PAGE))
+    app.mount("/researcher", StaticFiles(directory=RESEARCHER))
     return app
 
 

@@ -19,6 +19,7 @@ from amt.server.researcher_quality import quality
 from amt.statistics.cells import escape
 from amt.statistics.exclusions import exclusions
 from amt.store import counts, looks, studies
+from amt.store.counts import Links, Tally
 from amt.store.refusal import Refusal
 from amt.store.studies import Study
 
@@ -39,9 +40,7 @@ def index(request: Request, means: Means, token: Login) -> Response:
     """All studies."""
     with means.database.reading() as connection:
         listed = [studies.find(connection, name) for name in studies.names(connection)]
-        found = [
-            (study, counts.total(counts.tallies(connection, study.id, time.time()))) for study in listed if study
-        ]
+        found = [(study, counts.total(counts.tallies(connection, study.id, time.time()))) for study in listed if study]
     return render(request, "studies.html", studies=found, form=form_token(token))
 
 
@@ -88,7 +87,8 @@ def live(name: str, means: Means, token: Login) -> dict[str, Any]:
     with means.database.reading() as connection:
         tallied = counts.tallies(connection, study.id, time.time())
         links = counts.links_of(connection, study.id)
-    groups = [*enumerate(tallied.values()), ("all", counts.total(tallied)), ("links", links)]
+    groups: list[tuple[object, Tally | Links]] = [*enumerate(tallied.values())]
+    groups += [("all", counts.total(tallied)), ("links", links)]
     numbers = {f"{group}.{key}": count for group, tally in groups for key, count in tally._asdict().items()}
     return {"state": study.state, "counts": numbers}
 
@@ -140,7 +140,7 @@ def _wanted(study: Study, means: Context, fields: Posted) -> tuple[str, int]:
     label, count = fields.get("label", "").strip(), fields.get("count", "")
     if not label or len(label) > _MOST_LABEL:
         raise Refusal(422, "label", f"Give the links a label of 1 to {_MOST_LABEL} characters.")
-    if not count.isdecimal() or not 1 <= int(count[:9]) <= MOST_LINKS:
+    if not count.isdecimal() or len(count) > len(str(MOST_LINKS)) or not 1 <= int(count) <= MOST_LINKS:
         raise Refusal(422, "count", f"Ask for 1 to {MOST_LINKS} links.")
     return label, int(count)
 

@@ -158,7 +158,7 @@ def analyse(table: pd.DataFrame, protocol: Protocol, seed: int = 0, replicates: 
 
 def _results(table: pd.DataFrame, protocol: Protocol, seed: int, replicates: int) -> Results:
     answers, checks = scored(table), attention(table)
-    passed = Attention(len(checks), int((checks["fooled"] == 1).sum()))
+    passed = Attention(len(checks), int((checks["fooled"] == 0).sum()))
     sessions = table["session"].nunique()
     if answers.empty:
         return Results(sessions, (), (), (), passed)

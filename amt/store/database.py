@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._turn = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
 
     @property
     def kind(self) -> str:
@@ -40,7 +42,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that is written when the block ends well."""
-        with self._engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+        with self._turn, self._engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
             yield connection
 
     def close(self) -> None:
@@ -67,7 +69,11 @@ def open_database(where: str | Path, *, create: bool = False) -> Database:
     shown = url.render_as_string(hide_password=True) if isinstance(where, str) else str(where)
     try:
         _check_version(database, shown)
+    except AmtError:
+        database.close()
+        raise
     except SQLAlchemyError as error:
+        database.close()
         reason = str(getattr(error, "orig", error)).splitlines()[0]
         raise AmtError(f"{shown}: cannot be used as a database ({reason}); check the path or the URL") from error
     return database
@@ -91,7 +97,7 @@ def _url(where: str | Path) -> URL:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=8, max_overflow=40)
+        engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=48, max_overflow=0)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine

@@ -187,7 +187,7 @@ class Rater:
 
     def note(self) -> str:
         """The quiet line at the bottom."""
-        return self.page.get_by_role("status").inner_text()
+        return self.page.locator("#note").inner_text()
 
     def expects(self, *parts: str) -> None:
         """Forget the complaints that hold one of these; they are what the test provokes."""

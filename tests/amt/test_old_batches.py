@@ -46,11 +46,10 @@ def _write(
     path: Path, sessions: list[list[Trial]], own: dict[str, str] | None = None, first: int = 1, dot: str = "."
 ) -> Path:
     names = ("gt_side", "images_left", "images_right")
-    numbers = range(first, first + len(sessions[0]))
-    header = [*OWN, *(f"Input{dot}{name}{number}" for name in names for number in numbers)]
-    # Mechanical Turk sorts answers by name: 10 comes before 2.
-    answers = sorted(range(len(sessions[0])), key=lambda place: str(place + first))
-    header += [f"Answer{dot}selection{place + first}" for place in answers] + ["Approve", "Reject"]
+    # Columns sorted by name, as Mechanical Turk does with answers: 10 comes before 2.
+    places = sorted(range(len(sessions[0])), key=lambda place: str(place + first))
+    header = [*OWN, *(f"Input{dot}{name}{place + first}" for name in names for place in places)]
+    header += [f"Answer{dot}selection{place + first}" for place in places] + ["Approve", "Reject"]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL)
         writer.writerow(header)
@@ -63,9 +62,8 @@ def _write(
                 "SubmitTime": "Sat Nov 12 16:45:03 PST 2016",
                 "Reject": "",
             } | (own or {})
-            inputs = [trial[field] for field in range(3) for trial in trials]
-            clicks = [trials[place][3] for place in answers]
-            writer.writerow([*(mine[name] for name in OWN), *inputs, *clicks, "x", mine["Reject"]])
+            of_trials = [trials[place][field] for field in range(4) for place in places]
+            writer.writerow([*(mine[name] for name in OWN), *of_trials, "x", mine["Reject"]])
     return path
 
 

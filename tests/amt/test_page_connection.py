@@ -107,7 +107,7 @@ def test_the_left_image_waits_until_the_server_knows(studio: Studio, visit: Visi
     study = studio.study()
     rater = visit()
     held: list[Route] = []
-    rater.page.route("**/shown", held.append)
+    rater.page.route("**/shown", lambda route: held.append(route))
     rater.starts(study)
     rater.sees("blank")
     rater.page.wait_for_timeout(600)

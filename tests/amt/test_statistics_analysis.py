@@ -71,6 +71,19 @@ def test_every_number_is_that_of_its_own_function(answers: pd.DataFrame, analysi
     assert analysis.kept.pairs_two_stage[0].p < 0.05
 
 
+def test_claims_rest_on_the_crossed_bootstrap() -> None:
+    # All raters are fooled by the same 7 of 20 items: 35 % is below chance on these items, and may not be on others.
+    rows = [row for number in range(10) for row in session(f"s{number}", [1] * 7 + [0] * 13)]
+    rows += [row for number in range(10) for row in session(f"t{number}", [0] * 9 + [1] * 11, "b")]
+    found = analyse(table.build(rows), PROTOCOL, 0, DRAWS).everything
+    first = found.algorithms[0]
+    assert first.two_stage.high < 0.5 < first.crossed.high
+    assert first.chance == "not distinguishable"
+    [staged], [both] = found.pairs_two_stage, found.pairs_crossed
+    assert staged.difference.high < 0 < both.difference.high
+    assert staged.p < 0.05 < both.p
+
+
 def test_void_practice_and_attention_trials_never_count(answers: pd.DataFrame, analysis: Analysis) -> None:
     more: list[Row] = []
     for name in ("L10", "L11"):

@@ -132,6 +132,10 @@ def test_rules_whose_numbers_are_missing_are_not_applied_and_that_is_said() -> N
     )
 
 
+def test_sessions_without_trials_have_nothing_to_measure() -> None:
+    assert _apply(session("s", [None] * 40)).notes == ()
+
+
 def test_the_rules_are_those_of_the_protocol() -> None:
     lenient = Protocol(
         scored=20,

@@ -73,6 +73,16 @@ def test_intraclass_correlation_by_hand() -> None:
     assert found == pytest.approx(1 / 7)
 
 
+def test_intraclass_correlation_of_unequal_raters_by_hand() -> None:
+    # Trials 1, 1, 4 with 1, 0, 2 fooled: 3 of 6. Between (1/4 + 1/4) / 2 = 1/4, within 4 * 1/4 / 3 = 1/3,
+    # typical (6 - 18/6) / 2 = 3/2: (1/4 - 1/3) is negative.
+    negative = session("s", [1]) + session("t", [0]) + session("u", [0, 0, 1, 1])
+    assert intraclass(frame(negative)) == 0
+    # 1, 0, 3 fooled: 4 of 6. Between (1/9 + 4/9 + 4 / 144) / 2 = 7/24, within 4 * 3/16 / 3 = 1/4.
+    some = session("s", [1]) + session("t", [0]) + session("u", [0, 1, 1, 1])
+    assert intraclass(frame(some)) == pytest.approx((7 / 24 - 1 / 4) / (7 / 24 + 1 / 8))
+
+
 def test_intraclass_correlation_of_unequal_raters_is_that_of_their_answers() -> None:
     rng = np.random.default_rng(1)
     rows = []

@@ -12,6 +12,7 @@ from tests.amt.answers import frame, session
 ANSWERS = frame(
     session("s", [1, 1, 0, 0], items=["x", "y", "z", "w"])
     + session("t", [1], items=["x"])
+    + session("v", [0, 0], items=["z", "w"])
     + session("u", [0, 0, 1, 0, 0], "b", ["x", "y", "z", "w", "v"])
 )
 
@@ -20,6 +21,7 @@ def test_rates_by_rater() -> None:
     assert by_rater(ANSWERS).to_numpy().tolist() == [
         ["a", "rater of s", 2, 4, 0.5],
         ["a", "rater of t", 1, 1, 1.0],
+        ["a", "rater of v", 0, 2, 0.0],
         ["b", "rater of u", 1, 5, 0.2],
     ]
 
@@ -27,7 +29,7 @@ def test_rates_by_rater() -> None:
 def test_rates_of_algorithms_are_means_over_raters() -> None:
     found = by_algorithm(ANSWERS)
     assert list(found.columns) == ["algorithm", "raters", "trials", "rate"]
-    assert found.to_numpy().tolist() == [["a", 2, 5, 0.75], ["b", 1, 5, 0.2]]  # pooled trials would give 0.6
+    assert found.to_numpy().tolist() == [["a", 3, 7, 0.5], ["b", 1, 5, 0.2]]  # pooled trials would give 3/7
 
 
 def test_rates_by_item_with_their_intervals() -> None:

@@ -154,6 +154,13 @@ def test_files_that_are_not_there_or_empty_are_named(tmp_path: Path) -> None:
         table.write(table.build([]), tmp_path / "no" / "answers.csv")
 
 
+def test_a_spreadsheet_may_mark_the_file_as_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv"
+    written = table.build(session("s", [0]))
+    path.write_text(table.text(written), encoding="utf-8-sig", newline="")
+    pd.testing.assert_frame_equal(table.read(path), written)
+
+
 def test_only_answered_valid_scored_trials_count() -> None:
     rows = session("s", [0, 1, None, 1])
     rows[3] |= {"void": "blur"}

@@ -1,0 +1,38 @@
+/** Keeps the counts of a study's page current; the page is complete without it. */
+
+const EVERY_MS = 5000;
+const note = document.getElementById("live");
+
+setInterval(() => {
+  if (!document.hidden) refresh();
+}, EVERY_MS);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) refresh();
+});
+
+async function refresh() {
+  let found;
+  try {
+    const answer = await fetch("counts", { redirect: "manual", signal: AbortSignal.timeout(EVERY_MS) });
+    if (answer.type === "opaqueredirect") return location.reload(); // the login has ended
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    found = await answer.json();
+  } catch {
+    note.textContent = "The server does not answer; these counts may be old.";
+    return;
+  }
+  if (found.state !== document.body.dataset.state) return location.reload();
+  show(found.counts);
+  note.textContent = `As of ${new Date().toLocaleTimeString()}, refreshed every ${EVERY_MS / 1000} seconds.`;
+}
+
+function show(counts) {
+  for (const element of document.querySelectorAll("[data-count]")) {
+    element.textContent = counts[element.dataset.count].toLocaleString("en");
+  }
+  for (const bar of document.querySelectorAll("[data-bar]")) {
+    const [done, running, places] = ["done", "running", "places"].map((key) => counts[`${bar.dataset.bar}.${key}`]);
+    bar.querySelector(".done").setAttribute("width", (100 * done) / places);
+    bar.querySelector(".running").setAttribute("width", (100 * (done + running)) / places);
+  }
+}
