@@ -11,8 +11,9 @@ from reports import csv, gallery, ledger, page, plots, swap
 from reports.errors import ReportError
 from reports.gallery import Gallery
 from reports.layout import INPUT, REAL, Report
-from reports.metrics import describe, describe_scorer
+from reports.metrics import STUDY, describe, describe_scorer
 from reports.page import Section
+from reports.paper import FOOLING
 from reports.plots import Stroke
 
 _MARK = '<meta name="generator" content="p2pbench">'
@@ -137,6 +138,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals |= {"INPUT": INPUT, "REAL": REAL, "GAP": gallery.GAP}
+    environment.globals |= {"STUDY": STUDY, "FOOLING": FOOLING}
     environment.globals |= {"describe": describe, "describe_scorer": describe_scorer}
     environment.globals |= {"plain": page.plain, "plain_fields": page.plain_fields, "dataset_line": page.dataset_line}
     environment.filters["number"] = _number

@@ -20,10 +20,11 @@ class Description:
 
 @dataclass(frozen=True)
 class Scorer:
-    """How a scorer, which gives one or more metrics, is shown."""
+    """How a scorer, which gives one or more metrics, is shown; its intervals are by bootstrap over `over`."""
 
     title: str
     meaning: str
+    over: str = "items"
 
 
 _METRICS = {
@@ -95,5 +96,9 @@ def describe(metric: str) -> Description:
 def describe_scorer(scorer: str) -> Scorer:
     """How to show a scorer; one that nobody has described shows under its own name."""
     if scorer.startswith(STUDY):
-        return Scorer(f"Real vs fake: {scorer.removeprefix(STUDY)}", "A study with raters.")
+        return Scorer(
+            f"Real vs fake: {scorer.removeprefix(STUDY)}",
+            "The real-vs-fake study: raters see a real image and an output, each for a moment, and say which is fake.",
+            "raters and items",
+        )
     return _SCORERS.get(scorer, Scorer(scorer, ""))

@@ -28,7 +28,6 @@ def create_app(context: Context) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        import anyio.to_thread; anyio.to_thread.current_default_thread_limiter().total_tokens = 8
         yield
         context.database.close()
 

@@ -82,6 +82,10 @@ def _percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def _minus(number: str) -> str:
+    return number.replace("-", "\N{MINUS SIGN}")
+
+
 _templates = Environment(
     loader=PackageLoader("amt.server"),
     autoescape=True,
@@ -89,4 +93,4 @@ _templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters |= {"moment": moment, "percent": _percent, "thousands": "{:,}".format}
+_templates.filters |= {"moment": moment, "percent": _percent, "thousands": "{:,}".format, "minus": _minus}

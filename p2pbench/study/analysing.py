@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import secrets
 from pathlib import Path
 
+import pandas as pd
+
 from amt import export, old_batches
+from amt.errors import AmtError
 from amt.protocol import Protocol
-from amt.statistics import table
+from amt.statistics import cells, table
 from amt.statistics.analysis import Analysis, analyse
 from p2pbench.study import fooling
 from p2pbench.study.looking import look
 from p2pbench.study.place import Chosen
 from reports import atomic
+
+_WORKER = "WorkerId"  # a column of every results CSV of Mechanical Turk
 
 
 def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = False) -> tuple[Analysis, list[str]]:
@@ -39,9 +45,27 @@ def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = Fals
 def analyse_file(path: Path, seed: int, practice: int) -> Analysis:
     """Analyse a CSV: an export of answers, or an old AMT batch, whose first `practice` trials are not scored.
 
+    The rules are those of the study.json beside an export; without one the defaults, for as many trials as there are.
+
     Raises:
-        AmtError: It is neither.
+        AmtError: It is neither, or the study.json is damaged.
     """
-    if old_batches.recognises(path):
-        return analyse(old_batches.read(path, practice=practice), Protocol(), seed)
-    return analyse(table.read(path), Protocol(), seed)
+    header, _ = cells.read(path)
+    if _WORKER in header:
+        # A key that nobody keeps: nothing leads from the pseudonyms of this analysis back to workers.
+        answers = old_batches.read(path, secrets.token_bytes(32), practice=practice)
+    else:
+        answers = table.read(path)
+    return analyse(answers, _protocol(path.with_name("study.json"), answers), seed)
+
+
+def _protocol(description: Path, answers: pd.DataFrame) -> Protocol:
+    if description.is_file():
+        try:
+            return Protocol.model_validate(json.loads(description.read_bytes())["protocol"])
+        except (ValueError, LookupError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise AmtError(f"{description}: damaged ({reason}); restore it, or move the CSV away from it") from None
+    scored = answers[(answers["phase"] == "scored") & answers["void"].isna()]
+    most = int(scored.groupby("session").size().max()) if len(scored) else 0
+    return Protocol(scored=max(2, most - most % 2))

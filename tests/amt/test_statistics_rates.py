@@ -10,7 +10,7 @@ from amt.statistics.rates import by_algorithm, by_item, by_rater, wilson
 from tests.amt.answers import frame, session
 
 ANSWERS = frame(
-    session("s", [1, 1, 0, 0], items=["x", "y", "z", "w"])
+    session("s", [1, 1, 1, 0], items=["x", "y", "z", "w"])
     + session("t", [1], items=["x"])
     + session("v", [0, 0], items=["z", "w"])
     + session("u", [0, 0, 1, 0, 0], "b", ["x", "y", "z", "w", "v"])
@@ -19,7 +19,7 @@ ANSWERS = frame(
 
 def test_rates_by_rater() -> None:
     assert by_rater(ANSWERS).to_numpy().tolist() == [
-        ["a", "rater of s", 2, 4, 0.5],
+        ["a", "rater of s", 3, 4, 0.75],
         ["a", "rater of t", 1, 1, 1.0],
         ["a", "rater of v", 0, 2, 0.0],
         ["b", "rater of u", 1, 5, 0.2],
@@ -29,7 +29,7 @@ def test_rates_by_rater() -> None:
 def test_rates_of_algorithms_are_means_over_raters() -> None:
     found = by_algorithm(ANSWERS)
     assert list(found.columns) == ["algorithm", "raters", "trials", "rate"]
-    assert found.to_numpy().tolist() == [["a", 3, 7, 0.5], ["b", 1, 5, 0.2]]  # pooled trials would give 3/7
+    assert found.to_numpy().tolist() == [["a", 3, 7, 1.75 / 3], ["b", 1, 5, 0.2]]  # pooled trials would give 4/7
 
 
 def test_rates_by_item_with_their_intervals() -> None:
