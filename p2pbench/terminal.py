@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from p2pbench.training.trainer import Progress as Training
+if TYPE_CHECKING:  # the trainer imports torch, which not every command with a bar needs
+    from p2pbench.training.trainer import Progress as Training
 
 SECONDS_BETWEEN_LINES = 15.0
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from amt.server import preview, raters, researcher
 from amt.server.context import Context, Means
 from amt.server.guard import Guard
+from amt.server.prefix import Prefix
 from amt.store import trials
 from amt.store.refusal import Refusal
 
@@ -34,6 +36,7 @@ def create_app(context: Context) -> FastAPI:
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.context = context
     app.add_middleware(Guard)
+    app.add_middleware(Prefix, prefix=urlsplit(context.public_url).path.rstrip("/"))
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)

@@ -21,6 +21,7 @@ from amt.statistics.exclusions import exclusions
 from amt.store import counts, looks, studies
 from amt.store.counts import Links, Tally
 from amt.store.refusal import Refusal
+from amt.store.sessions import LEASE_SECONDS
 from amt.store.studies import Study
 
 MOST_LINKS = 1000
@@ -75,6 +76,7 @@ def study_page(request: Request, name: str, means: Means, token: Login) -> Respo
         forgotten=forgotten,
         seen=seen,
         now=time.time(),
+        lease_minutes=LEASE_SECONDS // 60,
         most_links=MOST_LINKS,
         form=form_token(token),
     )
@@ -110,9 +112,10 @@ def make_links(name: str, means: Means, fields: Posted) -> Response:
     """More single-use links, as a CSV: this is the only time that they can be seen."""
     study = means.find(name)
     label, count = _wanted(study, means, fields)
-    labels = {identity.new_token(): f"{label} {number}" for number in range(1, count + 1)}
-    raters = {identity.pseudonym(study.key, "link", secret): text for secret, text in labels.items()}
     with means.database.writing() as connection:
+        first = studies.count_links(connection, study.id) + 1
+        labels = {identity.new_token(): f"{label} {number}" for number in range(first, first + count)}
+        raters = {identity.pseudonym(study.key, "link", secret): text for secret, text in labels.items()}
         studies.add_links(connection, study.id, raters)
     escaped = {secret: escape(text) for secret, text in labels.items()}
     return download(links_csv(means.public_url, study.name, escaped), f"{study.name}-links.csv")

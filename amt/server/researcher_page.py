@@ -49,7 +49,8 @@ def render(request: Request, template: str, status: int = 200, **values: object)
 
 def refused(request: Request, refusal: Refusal) -> HTMLResponse:
     """A page that says why something was not done."""
-    page = render(request, "refused.html", refusal.status, message=str(refusal), word=refusal.word)
+    back = "name" in request.path_params and refusal.word != "study"
+    page = render(request, "refused.html", refusal.status, message=str(refusal), back=back)
     if "retry_after" in refusal.more:
         page.headers["retry-after"] = str(refusal.more["retry_after"])
     return page

@@ -7,12 +7,11 @@ from starlette.responses import Response
 
 from amt import export
 from amt.create import describe
-from amt.errors import AmtError
 from amt.server.context import Context, Means
 from amt.server.login import Login, Posted, form_token
 from amt.server.researcher_page import PageRoute, download, render, see
 from amt.statistics import table
-from amt.statistics.analysis import Analysis, analyse
+from amt.statistics.analysis import analyse
 from amt.store import exports, looks, studies
 from amt.store.refusal import Refusal
 from amt.store.studies import Study
@@ -24,16 +23,10 @@ router = APIRouter(prefix="/{name}", route_class=PageRoute)
 def results(request: Request, name: str, means: Means, token: Login) -> Response:
     """Fooling rates with their intervals, with and without exclusions, and all pairs."""
     study = _unlocked(means, name)
-    found: Analysis | None = None
-    reason = ""
-    try:
-        found = analyse(export.answers(means.database, study), study.protocol)
-    except AmtError as error:
-        reason = str(error)
+    given = export.answers(means.database, study)
+    found = None if table.scored(given).empty else analyse(given, study.protocol)
     kept = {algorithm.name: algorithm for algorithm in found.kept.algorithms} if found else {}
-    return render(
-        request, "results.html", study=study, analysis=found, kept=kept, reason=reason, form=form_token(token)
-    )
+    return render(request, "results.html", study=study, analysis=found, kept=kept, form=form_token(token))
 
 
 @router.post("/reveal", response_model=None)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import FastAPI
@@ -25,6 +24,7 @@ from amt.store.database import open_database
 
 _DATABASE, _FOLDER, _URL, _PARENT = (f"P2PBENCH_STUDY_{name}" for name in ("DATABASE", "FOLDER", "URL", "PARENT"))
 _GRACE_SECONDS = 10
+_HEALTH_SECONDS = 30  # a worker that is merely busy is not replaced
 _BACKLOG = 2048
 
 
@@ -49,8 +49,8 @@ def serve(folder: Studies, database: str | Path, sock: socket.socket, public_url
         "amt.server.run:app",
         factory=True,
         workers=workers,
-        root_path=urlsplit(public_url).path.rstrip("/"),
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_worker_healthcheck=_HEALTH_SECONDS,
         access_log=False,  # addresses of raters are kept nowhere
         log_level="warning",
         server_header=False,

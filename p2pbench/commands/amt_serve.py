@@ -45,9 +45,9 @@ def command(
     opened = open_studies(results, database)
     with alone(opened.folder, opened.database.kind):
         sock = bound(host, port)
-        port = sock.getsockname()[1]
-        url = (public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}").rstrip("/")
-        for line in announcement(opened, url, new_password=new_password):
+        listening = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
+        url = (public_url or listening).rstrip("/")
+        for line in announcement(opened, listening, url, new_password=new_password):
             click.echo(line)
         opened.database.close()
         serve(opened.folder, opened.where, sock, url, workers)

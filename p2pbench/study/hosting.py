@@ -12,8 +12,14 @@ from p2pbench.study.place import Opened
 _WAYS = {"link": "by single-use links: p2pbench amt links", "prolific": "for Prolific"}
 
 
-def announcement(opened: Opened, url: str, *, new_password: bool) -> Iterator[str]:
+def announcement(opened: Opened, listening: str, url: str, *, new_password: bool) -> Iterator[str]:
     """The links for raters and researcher, and the researcher's password where there is a new one.
+
+    Args:
+        opened: The studies.
+        listening: Where the server itself is.
+        url: As raters reach it.
+        new_password: Whether to give out a password although there is one.
 
     Raises:
         AmtError: There is no study, or the pictures of one are not there.
@@ -42,4 +48,6 @@ def announcement(opened: Opened, url: str, *, new_password: bool) -> Iterator[st
     password = logins.one_time(opened.database, renew=new_password)
     if password:
         yield f"one-time password: {password}  (shown only now; the first login asks for one of your own)"
+    if listening != url:
+        yield f"listening:  {listening}"
     yield "Ctrl-C stops the server; raters who are in the middle go on when it is back."

@@ -23,7 +23,7 @@ from amt.create import Plan, create
 from amt.layout import Studies
 from amt.protocol import Protocol, Side, Timing
 from amt.recruitment import Consent, Recruitment
-from amt.server.app import create_app
+from amt.server.app import PAGE, create_app
 from amt.server.context import Context
 from amt.sources import Sources
 from amt.store import schema
@@ -61,6 +61,7 @@ class Studio:
         self.folder = Studies(folder)
         self.database = database
         self.url = url
+        self.page = PAGE / "index.html"
         self._count = 0
 
     def study(self, protocol: Protocol = SMALL, recruitment: Recruitment | None = None) -> str:
@@ -166,10 +167,14 @@ class Rater:
         self.page.keyboard.press("f" if side == "left" else "j")
         self.page.wait_for_function("() => document.querySelector('#stage').dataset.phase !== 'prompt'")
 
-    def finishes(self) -> None:
-        """Answer all that is left, and go to the end."""
+    def answers_all(self) -> None:
+        """Answer all that is left."""
         while not self._done():
             self.answers()
+
+    def finishes(self) -> None:
+        """Answer all that is left, and go to the end."""
+        self.answers_all()
         self.press("Finish")
         self.reads("Thank you!")
 
@@ -184,6 +189,10 @@ class Rater:
             self.press("Start")
             return self._done()
         return self.page.get_by_role("textbox").is_visible()
+
+    def says(self, note: str) -> None:
+        """Wait until the quiet line at the bottom begins like this."""
+        self.page.wait_for_function("note => document.querySelector('#note').textContent.startsWith(note)", arg=note)
 
     def note(self) -> str:
         """The quiet line at the bottom."""
@@ -250,20 +259,29 @@ def serving(folder: Path) -> Iterator[Studio]:
         if True:  # TEMPORARY SHIM
             from amt.server import raters as _r
             from starlette.responses import JSONResponse as _J
+
             if not getattr(_r, "_shim", False):
                 from amt.store import sessions as _s
+
                 _old = _s.start
+
                 def _start(db, study, *a):
                     out = _old(db, study, *a)
                     with db.reading() as c:
-                        row = c.execute(select(schema.sessions.c.consent_version).where(schema.sessions.c.id == out.session)).scalar()
+                        row = c.execute(
+                            select(schema.sessions.c.consent_version).where(schema.sessions.c.id == out.session)
+                        ).scalar()
                     _r._last = row is not None
                     return out
+
                 _s.start = _start
+
                 class _JJ(_J):
                     def __init__(self, content, status_code=200, **k):
-                        if isinstance(content, dict) and "token" in content: content = {**content, "consented": _r._last}
+                        if isinstance(content, dict) and "token" in content:
+                            content = {**content, "consented": _r._last}
                         super().__init__(content, status_code, **k)
+
                 _r.JSONResponse = _JJ
                 _r._shim = True
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1))

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import uvicorn
@@ -44,10 +43,7 @@ def served(database: Database, folder: Studies, public_url: str | None = None) -
     """Serve studies from a thread; a client whose requests go there."""
     sock = bound("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-    prefix = urlsplit(public_url or "").path.rstrip("/")
-    config = uvicorn.Config(
-        create_app(Context(database, folder, public_url or url)), root_path=prefix, log_level="warning"
-    )
+    config = uvicorn.Config(create_app(Context(database, folder, public_url or url)), log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
     thread.start()

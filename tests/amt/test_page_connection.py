@@ -9,14 +9,10 @@ from tests.amt.page_driver import FIXTURES, Rater, Studio, Visit
 
 chromium, studio, visit = FIXTURES
 
-NOTE = "Connection lost, retrying. Your answers are kept; please leave this page open."
+LOST = "Connection lost, retrying. Your answers are kept"
 RESPONSES = "**/response"
 BLOCKED = """for (const name of ["localStorage", "sessionStorage"])
   Object.defineProperty(window, name, { get() { throw new DOMException("blocked", "SecurityError"); } });"""
-
-
-def wait_for_note(rater: Rater, text: str) -> None:
-    rater.page.wait_for_function("text => document.querySelector('#note').textContent === text", arg=text)
 
 
 def since(rater: Rater, count: int) -> list[str]:
@@ -31,7 +27,7 @@ def test_an_answer_that_was_not_acknowledged_is_sent_first_after_a_reload(studio
     rater.starts(study)
     rater.page.route(RESPONSES, lambda route: route.abort())
     rater.answers("right")
-    wait_for_note(rater, NOTE)
+    rater.says(LOST)
     assert studio.trials(study)[0].choice is None
     rater.page.unroute(RESPONSES)
     before = len(rater.requests)
@@ -90,7 +86,7 @@ def test_offline_for_some_seconds(studio: Studio, visit: Visit) -> None:
     rater.sees("prompt")
     rater.page.context.set_offline(True)
     rater.answers("right")
-    wait_for_note(rater, NOTE)
+    rater.says(LOST)
     rater.page.wait_for_timeout(2500)
     rater.sees("blank")
     rater.page.context.set_offline(False)
@@ -144,7 +140,7 @@ def test_blocked_storage(studio: Studio, visit: Visit) -> None:
     rater.starts(study)
     rater.page.route(RESPONSES, lambda route: route.abort())
     rater.answers("right")
-    wait_for_note(rater, NOTE)
+    rater.says(LOST)
     rater.page.unroute(RESPONSES)
     rater.page.reload()
     rater.reads("Welcome back")
@@ -171,6 +167,7 @@ def test_two_tabs(studio: Studio, visit: Visit) -> None:
     first.reads("Welcome back")
     second.press("Continue")
     second.reads("This study was opened in another tab or window")
+    first.page.bring_to_front()
     first.press("Continue")
     first.finishes()
     assert [trial.void for trial in studio.trials(study)] == [None, "reload", *[None] * 7]

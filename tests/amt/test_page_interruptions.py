@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.amt.page_driver import FIXTURES, QUICK, SMALL, Phase, Rater, Studio, Visit
 
 chromium, studio, visit = FIXTURES
@@ -107,13 +105,13 @@ def test_a_window_that_has_become_too_small(studio: Studio, visit: Visit) -> Non
     assert [trial.choice for trial in studio.trials(study)][:2] == ["left", "right"]
 
 
-@pytest.mark.parametrize("phase", ["left", "prompt"])
-def test_a_reload_shows_another_pair(studio: Studio, visit: Visit, phase: Phase) -> None:
+def test_a_reload_shows_another_pair(studio: Studio, visit: Visit) -> None:
     study = studio.study(SLOW)
     rater = visit()
     rater.starts(study)
     rater.answers()
-    for _ in range(2):
+    phases: list[Phase] = ["left", "prompt"]
+    for phase in phases:
         rater.sees(phase)
         rater.page.reload()
         rater.reads("Welcome back")
