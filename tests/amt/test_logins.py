@@ -93,7 +93,7 @@ def test_only_hashes_are_stored(database: Database, monkeypatch: pytest.MonkeyPa
     monkeypatch.undo()
     token = chosen(database)
     with database.reading() as connection:
-        kept = dict(connection.execute(select(about.c.key, about.c.value)).tuples().all())
+        kept = {key: value for key, value in connection.execute(select(about.c.key, about.c.value))}
         tokens = connection.scalars(select(table.c.token)).all()
     assert kept["password"].startswith("$argon2id$v=19$m=65536,t=3,p=4$")
     assert set(kept) == {"schema", "password"}

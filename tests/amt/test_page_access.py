@@ -61,7 +61,7 @@ def test_the_prompt_by_assistive_technology(studio: Studio, visit: Visit) -> Non
 
 
 def test_every_screen_has_a_title_names_and_an_order(studio: Studio, visit: Visit) -> None:
-    rater = visit()
+    rater = visit(viewport={"width": 800, "height": 600})
     rater.open(studio.study())
     page = rater.page
     rater.reads("Streets, real and fake")

@@ -1,0 +1,477 @@
+"""The researcher's pages over real HTTP: who gets in, what they show and when, what they let do."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pandas as pd
+import pytest
+from argon2 import PasswordHasher
+from playwright.sync_api import Browser
+from sqlalchemy import update
+
+from amt import export, identity
+from amt.layout import Studies
+from amt.recruitment import Recruitment
+from amt.statistics import table
+from amt.statistics.analysis import analyse
+from amt.store import logins, looks
+from amt.store import studies as studies_of
+from amt.store.database import Database, open_database
+from amt.store.schema import studies as studies_table
+from amt.store.studies import Study
+from tests.amt.page_driver import FIXTURES
+from tests.amt.researcher_study import answer, end_lease, fill, take_part
+from tests.amt.served import Client, served
+from tests.amt.study import Rater, make_study
+
+chromium = FIXTURES[0]
+OWN = "correct horse battery"
+EVIL = "=cmd|' /C calc'!A0 <script>alert(1)</script>"
+# The rates of `fill`, their complements, and the same as shares; not as a part of another number.
+RATES = re.compile(r"(?<![\d.])(41\.7|8\.3|58\.3|91\.7|0?\.4166\d*|0?\.083\d*)(?![\d])")
+GETS = [
+    "",
+    "small/",
+    "small/counts",
+    "small/results",
+    *(f"small/{name}.csv" for name in ("answers", "sessions", "codes")),
+]
+POSTS = ["small/state", "small/links", "small/reveal", "small/forget", "logout"]
+
+
+@pytest.fixture(autouse=True)
+def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real argon2 that costs little."""
+    monkeypatch.setattr(logins, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+@pytest.fixture
+def database(studies: Studies) -> Iterator[Database]:
+    """SQLite: what talks to the database is tested on both elsewhere."""
+    opened = open_database(studies.database, create=True)
+    yield opened
+    opened.close()
+
+
+class Site(NamedTuple):
+    """A study on a server, and a researcher who is logged in there."""
+
+    http: httpx.Client
+    database: Database
+    study: Study
+
+    def get(self, path: str) -> httpx.Response:
+        return self.http.get(f"/admin/{path}")
+
+    def post(self, path: str, **fields: str) -> httpx.Response:
+        return post(self.http, path, **fields)
+
+    def reveals(self) -> list[str]:
+        """Where something from which the rates can be read is shown."""
+        pages = [*GETS, "small/study.json"]
+        return [path for path in pages if RATES.search((found := self.get(path)).text) or found.text.count("left,") > 9]
+
+    def now(self) -> Study:
+        with self.database.reading() as connection:
+            return studies_of.get(connection, self.study.id)
+
+
+@pytest.fixture
+def site(database: Database, studies: Studies, study: Study) -> Iterator[Site]:
+    """A study whose raters have all finished."""
+    fill(database, study, ["All was well.", EVIL])
+    with served(database, studies) as http:
+        enter(http, database)
+        yield Site(http, database, study)
+
+
+def form_token(http: httpx.Client, path: str = "") -> str:
+    found = re.search(r'name="form" value="(\w{64})"', http.get(f"/admin/{path}").text)
+    assert found
+    return found[1]
+
+
+def post(http: httpx.Client, path: str, **fields: str) -> httpx.Response:
+    return http.post(f"/admin/{path}", data={"form": form_token(http)} | fields)
+
+
+def enter(http: httpx.Client, database: Database) -> None:
+    """Log in for the first time."""
+    first = logins.one_time(database, renew=True)
+    http.post("/admin/login", data={"password": first})
+    fields = {"form": form_token(http, "password"), "password": OWN, "again": OWN}
+    assert http.post("/admin/password", data=fields).status_code == 303
+
+
+@contextmanager
+def behind_proxy(http: httpx.Client, public: str, prefix: str) -> Iterator[httpx.Client]:
+    """A client that sees the server at `public`, whose path the proxy takes off."""
+
+    class Proxy(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            path = request.url.raw_path.decode()
+            assert path.startswith(f"{prefix}/"), path
+            sent = http.request(
+                request.method,
+                path.removeprefix(prefix),
+                content=request.read(),
+                headers={name: value for name, value in request.headers.items() if name != "host"},
+            )
+            http.cookies.clear()
+            return httpx.Response(sent.status_code, headers=sent.headers, content=sent.content, request=request)
+
+    with httpx.Client(base_url=public, transport=Proxy()) as client:
+        yield client
+
+
+def test_logging_in(database: Database, studies: Studies, study: Study) -> None:
+    first = logins.one_time(database)
+    assert first is not None
+    with served(database, studies) as http:
+        away = http.get("/admin")
+        assert (away.status_code, away.headers["location"]) == (303, "admin/")
+        assert http.get("/admin/").headers["location"] == "../admin/login"
+        assert "one-time password" in http.get("/admin/login").text
+        wrong = http.post("/admin/login", data={"password": "wrong"})
+        assert (wrong.status_code, "This is not the password." in wrong.text) == (403, True)
+        assert not http.cookies
+        begun = http.post("/admin/login", data={"password": first})
+        assert (begun.status_code, begun.headers["location"]) == (303, "password")
+        assert http.get("/admin/").headers["location"] == "../admin/login"  # nothing but choosing is allowed
+        form = form_token(http, "password")
+        fields = {"form": form, "password": OWN, "again": OWN}
+        assert http.post("/admin/password", data=fields | {"form": "0" * 64}).status_code == 403
+        assert "differ" in http.post("/admin/password", data=fields | {"again": "else"}).text
+        short = http.post("/admin/password", data=fields | {"password": "short", "again": "short"})
+        assert (short.status_code, "at least 12" in short.text) == (422, True)
+        entered = http.post("/admin/password", data=fields)
+        assert (entered.status_code, entered.headers["location"]) == (303, "./")
+        assert "Studies" in http.get("/admin/").text
+        assert http.get("/admin/login").headers["location"] == "./"
+        old = dict(http.cookies)
+        assert post(http, "logout").headers["location"] == "login"
+        assert not http.cookies
+        assert http.get("/admin/", cookies=old).status_code == 303
+        assert http.post("/admin/login", data={"password": first}).status_code == 403
+        assert http.post("/admin/login", data={"password": OWN}).headers["location"] == "./"
+
+
+def test_logged_out_nothing_is_seen_or_done(database: Database, studies: Studies, study: Study) -> None:
+    with served(database, studies) as http:
+        for path in [*GETS, "small/study.json", "password"]:
+            answered = http.get(f"/admin/{path}")
+            assert (path, answered.status_code) == (path, 303)
+            assert answered.next_request is not None
+            assert answered.next_request.url.path == "/admin/login"
+        for path in POSTS:
+            assert (path, http.post(f"/admin/{path}", data={"state": "closed"}).status_code) == (path, 303)
+    with database.reading() as connection:
+        assert studies_of.get(connection, study.id) == study
+
+
+def test_too_many_tries_on_any_server(database: Database, studies: Studies, study: Study) -> None:
+    other = open_database(studies.database)
+    with served(database, studies) as one, served(other, studies) as two:
+        enter(one, database)
+        one.cookies, inside = httpx.Cookies(), one.cookies
+        assert [
+            http.post("/admin/login", data={"password": "x"}).status_code for http in (one, two, one, two, one)
+        ] == [403] * 5
+        for http in (one, two):
+            refused = http.post("/admin/login", data={"password": OWN})
+            assert refused.status_code == 429
+            assert 890 < int(refused.headers["retry-after"]) <= 900
+            assert "Try again in 15 min" in refused.text
+        one.cookies = inside
+        assert one.get("/admin/").status_code == 200  # whoever is in stays in
+
+
+@pytest.mark.parametrize(
+    ("public", "prefix", "flags"),
+    [
+        ("http://lab.example.org", "", {"Path=/admin", "HttpOnly", "SameSite=strict"}),
+        (
+            "https://lab.example.org/our/study",
+            "/our/study",
+            {"Path=/our/study/admin", "HttpOnly", "Secure", "SameSite=strict"},
+        ),
+    ],
+)
+def test_cookies_and_links_are_right_behind_a_proxy(
+    database: Database, studies: Studies, study: Study, public: str, prefix: str, flags: set[str]
+) -> None:
+    with served(database, studies, public) as direct, behind_proxy(direct, public, prefix) as http:
+        enter(http, database)
+        login = http.post("/admin/login", data={"password": OWN})
+        cookie, *found = login.headers["set-cookie"].split("; ")
+        assert set(found) == flags | {"Max-Age=43200"}
+        assert re.fullmatch(r"login_\w{8}=[\w-]{43}", cookie)
+        page = http.get("/admin/small", follow_redirects=True)
+        assert page.url == f"{public}/admin/small/"
+        assert f"{public}/s/small/" in page.text
+        targets = set(re.findall(r'(?:href|src|action)="([^"]+)"', page.text))
+        for target in targets - {"counts"}:
+            assert not target.startswith("/"), target
+            if target not in {"state", "reveal", "links", "forget", "../../admin/logout"}:
+                assert http.get(page.url.join(target)).status_code == 200, target
+        assert post(http, "small/state", state="closed").headers["location"] == "./"
+
+
+def test_a_form_from_elsewhere_is_refused(site: Site) -> None:
+    http = site.http
+    other = httpx.Client(base_url=http.base_url)
+    other.post("/admin/login", data={"password": OWN})
+    fields = {"state": "closed", "sure": "yes", "count": "2", "label": "x"}
+    for path in POSTS:
+        for form in ({}, {"form": ""}, {"form": form_token(other)}, {"form": "\u00e9" * 64}):
+            refused = http.post(f"/admin/{path}", data=fields | form)
+            assert (path, refused.status_code) == (path, 403)
+            assert "another site" in refused.text
+    other.close()
+    assert http.post("/admin/small/state", content=b"\xff", headers={"content-type": "x"}).status_code == 400
+    assert site.now() == site.study
+    assert site.get("").status_code == 200
+
+
+def test_no_rate_is_seen_before_the_study_is_closed(site: Site) -> None:
+    assert site.reveals() == []
+    for path in ("small/results", "small/answers.csv"):
+        locked = site.get(path)
+        assert (locked.status_code, "under lock" in locked.text) == (403, True)
+    page = site.get("small/").text
+    assert "Looked at" not in page
+    assert 'href="answers.csv"' not in page
+    site.post("small/state", state="closed")
+    assert site.reveals() == ["small/results", "small/answers.csv"]
+    assert "Looked at" not in site.get("small/").text
+
+
+def test_a_look_before_the_end_is_kept(site: Site) -> None:
+    assert "A look cannot be taken back" in site.get("small/").text
+    looked = site.post("small/reveal")
+    assert (looked.status_code, looked.headers["location"]) == (303, "results")
+    revealed = site.now().revealed
+    assert revealed is not None
+    for path in ("small/", "small/results"):
+        assert "Looked at before the study was closed</strong>, on " in site.get(path).text
+    assert "These are the results so far" in site.get("small/results").text
+    site.post("small/reveal")
+    site.post("small/state", state="closed")
+    assert site.now().revealed == revealed
+    assert "Looked at before the study was closed" in site.get("small/results").text
+
+
+def test_a_closed_study_that_was_looked_at_is_opened_again(site: Site) -> None:
+    for state in ("closed", "open"):  # nobody looks
+        site.post("small/state", state=state)
+    assert site.now().revealed is None
+    site.post("small/state", state="closed")
+    site.post("small/reveal")
+    assert site.now().revealed is None  # it is closed
+    site.get("small/results")
+    assert "kept as a look before the end" in site.get("small/").text
+    site.post("small/state", state="open")
+    assert site.now().revealed is not None
+    assert "Looked at before the study was closed" in site.get("small/").text
+
+
+def test_results_are_those_of_the_statistics(site: Site) -> None:
+    site.post("small/state", state="closed")
+    page = re.sub(r"\s+", " ", site.get("small/results").text)
+    analysis = analyse(export.answers(site.database, site.study), site.study.protocol)
+    l1, cgan = analysis.kept.algorithms
+    assert (f"{100 * l1.two_stage.value:.1f}", f"{100 * cgan.two_stage.value:.1f}") == ("41.7", "8.3")
+    for algorithm in (l1, cgan):
+        for estimate in (algorithm.two_stage, algorithm.crossed):
+            assert f"<td>{100 * estimate.low:.1f} to {100 * estimate.high:.1f}</td>" in page
+        assert f"± {100 * algorithm.two_stage.error:.1f}" in page
+    (pair,) = analysis.kept.pairs_crossed
+    assert f"<strong>+{100 * pair.difference.value:.1f}</strong>" in page
+    assert f"<td>{pair.holm:.3f}</td>" in page
+    assert "No session is excluded." in page
+
+
+def test_results_with_and_without_exclusions(database: Database, studies: Studies, study: Study) -> None:
+    take_part(database, study, "one", 1)
+    two = Rater(database, study, "two")
+    two.agree()
+    two.finish("left")  # so half of them are right
+    with served(database, studies) as http:
+        enter(http, database)
+        page = http.get("/admin/small/").text
+        assert "4 of 4 answers are left" in page
+        post(http, "small/state", state="closed")
+        text = re.sub(r"<[^>]+>|\s+", " ", http.get("/admin/small/results").text)
+    assert "2 sessions, 1 of which count" in text
+    assert "none of its sessions counts" in text
+    assert len(re.findall(r"with excluded +1 +4 ", text)) == 2
+    assert "50.0 ± " in text
+
+
+def test_a_study_without_answers_has_no_results(database: Database, studies: Studies, study: Study) -> None:
+    with served(database, studies) as http:
+        enter(http, database)
+        assert http.get("/admin/small/").status_code == 200
+        post(http, "small/state", state="closed")
+        assert "No scored trial has been answered yet." in http.get("/admin/small/results").text
+        missing = http.get("/admin/other/")
+        assert (missing.status_code, "There is no study other." in missing.text) == (404, True)
+
+
+def test_the_page_of_a_study(site: Site) -> None:
+    text = re.sub(r"<[^>]+>|\s+", " ", site.get("small/").text)
+    text = re.sub(" +", " ", text)
+    for part in (
+        " L1 3 0 0 3 12 0 0 0 0 0 ",
+        " All 6 0 0 6 24 0 0 0 0 0 ",
+        "Exposures within a frame 100.00 % of 48 that should last 1,000 ms; 0.00 % are off by more than 2 frames",
+        "Median response 0.50 s",
+        "Completed, do not count 0 of 6 sessions",
+        "All was well.",
+        f"protocol {site.study.protocol.fingerprint}",
+        f"consent {site.study.consent.version}",
+        "could have been forged in 6 of 6 sessions",
+    ):
+        assert part in text, part
+    assert "Simulated" not in text
+    counts = site.get("small/counts").json()
+    assert counts["state"] == "open"
+    assert counts["counts"]["0.done"] == 3
+    assert counts["counts"]["all.answers"] == 24
+    assert set(re.findall(r'data-count="([^"]+)"', site.get("small/").text)) <= counts["counts"].keys()
+
+
+def test_a_simulated_study_says_so(database: Database, studies: Studies, pictures: Path) -> None:
+    make_study(database, studies, pictures, simulated=True)
+    with served(database, studies) as http:
+        enter(http, database)
+        post(http, "small/state", state="closed")
+        assert ">simulated</span>" in http.get("/admin/").text
+        for path in ("small/", "small/results"):
+            assert "<strong>Simulated study.</strong>" in http.get(f"/admin/{path}").text
+
+
+def test_downloads_are_the_exports(site: Site, tmp_path: Path) -> None:
+    site.post("small/state", state="closed")
+    answers = site.get("small/answers.csv")
+    assert answers.headers["content-disposition"] == 'attachment; filename="small-answers.csv"'
+    (tmp_path / "answers.csv").write_bytes(answers.content)
+    pd.testing.assert_frame_equal(table.read(tmp_path / "answers.csv"), export.answers(site.database, site.study))
+    rows = list(csv.DictReader(io.StringIO(site.get("small/sessions.csv").text)))
+    assert [row["comment"] for row in rows] == ["All was well.", f"'{EVIL}", "", "", "", ""]
+    assert site.get("small/codes.csv").text.split() == ["code", *(f"CODE-rater-{number}" for number in range(6))]
+    described = json.loads(site.get("small/study.json").text)
+    assert described["fingerprint"] == site.study.protocol.fingerprint
+    assert site.study.key not in site.get("small/study.json").text
+
+
+def test_no_text_becomes_markup(site: Site) -> None:
+    with site.database.writing() as connection:
+        connection.execute(update(studies_table).values(title=EVIL, origin=json.dumps({"real": EVIL})))
+    for path in ("", "small/", "small/results"):
+        page = site.get(path)
+        assert "alert(1)" in page.text or path == "small/results"
+        assert "<script>" not in page.text
+        assert not re.search(r"<script(?![^>]* src=)|<style| style=| on\w+=", page.text)
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+        assert page.headers["cache-control"] == "no-store"
+
+
+def test_links_are_shown_once_and_let_one_rater_in(database: Database, studies: Studies, pictures: Path) -> None:
+    study = make_study(database, studies, pictures, recruitment=Recruitment(by="link"))
+    with served(database, studies) as http:
+        enter(http, database)
+        for count, label in (("0", "x"), ("1001", "x"), ("0000001", "x"), ("2.5", "x"), ("2", " "), ("2", "x" * 101)):
+            assert post(http, "small/links", count=count, label=label).status_code == 422
+        made = post(http, "small/links", count="2", label="=HYPERLINK(1)")
+        rows = list(csv.DictReader(io.StringIO(made.text)))
+        assert [row["label"] for row in rows] == ["'=HYPERLINK(1) 1", "'=HYPERLINK(1) 2"]
+        more = post(http, "small/links", count="1", label="lab")
+        assert more.text.splitlines()[1].startswith("lab 3,")
+        base = f"{http.base_url}/s/small/?link="
+        assert all(row["link"].startswith(base) for row in rows)
+        secrets = [row["link"].removeprefix(base) for row in rows]
+        first = Client(http, "small", secrets[0], "link")
+        assert first.started.status_code == 201
+        again = Client(http, "small", secrets[0], "link")
+        assert (again.started.status_code, again.session) == (200, first.session)
+        assert Client(http, "small", "invented", "link").started.status_code == 403
+        page = http.get("/admin/small/").text
+        assert 'data-count="links.made">3</span> made' in page
+        assert 'data-count="links.used">1</span> used' in page
+        assert not any(secret in page for secret in secrets)
+        database.close()
+        stored = b"".join(path.read_bytes() for path in studies.folder.glob("study.sqlite*"))
+        assert identity.pseudonym(study.key, "link", secrets[1]).encode() in stored
+        assert not any(secret.encode() in stored for secret in secrets)
+
+
+def test_an_open_study_has_no_links_to_make(site: Site) -> None:
+    assert site.post("small/links", count="2", label="x").status_code == 409
+
+
+def test_forgetting_who_was_who(site: Site, studies: Studies) -> None:
+    before = export.sessions(site.database, site.study)
+    answers = export.answers(site.database, site.study).drop(columns="rater")
+    assert site.post("small/forget", sure="yes").status_code == 409  # it is open
+    site.post("small/state", state="closed")
+    assert site.post("small/forget").status_code == 422
+    assert site.post("small/forget", sure="yes").status_code == 303
+    after = export.sessions(site.database, site.study)
+    assert not set(before["rater"]) & set(after["rater"])
+    assert after["rater"].str.fullmatch("[0-9a-f]{32}").all()
+    pd.testing.assert_frame_equal(export.answers(site.database, site.study).drop(columns="rater"), answers)
+    assert site.now().key != site.study.key
+    stored = b"".join(path.read_bytes() for path in studies.folder.glob("study.sqlite*"))
+    for secret in (site.study.key, *before["rater"], "CODE-rater-0"):
+        assert secret.encode() not in stored
+    page = site.get("small/").text
+    assert "no id of a rater, link or code can be matched" in page
+    reopened = site.post("small/state", state="open")
+    assert (reopened.status_code, "could come twice" in reopened.text) == (409, True)
+    assert site.get("small/results").status_code == 200
+
+
+def test_who_is_still_running_is_not_forgotten(database: Database, study: Study, rater: Rater) -> None:
+    answer(rater, 0, 0)
+    with database.writing() as connection:
+        looks.close(connection, study)
+    with pytest.raises(Exception, match="still running: 1"):
+        looks.forget(database, replace(study, state="closed"))
+    end_lease(rater)
+    looks.forget(database, study)
+
+
+def test_counts_refresh_in_the_browser(site: Site, chromium: Browser, pictures: Path, studies: Studies) -> None:
+    make_study(site.database, studies, pictures, name="second")
+    with chromium.new_context() as context:
+        (cookie,) = site.http.cookies.jar
+        context.add_cookies([{"name": cookie.name, "value": str(cookie.value), "url": f"{site.http.base_url}/admin/"}])
+        page = context.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda said: complaints.append(said.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"{site.http.base_url}/admin/second/")
+        running = page.locator('[data-count="all.running"]')
+        assert running.inner_text() == "0"
+        with site.database.reading() as connection:
+            second = studies_of.find(connection, "second")
+        assert second is not None
+        Rater(site.database, second, "new")
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.wait_for_function("() => document.querySelector('[data-count=\"all.running\"]').textContent === '1'")
+        assert "refreshed every 5 seconds" in page.locator("#live").inner_text()
+        assert complaints == []
+        site.post("logout")
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.wait_for_url("**/admin/login")

@@ -1,0 +1,239 @@
+"""The study of a results folder: from its cells to fooling rates in its report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from amt.protocol import Side
+from amt.recruitment import Recruitment
+from amt.statistics import table
+from amt.store import sessions, studies
+from amt.store.studies import Study
+from amt.store.truth import truth
+from p2pbench.cli import cli
+from p2pbench.errors import UserError
+from p2pbench.study.analysing import analyse_study
+from p2pbench.study.cells import from_results
+from p2pbench.study.choices import consent, recruitment
+from p2pbench.study.place import Chosen, choose, open_studies
+from reports import html, ledger
+from reports.layout import Grid
+from reports.paper import FOOLING
+from tests.amt.study import ALGORITHMS, Rater, make_pictures
+
+SMALL_RATERS = 3
+SMALL = ("--raters", str(SMALL_RATERS), "--practice", "2", "--trials", "4", "--size", "16x16")
+FOOLED: dict[str, set[Side]] = {"L1": {"left"}, "cGAN": {"left", "right"}}  # once each, of four trials
+OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
+
+
+def run(*arguments: str) -> Result:
+    """A command in this process, as quick as it can be."""
+    return CliRunner().invoke(cli, arguments)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A grid of two cells with a dozen outputs each."""
+    make_pictures(tmp_path / "pictures")
+    grid = Grid(tmp_path / "results" / "losses")
+    grid.real.folder.mkdir(parents=True)
+    (tmp_path / "pictures" / "real").rename(grid.real.images)
+    for cell in ALGORITHMS:
+        grid.run(cell, 0).folder.mkdir(parents=True)
+        (tmp_path / "pictures" / cell).rename(grid.run(cell, 0).images)
+    cells: dict[str, object] = {cell: {} for cell in ALGORITHMS}
+    grid.json.write_text(json.dumps({"title": "Losses", "cells": cells, "seeds": [0], "dataset": {}, "settings": {}}))
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def chosen(results: Path) -> Chosen:
+    """A study of it."""
+    assert run("amt", "create", str(results), "--name", "first", *SMALL).exit_code == 0
+    return choose(open_studies(results, None), None)
+
+
+def take_part(chosen: Chosen, raters: int = 2 * SMALL_RATERS) -> None:
+    """Raters who take the fake for real in the first scored trial with the fake on each of their FOOLED sides."""
+    for number in range(raters):
+        rater = Rater(chosen.database, chosen.study, f"rater {number}")
+        rater.agree()
+        known = truth(chosen.database, rater.started.session)
+        fooled: set[Side] = set()
+        for trial in rater.to_come() or []:
+            shown = known[trial.k]
+            rater.show(trial.k)
+            if trial.phase == "scored" and shown.fake_side in FOOLED[shown.algorithm] - fooled:
+                fooled.add(shown.fake_side)
+                rater.answer(trial.k, OTHER[shown.fake_side])
+            else:
+                rater.answer(trial.k, shown.fake_side)
+        rater.complete()
+
+
+def scores(results: Path, cell: str) -> ledger.Scores:
+    return ledger.read_scorer(Grid(results / "losses").run(cell, 0), "amt-first")
+
+
+def test_fooling_rates_go_into_the_ledger_and_the_report(results: Path, chosen: Chosen) -> None:
+    take_part(chosen)
+    assert run("amt", "close", str(results)).output == "first: closed\n"
+    said = run("amt", "analyse", str(results))
+    assert said.exit_code == 0, said.output
+    assert "fooling rates of 2 runs written" in said.output
+    for cell, sides in FOOLED.items():
+        rate = len(sides) / 4
+        found = scores(results, cell)
+        metric = found.metrics["fooling_rate"]
+        assert metric.value == pytest.approx(100 * rate)
+        assert metric.interval.low < 100 * rate < metric.interval.high
+        assert (found.n, found.protocol["simulated"], found.protocol["looked_at_early"]) == (12, False, False)
+        assert found.protocol["study_fingerprint"] == chosen.study.protocol.fingerprint
+        assert metric.per_item is not None
+        assert metric.per_item.mean() == pytest.approx(100 * rate)  # each item was judged once
+    assert scores(results, "L1").fingerprint == scores(results, "cGAN").fingerprint
+    page = html.write(results, results / "report").read_text("utf-8")
+    assert "Real vs fake: first" in page
+    assert "raters and items" in page
+    assert "50.0" in page
+    assert "Simulated raters" not in page
+    for title in FOOLING:
+        assert title in page
+    assert "18.9" in page
+    assert json.loads(chosen.folder.analysis.read_text())["study"] == "first"
+
+
+def test_a_simulated_study_says_so_in_the_report(results: Path) -> None:
+    assert run("amt", "create", str(results), "--name", "first", "--simulated", *SMALL).exit_code == 0
+    chosen = choose(open_studies(results, None), "first")
+    take_part(chosen)
+    analyse_study(results, chosen, 0, peek=True)
+    page = html.write(results, results / "report").read_text("utf-8")
+    assert "Simulated raters." in page
+    assert "looked at before it was closed" in page
+
+
+def test_an_open_study_is_looked_at_only_on_demand(results: Path, chosen: Chosen) -> None:
+    take_part(chosen)
+    for command in ("analyse", "export"):
+        refused = run("amt", command, str(results))
+        assert refused.exit_code != 0
+        assert "expected it closed" in str(refused.exception)
+    assert not chosen.folder.answers.exists()
+    assert run("amt", "export", str(results), "--peek").exit_code == 0
+    with chosen.database.reading() as connection:
+        assert studies.get(connection, chosen.study.id).revealed is not None
+    assert len(table.read(chosen.folder.answers)) == 2 * SMALL_RATERS * 6
+
+
+def test_an_export_gives_the_same_analysis(results: Path, chosen: Chosen) -> None:
+    take_part(chosen)
+    run("amt", "close", str(results))
+    assert run("amt", "export", str(results)).exit_code == 0
+    direct = json.loads(run("amt", "analyse", str(results), "--json").stdout)
+    again = json.loads(run("amt", "analyse", str(chosen.folder.answers), "--json").stdout)
+    assert direct == again
+
+
+def test_an_analysis_is_the_same_twice_and_another_seed_differs(results: Path, chosen: Chosen) -> None:
+    take_part(chosen)
+    run("amt", "close", str(results))
+    texts = [run("amt", "analyse", str(results), "--json", "--seed", seed).stdout for seed in ("0", "0", "1")]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_links_are_for_studies_of_links(results: Path, chosen: Chosen, tmp_path: Path) -> None:
+    out, url = tmp_path / "links.csv", "https://lab.example.org/study"
+    made = ("amt", "links", str(results), "--count", "3", "--public-url", url, "--out", str(out))
+    assert "expected --recruit link" in str(run(*made).exception)
+    assert run("amt", "create", str(results), "--name", "second", "--recruit", "link", *SMALL).exit_code == 0
+    assert "found the studies first, second, expected one" in str(run(*made).exception)
+    for _ in range(2):
+        assert run(*made, "--name", "second").exit_code == 0
+    rows = [line.split(",") for line in out.read_text().splitlines()]
+    assert [label for label, _ in rows] == ["label", "rater 4", "rater 5", "rater 6"]
+    link = rows[1][1]
+    assert link.startswith(f"{url}/s/second/?link=")
+    second = choose(open_studies(results, None), "second")
+    secret = link.partition("=")[2]
+    assert sessions.start(second.database, second.study, secret, "link", "").new
+
+
+def test_the_seed_chooses_the_run_and_the_grid_must_be_known(results: Path) -> None:
+    with pytest.raises(UserError, match="found no outputs of seed 7"):
+        from_results(results, None, 7, allow_partial=False)
+    with pytest.raises(UserError, match="found the grids losses, expected one"):
+        from_results(results, "other", None, allow_partial=False)
+    found = from_results(results, "losses", 0, allow_partial=False)
+    assert found.origin == {"L1": "losses/L1/seed-0", "cGAN": "losses/cGAN/seed-0"}
+    next(Grid(results / "losses").run("L1", 0).images.iterdir()).unlink()
+    assert len(from_results(results, None, None, allow_partial=True).sources.items) == 11
+
+
+def test_tasks_have_the_papers_pairing(results: Path) -> None:
+    for task, pairing in (("map", "unpaired"), ("colorization", "paired")):
+        assert run("amt", "create", str(results), "--name", task, "--task", task, *SMALL).exit_code == 0
+        study: Study = choose(open_studies(results, None), task).study
+        assert study.protocol.pairing == pairing
+
+
+def test_a_consent_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "consent.txt"
+    path.write_text("We ask\nyou.\n\n  You may stop.  \n", "utf-8")
+    found = consent(path, "lab@example.org")
+    assert found.paragraphs == ("We ask you.", "You may stop.")
+    assert found.version != consent(None, "lab@example.org").version
+    path.write_text(" \n\n ")
+    with pytest.raises(UserError, match="found no text"):
+        consent(path, "")
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="no UTF-8"):
+        consent(path, "")
+
+
+def test_prolific_needs_its_code() -> None:
+    assert recruitment("prolific", {"completed": "C1"}) == Recruitment(by="prolific", codes={"completed": "C1"})
+    for by, given in (("prolific", {}), ("open", {"completed": "C1"}), ("prolific", {"done": "C1"})):
+        with pytest.raises(UserError, match="prolific"):
+            recruitment(by, given)  # type: ignore[arg-type] # as the command line passes it
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--difference", "6.1"], "50 raters an algorithm x 40 trials: a difference of 6.1 percentage points"),
+        (["--raters", "50", "--icc", "0"], "a difference of 3.5 percentage points near 20 %"),
+        (["--raters", "50", "--icc", "0.1"], "a difference of 7.8 percentage points"),
+    ],
+)
+def test_plans_are_those_of_the_specification(arguments: list[str], said: str) -> None:
+    assert said in run("amt", "plan", *arguments).output
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--difference", "5", "--raters", "5"], ["--raters", "5", "--algorithms", "1"]]
+)
+def test_plans_need_one_question(arguments: list[str]) -> None:
+    assert run("amt", "plan", *arguments).exit_code == 2
+
+
+def test_status_counts(results: Path, chosen: Chosen) -> None:
+    Rater(chosen.database, chosen.study, "one")
+    found = json.loads(run("amt", "status", str(results), "--json").output)
+    assert sum(one["running"] for one in found["algorithms"].values()) == 1
+    assert "first (open), protocol" in run("amt", "status", str(results)).output
+
+
+def test_unscored_items_leave_the_rate_without_its_items(results: Path, chosen: Chosen) -> None:
+    take_part(chosen, raters=1)
+    analyse_study(results, chosen, 0, peek=True)
+    [cell] = [cell for cell in ALGORITHMS if Grid(results / "losses").run(cell, 0).scorers()]
+    metric = scores(results, cell).metrics["fooling_rate"]
+    assert metric.per_item is None
+    assert np.isfinite(metric.replicates).all()
