@@ -10,7 +10,7 @@ const ENGLISH = {
     lost: "Connection lost, retrying. Your answers are kept; please leave this page open.",
     slow: "Loading the next pair …",
   },
-  contact: "Questions or trouble? Write to",
+  contact: "Questions? Write to",
   next: "Continue",
 
   landing: {
@@ -45,7 +45,7 @@ const ENGLISH = {
   },
 
   consent: { title: "Your consent", agree: "I agree", decline: "I do not agree" },
-  declined: { title: "You did not agree", text: "That is fine. Nothing was recorded, and you can close this page." },
+  declined: { title: "You did not agree", text: "That is fine. No images are shown, and you can close this page." },
 
   instructions: {
     title: "How it works",

@@ -65,6 +65,7 @@ def start(name: Name, body: bodies.Start, means: Means, agent: Agent = "") -> JS
     answer = {
         "session": started.session,
         "token": started.token,
+        "consented": started.consented,
         "practice": study.protocol.practice,
         "scored": study.protocol.scored + study.protocol.attention,
     }

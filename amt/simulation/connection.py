@@ -106,7 +106,7 @@ class _Parser:
     """Collects one reply."""
 
     def __init__(self) -> None:
-        self.complete = False
+        self.complete = self.keeps_open = False
         self._chunks: list[bytes] = []
         self._parser = httptools.HttpResponseParser(self)
 
@@ -121,10 +121,7 @@ class _Parser:
 
     def on_message_complete(self) -> None:
         self.complete = True
-
-    @property
-    def keeps_open(self) -> bool:
-        return bool(self._parser.should_keep_alive())
+        self.keeps_open = self._parser.should_keep_alive()
 
     @property
     def reply(self) -> Reply:

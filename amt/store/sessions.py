@@ -38,11 +38,12 @@ _OVER: dict[State, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Started:
-    """A session that a rater may go on with: its id, its only valid token, and whether it is new."""
+    """A session that a rater may go on with: its id, its only valid token, whether it is new, and has consent."""
 
     session: str
     token: str
     new: bool
+    consented: bool
 
 
 # What every request does is built once: to build a statement takes six times as long as to execute it.
@@ -184,9 +185,9 @@ def leave(connection: Connection, session: Session, state: State) -> State:
 
 def _find(connection: Connection, study: Study, rater: str) -> Started | None:
     row = connection.execute(
-        select(sessions.c.id, sessions.c.state, sessions.c.code, sessions.c.place, places.c.session, places.c.lease)
-        .join(places, places.c.id == sessions.c.place)
-        .where(sessions.c.study == study.id, sessions.c.rater == rater)
+        select(sessions.c.id, sessions.c.state, sessions.c.code, sessions.c.place, sessions.c.consent_version).where(
+            sessions.c.study == study.id, sessions.c.rater == rater
+        )
     ).one_or_none()
     if row is None:
         return None
@@ -201,7 +202,7 @@ def _find(connection: Connection, study: Study, rater: str) -> Started | None:
         .where(places.c.id == row.place, places.c.session == row.id)
         .values(lease=time.time() + LEASE_SECONDS)
     )
-    return Started(row.id, token, new=False)
+    return Started(row.id, token, new=False, consented=row.consent_version is not None)
 
 
 def _create(connection: Connection, study: Study, rater: str, source: Source, user_agent: str) -> Started:
@@ -212,7 +213,7 @@ def _create(connection: Connection, study: Study, rater: str, source: Source, us
     ):
         raise Refusal(403, "link", "This link is not one of this study's; check that it was copied whole.")
     place = _take(connection, study, time.time())
-    started = Started(identity.new_id(), identity.new_token(), new=True)
+    started = Started(identity.new_id(), identity.new_token(), new=True, consented=False)
     connection.execute(
         insert(sessions).values(
             id=started.session,
@@ -240,7 +241,7 @@ def _take(connection: Connection, study: Study, now: float) -> _Place:
     row = connection.execute(
         select(places.c.id, places.c.algorithm, places.c.schedule, places.c.session)
         .where(places.c.study == study.id, places.c.lease < now)
-        .order_by(places.c.sequence)
+        .order_by(places.c.lease > 0, places.c.sequence)  # those whose rater may yet come back go last
         .limit(1)
         .with_for_update(skip_locked=True)  # on SQLite the whole transaction holds the database already
     ).one_or_none()

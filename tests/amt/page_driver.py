@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import uvicorn
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 from sqlalchemy import select
 
 from amt.create import Plan, create
@@ -206,12 +206,19 @@ class Rater:
 Visit = Callable[..., Rater]
 
 
+def launch(playwright: Playwright) -> Browser:
+    """Start the system's browser without a window."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.fail("no chromium or google-chrome: run `make test`, which installs it")
+    return playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A browser for the tests of a module."""
     with sync_playwright() as playwright:
-        path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        browser = launch(playwright)
         yield browser
         browser.close()
 

@@ -18,6 +18,7 @@ from amt.store.studies import Study
 from amt.store.trials import Answer
 from tests.amt.study import Rater
 
+EVIL = "=cmd|' /C calc'!A0 <script>alert(1)</script>"
 OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
 # By how many of four scored trials each rater is fooled. L1: 5 of 12 (41.7 %), cGAN: 1 of 12 (8.3 %).
 FOOLED = {"L1": (2, 1, 2), "cGAN": (1, 0, 0)}

@@ -47,6 +47,10 @@ def test_a_whole_session(http: httpx.Client) -> None:
     rater = Client(http, "quick", "whole")
     assert rater.started.status_code == 201
     rater.agree()
+    again = Client(http, "quick", "whole")
+    assert [one.started.json()["consented"] for one in (rater, again)] == [False, True]
+    assert error(rater.post("heartbeat")) == (401, "token")
+    rater = again
     first = rater.next()
     assert first["trial"] | {"left": "", "right": ""} == {
         "k": 0, "phase": "practice", "number": 1, "of": 2, "left": "", "right": "",
@@ -59,9 +63,9 @@ def test_a_whole_session(http: httpx.Client) -> None:
     assert done.json() | {"code": ""} == {"code": "", "redirect": None, "correct": 2, "of": 4}
     assert rater.next() == {"error": "finished", "message": "You have finished this study before."}
     assert rater.post("complete").json() == done.json()
-    again = Client(http, "quick", "whole")
-    assert error(again.started) == (409, "finished")
-    assert again.started.json()["code"] == done.json()["code"]
+    late = Client(http, "quick", "whole")
+    assert error(late.started) == (409, "finished")
+    assert late.started.json()["code"] == done.json()["code"]
 
 
 def test_scored_answers_tell_nothing(http: httpx.Client) -> None:

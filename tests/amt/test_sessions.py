@@ -130,6 +130,15 @@ def test_a_rater_who_comes_back_late_goes_on_while_the_place_is_free(
     assert lease == pytest.approx(time.time() + sessions.LEASE_SECONDS, abs=60)
 
 
+def test_a_place_whose_rater_may_come_back_is_given_out_last(database: Database, study: Study, rater: Rater) -> None:
+    lapse(database)
+    for number in range(5):
+        Rater(database, study, f"other {number}")
+    assert rater.session().state == "running"
+    Rater(database, study, "the last")
+    assert rater.session().state == "abandoned"
+
+
 def test_requests_put_off_the_end_of_the_lease(database: Database, rater: Rater) -> None:
     with database.writing() as connection:
         connection.execute(
