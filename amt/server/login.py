@@ -138,7 +138,8 @@ def log_out(means: Means, token: Login, fields: Posted) -> Response:
 
 def _ask(request: Request, means: Context, problem: str | None = None, refusal: Refusal | None = None) -> Response:
     public = urlsplit(means.public_url)
-    elsewhere = None if request.headers.get("host", "") == public.netloc else f"{means.public_url}{PATH}/"
+    here = request.headers.get("host", "") == public.netloc and public.path in {"", "/"}
+    elsewhere = None if here else f"{means.public_url}{PATH}/"  # elsewhere browsers would not send the cookie back
     status = refusal.status if refusal else 403 if problem else 200
     page = render(request, "login.html", status, problem=problem, elsewhere=elsewhere)
     if refusal:

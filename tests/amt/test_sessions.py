@@ -25,7 +25,8 @@ from tests.amt.study import ALGORITHMS, SMALL, Rater, make_study
 def lapse(database: Database) -> None:
     """Let the leases of all sessions that are not completed end."""
     with database.writing() as connection:
-        connection.execute(update(places).where(places.c.lease != NEVER).values(lease=time.time() - 1))
+        held = (places.c.lease != NEVER) & places.c.session.is_not(None)
+        connection.execute(update(places).where(held).values(lease=time.time() - 1))
 
 
 def state(database: Database, started: Started) -> str:
