@@ -11,6 +11,8 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
 
+from amt.statistics.cells import escape
+
 Source = Literal["open", "link", "prolific"]
 Outcome = Literal["completed", "no_consent", "ineligible"]
 PROLIFIC = "https://app.prolific.com/submissions/complete?cc="
@@ -60,10 +62,10 @@ def rater_link(base: str, name: str, recruitment: Recruitment) -> str:
 
 
 def links_csv(base: str, name: str, secrets: Mapping[str, str]) -> str:
-    """Single-use links for a mail merge: a row a link, with its label and its URL."""
+    """Single-use links for a mail merge: a row a link, with its label, which no spreadsheet runs, and its URL."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["label", "link"])
     for secret, label in secrets.items():
-        table.writerow([label, f"{base.rstrip('/')}/s/{name}/?link={secret}"])
+        table.writerow([escape(label), f"{base.rstrip('/')}/s/{name}/?link={secret}"])
     return text.getvalue()

@@ -1,6 +1,7 @@
 """The errors a user can cause, and mend."""
 
 from amt.errors import AmtError
+from amt.store.refusal import Refusal
 from fcn.errors import FcnError
 from reports.errors import ReportError
 
@@ -14,4 +15,4 @@ class UserError(Exception):
 
 
 # Each package has errors of its own kind, since those below know nobody above.
-MENDABLE = (UserError, AmtError, FcnError, ReportError)
+MENDABLE = (UserError, AmtError, Refusal, FcnError, ReportError)

@@ -8,21 +8,19 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from amt import export, identity
+from amt import export
 from amt.protocol import Protocol
 from amt.recruitment import links_csv, rater_link
 from amt.server import login, researcher_results
-from amt.server.context import Context, Means
+from amt.server.context import Means
 from amt.server.login import Login, Posted, form_token
 from amt.server.researcher_page import PageRoute, download, render, see
 from amt.server.researcher_quality import quality
-from amt.statistics.cells import escape
 from amt.statistics.exclusions import exclusions
-from amt.store import counts, looks, studies
+from amt.store import counts, links, looks, studies
 from amt.store.counts import Links, Tally
 from amt.store.refusal import Refusal
 from amt.store.sessions import LEASE_SECONDS
-from amt.store.studies import Study
 
 MOST_LINKS = 1000
 _MOST_LABEL = 100
@@ -59,7 +57,7 @@ def study_page(request: Request, name: str, means: Means, token: Login) -> Respo
     listed = export.sessions(means.database, study, left_out)
     with means.database.reading() as connection:
         tallied = counts.tallies(connection, study.id, time.time())
-        links = counts.links_of(connection, study.id)
+        invited = counts.links_of(connection, study.id)
         forgotten = looks.when(connection, study, "forgotten")
         seen = looks.when(connection, study, "seen")
     return render(
@@ -68,7 +66,7 @@ def study_page(request: Request, name: str, means: Means, token: Login) -> Respo
         study=study,
         tallies=tallied,
         total=counts.total(tallied),
-        links=links,
+        links=invited,
         link=rater_link(means.public_url, study.name, study.recruitment),
         quality=quality(answers, listed, left_out, study.protocol),
         settings=_settings(study.protocol),
@@ -88,9 +86,9 @@ def live(name: str, means: Means, token: Login) -> dict[str, Any]:
     study = means.find(name)
     with means.database.reading() as connection:
         tallied = counts.tallies(connection, study.id, time.time())
-        links = counts.links_of(connection, study.id)
+        invited = counts.links_of(connection, study.id)
     groups: list[tuple[object, Tally | Links]] = [*enumerate(tallied.values())]
-    groups += [("all", counts.total(tallied)), ("links", links)]
+    groups += [("all", counts.total(tallied)), ("links", invited)]
     numbers = {f"{group}.{key}": count for group, tally in groups for key, count in tally._asdict().items()}
     return {"state": study.state, "counts": numbers}
 
@@ -111,14 +109,10 @@ def set_state(name: str, means: Means, fields: Posted) -> Response:
 def make_links(name: str, means: Means, fields: Posted) -> Response:
     """More single-use links, as a CSV: this is the only time that they can be seen."""
     study = means.find(name)
-    label, count = _wanted(study, means, fields)
+    label, count = _wanted(fields)
     with means.database.writing() as connection:
-        first = studies.count_links(connection, study.id) + 1
-        labels = {identity.new_token(): f"{label} {number}" for number in range(first, first + count)}
-        raters = {identity.pseudonym(study.key, "link", secret): text for secret, text in labels.items()}
-        studies.add_links(connection, study.id, raters)
-    escaped = {secret: escape(text) for secret, text in labels.items()}
-    return download(links_csv(means.public_url, study.name, escaped), f"{study.name}-links.csv")
+        secrets = links.make(connection, study, count, label)
+    return download(links_csv(means.public_url, study.name, secrets), f"{study.name}-links.csv")
 
 
 @router.post("/{name}/forget", response_model=None)
@@ -134,12 +128,7 @@ def forget(name: str, means: Means, fields: Posted) -> Response:
 router.include_router(researcher_results.router)
 
 
-def _wanted(study: Study, means: Context, fields: Posted) -> tuple[str, int]:
-    if study.recruitment.by != "link":
-        raise Refusal(409, "links", "Raters do not come to this study by single-use links.")
-    with means.database.reading() as connection:
-        if looks.when(connection, study, "forgotten") is not None:
-            raise Refusal(409, "forgotten", "Its raters' identities are forgotten; links would let them come twice.")
+def _wanted(fields: Posted) -> tuple[str, int]:
     label, count = fields.get("label", "").strip(), fields.get("count", "")
     if not label or len(label) > _MOST_LABEL:
         raise Refusal(422, "label", f"Give the links a label of 1 to {_MOST_LABEL} characters.")

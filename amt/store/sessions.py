@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from amt import identity
 from amt.recruitment import Source
+from amt.store import links
 from amt.store.database import Database
 from amt.store.refusal import Refusal
-from amt.store.schema import links, places, sessions, trials
+from amt.store.schema import places, sessions, trials
 from amt.store.studies import Study
 
 LEASE_SECONDS = 45 * 60
@@ -208,9 +209,7 @@ def _find(connection: Connection, study: Study, rater: str) -> Started | None:
 def _create(connection: Connection, study: Study, rater: str, source: Source, user_agent: str) -> Started:
     if study.state != "open":
         raise Refusal(410, "closed", "This study is closed.")
-    if source == "link" and not connection.scalar(
-        select(func.count()).select_from(links).where(links.c.study == study.id, links.c.rater == rater)
-    ):
+    if source == "link" and not links.known(connection, study, rater):
         raise Refusal(403, "link", "This link is not one of this study's; check that it was copied whole.")
     place = _take(connection, study, time.time())
     started = Started(identity.new_id(), identity.new_token(), new=True, consented=False)

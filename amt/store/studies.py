@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from amt.design import Planned
 from amt.errors import AmtError
 from amt.protocol import Protocol
 from amt.recruitment import Consent, Recruitment
-from amt.store.schema import links, pictures, places, studies
+from amt.store.schema import pictures, places, studies
 
 State = Literal["open", "closed"]
 
@@ -172,17 +172,6 @@ def reveal(connection: Connection, study: int) -> None:
     connection.execute(
         update(studies).where(studies.c.id == study, studies.c.revealed.is_(None)).values(revealed=time.time())
     )
-
-
-def add_links(connection: Connection, study: int, raters: Mapping[str, str]) -> None:
-    """Let in raters by links: pseudonyms with the labels by which the researcher knows the links."""
-    rows = [{"study": study, "rater": rater, "label": label} for rater, label in raters.items()]
-    connection.execute(insert(links), rows)
-
-
-def count_links(connection: Connection, study: int) -> int:
-    """How many links a study has."""
-    return connection.scalar(select(func.count()).select_from(links).where(links.c.study == study)) or 0
 
 
 def _study(row: Mapping[str, Any]) -> Study:

@@ -15,7 +15,7 @@ from amt.design import Phase
 from amt.protocol import Protocol, Side
 from amt.store import sessions
 from amt.store.refusal import Refusal
-from amt.store.schema import NEVER, places, studies, trials
+from amt.store.schema import NEVER, pictures, places, studies, trials
 from amt.store.schema import sessions as sessions_table
 from amt.store.sessions import Session
 
@@ -285,15 +285,35 @@ def _void(connection: Connection, session: Session, k: int, reason: str) -> bool
     """Void a trial and let a spare stand in at its place; without one left the session ends, and this is False."""
     voided = _trial(connection, session, k)
     connection.execute(update(trials).where(trials.c.session == session.id, trials.c.k == k).values(void=reason))
-    spare = connection.scalar(
-        select(func.min(trials.c.k)).where(trials.c.session == session.id, trials.c.position.is_(None))
-    )
+    spare = connection.execute(
+        select(trials.c.k, trials.c.fake)
+        .where(trials.c.session == session.id, trials.c.position.is_(None))
+        .order_by(trials.c.k)
+        .limit(1)
+    ).one_or_none()
     if spare is None:
         sessions.leave(connection, session, "ended")
         return False
+    fake = _broken(connection, spare.fake) if voided.phase == "attention" else spare.fake
     connection.execute(
         update(trials)
-        .where(trials.c.session == session.id, trials.c.k == spare)
-        .values(position=voided.position, phase=voided.phase, fake_side=voided.fake_side)
+        .where(trials.c.session == session.id, trials.c.k == spare.k)
+        .values(position=voided.position, phase=voided.phase, fake_side=voided.fake_side, fake=fake)
     )
     return True
+
+
+def _broken(connection: Connection, fake: int) -> int:
+    """The broken fake of the same algorithm and item."""
+    whole, broken = pictures.alias(), pictures.alias()
+    found: int = connection.execute(
+        select(broken.c.id)
+        .join(
+            whole,
+            (whole.c.study == broken.c.study)
+            & (whole.c.algorithm == broken.c.algorithm)
+            & (whole.c.item == broken.c.item),
+        )
+        .where(whole.c.id == fake, broken.c.kind == "broken")
+    ).scalar_one()
+    return found

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from amt.store import studies
+from amt.store import looks
 from p2pbench.commands.amt_options import database_option, name_option, results_argument
 from p2pbench.study.place import choose, open_studies
 
@@ -20,5 +20,5 @@ def command(results: Path, name: str | None, reopen: bool, database: str | None)
     """Let no new raters into a study; those who are in it may finish."""
     chosen = choose(open_studies(results, database), name)
     with chosen.database.writing() as connection:
-        studies.set_state(connection, chosen.study.id, "open" if reopen else "closed")
+        (looks.reopen if reopen else looks.close)(connection, chosen.study)
     click.echo(f"{chosen.study.name}: {'open' if reopen else 'closed'}")

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from amt.recruitment import links_csv
+from amt.store import links
 from p2pbench.commands.amt_options import database_option, name_option, results_argument
 from p2pbench.study.place import choose, open_studies
-from p2pbench.study.recruiting import new_links
 
 
 @click.command(
@@ -27,6 +27,7 @@ def command(
 ) -> None:
     """Make single-use links for raters whom you invite yourself: each lets in one rater, who may come back to it."""
     chosen = choose(open_studies(results, database), name)
-    secrets = new_links(chosen, count, label)
+    with chosen.database.writing() as connection:
+        secrets = links.make(connection, chosen.study, count, label)
     out.write_text(links_csv(public_url, chosen.study.name, secrets), "utf-8")
     click.echo(f"{count} links: {out}")

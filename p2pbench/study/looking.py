@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amt.errors import AmtError
-from amt.store import studies
+from amt.store import looks, studies
 from amt.store.studies import Study
 from p2pbench.study.place import Chosen
 
@@ -17,13 +17,14 @@ def look(chosen: Chosen, *, peek: bool) -> Study:
         AmtError: It is open, and nobody asked to look early.
     """
     study = chosen.study
-    if study.state == "closed":
-        return study
-    if not peek:
+    if not looks.allowed(study) and not peek:
         raise AmtError(
             f"{study.name}: found it open, expected it closed: who looks and then goes on finds differences that are "
             "not there. Close it (p2pbench amt close), or look now with --peek, which is reported"
         )
     with chosen.database.writing() as connection:
-        studies.reveal(connection, study.id)
+        if study.state == "closed":
+            looks.seen(connection, study)
+        else:
+            studies.reveal(connection, study.id)
         return studies.get(connection, study.id)

@@ -29,7 +29,8 @@ ANYTHING = st.recursive(
 VERBS = st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
 PARTS = st.sampled_from(
     ["api", "studies", "quick", "sessions", "trials", "0", "-1", "99999999999999999999", "response", "shown",
-     "void", "next", "consent", "environment", "complete", "withdraw", "images", "s", "page", "..", "%00", "%2e%2e", "é", "a" * 300]
+     "void", "next", "consent", "environment", "complete", "withdraw", "images", "s", "page", "..",
+     "%00", "%2e%2e", "é", "a" * 300]
 )  # fmt: skip
 TOKENS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60).map(str.strip)
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 
 from amt import identity
 from amt.recruitment import Recruitment, Source
-from amt.store import sessions, studies, trials
+from amt.store import links, sessions, studies, trials
 from amt.store.database import Database
 from amt.store.refusal import Refusal
 from amt.store.schema import NEVER, places
@@ -223,10 +223,12 @@ def test_links_let_in_those_who_have_one(database: Database, study: Study, reque
         recruitment=Recruitment(by="link"),
     )
     with database.writing() as connection:
-        studies.add_links(connection, invited.id, {identity.pseudonym(invited.key, "link", "secret"): "rater 1"})
-    assert sessions.start(database, invited, "secret", "link", "").new
-    assert not sessions.start(database, invited, "secret", "link", "").new
-    ways: tuple[tuple[str, Source], ...] = (("guess", "link"), ("secret", "open"))
+        [secret] = links.make(connection, invited, 1, "rater")
+        with pytest.raises(Refusal, match="not by links"):
+            links.make(connection, study, 1, "rater")
+    assert sessions.start(database, invited, secret, "link", "").new
+    assert not sessions.start(database, invited, secret, "link", "").new
+    ways: tuple[tuple[str, Source], ...] = (("guess", "link"), (secret, "open"))
     for rater, source in ways:
         with pytest.raises(Refusal) as refused:
             sessions.start(database, invited, rater, source, "")

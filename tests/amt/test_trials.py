@@ -234,3 +234,27 @@ def test_answers_are_canonical_text() -> None:
     one = trials.Answer("left", 1.0, {"b": 1, "a": {"d": 2, "c": 3}})
     assert one.canonical == replace(one, measured={"a": {"c": 3, "d": 2}, "b": 1}).canonical
     assert one.canonical != replace(one, response_ms=2.0).canonical
+
+
+def test_a_voided_check_is_replaced_by_a_check(database: Database, request: pytest.FixtureRequest) -> None:
+    protocol = SMALL.model_copy(update={"attention": 2})
+    study = make_study(database, request.getfixturevalue("studies"), request.getfixturevalue("pictures"), protocol)
+    one = Rater(database, study, "one")
+    one.agree()
+    voided = 0
+    while coming := one.to_come():
+        one.show(coming[0].k)
+        if coming[0].phase == "attention" and not voided:
+            voided = 1
+            assert interrupt(one, coming[0].k)
+        else:
+            one.answer(coming[0].k)
+    with database.reading() as connection:
+        known = studies.pictures_of(connection, study.id)
+        rows = connection.execute(
+            select(table.c.phase, table.c.fake, table.c.real).where(table.c.answered.is_not(None))
+        )
+        shown = [(phase, known[fake], known[real]) for phase, fake, real in rows]
+    assert voided == 1
+    assert [fake.kind for phase, fake, _ in shown if phase == "attention"] == ["broken"] * 2
+    assert all(fake.item == real.item for _, fake, real in shown)

@@ -151,7 +151,7 @@ def test_an_analysis_is_the_same_twice_and_another_seed_differs(results: Path, c
 def test_links_are_for_studies_of_links(results: Path, chosen: Chosen, tmp_path: Path) -> None:
     out, url = tmp_path / "links.csv", "https://lab.example.org/study"
     made = ("amt", "links", str(results), "--count", "3", "--public-url", url, "--out", str(out))
-    assert "expected --recruit link" in str(run(*made).exception)
+    assert "not by links" in str(run(*made).exception)
     assert run("amt", "create", str(results), "--name", "second", "--recruit", "link", *SMALL).exit_code == 0
     assert "found the studies first, second, expected one" in str(run(*made).exception)
     for _ in range(2):
