@@ -17,7 +17,9 @@ import platform
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,7 @@ def measured(trials: list[Trial]) -> dict[str, Any]:
     gaps = np.array([exposure["gap"] for exposure in exposures])
     between = [log["exposures"]["right"]["on"] - log["exposures"]["left"]["off"] for log in logs]
     scored = [trial for trial in trials if trial.phase == "scored"]
-    blanks = [_blank(before, after) for before, after in zip(scored, scored[1:], strict=False)]
+    blanks = [_blank(before, after) for before, after in pairwise(scored)]
     return {
         "answered": len(trials),
         "hertz": logs[0]["hertz"],
@@ -88,7 +90,7 @@ def measured(trials: list[Trial]) -> dict[str, Any]:
         "off by more, in the server's data": int((off > PROTOCOL.rules.frames_off * frame).sum()),
         "with a gap of over two frames": int((gaps > 2 * frame).sum()),
         "shown": {str(share): float(np.percentile(shown, share)) for share in SHARES},
-        "frames": {str(n): int(c) for n, c in zip(*np.unique([e["frames"] for e in exposures], return_counts=True))},
+        "frames": dict(sorted(Counter(str(exposure["frames"]) for exposure in exposures).items())),
         "longest gap": {str(share): float(np.percentile(gaps, share)) for share in SHARES},
         "between left and right": [float(min(between)), float(np.median(between)), float(max(between))],
         "from answer to next image": [float(min(blanks)), float(np.median(blanks)), float(max(blanks))],

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
+from sqlalchemy import Connection
 
 from amt.layout import Studies
 from amt.store import studies
@@ -37,11 +38,13 @@ class Context:
             raise Refusal(404, "study", f"There is no study {name}.")
         return study
 
-    def settled(self, number: int) -> Study:
-        """A study by number, for what never changes of it."""
+    def settled(self, connection: Connection, number: int) -> Study:
+        """A study by number, for what never changes of it.
+
+        By the connection that the request has: one that waited for a second could wait for itself.
+        """
         if number not in self._studies:
-            with self.database.reading() as connection:
-                self._studies[number] = studies.get(connection, number)
+            self._studies[number] = studies.get(connection, number)
         return self._studies[number]
 
 

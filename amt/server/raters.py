@@ -13,8 +13,10 @@ from starlette.responses import JSONResponse
 
 from amt import identity
 from amt.protocol import Protocol
+from amt.recruitment import Recruitment
 from amt.server import bodies
 from amt.server.context import Context, Means
+from amt.server.in_place import in_place
 from amt.store import sessions, trials
 from amt.store.refusal import Refusal
 from amt.store.sessions import Session, State
@@ -35,6 +37,7 @@ router = APIRouter(prefix="/api")
 
 
 @router.get("/studies/{name}")
+@in_place
 def about(name: Name, means: Means) -> Json:
     """What the page must know before there is a session; nothing of algorithms or items."""
     study = means.find(name)
@@ -58,6 +61,7 @@ def about(name: Name, means: Means) -> Json:
 
 
 @router.post("/studies/{name}/sessions")
+@in_place
 def start(name: Name, body: bodies.Start, means: Means, agent: Agent = "") -> JSONResponse:
     """Find or create the session of a rater: 201 for a new one."""
     study = means.find(name)
@@ -73,39 +77,44 @@ def start(name: Name, body: bodies.Start, means: Means, agent: Agent = "") -> JS
 
 
 @router.post("/sessions/{id}/environment")
+@in_place
 def environment(id: Id, body: bodies.Environment, means: Means, bearer: Bearer = "") -> Json:
     """Keep what the page found out about the device."""
     with _writing(means, id, bearer) as (connection, session):
         state = sessions.environment(connection, session, body.model_dump(), eligible=body.eligible)
-    return _state(means, session, state)
+        recruitment = means.settled(connection, session.study).recruitment
+    return _state(recruitment, state)
 
 
 @router.post("/sessions/{id}/consent")
+@in_place
 def consent(id: Id, body: bodies.Consent, means: Means, bearer: Bearer = "") -> Json:
     """Keep that the rater agrees, or lets it be."""
     with _writing(means, id, bearer) as (connection, session):
-        current = means.settled(session.study).consent.version
-        if body.version != current:
+        study = means.settled(connection, session.study)
+        if body.version != (current := study.consent.version):
             raise Refusal(409, "version", f"The text is of version {current}; load the page again.")
         state = sessions.consent(connection, session, body.version, agreed=body.agreed)
-    return _state(means, session, state)
+    return _state(study.recruitment, state)
 
 
 @router.get("/sessions/{id}/next")
+@in_place
 def upcoming(id: Id, means: Means, bearer: Bearer = "") -> Json:
     """Where the rater is."""
     with _writing(means, id, bearer) as (connection, session):
         left = trials.to_come(connection, session)
+        protocol = means.settled(connection, session.study).protocol
     if left is None:
         raise Refusal(409, "ended", _INTERRUPTED)
     if not left:
         return {"trial": None, "done": True}
-    protocol = means.settled(session.study).protocol
     ahead = [{"k": trial.k, "left": trial.left, "right": trial.right} for trial in left[1:]]
     return {"trial": _shown(left[0], protocol), "ahead": ahead}
 
 
 @router.post("/sessions/{id}/trials/{k}/shown")
+@in_place
 def shown(id: Id, k: K, means: Means, bearer: Bearer = "") -> Json:
     """Keep that a trial is about to be shown."""
     with _writing(means, id, bearer) as (connection, session):
@@ -114,20 +123,23 @@ def shown(id: Id, k: K, means: Means, bearer: Bearer = "") -> Json:
 
 
 @router.post("/sessions/{id}/trials/{k}/void")
+@in_place
 def void(id: Id, k: K, body: bodies.Void, means: Means, bearer: Bearer = "") -> Json:
     """Void a trial that was interrupted."""
     with _writing(means, id, bearer) as (connection, session):
-        protocol = means.settled(session.study).protocol
+        protocol = means.settled(connection, session.study).protocol
         goes_on = trials.interrupt(connection, session, k, body.reason, protocol)
     return {"ended": not goes_on}
 
 
 @router.put("/sessions/{id}/trials/{k}/response")
+@in_place
 def respond(id: Id, k: K, body: bodies.Response, means: Means, bearer: Bearer = "") -> Json:
     """Keep an answer. Practice says whether it was right, a scored trial never."""
     given = trials.Answer(body.choice, body.response_ms, body.measured())
     with _writing(means, id, bearer) as (connection, session):
-        least = means.settled(session.study).protocol.timing.least
+        study = means.settled(connection, session.study)
+        least = 0 if study.simulated else study.protocol.timing.least  # programs see nothing, and need no time for it
         trial = trials.answer(connection, session, k, given, least, time.time())
     if trial.phase != "practice":
         return {}
@@ -135,6 +147,7 @@ def respond(id: Id, k: K, body: bodies.Response, means: Means, bearer: Bearer = 
 
 
 @router.post("/sessions/{id}/heartbeat")
+@in_place
 def heartbeat(id: Id, means: Means, bearer: Bearer = "") -> Json:
     """Keep the place."""
     with _writing(means, id, bearer) as (_, session):
@@ -143,6 +156,7 @@ def heartbeat(id: Id, means: Means, bearer: Bearer = "") -> Json:
 
 
 @router.post("/sessions/{id}/comment")
+@in_place
 def comment(id: Id, body: bodies.Comment, means: Means, bearer: Bearer = "") -> Json:
     """Keep a comment."""
     with _writing(means, id, bearer) as (connection, session):
@@ -151,10 +165,11 @@ def comment(id: Id, body: bodies.Comment, means: Means, bearer: Bearer = "") -> 
 
 
 @router.post("/sessions/{id}/complete")
+@in_place
 def complete(id: Id, means: Means, bearer: Bearer = "") -> Json:
     """End a session: always the same code."""
     with _writing(means, id, bearer) as (connection, session):
-        recruitment = means.settled(session.study).recruitment
+        recruitment = means.settled(connection, session.study).recruitment
         code = recruitment.codes.get("completed") or identity.new_code()
         done = trials.complete(connection, session, code)
     return {
@@ -166,6 +181,7 @@ def complete(id: Id, means: Means, bearer: Bearer = "") -> Json:
 
 
 @router.post("/sessions/{id}/withdraw")
+@in_place
 def withdraw(id: Id, means: Means, bearer: Bearer = "") -> Json:
     """Delete the rater's answers and free the place."""
     with _writing(means, id, bearer) as (connection, session):
@@ -200,8 +216,7 @@ def _writing(means: Context, id: str, bearer: str) -> Iterator[tuple[Connection,
         yield connection, session
 
 
-def _state(means: Context, session: Session, state: State) -> Json:
-    recruitment = means.settled(session.study).recruitment
+def _state(recruitment: Recruitment, state: State) -> Json:
     redirect = recruitment.redirect("ineligible") if state == "ineligible" else None
     return {"state": state, "redirect": recruitment.redirect("no_consent") if state == "declined" else redirect}
 

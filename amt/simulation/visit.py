@@ -146,7 +146,7 @@ class Visit:
         for token in (trial.left, trial.right):
             await self._insist("image", "GET", f"images/{token}")
         await self._ask(f"trials/{trial.k}/shown")
-        shortest = self._timing.least / 1000
+        shortest = 0.0 if self._setting.study["simulated"] else self._timing.least / 1000
         await asyncio.sleep(max(shortest, _LOOKING * self._setting.pace * self._rater.rng.uniform(0.8, 1.2)))
         answer = self._rater.answer(self._truth[trial.k])
         began = monotonic()

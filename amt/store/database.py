@@ -100,7 +100,7 @@ def _engine(url: URL) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
-        return create_engine(url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+        return create_engine(url, pool_size=8, max_overflow=8)
     except (ImportError, NoSuchModuleError) as error:
         raise AmtError(
             f"{url.drivername}: found no driver ({error}); install it: pip install 'p2pbench[postgresql]'"

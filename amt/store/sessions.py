@@ -240,7 +240,7 @@ def _take(connection: Connection, study: Study, now: float) -> _Place:
     row = connection.execute(
         select(places.c.id, places.c.algorithm, places.c.schedule, places.c.session)
         .where(places.c.study == study.id, places.c.lease < now)
-        .order_by(places.c.lease > 0, places.c.sequence)  # those whose rater may yet come back go last
+        .order_by(places.c.lease, places.c.sequence)  # as indexed; those whose rater may yet come back go last
         .limit(1)
         .with_for_update(skip_locked=True)  # on SQLite the whole transaction holds the database already
     ).one_or_none()

@@ -11,6 +11,7 @@ from p2pbench.ablation.presets import find_grid
 from p2pbench.ablation.quickstart import GRID, SETTINGS
 from p2pbench.ablation.runner import run_grid
 from p2pbench.segmentation.after_training import score_trained
+from p2pbench.study.quickstart import hold_study
 from p2pbench.terminal import Terminal
 from reports import html
 
@@ -20,9 +21,13 @@ from reports import html
     "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="The results folder."
 )
 def command(out: Path) -> None:
-    """Train the paper's losses ablation on street scenes drawn by the program, score it, and write the report."""
+    """Train the paper's losses ablation on street scenes drawn by the program, score it, and write the report.
+
+    The report also has a small real-vs-fake study, to show what one looks like: its raters are programs.
+    """
     name, grid = find_grid(GRID)
     with Terminal().watching() as terminal:
         trained = run_grid(out, name, grid, "quickstart", SETTINGS, None, terminal, jobs=os.cpu_count() or 1)
         score_trained(trained, None, "auto", terminal)
+        hold_study(out, trained.name, terminal)
     click.echo(f"report: {html.write(out, out / 'report')}")

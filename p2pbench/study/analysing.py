@@ -33,9 +33,14 @@ def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = Fals
     study = look(chosen, peek=peek)
     answers = export.answers(chosen.database, study)
     analysis = analyse(answers, study.protocol, seed)
+    remarks = []
+    if study.simulated:
+        remarks.append("The raters of this study were simulated: programs, not people.")
+    if study.revealed is not None:
+        remarks.append("This study was looked at before it was closed.")
     atomic.write(chosen.folder.analysis, json.dumps(analysis.document(), indent=1).encode() + b"\n")
-    atomic.write(chosen.folder.analysis_text, analysis.text().encode() + b"\n")
-    notes = [f"analysis: {chosen.folder.analysis_text}"]
+    atomic.write(chosen.folder.analysis_text, "\n".join([*remarks, analysis.text(), ""]).encode())
+    notes = [*remarks, f"analysis: {chosen.folder.analysis_text}"]
     written = fooling.write(results, study, answers, analysis)
     if written:
         notes.append(f"fooling rates of {len(written)} runs written; p2pbench report {results}")

@@ -263,34 +263,6 @@ def serving(folder: Path) -> Iterator[Studio]:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
         app = create_app(Context(database, studies, url))
-        if True:  # TEMPORARY SHIM
-            from amt.server import raters as _r
-            from starlette.responses import JSONResponse as _J
-
-            if not getattr(_r, "_shim", False):
-                from amt.store import sessions as _s
-
-                _old = _s.start
-
-                def _start(db, study, *a):
-                    out = _old(db, study, *a)
-                    with db.reading() as c:
-                        row = c.execute(
-                            select(schema.sessions.c.consent_version).where(schema.sessions.c.id == out.session)
-                        ).scalar()
-                    _r._last = row is not None
-                    return out
-
-                _s.start = _start
-
-                class _JJ(_J):
-                    def __init__(self, content, status_code=200, **k):
-                        if isinstance(content, dict) and "token" in content:
-                            content = {**content, "consented": _r._last}
-                        super().__init__(content, status_code, **k)
-
-                _r.JSONResponse = _JJ
-                _r._shim = True
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [free]})
         thread.start()

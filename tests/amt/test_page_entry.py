@@ -190,7 +190,9 @@ def test_under_a_path_prefix(studio: Studio, visit: Visit) -> None:
         rater.page.goto(f"{url}/s/{study}?preview")  # without the slash at its end
         rater.reads("Streets, real and fake")
         rater.starts(study)
-        rater.finishes()
+        rater.answers()
+        rater.answers()
+        rater.reads("The practice is over")
         rater.page.close()
 
 

@@ -1,0 +1,51 @@
+"""`p2pbench amt simulate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from p2pbench.commands.amt_options import database_option, name_option, pairs, results_argument
+from p2pbench.study import rehearsing
+from p2pbench.study.place import choose, open_studies
+
+
+@click.command(epilog="Example: p2pbench amt simulate results --name rehearsal --fooling L1+cGAN=19")
+@results_argument
+@name_option
+@click.option(
+    "--raters",
+    "kinds",
+    multiple=True,
+    metavar="KIND=COUNT",
+    help="careful, random, lazy, one_sided, leaving, double; a careful one for each place if not given.",
+)
+@click.option(
+    "--fooling", multiple=True, metavar="ALGORITHM=PERCENT", help="Wanted of careful raters; 20 if not given."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="What each rater does follows from it.")
+@database_option
+def command(
+    results: Path,
+    name: str | None,
+    kinds: tuple[str, ...],
+    fooling: tuple[str, ...],
+    seed: int,
+    database: str | None,
+) -> None:
+    """Rehearse a study that was made with --simulated: programs take part in it over HTTP, as browsers do.
+
+    Its server is started for that, on a free port, and stopped in the end.
+    """
+    opened = open_studies(results, database)
+    chosen = choose(opened, name)
+    rates = rehearsing.rates(chosen.study, pairs(fooling, "--fooling"))
+    raters = rehearsing.crowd(chosen.study, pairs(kinds, "--raters"))
+    outcome = rehearsing.rehearse_study(opened, chosen, raters, rates, seed)
+    for (kind, ending), count in sorted(outcome.endings.items()):
+        click.echo(f"{count:>5} {kind}: {ending}")
+    click.echo(
+        f"{len(outcome.answers)} answers in {outcome.seconds:.1f} s; next: p2pbench amt analyse {results} "
+        f"--name {chosen.study.name} --peek"
+    )
