@@ -16,7 +16,7 @@ from reports import bootstrap
 from reports.bootstrap import Interval
 from reports.layout import REAL
 from reports.ledger import Entry
-from reports.metrics import describe
+from reports.metrics import STUDY, describe
 from reports.scores import Scores
 
 
@@ -108,7 +108,7 @@ class Table:
 
 
 def build(cells: Sequence[str], entries: Sequence[Entry]) -> list[Table]:
-    """The tables of one grid, by scorer.
+    """The tables of one grid, by scorer, studies with raters last.
 
     Args:
         cells: The cells in the order of the rows; entries of other cells are left out, but for the ground truth.
@@ -119,7 +119,7 @@ def build(cells: Sequence[str], entries: Sequence[Entry]) -> list[Table]:
         (entry for entry in entries if entry.run.cell in order),
         key=lambda entry: (order.index(entry.run.cell), entry.run.seed or 0),
     )
-    scorers = sorted({entry.scores.scorer for entry in known})
+    scorers = sorted({entry.scores.scorer for entry in known}, key=lambda scorer: (scorer.startswith(STUDY), scorer))
     return [_table(scorer, [entry for entry in known if entry.scores.scorer == scorer]) for scorer in scorers]
 
 

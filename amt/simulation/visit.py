@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import islice
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # between attempts, doubled each time
 _CUT_SECONDS = 0.02  # a connection is cut at most so long after sending
 _HEARTBEAT_SECONDS = 60.0
 _LOOKING = 0.5  # of the time of a trial, from the showing to the answer
-_TRY_AGAIN = frozenset({429, 502, 503, 504})
+_PAIRS_AHEAD = 10  # pictures are fetched for so many trials at a time
 _ENVIRONMENT = {
     "eligible": True,
     "reasons": [],
@@ -75,6 +76,7 @@ class Visit:
         self._connection = Connection(setting.base_url)
         self._session = self._token = ""
         self._truth: Mapping[int, Truth] = {}
+        self._pictures: set[str] = set()  # fetched, for trials to come
 
     async def run(self) -> Ending:
         """Go through the study, and say how that ended."""
@@ -104,7 +106,7 @@ class Visit:
             if monotonic() - heartbeat > _HEARTBEAT_SECONDS:
                 heartbeat = monotonic()
                 await self._ask("heartbeat")
-            await self._trial(trials.popleft())
+            await self._trial(trials)
             done += 1
             due += self._setting.pace * self._rater.rng.uniform(0.8, 1.2)
             await asyncio.sleep(max(0.0, due - monotonic()))
@@ -139,12 +141,17 @@ class Visit:
     async def _next(self) -> deque[_Trial]:
         reply = (await self._ask("next")).json()
         self._truth = self._setting.truth(self._session)
+        self._pictures = set()
         found = [] if reply["trial"] is None else [reply["trial"], *reply["ahead"]]
         return deque(_Trial(trial["k"], trial["left"], trial["right"]) for trial in found)
 
-    async def _trial(self, trial: _Trial) -> None:
-        for token in (trial.left, trial.right):
-            await self._insist("image", "GET", f"images/{token}")
+    async def _trial(self, trials: deque[_Trial]) -> None:
+        if not self._pictures:
+            self._pictures = {token for trial in islice(trials, _PAIRS_AHEAD) for token in (trial.left, trial.right)}
+            for token in self._pictures:
+                await self._insist("image", "GET", f"images/{token}")
+        trial = trials.popleft()
+        self._pictures -= {trial.left, trial.right}
         await self._ask(f"trials/{trial.k}/shown")
         shortest = 0.0 if self._setting.study["simulated"] else self._timing.least / 1000
         await asyncio.sleep(max(shortest, _LOOKING * self._setting.pace * self._rater.rng.uniform(0.8, 1.2)))
@@ -198,7 +205,8 @@ class Visit:
                     return reply
                 word = str(reply.json().get("error", ""))
                 self._outcome.refusals[kind, reply.status, word] += 1
-                if reply.status not in _TRY_AGAIN or began > last:
+                passing = reply.status in {408, 429} or reply.status >= 500  # as the page has it
+                if not passing or began > last:
                     raise _RefusedError(reply.status, word)
             await asyncio.sleep(pause * float(self._rater.rng.uniform(0.5, 1.5)))
             pause = min(2 * pause, _LONGEST_PAUSE)

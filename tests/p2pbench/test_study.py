@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from amt.protocol import Side
+from amt.protocol import Protocol, Side
 from amt.recruitment import Recruitment
 from amt.statistics import table
 from amt.store import sessions, studies
@@ -17,6 +17,7 @@ from amt.store.studies import Study
 from amt.store.truth import truth
 from p2pbench.cli import cli
 from p2pbench.errors import UserError
+from p2pbench.study import quickstart
 from p2pbench.study.analysing import analyse_study
 from p2pbench.study.cells import from_results
 from p2pbench.study.choices import consent, recruitment
@@ -221,6 +222,42 @@ def test_plans_are_those_of_the_specification(arguments: list[str], said: str) -
 )
 def test_plans_need_one_question(arguments: list[str]) -> None:
     assert run("amt", "plan", *arguments).exit_code == 2
+
+
+def test_programs_take_part_in_rehearsals_only(results: Path, chosen: Chosen) -> None:
+    assert "found a study for people" in str(run("amt", "simulate", str(results), "--name", "first").exception)
+    assert run("amt", "create", str(results), "--name", "second", "--simulated", *SMALL).exit_code == 0
+    wanted = ("--fooling", "L1=0", "--fooling", "cGAN=100", "--raters", "careful=5", "--raters", "double=1")
+    said = run("amt", "simulate", str(results), "--name", "second", *wanted)
+    assert said.exit_code == 0, said.output
+    assert "    5 careful: completed\n    1 double: completed\n36 answers in" in said.output
+    found = json.loads(run("amt", "status", str(results), "--json").output.splitlines()[1])
+    assert [one["done"] for one in found["algorithms"].values()] == [SMALL_RATERS, SMALL_RATERS]
+    analysis = json.loads(run("amt", "analyse", str(results), "--name", "second", "--peek", "--json").stdout)
+    rates = {one["name"]: one["crossed"]["value"] for one in analysis["everything"]["algorithms"]}
+    assert rates == {"L1": 0.0, "cGAN": 1.0}
+
+
+@pytest.mark.parametrize("wrong", ["--raters=many=1", "--raters=careful=x", "--fooling=L2=1", "--fooling=L1=101"])
+def test_a_rehearsal_checks_what_it_is_asked_for(results: Path, chosen: Chosen, wrong: str) -> None:
+    assert "change it" in str(run("amt", "simulate", str(results), wrong).exception)
+
+
+def test_quickstarts_study_goes_on_where_it_was_stopped(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quickstart, "PROTOCOL", Protocol(raters=3, practice=2, scored=4, spares=2, width=16, height=16))
+    monkeypatch.setattr(quickstart, "INVENTED", {"L1": 5.0, "cGAN": 40.0})
+    said: list[str] = []
+
+    class Quiet:
+        say = staticmethod(said.append)
+
+    for _ in range(2):
+        quickstart.hold_study(results, "losses", Quiet())  # type: ignore[arg-type] # all that it uses of a listener
+    assert len(said) == 1
+    assert "Simulated raters." in html.write(results, results / "report").read_text("utf-8")
+    assert (
+        ledger.read_scorer(Grid(results / "losses").run("L1", 0), "amt-simulated").protocol["looked_at_early"] is False
+    )
 
 
 def test_status_counts(results: Path, chosen: Chosen) -> None:
