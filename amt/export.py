@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from amt.errors import AmtError
 from amt.layout import StudyFolder
 from amt.statistics import cells, table
 from amt.statistics.exclusions import Exclusions, exclusions
@@ -89,13 +84,7 @@ def sessions(database: Database, study: Study, found: Exclusions | None = None) 
 
 def sessions_text(listed: pd.DataFrame) -> str:
     """The table of sessions as CSV: formulas escaped as in the answers, missing cells empty."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow(SESSIONS)
-    columns = [listed[column].astype(object).where(listed[column].notna(), "").tolist() for column in SESSIONS]
-    for row in zip(*columns, strict=True):
-        writer.writerow(cells.escape(cell) if isinstance(cell, str) else cell for cell in row)
-    return out.getvalue()
+    return cells.text(listed, SESSIONS)
 
 
 def write(database: Database, study: Study, folder: StudyFolder) -> None:
@@ -106,12 +95,8 @@ def write(database: Database, study: Study, folder: StudyFolder) -> None:
     """
     found = answers(database, study)
     content = sessions_text(sessions(database, study, exclusions(found, study.protocol)))
-    try:
-        folder.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(folder.folder, error) from error
     table.write(found, folder.answers)
-    _replace(folder.sessions, content)
+    cells.write(content, folder.sessions)
 
 
 def iso(seconds: float | None) -> str | None:
@@ -167,17 +152,3 @@ def _session(each: KeptSession, reasons: str | None) -> dict[str, Any]:
         "hertz": each.environment.get("hertz"),
         "excluded": reasons or never,
     }
-
-
-def _replace(path: Path, content: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(content, encoding="utf-8", newline="")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> AmtError:
-    return AmtError(f"{path}: cannot be written ({error.strerror}); choose another place")

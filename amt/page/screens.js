@@ -78,7 +78,7 @@ export class Screens {
     const body = [
       element("ol", { class: "steps" }, ...steps.map((step, index) => element("li", {}, sketch(index), step))),
       element("p", {}, `${press} `, ...keys("F", "←"), ` ${left} `, ...keys("J", "→"), ` ${right}`),
-      paragraph(practice ? `${texts.practice(practice)} ${texts.scored(scored)}` : texts.scored(scored)),
+      paragraph(practice ? `${texts.practice(practice)} ${texts.scored(scored)}` : texts.only(scored)),
       paragraph(texts.stay),
     ];
     return this.#card.ask({ title: texts.title, body, buttons: [{ label: texts.start(practice > 0) }] });

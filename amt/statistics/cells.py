@@ -8,8 +8,14 @@ was written.
 from __future__ import annotations
 
 import csv
+import io
+import os
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+
+import pandas as pd
 
 from amt.errors import AmtError
 
@@ -39,6 +45,35 @@ def read(path: Path) -> tuple[list[str], list[list[str]]]:
         if len(row) != len(header):
             raise AmtError(f"{path}, row {number}: {len(row)} cells; expected {len(header)}; export the file again")
     return header, rest
+
+
+def text(table: pd.DataFrame, columns: Iterable[str]) -> str:
+    """Columns of a table as CSV: formulas escaped, missing cells empty, numbers at full precision."""
+    names = list(columns)
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(names)
+    cells = [table[name].astype(object).where(table[name].notna(), "").tolist() for name in names]
+    for row in zip(*cells, strict=True):
+        writer.writerow(escape(cell) if isinstance(cell, str) else cell for cell in row)
+    return out.getvalue()
+
+
+def write(content: str, path: Path) -> None:
+    """Write a file in UTF-8, whole or not at all; its folder is made if need be.
+
+    Raises:
+        AmtError: It cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(content, encoding="utf-8", newline="")
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):  # there may be no such folder
+            temporary.unlink(missing_ok=True)
+        raise AmtError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
 
 
 def escape(cell: str) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -96,14 +93,7 @@ def write(table: pd.DataFrame, path: Path) -> None:
     Raises:
         AmtError: The table is not one of answers, or the file cannot be written.
     """
-    content = text(table)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(content, encoding="utf-8", newline="")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise AmtError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
+    cells.write(text(table), path)
 
 
 def text(table: pd.DataFrame) -> str:
@@ -113,13 +103,7 @@ def text(table: pd.DataFrame) -> str:
         AmtError: The table is not one of answers.
     """
     check(table)
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow(COLUMNS)
-    columns = [table[column].astype(object).where(table[column].notna(), "").tolist() for column in COLUMNS]
-    for row in zip(*columns, strict=True):
-        writer.writerow(cells.escape(cell) if isinstance(cell, str) else cell for cell in row)
-    return out.getvalue()
+    return cells.text(table, COLUMNS)
 
 
 def check(table: pd.DataFrame, where: str = "the table of answers") -> None:

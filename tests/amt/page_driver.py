@@ -29,7 +29,7 @@ from amt.sources import Sources
 from amt.store import schema
 from amt.store.database import Database, open_database
 
-QUICK = Timing(blank=150, exposure=200, gap=100, prompt=50, feedback=200)
+QUICK = Timing(blank=150, exposure=200, gap=100, prompt=50, feedback=500)
 SMALL = Protocol(raters=20, practice=2, scored=2, spares=5, timing=QUICK)
 SIZE = {"width": 1280, "height": 720}
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

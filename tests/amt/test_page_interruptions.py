@@ -6,8 +6,8 @@ from tests.amt.page_driver import FIXTURES, QUICK, SMALL, Phase, Rater, Studio, 
 
 chromium, studio, visit = FIXTURES
 
-SLOW = SMALL.model_copy(update={"timing": QUICK.model_copy(update={"blank": 300, "exposure": 300, "gap": 300})})
-NARROW = {"width": 1100, "height": 700}
+SLOW = SMALL.model_copy(update={"timing": QUICK.model_copy(update={"exposure": 500, "gap": 500})})
+LONG_BLANK = SMALL.model_copy(update={"timing": QUICK.model_copy(update={"blank": 2500})})
 
 
 def hide(rater: Rater) -> None:
@@ -32,7 +32,7 @@ def look_elsewhere(rater: Rater) -> None:
 
 
 def narrow(rater: Rater) -> None:
-    rater.page.set_viewport_size(NARROW)  # type: ignore[arg-type]
+    rater.page.set_viewport_size({"width": 1100, "height": 700})
 
 
 def test_each_interruption_voids_and_the_fourth_ends_the_session(studio: Studio, visit: Visit) -> None:
@@ -60,7 +60,7 @@ def test_each_interruption_voids_and_the_fourth_ends_the_session(studio: Studio,
 
 
 def test_an_interruption_before_the_left_image_only_pauses(studio: Studio, visit: Visit) -> None:
-    study = studio.study(SLOW)
+    study = studio.study(LONG_BLANK)
     rater = visit()
     rater.starts(study)
     rater.sees("blank")

@@ -91,7 +91,7 @@ def test_by_mouse_alone(studio: Studio, visit: Visit) -> None:
 
 
 def test_one_image_is_shown_at_a_time_and_it_is_the_right_one(studio: Studio, visit: Visit) -> None:
-    study = studio.study(SMALL.model_copy(update={"timing": QUICK.model_copy(update={"exposure": 900})}))
+    study = studio.study(SMALL.model_copy(update={"timing": QUICK.model_copy(update={"exposure": 1500})}))
     rater = visit()
     answer: dict[str, str] = {}
     rater.page.on(

@@ -151,7 +151,7 @@ def test_files_that_are_not_there_or_empty_are_named(tmp_path: Path) -> None:
     with pytest.raises(AmtError, match=r"answers\.csv: empty"):
         table.read(tmp_path / "answers.csv")
     with pytest.raises(AmtError, match=r"cannot be written"):
-        table.write(table.build([]), tmp_path / "no" / "answers.csv")
+        table.write(table.build([]), tmp_path / "answers.csv" / "answers.csv")
 
 
 def test_a_spreadsheet_may_mark_the_file_as_utf_8(tmp_path: Path) -> None:
