@@ -19,6 +19,9 @@ check: .venv/installed  ## style and types
 benchmark: .venv/installed  ## speed; results are kept by hand in benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/fcn_forward.py
+	$(BIN)/python benchmarks/fooling_coverage.py
+	$(BIN)/python benchmarks/study_load.py
+	$(BIN)/python benchmarks/study_page.py
 
 clean:  ## forget the environment and what tools left
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build ./*.egg-info

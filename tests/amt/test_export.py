@@ -191,7 +191,7 @@ def test_files_are_read_back_and_name_nobody(database: Database, studies: Studie
 def test_a_place_that_cannot_be_written_is_named(database: Database, studies: Studies, study: Study) -> None:
     blocked = studies.folder / "file"
     blocked.write_text("")
-    with pytest.raises(AmtError, match="file/exports: cannot be written"):
+    with pytest.raises(AmtError, match="file/exports/answers.csv: cannot be written"):
         export.write(database, study, StudyFolder(blocked / "exports"))
     folder = studies.study(study.name)
     folder.sessions.mkdir()
