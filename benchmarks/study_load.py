@@ -1,0 +1,222 @@
+"""How many raters the study's server bears, and that it loses nothing when it is killed in the middle.
+
+A crowd of programs takes part at once: some requests are sent twice as after a lost reply, some raters leave in the
+middle, some start twice, more come than there are places. Half-way all processes of the server are killed (SIGKILL) and
+it is started again. Then the database is compared with what the raters were told. Clients and server share the machine.
+
+    python benchmarks/study_load.py [--raters 1000] [--pace 2.5] [--databases sqlite postgresql] [--no-kill]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from sqlalchemy import select
+
+from amt.create import Plan, create
+from amt.layout import Studies
+from amt.protocol import Protocol
+from amt.simulation import Kind, Outcome, simulate
+from amt.sources import folder, matched
+from amt.store import schema
+from amt.store.database import Database, open_database
+from amt.store.truth import truth
+
+ALGORITHMS = ("L1", "L1+cGAN")
+FOOLING = {"L1": 0.1, "L1+cGAN": 0.2}
+NAME, ITEMS = "load", 100
+LEAVING, DOUBLE, RETRIES, TOO_MANY = 0.10, 0.05, 0.05, 0.05
+SHARES = (50, 95, 99)
+
+
+class Server:
+    """The server as processes of a group of their own, so that all of them can be killed at once."""
+
+    def __init__(self, results: Path, url: str | None, workers: int) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        more = ["--database", url] if url else []
+        self._command = [sys.executable, "-m", "p2pbench", "amt", "serve", str(results), "--port", str(self.port)]
+        self._command += ["--workers", str(workers), *more]
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, start_new_session=True)
+        while True:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/api/studies/{NAME}", timeout=10):
+                return
+            if self._process.poll() is not None:
+                raise SystemExit("the server does not start")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End all of its processes at once, whatever they are at."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def make_study(root: Path, where: str | Path, raters: int) -> Database:
+    """A study of two algorithms at the paper's protocol with fewer places than raters will come."""
+    rng = np.random.default_rng(0)
+    for name in ("real", *ALGORITHMS):
+        (root / name).mkdir()
+        for item in range(ITEMS):
+            pixels = rng.integers(0, 256, (256, 256, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{item:03d}.png", compress_level=0)
+    studies = Studies(root / "results" / "study")
+    studies.folder.mkdir(parents=True)
+    database = open_database(where, create=True)
+    places = round(raters * (1 - TOO_MANY) / len(ALGORITHMS))
+    sources = matched(folder(root / "real"), {name: folder(root / name) for name in ALGORITHMS})
+    create(database, studies, Plan(NAME, "Load", sources, {}, Protocol(raters=places), simulated=True))
+    return database
+
+
+def kill_in_the_middle(server: Server, after: float) -> threading.Thread:
+    """Kill the server after some seconds and start it again."""
+
+    def do() -> None:
+        time.sleep(after)
+        server.kill()
+        began = time.monotonic()
+        server.start()
+        print(f"  killed after {after:.0f} s, answers again after {time.monotonic() - began:.1f} s", flush=True)
+
+    thread = threading.Thread(target=do)
+    thread.start()
+    return thread
+
+
+def check(database: Database, outcome: Outcome, places: int) -> list[str]:
+    """What the database and the raters do not agree on."""
+    wrong = []
+    with database.reading() as connection:
+        stored = {
+            (session, k): (choice, response)
+            for session, k, choice, response in connection.execute(
+                select(
+                    schema.trials.c.session, schema.trials.c.k, schema.trials.c.choice, schema.trials.c.response_ms
+                ).where(schema.trials.c.answered.is_not(None))
+            )
+        }
+        states = connection.execute(select(schema.sessions.c.place, schema.sessions.c.state)).all()
+        codes = dict(
+            connection.execute(
+                select(schema.sessions.c.id, schema.sessions.c.code).where(schema.sessions.c.state == "completed")
+            ).all()
+        )
+    told = Counter((one.session, one.k) for one in outcome.answers)
+    wrong += [f"answer {key} was acknowledged {count} times" for key, count in told.items() if count > 1]
+    for one in outcome.answers:
+        if stored.get((one.session, one.k)) != (one.choice, one.response_ms):
+            wrong.append(f"answer {one} is stored as {stored.get((one.session, one.k))}")
+    held = Counter(place for place, state in states if state in {"running", "completed"})
+    wrong += [f"place {place} has {count} sessions" for place, count in held.items() if count > 1]
+    if len(held) > places:
+        wrong.append(f"{len(held)} places are taken of {places}")
+    for session, given in outcome.codes.items():
+        if given != {codes.get(session)}:
+            wrong.append(f"session {session} was given the codes {given}, stored is {codes.get(session)}")
+    if outcome.ended("failed"):
+        wrong.append(f"{outcome.ended('failed')} raters were told what they must not be told, or nothing")
+    return wrong
+
+
+@contextlib.contextmanager
+def database_url(kind: str) -> Iterator[str | None]:
+    """The URL of a PostgreSQL server made for this; None for SQLite."""
+    if kind == "sqlite":
+        yield None
+        return
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # looked for at the import
+    import pgserver
+
+    with tempfile.TemporaryDirectory(prefix="p2pbench-") as data:
+        server = pgserver.get_server(data, cleanup_mode="stop")
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        server.cleanup()
+
+
+def run(kind: str, raters: int, pace: float, workers: int, *, kill: bool) -> bool:
+    """One database; whether everything was right."""
+    with tempfile.TemporaryDirectory(prefix="p2pbench-") as temporary, database_url(kind) as url:
+        root = Path(temporary)
+        database = make_study(root, url or root / "results" / "study" / "study.sqlite", raters)
+        server = Server(root / "results", url, workers)
+        crowd: dict[Kind, int] = {"leaving": round(raters * LEAVING), "double": round(raters * DOUBLE)}
+        crowd["careful"] = raters - sum(crowd.values())
+        protocol = Protocol()
+        seconds = pace * (protocol.practice + protocol.scored)
+        killer = kill_in_the_middle(server, seconds / 2) if kill else None
+        try:
+            known = partial(truth, database)
+            outcome = simulate(
+                server.url, NAME, crowd, truth=known, fooling=FOOLING, pace=pace, arrivals=pace, retries=RETRIES
+            )
+        finally:
+            if killer:
+                killer.join()
+            server.kill()
+        places = len(ALGORITHMS) * round(raters * (1 - TOO_MANY) / len(ALGORITHMS))
+        wrong = check(database, outcome, places)
+        database.close()
+    endings = ", ".join(f"{count} {how}" for how, count in _endings(outcome).items())
+    print(f"  {raters} raters, {places} places: {endings}; {outcome.lost} requests without a reply")
+    print(
+        f"  {len(outcome.answers)} answers in {outcome.seconds:.0f} s: {len(outcome.answers) / outcome.seconds:.0f}/s"
+    )
+    for request in ("response", "shown", "image"):
+        times = 1000 * np.array(outcome.latencies[request])
+        shares = ", ".join(f"p{share} {np.percentile(times, share):.0f} ms" for share in SHARES)
+        print(f"  {request:<9}{len(times):>8} replies: {shares}, longest {times.max():.0f} ms")
+    print(f"  an answer waited {max(outcome.waits):.1f} s at the longest, the time without a server included")
+    print("\n".join(f"  WRONG: {line}" for line in wrong[:20]) or "  nothing lost, doubled or given out twice")
+    return not wrong
+
+
+def _endings(outcome: Outcome) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for (_, ending), count in outcome.endings.items():
+        found[ending] += count
+    return found
+
+
+def main() -> None:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--raters", type=int, default=1000)
+    parser.add_argument("--pace", type=float, default=2.5, help="seconds from one trial of a rater to the next")
+    parser.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"], choices=["sqlite", "postgresql"])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--no-kill", action="store_true", help="leave the server alone")
+    arguments = parser.parse_args()
+    print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {arguments.workers} processes of the server")
+    right = True
+    for kind in arguments.databases:
+        print(kind, flush=True)
+        right &= run(kind, arguments.raters, arguments.pace, arguments.workers, kill=not arguments.no_kill)
+    sys.exit(not right)
+
+
+if __name__ == "__main__":
+    main()
