@@ -92,9 +92,13 @@ def measured(trials: list[Trial]) -> dict[str, Any]:
         "shown": {str(share): float(np.percentile(shown, share)) for share in SHARES},
         "frames": dict(sorted(Counter(str(exposure["frames"]) for exposure in exposures).items())),
         "longest gap": {str(share): float(np.percentile(gaps, share)) for share in SHARES},
-        "between left and right": [float(min(between)), float(np.median(between)), float(max(between))],
-        "from answer to next image": [float(min(blanks)), float(np.median(blanks)), float(max(blanks))],
+        "between left and right": _spread(between),
+        "from answer to next image": _spread(blanks),
     }
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"least": min(values), "median": float(np.median(values)), "most": max(values)}
 
 
 def _blank(before: Trial, after: Trial) -> float:
@@ -129,7 +133,7 @@ def main() -> None:
             print(f"\n{name}, processor slowed down {throttle:g} times: {time.monotonic() - start:.0f} s")
             for what, value in found[name].items():
                 if isinstance(value, dict):
-                    value = "  ".join(f"{key}: {number:g}" for key, number in value.items())
+                    value = "  ".join(f"{key}: {number:.5g}" for key, number in value.items())
                 print(f"  {what:34} {value}")
         browser.close()
     if arguments.json:
