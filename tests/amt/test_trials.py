@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from amt.protocol import Side
 from amt.store import studies, trials
 from amt.store.database import Database
+from amt.store.named_pictures import named_pictures
 from amt.store.refusal import Refusal
 from amt.store.schema import places
 from amt.store.schema import trials as table
@@ -205,7 +206,7 @@ def test_a_picture_is_named_only_to_its_session(database: Database, study: Study
         known = studies.pictures_of(connection, study.id)
         shown = {}
         for side, token in (("left", trial.left), ("right", trial.right)):
-            found = trials.picture(connection, rater.started.token, token)
+            found = named_pictures(connection, rater.started.token).get(token)
             assert found is not None
             assert found[0] == study.name
             shown[side] = known[found[1]].kind
@@ -214,8 +215,8 @@ def test_a_picture_is_named_only_to_its_session(database: Database, study: Study
     other = Rater(database, study, "other")
     other.agree()
     with database.reading() as connection:
-        assert trials.picture(connection, other.started.token, trial.left) is None
-        assert trials.picture(connection, rater.started.token, "unknown") is None
+        assert trial.left not in named_pictures(connection, other.started.token)
+        assert "unknown" not in named_pictures(connection, rater.started.token)
 
 
 def test_attention_checks_look_like_the_others_and_do_not_count(
