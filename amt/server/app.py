@@ -18,7 +18,6 @@ from amt.server import preview, raters, researcher
 from amt.server.context import Context, Means
 from amt.server.guard import Guard
 from amt.server.prefix import Prefix
-from amt.store import trials
 from amt.store.refusal import Refusal
 
 PAGE = Path(__file__).parent.parent / "page"
@@ -51,12 +50,11 @@ def create_app(context: Context) -> FastAPI:
     return app
 
 
-def picture(token: str, means: Means, authorization: Annotated[str, Header(max_length=200)] = "") -> Response:
+async def picture(token: str, means: Means, authorization: Annotated[str, Header(max_length=200)] = "") -> Response:
     """A picture that this session may see. All of a study's have the same length and the same headers."""
     found = preview.picture(means, token)
     if found is None:
-        with means.database.reading() as connection:
-            found = trials.picture(connection, raters.token_of(authorization), token)
+        found = await means.pictures.find(raters.token_of(authorization), token)
     if found is None:
         raise Refusal(404, "image", "There is no such image for this session.")
     name, number = found

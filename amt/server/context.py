@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from sqlalchemy import Connection
 
 from amt.layout import Studies
+from amt.server.named_pictures import NamedPictures
 from amt.store import studies
 from amt.store.database import Database
 from amt.store.refusal import Refusal
@@ -23,12 +24,17 @@ class Context:
         database: Where the studies are.
         folder: Where their pictures are.
         public_url: As raters reach it, with the path prefix if there is one, without a slash at the end.
+        pictures: What raters' picture tokens name.
     """
 
     database: Database
     folder: Studies
     public_url: str
     _studies: dict[int, Study] = field(default_factory=dict)
+    pictures: NamedPictures = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pictures = NamedPictures(self.database)
 
     def find(self, name: str) -> Study:
         """A study by name, as it is now. Raises Refusal 404."""

@@ -28,6 +28,14 @@ class Reply(NamedTuple):
         found: dict[str, Any] = json.loads(self.body)
         return found
 
+    @property
+    def error(self) -> str:
+        """The server's word for a refusal; none where something else answered for it."""
+        try:
+            return str(self.json()["error"])
+        except (ValueError, KeyError, TypeError):
+            return ""
+
 
 class Connection:
     """A connection to the server at a base URL; opened when needed, and again after an error."""

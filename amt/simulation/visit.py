@@ -203,10 +203,9 @@ class Visit:
                 if reply.status < 300:
                     self._outcome.latencies[kind].append(monotonic() - began)
                     return reply
-                word = str(reply.json().get("error", ""))
-                self._outcome.refusals[kind, reply.status, word] += 1
+                self._outcome.refusals[kind, reply.status, reply.error] += 1
                 passing = reply.status in {408, 429} or reply.status >= 500  # as the page has it
                 if not passing or began > last:
-                    raise _RefusedError(reply.status, word)
+                    raise _RefusedError(reply.status, reply.error)
             await asyncio.sleep(pause * float(self._rater.rng.uniform(0.5, 1.5)))
             pause = min(2 * pause, _LONGEST_PAUSE)

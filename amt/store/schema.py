@@ -103,8 +103,8 @@ trials = Table(
     Column("real", ForeignKey(pictures.c.id), nullable=False),
     Column("fake", ForeignKey(pictures.c.id), nullable=False),
     Column("fake_side", String(5), nullable=False),
-    Column("left", String(22), nullable=False, unique=True),  # the tokens of the two pictures
-    Column("right", String(22), nullable=False, unique=True),
+    Column("left", String(22), nullable=False),  # the tokens of the two pictures; found by their session, so no index
+    Column("right", String(22), nullable=False),
     Column("shown", Float),
     Column("void", String(10)),
     Column("answered", Float),

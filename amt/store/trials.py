@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, bindparam, func, select, update
 
-from amt import identity
 from amt.design import Phase
 from amt.protocol import Protocol, Side
 from amt.store import sessions
 from amt.store.refusal import Refusal
-from amt.store.schema import NEVER, pictures, places, studies, trials
+from amt.store.schema import NEVER, pictures, places, trials
 from amt.store.schema import sessions as sessions_table
 from amt.store.sessions import Session
 
@@ -23,7 +22,12 @@ Interruption = Literal["hidden", "blur", "resize"]
 RELOAD = "reload"
 _CLOCK_TOLERANCE_SECONDS = 0.1  # exposures may end half a frame early, and clocks are read at different moments
 
-_left = trials.c.answered.is_(None) & trials.c.void.is_(None) & trials.c.position.is_not(None)
+
+def _waiting(table: FromClause) -> ColumnElement[bool]:
+    return table.c.answered.is_(None) & table.c.void.is_(None) & table.c.position.is_not(None)
+
+
+_left = _waiting(trials)
 _this = (trials.c.session == bindparam("its_session")) & (trials.c.k == bindparam("its_k"))
 
 # What every trial needs is built once: to build a statement takes six times as long as to execute it.
@@ -40,22 +44,17 @@ _READ = (
     .where(_this)
     .with_for_update()
 )
-_FIRST = select(func.min(trials.c.position)).where(trials.c.session == bindparam("its_session"), _left)
-_SHOW = update(trials).where(_this, trials.c.shown.is_(None)).values(shown=bindparam("now"))
+_others = trials.alias()
+_first = select(func.min(_others.c.position)).where(_others.c.session == bindparam("its_session"), _waiting(_others))
+_SHOW = (
+    update(trials)
+    .where(_this, trials.c.shown.is_(None), trials.c.position == _first.scalar_subquery())
+    .values(shown=bindparam("now"))
+)
 _ANSWER = (
     update(trials)
     .where(_this)
     .values({name: bindparam(f"new_{name}") for name in ("choice", "response_ms", "measured", "answered")})
-)
-_PICTURE = (
-    select(studies.c.name, trials.c.real, trials.c.fake, trials.c.fake_side, trials.c.left)
-    .join(sessions_table, sessions_table.c.id == trials.c.session)
-    .join(studies, studies.c.id == sessions_table.c.study)
-    .where(
-        or_(trials.c.left == bindparam("picture"), trials.c.right == bindparam("picture")),
-        sessions_table.c.token == bindparam("digest"),
-        sessions_table.c.consent_version.is_not(None),
-    )
 )
 
 
@@ -147,10 +146,9 @@ def show(connection: Connection, session: Session, k: int, now: float) -> None:
         raise Refusal(409, "answered", f"Trial {k} is answered.")
     if trial.shown is not None:
         return
-    first = connection.scalar(_FIRST, {"its_session": session.id})
-    if not session.consented or trial.position is None or trial.position != first:
+    values = {"its_session": session.id, "its_k": k, "now": now}
+    if not session.consented or not connection.execute(_SHOW, values).rowcount:
         raise Refusal(409, "order", f"Trial {k} is not the next one; ask for the next.")
-    connection.execute(_SHOW, {"its_session": session.id, "its_k": k, "now": now})
 
 
 def interrupt(connection: Connection, session: Session, k: int, reason: Interruption, protocol: Protocol) -> bool:
@@ -258,15 +256,6 @@ def complete(connection: Connection, session: Session, code: str) -> Completed:
     of = connection.scalar(select(func.count()).select_from(trials).where(scored)) or 0
     correct = connection.scalar(select(func.count()).select_from(trials).where(scored, right)) or 0
     return Completed(session.code or code, correct, of)
-
-
-def picture(connection: Connection, session_token: str, token: str) -> tuple[str, int] | None:
-    """The study and the number of the picture that a token names to this session; None to any other."""
-    row = connection.execute(_PICTURE, {"picture": token, "digest": identity.digest(session_token)}).one_or_none()
-    if row is None:
-        return None
-    asked = "left" if row.left == token else "right"
-    return row.name, row.fake if row.fake_side == asked else row.real
 
 
 def _trial(connection: Connection, session: Session, k: int) -> Stored:
