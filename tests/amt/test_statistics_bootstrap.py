@@ -31,7 +31,7 @@ def _study(seed: int = 0, raters: int = 12, trials: int = 8, items: int = 15) ->
 
 
 def _correlation(found: Replicates) -> float:
-    return scipy.stats.pearsonr(*found.values.T).statistic
+    return float(scipy.stats.pearsonr(*found.values.T).statistic)
 
 
 def _arrays(answers: pd.DataFrame) -> list[list[tuple[str, int]]]:
