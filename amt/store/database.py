@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -25,6 +27,8 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        file = engine.url.database if self.kind == "sqlite" else None
+        self._turns = Turns(Path(f"{file}-turn")) if file else nullcontext()
 
     @property
     def kind(self) -> str:
@@ -40,12 +44,44 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that is written when the block ends well."""
-        with self._engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+        with (
+            self._turns,
+            self._engine.connect().execution_options(**{_WRITES: True}) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     def close(self) -> None:
         """Let go of all connections."""
         self._engine.dispose()
+
+
+class Turns:
+    """Writers of one SQLite file take turns.
+
+    SQLite's own waiting is to sleep and try again: of two busy processes one can go without its turn for half a minute.
+    Those who wait for a lock of the system are woken in the order in which they came.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._threads = threading.Lock()
+        self._held: IO[bytes] | None = None
+
+    def __enter__(self) -> None:
+        self._threads.acquire()
+        try:
+            self._held = self._path.open("ab")
+            fcntl.flock(self._held, fcntl.LOCK_EX)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        if self._held is not None:
+            self._held.close()  # and so unlocked
+            self._held = None
+        self._threads.release()
 
 
 def open_database(where: str | Path, *, create: bool = False) -> Database:
