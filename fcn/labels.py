@@ -37,8 +37,12 @@ class LabelTable:
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names of the scored classes, by class index."""
-        scored = sorted((label for label in self.labels if label.index != IGNORE), key=lambda label: label.index)
-        return tuple(label.name for label in scored)
+        return tuple(label.name for label in self._scored)
+
+    @cached_property
+    def class_colours(self) -> NDArray[np.uint8]:
+        """The colours (classes, 3) of the scored classes, RGB in 0..255, by class index."""
+        return np.array([label.colour for label in self._scored], np.uint8)
 
     @cached_property
     def values(self) -> frozenset[int]:
@@ -56,6 +60,10 @@ class LabelTable:
     def to_colours(self, picture: NDArray[np.integer]) -> NDArray[np.uint8]:
         """The colours (H, W, 3) of a label picture (H, W) whose values are all in the table."""
         return self._palette[picture.astype(np.intp)]
+
+    @property
+    def _scored(self) -> list[Label]:
+        return sorted((label for label in self.labels if label.index != IGNORE), key=lambda label: label.index)
 
     # Negative values (Cityscapes' licence plate is -1) index these from the end, which holds them.
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +29,9 @@ SECONDS_BETWEEN_SAVES = 20.0
 
 Advance = Callable[[int, int], None]
 """Called with the number of images done and the number of all; what it raises stops the work, and all is kept."""
+
+Predicted = Callable[[str, NDArray[np.uint8]], None]
+"""Called with an id and its prediction: the channel of the highest score for each pixel of the labels, (H, W)."""
 
 
 class Photo(NamedTuple):
@@ -79,7 +82,15 @@ class Scorer(NamedTuple):
     digest: str
 
 
-def score(scorer: Scorer, examples: Sequence[Example], path: Path, advance: Advance) -> Matrices:
+def score(
+    scorer: Scorer,
+    examples: Sequence[Example],
+    path: Path,
+    advance: Advance,
+    *,
+    predicted: Predicted = lambda _id, _prediction: None,
+    again: Collection[str] = (),
+) -> Matrices:
     """The matrices of all examples; those that are in the file and still hold are taken from there.
 
     Args:
@@ -87,16 +98,22 @@ def score(scorer: Scorer, examples: Sequence[Example], path: Path, advance: Adva
         examples: The images, each id once.
         path: Where matrices are kept. It is written every now and then and at the end, whatever ends it.
         advance: Told how far it is.
+        predicted: Given each new prediction before its matrix is kept, so that an image whose matrix is there has been
+            through it; what it raises stops the work as what `advance` raises does.
+        again: The ids of images to segment although their matrices hold, such as those whose prediction got lost.
 
     Raises:
         FcnError: A photo is too small, or labels hold a class that the scorer does not have; the item is named.
     """
     kept = dict(confusion.load(path, scorer.digest).images)
     keys = {example.id: example.key() for example in examples}
-    missing = [example for example in examples if example.id not in kept or kept[example.id].key != keys[example.id]]
+    holding = {id_ for id_, key in keys.items() if id_ in kept and kept[id_].key == key} - set(again)
+    missing = [example for example in examples if example.id not in holding]
     try:
         saved = time.monotonic()
-        for done, (id_, image) in enumerate(_segmented(scorer, missing, keys), len(keys) - len(missing) + 1):
+        segmented = _segmented(scorer, missing, keys)
+        for done, (id_, prediction, image) in enumerate(segmented, len(holding) + 1):
+            predicted(id_, prediction)
             kept[id_] = image
             advance(done, len(keys))
             if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
@@ -117,8 +134,10 @@ class _Read(NamedTuple):
     labels: NDArray[np.uint8]
 
 
-def _segmented(scorer: Scorer, examples: Sequence[Example], keys: Mapping[str, str]) -> Iterator[tuple[str, Kept]]:
-    """The id and the matrix of each example, in their order; a few are read ahead."""
+def _segmented(
+    scorer: Scorer, examples: Sequence[Example], keys: Mapping[str, str]
+) -> Iterator[tuple[str, NDArray[np.uint8], Kept]]:
+    """The id, the prediction and the matrix of each example, in their order; a few are read ahead."""
     waiting: deque[tuple[Example, Future[_Read]]] = deque()
     upcoming = iter(examples)
     with ThreadPoolExecutor(IMAGES_AHEAD) as pool:
@@ -136,7 +155,7 @@ def _segmented(scorer: Scorer, examples: Sequence[Example], keys: Mapping[str, s
                     counts = confusion.confusion(read.labels, prediction, classes, channels)
                 except FcnError as error:
                     raise FcnError(f"item {example.id}: {error}") from error
-                yield example.id, Kept(keys[example.id], counts, read.size, read.changed)
+                yield example.id, prediction, Kept(keys[example.id], counts, read.size, read.changed)
         finally:
             for _, future in waiting:
                 future.cancel()

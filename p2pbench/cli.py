@@ -24,7 +24,9 @@ COMMANDS = {
     "generate": Entry("generate", "Apply a trained generator to a folder of pictures of any size."),
     "generator-import": Entry("generator_import", "Take over a generator trained by pytorch-CycleGAN-and-pix2pix."),
     "fcn-import": Entry("fcn_import", "Take over the published FCN-8s weights from their .caffemodel, without Caffe."),
-    "image-score": Entry("image_score", "L1, PSNR, SSIM and colour histograms of all runs of a results folder."),
+    "image-score": Entry(
+        "image_score", "Distances to the targets, sharpness, colours, FID: of all runs of a results folder."
+    ),
     "fcn-train": Entry("fcn_train", "Train a scorer of your own for the FCN-score."),
     "fcn-score": Entry("fcn_score", "The FCN-score of all runs of a results folder, or of any model's outputs."),
     "label-score": Entry("label_score", "Photo-to-labels outputs as label maps: accuracies and IoU, as in Table 6."),

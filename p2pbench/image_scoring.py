@@ -1,39 +1,55 @@
-"""The image scores of the runs of a results folder."""
+"""The scores of runs of a results folder that compare an output with its target, or all outputs with all targets."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from p2pbench.ablation.listener import Listener
 from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import open_dataset, run_items
 from p2pbench.datasets.dataset import MOST_NAMED
 from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
-from p2pbench.metrics.image_score import score_images
+from p2pbench.metrics import colour
+from p2pbench.metrics.image_score import SCORER, ImageScores, Target, score_images
 from p2pbench.origin import origin
+from p2pbench.perceptual_scoring import LPIPS, PerceptualScorer
 from p2pbench.results import read_run
-from reports import ledger
+from reports import atomic, ledger
 from reports.layout import Grid, Run, grids
 from reports.scores import Scores
 
 
-def score_run(grid: Grid, run: Run, n_expected: int) -> Scores:
-    """Score a run's pictures against `real/`, under the same resizing, and write the scores.
+class Pairs(NamedTuple):
+    """A run's outputs and what they are compared with.
+
+    Attributes:
+        outputs: The output files by item id.
+        target: Finds an item's target.
+        n_expected: How many items the split has.
+        native: Targets have their own size and aspect, and outputs are resized to it.
+    """
+
+    outputs: dict[str, Path]
+    target: Target
+    n_expected: int
+    native: bool
+
+
+def pairs(grid: Grid, run: Run, n_expected: int) -> Pairs:
+    """A run's pictures and those of `real/`, under the same resizing.
 
     Raises:
-        UserError: pictures are missing, or do not fit their targets.
+        UserError: pictures are missing.
     """
     targets = grid.real.pictures()
-    scores = score_images(
-        _outputs(run, targets.keys()), lambda id_: pictures.read(targets[id_]), n_expected, origin=origin(run)
-    )
-    ledger.write(run, scores)
-    return scores
+    return Pairs(_outputs(run, targets.keys()), lambda id_: pictures.read(targets[id_]), n_expected, native=False)
 
 
-def score_run_native(run: Run) -> Scores:
-    """Score a run's pictures against the dataset's own targets, at their own size and aspect, and write the scores.
+def native_pairs(run: Run) -> Pairs:
+    """A run's pictures and the dataset's own targets, at their own size and aspect.
 
     Raises:
         UserError: pictures are missing, or the dataset is no longer where the run found it.
@@ -46,13 +62,31 @@ def score_run_native(run: Run) -> Scores:
         sample = dataset.load(items[id_], None)
         return dataset.to_picture(sample.input, sample.target)
 
-    scores = score_images(_outputs(run, items.keys()), target, len(items), native=True, origin=origin(run))
-    ledger.write(run, scores)
-    return scores
+    return Pairs(_outputs(run, items.keys()), target, len(items), native=True)
 
 
-def score_results(results: Path, *, native: bool) -> Iterator[tuple[Grid, Run, Scores]]:
-    """Score every run in a results folder, one after the other.
+def score_run(run: Run, found: Pairs) -> Scores:
+    """Score a run's pictures by all that needs no network, and write the scores and the colour histograms.
+
+    Raises:
+        UserError: a picture cannot be decoded, or does not fit its target.
+    """
+    scored = score_images(found.outputs, found.target, found.n_expected, native=found.native, origin=origin(run))
+    _write_histograms(run, scored)  # before the scores: where those are, the histograms are theirs
+    ledger.write(run, scored.scores)
+    return scored.scores
+
+
+def score_results(
+    results: Path, *, native: bool, perceptual: PerceptualScorer | None = None, fid: bool = False
+) -> Iterator[tuple[Grid, Run, Scores]]:
+    """Score every run in a results folder, one after the other, and each by one scorer after the other.
+
+    Args:
+        results: the results folder.
+        native: compare with the dataset's own targets instead of `real/`.
+        perceptual: scores by LPIPS too, if given.
+        fid: has it score by FID and KID too, against `real/`.
 
     Raises:
         UserError: there is no run, or one cannot be scored.
@@ -61,7 +95,35 @@ def score_results(results: Path, *, native: bool) -> Iterator[tuple[Grid, Run, S
     if not runs:
         raise UserError(f"{results}: no run found; expected a results folder as `p2pbench train-ablation` writes it")
     for grid, run in runs:
-        yield grid, run, score_run_native(run) if native else score_run(grid, run, len(grid.real.pictures()))
+        found = native_pairs(run) if native else pairs(grid, run, len(grid.real.pictures()))
+        yield grid, run, score_run(run, found)
+        if perceptual is not None:
+            for scores in perceptual.score_lpips(run, *found):
+                yield grid, run, scores
+            for scores in perceptual.score_distributions(grid, run, found.outputs) if fid else []:
+                yield grid, run, scores
+
+
+def score_new(grid: Grid, runs: Iterable[tuple[Run, int]], device: str, listener: Listener) -> None:
+    """Score runs, each with the number of items its split has, by what has not scored them yet: image scores, LPIPS.
+
+    Raises:
+        UserError: pictures are missing, or do not fit their targets.
+    """
+    perceptual = PerceptualScorer(grid.folder.parent, device, listener)
+    for run, n_expected in runs:
+        done = run.scorers()
+        if SCORER not in done:
+            score_run(run, pairs(grid, run, n_expected))
+        if LPIPS not in done:
+            perceptual.score_lpips(run, *pairs(grid, run, n_expected))
+
+
+def _write_histograms(run: Run, scored: ImageScores) -> None:
+    if scored.histograms is None:
+        run.lab_histograms.unlink(missing_ok=True)
+    else:
+        atomic.write(run.lab_histograms, colour.histogram_csv(*scored.histograms).encode())
 
 
 def _outputs(run: Run, expected: Collection[str]) -> dict[str, Path]:

@@ -2,48 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from pathlib import Path
 
 import pandas as pd
 
-from reports.tables import Row, Table
+from reports import paper
+from reports.grids import Description
+from reports.layout import REAL
+from reports.names import printable
+from reports.page import plain
+from reports.tables import Difference, Row, Table
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# At the start, and behind the semicolon that parts cells where the comma is the decimal point; also full-width.
+_FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@＝＋－＠])")
+GROUND_TRUTH = "ground truth"
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
-    """Write a table, numbers at full precision; text that a spreadsheet would run gets an apostrophe before it."""
+    """Write a table: UTF-8, numbers so that they read back the same, an empty cell for what is not there.
+
+    Text that a spreadsheet would run gets an apostrophe before it, and controls are written out, see `inert`. The file
+    begins with a byte-order mark where, and only where, a name is not ASCII: without one, Excel takes it for another
+    encoding.
+    """
     harmless = table.rename(columns=inert)
-    for column in harmless.select_dtypes(exclude="number"):
-        harmless[column] = harmless[column].map(inert)
-    harmless.to_csv(path, index=False, encoding="utf-8", errors="backslashreplace", lineterminator="\n")
+    for place in range(harmless.shape[1]):
+        column = harmless.iloc[:, place]
+        if not pd.api.types.is_numeric_dtype(column):
+            known = {text: inert(text) for text in column.unique()}
+            harmless.isetitem(place, column.map(known).array)
+    text = harmless.to_csv(index=False, lineterminator="\n")
+    path.write_bytes(text.encode("utf-8" if text.isascii() else "utf-8-sig"))
 
 
 def inert(value: object) -> object:
-    """The value, with an apostrophe before it when it is text that a spreadsheet would take for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    r"""Text in one line, with an apostrophe before what a spreadsheet would take for a formula; the rest as it is.
 
-
-def of_grid(tables: Sequence[Table]) -> pd.DataFrame:
-    """The tables of a grid, one row a cell and scorer: cell, seeds, n, scorer, protocol, then the metrics.
-
-    Each metric has the columns METRIC, METRIC_low and METRIC_high; where a cell has no such metric they are empty.
+    Controls, line ends and marks of direction are written out, as `\n` or `\u202e`.
     """
-    return pd.DataFrame([_row(table, row) for table in tables for row in table.all_rows()])
+    return _FORMULA.sub(r"\1'", printable(value)) if isinstance(value, str) else value
 
 
-def _row(table: Table, row: Row) -> dict[str, object]:
-    numbers: dict[str, object] = {}
-    for name, number in row.numbers.items():
-        numbers |= {name: number.value, f"{name}_low": number.interval.low, f"{name}_high": number.interval.high}
-    return {
-        "cell": row.cell,
-        "seeds": " ".join(map(str, row.seeds)),
-        "n": row.n,
-        "n_expected": row.n_expected,
-        "scorer": table.scorer,
-        "fingerprint": row.fingerprint,
-        "ranked": not row.differences and row is not table.real,
-        **numbers,
+def of_table(table: Table, description: Description) -> pd.DataFrame:
+    """What one scorer says about a grid, one row a cell: the columns are those of docs/report-tables.md.
+
+    Args:
+        table: The table.
+        description: The grid, by which it is known whether the paper has numbers for it.
+    """
+    rows = table.all_rows()
+    columns: dict[str, list[object]] = {
+        "cell": [row.cell for row in rows],
+        "seeds": [" ".join(map(str, row.seeds)) for row in rows],
+        "n": [row.n for row in rows],
+        "n_expected": [row.n_expected for row in rows],
+        "fingerprint": [row.fingerprint for row in rows],
+        "ranked": [row in table.rows for row in rows],
+        "not_ranked_because": [_why(row) for row in rows],
     }
+    if table.protocol.get("simulated"):
+        columns["simulated_raters"] = [True] * len(rows)
+    for metric in table.metrics:
+        name = metric
+        while any(f"{name}{ending}" in columns for ending in ("", *_ENDINGS)):
+            name = f"metric_{name}"  # one that is called as another column is
+        columns |= _of_metric(name, metric, table, description)
+    return pd.DataFrame(columns)
+
+
+_ENDINGS = ("_low", "_high", "_mark", "_paper", "_minus_paper")
+
+
+def _of_metric(name: str, metric: str, table: Table, description: Description) -> dict[str, list[object]]:
+    rows = table.all_rows()
+    numbers = [row.numbers.get(metric) for row in rows]
+    columns: dict[str, list[object]] = {
+        name: [number and number.value for number in numbers],
+        f"{name}_low": [number and number.interval.low for number in numbers],
+        f"{name}_high": [number and number.interval.high for number in numbers],
+        f"{name}_mark": [number and number.mark.value for number in numbers],
+    }
+    published = [
+        paper.value(description, table.scorer, metric, row.cell, table.protocol) if not row.differences else None
+        for row in rows
+    ]
+    if any(published):
+        columns[f"{name}_paper"] = [known and known.value for known in published]
+        columns[f"{name}_minus_paper"] = [
+            number.value - known.value if number and known else None
+            for number, known in zip(numbers, published, strict=True)
+        ]
+    return columns
+
+
+def _why(row: Row) -> str | None:
+    if row.differences:
+        return "; ".join(map(reason, row.differences))
+    return GROUND_TRUTH if row.cell == REAL else None
+
+
+def reason(difference: Difference) -> str:
+    """Why a row is set apart, such as `image_size: 64 here, 256 in the table`."""
+    return f"{difference.field}: {plain(difference.here)} here, {plain(difference.table)} in the table"

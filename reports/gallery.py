@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from reports import picture
 from reports.errors import ReportError
-from reports.layout import INPUT, REAL, Grid
+from reports.layout import INPUT, REAL, Grid, Run
+from reports.picture import Shown
 
-ITEMS = 12
+FIRST = 12  # items that the page shows before anybody asks for more
+MOST = 500  # items with pictures, where nobody asks for another number
 GAP = 6  # CSS pixels between two pictures
 _ROOM = 1386  # CSS pixels for a row on a screen of 1440, the gap after its last picture included
-_SMALLEST, _LARGEST = 128, 256  # CSS pixels, width of a picture
+_SMALLEST, _LARGEST = picture.THUMB, 256  # CSS pixels, width of a picture
 
 
 @dataclass(frozen=True)
 class Column:
-    """One head of the gallery and where its pictures come from; seed None for input and real."""
+    """One head of the gallery and where its pictures come from.
 
-    name: str
-    seed: int | None
+    Attributes:
+        run: The run, whose `seed` is None for input, real, and a cell that has no picture.
+        pictures: Its picture files by item id.
+    """
+
+    run: Run
     pictures: dict[str, Path]
+
+    @property
+    def name(self) -> str:
+        """The cell's name, or input, or real."""
+        return self.run.cell
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that is shown."""
+        return self.run.seed
+
+    @property
+    def given(self) -> bool:
+        """Whether this is no cell, but the input or the target."""
+        return self.name in {INPUT, REAL}
 
 
 @dataclass(frozen=True)
@@ -32,24 +53,23 @@ class Tile:
     """One picture of the gallery, or the note in its place.
 
     Attributes:
-        name: Its file name in the report's assets; None where there is no picture.
+        shown: Its files; None where there is no picture.
         note: Why there is none.
         alt: What it shows, in words.
-        width: Pixels.
-        height: Pixels.
+        damage: What is wrong with a file that cannot be read, in one line.
     """
 
-    name: str | None
+    shown: Shown | None
     note: str
     alt: str
-    width: int = 0
-    height: int = 0
+    damage: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """The pictures of one item, one a column."""
+    """The pictures of one item, one a column, and its number among those of the report."""
 
+    number: int
     item: str
     tiles: tuple[Tile, ...]
 
@@ -60,69 +80,99 @@ class Gallery:
 
     Attributes:
         columns: Input where there is one, the cells, real where there is one.
-        rows: The items shown.
-        total: How many items there are to choose from.
+        rows: The items that have pictures in the report, by id.
+        all_items: The ids of all items of the grid.
         width: CSS pixels at which each picture is shown where there is room for a whole row of them.
         narrow: The same on smaller screens.
-        damages: The pictures that could not be read, one line each.
     """
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    total: int
+    all_items: tuple[str, ...]
     width: int
     narrow: int
-    damages: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """How many items the grid has."""
+        return len(self.all_items)
+
+    @property
+    def first(self) -> list[Row]:
+        """The rows that the page shows before anybody asks for others, evenly spaced."""
+        chosen = set(choose([row.item for row in self.rows], FIRST))
+        return [row for row in self.rows if row.item in chosen]
+
+    @property
+    def damages(self) -> list[str]:
+        """The pictures that could not be read, one line each."""
+        return [tile.damage for row in self.rows for tile in row.tiles if tile.damage]
 
     @property
     def aspect(self) -> str:
         """Width to height of the first picture, for the places where there is none, as CSS says it."""
-        shapes = (f"{tile.width} / {tile.height}" for row in self.rows for tile in row.tiles if tile.name)
-        return next(shapes, "1 / 1")
+        shown = (tile.shown for row in self.rows for tile in row.tiles if tile.shown)
+        return next((f"{each.width} / {each.height}" for each in shown), "1 / 1")
 
 
-def write(grid: Grid, cells: Sequence[str], seeds: Sequence[int], assets: Path, prefix: str) -> Gallery | None:
-    """Write the pictures of a grid's gallery, 8-bit PNG, into `assets`; None where the grid has no picture.
-
-    A picture that cannot be read is named in the gallery's damages and leaves a note in its place.
+def columns(grid: Grid, cells: Sequence[str], seeds: Sequence[int]) -> list[Column]:
+    """The input where there are such pictures, the cells, and real where there is such.
 
     Args:
         grid: Where the pictures are.
         cells: The cells, in the order of the columns.
         seeds: The grid's seeds; a cell shows the lowest that has pictures.
-        assets: An existing folder.
-        prefix: What the file names begin with, so that grids do not overwrite one another's.
     """
-    columns = _columns(grid, cells, seeds)
+    around = (Column(run, run.pictures()) for run in (grid.input, grid.real))
+    before, after = ([column] if column.pictures else [] for column in around)
+    return [*before, *(cell_column(grid, cell, seeds) for cell in cells), *after]
+
+
+def write_columns(
+    columns: Sequence[Column], folder: Path, most: int = MOST, notable: Sequence[str] = ()
+) -> Gallery | None:
+    """Write the pictures of a gallery into a folder; None where there is no picture.
+
+    A picture that cannot be read is named in the gallery's damages and leaves a note in its place.
+
+    Args:
+        columns: The columns; the items are those of the target where there is one.
+        folder: An existing folder. File names hold the numbers of column and item alone.
+        most: How many items at most, at least 1.
+        notable: Items that come first where there are more: they take up to half of the places, and evenly spaced items
+            the rest.
+    """
     ids = _item_ids(columns)
     if not ids:
         return None
-    damages: list[str] = []
-    rows = []
-    for number, item in enumerate(choose(ids)):
-        stem = f"{prefix}-{number:02}"
-        tiles = [
-            _tile(column, item, assets / f"{stem}-{place:02}-{_plain(column.name)}.png", damages)
-            for place, column in enumerate(columns)
-        ]
-        rows.append(Row(item, tuple(tiles)))
-    widths = [tile.width for row in rows for tile in row.tiles if tile.name]
+    known = set(ids)
+    items = _fill([item for item in notable if item in known], ids, most)
+
+    def row(number: int) -> Row:
+        item = items[number]
+        tiles = [_tile(column, item, folder / f"{place:02}-{number:04}") for place, column in enumerate(columns)]
+        return Row(number, item, tuple(tiles))
+
+    with ThreadPoolExecutor() as pool:  # Pillow lets go of the interpreter while it decodes and encodes
+        rows = tuple(pool.map(row, range(len(items))))
+    widths = [tile.shown.width for each in rows for tile in each.tiles if tile.shown]
     room = _ROOM // len(columns) - GAP
     return Gallery(
         columns=tuple(columns),
-        rows=tuple(rows),
-        total=len(ids),
+        rows=rows,
+        all_items=tuple(ids),
         width=shown_width(widths, min(_LARGEST, max(_SMALLEST, room))),
         narrow=shown_width(widths, _SMALLEST),
-        damages=tuple(damages),
     )
 
 
-def choose(ids: Sequence[str], count: int = ITEMS) -> list[str]:
+def choose(ids: Sequence[str], count: int) -> list[str]:
     """At most `count` ids, evenly spaced over the sorted ids, the first and the last among them."""
     ordered = sorted(ids)
     if len(ordered) <= count:
         return ordered
+    if count == 1:
+        return ordered[:1]
     return [ordered[round(place * (len(ordered) - 1) / (count - 1))] for place in range(count)]
 
 
@@ -135,40 +185,39 @@ def shown_width(widths: Sequence[int], room: int) -> int:
     return native * (room // native) if native <= room else room
 
 
-def _columns(grid: Grid, cells: Sequence[str], seeds: Sequence[int]) -> list[Column]:
-    around = [Column(run.cell, None, run.pictures()) for run in (grid.input, grid.real)]
-    middle = []
-    for cell in cells:
-        runs = [grid.run(cell, seed) for seed in sorted(seeds)]
-        found = [(run, pictures) for run in runs if (pictures := run.pictures())]
-        run, pictures = found[0] if found else (None, {})
-        middle.append(Column(cell, run.seed if run else None, pictures))
-    before, after = ([column] if column.pictures else [] for column in around)
-    return [*before, *middle, *after]
+def _fill(notable: Sequence[str], ids: Sequence[str], most: int) -> list[str]:
+    """At most `most` ids in their order: half of them notable at most, where not all ids find room."""
+    if len(ids) <= most:
+        return sorted(ids)
+    first = list(dict.fromkeys(notable))[: most // 2]
+    rest = [item for item in ids if item not in set(first)]
+    return sorted([*first, *choose(rest, most - len(first))])
+
+
+def cell_column(grid: Grid, cell: str, seeds: Sequence[int]) -> Column:
+    """The pictures of a cell: those of its lowest seed that has any."""
+    for seed in sorted(seeds):
+        run = grid.run(cell, seed)
+        pictures = run.pictures()
+        if pictures:
+            return Column(run, pictures)
+    return Column(Run(grid.folder / cell, cell, None), {})
 
 
 def _item_ids(columns: Sequence[Column]) -> list[str]:
     """The items of the split: those of the target or the input where there are such, else all that any cell has."""
     for column in reversed(columns):
-        if column.name in {REAL, INPUT} and column.pictures:
+        if column.given and column.pictures:
             return sorted(column.pictures)
     return sorted({item for column in columns for item in column.pictures})
 
 
-def _tile(column: Column, item: str, path: Path, damages: list[str]) -> Tile:
+def _tile(column: Column, item: str, stem: Path) -> Tile:
     alt = f"{column.name}, {item}"
     source = column.pictures.get(item)
     if source is None:
         return Tile(None, "no picture", alt)
     try:
-        shown = picture.load(source)
+        return Tile(picture.save(source, stem), "", alt)
     except ReportError as error:
-        damages.append(str(error))
-        return Tile(None, "unreadable", alt)
-    shown.save(path, "PNG")
-    return Tile(path.name, "", alt, *shown.size)
-
-
-def _plain(name: str) -> str:
-    """A name as part of a file name that needs no quoting anywhere."""
-    return re.sub(r"[^A-Za-z0-9_]+", "_", name)[:40]
+        return Tile(None, "unreadable", alt, str(error))

@@ -1,54 +1,37 @@
-"""The report: one page that opens from disk, its pictures beside it, and its tables as CSV."""
+"""The report: one page that opens from disk, its pictures beside it, and its tables as CSV and LaTeX."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports import csv, gallery, ledger, page, plots, swap
+from reports import atomic, csv, gallery, ledger, page, paper, picture, single_file, swap
+from reports.drawn import draw
 from reports.errors import ReportError
-from reports.gallery import Gallery
+from reports.glossary import GLOSSARY, term
 from reports.layout import INPUT, REAL, Report
-from reports.metrics import STUDY, describe, describe_scorer
-from reports.page import Section
-from reports.paper import FOOLING
-from reports.plots import Stroke
+from reports.metrics import describe, describe_scorer
+from reports.page import Page
+from reports.reproduce import made_by
 
-_MARK = '<meta name="generator" content="p2pbench">'
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A drawing in the report's assets."""
-
-    title: str
-    name: str
+SINGLE_ITEMS = 24  # items with pictures where all of them go into one file
+MARK = '<meta name="generator" content="p2pbench">'
 
 
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """A section with the files that were written for it."""
-
-    section: Section
-    anchor: str
-    table: str | None
-    gallery: Gallery | None
-    figures: tuple[Figure, ...]
-    strokes: dict[str, Stroke]
-
-    @property
-    def damages(self) -> tuple[str, ...]:
-        """What could not be read, one line each."""
-        return (*self.section.damages, *(self.gallery.damages if self.gallery else ()))
-
-
-def write(results: Path, out: Path) -> Path:
-    """Write the report of a results folder: `out/index.html`, `out/assets/` and `out/tables/*.csv`.
+def write(results: Path, out: Path, items: int = gallery.MOST) -> Path:
+    """Write the report of a results folder: `out/index.html`, `out/assets/` and `out/tables/`.
 
     The report is built beside `out` and takes its place at the end: a report that fails leaves the last one there.
     What cannot be read of the results is named in the page, and the rest is shown.
+
+    Args:
+        results: A results folder.
+        out: The report's own folder.
+        items: How many items of each grid have pictures, at most.
 
     Returns:
         The page's path.
@@ -56,18 +39,55 @@ def write(results: Path, out: Path) -> Path:
     Raises:
         ReportError: There is nothing to report, `out` holds something else, or it cannot be written.
     """
-    sections, unreadable = page.read(results)
+    found = page.read(results)
+    return put(out, lambda report: _build(found, results.resolve().name, report, items))
+
+
+def write_single(results: Path, out: Path, items: int = SINGLE_ITEMS) -> Path:
+    """Write the report as one file with everything in it; an earlier one stays until the new is whole.
+
+    Raises:
+        ReportError: There is nothing to report, `out` is something else, or it cannot be written.
+    """
+    found = page.read(results)
+    return put_single(out, lambda report: _build(found, results.resolve().name, report, items))
+
+
+def put(out: Path, build: Callable[[Report], None]) -> Path:
+    """Put a page with its files where it belongs, as `write` does; `build` writes them into a new, empty folder."""
     target = Report(out.resolve())
-    try:
+    with _writing(target.folder):
         _check_free(target)
         with swap.replaced(target.folder) as folder:
-            _build(sections, unreadable, results.resolve().name, Report(folder))
+            build(Report(folder))
+    return target.index
+
+
+def put_single(out: Path, build: Callable[[Report], None]) -> Path:
+    """Put a page where it belongs as one file, as `write_single` does."""
+    target = out.resolve()
+    with _writing(target):
+        if target.exists() and not (target.is_file() and _is_ours(target)):
+            raise ReportError(
+                f"{target}: found something else, expected an earlier report or nothing; name another file"
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            report = Report(Path(folder))
+            build(report)
+            atomic.write(target, single_file.inlined(report).encode())
+    return target
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Say what to do where the system refuses."""
+    try:
+        yield
     except OSError as error:
         raise ReportError(
-            f"{error.filename or target.folder}: {error.strerror or error}; let this account read the results and "
-            f"write in {target.folder.parent}, or put the report elsewhere"
+            f"{error.filename or target}: {error.strerror or error}; let this account read the results and "
+            f"write in {target.parent}, free space there, or put the report elsewhere"
         ) from error
-    return target.index
 
 
 def _check_free(target: Report) -> None:
@@ -75,76 +95,61 @@ def _check_free(target: Report) -> None:
     if not target.folder.exists():
         return
     found = {path.name for path in target.folder.iterdir()} if target.folder.is_dir() else {target.folder.name}
-    ours = target.index.is_file() and _MARK in target.index.read_text("utf-8", "replace")[:2000]
-    if found and not (ours and found <= target.entries()):
+    if found and not (target.index.is_file() and _is_ours(target.index) and found <= target.entries()):
         other = min(found - target.entries() or found)
         raise ReportError(
             f"{target.folder}: found {other!r}, expected an earlier report or nothing; give the report its own folder"
         )
 
 
-def _build(sections: list[Section], unreadable: list[str], name: str, report: Report) -> None:
+def _is_ours(index: Path) -> bool:
+    with index.open(encoding="utf-8", errors="replace") as file:
+        return MARK in file.read(2000)
+
+
+def _build(found: Page, name: str, report: Report, items: int) -> None:
     report.assets.mkdir()
     report.tables.mkdir()
-    drawn = [_draw(section, index, report) for index, section in enumerate(sections)]
-    csv.write(ledger.tidy([entry for section in sections for entry in section.entries]), report.scores)
+    drawn = [draw(section, index, report, items) for index, section in enumerate(found.sections)]
+    csv.write(ledger.tidy(entry for section in found.sections for entry in section.entries), report.scores)
     text = (
-        _environment()
+        environment()
         .get_template("index.html")
         .render(
             name=name,
             grids=drawn,
-            unreadable=unreadable,
-            scores=_relative(report.scores, report),
+            unreadable=found.unreadable,
+            scores=report.relative(report.scores),
             assets=report.assets.name,
-            generator=_MARK,
+            generator=MARK,
+            made_by=made_by(),
         )
     )
     report.index.write_text(text, "utf-8", errors="backslashreplace")
 
 
-def _draw(section: Section, index: int, report: Report) -> Drawn:
-    prefix = f"grid{index}"
-    cells = list(section.description.cells)
-    strokes = plots.strokes(cells)
-    figures = []
-    for drawing in plots.draw(section.losses, strokes):
-        path = report.assets / f"{prefix}-{drawing.loss}.svg"
-        path.write_text(drawing.svg, "utf-8")
-        figures.append(Figure(drawing.title, path.name))
-    table = report.table(section.grid.name) if section.tables else None
-    if table:
-        csv.write(csv.of_grid(section.tables), table)
-    return Drawn(
-        section=section,
-        anchor=prefix,
-        table=_relative(table, report) if table else None,
-        gallery=gallery.write(section.grid, cells, section.description.seeds, report.assets, prefix),
-        figures=tuple(figures),
-        strokes={cell: stroke for cell, stroke in strokes.items() if cell in section.losses},
-    )
-
-
-def _relative(path: Path, report: Report) -> str:
-    return path.relative_to(report.folder).as_posix()
-
-
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """What the templates know, beside what each page gives them."""
+    known = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"INPUT": INPUT, "REAL": REAL, "GAP": gallery.GAP}
-    environment.globals |= {"STUDY": STUDY, "FOOLING": FOOLING}
-    environment.globals |= {"describe": describe, "describe_scorer": describe_scorer}
-    environment.globals |= {"plain": page.plain, "plain_fields": page.plain_fields, "dataset_line": page.dataset_line}
-    environment.filters["number"] = _number
-    return environment
+    known.globals |= {"INPUT": INPUT, "REAL": REAL, "GAP": gallery.GAP, "THUMB": picture.THUMB}
+    known.globals |= {"describe": describe, "describe_scorer": describe_scorer, "paper_value": paper.value}
+    known.globals |= {"plain": page.plain, "plain_fields": page.plain_fields, "dataset_line": page.dataset_line}
+    known.globals |= {"GLOSSARY": GLOSSARY, "term": term, "min": min}
+    known.filters |= {"number": number, "signed": signed}
+    return known
 
 
-def _number(value: float, digits: int) -> str:
+def number(value: float, digits: int) -> str:
     """A number with a fixed count of digits and a true minus sign."""
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def signed(value: float, digits: int) -> str:
+    """A difference: as `number`, with a plus sign where it is above zero."""
+    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")

@@ -4,9 +4,11 @@ A results folder holds grids, a grid holds cells, a cell holds one run a seed:
 
     results/GRID/grid.json
     results/GRID/CELL/seed-0/{config.json, losses.csv, checkpoint.pt, generator.safetensors,
-                              samples/, images/, scores/}
+                              samples/, images/, scores/, segmentations/}
     results/GRID/input/images/   what the generators got, as pictures
-    results/GRID/real/{images/, scores/}   the targets under the same resizing: the ground-truth row
+    results/GRID/real/{images/, scores/, segmentations/, labels/}   the targets under the same resizing: the
+                                                                    ground-truth row; and the true labels
+    results/study/NAME/analysis.json   what came out of a study with raters
     results/report/{index.html, assets/, tables/}   what people read
 """
 
@@ -16,9 +18,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from reports.names import file_name
+
 INPUT, REAL = "input", "real"
 _SEED = re.compile(r"seed-(\d+)")
 _BOOTSTRAP = "-bootstrap.npz"
+_MISSING = "-missing.txt"
+_STUDY, _ANALYSIS = "study.json", "analysis.json"
 
 
 @dataclass(frozen=True)
@@ -84,10 +90,38 @@ class Run:
         """The FCN-score's matrices, one an image."""
         return self.scores / "fcn-confusion.npz"
 
+    def confusion_table(self, scorer: str) -> Path:
+        """How many pixels of each class a scorer of label maps took for which, summed over all items, CSV.
+
+        The counts are the same for every protocol: they lie under the name of the strict one alone.
+        """
+        return self.scores / f"{scorer}-confusion.csv"
+
     @property
     def published(self) -> Path:
         """The FCN-score by the official protocol, in the format of the published script."""
         return self.scores / "evaluation_results.txt"
+
+    @property
+    def segmentations(self) -> Path:
+        """What the scorer of label maps saw in the outputs, ITEM.png: class indices in the classes' colours.
+
+        255 is void or a channel beyond the classes; at most 512 pixels on the longest side.
+        """
+        return self.folder / "segmentations"
+
+    @property
+    def lab_histograms(self) -> Path:
+        """Pixel counts over L, a and b of all scored outputs and their targets, CSV; RGB of 8 bits alone has them."""
+        return self.scores / "image-lab.csv"
+
+    def missing(self, scorer: str) -> Path:
+        """Why a scorer could not score this run and what to do about it, one line; gone as soon as it has."""
+        return self.scores / f"{scorer}{_MISSING}"
+
+    def unscored(self) -> list[str]:
+        """The scorers that have said why they could not score this run, by name."""
+        return sorted(path.name.removesuffix(_MISSING) for path in self.scores.glob(f"*{_MISSING}"))
 
     def scorers(self) -> list[str]:
         """The scorers that have scored this run, by name."""
@@ -127,6 +161,11 @@ class Grid:
         """The ground-truth row."""
         return Run(self.folder / REAL, REAL, None)
 
+    @property
+    def labels(self) -> Path:
+        """The true labels of the items, ITEM.png, of the size and kind of the segmentations; 255 is ignored."""
+        return self.real.folder / "labels"
+
     def run(self, cell: str, seed: int) -> Run:
         """The run of one cell with one seed, whether or not it exists yet."""
         return Run(self.folder / cell / f"seed-{seed}", cell, seed)
@@ -144,6 +183,12 @@ class Grid:
 def grids(results: Path) -> list[Grid]:
     """The grids in a results folder, by name; a folder is a grid when it holds grid.json."""
     return [Grid(path.parent) for path in sorted(results.glob("*/grid.json"))]
+
+
+def analyses(results: Path) -> dict[str, Path]:
+    """The analysis of each study in a results folder by the study's name, whether or not it exists yet."""
+    found = {path.parent for name in (_STUDY, _ANALYSIS) for path in (results / "study").glob(f"*/{name}")}
+    return {folder.name: folder / _ANALYSIS for folder in sorted(found)}
 
 
 @dataclass(frozen=True)
@@ -164,7 +209,7 @@ class Report:
 
     @property
     def tables(self) -> Path:
-        """The numbers of the page, CSV."""
+        """The numbers of the page, CSV and LaTeX."""
         return self.folder / "tables"
 
     @property
@@ -172,10 +217,25 @@ class Report:
         """Every score of every run and item, one a row."""
         return self.tables / "scores.csv"
 
-    def table(self, grid: str) -> Path:
-        """The table of one grid: one row a cell and scorer."""
-        path = self.tables / f"{grid}.csv"
-        return path if path != self.scores else self.tables / "grid-scores.csv"
+    def table(self, grid: str, scorer: str) -> Path:
+        """What one scorer says about a grid, one row a cell, CSV; the names of both are made those of files."""
+        return self.tables / f"{file_name(grid)}--{file_name(scorer)}.csv"
+
+    def latex(self, grid: str, scorer: str) -> Path:
+        """The same table for a paper, LaTeX."""
+        return self.table(grid, scorer).with_suffix(".tex")
+
+    def numbers(self, grid: str, scorer: str, what: str) -> Path:
+        """Other numbers of a scorer that the page shows, such as those of classes, CSV; no scorer's name has a dot."""
+        return self.tables / f"{file_name(grid)}--{file_name(scorer)}.{what}.csv"
+
+    def grid_file(self, grid: str) -> Path:
+        """The grid as a file that trains it again, TOML."""
+        return self.tables / f"{file_name(grid)}.toml"
+
+    def relative(self, path: Path) -> str:
+        """A file of the report as its page names it."""
+        return path.relative_to(self.folder).as_posix()
 
     def entries(self) -> set[str]:
         """What a report folder holds, by file name; anything else in it is someone else's."""
@@ -185,3 +245,8 @@ class Report:
 def report(results: Path) -> Report:
     """The report of a results folder, where nobody asks for another place."""
     return Report(results / "report")
+
+
+def comparison(results: Path) -> Report:
+    """What changed in a results folder since another, where nobody asks for another place."""
+    return Report(results / "comparison")

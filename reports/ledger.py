@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import tokenize
+import warnings
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +26,7 @@ from numpy.typing import NDArray
 from reports import atomic, layout
 from reports.errors import ReportError
 from reports.layout import Run
+from reports.names import printable
 from reports.scores import Metric, Scores, fingerprint
 
 __all__ = [
@@ -35,12 +38,11 @@ __all__ = [
     "fingerprint",
     "read",
     "read_scorer",
-    "table",
     "tidy",
     "write",
 ]
 
-# What numpy raises for archives that are damaged; it reads headers as Python.
+# What numpy raises for archives that are damaged; it reads headers as Python, and believes the sizes in them.
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -49,7 +51,9 @@ _UNREADABLE = (
     TypeError,
     SyntaxError,
     AttributeError,
-    NotImplementedError,
+    ArithmeticError,
+    MemoryError,
+    RuntimeError,
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
@@ -69,6 +73,7 @@ COLUMNS = (
     "scorer",
 )
 ALL_ITEMS = "all"
+LONGEST_COMPLAINT = 300  # characters: what a damaged file holds may be as long as it likes
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +136,7 @@ def read_scorer(run: Run, scorer: str) -> Scores:
         _check_summary(scores, document, scorer)
     except KeyError as error:
         raise _damaged(run.score(scorer), f"found no {error}, expected it") from error
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, ReportError) as error:
         raise _damaged(run.score(scorer), str(error)) from error
     return scores
 
@@ -139,67 +144,60 @@ def read_scorer(run: Run, scorer: str) -> Scores:
 def collect(grid: layout.Grid) -> tuple[list[Entry], list[Damage]]:
     """All scores of a grid's runs, by cell, seed and scorer, the ground truth last; and those that cannot be read."""
     entries, damages = [], []
-    for run in [*grid.runs(), grid.real]:
-        for scorer in run.scorers():
-            try:
-                entries.append(Entry(grid.name, run, read_scorer(run, scorer)))
-            except ReportError as error:
-                damages.append(Damage(grid.name, run, scorer, str(error)))
+    for found in each(grid):
+        if isinstance(found, Entry):
+            entries.append(found)
+        else:
+            damages.append(found)
     return entries, damages
 
 
-def table(results: Path) -> pd.DataFrame:
-    """Every score in a results folder, one a row; see `tidy`.
-
-    Raises:
-        ReportError: A file is damaged.
-    """
-    entries = []
-    for grid in layout.grids(results):
-        found, damages = collect(grid)
-        if damages:
-            raise ReportError(damages[0].message)
-        entries += found
-    return tidy(entries)
+def each(grid: layout.Grid) -> Iterator[Entry | Damage]:
+    """What `collect` gives, one after the other, so that nobody needs to hold all replicates at once."""
+    for run in [*grid.runs(), grid.real]:
+        for scorer in run.scorers():
+            try:
+                yield Entry(grid.name, run, read_scorer(run, scorer))
+            except ReportError as error:
+                yield Damage(grid.name, run, scorer, str(error))
 
 
-def tidy(entries: Sequence[Entry]) -> pd.DataFrame:
+def tidy(entries: Iterable[Entry]) -> pd.DataFrame:
     """Scores as a table with the columns of `COLUMNS`, one row a run, metric and item.
 
     The row of the metric over all items has the item "all" and an interval; the rows of single items have none. The
     ground truth has no seed.
     """
-    parts = [_rows(entry, name, metric) for entry in entries for name, metric in sorted(entry.scores.metrics.items())]
-    if not parts:
-        return pd.DataFrame(columns=list(COLUMNS))
-    return pd.concat(parts, ignore_index=True)[list(COLUMNS)].astype({"seed": "Int64"})
+    columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
+    for entry in entries:
+        for name, metric in sorted(entry.scores.metrics.items()):
+            for column, values in _rows(entry, name, metric).items():
+                columns[column] += values
+    return pd.DataFrame(columns).astype({"seed": "Int64", "value": float, "low": float, "high": float})
 
 
-def _rows(entry: Entry, name: str, metric: Metric) -> pd.DataFrame:
+def _rows(entry: Entry, name: str, metric: Metric) -> dict[str, Sequence[object]]:
+    """The columns of one metric, the row of all items first."""
     scores = entry.scores
-    items: list[str] = [ALL_ITEMS]
-    values = [float(metric.value)]
-    if metric.per_item is not None:
-        items += scores.item_ids
-        values += metric.per_item.tolist()
-    none = [float("nan")] * (len(items) - 1)
-    seed = pd.array([entry.run.seed] * len(items), dtype="Int64")
-    columns = {
-        "item": items,
-        "value": values,
+    per_item = () if metric.per_item is None else metric.per_item.tolist()
+    none = [math.nan] * len(per_item)
+    same = {
+        "grid": entry.grid,
+        "cell": entry.run.cell,
+        "seed": entry.run.seed,
+        "metric": name,
+        "n": scores.n,
+        "n_expected": scores.n_expected,
+        "fingerprint": scores.fingerprint,
+        "scorer": scores.scorer,
+    }
+    return {
+        "item": [ALL_ITEMS, *(scores.item_ids if per_item else ())],
+        "value": [float(metric.value), *per_item],
         "low": [metric.interval.low, *none],
         "high": [metric.interval.high, *none],
+        **{column: [value] * (1 + len(per_item)) for column, value in same.items()},
     }
-    return pd.DataFrame(columns).assign(
-        grid=entry.grid,
-        cell=entry.run.cell,
-        seed=seed,
-        metric=name,
-        n=scores.n,
-        n_expected=scores.n_expected,
-        fingerprint=scores.fingerprint,
-        scorer=scores.scorer,
-    )
 
 
 def _as_stored(metric: Metric) -> Metric:
@@ -235,7 +233,7 @@ def _document(scores: Scores, metrics: dict[str, Metric]) -> dict[str, object]:
 def _load_document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, f"found no JSON ({error}), expected an object") from error
     if not isinstance(document, dict):
         raise _damaged(path, f"found a JSON {type(document).__name__}, expected an object")
@@ -244,27 +242,45 @@ def _load_document(path: Path) -> dict[str, Any]:
 
 def _load_archive(path: Path) -> dict[str, NDArray[np.float32]]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: np.asarray(archive[name], np.float32) for name in archive.files}
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")  # those about headers that are no good Python
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: _replicates(name, archive[name]) for name in archive.files}
     except _UNREADABLE as error:
         raise _damaged(path, f"found no replicates ({error}), expected an npz file") from error
 
 
+def _replicates(name: str, array: object) -> NDArray[np.float32]:
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+        raise ValueError(f"{name} is {getattr(array, 'dtype', 'no array')}, expected float32")
+    return array
+
+
 def _scores(document: dict[str, Any], replicates: dict[str, NDArray[np.float32]]) -> Scores:
-    items: dict[str, dict[str, float]] = document["items"]
+    items: dict[str, dict[str, object]] = document["items"]
     if set(replicates) != set(document["metrics"]):
         raise ValueError(f"found replicates of {sorted(replicates)}, expected those of {sorted(document['metrics'])}")
     metrics = {
-        name: Metric(float(metric["value"]), replicates[name], _per_item(name, items))
+        name: Metric(_number(metric["value"]), replicates[name], _per_item(name, items))
         for name, metric in document["metrics"].items()
     }
-    return Scores(document["scorer"], dict(document["protocol"]), tuple(items), int(document["n_expected"]), metrics)
+    n_expected = document["n_expected"]
+    if type(n_expected) is not int:
+        raise TypeError(f"found n_expected = {n_expected!r}, expected a count")
+    return Scores(document["scorer"], dict(document["protocol"]), tuple(items), n_expected, metrics)
 
 
-def _per_item(name: str, items: dict[str, dict[str, float]]) -> NDArray[np.float64] | None:
+def _per_item(name: str, items: dict[str, dict[str, object]]) -> NDArray[np.float64] | None:
     if not any(name in values for values in items.values()):
         return None
-    return np.array([values[name] for values in items.values()], dtype=np.float64)
+    return np.array([_number(values[name]) for values in items.values()], dtype=np.float64)
+
+
+def _number(value: object) -> float:
+    """A JSON number; text that looks like one, and true, are none."""
+    if type(value) not in (int, float):
+        raise TypeError(f"found {value!r}, expected a number")
+    return float(value)  # type: ignore[arg-type]
 
 
 def _check_summary(scores: Scores, document: dict[str, Any], scorer: str) -> None:
@@ -288,4 +304,5 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _damaged(path: Path, what: str) -> ReportError:
-    return ReportError(f"{path}: {what}; score the run again")
+    short = what if len(what) <= LONGEST_COMPLAINT else f"{what[:LONGEST_COMPLAINT]} ..."
+    return ReportError(printable(f"{path}: {short}; score the run again"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,20 @@ _METRICS = {
     "l1": Description("L1", False, 4, "Mean absolute difference to the target, with images scaled to 0..1."),
     "psnr": Description("PSNR (dB)", True, 2, "Peak signal-to-noise ratio against the target, mean over items."),
     "ssim": Description("SSIM", True, 3, "Structural similarity to the target, at most 1, mean over items."),
+    "gmsd": Description(
+        "GMSD",
+        False,
+        3,
+        "How unevenly the edges of an output differ from those of its target (gradient magnitude similarity "
+        "deviation): 0 where they are equal, mean over items.",
+    ),
+    "sharpness": Description(
+        "Sharpness",
+        None,
+        2,
+        "Energy of the finest detail (the Laplacian) of all outputs, divided by that of all targets: 1 is as sharp as "
+        "real, less is blurred, more is noisy.",
+    ),
     "histogram_l": Description(
         "Histogram L", True, 3, "Overlap, 0..1, of the lightness distribution of all outputs with that of all targets."
     ),
@@ -42,6 +57,26 @@ _METRICS = {
         True,
         3,
         "Overlap, 0..1, of the blue-yellow distribution (Lab b) of all outputs with all targets.",
+    ),
+    "lpips": Description(
+        "LPIPS",
+        False,
+        3,
+        "How far apart the network AlexNet finds an output and its target, weighted as people judged: 0 for equal "
+        "ones, mean over items.",
+    ),
+    "fid": Description(
+        "FID",
+        False,
+        2,
+        "Distance of all outputs from all real pictures in what the network Inception sees in them. Few items make it "
+        "too high, so that only equally many may be compared.",
+    ),
+    "kid": Description(
+        "KID",
+        False,
+        4,
+        "The same by another distance, which few items do not make too high: about 0 where outputs are like real ones.",
     ),
     "pixel_accuracy": Description(
         "Pixel accuracy", True, 3, "Share of the labelled pixels, of all items together, that got their true class."
@@ -75,6 +110,9 @@ _SCORERS = {
         "The same, with predictions outside the classes as errors, no image dropped, and absent classes left out.",
     ),
     "image": Scorer("Image scores", "Each output against the target of its item, and the colours of all of them."),
+    "lpips": Scorer("LPIPS, AlexNet", "Each output against the target of its item, as a network sees them."),
+    "fid": Scorer("FID, Inception", "All outputs against all real pictures, as a network sees them."),
+    "kid": Scorer("KID, Inception", "All outputs against all real pictures, as a network sees them."),
     "labels": Scorer(
         "Label scores", "Each pixel of an output as the class of the nearest label colour, against the true labels."
     ),
@@ -88,17 +126,31 @@ STUDY = "amt-"
 """The scorer of a study's fooling rates is called this and the study's name."""
 
 
+CHANGE = ", change"
+"""What of a metric differs between two results folders is called as the metric, with this behind it."""
+
+
 def describe(metric: str) -> Description:
     """How to show a metric; one that nobody has described shows under its own name, unranked."""
+    if metric.endswith(CHANGE):  # an item whose metric got worse has the worse change
+        changed = describe(metric.removesuffix(CHANGE))
+        return replace(changed, label=f"{changed.label}{CHANGE}", meaning="B less A, of the same item.")
     return _METRICS.get(metric, Description(metric, None, 4, ""))
 
 
-def describe_scorer(scorer: str) -> Scorer:
-    """How to show a scorer; one that nobody has described shows under its own name."""
+def describe_scorer(scorer: str, protocol: Mapping[str, object] | None = None) -> Scorer:
+    """How to show a scorer; one that nobody has described shows under its own name.
+
+    FID and KID depend on the program and on the number of items, which their title names where the protocol is given.
+    """
     if scorer.startswith(STUDY):
         return Scorer(
             f"Real vs fake: {scorer.removeprefix(STUDY)}",
             "The real-vs-fake study: raters see a real image and an output, each for a moment, and say which is fake.",
             "raters and items",
         )
-    return _SCORERS.get(scorer, Scorer(scorer, ""))
+    known = _SCORERS.get(scorer, Scorer(scorer, ""))
+    if scorer in {"fid", "kid"} and protocol and {"implementation", "n"} <= protocol.keys():
+        title = f"{scorer.upper()}, {protocol['implementation']} Inception, n = {protocol['n']}"
+        return replace(known, title=title)
+    return known

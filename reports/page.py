@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
-from reports import grids, layout, ledger, losses, status, tables
+from reports import classes, colours, grids, layout, ledger, losses, status, studies, tables
+from reports.classes import Classes
+from reports.colours import Colours
 from reports.errors import ReportError
 from reports.grids import Description
-from reports.layout import Grid, Run
+from reports.layout import REAL, Grid, Run
 from reports.ledger import Entry
-from reports.status import Gap
+from reports.status import Gap, Missing
+from reports.studies import Study
 from reports.tables import Table
 
 
@@ -30,6 +34,10 @@ class Section:
         losses: The loss tables of each cell that has any, one a seed.
         gaps: Runs that are missing, unfinished or unscored.
         strays: Runs on disk that grid.json does not name; no table shows them.
+        missing: Cells that a scorer could not score, and why.
+        studies: Studies with raters of its outputs.
+        classes: What scorers of label maps say of each class.
+        colours: Distributions of colours, where there are any.
         damages: Files that cannot be read, one line each.
     """
 
@@ -40,11 +48,22 @@ class Section:
     losses: Mapping[str, Sequence[pd.DataFrame]]
     gaps: tuple[Gap, ...]
     strays: tuple[Run, ...]
+    missing: tuple[Missing, ...]
+    studies: tuple[Study, ...]
+    classes: tuple[Classes, ...]
+    colours: Colours | None
     damages: tuple[str, ...]
 
 
-def read(results: Path) -> tuple[list[Section], list[str]]:
-    """The grids of a results folder, and what is wrong with those that cannot be shown, one line each.
+class Page(NamedTuple):
+    """The grids of a results folder, and what is wrong with those that cannot be shown, one line each."""
+
+    sections: list[Section]
+    unreadable: list[str]
+
+
+def read(results: Path) -> Page:
+    """The grids of a results folder.
 
     Raises:
         ReportError: There is no such folder, no grid in it, or nothing in it is scored.
@@ -66,7 +85,11 @@ def read(results: Path) -> tuple[list[Section], list[str]]:
         damages = [*unreadable, *(line for section in sections for line in section.damages)]
         why = f" ({len(damages)} cannot be read, such as {damages[0]})" if damages else ""
         raise ReportError(f"{results}: found no scores{why}; run `p2pbench image-score {results}`")
-    return sections, unreadable
+    found_studies = studies.collect(results)
+    placed = studies.place(found_studies.studies, [entry for section in sections for entry in section.entries])
+    unreadable += [*found_studies.damages, *found_studies.waiting, *placed.strangers]
+    sections = [replace(each, studies=placed.by_grid.get(each.grid.name, ())) for each in sections]
+    return Page(sections, unreadable)
 
 
 def plain_fields(fields: Mapping[str, object], prefix: str = "") -> dict[str, str]:
@@ -102,6 +125,9 @@ def _section(grid: Grid) -> Section:
     entries, damages = ledger.collect(grid)
     named = [entry for entry in entries if _is_named(entry.run, description)]
     logged, unread = _losses(grid, description)
+    runs = [grid.run(cell, seed) for cell in description.cells for seed in description.seeds]
+    by_class = classes.read(grid, [*runs, grid.real])
+    lab = colours.read(runs, REAL)
     return Section(
         grid=grid,
         description=description,
@@ -110,7 +136,16 @@ def _section(grid: Grid) -> Section:
         losses=logged,
         gaps=tuple(status.gaps(grid, description, entries, damages)),
         strays=tuple(status.strays(grid, description)),
-        damages=(*(damage.message for damage in damages), *unread),
+        missing=tuple(status.missing(runs)),
+        studies=(),
+        classes=tuple(by_class),
+        colours=lab if lab and len(lab.shares) else None,
+        damages=(
+            *(damage.message for damage in damages),
+            *unread,
+            *(line for each in by_class for line in each.damages),
+            *(lab.damages if lab else ()),
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tifffile
@@ -12,7 +13,49 @@ from PIL import Image
 from reports.errors import ReportError
 
 LONGEST_SIDE = 512  # pixels; more is not seen at the size of a gallery, and would make its folder huge
+THUMB = 128  # pixels, longest side of a thumbnail
 _DISPLAYABLE = {"L", "RGB", "RGBA"}
+_FLAT = 0.4  # bytes a pixel: a source as small as that is of few colours, and as JPEG would be larger and blurred
+
+
+class Shown(NamedTuple):
+    """A picture as files that a browser shows.
+
+    Attributes:
+        name: The file's name.
+        thumb: That of its thumbnail; the same where the picture is small enough itself.
+        width: Pixels.
+        height: Pixels.
+    """
+
+    name: str
+    thumb: str
+    width: int
+    height: int
+
+
+def save(source: Path, stem: Path) -> Shown:
+    """Write a picture as files beginning with `stem`, to be looked at.
+
+    Small ones, and those of few colours, stay as they are, as PNG; photos become JPEG, with a thumbnail.
+
+    Raises:
+        ReportError: The source is missing or no picture.
+        OSError: The files cannot be written.
+    """
+    shown = load(source)
+    width, height = shown.size
+    small = max(width, height) <= THUMB
+    if small or "A" in shown.mode or source.stat().st_size <= _FLAT * width * height:
+        name = f"{stem.name}.png"
+        shown.save(stem.with_name(name), compress_level=4)
+        return Shown(name, name, width, height)
+    name, thumb = f"{stem.name}.jpg", f"{stem.name}t.jpg"
+    shown.save(stem.with_name(name), quality=90, subsampling=0)
+    shown = shown.reduce(max(1, max(width, height) // THUMB))  # fast, and most of the way
+    shown.thumbnail((THUMB, THUMB), Image.Resampling.BICUBIC)
+    shown.save(stem.with_name(thumb), quality=85)
+    return Shown(name, thumb, width, height)
 
 
 def load(path: Path) -> Image.Image:

@@ -1,10 +1,10 @@
-"""Loss curves as SVG, one drawing a loss, that read on white and on black."""
+"""Drawings as SVG that read on white and on black: the loss curves, one drawing a loss, and what all drawings share."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -19,7 +19,7 @@ from reports.losses import LOSSES
 # Mid-tones of even lightness, apart in hue: each keeps a contrast of 3:1 and more with white and with the dark page.
 PALETTE = ("#2f80d0", "#d9662b", "#2e9e6b", "#c0569b", "#9a7d0a", "#7a6fd6", "#d64550", "#1d98a8")
 DASHES = ("", "5 2", "1.5 1.5")
-_GREY = "#7c7c7c"
+GREY = "#7c7c7c"
 _SMOOTHING = 25  # a rolling mean over one part in so many of the logged steps
 _POINTS = 400  # more cannot be told apart at this width
 
@@ -34,10 +34,18 @@ class Stroke:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The curves of one loss, an SVG document."""
+    """A drawing as an SVG document.
 
-    loss: str
+    Attributes:
+        name: As part of a file's name.
+        title: What stands over it.
+        alt: What it shows, in words.
+        svg: The document.
+    """
+
+    name: str
     title: str
+    alt: str
     svg: str
 
 
@@ -66,7 +74,7 @@ def draw(runs: Mapping[str, Sequence[pd.DataFrame]], strokes: Mapping[str, Strok
             for cell, tables in runs.items()
         }
         if any(curves.values()):
-            drawings.append(Drawing(loss, title, _svg(loss, curves, strokes)))
+            drawings.append(Drawing(loss, title, f"{title}, by step, one curve a run", _losses(loss, curves, strokes)))
     return drawings
 
 
@@ -78,7 +86,14 @@ def smooth(table: pd.DataFrame, loss: str) -> pd.DataFrame:
     return logged.iloc[:: max(1, len(logged) // _POINTS)]
 
 
-def _svg(loss: str, curves: Mapping[str, Sequence[pd.DataFrame]], strokes: Mapping[str, Stroke]) -> str:
+def svg(paint: Callable[[Axes], None], title: str, size: tuple[float, float] = (3.9, 2.5)) -> str:
+    """An SVG document of one pair of axes, the same bytes for the same strokes.
+
+    Args:
+        paint: Draws on the axes.
+        title: Of the document.
+        size: Width and height in inches of 72 CSS points.
+    """
     buffer = io.StringIO()
     with mpl.rc_context(
         {
@@ -89,29 +104,39 @@ def _svg(loss: str, curves: Mapping[str, Sequence[pd.DataFrame]], strokes: Mappi
             "axes.unicode_minus": False,
         }
     ):
-        figure = Figure(figsize=(3.9, 2.5), layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
-        for cell, tables in curves.items():
-            stroke = strokes[cell]
-            dashes = tuple(float(part) for part in stroke.dashes.split())
-            for table in tables:
-                (line,) = axes.plot(table["step"], table[loss], color=stroke.colour, linewidth=0.9)
-                if dashes:
-                    line.set_dashes(dashes)
-        _dress(axes, loss)
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Title": f"{loss} by step"})
+        paint(figure.add_subplot())
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Title": title})
     return buffer.getvalue()
 
 
-def _dress(axes: Axes, loss: str) -> None:
-    axes.set_xlabel("step", color=_GREY)
-    axes.set_ylabel(loss, color=_GREY)
-    axes.tick_params(colors=_GREY, length=0)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.grid(color=_GREY, alpha=0.22, linewidth=0.6)
+def line(axes: Axes, x: pd.Series, y: pd.Series, stroke: Stroke, width: float = 0.9) -> None:
+    """One curve in the stroke of its cell."""
+    (drawn,) = axes.plot(x, y, color=stroke.colour, linewidth=width)
+    if stroke.dashes:
+        drawn.set_dashes(tuple(float(part) for part in stroke.dashes.split()))
+
+
+def dress(axes: Axes, x: str, y: str) -> None:
+    """Names for the axes, few ticks, a faint grid, and colours that read on white and on black."""
+    axes.set_xlabel(x, color=GREY)
+    axes.set_ylabel(y, color=GREY)
+    axes.tick_params(which="both", colors=GREY, length=0)
+    axes.grid(color=GREY, alpha=0.22, linewidth=0.6)
     axes.margins(x=0.01)
     axes.spines[:].set_visible(False)
     axes.spines["bottom"].set_visible(True)
-    axes.spines["bottom"].set_color(_GREY)
+    axes.spines["bottom"].set_color(GREY)
+
+
+def _losses(loss: str, curves: Mapping[str, Sequence[pd.DataFrame]], strokes: Mapping[str, Stroke]) -> str:
+    def paint(axes: Axes) -> None:
+        for cell, tables in curves.items():
+            for table in tables:
+                line(axes, table["step"], table[loss], strokes[cell])
+        dress(axes, "step", loss)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+
+    return svg(paint, f"{loss} by step")

@@ -54,3 +54,22 @@ def _state(run: Run, unscored: str) -> str:
 def strays(grid: Grid, description: Description) -> list[Run]:
     """The runs on disk that grid.json does not name."""
     return [run for run in grid.runs() if run.cell not in description.cells or run.seed not in description.seeds]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Cells that a scorer could not score, and why."""
+
+    scorer: str
+    cells: tuple[str, ...]
+    why: str
+
+
+def missing(runs: Sequence[Run]) -> list[Missing]:
+    """What scorers have said about runs that they could not score, by scorer and reason."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        for scorer in run.unscored():
+            why = " ".join(run.missing(scorer).read_text("utf-8", errors="replace").split())
+            found.setdefault((scorer, why), []).append(run.cell)
+    return [Missing(scorer, tuple(dict.fromkeys(cells)), why) for (scorer, why), cells in found.items()]

@@ -125,9 +125,9 @@ def build(cells: Sequence[str], entries: Sequence[Entry]) -> list[Table]:
 
 def _table(scorer: str, entries: list[Entry]) -> Table:
     reference = _reference(entries)
-    groups: dict[tuple[str, _Basis], list[Entry]] = {}
+    groups: dict[tuple[str, Basis], list[Entry]] = {}
     for entry in entries:
-        groups.setdefault((entry.run.cell, _basis(entry.scores)), []).append(entry)
+        groups.setdefault((entry.run.cell, basis_of(entry.scores)), []).append(entry)
     rows = [_row(group, reference) for group in groups.values()]
     fair = [row for row in rows if not row.differences]
     return Table(
@@ -141,7 +141,7 @@ def _table(scorer: str, entries: list[Entry]) -> Table:
     )
 
 
-class _Basis(NamedTuple):
+class Basis(NamedTuple):
     """What two scores must share for their difference to mean something, and to be paired."""
 
     fingerprint: str
@@ -149,17 +149,18 @@ class _Basis(NamedTuple):
     replicates: int
 
 
-def _basis(scores: Scores) -> _Basis:
+def basis_of(scores: Scores) -> Basis:
+    """What these scores would share with those that they may be compared with."""
     replicates = next(iter(scores.metrics.values())).replicates
-    return _Basis(scores.fingerprint, frozenset(scores.item_ids), len(replicates))
+    return Basis(scores.fingerprint, frozenset(scores.item_ids), len(replicates))
 
 
 def _reference(entries: list[Entry]) -> Scores:
     """Scores on the basis that most runs share; the ground truth counts only where nothing else is scored."""
     trained = [entry.scores for entry in entries if entry.run.cell != REAL]
     scores = trained or [entry.scores for entry in entries]
-    basis, _ = Counter(map(_basis, scores)).most_common(1)[0]  # the first in the grid's order where several have most
-    return next(each for each in scores if _basis(each) == basis)
+    basis, _ = Counter(map(basis_of, scores)).most_common(1)[0]  # the first in the grid's order where several have most
+    return next(each for each in scores if basis_of(each) == basis)
 
 
 def _row(group: list[Entry], reference: Scores) -> Row:
@@ -171,22 +172,24 @@ def _row(group: list[Entry], reference: Scores) -> Row:
         n=first.n,
         n_expected=max(entry.scores.n_expected for entry in group),
         fingerprint=first.fingerprint,
-        numbers={name: _number(name, group) for name in shared},
-        differences=_differences(first, reference),
+        numbers={name: mean_over_seeds(name, group) for name in shared},
+        differences=differences(first, reference),
     )
 
 
-def _number(name: str, group: list[Entry]) -> Number:
+def mean_over_seeds(name: str, group: Sequence[Entry]) -> Number:
+    """A metric of a cell from its runs, one a seed, that all have it and were all scored on the same basis."""
     metrics = [entry.scores.metrics[name] for entry in group]
     replicates = bootstrap.over_seeds(np.stack([metric.replicates for metric in metrics]))
     return Number(float(np.mean([metric.value for metric in metrics])), replicates)
 
 
-def _differences(scores: Scores, reference: Scores) -> tuple[Difference, ...]:
+def differences(scores: Scores, reference: Scores) -> tuple[Difference, ...]:
+    """Why scores may not be compared with others; empty where they may."""
     here, there = scores.protocol, reference.protocol
     fields = sorted(field for field in {*here, *there} if here.get(field) != there.get(field))
     found = [Difference(field, here.get(field), there.get(field)) for field in fields]
-    mine, other = _basis(scores), _basis(reference)
+    mine, other = basis_of(scores), basis_of(reference)
     if mine.items != other.items:
         found.append(Difference("items", _count(scores, reference), _count(reference, scores)))
     if mine.replicates != other.replicates:

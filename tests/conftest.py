@@ -1,4 +1,4 @@
-"""What all tests share: a cache of their own, and real photos where there are any."""
+"""What all tests share: caches of their own, and real photos where there are any."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Decoded pictures of tests go where tests go."""
+    """Decoded pictures of tests go where tests go, and nobody's weights change what tests see."""
     os.environ["P2PBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["TORCH_HOME"] = str(tmp_path_factory.mktemp("torch"))
 
 
 @pytest.fixture(scope="session")

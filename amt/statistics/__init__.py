@@ -2,7 +2,6 @@
 
 from amt.statistics.analysis import Analysis, analyse
 from amt.statistics.bootstrap import Estimate
-from amt.statistics.correlation import Agreement, agreement
 from amt.statistics.planning import raters_needed, smallest_difference
 
-__all__ = ["Agreement", "Analysis", "Estimate", "agreement", "analyse", "raters_needed", "smallest_difference"]
+__all__ = ["Analysis", "Estimate", "analyse", "raters_needed", "smallest_difference"]

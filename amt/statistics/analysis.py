@@ -9,14 +9,15 @@ import pandas as pd
 
 from amt.errors import AmtError
 from amt.protocol import Protocol
-from amt.statistics import document, exposures, rates, report, signal
+from amt.statistics import curve, document, exposures, rates, report, signal
 from amt.statistics.bootstrap import REPLICATES, Estimate, Replicates, crossed, two_stage
+from amt.statistics.curve import Curve
 from amt.statistics.exclusions import Exclusions, exclusions
 from amt.statistics.exposures import Exposures
 from amt.statistics.pairs import Chance, Pair, against_chance, pairs
 from amt.statistics.planning import intraclass
 from amt.statistics.signal import Quartiles, Sensitivity
-from amt.statistics.table import attention, check, scored
+from amt.statistics.table import attention, check, practice, scored
 
 
 class RaterRate(NamedTuple):
@@ -52,6 +53,7 @@ class Algorithm:
         sensitivity: d' with the ends of the crossed interval.
         left: Share of answers that called the left image fake.
         learning: Percentage points by which 10 trials change the share correct.
+        curve: The share correct in the course of the sessions, practice apart.
         response: Response times.
         exposures: Timing quality.
         intraclass: Intra-class correlation of answers within raters, for planning.
@@ -67,6 +69,7 @@ class Algorithm:
     sensitivity: Sensitivity
     left: Estimate
     learning: Estimate | None
+    curve: Curve
     response: Quartiles | None
     exposures: Exposures | None
     intraclass: float | None
@@ -164,8 +167,17 @@ def _results(table: pd.DataFrame, protocol: Protocol, seed: int, replicates: int
         return Results(sessions, (), (), (), passed)
     staged, both = two_stage(answers, replicates, seed), crossed(answers, replicates, seed)
     left = signal.left_share(answers, replicates, seed)
+    answers, warming_up = (each.assign(position=curve.positions(each)) for each in (answers, practice(table)))
     algorithms = tuple(
-        _algorithm(name, answers[answers["algorithm"] == name], (staged, both), left[name], protocol, seed)
+        _algorithm(
+            name,
+            answers[answers["algorithm"] == name],
+            warming_up[warming_up["algorithm"] == name],
+            (staged, both),
+            left[name],
+            protocol,
+            seed,
+        )
         for name in staged.algorithms
     )
     return Results(sessions, algorithms, pairs(staged), pairs(both), passed)
@@ -174,6 +186,7 @@ def _results(table: pd.DataFrame, protocol: Protocol, seed: int, replicates: int
 def _algorithm(
     name: str,
     answers: pd.DataFrame,
+    warming_up: pd.DataFrame,
     drawn: tuple[Replicates, Replicates],
     left: Estimate,
     protocol: Protocol,
@@ -191,6 +204,7 @@ def _algorithm(
         sensitivity=signal.sensitivity(both, len(answers)),
         left=left,
         learning=signal.learning(answers, len(drawn[0].values), seed),
+        curve=curve.curve(answers, warming_up),
         response=signal.response_times(answers),
         exposures=exposures.quality(answers, protocol),
         intraclass=intraclass(answers),

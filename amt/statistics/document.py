@@ -12,7 +12,7 @@ from pydantic import BaseModel
 if TYPE_CHECKING:
     from amt.statistics.analysis import Analysis
 
-FORMAT = 1
+FORMAT = 2  # 2: the learning curve of each algorithm
 
 
 def document(analysis: Analysis) -> dict[str, object]:

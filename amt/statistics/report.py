@@ -41,8 +41,8 @@ _BEHAVIOUR = (
 
 
 def text(analysis: Analysis) -> str:
-    """The report: rates, chance, pairs, behaviour, items, attention, exclusions."""
-    parts = (_head, _rates, _chance, _pairs, _behaviour, _items, _attention, _exclusions)
+    """The report: rates, chance, pairs, behaviour, trend, items, attention, exclusions."""
+    parts = (_head, _rates, _chance, _pairs, _behaviour, _trend, _items, _attention, _exclusions)
     return "\n".join(line.rstrip() for part in parts for line in part(analysis)) + "\n"
 
 
@@ -142,6 +142,26 @@ def _behaviour(analysis: Analysis) -> Iterator[str]:
                 f"as they should to within one frame; {100 * shown.off:.2f} % were off by more than "
                 f"{analysis.protocol.rules.frames_off:g}."
             )
+
+
+def _trend(analysis: Analysis) -> Iterator[str]:
+    found = [(algorithm.name, algorithm.curve.halves) for algorithm in analysis.kept.algorithms]
+    if not any(halves for _, halves in found):
+        return
+    yield from _title("Do raters get better? (share right in each half of the scored trials, paired over raters)")
+    yield from _row("algorithm", f"{'raters':>6}{'first half':>13}{'second half':>14}{'change':>9}{'95 %':>18}")
+    for name, halves in found:
+        if halves is None:
+            yield from _row(name, f"{0:>6}")
+            continue
+        interval = "undefined"
+        if halves.low is not None and halves.high is not None:
+            interval = f"{100 * halves.low:+.1f} to {100 * halves.high:+.1f}"
+        yield from _row(
+            name,
+            f"{halves.raters:>6,}{_percent(halves.first):>13}{_percent(halves.second):>14}"
+            f"{100 * halves.change:>+9.1f}{interval:>18}",
+        )
 
 
 def _items(analysis: Analysis) -> Iterator[str]:

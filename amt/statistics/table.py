@@ -141,6 +141,11 @@ def scored(table: pd.DataFrame) -> pd.DataFrame:
     return _answered(table, "scored")
 
 
+def practice(table: pd.DataFrame) -> pd.DataFrame:
+    """The answered practice trials that were not void; they count in no rate."""
+    return _answered(table, "practice")
+
+
 def attention(table: pd.DataFrame) -> pd.DataFrame:
     """The answered attention checks; `fooled` is 0 where the check was passed."""
     return _answered(table, "attention")

@@ -13,8 +13,7 @@ from p2pbench.ablation.run import carry_out, fill_references, is_finished
 from p2pbench.ablation.workers import Outcome, carry_out_together
 from p2pbench.config import GridConfig
 from p2pbench.errors import MENDABLE, UserError
-from p2pbench.image_scoring import score_run
-from p2pbench.metrics.image_score import SCORER
+from p2pbench.image_scoring import score_new
 from p2pbench.results import check_run, read_runs, write_grid, write_run
 from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import Stop, Stopped, stop_request
@@ -71,9 +70,8 @@ def run_grid(
         else:
             outcomes = _carry_out_in_turn(left, data, listener, stop)
         _hear(outcomes, len(left), listener)
-    for planned in plan:
-        if SCORER not in planned.run.scorers():
-            score_run(folder, planned.run, len(data[data_key(planned.config)].items.test))
+    made_items = [(planned.run, len(data[data_key(planned.config)].items.test)) for planned in plan]
+    score_new(folder, made_items, plan[0].config.device, listener)
     return folder
 
 

@@ -7,22 +7,86 @@ from pathlib import Path
 
 import click
 
+from p2pbench.commands import options
 from p2pbench.image_scoring import score_results
+from p2pbench.metrics.image_score import SCORER
+from p2pbench.perceptual_scoring import PerceptualScorer
+from p2pbench.perceptual_scoring import download_weights as fetch_weights
+from p2pbench.terminal import Terminal
+from reports.scores import Scores
 
 
-@click.command(epilog="Example: p2pbench image-score results")
+@click.command(epilog="Example: p2pbench image-score results; or p2pbench image-score results --fid --download-weights")
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("--native", is_flag=True, help="Compare at the targets' own size and aspect; needs the dataset's root.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run.")
-def command(results: Path, native: bool, as_json: bool) -> None:
-    """Score every run of RESULTS: L1, PSNR and SSIM against the targets, Lab histograms against real."""
-    for grid, run, scores in score_results(results, native=native):
-        values = {name: metric.value for name, metric in scores.metrics.items()}
-        if as_json:
-            place = {"grid": grid.name, "cell": run.cell, "seed": run.seed}
-            click.echo(json.dumps(place | {"n": scores.n, "fingerprint": scores.fingerprint, "metrics": values}))
-            continue
-        click.echo(f"{grid.name}/{run.cell} seed {run.seed}, {scores.n} of {scores.n_expected} items:")
-        for name, metric in scores.metrics.items():
-            low, high = metric.interval
-            click.echo(f"    {name:<12} {metric.value:.4f}  [{low:.4f}, {high:.4f}]")
+@click.option("--fid", is_flag=True, help="FID and KID too. Slow on a CPU: minutes a run of some hundred items.")
+@click.option(
+    "--download-weights",
+    is_flag=True,
+    help="Fetch the networks' published weights where they are missing: 233 MB for LPIPS, 91 MB for --fid.",
+)
+@click.option(
+    "--inception-weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --fid: torch-fidelity's Inception weights, if they are not where torch keeps its downloads.",
+)
+@options.device
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run and scorer, all choices included.")
+def command(
+    results: Path,
+    native: bool,
+    fid: bool,
+    download_weights: bool,
+    inception_weights: Path | None,
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Score every run of RESULTS by comparing its outputs with the real pictures.
+
+    \b
+    Always, without any network:
+      l1           mean absolute difference to the target      lower is better
+      psnr         peak signal-to-noise ratio in dB            higher
+      ssim         structural similarity                       higher
+      gmsd         how unevenly the edges differ               lower
+      sharpness    1 is as sharp as the targets, less blurred  nearer to 1
+      histogram_*  overlap of all outputs' colours with real   higher
+
+    LPIPS (lower is better) tells how far apart AlexNet finds an output and its target. It needs the extra
+    `pip install 'p2pbench[perceptual]'` and AlexNet's published weights; nothing is downloaded unless you say
+    --download-weights. Where either is missing, scores/lpips-missing.txt in the run's folder says so.
+
+    FID and KID (lower is better) compare all outputs with all real pictures by what Inception sees in them. FID comes
+    out too high for fewer than 2048 items: compare it only with a FID of as many.
+    """  # noqa: D301 (click takes the character \\b for "do not wrap")
+    if fid and native:
+        raise click.UsageError("--fid compares with real/, at the size of the outputs: give it without --native")
+    if inception_weights is not None and not fid:
+        raise click.UsageError("--inception-weights is for --fid: give that too")
+    if download_weights:
+        fetch_weights(fid=fid and inception_weights is None)
+    with Terminal().watching() as terminal:
+        perceptual = PerceptualScorer(results, device or "auto", terminal, inception_weights)
+        for grid, run, scores in score_results(results, native=native, perceptual=perceptual, fid=fid):
+            if as_json:
+                place = {"grid": grid.name, "cell": run.cell, "seed": run.seed}
+                click.echo(json.dumps(place | _summary(scores)))
+                continue
+            if scores.scorer == SCORER:  # the first of each run
+                click.echo(f"{grid.name}/{run.cell} seed {run.seed}, {scores.n} of {scores.n_expected} items:")
+            for name, metric in scores.metrics.items():
+                low, high = metric.interval
+                click.echo(f"    {name:<12} {metric.value:.4f}  [{low:.4f}, {high:.4f}]")
+
+
+def _summary(scores: Scores) -> dict[str, object]:
+    return {
+        "scorer": scores.scorer,
+        "n": scores.n,
+        "n_expected": scores.n_expected,
+        "fingerprint": scores.fingerprint,
+        "metrics": {name: metric.value for name, metric in scores.metrics.items()},
+        "intervals": {name: list(metric.interval) for name, metric in scores.metrics.items()},
+        "protocol": dict(scores.protocol),
+    }

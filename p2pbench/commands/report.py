@@ -6,12 +6,42 @@ from pathlib import Path
 
 import click
 
-from reports import html
+from reports import comparison_page, gallery, html, layout
 
 
-@click.command(epilog="Example: p2pbench report results")
+@click.command(
+    epilog="Examples: p2pbench report results; or p2pbench report results --single-file; or what changed from one "
+    "folder to another: p2pbench report results-before results-after"
+)
 @click.argument("results", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Where to write it; RESULTS/report if not given.")
-def command(results: Path, out: Path | None) -> None:
-    """Write the report of RESULTS: index.html, its pictures, and its tables as CSV."""
-    click.echo(f"report: {html.write(results, out or results / 'report')}")
+@click.argument("other", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Where to write it; RESULTS/report, or OTHER/comparison, if not given, with .html behind it for one file.",
+)
+@click.option("--single-file", is_flag=True, help="One HTML file with pictures and tables in it, to send to somebody.")
+@click.option(
+    "--items",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"How many items of each grid have pictures, evenly spaced; {gallery.MOST} if not given, {html.SINGLE_ITEMS} "
+    "with --single-file.",
+)
+def command(results: Path, other: Path | None, out: Path | None, single_file: bool, items: int | None) -> None:
+    """Write the report of RESULTS: index.html, its pictures, and its tables as CSV and LaTeX.
+
+    With OTHER, a second results folder, write what changed from RESULTS (A) to OTHER (B) instead: settings, every
+    score's paired difference with its interval, and the pictures side by side.
+    """
+    folder = out or (layout.report(results) if other is None else layout.comparison(other)).folder
+    most = items or (html.SINGLE_ITEMS if single_file else gallery.MOST)
+    if single_file and out is None:
+        folder = folder.with_suffix(".html")
+    if other is None:
+        write = html.write_single if single_file else html.write
+        click.echo(f"report: {write(results, folder, most)}")
+    else:
+        compare = comparison_page.write_single if single_file else comparison_page.write
+        click.echo(f"comparison: {compare(results, other, folder, most)}")

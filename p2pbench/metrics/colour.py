@@ -5,6 +5,9 @@ The paper's number and range of bins are not published; ours are part of the pro
 
 from __future__ import annotations
 
+import csv
+import io
+
 import numpy as np
 from numpy.typing import NDArray
 from skimage.color import rgb2lab
@@ -32,3 +35,15 @@ def intersection(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDAr
     shares = [counts / counts.sum(axis=-1, keepdims=True) for counts in (one, other)]
     overlap: NDArray[np.float64] = np.minimum(*shares).sum(axis=-1)
     return overlap
+
+
+def histogram_csv(output: NDArray[np.floating], target: NDArray[np.floating]) -> str:
+    """Pixel counts (3, BINS) of outputs and targets as CSV: a line a channel and bin, with the bin's edges."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(("channel", "low", "high", "output", "target"))
+    for channel, ends, *counts in zip(CHANNELS, RANGES, output, target, strict=True):
+        edges = [f"{edge:g}" for edge in np.linspace(*ends, BINS + 1)]
+        pixels = (side.astype(np.int64).tolist() for side in counts)
+        lines.writerows((channel, *line) for line in zip(edges[:-1], edges[1:], *pixels, strict=True))
+    return text.getvalue()

@@ -1,4 +1,4 @@
-"""The image scores of a run: L1, PSNR and SSIM against the targets, and colour distributions against real."""
+"""The image scores of a run: its outputs against their targets, and the colours of all of them against real."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
-from p2pbench.metrics import colour, pixel
+from p2pbench.metrics import colour, gmsd, luminance, pixel, sharpness
 from reports import bootstrap
 from reports.scores import Metric, Scores
 
@@ -23,12 +23,27 @@ PIXEL_METRICS: dict[str, Callable[[Picture, Picture], float]] = {
     "l1": pixel.l1,
     "psnr": pixel.psnr,
     "ssim": pixel.ssim,
+    "gmsd": gmsd.gmsd,
 }
 
 
 class _ItemScore(NamedTuple):
     pixel: list[float]
+    energies: tuple[float, float]  # of output and target
     histograms: tuple[colour.Histograms, colour.Histograms] | None  # of output and target; RGB alone has them
+
+
+class ImageScores(NamedTuple):
+    """What the image scorer says about a run.
+
+    Attributes:
+        scores: The scores.
+        histograms: Pixel counts (3, BINS) over Lab of all outputs and of all targets; None where pictures are not all
+            RGB of 8 bits.
+    """
+
+    scores: Scores
+    histograms: tuple[colour.Histograms, colour.Histograms] | None
 
 
 Target = Callable[[str], Picture]
@@ -42,7 +57,7 @@ def score_images(
     *,
     native: bool = False,
     origin: Mapping[str, object] | None = None,
-) -> Scores:
+) -> ImageScores:
     """Score output pictures against their targets.
 
     Args:
@@ -60,14 +75,17 @@ def score_images(
         items = list(pool.map(lambda id_: _score_item(outputs[id_], target(id_), native), ids))
     weights = bootstrap.item_weights(ids)
     metrics = {
-        name: _mean(np.array([item.pixel[place] for item in items]), weights)
-        for place, name in enumerate(PIXEL_METRICS)
+        name: mean(np.array([item.pixel[place] for item in items]), weights) for place, name in enumerate(PIXEL_METRICS)
     }
+    metrics["sharpness"] = _sharpness(np.array([item.energies for item in items]), weights)
     histograms = [item.histograms for item in items if item.histograms is not None]
+    pooled = None
     if len(histograms) == len(items):
-        fake, real = (np.stack(side).astype(np.float32) for side in zip(*histograms, strict=True))
-        metrics |= _colour_metrics(fake, real, weights)
-    return Scores(SCORER, {**protocol(native=native), **(origin or {})}, tuple(ids), n_expected, metrics)
+        fake, real = (np.stack(side) for side in zip(*histograms, strict=True))
+        pooled = fake.sum(axis=0), real.sum(axis=0)
+        metrics |= _colour_metrics(fake.astype(np.float32), real.astype(np.float32), weights)
+    scores = Scores(SCORER, {**protocol(native=native), **(origin or {})}, tuple(ids), n_expected, metrics)
+    return ImageScores(scores, pooled)
 
 
 def protocol(*, native: bool = False) -> dict[str, object]:
@@ -76,17 +94,29 @@ def protocol(*, native: bool = False) -> dict[str, object]:
         "l1": "mean absolute difference, values scaled to 0..1",
         "psnr": f"over all channels, mean over items, at most {pixel.IDENTICAL_PSNR:g} dB",
         "ssim": "Gaussian window, sigma 1.5, population covariance, mean over channels and items",
+        "gmsd": f"Prewitt on luminance halved by 2x2 means, zeros beyond the border, c = {gmsd.C:g}, mean over items",
+        "sharpness": "mean square of the 4-neighbour Laplacian of luminance, borders repeated, plus "
+        f"{sharpness.ROUNDING:.4g} for rounding: sum over outputs over sum over targets",
+        "luminance": luminance.PROTOCOL,
         "histogram": f"CIE Lab (D65), {colour.BINS} bins, L 0..100, a and b -110..110, all pixels of all items pooled",
         "implementation": f"scikit-image {version('scikit-image')}, Pillow {version('pillow')}",
-        "pictures": (
-            "outputs resized to the target's own size (Pillow bilinear)"
-            if native
-            else "as generated, against the target under the same resizing"
-        ),
+        "pictures": compared(native=native),
     }
 
 
-def _score_item(output_file: Path, target: Picture, native: bool) -> _ItemScore:
+def compared(*, native: bool) -> str:
+    """At which size outputs meet their targets, for protocols."""
+    if native:
+        return "outputs resized to the target's own size (Pillow bilinear)"
+    return "as generated, against the target under the same resizing"
+
+
+def read_output(output_file: Path, target: Picture, *, native: bool) -> Picture:
+    """An output as it is compared with its target: of the same size, channels and depth.
+
+    Raises:
+        UserError: it cannot be decoded, or differs from its target.
+    """
     output = pictures.read(output_file)
     if native:
         output = pictures.resize(output, target.shape[1], target.shape[0])
@@ -95,14 +125,31 @@ def _score_item(output_file: Path, target: Picture, native: bool) -> _ItemScore:
             f"{output_file}: found {_form(output)}, expected {_form(target)} as its target; "
             "generate at the size of the targets, or fill real/ anew"
         )
+    return output
+
+
+def _score_item(output_file: Path, target: Picture, native: bool) -> _ItemScore:
+    output = read_output(output_file, target, native=native)
     histograms = None
     if output.shape[2] == 3 and output.dtype == np.uint8:
         histograms = colour.lab_histograms(output.astype(np.uint8)), colour.lab_histograms(target.astype(np.uint8))
-    return _ItemScore([metric(output, target) for metric in PIXEL_METRICS.values()], histograms)
+    energies = sharpness.energy(output), sharpness.energy(target)
+    return _ItemScore([metric(output, target) for metric in PIXEL_METRICS.values()], energies, histograms)
 
 
-def _mean(values: NDArray[np.float64], weights: NDArray[np.float32]) -> Metric:
+def mean(values: NDArray[np.float64], weights: NDArray[np.float32]) -> Metric:
+    """The mean over items (n,) with its replicates, from weights (replicates, n)."""
     return Metric(float(values.mean()), weights @ values / len(values), values)
+
+
+def _sharpness(energies: NDArray[np.float64], weights: NDArray[np.float32]) -> Metric:
+    """The ratio of energies (n, 2) of outputs and targets, each summed over items.
+
+    A mean of the items' ratios would be ruled by those whose target is all but flat.
+    """
+    outputs, targets = energies.T
+    value = float(outputs.sum() / targets.sum())
+    return Metric(value, (weights @ outputs) / (weights @ targets), outputs / targets)
 
 
 def _colour_metrics(

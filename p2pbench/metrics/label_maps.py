@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,25 +50,39 @@ def nearest_labels(picture: NDArray[np.uint8], table: LabelTable) -> NDArray[np.
     return nearest.reshape(picture.shape[:2])
 
 
-def label_matrix(picture: NDArray[np.uint8], labels: NDArray[np.uint8], table: LabelTable, at: At) -> NDArray[np.int64]:
-    """The confusion matrix of one output: predicted void is a channel of its own, beyond the classes.
+class LabelMaps(NamedTuple):
+    """True and predicted class indices of one output, both (H, W), with IGNORE where there is none."""
+
+    truth: NDArray[np.uint8]
+    predicted: NDArray[np.uint8]
+
+    def matrix(self, classes: int) -> NDArray[np.int64]:
+        """The confusion matrix: predicted void is a channel of its own, beyond the classes.
+
+        Args:
+            classes: How many are scored.
+
+        Returns:
+            Pixel counts (classes + 1, classes + 1), as `fcn.confusion.confusion` makes them.
+        """
+        return confusion(self.truth, np.minimum(self.predicted, classes), classes, classes + 1)
+
+
+def label_maps(picture: NDArray[np.uint8], labels: NDArray[np.uint8], table: LabelTable, at: At) -> LabelMaps:
+    """The label maps of one output and of its truth, of one size.
 
     Args:
         picture: The output (H, W, 3), RGB in 0..255.
         labels: The true class indices, with IGNORE, of any size.
         table: The palette.
         at: At which size the two are compared.
-
-    Returns:
-        Pixel counts (classes + 1, classes + 1), as `fcn.confusion.confusion` makes them.
     """
     predicted = nearest_labels(picture, table)
     if at == "output":
         labels = pictures.resize_labels(labels, predicted.shape[1], predicted.shape[0]).astype(np.uint8)
     else:
         predicted = pictures.resize_labels(predicted, labels.shape[1], labels.shape[0]).astype(np.uint8)
-    classes = len(table.classes)
-    return confusion(labels, np.minimum(predicted, classes), classes, classes + 1)
+    return LabelMaps(labels, predicted)
 
 
 def protocol(table: LabelTable, at: At) -> dict[str, object]:

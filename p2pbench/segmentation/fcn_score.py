@@ -1,29 +1,29 @@
 """The FCN-score of runs and of any model's outputs: segmented by an FCN, compared with the labels they were made from.
 
 What is written lies in the folder's `scores/`: the matrices, which any protocol is computed from; the scores by both
-protocols; their classes; and the file that the published script would have written.
+protocols; their classes; and the file that the published script would have written. Beside them, in `segmentations/`,
+lies what the scorer saw in each output.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fcn import protocol, scoring
-from fcn.labels import CITYSCAPES, IGNORE, LabelTable
+from fcn.labels import CITYSCAPES, IGNORE
 from fcn.preprocessing import MEAN_BGR
 from fcn.scoring import Example, Loaded, Scorer
 from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
-from p2pbench.segmentation.confusion_scores import class_rows
+from p2pbench.errors import UserError
+from p2pbench.segmentation import label_pictures, score_files
 from p2pbench.segmentation.outcome import (
     Compared,
     Outcome,
@@ -35,18 +35,17 @@ from p2pbench.segmentation.outcome import (
     score_row,
 )
 from p2pbench.segmentation.outputs import find_outputs, match_outputs, read_output
-from p2pbench.segmentation.paper import FCN_TABLES, PaperScores, paper_row
 from p2pbench.segmentation.ready import Ready, check_something, ready_grids
 from p2pbench.segmentation.scorers import open_scorer
 from p2pbench.segmentation.truth import Truth, read_bytes
 from p2pbench.segmentation.work import Work
-from reports import atomic, ledger
-from reports.layout import Run
+from reports import atomic
+from reports.layout import Grid, Run
+from reports.paper import PaperRow, paper_row
 
 SCORERS = Scorers(official="fcn-official", strict="fcn-strict")
 BEYOND = "a channel outside the classes"
 SUSPICIOUS_ITEMS = 10  # so many street photos without vegetation, sky and cars are not street photos
-CLASS_COLUMNS = ("class", "accuracy", "accuracy_low", "accuracy_high", "iou", "iou_low", "iou_high", "pixels", "images")
 
 
 def score_results(results: Path, root: str | None, work: Work) -> Outcome:
@@ -75,66 +74,110 @@ def score_folder(folder: Path, truth: Truth, out: Path, work: Work) -> Outcome:
     Args:
         folder: The outputs.
         truth: What they were made from.
-        out: Where `scores/` is written.
+        out: Where `scores/` and `segmentations/` are written.
         work: How.
 
     Raises:
-        UserError: No output is of a test item, some are missing and may not be, or a file cannot be read.
+        UserError: No output is of a test item, some are missing and may not be, a file cannot be read, or another's
+            pictures are where segmentations go.
         FcnError: The scorer's file cannot be used.
         Stopped: The user asked to stop; what was segmented is kept.
     """
     outputs = find_outputs(folder)
     files = match_outputs(outputs, truth.items, folder, allow_partial=work.allow_partial)
-    scorer = open_scorer(truth, work.weights, work.device, work.listener)
     run = Run(out, folder.resolve().name, None)
-    paper = paper_row(FCN_TABLES, "", run.cell) if truth.dataset.name == Cityscapes.name else None
+    _check_free(run, files)
+    scorer = open_scorer(truth, work.weights, work.device, work.listener)
+    paper = paper_row(SCORERS.official, "", run.cell) if truth.dataset.name == Cityscapes.name else None
     place: dict[str, str | int | None] = {"folder": str(folder)}
-    scored = _score(_Outputs(run, str(folder), place, files, folder_origin(outputs, truth), paper), truth, scorer, work)
+    of_folder = _Outputs(run, str(folder), place, files, folder_origin(outputs, truth), paper, None)
+    scored = _score(of_folder, truth, scorer, work)
     scored.notes[:0] = folder_notes(outputs, truth)
     return Outcome([scored])
 
 
 @dataclass(frozen=True)
 class _Outputs:
-    """A folder of outputs: where its scores go, what it is called, its files by item id, and where they come from."""
+    """A folder of outputs: where its scores go, what it is called, its files by item id, and where they come from.
+
+    `grid` is the one that the true labels are shown in; None shows none.
+    """
 
     run: Run
     name: str
     place: dict[str, str | int | None]
     files: Mapping[str, Path]
     origin: Mapping[str, object]
-    paper: PaperScores | None
+    paper: PaperRow | None
+    grid: Grid | None
+
+    def segmentation(self, id_: str) -> Path:
+        """What the scorer saw in an output."""
+        return self.run.segmentations / f"{id_}.png"
 
 
 def score_ready(ready: Ready, work: Work, outcome: Outcome) -> None:
     """Score one grid. Raises what `score_results` does."""
     scorer = open_scorer(ready.truth, work.weights, work.device, work.listener)
     for run, files in ready.outputs.items():
-        paper = ready.paper(run, FCN_TABLES)
-        outputs = _Outputs(run, ready.name(run), ready.place(run), files, ready.origin(run), paper)
+        paper = ready.paper(run, SCORERS.official)
+        outputs = _Outputs(run, ready.name(run), ready.place(run), files, ready.origin(run), paper, ready.grid)
         outcome.scored.append(_score(outputs, ready.truth, scorer, work))
+    shown = set().union(*ready.outputs.values())
+    label_pictures.remove_others(ready.grid.labels, shown)
+    for id_ in sorted(shown):  # most were when their outputs were read
+        _show_labels(ready.grid, ready.truth, id_)
 
 
 def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Scored:
-    """Segment what is new, and write the scores of all."""
-    examples = [_example(id_, path, truth) for id_, path in outputs.files.items()]
-    matrices = scoring.score(scorer, examples, outputs.run.confusion, work.advance(outputs.name))
+    """Segment what is new or has lost its picture, and write the scores of all."""
+    run, files = outputs.run, outputs.files
+    keys = {id_: hashlib.sha256(read_bytes(path) + truth.key(id_).encode()).hexdigest() for id_, path in files.items()}
+    sources = {id_: f"{scorer.digest} {key}" for id_, key in keys.items()}
+
+    def show(id_: str, prediction: NDArray[np.uint8]) -> None:
+        label_pictures.write(outputs.segmentation(id_), prediction, truth.table, sources[id_])
+
+    label_pictures.remove_others(run.segmentations, files.keys())
+    lost = {id_ for id_, source in sources.items() if label_pictures.source_of(outputs.segmentation(id_)) != source}
+    examples = [_example(id_, path, keys[id_], truth, outputs.grid) for id_, path in files.items()]
+    matrices = scoring.score(scorer, examples, run.confusion, work.advance(outputs.name), predicted=show, again=lost)
     compared = {id_: Compared(kept.counts, kept.size, kept.changed) for id_, kept in matrices.images.items()}
     whole = {**outputs.origin, **_protocol(scorer)}
     row = score_row(outputs.name, SCORERS, compared, len(truth.items), whole)._replace(paper=outputs.paper)
-    for scores in row.scores:
-        ledger.write(outputs.run, scores)
-    _write_classes(outputs.run, compared, truth.table)
+    score_files.write(run, SCORERS, row, compared, truth.table.classes)
+    _write_published(run, compared, truth.table.classes)
     return Scored(
         row, outputs.place, truth.table.classes, compared, [*notes(compared, BEYOND), *_suspicions(compared, truth)]
     )
 
 
-def _example(id_: str, path: Path, truth: Truth) -> Example:
-    def key() -> str:
-        return hashlib.sha256(read_bytes(path) + truth.key(id_).encode()).hexdigest()
+def _example(id_: str, path: Path, key: str, truth: Truth, grid: Grid | None) -> Example:
+    def load() -> Loaded:
+        photo, labels = read_output(path), truth.labels(id_)
+        if grid is not None:
+            _show_labels(grid, truth, id_, labels)
+        return Loaded(photo, labels)
 
-    return Example(id_, key, lambda: Loaded(read_output(path), truth.labels(id_)))
+    return Example(id_, lambda: key, load)
+
+
+def _show_labels(grid: Grid, truth: Truth, id_: str, labels: NDArray[np.uint8] | None = None) -> None:
+    """Write the picture of an item's true labels where it is missing or out of date; `labels` if they are at hand."""
+    path, source = grid.labels / f"{id_}.png", truth.key(id_)
+    if label_pictures.source_of(path) != source:
+        label_pictures.write(path, truth.labels(id_) if labels is None else labels, truth.table, source)
+
+
+def _check_free(run: Run, ids: Iterable[str]) -> None:
+    """Refuse to write segmentations over another's pictures, which may lie in anybody's folder of outputs."""
+    for id_ in ids:
+        path = run.segmentations / f"{id_}.png"
+        if path.exists() and label_pictures.source_of(path) is None:
+            raise UserError(
+                f"{path}: found a picture that fcn-score has not written, expected none or one of its segmentations; "
+                "move it away, or give --out DIR"
+            )
 
 
 def _protocol(scorer: Scorer) -> dict[str, object]:
@@ -152,20 +195,10 @@ def _protocol(scorer: Scorer) -> dict[str, object]:
     }
 
 
-def _write_classes(run: Run, compared: Mapping[str, Compared], table: LabelTable) -> None:
-    """The scores of each class, and the file that the published script would have written."""
-    matrices = {id_: one.counts for id_, one in compared.items()}
-    for rules, scorer in zip(protocol.PROTOCOLS, SCORERS, strict=True):
-        rows = class_rows(matrices, rules, table.classes)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(CLASS_COLUMNS)
-        for row in rows:
-            numbers = row.accuracy, *row.accuracy_interval, row.iou, *row.iou_interval
-            writer.writerow([row.name, *("" if math.isnan(number) else number for number in numbers), *row[-2:]])
-        atomic.write(run.classes(scorer), text.getvalue().encode())
-    summed = protocol.counted(np.stack(list(matrices.values())), "official").sum(axis=0)
-    published = protocol.published_text(protocol.scores(summed, "official"), table.classes)
+def _write_published(run: Run, compared: Mapping[str, Compared], classes: Sequence[str]) -> None:
+    """The file that the published script would have written."""
+    summed = protocol.counted(np.stack([one.counts for one in compared.values()]), "official").sum(axis=0)
+    published = protocol.published_text(protocol.scores(summed, "official"), classes)
     atomic.write(run.published, published.encode())
 
 

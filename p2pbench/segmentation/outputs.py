@@ -19,6 +19,7 @@ from fcn.scoring import Photo
 from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import MOST_NAMED
 from p2pbench.errors import UserError
+from p2pbench.segmentation import label_pictures
 from reports.picture import to_eight_bits
 
 
@@ -71,12 +72,13 @@ def find_outputs(folder: Path) -> Outputs:
     """Find the outputs in a folder and all folders below it; hidden files are passed over.
 
     Where a tool's outputs are among the pictures, they alone count: neither what the tool wrote beside them nor
-    pictures with plain names.
+    pictures with plain names. Label maps that a scorer has written beside its scores are no outputs.
 
     Raises:
         UserError: The folder is missing or holds no outputs, those of two tools, or two of the same item.
     """
-    paths = list(pictures.find_recursive(folder).values())
+    found = pictures.find_recursive(folder).values()
+    paths = [path for path in found if label_pictures.source_of(path) is None]
     if not paths:
         raise UserError(f"{folder}: found no pictures, expected a model's outputs as PNG or JPEG; check the path")
     name, ending = _recognise(folder, paths)

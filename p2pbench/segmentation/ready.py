@@ -15,9 +15,9 @@ from p2pbench.origin import origin
 from p2pbench.results import read_grid_record, read_runs
 from p2pbench.segmentation.outcome import Outcome
 from p2pbench.segmentation.outputs import Outputs, match_outputs
-from p2pbench.segmentation.paper import PaperScores, paper_row
 from p2pbench.segmentation.truth import Truth, run_truth
 from reports.layout import Grid, Run, grids
+from reports.paper import PaperRow, paper_row
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class Ready:
         """Where a run's outputs come from; the ground truth stands beside the runs, under their protocol."""
         return origin(run if run in self.trained else self.trained[0])
 
-    def paper(self, run: Run, tables: dict[str, dict[str, PaperScores]]) -> PaperScores | None:
+    def paper(self, run: Run, scorer: str) -> PaperRow | None:
         """The paper's row of the same name, where the dataset is the paper's."""
         if self.truth.dataset.name != Cityscapes.name:
             return None
-        return paper_row(tables, str(read_grid_record(self.grid).get("source")), run.cell)
+        return paper_row(scorer, str(read_grid_record(self.grid).get("source")), run.cell)
 
 
 def ready_grids(

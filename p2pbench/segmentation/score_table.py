@@ -12,9 +12,9 @@ from rich.text import Text
 
 from fcn.protocol import Protocol
 from p2pbench.segmentation.confusion_scores import METRICS, ClassRow
-from p2pbench.segmentation.paper import PaperScores
 from reports.bootstrap import Interval
 from reports.metrics import describe
+from reports.paper import PaperRow
 from reports.scores import Scores
 
 DIGITS = 3
@@ -36,7 +36,7 @@ class ScoreRow(NamedTuple):
     name: str
     official: Scores | None
     strict: Scores | None
-    paper: PaperScores | None = None
+    paper: PaperRow | None = None
     dropped: int = 0
 
     def only(self, protocol: Protocol | None) -> ScoreRow:
@@ -67,7 +67,7 @@ def print_scores(rows: Sequence[ScoreRow], console: Console | None = None) -> No
         for label, cells in lines.items():
             _print(console, _line(f"  {label}", cells))
         if row.paper is not None:
-            _print(console, _line("  paper", [Text(f"{value:.2f}", "dim") for value in row.paper]))
+            _print(console, _line("  paper", [Text(f"{row.paper[name].value:.2f}", "dim") for name in METRICS]))
     for note in notes:
         _print(console, Text(note, "dim"))
 

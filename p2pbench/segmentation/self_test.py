@@ -21,10 +21,10 @@ from fcn.scoring import Example, Loaded, Photo, Scorer
 from p2pbench.datasets.cache import cache_folder
 from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
-from p2pbench.segmentation.paper import GROUND_TRUTH
 from p2pbench.segmentation.scorers import open_scorer
 from p2pbench.segmentation.truth import Truth
 from p2pbench.segmentation.work import Work
+from reports.paper import GROUND_TRUTH
 from reports.picture import to_eight_bits
 
 TOLERANCE = 0.01  # around the paper's row and around chance

@@ -13,6 +13,7 @@ from amt.errors import AmtError
 from amt.protocol import Protocol
 from amt.statistics import cells, table
 from amt.statistics.analysis import Analysis, analyse
+from amt.store.studies import Study
 from p2pbench.study import fooling
 from p2pbench.study.looking import look
 from p2pbench.study.place import Chosen
@@ -38,7 +39,8 @@ def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = Fals
         remarks.append("The raters of this study were simulated: programs, not people.")
     if study.revealed is not None:
         remarks.append("This study was looked at before it was closed.")
-    atomic.write(chosen.folder.analysis, json.dumps(analysis.document(), indent=1).encode() + b"\n")
+    document = _about(study) | analysis.document()
+    atomic.write(chosen.folder.analysis, json.dumps(document, indent=1).encode() + b"\n")
     atomic.write(chosen.folder.analysis_text, "\n".join([*remarks, analysis.text(), ""]).encode())
     notes = [*remarks, f"analysis: {chosen.folder.analysis_text}"]
     written = fooling.write(results, study, answers, analysis)
@@ -62,6 +64,16 @@ def analyse_file(path: Path, seed: int, practice: int) -> Analysis:
     else:
         answers = table.read(path)
     return analyse(answers, _protocol(path.with_name("study.json"), answers), seed)
+
+
+def _about(study: Study) -> dict[str, object]:
+    """What a reader of the results must know of the study itself."""
+    return {
+        "title": study.title,
+        "simulated": study.simulated,
+        "looked_at_early": study.revealed is not None,
+        "origin": dict(study.origin),
+    }
 
 
 def _protocol(description: Path, answers: pd.DataFrame) -> Protocol:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -94,7 +95,9 @@ def test_void_practice_and_attention_trials_never_count(answers: pd.DataFrame, a
         more += [row | {"phase": "attention", "fooled": 0, "choice": row["fake_side"]} for row in rows[20:29]]
         more += [row | {"phase": "attention"} for row in rows[29:]]
     found = analyse(table.build(_rows() + more), PROTOCOL, 1, DRAWS)
-    assert found.kept.algorithms == analysis.kept.algorithms
+    alone = [replace(each, curve=each.curve._replace(practice=())) for each in found.kept.algorithms]
+    assert alone == list(analysis.kept.algorithms)
+    assert [(block.raters, block.trials) for block in found.kept.algorithms[0].curve.practice] == [(2, 10), (2, 10)]
     assert found.kept.pairs_crossed == analysis.kept.pairs_crossed
     assert (found.kept.attention.trials, found.kept.attention.passed) == (20, 18)
     assert "18 of 20 passed (90.0 %)" in found.text()
@@ -108,12 +111,15 @@ def test_same_answers_in_any_order_give_the_same_numbers(answers: pd.DataFrame, 
 
 def test_the_document_is_json_at_full_precision(analysis: Analysis) -> None:
     document = json.loads(json.dumps(analysis.document(), allow_nan=False))
-    assert document["format"] == 1
+    assert document["format"] == 2
     assert document["fingerprint"] == PROTOCOL.fingerprint
     assert document["protocol"] == PROTOCOL.model_dump(mode="json")
     assert (document["seed"], document["replicates"]) == (1, DRAWS)
     first = document["kept"]["algorithms"][0]
     assert first["crossed"] == analysis.kept.algorithms[0].crossed._asdict()
+    assert first["curve"]["positions"][0].keys() == {"position", "trials", "fooled", "correct", "low", "high"}
+    assert [block["trials"] for block in first["curve"]["blocks"]] == [40] * 4
+    assert first["curve"]["practice"] == []
     assert first["items"][0].keys() == {"item", "fooled", "trials", "rate", "low", "high"}
     assert document["everything"]["pairs_crossed"][2]["second"] == "real"
     assert document["exclusions"]["excluded"][0]["reasons"][0]["rule"] == "incomplete"
@@ -142,6 +148,11 @@ def test_the_text_says_what_counts(analysis: Analysis) -> None:
     assert "25 sessions: 24 count, 1 excluded" in text
     assert "this is the one to claim a result with" in " ".join(text.split())
     assert "not distinguishable from chance" in text
+    trend = kept.curve.halves
+    assert trend is not None
+    shares = [f"{100 * trend.first:.1f}", "%", f"{100 * trend.second:.1f}", "%", f"{100 * trend.change:+.1f}"]
+    [halves] = [line.split() for line in text.splitlines() if line.split()[:2] == ["L1", "8"] and "160" not in line]
+    assert halves[2:7] == shares
     assert "3 pairs, p after Holm" in text
     assert "left early (L1): The session is abandoned, not completed." in text
     assert "incomplete: 1, few trials: 1" in text

@@ -216,6 +216,46 @@ def test_the_rest_of_a_larger_set_stays(scorer: Scorer, pictures: Pictures, path
     assert len(pictures.loads) == ITEMS + 1
 
 
+def test_each_new_prediction_is_handed_on_once(scorer: Scorer, pictures: Pictures, path: Path) -> None:
+    examples = [pictures.example(str(index), *size) for index, size in enumerate(SIZES)]
+    handed: list[tuple[str, NDArray[np.uint8]]] = []
+    score(scorer, examples[:4], path, quietly, predicted=lambda *one: handed.append(one))
+    assert [id_ for id_, _ in handed] == ["0", "1", "2", "3"]
+    for (_, found), (_, expected) in zip(handed, maps(scorer, examples[:4]), strict=True):
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, expected)
+    score(scorer, examples, path, quietly, predicted=lambda *one: handed.append(one))
+    assert [id_ for id_, _ in handed[4:]] == ["4", "5"]
+
+
+def test_lost_predictions_alone_are_made_again(scorer: Scorer, pictures: Pictures, path: Path) -> None:
+    first = score(scorer, pictures.examples(), path, quietly)
+    pictures.loads.clear()
+    handed: list[str] = []
+    told: list[tuple[int, int]] = []
+    second = score(
+        scorer,
+        pictures.examples(),
+        path,
+        lambda done, total: told.append((done, total)),
+        predicted=lambda id_, _: handed.append(id_),
+        again={"4", "1", "unknown"},
+    )
+    assert pictures.loads == handed == ["1", "4"]
+    assert told == [(ITEMS - 1, ITEMS), (ITEMS, ITEMS)]
+    assert_same(second, first)
+
+
+def test_a_prediction_that_cannot_be_kept_keeps_its_matrix_away(scorer: Scorer, pictures: Pictures, path: Path) -> None:
+    def full(id_: str, prediction: NDArray[np.uint8]) -> None:
+        if id_ == "2":
+            raise Stop("the disk is full")
+
+    with pytest.raises(Stop, match="full"):
+        score(scorer, pictures.examples(), path, quietly, predicted=full)
+    assert list(confusion.load(path, scorer.digest).images) == ["0", "1"]
+
+
 def test_nothing_to_score(scorer: Scorer, path: Path) -> None:
     assert score(scorer, [], path, quietly).images == {}
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import reports
 from p2pbench.ablation.estimate import estimate_lines
 from p2pbench.ablation.grid import expand
 from p2pbench.ablation.presets import find_grid
@@ -22,7 +23,7 @@ from p2pbench.datasets import pictures
 from p2pbench.errors import UserError
 from p2pbench.image_scoring import score_results
 from p2pbench.training.trainer import Progress
-from reports import html, ledger
+from reports import html
 from reports.layout import Grid
 from tests.p2pbench.tiny import TINY, picture
 
@@ -45,6 +46,7 @@ class Notes:
         self.trained.append((work, progress))
 
 
+METRICS = ["gmsd", "histogram_a", "histogram_b", "histogram_l", "l1", "psnr", "sharpness", "ssim"]
 GRID = GridConfig(
     title="Two objectives", source="a test", settings={"epochs": 1}, cells={"L1": {"objective": "L1"}, "L1+cGAN": {}}
 )
@@ -234,10 +236,10 @@ def test_a_corrupt_picture_is_named_before_anything_is_written(folders: Path, tm
 def test_scores_and_report_of_a_grid(run: Run, tmp_path: Path) -> None:
     grid = run()
     results = tmp_path / "results"
-    table = ledger.table(results)
+    table = reports.read(results)
     of_all = table[table["item"] == "all"]
-    assert sorted(of_all["metric"].unique()) == ["histogram_a", "histogram_b", "histogram_l", "l1", "psnr", "ssim"]
-    assert len(of_all) == 4 * 6
+    assert sorted(of_all["metric"].unique()) == METRICS
+    assert len(of_all) == 4 * len(METRICS)
     one = table[(table["cell"] == "L1") & (table["seed"] == 0) & (table["metric"] == "l1")].set_index("item")["value"]
     made, real = (
         np.asarray(Image.open(row.images / "p01.png")).astype(float) for row in (grid.run("L1", 0), grid.real)
@@ -246,7 +248,7 @@ def test_scores_and_report_of_a_grid(run: Run, tmp_path: Path) -> None:
     assert one["all"] == pytest.approx(one.drop("all").mean())
     page = html.write(results, results / "report").read_text()
     assert "Two objectives" in page
-    assert (results / "report" / "tables" / "two.csv").exists()
+    assert (results / "report" / "tables" / "two--image.csv").exists()
 
 
 def test_scoring_again_at_the_targets_own_size(run: Run, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def files(tmp_path: Path) -> tuple[dict[str, Path], dict[str, Path]]:
 
 def test_scores_of_a_folder(files: tuple[dict[str, Path], dict[str, Path]]) -> None:
     outputs, targets = files
-    scores = score_images(outputs, lambda id_: pictures.read(targets[id_]), 10)
+    scores = score_images(outputs, lambda id_: pictures.read(targets[id_]), 10).scores
     assert (scores.n, scores.n_expected) == (6, 10)
     one = [pixel.psnr(pictures.read(outputs[id_]), pictures.read(targets[id_])) for id_ in sorted(outputs)]
     psnr = scores.metrics["psnr"]
@@ -116,9 +116,18 @@ def test_scores_of_a_folder(files: tuple[dict[str, Path], dict[str, Path]]) -> N
 
 def test_real_against_itself_is_perfect(files: tuple[dict[str, Path], dict[str, Path]]) -> None:
     _, targets = files
-    values = score_images(targets, lambda id_: pictures.read(targets[id_]), 6).metrics
+    values = score_images(targets, lambda id_: pictures.read(targets[id_]), 6).scores.metrics
     assert {name: metric.value for name, metric in values.items()} == pytest.approx(
-        {"l1": 0, "psnr": 100, "ssim": 1, "histogram_l": 1, "histogram_a": 1, "histogram_b": 1}
+        {
+            "l1": 0,
+            "psnr": 100,
+            "ssim": 1,
+            "gmsd": 0,
+            "sharpness": 1,
+            "histogram_l": 1,
+            "histogram_a": 1,
+            "histogram_b": 1,
+        }
     )
 
 
@@ -126,10 +135,10 @@ def test_native_scores_restore_the_aspect(tmp_path: Path) -> None:
     wide = np.asarray(Image.fromarray(picture(4)).resize((90, 60), Image.Resampling.BILINEAR))
     square = pictures.resize(wide, 32, 32)
     outputs = {"a": pictures.write(tmp_path / "a", square)}
-    scores = score_images(outputs, lambda id_: wide, 1, native=True)
+    scores = score_images(outputs, lambda id_: wide, 1, native=True).scores
     restored = np.asarray(Image.fromarray(square).resize((90, 60), Image.Resampling.BILINEAR))
     assert scores.metrics["l1"].value == pytest.approx(np.abs(restored.astype(float) - wide).mean() / 255)
-    assert scores.fingerprint != score_images(outputs, lambda id_: square, 1).fingerprint
+    assert scores.fingerprint != score_images(outputs, lambda id_: square, 1).scores.fingerprint
 
 
 def test_a_picture_that_does_not_fit_its_target_is_named(tmp_path: Path) -> None:
@@ -147,4 +156,6 @@ def test_a_picture_that_does_not_fit_its_target_is_named(tmp_path: Path) -> None
 def test_other_depths_have_no_colour_histogram(tmp_path: Path) -> None:
     grey = np.random.default_rng(0).integers(0, 65536, (32, 32, 1), dtype=np.uint16)
     path = pictures.write(tmp_path / "a", grey)
-    assert set(score_images({"a": path}, lambda id_: grey, 1).metrics) == {"l1", "psnr", "ssim"}
+    scores, histograms = score_images({"a": path}, lambda id_: grey, 1)
+    assert set(scores.metrics) == {"l1", "psnr", "ssim", "gmsd", "sharpness"}
+    assert histograms is None

@@ -23,14 +23,15 @@ from p2pbench.study.cells import from_results
 from p2pbench.study.choices import consent, recruitment
 from p2pbench.study.place import Chosen, choose, open_studies
 from reports import html, ledger
+from reports import studies as report_studies
 from reports.layout import Grid
-from reports.paper import FOOLING
 from tests.amt.study import ALGORITHMS, Rater, make_pictures
 
 SMALL_RATERS = 3
 SMALL = ("--raters", str(SMALL_RATERS), "--practice", "2", "--trials", "4", "--size", "16x16")
 FOOLED: dict[str, set[Side]] = {"L1": {"left"}, "cGAN": {"left", "right"}}  # once each, of four trials
 OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
+DATASET = {"name": "streets", "direction": "labels-to-photo"}
 
 
 def run(*arguments: str) -> Result:
@@ -49,7 +50,8 @@ def results(tmp_path: Path) -> Path:
         grid.run(cell, 0).folder.mkdir(parents=True)
         (tmp_path / "pictures" / cell).rename(grid.run(cell, 0).images)
     cells: dict[str, object] = {cell: {} for cell in ALGORITHMS}
-    grid.json.write_text(json.dumps({"title": "Losses", "cells": cells, "seeds": [0], "dataset": {}, "settings": {}}))
+    document = {"title": "Losses", "cells": cells, "seeds": [0], "dataset": DATASET, "settings": {}}
+    grid.json.write_text(json.dumps(document))
     return tmp_path / "results"
 
 
@@ -104,10 +106,33 @@ def test_fooling_rates_go_into_the_ledger_and_the_report(results: Path, chosen: 
     assert "raters and items" in page
     assert "50.0" in page
     assert "Simulated raters" not in page
-    for title in FOOLING:
-        assert title in page
+    assert "Table 4, map to aerial photo" in page
     assert "18.9" in page
-    assert json.loads(chosen.folder.analysis.read_text())["study"] == "first"
+    written = json.loads(chosen.folder.analysis.read_text())
+    assert (written["study"], written["simulated"], written["looked_at_early"]) == ("first", False, False)
+    assert written["origin"]["cGAN"] == "losses/cGAN/seed-0"
+
+
+def test_the_report_reads_what_the_analysis_writes(results: Path, chosen: Chosen) -> None:
+    take_part(chosen)
+    run("amt", "close", str(results))
+    analysis, _ = analyse_study(results, choose(open_studies(results, None), None), 0)
+    found = report_studies.collect(results)
+    assert found.damages == ()
+    entries, _ = ledger.collect(Grid(results / "losses"))
+    placed = report_studies.place(found.studies, entries)
+    assert placed.strangers == ()
+    [study] = placed.by_grid["losses"]
+    assert (study.raters, study.sessions, study.excluded) == (2 * SMALL_RATERS, 2 * SMALL_RATERS, 0)
+    for cell, written in zip(study.cells, analysis.kept.algorithms, strict=True):
+        assert cell.cell == written.name
+        assert (cell.rate, cell.trials) == pytest.approx((100 * written.crossed.value, written.trials))
+        assert cell.over_items == pytest.approx((100 * written.crossed.low, 100 * written.crossed.high))
+        assert {item: (each.trials, each.fooled) for item, each in cell.items.items()} == {
+            each.item: (each.trials, each.fooled) for each in written.items
+        }
+        assert [block.trials for block in cell.curve.blocks] == [4 * SMALL_RATERS]
+        assert [block.trials for block in cell.curve.practice] == [2 * SMALL_RATERS]
 
 
 def test_a_simulated_study_says_so_in_the_report(results: Path) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from reports import gallery, picture
 from reports.errors import ReportError
 from reports.layout import Grid
+from reports.picture import Shown
 
 
 @pytest.fixture
@@ -24,26 +25,26 @@ def assets(tmp_path: Path) -> Path:
 
 def test_columns_are_input_cells_and_real_and_rows_the_same_items(results: Path, assets: Path) -> None:
     grid = Grid(results / "losses")
-    shown = gallery.write(grid, ["L1", "L1+cGAN"], [0], assets, "g")
+    shown = gallery.write_columns(gallery.columns(grid, ["L1", "L1+cGAN"], [0]), assets)
     assert shown is not None
     assert [column.name for column in shown.columns] == ["input", "L1", "L1+cGAN", "real"]
     assert [row.item for row in shown.rows] == ["bridge", "church", "harbour", "square"]
-    names = [tile.name for row in shown.rows for tile in row.tiles]
-    assert sorted(names, key=str) == sorted(path.name for path in assets.iterdir())
-    assert len(set(names)) == 16
-    copied = shown.rows[1].tiles[2]
-    assert (copied.alt, copied.width, copied.height) == ("L1+cGAN, church", 16, 16)
-    assert copied.name is not None
-    with Image.open(assets / copied.name) as copy, Image.open(grid.run("L1+cGAN", 0).images / "church.png") as original:
+    names = {tile.shown.name for row in shown.rows for tile in row.tiles if tile.shown}
+    assert names == {path.name for path in assets.iterdir()}
+    assert len(names) == 16
+    tile = shown.rows[1].tiles[2]
+    assert (tile.alt, tile.shown) == ("L1+cGAN, church", Shown("02-0001.png", "02-0001.png", 16, 16))
+    original = grid.run("L1+cGAN", 0).images / "church.png"
+    with Image.open(assets / "02-0001.png") as copy, Image.open(original) as source:
         assert copy.format == "PNG"
-        np.testing.assert_array_equal(np.asarray(copy), np.asarray(original))
+        np.testing.assert_array_equal(np.asarray(copy), np.asarray(source))
 
 
 def test_a_cell_shows_its_lowest_seed_that_has_pictures(build: Callable[..., Path], assets: Path) -> None:
     grid = Grid(build(seeds=(3, 1, 2)) / "losses")
     for path in grid.run("L1", 1).images.iterdir():
         path.unlink()
-    shown = gallery.write(grid, ["L1", "L1+cGAN"], [3, 1, 2], assets, "g")
+    shown = gallery.write_columns(gallery.columns(grid, ["L1", "L1+cGAN"], [3, 1, 2]), assets)
     assert shown is not None
     assert [column.seed for column in shown.columns] == [None, 2, 1, None]
 
@@ -51,10 +52,10 @@ def test_a_cell_shows_its_lowest_seed_that_has_pictures(build: Callable[..., Pat
 def test_a_missing_picture_leaves_a_note(results: Path, assets: Path) -> None:
     grid = Grid(results / "losses")
     (grid.run("L1", 0).images / "harbour.png").unlink()
-    shown = gallery.write(grid, ["L1", "L1+cGAN"], [0], assets, "g")
+    shown = gallery.write_columns(gallery.columns(grid, ["L1", "L1+cGAN"], [0]), assets)
     assert shown is not None
-    assert (shown.rows[2].tiles[1].name, shown.rows[2].tiles[1].note) == (None, "no picture")
-    assert shown.damages == ()
+    assert (shown.rows[2].tiles[1].shown, shown.rows[2].tiles[1].note) == (None, "no picture")
+    assert shown.damages == []
     assert len(list(assets.iterdir())) == 15
 
 
@@ -62,7 +63,7 @@ def test_a_damaged_picture_is_named_and_the_rest_shown(results: Path, assets: Pa
     grid = Grid(results / "losses")
     path = grid.run("L1", 0).images / "harbour.png"
     path.write_bytes(path.read_bytes()[:200])
-    shown = gallery.write(grid, ["L1", "L1+cGAN"], [0], assets, "g")
+    shown = gallery.write_columns(gallery.columns(grid, ["L1", "L1+cGAN"], [0]), assets)
     assert shown is not None
     assert shown.rows[2].tiles[1].note == "unreadable"
     assert len(shown.damages) == 1
@@ -71,14 +72,14 @@ def test_a_damaged_picture_is_named_and_the_rest_shown(results: Path, assets: Pa
 
 
 def test_a_grid_without_pictures_has_no_gallery(tmp_path: Path, assets: Path) -> None:
-    assert gallery.write(Grid(tmp_path / "losses"), ["L1"], [0], assets, "g") is None
+    assert gallery.write_columns(gallery.columns(Grid(tmp_path / "losses"), ["L1"], [0]), assets) is None
 
 
 def test_without_input_and_target_the_items_are_those_of_all_cells(results: Path, assets: Path) -> None:
     grid = Grid(results / "losses")
     for path in [*grid.input.images.iterdir(), *grid.real.images.iterdir(), grid.run("L1", 0).images / "bridge.png"]:
         path.unlink()
-    shown = gallery.write(grid, ["L1", "L1+cGAN"], [0], assets, "g")
+    shown = gallery.write_columns(gallery.columns(grid, ["L1", "L1+cGAN"], [0]), assets)
     assert shown is not None
     assert [column.name for column in shown.columns] == ["L1", "L1+cGAN"]
     assert [row.item for row in shown.rows] == ["bridge", "church", "harbour", "square"]
@@ -86,7 +87,8 @@ def test_without_input_and_target_the_items_are_those_of_all_cells(results: Path
 
 def test_file_names_hold_no_untrusted_text(build: Callable[..., Path], assets: Path) -> None:
     cell, item = "<img src=x onerror=alert(1)>", "a #?%\"'&道路"
-    shown = gallery.write(Grid(build(cells=[cell], items=[item]) / "losses"), [cell], [0], assets, "g")
+    grid = Grid(build(cells=[cell], items=[item]) / "losses")
+    shown = gallery.write_columns(gallery.columns(grid, [cell], [0]), assets)
     assert shown is not None
     assert shown.rows[0].item == item
     for path in assets.iterdir():
@@ -95,11 +97,56 @@ def test_file_names_hold_no_untrusted_text(build: Callable[..., Path], assets: P
 
 def test_items_are_evenly_spaced() -> None:
     ids = [f"{number:03}" for number in range(111)]
-    assert gallery.choose(ids[::-1]) == ids[::10]
-    assert gallery.choose(ids[:12]) == ids[:12]
-    assert gallery.choose(["b", "a"]) == ["a", "b"]
-    assert gallery.choose(ids[:14])[0::11] == ["000", "013"]
-    assert len(set(gallery.choose(ids[:14]))) == 12
+    assert gallery.choose(ids[::-1], 12) == ids[::10]
+    assert gallery.choose(ids[:12], 12) == ids[:12]
+    assert gallery.choose(["b", "a"], 12) == ["a", "b"]
+    assert gallery.choose(ids[:14], 12)[0::11] == ["000", "013"]
+    assert len(set(gallery.choose(ids[:14], 12))) == 12
+    assert gallery.choose(ids, 1) == ["000"]
+
+
+def test_no_more_items_than_asked_for_have_pictures_and_the_page_begins_with_twelve(
+    build: Callable[..., Path], assets: Path
+) -> None:
+    ids = [f"item-{number:02}" for number in range(40)]
+    columns = gallery.columns(Grid(build(cells=["L1"], items=ids) / "losses"), ["L1"], [0])
+    shown = gallery.write_columns(columns, assets, most=20)
+    assert shown is not None
+    assert (len(shown.rows), shown.total, shown.all_items) == (20, 40, tuple(ids))
+    assert [row.number for row in shown.rows] == list(range(20))
+    assert (shown.rows[0].item, shown.rows[-1].item) == ("item-00", "item-39")
+    assert len(shown.first) == 12
+    assert {row.item for row in shown.first} <= {row.item for row in shown.rows}
+    assert len(list(assets.iterdir())) == 20 * 3
+
+
+def test_where_not_all_items_have_room_the_notable_ones_come_first(build: Callable[..., Path], assets: Path) -> None:
+    ids = [f"item-{number:02}" for number in range(40)]
+    columns = gallery.columns(Grid(build(cells=["L1"], items=ids) / "losses"), ["L1"], [0])
+    notable = ["item-17", "gone", "item-03", "item-17", "item-29", "item-05"]
+    shown = gallery.write_columns(columns, assets, most=6, notable=notable)
+    assert shown is not None
+    assert [row.item for row in shown.rows] == ["item-00", "item-03", "item-17", "item-20", "item-29", "item-39"]
+
+
+def test_photos_become_jpeg_with_a_thumbnail_and_flat_pictures_stay_exact(tmp_path: Path) -> None:
+    smooth = np.add.outer(np.linspace(20, 120, 200), np.linspace(0, 100, 300))
+    noise = np.random.default_rng(0).normal(size=(200, 300, 1)) * 4
+    photo = np.clip(smooth[..., None] + noise + (0, 10, 20), 0, 255).astype(np.uint8)
+    flat = np.kron(np.arange(6, dtype=np.uint8).reshape(2, 3) * 40, np.ones((100, 100), np.uint8))
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    Image.fromarray(flat).save(tmp_path / "flat.png")
+    out = tmp_path / "out"
+    out.mkdir()
+    assert picture.save(tmp_path / "photo.png", out / "a") == Shown("a.jpg", "at.jpg", 300, 200)
+    assert picture.save(tmp_path / "flat.png", out / "b") == Shown("b.png", "b.png", 300, 200)
+    with Image.open(out / "a.jpg") as large, Image.open(out / "at.jpg") as thumb:
+        assert np.abs(np.asarray(large, float) - photo).mean() < 2.5
+        assert thumb.size == (128, 85)
+        reduced = np.asarray(Image.fromarray(photo).resize(thumb.size, Image.Resampling.BOX), float)
+        assert np.abs(np.asarray(thumb, float) - reduced).mean() < 2.5
+    with Image.open(out / "b.png") as same:
+        np.testing.assert_array_equal(np.asarray(same), flat)
 
 
 @pytest.mark.parametrize(

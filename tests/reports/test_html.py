@@ -2,64 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, sync_playwright
 
 from reports import html, ledger
-from reports.csv import inert
 from reports.errors import ReportError
 from reports.layout import Grid
 from reports.page import dataset_line, plain_fields
+from tests.reports.parsed import Page, rows, write
 
 INJECTION = '<img src=x onerror="alert(1)">'
-LONG = "AnUnbreakableName" * 7
-
-
-class Page(HTMLParser):
-    """The texts and tags of a page."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(path.read_text("utf-8"))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keep a tag with its attributes."""
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        """Keep a text, its white space made single."""
-        self.texts.append(" ".join(data.split()))
-
-    @property
-    def text(self) -> str:
-        """All texts, a space between them."""
-        return " ".join(text for text in self.texts if text)
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        """The attributes of all tags of a name."""
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-def _write(results: Path) -> Page:
-    return Page(html.write(results, results / "report"))
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 def test_the_page_shows_each_part_of_a_grid(results: Path) -> None:
-    page = _write(results)
+    page = write(results)
     for part in (
         "What the loss does",
         "a paper, table 1",
@@ -93,7 +55,7 @@ def test_settings_are_told_by_dotted_name() -> None:
 
 
 def test_the_markup_is_that_of_tables_with_heads_and_captions(results: Path) -> None:
-    page = _write(results)
+    page = write(results)
     headings = [int(tag[1]) for tag, _ in page.tags if tag in {"h1", "h2", "h3", "h4"}]
     assert headings[0] == 1
     assert headings.count(1) == 1
@@ -103,18 +65,32 @@ def test_the_markup_is_that_of_tables_with_heads_and_captions(results: Path) -> 
     images = page.named("img")
     assert len(images) == 16 + 1
     assert all(image["alt"] and image["loading"] == "lazy" for image in images)
-    assert page.named("script") == []
-    assert page.named("link") == []
+    assert [script.get("src") for script in page.named("script")] == ["assets/grid0.js", None]
+    assert [link["href"] for link in page.named("link")] == ["data:,"]
     assert page.named("html") == [{"lang": "en"}]
 
 
 def test_every_picture_and_table_that_the_page_names_is_there(results: Path) -> None:
-    page = _write(results)
-    names = [image["src"] for image in page.named("img")] + [link["href"] for link in page.named("a")]
-    assert len(names) == 17 + 2
-    for name in names:
+    page = write(results)
+    names = [image["src"] for image in page.named("img")]
+    links = {link["href"] or "" for link in page.named("a")}
+    files = {link for link in links if not link.startswith("#")}
+    assert len(names) == 17
+    assert files == {"tables/losses--image.csv", "tables/losses--image.tex", "tables/losses.toml", "tables/scores.csv"}
+    for name in {*names, *files}:
         assert name is not None
         assert (results / "report" / name).is_file(), name
+
+
+def test_every_place_in_the_page_that_a_link_names_is_there(results: Path) -> None:
+    page = write(results)
+    places = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    named = {(link["href"] or "")[1:] for link in page.named("a") if (link["href"] or "").startswith("#")}
+    assert len({name for name in named if "/" not in name}) >= 4
+    assert {name for name in named if "/" not in name} <= places  # those with a slash are for the script
+    assert {name for name in named if "/" in name} == {
+        f"grid0/{item}/{place}" for item in range(4) for place in range(4)
+    }
 
 
 def test_the_best_is_bold_and_a_tie_says_so(build: Callable[..., Path]) -> None:
@@ -130,14 +106,14 @@ def test_the_best_is_bold_and_a_tie_says_so(build: Callable[..., Path]) -> None:
 
 
 def test_a_choice_of_items_says_of_how_many(build: Callable[..., Path]) -> None:
-    assert "12 of 20 items, evenly spaced." in _write(build(items=[f"{number:02}" for number in range(20)])).text
+    assert "12 of 20 items, evenly spaced." in write(build(items=[f"{number:02}" for number in range(20)])).text
 
 
 def test_another_protocol_is_named(results: Path) -> None:
     run = Grid(results / "losses").run("L1+cGAN", 0)
     (scores,) = ledger.read(run)
     ledger.write(run, ledger.Scores("image", {**scores.protocol, "ssim_window": 7}, scores.item_ids, 4, scores.metrics))
-    page = _write(results)
+    page = write(results)
     assert "Not comparable with the rows above, and not ranked" in page.text
     assert "ssim_window : 7 here, 11 above" in page.text
 
@@ -146,7 +122,7 @@ def test_fewer_items_than_expected_are_shown_as_such(results: Path) -> None:
     for run in [Grid(results / "losses").run(cell, 0) for cell in ("L1", "L1+cGAN")]:
         (scores,) = ledger.read(run)
         ledger.write(run, ledger.Scores("image", scores.protocol, scores.item_ids, 9, scores.metrics))
-    assert "4 of 9" in _write(results).text
+    assert "4 of 9" in write(results).text
 
 
 def test_runs_that_are_missing_are_named_and_the_rest_is_shown(build: Callable[..., Path]) -> None:
@@ -157,7 +133,7 @@ def test_runs_that_are_missing_are_named_and_the_rest_is_shown(build: Callable[.
     shutil.rmtree(grid.run("dull", 0).scores)
     shutil.rmtree(grid.run("blind", 0).scores)
     shutil.rmtree(grid.run("blind", 0).images)
-    text = _write(results).text
+    text = write(results).text
     assert "absent , seed 0: not started" in text
     assert "training , seed 0: training not finished" in text
     assert "dull , seed 0: not scored by image" in text
@@ -168,9 +144,9 @@ def test_runs_that_are_missing_are_named_and_the_rest_is_shown(build: Callable[.
 def test_runs_that_the_grid_does_not_name_are_named_and_in_no_table(results: Path) -> None:
     grid = Grid(results / "losses")
     shutil.copytree(grid.run("L1", 0).folder, grid.run("L1", 7).folder)
-    page = _write(results)
+    page = write(results)
     assert "On disk, but not in this grid, and so in no table L1 , seed 7" in page.text
-    assert [row["seeds"] for row in _rows(results / "report/tables/losses.csv")] == ["0", "0", ""]
+    assert [row["seeds"] for row in rows(results / "report/tables/losses--image.csv")] == ["0", "0", ""]
 
 
 def test_damaged_files_are_named_and_the_rest_is_shown(results: Path) -> None:
@@ -181,7 +157,7 @@ def test_damaged_files_are_named_and_the_rest_is_shown(results: Path) -> None:
     log.write_text("nothing")
     photo = grid.run("L1", 0).images / "church.png"
     photo.write_bytes(b"")
-    text = _write(results).text
+    text = write(results).text
     for path in (score, log, photo):
         assert f"{path}: found" in text
     assert "0.4150" in text
@@ -192,41 +168,40 @@ def test_a_grid_that_cannot_be_read_is_named_beside_the_others(build: Callable[.
     build()
     results = build(name="patches", title="How large a patch")
     (results / "losses/grid.json").write_text('{"cells": {"../../secret": {}}, "seeds": [0]}')
-    text = _write(results).text
+    text = write(results).text
     assert "losses/grid.json: found cell '../../secret', expected a folder's name" in text
     assert "How large a patch" in text
 
 
 def test_several_grids_have_a_contents(build: Callable[..., Path]) -> None:
     build()
-    page = _write(build(name="patches", title="How large a patch"))
+    page = write(build(name="patches", title="How large a patch"))
     assert [link["href"] for link in page.named("a")][:2] == ["#grid0", "#grid1"]
-    assert {"grid0", "grid1"} == {section["id"] for section in page.named("section")}
+    assert [section["id"] for section in page.named("section")] == ["grid0", "grid1", "words"]
+
+
+def test_cells_of_one_name_in_two_grids_stay_apart(build: Callable[..., Path]) -> None:
+    build()
+    results = build(name="patches", title="How large a patch")
+    (results / "patches/L1/seed-0/images/church.png").unlink()
+    page = write(results)
+    assert [row["cell"] for row in rows(results / "report/tables/patches--image.csv")] == ["L1", "L1+cGAN", "real"]
+    assert len([image for image in page.named("img") if image["alt"] == "L1, church"]) == 1
+    assert len([image for image in page.named("img") if image["alt"] == "L1, bridge"]) == 2
 
 
 def test_the_tables_hold_full_precision(results: Path) -> None:
-    _write(results)
-    l1, cgan, real = _rows(results / "report/tables/losses.csv")
+    write(results)
+    l1, cgan, real = rows(results / "report/tables/losses--image.csv")
     (scores,) = ledger.read(Grid(results / "losses").run("L1", 0))
-    assert (l1["cell"], l1["seeds"], l1["n"], l1["scorer"]) == ("L1", "0", "4", "image")
+    assert (l1["cell"], l1["seeds"], l1["n"]) == ("L1", "0", "4")
     assert float(l1["l1"]) == scores.metrics["l1"].value
     assert (float(l1["l1_low"]), float(l1["l1_high"])) == scores.metrics["l1"].interval
     assert (cgan["cell"], real["cell"], real["seeds"]) == ("L1+cGAN", "real", "")
     assert (l1["ranked"], real["ranked"]) == ("True", "False")
-    tidy = _rows(results / "report/tables/scores.csv")
+    tidy = rows(results / "report/tables/scores.csv")
     assert len(tidy) == 3 * (1 + 4)
     assert [float(row["value"]) for row in tidy[1:5]] == [0.2 + 0.01 * number for number in range(4)]
-
-
-def test_text_that_a_spreadsheet_would_run_is_quoted_and_numbers_are_not(build: Callable[..., Path]) -> None:
-    cells, items = ["=cmd()", "+1", "-2", "@SUM(A1)", "plain"], ["-1", "=2"]
-    results = build(cells=cells, items=items)
-    _write(results)
-    shown = [row["cell"] for row in _rows(results / "report/tables/losses.csv")]
-    assert shown == ["'=cmd()", "'+1", "'-2", "'@SUM(A1)", "plain", "real"]
-    tidy = _rows(results / "report/tables/scores.csv")
-    assert {row["item"] for row in tidy} == {"all", "'-1", "'=2"}
-    assert inert(-1.5) == -1.5
 
 
 def test_names_are_shown_as_text(build: Callable[..., Path]) -> None:
@@ -234,7 +209,8 @@ def test_names_are_shown_as_text(build: Callable[..., Path]) -> None:
     results = build(cells=[INJECTION, "道路 & \"'"], items=[INJECTION, "صورة"], title=title)
     path = html.write(results, results / "report")
     text, page = path.read_text("utf-8"), Page(path)
-    assert "<script" not in text
+    assert text.count("<script") == text.count("</script") == 2
+    assert "<script>alert" not in text + (results / "report/assets/grid0.js").read_text()
     assert "onerror" not in {name for _, attributes in page.tags for name in attributes}
     assert title in page.text
     assert INJECTION in page.texts
@@ -251,22 +227,27 @@ def test_writing_twice_gives_the_same_files(results: Path, tmp_path: Path) -> No
 
 
 def test_a_report_takes_the_place_of_the_last(results: Path) -> None:
-    _write(results)
+    write(results)
     (results / "report/assets/stale.png").write_bytes(b"old")
-    _write(results)
+    write(results)
     assert not (results / "report/assets/stale.png").exists()
     assert sorted(path.name for path in results.iterdir()) == ["losses", "report"]
 
 
 def test_a_report_that_fails_leaves_the_last(build: Callable[..., Path]) -> None:
     results = build()
-    _write(results)
+    write(results)
     before = (results / "report/index.html").read_bytes()
-    build(name="g" * 253)  # with .csv too long a file name
-    with pytest.raises(ReportError, match="File name too long"):
-        _write(results)
+    full = (
+        "import resource, signal, sys; from pathlib import Path; from reports import html\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
+        "html.write(Path(sys.argv[1]), Path(sys.argv[1]) / 'report')"
+    )
+    failed = subprocess.run([sys.executable, "-c", full, str(results)], capture_output=True, text=True, check=False)
+    assert "ReportError" in failed.stderr
+    assert "File too large; let this account" in failed.stderr
     assert (results / "report/index.html").read_bytes() == before
-    assert (results / "report/tables/losses.csv").is_file()
+    assert (results / "report/tables/losses--image.csv").is_file()
     assert [path.name for path in results.iterdir() if path.name.startswith(".")] == []
 
 
@@ -281,10 +262,10 @@ def test_a_folder_of_other_things_is_never_replaced(results: Path, tmp_path: Pat
 
 
 def test_a_report_with_something_beside_it_is_never_replaced(results: Path) -> None:
-    _write(results)
+    write(results)
     (results / "report/notes.txt").write_text("mine")
     with pytest.raises(ReportError, match=r"notes\.txt"):
-        _write(results)
+        write(results)
 
 
 def test_an_empty_folder_may_be_used(results: Path, tmp_path: Path) -> None:
@@ -322,66 +303,4 @@ def test_grid_files_of_other_shapes_are_refused(results: Path) -> None:
     for text in ("", "[]", "{}", json.dumps({"cells": [], "seeds": 3})):
         (results / "losses/grid.json").write_text(text)
         with pytest.raises(ReportError, match=r"grid\.json"):
-            _write(results)
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.fail("no chromium or google-chrome: run `make test`, which installs it")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield browser
-        browser.close()
-
-
-def test_the_page_works_in_a_browser_from_disk(build: Callable[..., Path], browser: Browser) -> None:
-    cells = ["L1", INJECTION, LONG, "道路 & \"'", "e", "f", "g", "h", "i"]
-    results = build(cells=cells, items=[INJECTION, LONG, *"cdefghijklmnop"], title=f"{INJECTION} {LONG}", seeds=(0, 1))
-    (Grid(results / "losses").run("L1", 0).images / "d.png").unlink()
-    index = html.write(results, results / "report")
-    requests: list[str] = []
-    complaints: list[str] = []
-
-    def hear(message: ConsoleMessage) -> None:
-        complaints.append(message.text)
-
-    for width in (1440, 1024, 390):
-        page = browser.new_page(viewport={"width": width, "height": 800})
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("console", hear)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(dialog.message))
-        page.goto(index.as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0, width
-        page.evaluate("for (const image of document.images) image.loading = 'eager'")
-        page.wait_for_function("[...document.images].every(image => image.complete)")
-        broken = page.evaluate("[...document.images].filter(image => !image.naturalWidth).map(image => image.src)")
-        assert broken == [], width
-        assert page.evaluate("document.images.length") == 12 * 11 - 1 + 1
-        page.close()
-    assert complaints == []
-    assert len(requests) > 3
-    assert {request.split(":")[0] for request in requests} == {"file"}
-
-
-@pytest.mark.parametrize("width", [1440, 390])
-def test_the_heads_of_the_gallery_stay_in_view(build: Callable[..., Path], browser: Browser, width: int) -> None:
-    results = build(items=[f"item-{number:02}" for number in range(12)])
-    page = browser.new_page(viewport={"width": width, "height": 600})
-    page.goto(html.write(results, results / "report").as_uri())
-    page.evaluate("document.querySelector('.pictures tbody tr:nth-child(9)').scrollIntoView({block: 'center'})")
-    head, box, row = page.evaluate(
-        "['.pictures thead th:nth-child(2)', '.gallery', '.pictures tbody tr:nth-child(9)']"
-        ".map(name => document.querySelector(name).getBoundingClientRect().top)"
-    )
-    assert 0 <= row <= 600
-    if width == 1440:  # the whole row fits: the heads stay in the window
-        assert box < 0
-        assert head == pytest.approx(0, abs=1)
-    else:  # the gallery scrolls in its box, and the heads stay in that
-        assert box >= 0
-        assert head == pytest.approx(box, abs=1)
+            write(results)

@@ -190,44 +190,56 @@ def test_other_json_is_refused(run: Run, text: str) -> None:
         ledger.read(run)
 
 
-def test_the_table_has_a_row_a_metric_and_item(tmp_path: Path, run: Run) -> None:
-    results = tmp_path / "results"
-    grid = Grid(results / "losses")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metrics": {"l1": {"value": "0.5"}, "histogram_l": {"value": 0.5}}},
+        {"metrics": {"l1": {"value": 10**400}, "histogram_l": {"value": 0.5}}},
+        {"n_expected": True},
+        {"n_expected": 5.5},
+        {"n_expected": "5"},
+        {"protocol": {"scale": [[[]]] * 3}},
+        {"items": {"b": {"l1": "1"}, "a": {"l1": 1}, "c": {"l1": 1}}},
+        {"n": "line\nbreak" * 1000},
+    ],
+)
+def test_other_types_are_refused_in_one_short_line(run: Run, changes: dict[str, object]) -> None:
     ledger.write(run, _scores())
-    ledger.write(grid.real, _scores(l1=(0.0, 0.0, 0.0)))
-    grid.json.write_text("{}")
-    table = ledger.table(results)
-    low, high = interval(_scores().metrics["l1"].replicates)
-    assert tuple(table.columns) == ledger.COLUMNS
-    assert table["cell"].tolist() == ["L1"] * 5 + ["real"] * 5
-    trained = table[table["cell"] == "L1"]
-    assert trained["seed"].tolist() == [0] * 5
-    assert table[table["cell"] == "real"]["seed"].isna().all()
-    assert trained["item"].tolist() == ["all", "all", *IDS]
-    assert trained["metric"].tolist() == ["histogram_l", "l1", "l1", "l1", "l1"]
-    assert trained["value"].tolist() == [0.5, 0.5, 0.25, 0.5, 0.75]
-    assert trained["low"].tolist()[1] == pytest.approx(low)
-    assert trained["high"].tolist()[1] == pytest.approx(high)
-    assert trained["low"].isna().tolist() == [False, False, True, True, True]
-    assert set(trained["n"]) == {3}
-    assert set(trained["n_expected"]) == {5}
-    assert set(trained["fingerprint"]) == {_scores().fingerprint}
+    _edit(run, **changes)
+    with pytest.raises(ReportError, match=r"image\.json: ") as error:
+        ledger.read(run)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500 + len(str(run.score("image")))
 
 
-def test_the_table_of_nothing_has_its_columns(tmp_path: Path) -> None:
-    table = ledger.table(tmp_path)
-    assert tuple(table.columns) == ledger.COLUMNS
-    assert len(table) == 0
+def test_json_deeper_than_can_be_read_is_refused(run: Run) -> None:
+    ledger.write(run, _scores())
+    run.score("image").write_text('{"protocol":' + "[" * 100_000)
+    with pytest.raises(ReportError, match=r"image\.json: found no JSON"):
+        ledger.read(run)
 
 
-def test_the_table_refuses_damage_and_a_collection_names_it(tmp_path: Path, run: Run) -> None:
+@pytest.mark.parametrize("dtype", [np.float64, np.complex64, np.int8, "U4"])
+def test_replicates_of_another_type_are_refused(run: Run, dtype: str) -> None:
+    ledger.write(run, _scores())
+    np.savez(run.bootstrap("image"), l1=np.zeros(100, dtype), histogram_l=np.zeros(100, np.float32))
+    with pytest.raises(ReportError, match=r"image-bootstrap\.npz: found no replicates \(l1 is .*, expected float32"):
+        ledger.read(run)
+
+
+def test_a_bare_array_is_no_archive_of_replicates(run: Run) -> None:
+    ledger.write(run, _scores())
+    with run.bootstrap("image").open("wb") as file:
+        np.save(file, np.zeros(100, np.float32))
+    with pytest.raises(ReportError, match=r"image-bootstrap\.npz: found no replicates"):
+        ledger.read(run)
+
+
+def test_a_collection_names_damage_and_gives_the_rest(tmp_path: Path, run: Run) -> None:
     grid = Grid(tmp_path / "results/losses")
     ledger.write(run, _scores())
     ledger.write(grid.run("L1", 1), _scores())
-    grid.json.write_text("{}")
     run.score("image").write_text("{")
-    with pytest.raises(ReportError, match=r"seed-0.scores.image\.json"):
-        ledger.table(tmp_path / "results")
     entries, damages = ledger.collect(grid)
     assert [entry.run.seed for entry in entries] == [1]
     assert [(damage.run.seed, damage.scorer) for damage in damages] == [(0, "image")]

@@ -87,7 +87,7 @@ def test_one_drawing_a_loss_one_curve_a_run_in_the_colour_of_its_cell() -> None:
     runs = {"L1": [_table(G_L1=one), _table(G_L1=two)], "L1+cGAN": [_table(G_L1=two, D_real=one)]}
     strokes = plots.strokes(list(runs))
     drawings = plots.draw(runs, strokes)
-    assert [drawing.loss for drawing in drawings] == ["G_L1", "D_real"]
+    assert [drawing.name for drawing in drawings] == ["G_L1", "D_real"]
     l1, real = (drawing.svg for drawing in drawings)
     assert strokes["L1"].colour != strokes["L1+cGAN"].colour
     assert _curves(l1, strokes["L1"].colour) == 2

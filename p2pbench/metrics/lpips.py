@@ -1,0 +1,117 @@
+"""LPIPS: how far apart an output and its target are to AlexNet, weighted as people judged. Lower is better.
+
+Zhang, Isola, Efros, Shechtman, Wang: The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, CVPR 2018.
+The network and the learned linear weights are those of torchmetrics, the backbone's weights those of torchvision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchmetrics.functional.image import lpips
+from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+from p2pbench.datasets.pictures import Picture
+from p2pbench.metrics.batches import batches, rgb
+from p2pbench.metrics.image_score import Target, compared, mean, read_output
+from p2pbench.metrics.missing import Missing
+from p2pbench.metrics.published import ALEXNET
+from p2pbench.metrics.weights_file import check_weights, not_weights
+from reports import bootstrap
+from reports.scores import Scores
+
+SCORER = "lpips"
+SMALLEST = 31  # pixels; of less, AlexNet's second pooling leaves nothing
+_PIXELS = 2**20  # a batch's, output and target each
+
+
+class Lpips:
+    """The network, loaded once for many runs; its weights must be there, or torchvision would fetch them.
+
+    Raises:
+        UserError: the file of weights is damaged.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        linear = Path(lpips.__file__).parent / "lpips_models" / "alex.pth"
+        self._hashes = {
+            "weights": ALEXNET.file.name,
+            "weights_sha256": check_weights(ALEXNET.file, ALEXNET.network),
+            "linear_weights": f"{linear.name} of torchmetrics",
+            "linear_weights_sha256": check_weights(linear, "LPIPS"),
+        }
+        self._device = device
+        try:
+            metric = LearnedPerceptualImagePatchSimilarity(net_type="alex", reduction="none", normalize=True)
+        except RuntimeError as error:  # of load_state_dict: tensors, and not AlexNet's
+            raise not_weights(ALEXNET.file, ALEXNET.network, error) from error
+        self._metric = metric.to(device)
+
+    def distances(self, pairs: Iterable[tuple[Picture, Picture]]) -> NDArray[np.float64]:
+        """The distance (n,) of each pair of pictures (H, W, 1 or 3) of one form, at least 0.
+
+        Raises:
+            Missing: a picture is smaller than the network can see, or is neither RGB nor grey.
+        """
+        self._metric.reset()
+        seen = (tuple(_seen(picture) for picture in pair) for pair in pairs)
+        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+            for batch in batches(seen, _PIXELS):
+                self._metric.update(*(self._tensor(side) for side in batch))
+            values: NDArray[np.float64] = (
+                self._metric.compute().reshape(-1).double().cpu().numpy()
+            )  # one item: a scalar
+        return values
+
+    def protocol(self) -> dict[str, object]:
+        """Every choice that changes a distance."""
+        return {
+            "network": "AlexNet with learned linear weights, LPIPS version 0.1",
+            "implementation": f"torchmetrics {version('torchmetrics')}, torchvision {version('torchvision')}",
+            **self._hashes,
+            "input": "RGB scaled to -1..1 at its own size; grey repeated, 16 bits not rounded",
+            "precision": "float32",
+            "mean": "over positions of a layer, summed over 5 layers; over items",
+        }
+
+    def _tensor(self, batch: NDArray[np.uint8 | np.uint16]) -> torch.Tensor:
+        values = batch.astype(np.float32) / np.float32(np.iinfo(batch.dtype).max)
+        return torch.from_numpy(values).permute(0, 3, 1, 2).to(self._device)
+
+
+def score_lpips(
+    outputs: Mapping[str, Path],
+    target: Target,
+    n_expected: int,
+    network: Lpips,
+    *,
+    native: bool = False,
+    origin: Mapping[str, object] | None = None,
+) -> Scores:
+    """Score output pictures against their targets; the arguments are those of `score_images`, and the network.
+
+    Raises:
+        Missing: the network cannot see these pictures.
+        UserError: a picture cannot be decoded, or differs from its target in size, channels or depth.
+    """
+    ids = sorted(outputs)
+
+    def pair(id_: str) -> tuple[Picture, Picture]:
+        expected = target(id_)
+        return read_output(outputs[id_], expected, native=native), expected
+
+    values = network.distances(map(pair, ids))
+    protocol = {**network.protocol(), "pictures": compared(native=native), **(origin or {})}
+    return Scores(SCORER, protocol, tuple(ids), n_expected, {SCORER: mean(values, bootstrap.item_weights(ids))})
+
+
+def _seen(picture: Picture) -> Picture:
+    height, width = picture.shape[:2]
+    if min(height, width) < SMALLEST:
+        raise Missing(f"LPIPS sees pictures from {SMALLEST}x{SMALLEST} pixels on, and these have {width}x{height}")
+    return rgb(picture, "LPIPS")

@@ -1,0 +1,180 @@
+"""The scores that see with a published network, of runs of a results folder: LPIPS, and if asked for FID and KID.
+
+What such a score needs may not be here. Then a line in the run's folder says what is missing, and the command goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p2pbench.ablation.listener import Listener
+from p2pbench.datasets import pictures
+from p2pbench.errors import UserError
+from p2pbench.metrics import distribution_score
+from p2pbench.metrics.distribution_score import FID, KID
+from p2pbench.metrics.image_score import Target
+from p2pbench.metrics.missing import Missing, MissingPackage, MissingWeights
+from p2pbench.metrics.published import ALEXNET, INCEPTION
+from p2pbench.origin import origin
+from p2pbench.training.device import pick_device
+from reports import atomic, ledger
+from reports.layout import Grid, Run
+from reports.scores import Scores
+
+if TYPE_CHECKING:  # these import the packages of the extra, which may not be there
+    from p2pbench.metrics.inception import Inception
+    from p2pbench.metrics.lpips import Lpips
+
+LPIPS = "lpips"
+
+
+class PerceptualScorer:
+    """Scores runs one after the other; networks are loaded once, and what is missing is said once.
+
+    Args:
+        results: the results folder, for the commands in messages.
+        device: the name of the device on which the networks compute, or auto.
+        listener: hears how far it is, and what is missing.
+        inception_weights: Inception's file; None takes the published one, if it has been downloaded.
+
+    Raises:
+        UserError: Inception's file is not there.
+    """
+
+    def __init__(self, results: Path, device: str, listener: Listener, inception_weights: Path | None = None) -> None:
+        if inception_weights is not None and not inception_weights.is_file():
+            raise UserError(f"{inception_weights}: found no such file, expected Inception's weights; check the path")
+        self._results, self._device, self._listener = results, device, listener
+        self._inception_weights = inception_weights
+        self._said: set[str] = set()
+        self._real: dict[Path, NDArray[np.float32]] = {}
+
+    def score_lpips(
+        self, run: Run, outputs: Mapping[str, Path], target: Target, n_expected: int, native: bool
+    ) -> list[Scores]:
+        """Score a run by LPIPS and write the score, or the line that says why there is none; see `score_images`.
+
+        Raises:
+            UserError: a picture does not fit its target, or the file of weights is damaged.
+        """
+
+        def score() -> Scores:
+            network = self._lpips
+            from p2pbench.metrics.lpips import score_lpips
+
+            return score_lpips(outputs, target, n_expected, network, native=native, origin=origin(run))
+
+        return self._write(run, {LPIPS: score}, f"p2pbench image-score {self._results} --download-weights")
+
+    def score_distributions(self, grid: Grid, run: Run, outputs: Mapping[str, Path]) -> list[Scores]:
+        """Score a run by FID and KID against `real/` and write the scores, or the line that says why there are none.
+
+        Raises:
+            UserError: a picture cannot be decoded, or the file of weights is damaged.
+        """
+        ids = sorted(outputs)
+        features: list[NDArray[np.float32]] = []
+
+        def seen() -> tuple[NDArray[np.float32], NDArray[np.float32], int, dict[str, object]]:
+            if not features:
+                features.append(self._features(f"{grid.name}/{run.cell} seed {run.seed}", outputs))
+            real = self._real_features(grid, ids)
+            return features[0], real, len(ids), {**self._inception.protocol(), **origin(run)}
+
+        scorers = {
+            FID: lambda: distribution_score.score_fid(ids, *seen()),
+            KID: lambda: distribution_score.score_kid(ids, *seen()),
+        }
+        found = self._write(run, scorers, f"p2pbench image-score {self._results} --fid --download-weights")
+        if found and (warning := distribution_score.warning(len(ids))):
+            self._say(warning)
+        return found
+
+    @cached_property
+    def _lpips(self) -> Lpips:
+        ALEXNET.require_package()
+        ALEXNET.require_weights()
+        from p2pbench.metrics.lpips import Lpips
+
+        return Lpips(pick_device(self._device))
+
+    @cached_property
+    def _inception(self) -> Inception:
+        INCEPTION.require_package()
+        if self._inception_weights is None:
+            INCEPTION.require_weights()
+        from p2pbench.metrics.inception import Inception
+
+        return Inception(self._inception_weights or INCEPTION.file, pick_device(self._device))
+
+    def _real_features(self, grid: Grid, ids: Sequence[str]) -> NDArray[np.float32]:
+        """Of the targets of all runs of a grid, once."""
+        if grid.folder not in self._real:
+            targets = grid.real.pictures()
+            self._real[grid.folder] = self._features(f"{grid.name}/real", {id_: targets[id_] for id_ in ids})
+        return self._real[grid.folder]
+
+    def _features(self, name: str, files: Mapping[str, Path]) -> NDArray[np.float32]:
+        some = (pictures.read(files[id_]) for id_ in sorted(files))
+        return self._inception.features(
+            some, lambda done: self._listener.count(f"{name}: Inception's features", done, len(files))
+        )
+
+    def _write(self, run: Run, scorers: Mapping[str, Callable[[], Scores]], mend: str) -> list[Scores]:
+        """Write what each scorer says of a run; where one cannot, and has not before, write why."""
+        found = []
+        for name, score in scorers.items():
+            try:
+                scores = score()
+            except Missing as error:
+                line = _with_command(error, mend)
+                self._say(f"no {name.upper()}: {line}")
+                _write_missing(run, name, f"{line}\n")
+                continue
+            ledger.write(run, scores)
+            run.missing(name).unlink(missing_ok=True)
+            found.append(scores)
+        return found
+
+    def _say(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._listener.say(line)
+
+
+def download_weights(*, fid: bool) -> None:
+    """Fetch the weights of LPIPS' network, and if asked for of FID's, unless they are there.
+
+    Raises:
+        UserError: a package is not installed, or a file cannot be fetched.
+    """
+    try:
+        for weights in [ALEXNET, *([INCEPTION] if fid else [])]:
+            weights.require_package()
+            weights.download()
+    except MissingPackage as error:
+        raise UserError(str(error)) from error
+
+
+def _write_missing(run: Run, scorer: str, line: str) -> None:
+    """Say why a run has no score, unless it has one from before, or the same is said already."""
+    path = run.missing(scorer)
+    if run.score(scorer).exists() or (path.exists() and path.read_bytes() == line.encode()):
+        return
+    atomic.write(path, line.encode())
+
+
+def _with_command(error: Missing, command: str) -> str:
+    """What is missing, with the command that scores once it is there; nothing mends pictures that do not suit."""
+    match error:
+        case MissingPackage():
+            return f"{error}, then `{command}`"
+        case MissingWeights():
+            return f"{error}; run `{command}`"
+    return str(error)

@@ -1,0 +1,67 @@
+"""What the scorers of label maps write about a run: its scores, those of its classes, and what was taken for what."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcn.protocol import PROTOCOLS
+from p2pbench.segmentation.confusion_scores import ClassRow, class_rows
+from p2pbench.segmentation.outcome import Compared, Scorers
+from p2pbench.segmentation.score_table import ScoreRow
+from reports import atomic, ledger
+from reports.layout import Run
+
+CLASS_COLUMNS = ("class", "accuracy", "accuracy_low", "accuracy_high", "iou", "iou_low", "iou_high", "pixels", "images")
+TRUTH, IGNORED, BEYOND = "truth", "ignored", "beyond the classes"
+
+
+def write(run: Run, scorers: Scorers, row: ScoreRow, compared: Mapping[str, Compared], classes: Sequence[str]) -> None:
+    """Write a run's scores by both protocols, the scores of each class by both, and the table of confusion.
+
+    Args:
+        run: Where.
+        scorers: The names of the scorer by each protocol.
+        row: Its scores.
+        compared: Its outputs, by item id.
+        classes: The names of the scored classes, by index.
+
+    Raises:
+        ReportError: A file cannot be written.
+    """
+    for scores in row.scores:
+        ledger.write(run, scores)
+    matrices = {id_: one.counts for id_, one in compared.items()}
+    for rules, scorer in zip(PROTOCOLS, scorers, strict=True):
+        _write_csv(run.classes(scorer), _class_lines(class_rows(matrices, rules, classes)))
+    summed = np.sum(list(matrices.values()), axis=0)
+    _write_csv(run.confusion_table(scorers.strict), _confusion_lines(summed, classes))
+
+
+def _class_lines(rows: Iterable[ClassRow]) -> list[list[object]]:
+    """Header and lines; a score that is undefined is empty."""
+    lines: list[list[object]] = [list(CLASS_COLUMNS)]
+    for row in rows:
+        numbers = row.accuracy, *row.accuracy_interval, row.iou, *row.iou_interval
+        lines.append([row.name, *("" if math.isnan(number) else number for number in numbers), row.pixels, row.images])
+    return lines
+
+
+def _confusion_lines(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[list[object]]:
+    """Header and one line a true class and one for ignored pixels; all channels beyond the classes are one column."""
+    scored = len(classes)
+    counts = np.column_stack([matrix[:, :scored], matrix[:, scored:].sum(axis=1)])
+    named = zip([*classes, IGNORED], counts.tolist(), strict=True)
+    return [[TRUTH, *classes, BEYOND], *([name, *line] for name, line in named)]
+
+
+def _write_csv(path: Path, lines: Iterable[Iterable[object]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    atomic.write(path, text.getvalue().encode())

@@ -1,0 +1,387 @@
+"""What changed between two results folders, A and B: their grids, cells and scorers paired by name, B less A.
+
+Where both sides were scored by one protocol on the same items, their replicates share the draws of these items: the
+difference of the replicates is the paired bootstrap of the difference of the scores (`reports.bootstrap`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from reports import tables
+from reports.errors import ReportError
+from reports.grids import Description
+from reports.layout import REAL, Grid
+from reports.ledger import Entry
+from reports.metrics import STUDY, describe
+from reports.page import plain, plain_fields
+from reports.scores import Scores
+from reports.status import Gap
+from reports.tables import Basis, Number
+
+NOT_THERE = "–"
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One grid of a results folder.
+
+    Attributes:
+        grid: Where it is.
+        description: What grid.json says.
+        entries: Its scores, those of runs that grid.json does not name included.
+        gaps: Runs that are missing, unfinished or unscored.
+        damages: Scores that cannot be read, one line each.
+    """
+
+    grid: Grid
+    description: Description
+    entries: tuple[Entry, ...]
+    gaps: tuple[Gap, ...]
+    damages: tuple[str, ...]
+
+
+class Folder(NamedTuple):
+    """A results folder: its grids by name, and what is wrong with those that cannot be read, one line each."""
+
+    place: Path
+    grids: Mapping[str, Scored]
+    unreadable: tuple[str, ...]
+
+
+class Paired(NamedTuple):
+    """Names in two results folders: those in both, in the order of B, and those that only one has."""
+
+    both: tuple[str, ...]
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+
+
+class Change(NamedTuple):
+    """A setting, or a choice of a protocol, as text on both sides; a dash where there is none."""
+
+    field: str
+    a: str
+    b: str
+
+
+class Verdict(StrEnum):
+    """What became of a number; anything but a tie only where the interval of the difference excludes zero."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    HIGHER = "higher"  # of a metric that nobody has given a better side
+    LOWER = "lower"
+    TIE = "tie"
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A metric of a cell.
+
+    Attributes:
+        a: In A; None where it is not there.
+        b: In B.
+        difference: B less A, with replicates; None where the two may not be compared.
+        verdict: What that means; None where there is no difference.
+    """
+
+    a: Number | None
+    b: Number | None
+    difference: Number | None
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class Side:
+    """The runs of a cell behind a row.
+
+    Attributes:
+        seeds: Theirs; empty for the ground truth.
+        left_out: Seeds that were scored by another protocol or on other items than these.
+        n: How many items were scored.
+        fingerprint: Of the protocol.
+    """
+
+    seeds: tuple[int, ...]
+    left_out: tuple[int, ...]
+    n: int
+    fingerprint: str
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A cell, or the ground truth, on both sides.
+
+    Attributes:
+        cell: Its name.
+        a: Its runs in A.
+        b: Its runs in B.
+        pairs: By metric.
+        reasons: Why the two may not be compared; empty where they may.
+    """
+
+    cell: str
+    a: Side
+    b: Side
+    pairs: Mapping[str, Pair]
+    reasons: tuple[Change, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What one scorer says about a grid on both sides.
+
+    Attributes:
+        scorer: Its name.
+        metrics: The columns.
+        rows: The cells that are compared, in the grid's order.
+        real: The ground truth, where it is compared.
+        apart: The rows that may not be compared.
+        cells: The cells, and the ground truth, that it scored on both sides, and on one.
+    """
+
+    scorer: str
+    metrics: tuple[str, ...]
+    rows: tuple[Row, ...]
+    real: Row | None
+    apart: tuple[Row, ...]
+    cells: Paired
+
+    def all_rows(self) -> list[Row]:
+        """The rows from top to bottom."""
+        return [*self.rows, *([self.real] if self.real else []), *self.apart]
+
+    def count(self, verdict: Verdict) -> int:
+        """How many numbers of cells got this verdict; the ground truth is not counted."""
+        return sum(pair.verdict == verdict for row in self.rows for pair in row.pairs.values())
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether every number is there on both sides, compared, and the same, draw by draw."""
+        pairs = [pair for row in self.all_rows() for pair in row.pairs.values()]
+        return all(pair.difference and not pair.difference.value and _is_zero(pair.difference) for pair in pairs)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One grid on both sides.
+
+    Attributes:
+        name: The grid's name.
+        a: What is known of it in A.
+        b: What is known of it in B.
+        settings: What differs in grid.json.
+        cells: Its cells.
+        scorers: Those that have scored any of them.
+        tables: One a scorer that both sides have.
+    """
+
+    name: str
+    a: Scored
+    b: Scored
+    settings: tuple[Change, ...]
+    cells: Paired
+    scorers: Paired
+    tables: tuple[Table, ...]
+
+
+def compare(a: Folder, b: Folder) -> tuple[list[Comparison], Paired]:
+    """The grids that both folders have, and the names of all.
+
+    Raises:
+        ReportError: They have no cell of any grid in common.
+    """
+    grids = pair(a.grids, b.grids)
+    found = [compare_grids(a.grids[name], b.grids[name]) for name in grids.both]
+    if not any(each.cells.both for each in found):
+        cells = [
+            ", ".join(f"{name}/{cell}" for name, grid in folder.grids.items() for cell in grid.description.cells)
+            for folder in (a, b)
+        ]
+        raise ReportError(
+            f"{b.place}: found the cells {cells[1]}, expected one of those of {a.place}: {cells[0]}; give two "
+            "results folders that have a grid and a cell of the same name (they are the names of folders)"
+        )
+    return found, grids
+
+
+def pair(a: Iterable[str], b: Iterable[str]) -> Paired:
+    """Names of both sides, paired."""
+    first, second = list(dict.fromkeys(a)), list(dict.fromkeys(b))
+    return Paired(
+        tuple(name for name in second if name in first),
+        tuple(name for name in first if name not in second),
+        tuple(name for name in second if name not in first),
+    )
+
+
+def compare_grids(a: Scored, b: Scored) -> Comparison:
+    """One grid of two folders."""
+    before, after = _by_scorer(a), _by_scorer(b)
+    cells = pair(a.description.cells, b.description.cells)
+    scorers = pair(before, after)
+    return Comparison(
+        name=b.grid.name,
+        a=a,
+        b=b,
+        settings=settings_changes(a.description, b.description),
+        cells=cells,
+        scorers=scorers,
+        tables=tuple(compare_scorer(name, before[name], after[name], cells.both) for name in scorers.both),
+    )
+
+
+def settings_changes(a: Description, b: Description) -> tuple[Change, ...]:
+    """What two descriptions of a grid differ in, of the cells that both have."""
+    shared = pair(a.cells, b.cells).both
+    before, after = _fields(a, shared), _fields(b, shared)
+    fields = dict.fromkeys([*after, *before])
+    changes = (Change(field, before.get(field, NOT_THERE), after.get(field, NOT_THERE)) for field in fields)
+    return tuple(change for change in changes if change.a != change.b)
+
+
+def compare_scorer(scorer: str, a: Sequence[Entry], b: Sequence[Entry], cells: Sequence[str]) -> Table:
+    """What one scorer says on both sides.
+
+    Args:
+        scorer: Its name.
+        a: Its scores in A.
+        b: Its scores in B.
+        cells: Those to compare, in the order of the rows; the ground truth comes behind them.
+    """
+    before, after = (
+        {cell: [entry for entry in side if entry.run.cell == cell] for cell in [*cells, REAL]} for side in (a, b)
+    )
+    scored = pair(*([cell for cell, entries in side.items() if entries] for side in (before, after)))
+    rows = [_row(cell, before[cell], after[cell]) for cell in scored.both]
+    return Table(
+        scorer=scorer,
+        metrics=tuple(dict.fromkeys(name for row in rows for name in row.pairs)),
+        rows=tuple(row for row in rows if row.cell != REAL and not row.reasons),
+        real=next((row for row in rows if row.cell == REAL and not row.reasons), None),
+        apart=tuple(row for row in rows if row.reasons),
+        cells=scored,
+    )
+
+
+def verdict(difference: Number, higher_is_better: bool | None) -> Verdict:
+    """What a difference means for a metric of this direction."""
+    low, high = difference.interval
+    if low <= 0 <= high:
+        return Verdict.TIE
+    risen = low > 0
+    if higher_is_better is None:
+        return Verdict.HIGHER if risen else Verdict.LOWER
+    return Verdict.BETTER if risen == higher_is_better else Verdict.WORSE
+
+
+def item_changes(a: Scores, b: Scores) -> dict[str, dict[str, float]]:
+    """B less A by metric and item, for what both have; nothing where the protocols differ."""
+    if a.fingerprint != b.fingerprint:
+        return {}
+    before, after = _per_item(a), _per_item(b)
+    return {
+        name: {item: value - before[name][item] for item, value in values.items() if item in before[name]}
+        for name, values in after.items()
+        if name in before
+    }
+
+
+def _per_item(scores: Scores) -> dict[str, dict[str, float]]:
+    return {
+        name: dict(zip(scores.item_ids, metric.per_item.tolist(), strict=True))
+        for name, metric in scores.metrics.items()
+        if metric.per_item is not None
+    }
+
+
+def _by_scorer(scored: Scored) -> dict[str, list[Entry]]:
+    """The scores of the runs that grid.json names, studies with raters last."""
+    known = scored.description
+    found: dict[str, list[Entry]] = {}
+    for entry in sorted(
+        scored.entries, key=lambda entry: (entry.scores.scorer.startswith(STUDY), entry.scores.scorer)
+    ):
+        if entry.run.seed is None or (entry.run.cell in known.cells and entry.run.seed in known.seeds):
+            found.setdefault(entry.scores.scorer, []).append(entry)
+    return found
+
+
+def _fields(description: Description, cells: Sequence[str]) -> dict[str, str]:
+    own = {cell: description.cells[cell] for cell in cells}
+    return {
+        "title": description.title,
+        "source": plain(description.source or None),
+        "seeds": ", ".join(map(str, description.seeds)),
+        **plain_fields(description.settings),
+        **{field: text for cell in own for field, text in plain_fields(own[cell], f"cells.{cell}.").items()},
+        **plain_fields(description.dataset, "dataset."),
+        **plain_fields(description.versions, "versions."),
+        "git revision": description.git_revision or "unknown",
+    }
+
+
+def _row(cell: str, a: Sequence[Entry], b: Sequence[Entry]) -> Row:
+    """The runs on the basis that most of both sides share; where they share none, the most of each, not compared."""
+    before, after = _by_basis(a), _by_basis(b)
+    shared = [basis for basis in after if basis in before]
+    if shared:
+        basis = max(shared, key=lambda each: len(before[each]) + len(after[each]))
+        first, second = before[basis], after[basis]
+    else:
+        first, second = (max(groups.values(), key=len) for groups in (before, after))
+    there, here = _numbers(first), _numbers(second)
+    return Row(
+        cell=cell,
+        a=_side(first, a),
+        b=_side(second, b),
+        pairs={
+            name: _pair(name, there.get(name), here.get(name), bool(shared)) for name in dict.fromkeys([*here, *there])
+        },
+        reasons=() if shared else _reasons(first[0].scores, second[0].scores),
+    )
+
+
+def _by_basis(entries: Sequence[Entry]) -> dict[Basis, list[Entry]]:
+    found: dict[Basis, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(tables.basis_of(entry.scores), []).append(entry)
+    return found
+
+
+def _numbers(group: Sequence[Entry]) -> dict[str, Number]:
+    shared = [name for name in group[0].scores.metrics if all(name in entry.scores.metrics for entry in group)]
+    return {name: tables.mean_over_seeds(name, group) for name in shared}
+
+
+def _pair(name: str, a: Number | None, b: Number | None, comparable: bool) -> Pair:
+    if a is None or b is None or not comparable:
+        return Pair(a, b, None, None)
+    difference = Number(b.value - a.value, b.replicates.astype(float) - a.replicates.astype(float))
+    return Pair(a, b, difference, verdict(difference, describe(name).higher_is_better))
+
+
+def _side(group: Sequence[Entry], entries: Sequence[Entry]) -> Side:
+    seeds, every = (tuple(each.run.seed for each in runs if each.run.seed is not None) for runs in (group, entries))
+    left_out = tuple(seed for seed in every if seed not in seeds)
+    return Side(seeds, left_out, group[0].scores.n, group[0].scores.fingerprint)
+
+
+def _reasons(a: Scores, b: Scores) -> tuple[Change, ...]:
+    return tuple(
+        Change(
+            each.field,
+            plain(each.table) if each.field in a.protocol or each.table is not None else NOT_THERE,
+            plain(each.here) if each.field in b.protocol or each.here is not None else NOT_THERE,
+        )
+        for each in tables.differences(b, a)
+    )
+
+
+def _is_zero(number: Number) -> bool:
+    return not number.replicates.any()

@@ -1,0 +1,311 @@
+"""The page that says what changed between two results folders: it opens from disk, as the report does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from reports import browse, comparison, csv, gallery, grids, html, items, layout, ledger, picture, segmentations, status
+from reports.comparison import Comparison, Folder, Paired, Scored, Table
+from reports.errors import ReportError
+from reports.gallery import Column, Gallery
+from reports.items import ItemMetric
+from reports.layout import REAL, Report, Run
+from reports.ledger import Entry
+from reports.metrics import CHANGE, describe
+from reports.reproduce import made_by
+from reports.segmentations import Seen
+
+
+@dataclass(frozen=True, eq=False)
+class ShownTable:
+    """A table as the page shows it: `csv` is its file, `links` the cells and metrics that lead to pictures."""
+
+    table: Table
+    anchor: str
+    csv: str
+    links: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A grid with the files that were written for it.
+
+    Attributes:
+        grid: What is known of it.
+        anchor: Its place in the page, and its folder in the assets.
+        tables: One a scorer.
+        gallery: The pictures of both sides.
+        seen: Their label maps.
+        item_ids: The items with pictures on both sides, and on one.
+        other_targets: How many items of the gallery have an input or a target in A that is not the one in B.
+    """
+
+    grid: Comparison
+    anchor: str
+    tables: tuple[ShownTable, ...]
+    gallery: Gallery | None
+    seen: Seen | None
+    item_ids: Paired
+    other_targets: int
+
+    @property
+    def damages(self) -> list[str]:
+        """What could not be used, one line each."""
+        of_pictures = [*(self.gallery.damages if self.gallery else ()), *(self.seen.damages if self.seen else ())]
+        return list(dict.fromkeys([*self.grid.a.damages, *self.grid.b.damages, *of_pictures]))
+
+
+def write(a: Path, b: Path, out: Path, items: int = gallery.MOST) -> Path:
+    """Write what changed from one results folder to another: `out/index.html`, `out/assets/` and `out/tables/`.
+
+    What cannot be read is named in the page, and the rest is shown. An earlier page stays until the new is whole.
+
+    Args:
+        a: A results folder.
+        b: Another one, or the same.
+        out: The page's own folder.
+        items: How many items of each grid have pictures, at most.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        ReportError: A folder has no grid, the two have no cell in common, or `out` is something else.
+    """
+    folders = read(a), read(b)
+    found = comparison.compare(*folders)
+    return html.put(out, lambda report: _build(*found, folders, report, items))
+
+
+def write_single(a: Path, b: Path, out: Path, items: int = html.SINGLE_ITEMS) -> Path:
+    """Write the same as one file with everything in it.
+
+    Raises:
+        ReportError: As `write`.
+    """
+    folders = read(a), read(b)
+    found = comparison.compare(*folders)
+    return html.put_single(out, lambda report: _build(*found, folders, report, items))
+
+
+def read(results: Path) -> Folder:
+    """The grids of a results folder with their scores, as far as they can be read.
+
+    Raises:
+        ReportError: There is no such folder, or no grid in it that can be read.
+    """
+    found: dict[str, Scored] = {}
+    unreadable: list[str] = []
+    for grid in layout.grids(results):
+        try:
+            description = grids.read(grid)
+        except ReportError as error:
+            unreadable.append(str(error))
+            continue
+        entries, damages = ledger.collect(grid)
+        gaps = status.gaps(grid, description, entries, damages)
+        lines = tuple(damage.message for damage in damages)
+        found[grid.name] = Scored(grid, description, tuple(entries), tuple(gaps), lines)
+    if unreadable and not found:
+        raise ReportError(unreadable[0])
+    if not found:
+        what = "found no grid" if results.is_dir() else "found no such folder"
+        raise ReportError(f"{results}: {what}, expected GRID/grid.json in it; give a folder that training wrote")
+    return Folder(results, found, tuple(unreadable))
+
+
+def names(a: Path, b: Path) -> tuple[str, str]:
+    """What to call two folders: their names, or where these are equal, the shortest ends of their paths that differ."""
+    first, second = a.resolve().parts, b.resolve().parts
+    for length in range(1, max(len(first), len(second)) + 1):
+        ends = first[-length:], second[-length:]
+        if ends[0] != ends[1]:
+            return Path(*ends[0]).as_posix(), Path(*ends[1]).as_posix()
+    return a.resolve().name, b.resolve().name
+
+
+def of_table(table: Table) -> pd.DataFrame:
+    """What one scorer says on both sides, one row a cell and metric; the columns are in docs/report-tables.md."""
+    rows = []
+    for row in table.all_rows():
+        for metric, pair in row.pairs.items():
+            difference = pair.difference
+            rows.append(
+                {
+                    "cell": row.cell,
+                    "metric": metric,
+                    "a": pair.a and pair.a.value,
+                    "b": pair.b and pair.b.value,
+                    "b_minus_a": difference and difference.value,
+                    "b_minus_a_low": difference and difference.interval.low,
+                    "b_minus_a_high": difference and difference.interval.high,
+                    "verdict": pair.verdict and pair.verdict.value,
+                    "n_a": row.a.n,
+                    "n_b": row.b.n,
+                    "seeds_a": " ".join(map(str, row.a.seeds)),
+                    "seeds_b": " ".join(map(str, row.b.seeds)),
+                    "fingerprint_a": row.a.fingerprint,
+                    "fingerprint_b": row.b.fingerprint,
+                    "not_compared_because": "; ".join(f"{each.field}: {each.a} | {each.b}" for each in row.reasons),
+                }
+            )
+    return pd.DataFrame(rows, columns=_COLUMNS)
+
+
+_NUMBERS = ("a", "b", "b_minus_a", "b_minus_a_low", "b_minus_a_high")
+_COLUMNS = [
+    *("cell", "metric", *_NUMBERS, "verdict", "n_a", "n_b", "seeds_a", "seeds_b"),
+    *("fingerprint_a", "fingerprint_b", "not_compared_because"),
+]
+
+
+def _build(
+    found: Sequence[Comparison],
+    grids: Paired,
+    pages: tuple[Page, Page],
+    places: tuple[Path, Path],
+    report: Report,
+    most: int,
+) -> None:
+    report.assets.mkdir()
+    report.tables.mkdir()
+    shown = [_show(grid, index, report, most) for index, grid in enumerate(found)]
+    text = (
+        html.environment()
+        .get_template("comparison.html")
+        .render(
+            names=names(*places),
+            same_folder=places[0].resolve() == places[1].resolve(),
+            grids=shown,
+            grid_names=grids,
+            unreadable=list(dict.fromkeys([*folders[0].unreadable, *folders[1].unreadable])),
+            assets=report.assets.name,
+            generator=html.MARK,
+            made_by=made_by(),
+        )
+    )
+    report.index.write_text(text, "utf-8", errors="backslashreplace")
+
+
+def _show(grid: Comparison, index: int, report: Report, most: int) -> Shown:
+    """Write the files of one grid."""
+    anchor = f"grid{index}"
+    folder = report.assets / anchor
+    folder.mkdir()
+    columns, item_ids = _columns(grid)
+    pictures = gallery.write_columns(columns, folder, most) if item_ids.both else None
+    by_item: list[ItemMetric] = []
+    seen = None
+    if pictures:
+        by_item = _by_item(grid, pictures.columns)
+        seen = segmentations.write(grid.b.grid, pictures.columns, [row.item for row in pictures.rows], folder)
+        text = browse.script(anchor, pictures, by_item, seen) + _against(anchor, pictures.columns)
+        (report.assets / f"{anchor}.js").write_text(text, "utf-8")
+    return Shown(
+        grid=grid,
+        anchor=anchor,
+        tables=tuple(_table(grid, table, anchor, by_item, report) for table in grid.tables),
+        gallery=pictures,
+        seen=seen,
+        item_ids=item_ids,
+        other_targets=_other_targets(grid, [row.item for row in pictures.rows]) if pictures else 0,
+    )
+
+
+def _table(grid: Comparison, table: Table, anchor: str, by_item: Sequence[ItemMetric], report: Report) -> ShownTable:
+    path = report.table(grid.name, table.scorer)
+    csv.write(of_table(table), path)
+    links = {
+        (cell, each.metric.removesuffix(CHANGE))
+        for each in by_item
+        if each.scorer == table.scorer and each.metric.endswith(CHANGE)
+        for cell in grid.cells.both
+        if _name("B", cell) in each.values
+    }
+    return ShownTable(table, f"{anchor}-{table.scorer}", report.relative(path), frozenset(links))
+
+
+def _name(side: str, cell: str) -> str:
+    return f"{side}: {cell}"
+
+
+def _columns(grid: Comparison) -> tuple[list[Column], Paired]:
+    """Input, each cell of A and then of B, real; with the items that have pictures of cells on both sides alone."""
+    sides: list[dict[str, Column]] = []
+    for scored in (grid.a, grid.b):
+        found = (gallery.cell_column(scored.grid, cell, scored.description.seeds) for cell in grid.cells.both)
+        sides.append({column.name: column for column in found})
+    ids = comparison.pair(*(sorted({item for each in side.values() for item in each.pictures}) for side in sides))
+    both = set(ids.both)
+
+    def column(run: Run, pictures: dict[str, Path]) -> Column:
+        return Column(run, {item: path for item, path in pictures.items() if item in both})
+
+    columns = [
+        column(replace(side[cell].run, cell=_name(letter, cell)), side[cell].pictures)
+        for cell in grid.cells.both
+        for letter, side in zip("AB", sides, strict=True)
+    ]
+    before, after = grid.a.grid, grid.b.grid
+    shown = [column(after.input, before.input.pictures() | after.input.pictures())]
+    last = [column(after.real, before.real.pictures() | after.real.pictures())]
+    return [each for each in [*shown, *columns, *last] if each.pictures or not each.given], ids
+
+
+def _by_item(grid: Comparison, columns: Sequence[Column]) -> list[ItemMetric]:
+    """What each item scored on both sides, and first of all how much that changed."""
+    before, after = _named("A", grid.a), _named("B", grid.b)
+    shown = {column.name: column.run for column in columns}
+    scores = {(entry.run, entry.scores.scorer): entry.scores for entry in [*before, *after]}
+    metrics = items.of_columns(columns, [*before, *after])
+    changes = []
+    for metric in metrics:
+        values = {}
+        for cell in grid.cells.both:
+            a, b = (scores.get((shown[_name(side, cell)], metric.scorer)) for side in "AB")
+            changed = comparison.item_changes(a, b).get(metric.metric) if a and b else None
+            if changed:
+                values[_name("B", cell)] = changed
+        if values:
+            name = f"{metric.metric}{CHANGE}"
+            changes.append(ItemMetric(metric.scorer, name, f"{metric.label}{CHANGE}", describe(name).label, values))
+    return [*changes, *metrics]
+
+
+def _named(side: str, scored: Scored) -> list[Entry]:
+    """The scores of one side under the names of its columns; the ground truth of B alone is shown."""
+    return [
+        entry if entry.run.cell == REAL else replace(entry, run=replace(entry.run, cell=_name(side, entry.run.cell)))
+        for entry in scored.entries
+    ]
+
+
+def _against(anchor: str, columns: Sequence[Column]) -> str:
+    """A statement for the page's script: which column stands beside which when one of them is opened."""
+    cells = [place for place, column in enumerate(columns) if not column.given]
+    pairs = dict(zip(cells[::2], cells[1::2], strict=True))
+    return f"window.grids[{json.dumps(anchor)}].against = {json.dumps(pairs | {b: a for a, b in pairs.items()})};\n"
+
+
+def _other_targets(grid: Comparison, ids: Sequence[str]) -> int:
+    """How many of these items have an input or a target in A that looks otherwise than that in B."""
+    pairs = [
+        (run_a.pictures(), run_b.pictures())
+        for run_a, run_b in ((grid.a.grid.input, grid.b.grid.input), (grid.a.grid.real, grid.b.grid.real))
+    ]
+    return sum(any(_differ(a.get(item), b.get(item)) for a, b in pairs) for item in ids)
+
+
+def _differ(a: Path | None, b: Path | None) -> bool:
+    if a is None or b is None or a.read_bytes() == b.read_bytes():
+        return False
+    try:
+        return not np.array_equal(picture.load(a), picture.load(b))
+    except ReportError:  # the gallery names what it cannot read
+        return False

@@ -1,0 +1,236 @@
+"""Do raters and an automatic score agree on which outputs are good? Spearman's rank correlation over items.
+
+Three ways to put the cells of a study together, for they answer different questions:
+
+- each cell alone: of one generator's outputs, do those that score well fool raters more?
+- all cells together: a large correlation here may be nothing but a difference between cells, such as a blurry one with
+  low scores and a low rate; it says little about single outputs;
+- within cells: the mean of the cells' own correlations, each by its number of items. Differences between cells do not
+  count. This is the one to read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from reports import bootstrap
+from reports.bootstrap import Interval
+from reports.ledger import Entry
+from reports.metrics import STUDY
+from reports.studies import Study
+
+REPLICATES = 1000
+ALL_CELLS, WITHIN_CELLS = "all cells", "within cells"
+COLUMNS = ("grid", "study", "cell", "metric", "scorer", "rho", "low", "high", "n")
+_LEAST_ITEMS = 3
+_LEAST_DEFINED = 0.95  # share of the draws that must have a correlation, for an interval of them to mean something
+_BLOCK = 400_000  # numbers in memory at a time, of each of a handful of arrays: as many as a cache holds
+
+_Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Points:
+    """Fooling rate and automatic score of the items of one cell.
+
+    Attributes:
+        cell: Its name.
+        items: The n ids of the items that have both, sorted.
+        trials: How often each was judged (n,).
+        rates: Fooling rates (n,) in percent.
+        values: Scores (n,) in the metric's unit.
+    """
+
+    cell: str
+    items: tuple[str, ...]
+    trials: NDArray[np.int64]
+    rates: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Raters against one automatic score, by cell in the study's order; cells without such items are left out."""
+
+    scorer: str
+    metric: str
+    points: tuple[Points, ...]
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's rho, -1 to 1, between fooling rate and an automatic score, with its 95 % interval.
+
+    Attributes:
+        grid: The grid's name.
+        study: The study's name.
+        cell: A cell, or ALL_CELLS, or WITHIN_CELLS.
+        metric: The score's name.
+        scorer: Whose it is.
+        rho: None where it is undefined: fewer than three points, or all rates or all scores equal.
+        interval: By bootstrap over items, each with its points in all cells; None where more than one draw in twenty
+            has no correlation.
+        n: How many points: items, times cells where there are several.
+    """
+
+    grid: str
+    study: str
+    cell: str
+    metric: str
+    scorer: str
+    rho: float | None
+    interval: Interval | None
+    n: int
+
+
+def compare(study: Study, entries: Sequence[Entry]) -> list[Comparison]:
+    """Each automatic score that has a value by item, beside the rates of the same items.
+
+    Args:
+        study: A study of the grid, as `studies.place` gives it.
+        entries: The grid's scores; only those of the very runs that the study judged count.
+    """
+    runs = {(cell.cell, cell.seed): cell for cell in study.cells}
+    found: dict[tuple[str, str], dict[str, Points]] = {}
+    for entry in entries:
+        cell = runs.get((entry.run.cell, entry.run.seed))
+        if cell is None or entry.scores.scorer.startswith(STUDY):
+            continue
+        for name, metric in entry.scores.metrics.items():
+            if metric.per_item is None:
+                continue
+            values = dict(zip(entry.scores.item_ids, metric.per_item.tolist(), strict=True))
+            items = tuple(sorted(values.keys() & cell.items.keys()))
+            if items:
+                found.setdefault((entry.scores.scorer, name), {})[cell.cell] = Points(
+                    cell=cell.cell,
+                    items=items,
+                    trials=np.array([cell.items[item].trials for item in items], np.int64),
+                    rates=np.array([cell.items[item].rate for item in items], np.float64),
+                    values=np.array([values[item] for item in items], np.float64),
+                )
+    order = [cell.cell for cell in study.cells]
+    return [
+        Comparison(scorer, metric, tuple(points[cell] for cell in order if cell in points))
+        for (scorer, metric), points in sorted(found.items())
+    ]
+
+
+def correlate(
+    grid: str, study: str, comparisons: Sequence[Comparison], replicates: int = REPLICATES
+) -> list[Correlation]:
+    """The correlations of each comparison: within cells, over all cells together, then cell by cell.
+
+    The draws of items depend on their ids alone, so that the same numbers give the same intervals.
+
+    Args:
+        grid: Name of the grid.
+        study: Name of the study.
+        comparisons: As `compare` gives them.
+        replicates: Draws of the bootstrap.
+    """
+    found: list[Correlation] = []
+    weights: dict[tuple[str, ...], _Array] = {}
+    for comparison in comparisons:
+        items = tuple(sorted({item for points in comparison.points for item in points.items}))
+        if items not in weights:
+            weights[items] = np.ascontiguousarray(bootstrap.item_weights(items, replicates).T)
+        for cell, rho, n in _rhos(comparison.points, items, weights[items]):
+            value = float(rho[0]) if n >= _LEAST_ITEMS and math.isfinite(rho[0]) else None
+            ends = None if value is None else _interval(rho[1:])
+            found.append(Correlation(grid, study, cell, comparison.metric, comparison.scorer, value, ends, n))
+    return found
+
+
+def tidy(correlations: Sequence[Correlation]) -> pd.DataFrame:
+    """Correlations as a table with the columns of `COLUMNS`, for CSV; what is undefined is missing."""
+    rows = [
+        (each.grid, each.study, each.cell, each.metric, each.scorer, each.rho, *(each.interval or (None, None)), each.n)
+        for each in correlations
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(("rho", "low", "high"), "float64"))
+
+
+def spearman(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """Spearman's rank correlation of two vectors, ties sharing their mean rank; NaN where one is constant or empty."""
+    return float(_rho(a, b, np.ones((len(a), 1)))[0])
+
+
+def _rhos(
+    points: Sequence[Points], items: tuple[str, ...], weights: _Array
+) -> Iterator[tuple[str, NDArray[np.float64], int]]:
+    """The correlations (1 + replicates,) of one comparison, the first of the points as they are; and how many they are.
+
+    Args:
+        points: By cell.
+        items: All ids, as the rows of `weights`.
+        weights: How often each item is drawn (items, replicates).
+    """
+    place = {item: number for number, item in enumerate(items)}
+    rows = [np.array([place[item] for item in each.items]) for each in points]
+    alone = [_with_draws(each.rates, each.values, weights[of]) for each, of in zip(points, rows, strict=True)]
+    counts = np.array([len(each.items) for each in points])
+    defined = np.isfinite(alone)
+    shares = defined * counts[:, None]
+    sums = (np.where(defined, alone, 0) * shares).sum(axis=0)
+    mean = np.divide(sums, shares.sum(axis=0), out=np.full(len(sums), np.nan), where=defined.any(axis=0))
+    yield WITHIN_CELLS, mean, int(shares[:, 0].sum())
+    rates, values = (np.concatenate([getattr(each, name) for each in points]) for name in ("rates", "values"))
+    yield ALL_CELLS, _with_draws(rates, values, weights[np.concatenate(rows)]), int(counts.sum())
+    for each, rho in zip(points, alone, strict=True):
+        yield each.cell, rho, len(each.items)
+
+
+def _with_draws(a: NDArray[np.float64], b: NDArray[np.float64], weights: _Array) -> NDArray[np.float64]:
+    """Spearman's rho of the n points themselves, then of each draw of them; weights are (n, replicates)."""
+    return np.concatenate([[spearman(a, b)], _rho(a, b, weights)])
+
+
+def _rho(a: NDArray[np.floating], b: NDArray[np.floating], weights: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Spearman's rho (replicates,) of values (n,) drawn so many times (n, replicates); each draw is ranked anew.
+
+    Equal values are counted together first: the fooling rates of items that few raters saw are few different numbers.
+    """
+    rho = np.full(weights.shape[1], np.nan)
+    (same_a, _), (same_b, group) = _groups(a, weights.dtype), _groups(b, weights.dtype)
+    step = max(1, _BLOCK // max(1, len(a)))
+    for start in range(0, len(rho), step):
+        w = weights[:, start : start + step]
+        counts_a, counts_b = same_a @ w, same_b @ w
+        x, y = _ranks(counts_a), _ranks(counts_b)
+        xy = np.einsum("gr,gr->r", x, same_a @ (w * y[group]))
+        xx, yy = (np.einsum("gr,gr,gr->r", *each) for each in ((counts_a, x, x), (counts_b, y, y)))
+        scale = np.sqrt(xx.astype(np.float64) * yy)
+        np.divide(xy, scale, out=rho[start : start + step], where=scale > 0)
+    return rho.clip(-1, 1)
+
+
+def _groups(values: NDArray[np.floating], dtype: np.dtype[Any]) -> tuple[csr_array, NDArray[np.intp]]:
+    """Which of the n values are the k-th of the distinct ones: as ones in a matrix (distinct, n), and as k (n,)."""
+    distinct, group = np.unique(values, return_inverse=True)
+    ones = np.ones(len(group), dtype)
+    return csr_array((ones, (group, np.arange(len(group)))), shape=(len(distinct), len(group))), group
+
+
+def _ranks(counts: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Mean ranks of values in ascending order that come so many times (values, replicates), less the mean of all ranks.
+
+    A value that comes w times after c smaller ones has the mean rank c + (w + 1) / 2; the mean of all ranks of N is
+    (N + 1) / 2. So the centred rank is c + w / 2 - N / 2.
+    """
+    ranks = np.cumsum(counts, axis=0)
+    ranks -= counts / 2 + ranks[-1] / 2
+    return ranks
+
+
+def _interval(rho: NDArray[np.float64]) -> Interval | None:
+    defined = rho[np.isfinite(rho)]
+    return bootstrap.interval(defined) if len(defined) >= max(1, _LEAST_DEFINED * len(rho)) else None

@@ -1,0 +1,72 @@
+"""What each item scored in each cell: what the gallery is ordered by, and what is said beside a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reports.gallery import Column
+from reports.layout import REAL
+from reports.ledger import Entry
+from reports.metrics import STUDY, describe, describe_scorer
+
+
+@dataclass(frozen=True, eq=False)
+class ItemMetric:
+    """A metric by item.
+
+    Attributes:
+        scorer: Which scorer gave it.
+        metric: Its name.
+        label: What it is called where scorers are mixed.
+        short: What it is called among those of its scorer.
+        values: By cell, as in the heads of the gallery, then by item.
+    """
+
+    scorer: str
+    metric: str
+    label: str
+    short: str
+    values: Mapping[str, Mapping[str, float]]
+
+
+def of_columns(columns: Sequence[Column], entries: Sequence[Entry]) -> list[ItemMetric]:
+    """The metrics that have values by item, for the runs whose pictures are shown, studies with raters last."""
+    shown = {column.run: column.name for column in columns}
+    found: dict[tuple[str, str], dict[str, Mapping[str, float]]] = {}
+    for entry in entries:
+        if entry.run not in shown:
+            continue
+        for name, metric in entry.scores.metrics.items():
+            if metric.per_item is not None:
+                values = dict(zip(entry.scores.item_ids, metric.per_item.tolist(), strict=True))
+                found.setdefault((entry.scores.scorer, name), {})[shown[entry.run]] = values
+    several = {name for scorer, name in found if sum(other == name for _, other in found) > 1}
+    ordered = sorted(found, key=lambda key: key[0].startswith(STUDY))
+    return [
+        ItemMetric(scorer, name, _label(scorer, name, name in several), describe(name).label, found[scorer, name])
+        for scorer, name in ordered
+    ]
+
+
+def notable(metrics: Sequence[ItemMetric]) -> list[str]:
+    """The items to show first where not all can be: the lowest, median and highest of each metric's mean over cells."""
+    found: list[str] = []
+    for metric in metrics:
+        of_cells = [values for cell, values in metric.values.items() if cell != REAL]
+        shared = set.intersection(*map(set, of_cells)) if of_cells else set()
+        ordered = sorted(shared, key=lambda item: (sum(values[item] for values in of_cells), item))
+        if ordered:
+            found += [ordered[0], ordered[len(ordered) // 2], ordered[-1]]
+    return list(dict.fromkeys(found))
+
+
+def without_pictures(metrics: Sequence[ItemMetric], items: Sequence[str]) -> list[str]:
+    """The items that have scores and no picture of the grid's: left over from another set of items, or removed."""
+    scored = {item for metric in metrics for values in metric.values.values() for item in values}
+    return sorted(scored - set(items))
+
+
+def _label(scorer: str, metric: str, ambiguous: bool) -> str:
+    label = describe(metric).label
+    return f"{label} ({describe_scorer(scorer).title})" if ambiguous else label

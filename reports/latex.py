@@ -1,0 +1,190 @@
+r"""Tables as LaTeX for a paper: booktabs, every number with its interval, names harmless whatever they hold.
+
+UTF-8. Names in Latin letters compile with pdflatex, others need lualatex or xelatex and a font that has them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from reports.csv import reason
+from reports.grids import Description
+from reports.metrics import describe, describe_scorer
+from reports.names import file_name, printable
+from reports.tables import Mark, Number, Row, Table
+
+LONG_NAME = 30  # characters; longer ones are broken into lines
+_UNBROKEN = 12  # characters of a long name after which a line may end
+_NARROW = r">{\raggedright\arraybackslash}p{0.3\linewidth}"
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"{\char34}",  # as it is, some languages of babel make it a command
+    "`": r"\textasciigrave{}",
+    "[": "{[}",  # behind the end of a row these would be an argument
+    "]": "{]}",
+    "*": "{*}",
+}
+_LIGATURE = re.compile(r"(?<=[-',])(?=[-',])")
+
+# These hold in the table alone: one definition decides where the intervals stand, and many columns are set small.
+_ESTIMATE = r"\def\estimate#1#2#3{\begin{tabular}[t]{@{}r@{}}#1\\[-0.4ex]{\%s[#2, #3]}\end{tabular}}"
+_SMALL = r"  \footnotesize\setlength{\tabcolsep}{3pt}"
+MANY_METRICS = 4  # more of them stand in a column of a paper only when they are small
+_HEAD = r"""% Wants \usepackage{booktabs,array}, and with pdflatex \usepackage[T1]{fontenc}.
+"""
+_OTHER_LETTERS = r"""% Some names are not in Latin letters: compile with lualatex or xelatex,
+% with \usepackage{fontspec} and a font that has them.
+"""
+
+
+def of_table(table: Table, grid: str, description: Description) -> str:
+    r"""A floating table with caption, label and note; it is there to be `\input`.
+
+    Args:
+        table: What one scorer says.
+        grid: The grid's name, which with the scorer's makes the label, `tab:GRID--SCORER`.
+        description: The grid.
+    """
+    rows = table.all_rows()
+    seeds = {row.seeds for row in table.rows}
+    counted = len(seeds) > 1 or bool(table.apart)
+    small = len(table.metrics) > MANY_METRICS
+    lines = [
+        r"\begin{table}",
+        r"  \centering\setlength{\belowcaptionskip}{4pt}",
+        f"  \\caption{{{_caption(table, description, counted)}}}",
+        f"  \\label{{{_label(grid, table.scorer)}}}",
+        f"  {_ESTIMATE % ('tiny' if small else 'scriptsize')}",
+        *([_SMALL] if small else []),
+        f"  \\begin{{tabular}}{{{_columns(rows, len(table.metrics), counted)}}}",
+        r"    \toprule",
+        f"    {_head(table.metrics, counted)}",
+        r"    \midrule",
+        *(f"    {_row(row, table.metrics, counted)}" for row in table.rows),
+    ]
+    if table.real:
+        lines += [r"    \midrule"] * bool(table.rows)
+        lines.append(f"    {_row(table.real, table.metrics, counted, style='textit')}")
+    if table.apart:
+        lines.append(r"    \midrule")
+        lines += [f"    {_row(row, table.metrics, counted, note=number)}" for number, row in enumerate(table.apart, 1)]
+    lines += [
+        r"    \bottomrule",
+        r"  \end{tabular}",
+        *(f"  \\par\\smallskip{{\\footnotesize {note}\\par}}" for note in _notes(table)),
+        r"\end{table}",
+    ]
+    text = "\n".join(lines) + "\n"
+    return _HEAD + ("" if _is_latin(text) else _OTHER_LETTERS) + text
+
+
+def escape(text: str) -> str:
+    r"""Text that stands for itself in LaTeX: nothing in it is a command, and controls are written out, as `\n`."""
+    plain = _LIGATURE.sub("\0", printable(text))
+    return "".join(_SPECIAL.get(character, character) for character in plain).replace("\0", "{}")
+
+
+def _caption(table: Table, description: Description, counted: bool) -> str:
+    scorer = describe_scorer(table.scorer, table.protocol)
+    rows = table.rows or table.all_rows()[:1]
+    items = f"{rows[0].n} of {rows[0].n_expected}" if rows[0].n < rows[0].n_expected else str(rows[0].n)
+    seeds = "" if counted or not rows[0].seeds else f", {_seeds(rows[0])}"
+    over = scorer.over + (" and seeds" if any(len(row.seeds) > 1 for row in rows) else "")
+    simulated = " Simulated raters: these numbers say nothing about the images." * bool(table.protocol.get("simulated"))
+    early = " The study was looked at before it was closed." * bool(table.protocol.get("looked_at_early"))
+    return (
+        f"{escape(description.title)}: {escape(scorer.title)}. {items} items{seeds}; in brackets 95\\,\\% intervals by "
+        f"bootstrap over {escape(over)}.{simulated}{early} Protocol \\texttt{{{escape(table.fingerprint)}}}."
+    )
+
+
+def _seeds(row: Row) -> str:
+    return f"{'seed' if len(row.seeds) == 1 else 'seeds'} {', '.join(map(str, row.seeds))}"
+
+
+def _label(grid: str, scorer: str) -> str:
+    stem = f"{file_name(grid)}--{file_name(scorer)}"
+    return "tab:" + (stem if stem.isascii() else file_name(stem.encode("unicode_escape").decode()))
+
+
+def _columns(rows: Sequence[Row], metrics: int, counted: bool) -> str:
+    first = _NARROW if any(len(printable(row.cell)) > LONG_NAME for row in rows) else "l"
+    return first + "r" * (metrics + 2 * counted)
+
+
+def _head(metrics: Sequence[str], counted: bool) -> str:
+    cells = ["Cell"]
+    for name in metrics:
+        metric = describe(name)
+        arrow = {True: r" $\uparrow$", False: r" $\downarrow$", None: ""}[metric.higher_is_better]
+        words = r"\\".join(map(escape, metric.label.split()))
+        cells.append(f"\\shortstack[r]{{{words}{arrow}}}")
+    return " & ".join([*cells, *(["Items", "Seeds"] if counted else [])]) + r" \\"
+
+
+def _row(row: Row, metrics: Sequence[str], counted: bool, style: str = "", note: int | None = None) -> str:
+    name = _name(row.cell)
+    cells = [f"\\{style}{{{name}}}" if style else name]
+    if note is not None:
+        cells[0] += f"$^{{{note}}}$"
+    cells += [_estimate(name, row.numbers.get(name), style) for name in metrics]
+    if counted:
+        cells += [f"{row.n}", f"{len(row.seeds) or '--'}"]
+    return " & ".join(cells) + r" \\"
+
+
+def _name(cell: str) -> str:
+    """A cell's name, a long one with places where a line may end."""
+    text = printable(cell)
+    if len(text) <= LONG_NAME:
+        return escape(text)
+    pieces = [text[start : start + _UNBROKEN] for start in range(0, len(text), _UNBROKEN)]
+    return r"\allowbreak{}".join(map(escape, pieces))
+
+
+def _estimate(metric: str, number: Number | None, style: str) -> str:
+    if number is None:
+        return "--"
+    digits = describe(metric).digits
+    value = _decimal(number.value, digits)
+    style = "textbf" if number.mark == Mark.BEST else style
+    value = f"\\{style}{{{value}}}" if style else value
+    value += r"\rlap{$^\dagger$}" if number.mark == Mark.TIE else ""
+    low, high = (_decimal(end, digits) for end in number.interval)
+    return f"\\estimate{{{value}}}{{{low}}}{{{high}}}"
+
+
+def _decimal(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".replace("-", "$-$")
+
+
+def _notes(table: Table) -> list[str]:
+    marks = {number.mark for row in table.rows for number in row.numbers.values()}
+    notes = []
+    if Mark.BEST in marks:
+        notes.append("Bold: the best, whose paired difference to each other row excludes zero.")
+    if Mark.TIE in marks:
+        notes.append(r"$^\dagger$ Together the best: the intervals of their paired differences to the best hold zero.")
+    if table.real:
+        notes.append("Italic: the ground truth, not ranked.")
+    for number, row in enumerate(table.apart, 1):
+        notes.append(f"$^{{{number}}}$ Not comparable, not ranked: {escape('; '.join(map(reason, row.differences)))}.")
+    return notes
+
+
+def _is_latin(text: str) -> bool:
+    """Whether pdflatex knows all letters: ASCII, Latin-1 and Latin Extended-A."""
+    return all(ord(character) < 0x180 for character in text)

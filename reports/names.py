@@ -1,0 +1,40 @@
+"""Names that others gave, as text that stays in its line and as names of files."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+LONGEST_FILE_NAME = 100  # bytes; file systems have 255, for two such names and an ending
+_ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, marks of direction and the like, half characters, line ends
+_JOINERS = {"\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}"}  # parts of words and of pictographs
+_UNSAFE = re.compile(r"[^\w.+-]|^[.-]|-$|-(?=-)")
+
+
+def printable(text: str) -> str:
+    r"""The text with its controls, line ends and marks of direction written out, as `\n`, `\x1b` or `\u202e`."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_written_out(character) for character in text)
+
+
+def _written_out(character: str) -> str:
+    if unicodedata.category(character) not in _ACTING or character in _JOINERS:
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def file_name(name: str) -> str:
+    """A name for a file on any system, in a link, and in a document; other names have other ones.
+
+    Letters and digits of any script, `_`, `.`, `+` and single `-` inside stay. Where anything else is replaced, or the
+    name is too long, eight digits of its hash come behind it.
+    """
+    safe = _UNSAFE.sub("_", name)
+    if name and safe == name and len(name.encode()) <= LONGEST_FILE_NAME:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    room = LONGEST_FILE_NAME - len(digest) - 1
+    kept = safe.encode()[:room].decode(errors="ignore").rstrip("-")
+    return f"{kept}-{digest}" if kept else digest

@@ -1,0 +1,78 @@
+"""How to make a report's numbers again: the grid as a file that trains it, the commands, and hashes of the tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from reports.grids import Description
+from reports.metrics import STUDY
+from reports.tables import Table
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def grid_toml(description: Description) -> str:
+    """The grid as `p2pbench train-ablation FILE` reads it; the dataset's root is left out, as it differs by machine."""
+    settings = {name: value for name, value in description.settings.items() if name != "root"}
+    lines = [f"title = {_toml(description.title)}", f"source = {_toml(description.source)}"]
+    lines += [f"seeds = {_toml(list(description.seeds))}", "", "[settings]", *_pairs(settings)]
+    for cell, own in description.cells.items():
+        lines += ["", f"[cells.{_toml(cell)}]", *_pairs(own)]
+    return "\n".join([*lines, ""])
+
+
+def commands(description: Description, tables: Sequence[Table], file: str) -> list[str]:
+    """The commands, one a line, that make the grid and its scores, and then the report."""
+    scorers = [table.scorer for table in tables]
+    rooted = bool(description.dataset.get("root"))
+    lines = [f"p2pbench train-ablation {file}{' --root DATASET' if rooted else ''} --out results"]
+    if any(scorer.startswith("fcn-") for scorer in scorers):
+        lines.append(f"p2pbench fcn-score results{' --weights WEIGHTS' if rooted else ''}")
+    if any(scorer.startswith("labels") for scorer in scorers):
+        lines.append("p2pbench label-score results")
+    if any(scorer in {"image", "lpips", "fid"} for scorer in scorers):
+        lines.append(f"p2pbench image-score results{' --fid' if 'fid' in scorers else ''}")
+    for scorer in scorers:
+        if scorer.startswith(STUDY):
+            name = scorer.removeprefix(STUDY)
+            lines += [f"p2pbench amt create results --name {name}", "p2pbench amt serve results"]
+            lines += ["p2pbench amt close results", "p2pbench amt analyse results"]
+    return [*lines, "p2pbench report results"]
+
+
+def made_by() -> str:
+    """The version of the program that writes reports, as far as it is known."""
+    try:
+        return f"p2pbench {version('p2pbench')}"
+    except PackageNotFoundError:  # used from a folder, not installed
+        return "p2pbench"
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _pairs(settings: Mapping[str, object]) -> list[str]:
+    # TOML has no null: what is not set is left out, and gets its default again, which is not set.
+    return [f"{_key(name)} = {_toml(value)}" for name, value in settings.items() if value is not None]
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _toml(name)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{_key(str(name))} = {_toml(each)}" for name, each in value.items() if each is not None)
+        return f"{{{inner}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, str):  # JSON's strings are TOML's basic strings, but for DEL, and for surrogates in pairs
+        return re.sub(r'[\x00-\x1f"\\\x7f]', lambda match: f"\\u{ord(match[0]):04x}", value).join('""')
+    return json.dumps(value)

@@ -1,0 +1,132 @@
+"""What the scorer of label maps saw in the outputs, the true labels, and where the two differ."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from reports.errors import ReportError
+from reports.gallery import Column
+from reports.layout import Grid
+
+IGNORED = 255
+RIGHT, WRONG, UNLABELLED = range(3)
+_PALETTE = bytes.fromhex("363b42ff6a4dc4c4be")  # dark where right, red where wrong, pale where nobody has said
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Which items have label maps in the report's assets, by number, as in the gallery's rows.
+
+    The files are `TRUTH`, `SEGMENTATION` and `ERRORS` with the numbers of column and item put in.
+
+    Attributes:
+        truth: The items with true labels.
+        segmented: For each column of the gallery the items with a segmentation, and with an error map where the true
+            labels are there as well.
+        damages: The files that cannot be used, one line each.
+    """
+
+    truth: frozenset[int]
+    segmented: tuple[frozenset[int], ...]
+    damages: tuple[str, ...]
+
+
+TRUTH, SEGMENTATION, ERRORS = "t-{item:04}.png", "s{column:02}-{item:04}.png", "e{column:02}-{item:04}.png"
+
+
+def write(grid: Grid, columns: Sequence[Column], items: Sequence[str], folder: Path) -> Seen | None:
+    """Copy the label maps of a grid's runs, and draw where they differ from the truth; None where there are none.
+
+    Args:
+        grid: Where they are.
+        columns: Those of the gallery.
+        items: The ids of the gallery's rows.
+        folder: An existing folder.
+    """
+    if not grid.labels.is_dir() and not any(column.run.segmentations.is_dir() for column in columns):
+        return None
+    damages: list[str] = []
+
+    def item(number: int) -> tuple[bool, list[bool]]:
+        truth = _copy(grid.labels / f"{items[number]}.png", folder / TRUTH.format(item=number), damages)
+        segmented = []
+        for place, column in enumerate(columns):
+            source = column.run.segmentations / f"{items[number]}.png"
+            target = folder / SEGMENTATION.format(column=place, item=number)
+            seen = _copy(source, target, damages)
+            if truth is not None and seen is not None and seen.shape == truth.shape:
+                _write_errors(errors(truth, seen), folder / ERRORS.format(column=place, item=number))
+            elif truth is not None and seen is not None:
+                target.unlink()
+                damages.append(
+                    f"{source}: found {_size(seen)}, expected {_size(truth)} as the true labels; score the run again"
+                )
+                seen = None
+            segmented.append(seen is not None)
+        return truth is not None, segmented
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(item, range(len(items))))
+    return Seen(
+        truth=frozenset(number for number, (labelled, _) in enumerate(found) if labelled),
+        segmented=tuple(
+            frozenset(number for number, (_, there) in enumerate(found) if there[place])
+            for place in range(len(columns))
+        ),
+        damages=tuple(sorted(damages)),
+    )
+
+
+def errors(truth: NDArray[np.uint8], seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RIGHT, WRONG or UNLABELLED for each pixel of two label maps (H, W)."""
+    wrong = np.where(truth == seen, np.uint8(RIGHT), np.uint8(WRONG))
+    wrong[truth == IGNORED] = UNLABELLED
+    return wrong
+
+
+def _copy(source: Path, target: Path, damages: list[str]) -> NDArray[np.uint8] | None:
+    """The label map at `source`, copied as it is; None where there is none that can be read."""
+    if not source.is_file():
+        return None
+    try:
+        values = read(source)
+    except ReportError as error:
+        damages.append(str(error))
+        return None
+    shutil.copyfile(source, target)
+    return values
+
+
+def read(path: Path) -> NDArray[np.uint8]:
+    """A label map (H, W) from a palette PNG: class indices, IGNORED where there is none.
+
+    Raises:
+        ReportError: The file is damaged, or no palette PNG.
+    """
+    try:
+        with Image.open(path) as picture:
+            if picture.mode != "P":
+                raise ValueError(f"a picture of mode {picture.mode}")
+            return np.asarray(picture)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ReportError(
+            f"{path}: found no label map ({error}), expected a palette PNG; score the run again"
+        ) from error
+
+
+def _write_errors(values: NDArray[np.uint8], path: Path) -> None:
+    picture = Image.frombytes("P", values.shape[::-1], values.tobytes())
+    picture.putpalette(_PALETTE)
+    picture.save(path, bits=2, compress_level=1)
+
+
+def _size(values: NDArray[np.uint8]) -> str:
+    return f"{values.shape[1]}x{values.shape[0]}"

@@ -1,0 +1,47 @@
+"""A report as one file: its pictures, scripts and tables put into the page as data."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import mimetypes
+import re
+import urllib.parse
+from pathlib import Path
+
+from reports.layout import Report
+
+_SOURCE = re.compile(r'(?<=\ssrc=")[^"]+(?=")')
+_SCRIPT = re.compile(r'<script src="([^"]+)" defer></script>')
+_LINK = re.compile(r'(?<=\shref=")(tables/[^"#]+)(?=")')
+_MARK = "<!-- files -->"
+
+
+def inlined(report: Report) -> str:
+    """The page of a report with everything it names in it.
+
+    Pictures that only the page's script shows become a table from file name to data, in a script of their own.
+    """
+    text = report.index.read_text("utf-8")
+    named = set(_SOURCE.findall(text)) | set(_SCRIPT.findall(text))
+    text = _SCRIPT.sub(lambda match: f"<script>{_path(report, match[1]).read_text('utf-8')}</script>", text)
+    text = _SOURCE.sub(lambda match: _data(_path(report, match[0])), text)
+    text = _LINK.sub(
+        lambda match: f'{_data(_path(report, match[0]))}" download="{html.escape(Path(match[0]).name)}', text
+    )
+    others = {
+        name: _data(path)
+        for path in sorted(report.assets.rglob("*"))
+        if path.suffix in {".png", ".jpg"} and (name := path.relative_to(report.folder).as_posix()) not in named
+    }
+    return text.replace(_MARK, f"<script>window.files = {json.dumps(others)};</script>", 1)
+
+
+def _path(report: Report, reference: str) -> Path:
+    return report.folder / urllib.parse.unquote(html.unescape(reference))
+
+
+def _data(path: Path) -> str:
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"

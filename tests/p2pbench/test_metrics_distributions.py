@@ -1,0 +1,160 @@
+"""FID and KID against values worked out by hand and torch-fidelity's own, on an Inception of random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch_fidelity import calculate_metrics
+
+from p2pbench.datasets import pictures
+from p2pbench.metrics import fid, kid
+from p2pbench.metrics.distribution_score import FID_REPLICATES, KID_REPLICATES, score_fid, score_kid, warning
+from p2pbench.metrics.inception import Inception
+from p2pbench.metrics.missing import Missing
+from reports import bootstrap
+from reports.metrics import describe_scorer
+from tests.p2pbench.random_weights import write_inception
+from tests.p2pbench.tiny import picture
+
+Features = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_inception(tmp_path_factory.mktemp("inception") / "weights.pth")
+
+
+@pytest.fixture(scope="module")
+def inception(weights: Path) -> Inception:
+    return Inception(weights, torch.device("cpu"))
+
+
+def draw(n: int, d: int, seed: int = 0) -> tuple[Features, Features]:
+    random = np.random.default_rng(seed)
+    one, other = random.normal(size=(2, n, d))
+    return one.astype(np.float32), (1.5 * other + 0.3).astype(np.float32)
+
+
+def whitened(n: int, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A sample (n, d) whose mean is 0 and whose covariance is exactly that."""
+    some = np.random.default_rng(0).normal(size=(n, len(covariance)))
+    some -= some.mean(axis=0)
+    factor = np.linalg.cholesky(np.cov(some, rowvar=False))
+    return np.asarray(some @ np.linalg.inv(factor).T @ np.linalg.cholesky(covariance).T)
+
+
+def test_fid_of_two_gaussians_by_hand() -> None:
+    # Along one axis: (m1 - m2)^2 + (s1 - s2)^2. Independent axes add up.
+    one = whitened(50, np.diag([4.0, 9.0])) + [1, 0]
+    other = whitened(80, np.diag([1.0, 25.0])) + [4, 2]
+    assert fid.fid(one, other) == pytest.approx(3**2 + 2**2 + (2 - 1) ** 2 + (3 - 5) ** 2)
+    assert fid.fid(one, one) == pytest.approx(0, abs=1e-12)
+    # Correlated: the trace of the root of a 2x2 product is sqrt(tr + 2 sqrt(det)).
+    first, second = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([[3.0, -1.0], [-1.0, 1.0]])
+    product = first @ second
+    root = np.sqrt(np.trace(product) + 2 * np.sqrt(np.linalg.det(product)))
+    expected = np.trace(first) + np.trace(second) - 2 * root
+    assert fid.fid(whitened(50, first), whitened(60, second)) == pytest.approx(expected)
+
+
+def test_kid_equals_a_double_loop() -> None:
+    one, other = (side.astype(np.float64) for side in draw(7, 5))
+
+    def kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+        return float((x @ y / 5 + 1) ** 3)
+
+    within = [
+        sum(kernel(side[i], side[j]) for i in range(7) for j in range(7) if i != j) / (7 * 6) for side in (one, other)
+    ]
+    across = sum(kernel(x, y) for x in one for y in other) / 49
+    assert kid.kid(one, other) == pytest.approx(sum(within) - 2 * across)
+
+
+def test_draws_are_samples_in_which_items_come_again() -> None:
+    one, other = draw(12, 30)
+    counts = bootstrap.item_weights([str(item) for item in range(12)], 5)
+    for row, fid_drawn, kid_drawn in zip(
+        counts, fid.replicates(one, other, counts), kid.replicates(one, other, counts), strict=True
+    ):
+        rows = np.repeat(np.arange(12), row.astype(int))
+        assert fid_drawn == pytest.approx(fid.fid(one[rows], other[rows]))
+        gram = {
+            key: (a[rows].astype(float) @ b[rows].T / 30 + 1) ** 3
+            for key, a, b in (("one", one, one), ("other", other, other), ("across", one, other))
+        }
+        distinct = rows[:, None] != rows
+        expected = gram["one"][distinct].mean() + gram["other"][distinct].mean() - 2 * gram["across"].mean()
+        assert kid_drawn == pytest.approx(expected)
+
+
+def shown(count: int, shift: int) -> Iterator[NDArray[np.uint8]]:
+    for index in range(count):
+        yield picture(index + shift, 40 if index % 3 else 64)
+
+
+def test_both_equal_torch_fidelitys_own(inception: Inception, weights: Path, tmp_path: Path) -> None:
+    n, sides = 12, []
+    for name, shift in (("output", 0), ("real", 50)):
+        seen: list[int] = []
+        sides.append(inception.features(shown(n, shift), seen.append))
+        assert seen[-1] == n
+        for index, one in enumerate(shown(n, shift)):
+            pictures.write(tmp_path / name / f"{index:02d}", one)
+    expected = calculate_metrics(
+        input1=str(tmp_path / "output"), input2=str(tmp_path / "real"), cuda=False, fid=True, kid=True, batch_size=1,
+        kid_subsets=1, kid_subset_size=n, feature_extractor_weights_path=str(weights), verbose=False, cache=False,
+        save_cpu_ram=True,
+    )  # fmt: skip
+    assert sides[0].shape == (n, 2048)
+    assert fid.fid(*sides) == pytest.approx(expected["frechet_inception_distance"], rel=1e-4)
+    assert kid.kid(*sides) == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-3, abs=1e-6)
+
+
+def test_inception_takes_grey_and_16_bits_and_no_other_channels(inception: Inception) -> None:
+    grey = picture(3)[..., :1]
+    rgb = np.repeat(grey, 3, axis=2)
+    found = inception.features([grey, rgb, rgb.astype(np.uint16) * 257], lambda done: None)
+    assert np.ptp(found, axis=0).max() < 1e-4 < np.ptp(found)
+    with pytest.raises(Missing, match="have 4 channels"):
+        inception.features([np.zeros((40, 40, 4), np.uint8)], lambda done: None)
+
+
+def test_scores_are_centred_and_say_what_few_items_do() -> None:
+    one, other = draw(40, 60)
+    ids = [f"i{index}" for index in range(40)]
+    made_by = {"implementation": "torch-fidelity 0"}
+    for score, value, replicates in (
+        (score_fid, fid.fid(one, other), FID_REPLICATES),
+        (score_kid, kid.kid(one, other), KID_REPLICATES),
+    ):
+        scores = score(ids, one, other, 50, made_by)
+        scores.check()
+        ((name, metric),) = scores.metrics.items()
+        assert (scores.scorer, scores.n, scores.n_expected, metric.per_item) == (name, 40, 50, None)
+        assert metric.value == pytest.approx(value)
+        assert metric.replicates.shape == (replicates,)
+        assert metric.replicates.mean() == pytest.approx(value)
+        assert metric.interval.low < value < metric.interval.high
+        assert ("warning" in scores.protocol) == (name == "fid")
+        assert describe_scorer(name, scores.protocol).title == f"{name.upper()}, torch-fidelity 0 Inception, n = 40"
+    assert warning(2048) is None
+
+
+def test_uncentred_draws_would_leave_the_value_out() -> None:
+    # Why they are centred: fewer distinct items make FID higher, so that no interval of them holds what they vary.
+    one, other = draw(40, 60)
+    assert fid.replicates(one, other, bootstrap.item_weights([str(i) for i in range(40)], 100)).min() > fid.fid(
+        one, other
+    )
+
+
+def test_too_few_items_have_neither() -> None:
+    one, other = draw(9, 4)
+    for score in (score_fid, score_kid):
+        with pytest.raises(Missing, match="at least 10 items, found 9"):
+            score([str(i) for i in range(9)], one, other, 9, {})

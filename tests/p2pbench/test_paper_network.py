@@ -1,0 +1,26 @@
+"""The paper's FCN-scores stand beside those of the published network alone, which the protocol must name."""
+
+from __future__ import annotations
+
+import torch
+
+from fcn.labels import CITYSCAPES
+from fcn.network import FCN
+from fcn.scoring import Scorer
+from fcn.weights import PUBLISHED, Card
+from p2pbench.segmentation import fcn_score
+from reports import paper
+from reports.grids import Description
+
+DATASET = {"name": "cityscapes", "direction": "labels-to-photo", "test": {"n": 500}}
+
+
+def test_the_protocol_names_the_published_network_as_the_report_expects_it() -> None:
+    with torch.device("meta"):  # 500 MB of weights otherwise
+        network = FCN(PUBLISHED)
+    card = Card(PUBLISHED, CITYSCAPES.classes, CITYSCAPES.name, 256, "imported", None)
+    protocol = fcn_score._protocol(Scorer(network, card, "digest"))
+    grid = Description("", "", {"L1": {}}, (0,), DATASET, {}, {}, None)
+    found = paper.value(grid, fcn_score.SCORERS.official, "class_iou", "L1", protocol)
+    assert found is not None
+    assert found.value == 0.11
