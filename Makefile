@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BROWSERS := chromium chromium-browser google-chrome
 
-.PHONY: demo test check benchmark clean chromium
+.PHONY: demo test check benchmark screenshots clean chromium
 
 demo: .venv/installed  ## the whole chain on the embedded street scenes
 	$(BIN)/p2pbench quickstart --out demo
@@ -20,8 +20,12 @@ benchmark: .venv/installed  ## speed; results are kept by hand in benchmarks/RES
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/fcn_forward.py
 	$(BIN)/python benchmarks/fooling_coverage.py
+	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/study_load.py
 	$(BIN)/python benchmarks/study_page.py
+
+screenshots: .venv/installed chromium  ## the pictures of the README, from the results of make demo
+	$(BIN)/python docs/screenshots.py demo
 
 clean:  ## forget the environment and what tools left
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build ./*.egg-info

@@ -31,7 +31,7 @@ COMMANDS = {
     "fcn-score": Entry("fcn_score", "The FCN-score of all runs of a results folder, or of any model's outputs."),
     "label-score": Entry("label_score", "Photo-to-labels outputs as label maps: accuracies and IoU, as in Table 6."),
     "amt": Entry("amt", "Host the real-vs-fake study for raters, and analyse it."),
-    "report": Entry("report", "Write the HTML and CSV report of a results folder."),
+    "report": Entry("report", "Write the report of a results folder, or what changed between two."),
     "datasets": Entry("datasets", "List the datasets that can be trained on, and the files each expects."),
     "download": Entry("download", "Fetch one of the published pix2pix datasets."),
     "settings": Entry("settings", "List every setting of a run, its default and its meaning."),

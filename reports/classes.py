@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from reports.layout import Grid, Run
 
 SCORERS = ("fcn-strict", "labels")
 _NUMBERS = ("accuracy", "accuracy_low", "accuracy_high", "iou", "iou_low", "iou_high", "pixels", "images")
-_OUTSIDE = {"ignored"}
+_SHARES, _COUNTS = _NUMBERS[:6], _NUMBERS[6:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +115,10 @@ def read(grid: Grid, runs: Sequence[Run]) -> list[Classes]:
 
 
 def _together(scorer: str, tables: dict[Run, pd.DataFrame], damages: list[str]) -> Classes:
-    names: tuple[str, ...] = tuple(next(iter(tables.values()))["class"]) if tables else ()
-    for run in [run for run, table in tables.items() if tuple(table["class"]) != names]:
-        damages.append(f"{run.classes(scorer)}: found other classes than those of other runs; score all runs again")
+    named = {run: tuple(table["class"]) for run, table in tables.items()}
+    names = _most(named.values())
+    for run in [run for run, its in named.items() if its != names]:
+        damages.append(f"{run.classes(scorer)}: found other classes than those of most runs; score all runs again")
         del tables[run]
     parts = [table.assign(cell=run.cell, seed=run.seed) for run, table in tables.items()]
     columns = ["cell", "seed", "class", *_NUMBERS]
@@ -125,22 +127,40 @@ def _together(scorer: str, tables: dict[Run, pd.DataFrame], damages: list[str]) 
         if parts
         else pd.DataFrame(columns=columns)
     )
-    confusion: dict[str, NDArray[np.int64]] = {}
-    predictions: tuple[str, ...] = ()
-    for run in tables:
+    confusion, predictions = _pooled(scorer, tables, names, damages)
+    order = list(dict.fromkeys(run.cell for run in tables))
+    means = by_run.groupby(["cell", "class"])["iou"].mean().unstack()
+    cells = means.astype(float).reindex(index=order, columns=list(names))
+    return Classes(scorer, names, by_run, cells, confusion, predictions, tuple(damages))
+
+
+def _pooled(
+    scorer: str, runs: Iterable[Run], names: tuple[str, ...], damages: list[str]
+) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...]]:
+    """The confusion of each cell, its seeds together, and the names of the predictions, which all runs share."""
+    found = {}
+    for run in runs:
         try:
-            read_ = _confusion(run, scorer, names)
+            counts = _confusion(run, scorer, names)
         except ReportError as error:
             damages.append(str(error))
             continue
-        if read_ is not None:
-            predictions, matrix = read_
-            confusion[run.cell] = confusion.get(run.cell, np.zeros_like(matrix)) + matrix
-    cells = by_run.pivot_table(index="cell", columns="class", values="iou", aggfunc="mean", sort=False, dropna=False)
-    order = list(dict.fromkeys(run.cell for run in tables))
-    return Classes(
-        scorer, names, by_run, cells.reindex(index=order, columns=list(names)), confusion, predictions, tuple(damages)
-    )
+        if counts is not None:
+            found[run] = counts
+    predictions = _most(tuple(counts.columns) for counts in found.values())
+    pooled: dict[str, NDArray[np.int64]] = {}
+    for run, counts in found.items():
+        if tuple(counts.columns) != predictions:
+            path = run.confusion_table(scorer)
+            damages.append(f"{path}: found other predictions than those of most runs; score all runs again")
+            continue
+        pooled[run.cell] = pooled.get(run.cell, 0) + counts.to_numpy(np.int64)
+    return pooled, predictions
+
+
+def _most(names: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """What most runs have, and the first of those where several are as many; nothing where there is no run."""
+    return next((each for each, _ in Counter(names).most_common(1)), ())
 
 
 def _classes(run: Run, scorer: str) -> pd.DataFrame | None:
@@ -151,20 +171,42 @@ def _classes(run: Run, scorer: str) -> pd.DataFrame | None:
         table = pd.read_csv(
             path, dtype={"class": str}, keep_default_na=False, na_values={name: [""] for name in _NUMBERS}
         )
-        return table[["class", *_NUMBERS]].astype(dict.fromkeys(_NUMBERS, float))
+        table = table[["class", *_NUMBERS]].astype(dict.fromkeys(_NUMBERS, float))
+        _check_classes(table)
     except (OSError, ValueError, KeyError) as error:
-        raise ReportError(f"{path}: found no table of classes ({error}); score the run again") from error
+        raise ReportError(
+            f"{path}: found no table of classes ({' '.join(str(error).split())}); score the run again"
+        ) from error
+    return table
 
 
-def _confusion(run: Run, scorer: str, names: tuple[str, ...]) -> tuple[tuple[str, ...], NDArray[np.int64]] | None:
+def _check_classes(table: pd.DataFrame) -> None:
+    """Refuse numbers that cannot be; a share may be undefined, a count may not."""
+    if not len(table) or table["class"].duplicated().any():
+        raise ValueError(f"{len(table)} rows for {table['class'].nunique()} classes")
+    shares_, counts = table[[*_SHARES]], table[[*_COUNTS]]
+    if ((shares_ < 0) | (shares_ > 1)).any(axis=None):
+        raise ValueError("a share outside 0 to 1")
+    if not ((counts >= 0) & np.isfinite(counts)).all(axis=None):
+        raise ValueError("something that is no count")
+
+
+def _confusion(run: Run, scorer: str, names: tuple[str, ...]) -> pd.DataFrame | None:
+    """Pixel counts, the classes in their order by what they were taken for; None where there is no such file."""
     path = run.confusion_table(scorer)
     if not path.is_file():
         return None
     try:
         table = pd.read_csv(path, dtype={"truth": str}, keep_default_na=False).set_index("truth")
-        matrix = table.loc[list(names)].to_numpy(np.int64)
+        counts = table.loc[list(names)]
+        if (
+            len(counts) != len(names)
+            or not all(kind.kind == "i" for kind in counts.dtypes)
+            or (counts < 0).any(axis=None)
+        ):
+            raise ValueError("something that is no count, or a class twice")
     except (OSError, ValueError, KeyError) as error:
-        raise ReportError(f"{path}: found no confusion matrix ({error}); score the run again") from error
-    if (matrix < 0).any() or len(matrix) != len(names):
-        raise ReportError(f"{path}: found counts below 0 or classes twice, expected pixel counts; score the run again")
-    return tuple(map(str, table.columns)), matrix
+        raise ReportError(
+            f"{path}: found no confusion matrix ({' '.join(str(error).split())}); score the run again"
+        ) from error
+    return counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ from reports.errors import ReportError
 from reports.layout import Run
 
 CHANNELS = {"L": "L: dark to light", "a": "a: green to red", "b": "b: blue to yellow"}
-_COLUMNS = ["channel", "low", "high", "output", "target"]
+_BIN, _SIDES = ["channel", "low", "high"], ["output", "target"]
+_SHOWN = ["cell", *_BIN, "share"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,30 +33,31 @@ class Colours:
 def read(runs: Sequence[Run], real: str) -> Colours | None:
     """The histograms of some runs, of several seeds together, and of their targets; None where none is stored."""
     damages: list[str] = []
-    pooled: dict[str, pd.DataFrame] = {}
+    tables: dict[Run, pd.DataFrame] = {}
     for run in runs:
         try:
             table = _read(run)
         except ReportError as error:
             damages.append(str(error))
             continue
-        if table is None:
+        if table is not None:
+            tables[run] = table
+    binned = {run: tuple(table[_BIN].itertuples(index=False, name=None)) for run, table in tables.items()}
+    bins = next((each for each, _ in Counter(binned.values()).most_common(1)), ())
+    pooled: dict[str, pd.DataFrame] = {}
+    for run, table in tables.items():
+        if binned[run] != bins:
+            damages.append(
+                f"{run.lab_histograms}: found other bins than those of most runs; run p2pbench image-score again"
+            )
             continue
-        key = ["channel", "low", "high"]
-        if run.cell in pooled:
-            pooled[run.cell] = pd.concat([pooled[run.cell], table]).groupby(key, sort=False, as_index=False).sum()
-        else:
-            pooled[run.cell] = table
+        counts = table[_SIDES] + (pooled[run.cell][_SIDES] if run.cell in pooled else 0)
+        pooled[run.cell] = table.assign(**counts)
     if not pooled:
-        return (
-            Colours(pd.DataFrame(columns=["cell", "channel", "low", "high", "share"]), tuple(damages))
-            if damages
-            else None
-        )
+        return Colours(pd.DataFrame(columns=_SHOWN), tuple(damages)) if damages else None
     parts = [_share(table, "output", cell) for cell, table in pooled.items()]
-    return Colours(
-        pd.concat([*parts, _share(next(iter(pooled.values())), "target", real)], ignore_index=True), tuple(damages)
-    )
+    targets = _share(next(iter(pooled.values())), "target", real)
+    return Colours(pd.concat([*parts, targets], ignore_index=True), tuple(damages))
 
 
 def curves(colours: Colours, channel: str) -> Mapping[str, pd.DataFrame]:
@@ -65,7 +68,7 @@ def curves(colours: Colours, channel: str) -> Mapping[str, pd.DataFrame]:
 
 def _share(table: pd.DataFrame, side: str, cell: str) -> pd.DataFrame:
     totals = table.groupby("channel", sort=False)[side].transform("sum")
-    return table.assign(cell=cell, share=table[side] / totals)[["cell", "channel", "low", "high", "share"]]
+    return table.assign(cell=cell, share=table[side] / totals)[_SHOWN]
 
 
 def _read(run: Run) -> pd.DataFrame | None:
@@ -73,12 +76,22 @@ def _read(run: Run) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        table = pd.read_csv(path, dtype={"channel": str})[_COLUMNS]
-        numbers = table[_COLUMNS[1:]].to_numpy(float)
-        totals = table.groupby("channel")[["output", "target"]].sum().to_numpy(float)
+        table = pd.read_csv(path, dtype={"channel": str})[_BIN + _SIDES].astype(
+            dict.fromkeys(["low", "high", *_SIDES], float)
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ReportError(f"{path}: found no histograms ({error}); run p2pbench image-score again") from error
-    if set(table["channel"]) != set(CHANNELS) or not np.isfinite(numbers).all() or (totals <= 0).any():
+        raise ReportError(
+            f"{path}: found no histograms ({' '.join(str(error).split())}); run p2pbench image-score again"
+        ) from error
+    counts = table[_SIDES]
+    totals = counts.groupby(table["channel"]).sum()
+    whole = np.isfinite(table[["low", "high", *_SIDES]]).all(axis=None)
+    if (
+        set(table["channel"]) != set(CHANNELS)
+        or not whole
+        or (counts < 0).any(axis=None)
+        or (totals <= 0).any(axis=None)
+    ):
         raise ReportError(
             f"{path}: found no counts of L, a and b, expected some of each; run p2pbench image-score again"
         )

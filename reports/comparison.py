@@ -143,6 +143,7 @@ class Table:
         real: The ground truth, where it is compared.
         apart: The rows that may not be compared.
         cells: The cells, and the ground truth, that it scored on both sides, and on one.
+        simulated: Whether the raters of a study were programs, on either side.
     """
 
     scorer: str
@@ -151,6 +152,7 @@ class Table:
     real: Row | None
     apart: tuple[Row, ...]
     cells: Paired
+    simulated: bool
 
     def all_rows(self) -> list[Row]:
         """The rows from top to bottom."""
@@ -266,6 +268,7 @@ def compare_scorer(scorer: str, a: Sequence[Entry], b: Sequence[Entry], cells: S
         real=next((row for row in rows if row.cell == REAL and not row.reasons), None),
         apart=tuple(row for row in rows if row.reasons),
         cells=scored,
+        simulated=any(entry.scores.protocol.get("simulated") for entry in [*a, *b]),
     )
 
 
@@ -304,9 +307,7 @@ def _by_scorer(scored: Scored) -> dict[str, list[Entry]]:
     """The scores of the runs that grid.json names, studies with raters last."""
     known = scored.description
     found: dict[str, list[Entry]] = {}
-    for entry in sorted(
-        scored.entries, key=lambda entry: (entry.scores.scorer.startswith(STUDY), entry.scores.scorer)
-    ):
+    for entry in sorted(scored.entries, key=lambda entry: (entry.scores.scorer.startswith(STUDY), entry.scores.scorer)):
         if entry.run.seed is None or (entry.run.cell in known.cells and entry.run.seed in known.seeds):
             found.setdefault(entry.scores.scorer, []).append(entry)
     return found

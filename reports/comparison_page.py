@@ -166,13 +166,9 @@ _COLUMNS = [
 
 
 def _build(
-    found: Sequence[Comparison],
-    grids: Paired,
-    pages: tuple[Page, Page],
-    places: tuple[Path, Path],
-    report: Report,
-    most: int,
+    found: Sequence[Comparison], grid_names: Paired, folders: tuple[Folder, Folder], report: Report, most: int
 ) -> None:
+    a, b = folders
     report.assets.mkdir()
     report.tables.mkdir()
     shown = [_show(grid, index, report, most) for index, grid in enumerate(found)]
@@ -180,11 +176,11 @@ def _build(
         html.environment()
         .get_template("comparison.html")
         .render(
-            names=names(*places),
-            same_folder=places[0].resolve() == places[1].resolve(),
+            names=names(a.place, b.place),
+            same_folder=a.place.resolve() == b.place.resolve(),
             grids=shown,
-            grid_names=grids,
-            unreadable=list(dict.fromkeys([*folders[0].unreadable, *folders[1].unreadable])),
+            grid_names=grid_names,
+            unreadable=list(dict.fromkeys([*a.unreadable, *b.unreadable])),
             assets=report.assets.name,
             generator=html.MARK,
             made_by=made_by(),
@@ -199,11 +195,10 @@ def _show(grid: Comparison, index: int, report: Report, most: int) -> Shown:
     folder = report.assets / anchor
     folder.mkdir()
     columns, item_ids = _columns(grid)
-    pictures = gallery.write_columns(columns, folder, most) if item_ids.both else None
-    by_item: list[ItemMetric] = []
+    by_item = _by_item(grid, columns) if item_ids.both else []
+    pictures = gallery.write(columns, folder, most, items.notable(by_item)) if item_ids.both else None
     seen = None
     if pictures:
-        by_item = _by_item(grid, pictures.columns)
         seen = segmentations.write(grid.b.grid, pictures.columns, [row.item for row in pictures.rows], folder)
         text = browse.script(anchor, pictures, by_item, seen) + _against(anchor, pictures.columns)
         (report.assets / f"{anchor}.js").write_text(text, "utf-8")
@@ -306,6 +301,6 @@ def _differ(a: Path | None, b: Path | None) -> bool:
     if a is None or b is None or a.read_bytes() == b.read_bytes():
         return False
     try:
-        return not np.array_equal(picture.load(a), picture.load(b))
+        return not np.array_equal(np.asarray(picture.load(a)), np.asarray(picture.load(b)))
     except ReportError:  # the gallery names what it cannot read
         return False

@@ -71,7 +71,7 @@ def of_table(table: Table, description: Description) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-_ENDINGS = ("_low", "_high", "_mark", "_paper", "_minus_paper")
+_ENDINGS = ("_low", "_high", "_mark", "_paper", "_paper_plus_minus", "_minus_paper")
 
 
 def _of_metric(name: str, metric: str, table: Table, description: Description) -> dict[str, list[object]]:
@@ -89,11 +89,27 @@ def _of_metric(name: str, metric: str, table: Table, description: Description) -
     ]
     if any(published):
         columns[f"{name}_paper"] = [known and known.value for known in published]
+        spreads = [known and known.plus_minus for known in published]
+        if any(spread is not None for spread in spreads):
+            columns[f"{name}_paper_plus_minus"] = spreads
         columns[f"{name}_minus_paper"] = [
             number.value - known.value if number and known else None
             for number, known in zip(numbers, published, strict=True)
         ]
     return columns
+
+
+def of_paper() -> pd.DataFrame:
+    """The paper's own tables, one row a number: the columns are those of docs/report-tables.md."""
+    return pd.DataFrame(
+        [
+            (table.title, table.task, table.data, cell, metric, number.value, number.plus_minus)
+            for table in paper.TABLES
+            for cell, numbers in table.rows.items()
+            for metric, number in numbers.items()
+        ],
+        columns=["table", "task", "data", "cell", "metric", "value", "plus_minus"],
+    )
 
 
 def _why(row: Row) -> str | None:

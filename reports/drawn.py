@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from reports import (
     browse,
@@ -158,7 +159,7 @@ def draw(section: Section, index: int, report: Report, most: int) -> Drawn:
     strokes = plots.strokes(cells)
     columns = gallery.columns(grid, cells, description.seeds)
     by_item = items.of_columns(columns, section.entries)
-    pictures = gallery.write_columns(columns, folder, most, items.notable(by_item))
+    pictures = gallery.write(columns, folder, most, items.notable(by_item))
     seen = None
     lost: list[str] = []
     if pictures:
@@ -169,6 +170,7 @@ def draw(section: Section, index: int, report: Report, most: int) -> Drawn:
     tables = tuple(_table(section, table, anchor, by_item, report) for table in section.tables)
     losses = figures(plots.draw(section.losses, strokes), folder)
     colours = figures(colour_plots.draw(section.colours, strokes) if section.colours else (), folder)
+    grid_file = _grid_file(section, report)
     return Drawn(
         section=section,
         anchor=anchor,
@@ -182,8 +184,8 @@ def draw(section: Section, index: int, report: Report, most: int) -> Drawn:
         colours=colours,
         colours_csv=_colours(section, report),
         classes=_classes(section, report),
-        grid_file=_grid_file(section, report),
-        commands=tuple(reproduce.commands(description, section.tables, f"{grid.name}.toml")),
+        grid_file=grid_file,
+        commands=tuple(reproduce.commands(description, section.tables, PurePath(grid_file).name)),
         hashes={shown.csv: reproduce.sha256(report.folder / shown.csv) for shown in tables},
     )
 
@@ -217,7 +219,7 @@ def _colours(section: Section, report: Report) -> str:
 
 def _classes(section: Section, report: Report) -> dict[str, ClassFiles]:
     found = {}
-    for classes in section.classes:
+    for classes in (each for each in section.classes if each.names):
         path = report.numbers(section.grid.name, classes.scorer, "classes")
         csv.write(classes.rows(), path)
         confusion = report.numbers(section.grid.name, classes.scorer, "confusion")

@@ -112,6 +112,7 @@ def _build(found: Page, name: str, report: Report, items: int) -> None:
     report.tables.mkdir()
     drawn = [draw(section, index, report, items) for index, section in enumerate(found.sections)]
     csv.write(ledger.tidy(entry for section in found.sections for entry in section.entries), report.scores)
+    csv.write(csv.of_paper(), report.paper)
     text = (
         environment()
         .get_template("index.html")

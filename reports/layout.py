@@ -21,7 +21,7 @@ from pathlib import Path
 from reports.names import file_name
 
 INPUT, REAL = "input", "real"
-_SEED = re.compile(r"seed-(\d+)")
+_SEED = re.compile(r"seed-(0|[1-9][0-9]{0,17})")  # as written by us, and what a 64-bit number holds
 _BOOTSTRAP = "-bootstrap.npz"
 _MISSING = "-missing.txt"
 _STUDY, _ANALYSIS = "study.json", "analysis.json"
@@ -216,6 +216,11 @@ class Report:
     def scores(self) -> Path:
         """Every score of every run and item, one a row."""
         return self.tables / "scores.csv"
+
+    @property
+    def paper(self) -> Path:
+        """The paper's own numbers, one a row, CSV."""
+        return self.tables / "paper.csv"
 
     def table(self, grid: str, scorer: str) -> Path:
         """What one scorer says about a grid, one row a cell, CSV; the names of both are made those of files."""

@@ -14,6 +14,7 @@ from reports.metrics import STUDY
 from reports.tables import Table
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+_ESCAPED = re.compile(r'[\x00-\x1f"\\\x7f\ud800-\udfff]')
 
 
 def grid_toml(description: Description) -> str:
@@ -35,13 +36,13 @@ def commands(description: Description, tables: Sequence[Table], file: str) -> li
         lines.append(f"p2pbench fcn-score results{' --weights WEIGHTS' if rooted else ''}")
     if any(scorer.startswith("labels") for scorer in scorers):
         lines.append("p2pbench label-score results")
-    if any(scorer in {"image", "lpips", "fid"} for scorer in scorers):
-        lines.append(f"p2pbench image-score results{' --fid' if 'fid' in scorers else ''}")
+    if not {"image", "lpips", "fid", "kid"}.isdisjoint(scorers):
+        lines.append(f"p2pbench image-score results{'' if {'fid', 'kid'}.isdisjoint(scorers) else ' --fid'}")
     for scorer in scorers:
         if scorer.startswith(STUDY):
             name = scorer.removeprefix(STUDY)
             lines += [f"p2pbench amt create results --name {name}", "p2pbench amt serve results"]
-            lines += ["p2pbench amt close results", "p2pbench amt analyse results"]
+            lines += [f"p2pbench amt close results --name {name}", f"p2pbench amt analyse results --name {name}"]
     return [*lines, "p2pbench report results"]
 
 
@@ -72,7 +73,15 @@ def _toml(value: object) -> str:
         inner = ", ".join(f"{_key(str(name))} = {_toml(each)}" for name, each in value.items() if each is not None)
         return f"{{{inner}}}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, str):  # JSON's strings are TOML's basic strings, but for DEL, and for surrogates in pairs
-        return re.sub(r'[\x00-\x1f"\\\x7f]', lambda match: f"\\u{ord(match[0]):04x}", value).join('""')
+        return f"[{', '.join(_toml(each) for each in value if each is not None)}]"
+    if isinstance(value, str):
+        return f'"{_ESCAPED.sub(_escape, value)}"'
+    if isinstance(value, float):
+        return repr(value)  # which says nan and inf as TOML does
     return json.dumps(value)
+
+
+def _escape(found: re.Match[str]) -> str:
+    # Half characters are none in TOML: they are written out, as in the page.
+    code = ord(found[0])
+    return f"\\\\u{code:04x}" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"

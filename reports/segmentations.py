@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
+import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from reports.errors import ReportError
 from reports.gallery import Column
@@ -56,20 +57,22 @@ def write(grid: Grid, columns: Sequence[Column], items: Sequence[str], folder: P
     damages: list[str] = []
 
     def item(number: int) -> tuple[bool, list[bool]]:
-        truth = _copy(grid.labels / f"{items[number]}.png", folder / TRUTH.format(item=number), damages)
+        truth = _load(grid.labels / f"{items[number]}.png", damages)
+        if truth:
+            (folder / TRUTH.format(item=number)).write_bytes(truth.content)
         segmented = []
         for place, column in enumerate(columns):
             source = column.run.segmentations / f"{items[number]}.png"
-            target = folder / SEGMENTATION.format(column=place, item=number)
-            seen = _copy(source, target, damages)
-            if truth is not None and seen is not None and seen.shape == truth.shape:
-                _write_errors(errors(truth, seen), folder / ERRORS.format(column=place, item=number))
-            elif truth is not None and seen is not None:
-                target.unlink()
+            seen = _load(source, damages)
+            if seen and truth and seen.values.shape != truth.values.shape:
                 damages.append(
-                    f"{source}: found {_size(seen)}, expected {_size(truth)} as the true labels; score the run again"
+                    f"{source}: found {seen.size}, expected {truth.size} as the true labels; score the run again"
                 )
                 seen = None
+            if seen:
+                (folder / SEGMENTATION.format(column=place, item=number)).write_bytes(seen.content)
+            if seen and truth:
+                _write_errors(errors(truth.values, seen.values), folder / ERRORS.format(column=place, item=number))
             segmented.append(seen is not None)
         return truth is not None, segmented
 
@@ -92,17 +95,24 @@ def errors(truth: NDArray[np.uint8], seen: NDArray[np.uint8]) -> NDArray[np.uint
     return wrong
 
 
-def _copy(source: Path, target: Path, damages: list[str]) -> NDArray[np.uint8] | None:
-    """The label map at `source`, copied as it is; None where there is none that can be read."""
-    if not source.is_file():
-        return None
+class _LabelMap(NamedTuple):
+    """A file of the results, read once: as it lies there, and its class indices (H, W)."""
+
+    content: bytes
+    values: NDArray[np.uint8]
+
+    @property
+    def size(self) -> str:
+        return f"{self.values.shape[1]}x{self.values.shape[0]}"
+
+
+def _load(path: Path, damages: list[str]) -> _LabelMap | None:
+    """A label map; None where there is none, or none that can be read, which is then named."""
     try:
-        values = read(source)
+        return _read(path) if path.is_file() else None
     except ReportError as error:
         damages.append(str(error))
         return None
-    shutil.copyfile(source, target)
-    return values
 
 
 def read(path: Path) -> NDArray[np.uint8]:
@@ -111,22 +121,27 @@ def read(path: Path) -> NDArray[np.uint8]:
     Raises:
         ReportError: The file is damaged, or no palette PNG.
     """
+    return _read(path).values
+
+
+def _read(path: Path) -> _LabelMap:
     try:
-        with Image.open(path) as picture:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
             if picture.mode != "P":
                 raise ValueError(f"a picture of mode {picture.mode}")
-            return np.asarray(picture)
+            return _LabelMap(content, np.asarray(picture))
+    except UnidentifiedImageError as error:  # which names a place in memory
+        raise _no_label_map(path, "no PNG") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ReportError(
-            f"{path}: found no label map ({error}), expected a palette PNG; score the run again"
-        ) from error
+        raise _no_label_map(path, str(error)) from error
+
+
+def _no_label_map(path: Path, why: str) -> ReportError:
+    return ReportError(f"{path}: found no label map ({why}), expected a palette PNG; score the run again")
 
 
 def _write_errors(values: NDArray[np.uint8], path: Path) -> None:
     picture = Image.frombytes("P", values.shape[::-1], values.tobytes())
     picture.putpalette(_PALETTE)
     picture.save(path, bits=2, compress_level=1)
-
-
-def _size(values: NDArray[np.uint8]) -> str:
-    return f"{values.shape[1]}x{values.shape[0]}"

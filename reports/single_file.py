@@ -27,9 +27,7 @@ def inlined(report: Report) -> str:
     named = set(_SOURCE.findall(text)) | set(_SCRIPT.findall(text))
     text = _SCRIPT.sub(lambda match: f"<script>{_path(report, match[1]).read_text('utf-8')}</script>", text)
     text = _SOURCE.sub(lambda match: _data(_path(report, match[0])), text)
-    text = _LINK.sub(
-        lambda match: f'{_data(_path(report, match[0]))}" download="{html.escape(Path(match[0]).name)}', text
-    )
+    text = _LINK.sub(lambda match: _download(_path(report, match[0])), text)
     others = {
         name: _data(path)
         for path in sorted(report.assets.rglob("*"))
@@ -40,6 +38,11 @@ def inlined(report: Report) -> str:
 
 def _path(report: Report, reference: str) -> Path:
     return report.folder / urllib.parse.unquote(html.unescape(reference))
+
+
+def _download(path: Path) -> str:
+    """A link's target, with the name under which it is saved as an attribute behind it."""
+    return f'{_data(path)}" download="{html.escape(path.name)}'
 
 
 def _data(path: Path) -> str:

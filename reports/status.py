@@ -70,6 +70,8 @@ def missing(runs: Sequence[Run]) -> list[Missing]:
     found: dict[tuple[str, str], list[str]] = {}
     for run in runs:
         for scorer in run.unscored():
+            if run.score(scorer).is_file():  # scored since
+                continue
             why = " ".join(run.missing(scorer).read_text("utf-8", errors="replace").split())
             found.setdefault((scorer, why), []).append(run.cell)
     return [Missing(scorer, tuple(dict.fromkeys(cells)), why) for (scorer, why), cells in found.items()]

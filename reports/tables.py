@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -187,7 +188,11 @@ def mean_over_seeds(name: str, group: Sequence[Entry]) -> Number:
 def differences(scores: Scores, reference: Scores) -> tuple[Difference, ...]:
     """Why scores may not be compared with others; empty where they may."""
     here, there = scores.protocol, reference.protocol
-    fields = sorted(field for field in {*here, *there} if here.get(field) != there.get(field))
+    # As in the fingerprint: 1 is not True, and what is not set is not what is not there.
+    written, other_written = (
+        {field: json.dumps(each[field], sort_keys=True) for field in each} for each in (here, there)
+    )
+    fields = sorted(field for field in {*here, *there} if written.get(field) != other_written.get(field))
     found = [Difference(field, here.get(field), there.get(field)) for field in fields]
     mine, other = basis_of(scores), basis_of(reference)
     if mine.items != other.items:

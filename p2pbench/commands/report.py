@@ -10,7 +10,7 @@ from reports import comparison_page, gallery, html, layout
 
 
 @click.command(
-    epilog="Examples: p2pbench report results; or p2pbench report results --single-file; or what changed from one "
+    epilog="Example: p2pbench report results; or p2pbench report results --single-file; or what changed from one "
     "folder to another: p2pbench report results-before results-after"
 )
 @click.argument("results", type=click.Path(path_type=Path))
@@ -26,7 +26,7 @@ from reports import comparison_page, gallery, html, layout
     "--items",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"How many items of each grid have pictures, evenly spaced; {gallery.MOST} if not given, {html.SINGLE_ITEMS} "
+    help=f"How many items of each grid have pictures; {gallery.MOST} if not given, {html.SINGLE_ITEMS} "
     "with --single-file.",
 )
 def command(results: Path, other: Path | None, out: Path | None, single_file: bool, items: int | None) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser
 
-from reports import bootstrap, ledger
+from reports import bootstrap, html, ledger
 from reports.layout import Grid, Run
+from tests.reports import browsing
+from tests.reports import rich as rich_results
+from tests.reports.browsing import Visits
 
 ITEMS = ("bridge", "church", "harbour", "square")
 PROTOCOL = {"scale": "0..1", "ssim_window": 11}
@@ -83,3 +87,26 @@ def build(tmp_path: Path) -> Callable[..., Path]:
 def results(build: Callable[..., Path]) -> Path:
     """Two cells with one seed, four items: l1 is .20 .21 .22 .23 for L1 and .40 .41 .42 .43 for L1+cGAN."""
     return build()
+
+
+@pytest.fixture(scope="session")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a report with everything in it; its results are in the folder above that of the report."""
+    results = rich_results.write(tmp_path_factory.mktemp("rich") / "results")
+    return html.write(results, results / "report")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser; of a module alone, as its event loop is in the way of others."""
+    with browsing.launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visits]:
+    """A function that opens pages; a test fails where one of them complains, or asks anything but the disk."""
+    visits = Visits(browser)
+    yield visits
+    visits.close()
+    visits.check()

@@ -25,7 +25,7 @@ def assets(tmp_path: Path) -> Path:
 
 def test_columns_are_input_cells_and_real_and_rows_the_same_items(results: Path, assets: Path) -> None:
     grid = Grid(results / "losses")
-    shown = gallery.write_columns(gallery.columns(grid, ["L1", "L1+cGAN"], [0]), assets)
+    shown = gallery.write(gallery.columns(grid, ["L1", "L1+cGAN"], [0]), assets)
     assert shown is not None
     assert [column.name for column in shown.columns] == ["input", "L1", "L1+cGAN", "real"]
     assert [row.item for row in shown.rows] == ["bridge", "church", "harbour", "square"]
@@ -44,7 +44,7 @@ def test_a_cell_shows_its_lowest_seed_that_has_pictures(build: Callable[..., Pat
     grid = Grid(build(seeds=(3, 1, 2)) / "losses")
     for path in grid.run("L1", 1).images.iterdir():
         path.unlink()
-    shown = gallery.write_columns(gallery.columns(grid, ["L1", "L1+cGAN"], [3, 1, 2]), assets)
+    shown = gallery.write(gallery.columns(grid, ["L1", "L1+cGAN"], [3, 1, 2]), assets)
     assert shown is not None
     assert [column.seed for column in shown.columns] == [None, 2, 1, None]
 
@@ -52,7 +52,7 @@ def test_a_cell_shows_its_lowest_seed_that_has_pictures(build: Callable[..., Pat
 def test_a_missing_picture_leaves_a_note(results: Path, assets: Path) -> None:
     grid = Grid(results / "losses")
     (grid.run("L1", 0).images / "harbour.png").unlink()
-    shown = gallery.write_columns(gallery.columns(grid, ["L1", "L1+cGAN"], [0]), assets)
+    shown = gallery.write(gallery.columns(grid, ["L1", "L1+cGAN"], [0]), assets)
     assert shown is not None
     assert (shown.rows[2].tiles[1].shown, shown.rows[2].tiles[1].note) == (None, "no picture")
     assert shown.damages == []
@@ -63,7 +63,7 @@ def test_a_damaged_picture_is_named_and_the_rest_shown(results: Path, assets: Pa
     grid = Grid(results / "losses")
     path = grid.run("L1", 0).images / "harbour.png"
     path.write_bytes(path.read_bytes()[:200])
-    shown = gallery.write_columns(gallery.columns(grid, ["L1", "L1+cGAN"], [0]), assets)
+    shown = gallery.write(gallery.columns(grid, ["L1", "L1+cGAN"], [0]), assets)
     assert shown is not None
     assert shown.rows[2].tiles[1].note == "unreadable"
     assert len(shown.damages) == 1
@@ -72,14 +72,14 @@ def test_a_damaged_picture_is_named_and_the_rest_shown(results: Path, assets: Pa
 
 
 def test_a_grid_without_pictures_has_no_gallery(tmp_path: Path, assets: Path) -> None:
-    assert gallery.write_columns(gallery.columns(Grid(tmp_path / "losses"), ["L1"], [0]), assets) is None
+    assert gallery.write(gallery.columns(Grid(tmp_path / "losses"), ["L1"], [0]), assets) is None
 
 
 def test_without_input_and_target_the_items_are_those_of_all_cells(results: Path, assets: Path) -> None:
     grid = Grid(results / "losses")
     for path in [*grid.input.images.iterdir(), *grid.real.images.iterdir(), grid.run("L1", 0).images / "bridge.png"]:
         path.unlink()
-    shown = gallery.write_columns(gallery.columns(grid, ["L1", "L1+cGAN"], [0]), assets)
+    shown = gallery.write(gallery.columns(grid, ["L1", "L1+cGAN"], [0]), assets)
     assert shown is not None
     assert [column.name for column in shown.columns] == ["L1", "L1+cGAN"]
     assert [row.item for row in shown.rows] == ["bridge", "church", "harbour", "square"]
@@ -88,7 +88,7 @@ def test_without_input_and_target_the_items_are_those_of_all_cells(results: Path
 def test_file_names_hold_no_untrusted_text(build: Callable[..., Path], assets: Path) -> None:
     cell, item = "<img src=x onerror=alert(1)>", "a #?%\"'&道路"
     grid = Grid(build(cells=[cell], items=[item]) / "losses")
-    shown = gallery.write_columns(gallery.columns(grid, [cell], [0]), assets)
+    shown = gallery.write(gallery.columns(grid, [cell], [0]), assets)
     assert shown is not None
     assert shown.rows[0].item == item
     for path in assets.iterdir():
@@ -110,7 +110,7 @@ def test_no_more_items_than_asked_for_have_pictures_and_the_page_begins_with_twe
 ) -> None:
     ids = [f"item-{number:02}" for number in range(40)]
     columns = gallery.columns(Grid(build(cells=["L1"], items=ids) / "losses"), ["L1"], [0])
-    shown = gallery.write_columns(columns, assets, most=20)
+    shown = gallery.write(columns, assets, most=20)
     assert shown is not None
     assert (len(shown.rows), shown.total, shown.all_items) == (20, 40, tuple(ids))
     assert [row.number for row in shown.rows] == list(range(20))
@@ -124,7 +124,7 @@ def test_where_not_all_items_have_room_the_notable_ones_come_first(build: Callab
     ids = [f"item-{number:02}" for number in range(40)]
     columns = gallery.columns(Grid(build(cells=["L1"], items=ids) / "losses"), ["L1"], [0])
     notable = ["item-17", "gone", "item-03", "item-17", "item-29", "item-05"]
-    shown = gallery.write_columns(columns, assets, most=6, notable=notable)
+    shown = gallery.write(columns, assets, most=6, notable=notable)
     assert shown is not None
     assert [row.item for row in shown.rows] == ["item-00", "item-03", "item-17", "item-20", "item-29", "item-39"]
 

@@ -15,11 +15,13 @@ class Gallery {
     data.columns.forEach((column, place) => {
       if (!column.given) this.cell.append(element("option", { value: place }, column.name));
     });
-    this.controls.hidden = false;
-    this.order = this.table.dataset.items.split(" ").map((item) => ({ item: Number(item), group: "" }));
-    this.shown = this.order.length;
+    this.controls.hidden = !data.metrics.length;
+    const first = this.table.dataset.items.split(" ").map(Number);
+    this.order = this.plain([...first, ...this.all().filter((item) => !first.includes(item))]);
+    this.shown = first.length;
+    this.more.hidden = this.shown >= this.order.length;
     for (const select of [this.metric, this.cell, this.how]) select.addEventListener("change", () => this.reorder());
-    this.more.querySelector("button").addEventListener("click", () => this.show(this.shown + PAGE));
+    this.more.querySelector("button").addEventListener("click", () => this.showMore().querySelector("a").focus({ preventScroll: true }));
     this.name();
   }
 
@@ -30,6 +32,14 @@ class Gallery {
     const texts = { worst: `${low} first`, best: `${high} first`, spread: `${low}, median and ${high}` };
     for (const option of this.how.options) option.textContent = texts[option.value];
     this.ends = [low, high];
+  }
+
+  all() {
+    return this.data.items.map((_, item) => item);
+  }
+
+  plain(items) {
+    return items.map((item) => ({ item, group: "" }));
   }
 
   chosen() {
@@ -47,17 +57,16 @@ class Gallery {
     this.name();
     const metric = this.chosen();
     this.how.disabled = this.cell.disabled = !metric;
-    this.order = metric ? this.ordered(metric) : this.data.items.map((_, item) => ({ item, group: "" }));
-    this.show(PAGE);
-    const without = this.data.items.length - this.known(metric).length;
-    this.status.textContent = metric && without ? `${without} items have no such score and are left out.` : "";
+    this.order = metric ? this.ordered(metric) : this.plain(this.all());
+    this.table.tBodies[0].replaceChildren();
+    this.shown = 0;
+    this.showMore();
+    const without = metric ? this.data.items.length - this.known(metric).length : 0;
+    this.status.textContent = without ? `Without such a score and left out: ${without} of ${this.data.items.length}.` : "";
   }
 
   known(metric) {
-    if (!metric) return this.data.items.map((_, item) => ({ item, value: 0 }));
-    return this.data.items
-      .map((_, item) => ({ item, value: this.value(metric, item) }))
-      .filter(({ value }) => value != null);
+    return this.all().map((item) => ({ item, value: this.value(metric, item) })).filter(({ value }) => value != null);
   }
 
   value(metric, item) {
@@ -69,23 +78,26 @@ class Gallery {
 
   ordered(metric) {
     const sign = metric.better === "low" ? -1 : 1;
-    const worst = this.known(metric).sort((a, b) => sign * (a.value - b.value) || a.item - b.item);
-    if (this.how.value === "best") return worst.reverse().map(({ item }) => ({ item, group: "" }));
-    if (this.how.value === "worst") return worst.map(({ item }) => ({ item, group: "" }));
+    const worst = this.known(metric).sort((a, b) => sign * (a.value - b.value) || a.item - b.item)
+      .map(({ item }) => item);
+    if (this.how.value === "best") return this.plain(worst.reverse());
+    if (this.how.value === "worst") return this.plain(worst);
     const third = Math.floor(PAGE / 3);
     const middle = Math.max(0, Math.floor((worst.length - third) / 2));
     const parts = [[this.ends[0], 0], ["median", middle], [this.ends[1], Math.max(0, worst.length - third)]];
     const seen = new Set();
     return parts.flatMap(([group, start]) => worst.slice(start, start + third)
-      .filter(({ item }) => !seen.has(item) && seen.add(item)).map(({ item }) => ({ item, group })));
+      .filter((item) => !seen.has(item) && seen.add(item)).map((item) => ({ item, group })));
   }
 
-  show(count) {
-    this.shown = Math.min(count, this.order.length);
-    const rows = this.order.slice(0, this.shown).map(({ item, group }) => this.row(item, group));
-    this.table.tBodies[0].replaceChildren(...rows);
+  /* The next items of the order below those that are there; the first of the new rows. */
+  showMore() {
+    const rows = this.order.slice(this.shown, this.shown + PAGE).map(({ item, group }) => this.row(item, group));
+    this.table.tBodies[0].append(...rows);
+    this.shown += rows.length;
     this.more.hidden = this.shown >= this.order.length;
     this.table.caption.firstElementChild.textContent = `${this.shown} of ${this.data.items.length} items.`;
+    return rows[0];
   }
 
   row(item, group) {
@@ -121,5 +133,6 @@ function picture(anchor, data, item, place, large) {
   const thumb = state === "j" && !large && data.enlarge <= 128 && window.devicePixelRatio < 1.5;
   const stem = `assets/${anchor}/${numbered(place, 2)}-${numbered(item, 4)}`;
   const name = stem + (state === "p" ? ".png" : thumb ? "t.jpg" : ".jpg");
-  return element("img", { src: source(name), alt, loading: "lazy", class: Math.max(...column.widths) < 256 && "enlarged" });
+  const enlarged = Math.max(...column.widths) < (large ? 256 : data.enlarge);
+  return element("img", { src: source(name), alt, loading: "lazy", class: enlarged && "enlarged" });
 }

@@ -15,10 +15,10 @@ class Item {
     dialog.querySelector(".after").addEventListener("click", () => this.step(1));
     dialog.addEventListener("close", () => {
       if (location.hash.includes("/")) history.replaceState(null, "", location.pathname + location.search);
-      this.opener?.isConnected && this.opener.focus();
     });
     dialog.addEventListener("keydown", (event) => {
-      if (event.target.matches("select, input")) return;
+      const withOther = event.altKey || event.ctrlKey || event.metaKey || event.shiftKey; /* such as for Back */
+      if (withOther || event.target.matches("select, input")) return;
       if (event.key === "ArrowLeft") this.step(-1);
       if (event.key === "ArrowRight") this.step(1);
     });
@@ -28,7 +28,7 @@ class Item {
 
   follow() {
     const found = /^#([a-z0-9-]+)\/(\d+)\/(\d+)$/.exec(location.hash);
-    const gallery = found && this.galleries[found[1]];
+    const gallery = found && this.galleries.get(found[1]);
     if (gallery && gallery.data.items[found[2]] !== undefined && gallery.data.columns[found[3]]) {
       this.open(gallery, Number(found[2]), Number(found[3]));
     } else if (this.dialog.open) {
@@ -45,19 +45,17 @@ class Item {
     }
     const last = gallery.data.columns.length - 1;
     const other = gallery.data.against?.[place] ?? (place === last ? Math.max(0, last - 1) : last);
-    Object.assign(this, { gallery, item });
+    const inOrder = gallery.order.map((each) => each.item);
+    const order = inOrder.includes(item) ? inOrder : gallery.data.items.map((_, number) => number);
+    Object.assign(this, { gallery, item, order });
     this.left.value = String(place);
     this.right.value = String(other);
     this.show();
-    if (!this.dialog.open) {
-      this.opener = document.activeElement;
-      this.dialog.showModal();
-    }
+    if (!this.dialog.open) this.dialog.showModal();
   }
 
   step(way) {
-    const order = this.gallery.order.map(({ item }) => item);
-    const next = order[order.indexOf(this.item) + way];
+    const next = this.order[this.order.indexOf(this.item) + way];
     if (next === undefined) return;
     this.item = next;
     history.replaceState(null, "", `#${this.gallery.anchor}/${next}/${this.left.value}`);
@@ -65,11 +63,10 @@ class Item {
   }
 
   show() {
-    const { data, order } = this.gallery;
+    const { data } = this.gallery;
     this.title.replaceChildren(element("bdi", {}, data.items[this.item]));
-    const at = order.findIndex(({ item }) => item === this.item);
-    this.dialog.querySelector(".before").disabled = at <= 0;
-    this.dialog.querySelector(".after").disabled = at < 0 || at >= order.length - 1;
+    this.dialog.querySelector(".before").disabled = this.item === this.order[0];
+    this.dialog.querySelector(".after").disabled = this.item === this.order.at(-1);
     this.compare();
     this.cards.replaceChildren(...data.columns.map((_, place) => this.card(place)));
   }

@@ -4,13 +4,11 @@ document.addEventListener("DOMContentLoaded", () => {
   register();
   document.querySelectorAll("table.scores, table.heat").forEach(sortable);
   document.querySelectorAll("button[data-copies]").forEach(copyable);
-  const galleries = {};
-  for (const [anchor, data] of Object.entries(window.grids ?? {})) {
-    galleries[anchor] = new Gallery(document.getElementById(anchor), data);
-  }
+  const galleries = new Map(Object.entries(window.grids ?? {})
+    .map(([anchor, data]) => [anchor, new Gallery(document.getElementById(anchor), data)]));
   /* A number leads to the pictures behind it, the worst first. */
   document.querySelectorAll("a[data-metric]").forEach((link) => link.addEventListener("click", () => {
-    const gallery = galleries[link.dataset.grid];
+    const gallery = galleries.get(link.dataset.grid);
     const metric = gallery?.data.metrics.findIndex(({ key }) => key === link.dataset.metric) ?? -1;
     const cell = gallery?.data.columns.findIndex(({ name, given }) => name === link.dataset.cell && !given) ?? -1;
     if (metric >= 0 && cell >= 0) gallery.by(metric, cell);

@@ -52,12 +52,14 @@ async function copied(text) {
     return true;
   } catch {
     /* Pages on disk may lack the clipboard: the old way needs a selection. */
+    const focused = document.activeElement;
     const area = element("textarea", { readonly: true, class: "offscreen", "aria-label": "LaTeX" });
     area.value = text;
     document.body.append(area);
     area.select();
     const done = document.execCommand("copy");
     area.remove();
+    focused.focus();
     return done;
   }
 }

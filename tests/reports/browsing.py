@@ -1,0 +1,92 @@
+"""The report in a real browser: pages that are opened as a reader opens them, and watched all the while."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+HEIGHT = 800
+
+
+class Visits:
+    """Pages on disk, opened in a browser.
+
+    Attributes:
+        requests: The addresses that they asked for.
+        complaints: What the browser said in its console, errors, and dialogs that a page opened.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self._browser = browser
+        self._open = ExitStack()
+
+    def __call__(self, path: Path, width: int = 1440, fragment: str = "", **settings: Any) -> Page:
+        """Open a page in a window of its own; the settings are those of playwright's contexts."""
+        context = self._open.enter_context(
+            self._browser.new_context(viewport={"width": width, "height": HEIGHT}, **settings)
+        )
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        page.goto(path.as_uri() + fragment)
+        return page
+
+    def close(self) -> None:
+        """Close the windows."""
+        self._open.close()
+
+    def check(self) -> None:
+        """Nothing was asked of anybody but the disk, and nothing went wrong."""
+        assert self.complaints == []
+        assert {request.split(":")[0] for request in self.requests} <= {"file", "data", "blob"}
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        self.complaints.append(message.text)
+
+
+@contextmanager
+def launched() -> Iterator[Browser]:
+    """The system's Chromium."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.fail("no chromium or google-chrome: run `make test`, which installs it")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def overflow(page: Page, selector: str = "html") -> int:
+    """By how many pixels the content of an element is wider than it."""
+    return int(page.eval_on_selector(selector, "element => element.scrollWidth - element.clientWidth"))
+
+
+def load_pictures(page: Page, within: str = "body") -> int:
+    """Load the pictures, those out of view as well; how many there are. All must be good."""
+    count = page.evaluate(
+        """async (within) => {
+          const images = [...document.querySelector(within).querySelectorAll("img")];
+          for (const image of images) image.loading = "eager";
+          await Promise.all(images.map((image) => image.decode()));
+          return images.length;
+        }""",
+        within,
+    )
+    return int(count)
+
+
+def focused(page: Page) -> str:
+    """The address or the text of what has the focus."""
+    return str(page.evaluate("document.activeElement.getAttribute('href') ?? document.activeElement.textContent"))
