@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from p2pbench.errors import UserError
+from reports.layout import SEEDS
 
 SMALLEST_IMAGE = 32
 TERMS = ("L1", "L2", "GAN", "cGAN")
@@ -24,6 +25,7 @@ TERMS = ("L1", "L2", "GAN", "cGAN")
 DatasetName = Literal["streets", "cityscapes", "camvid", "paired", "folders", "colorization", "inpainting", "edges"]
 Direction = Literal["labels-to-photo", "photo-to-labels", "AtoB", "BtoA"]
 ReceptiveFieldSetting = Literal[1, 16, 34, 70, 142, 286]
+Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Range = tuple[float, float]
@@ -69,7 +71,7 @@ class RunConfig(BaseModel):
     learning_rate: Weight = 2e-4
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.5
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
     # Where the released code departs from the paper's text (facts section 3).
     halve_discriminator_loss: bool = Field(True, description="the released code halves the printed value alone")
@@ -166,7 +168,7 @@ class GridConfig(BaseModel):
 
     title: str
     source: str = Field("", description="where the ablation comes from, such as a table of the paper")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
+    seeds: list[Seed] = Field(default=[0], min_length=1)
     settings: dict[str, Any] = Field(default={}, description="settings that all cells share")
     cells: dict[str, dict[str, Any]] = Field(min_length=1, description="a cell's own settings, by its name")
 

@@ -89,7 +89,7 @@ def _of_metric(name: str, metric: str, table: Table, description: Description) -
     ]
     if any(published):
         columns[f"{name}_paper"] = [known and known.value for known in published]
-        spreads = [known and known.plus_minus for known in published]
+        spreads: list[object] = [known and known.plus_minus for known in published]
         if any(spread is not None for spread in spreads):
             columns[f"{name}_paper_plus_minus"] = spreads
         columns[f"{name}_minus_paper"] = [

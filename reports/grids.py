@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.errors import ReportError
-from reports.layout import INPUT, REAL, Grid
+from reports.layout import INPUT, REAL, SEEDS, Grid
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,9 @@ def read(grid: Grid) -> Description:
         description = _description(grid.name, document)
         for cell in description.cells:
             _check_cell(cell)
+        for seed in description.seeds:
+            if not 0 <= seed < SEEDS:
+                raise ValueError(f"found seed {seed}, expected 0 to {SEEDS - 1}")
     except KeyError as error:
         raise _damaged(grid, f"found no {error}, expected it") from error
     except (OSError, TypeError, ValueError, AttributeError) as error:

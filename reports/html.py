@@ -121,6 +121,7 @@ def _build(found: Page, name: str, report: Report, items: int) -> None:
             grids=drawn,
             unreadable=found.unreadable,
             scores=report.relative(report.scores),
+            paper_numbers=report.relative(report.paper),
             assets=report.assets.name,
             generator=MARK,
             made_by=made_by(),

@@ -21,7 +21,8 @@ from pathlib import Path
 from reports.names import file_name
 
 INPUT, REAL = "input", "real"
-_SEED = re.compile(r"seed-(0|[1-9][0-9]{0,17})")  # as written by us, and what a 64-bit number holds
+SEEDS = 10**18  # seeds are below it: a 64-bit number holds them
+_SEED = re.compile(r"seed-(0|[1-9][0-9]{0,17})")
 _BOOTSTRAP = "-bootstrap.npz"
 _MISSING = "-missing.txt"
 _STUDY, _ANALYSIS = "study.json", "analysis.json"

@@ -173,7 +173,8 @@ def tidy(entries: Iterable[Entry]) -> pd.DataFrame:
         for name, metric in sorted(entry.scores.metrics.items()):
             for column, values in _rows(entry, name, metric).items():
                 columns[column] += values
-    return pd.DataFrame(columns).astype({"seed": "Int64", "value": float, "low": float, "high": float})
+    seeds = pd.Series(columns["seed"], dtype="Int64")  # which among missing ones would be floats, and so not exact
+    return pd.DataFrame(columns).assign(seed=seeds).astype({"value": float, "low": float, "high": float})
 
 
 def _rows(entry: Entry, name: str, metric: Metric) -> dict[str, Sequence[object]]:

@@ -8,13 +8,15 @@ import json
 import mimetypes
 import re
 import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 
 from reports.layout import Report
 
-_SOURCE = re.compile(r'(?<=\ssrc=")[^"]+(?=")')
+# Each begins with its tag: `<` is escaped in names, so that no name can look like one.
+_SOURCE = re.compile(r'(?<=<img src=")[^"]+(?=")')
 _SCRIPT = re.compile(r'<script src="([^"]+)" defer></script>')
-_LINK = re.compile(r'(?<=\shref=")(tables/[^"#]+)(?=")')
+_LINK = re.compile(r'(?<=<a href=")(tables/[^"#]+)(?=")')
 _MARK = "<!-- files -->"
 
 
@@ -28,12 +30,20 @@ def inlined(report: Report) -> str:
     text = _SCRIPT.sub(lambda match: f"<script>{_path(report, match[1]).read_text('utf-8')}</script>", text)
     text = _SOURCE.sub(lambda match: _data(_path(report, match[0])), text)
     text = _LINK.sub(lambda match: _download(_path(report, match[0])), text)
-    others = {
-        name: _data(path)
-        for path in sorted(report.assets.rglob("*"))
-        if path.suffix in {".png", ".jpg"} and (name := path.relative_to(report.folder).as_posix()) not in named
-    }
-    return text.replace(_MARK, f"<script>window.files = {json.dumps(others)};</script>", 1)
+    before, mark, after = text.partition(_MARK)
+    return "".join([before, *(_files(report, named) if mark else ()), after])  # joined once: they are large
+
+
+def _files(report: Report, named: set[str]) -> Iterator[str]:
+    """The script with the pictures that the page does not name, piece by piece."""
+    yield "<script>window.files = {"
+    comma = ""
+    for path in sorted(report.assets.rglob("*")):
+        name = report.relative(path)
+        if path.suffix in {".png", ".jpg"} and name not in named:
+            yield f'{comma}{json.dumps(name)}: "{_data(path)}"'
+            comma = ", "
+    yield "};</script>"
 
 
 def _path(report: Report, reference: str) -> Path:

@@ -6,13 +6,21 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict, Unpack
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 HEIGHT = 800
+
+
+class Settings(TypedDict, total=False):
+    """What a reader's browser is set to."""
+
+    color_scheme: Literal["light", "dark"]
+    java_script_enabled: bool
+    permissions: list[str]
 
 
 class Visits:
@@ -29,8 +37,8 @@ class Visits:
         self._browser = browser
         self._open = ExitStack()
 
-    def __call__(self, path: Path, width: int = 1440, fragment: str = "", **settings: Any) -> Page:
-        """Open a page in a window of its own; the settings are those of playwright's contexts."""
+    def __call__(self, path: Path, width: int = 1440, fragment: str = "", **settings: Unpack[Settings]) -> Page:
+        """Open a page in a window of its own; without settings as most readers have it."""
         context = self._open.enter_context(
             self._browser.new_context(viewport={"width": width, "height": HEIGHT}, **settings)
         )
@@ -85,6 +93,12 @@ def load_pictures(page: Page, within: str = "body") -> int:
         within,
     )
     return int(count)
+
+
+def expect_item(page: Page, item: str) -> None:
+    """Wait until the view of an item is open; a click on a picture changes the address first."""
+    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.locator("dialog h2")).to_have_text(item)
 
 
 def focused(page: Page) -> str:

@@ -94,11 +94,23 @@ def test_metrics_are_rounded_to_what_is_shown_and_say_which_way_is_better() -> N
 
 @pytest.mark.parametrize(
     "name",
-    [*HOSTILE, "</script>", "</SCRIPT ><img src=x>", "<!-- <script>", "]]>", "-->", "\u2028\u2029", "\\u003c", "${x}`'"],
+    [
+        *HOSTILE,
+        "</script>",
+        "</SCRIPT ><img src=x>",
+        "<!-- <script>",
+        "]]>",
+        "-->",
+        "\u2028\u2029",
+        "\\u003c",
+        "${x}`'",
+    ],
 )
 def test_names_stay_text_and_cannot_end_the_script(name: str) -> None:
     runs = [GRID.run(name, 0)]
-    text = browse.script("grid0", gallery([[PNG]], [name], runs), [metric("x", name, name, **{name: {name: 1.0}})], None)
+    text = browse.script(
+        "grid0", gallery([[PNG]], [name], runs), [metric("x", name, name, **{name: {name: 1.0}})], None
+    )
     data = parsed(text)
     assert data["items"] == [name]
     assert data["columns"][0]["name"] == name

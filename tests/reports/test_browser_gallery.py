@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 from pathlib import Path
 
-import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page
 
@@ -46,9 +47,14 @@ def worst_first(index: Path, metric: str, cell: str | None, grid: str = GRIDS[0]
     """The items from the lowest score to the highest, or the other way where lower is better."""
     cells = [cell] if cell else CELLS
     scored = [rich_results.of_item(Grid(index.parent.parent / grid), each, metric) for each in cells]
-    mean = {item: np.mean([its[item] for its in scored if item in its]) for item in ITEMS if any(item in s for s in scored)}
     sign = -1 if metric == "l1" else 1
-    return sorted(mean, key=lambda item: (sign * round(mean[item], 9), item))
+
+    def mean(item: str) -> float:
+        found = [its[item] for its in scored if item in its]
+        return reduce(add, found) / len(found)  # one after the other, as equal means may differ by the order
+
+    known = [item for item in ITEMS if any(item in its for its in scored)]
+    return sorted(known, key=lambda item: (sign * mean(item), item))
 
 
 def test_the_page_begins_with_twelve_items_evenly_spaced_and_more_come_below(rich: Path, visit: Visits) -> None:
@@ -66,7 +72,7 @@ def test_the_page_begins_with_twelve_items_evenly_spaced_and_more_come_below(ric
     assert not shown.more.is_visible()
 
 
-@pytest.mark.parametrize("cell", [None, "L1", "L1+cGAN"])
+@pytest.mark.parametrize("cell", [None, "L1+cGAN"])
 @pytest.mark.parametrize("metric", ["psnr", "l1", "sharpness"])
 def test_the_gallery_is_ordered_by_a_metric(rich: Path, visit: Visits, metric: str, cell: str | None) -> None:
     shown = Shown(visit(rich))
@@ -100,13 +106,13 @@ def test_numbers_below_the_pictures_are_those_of_item_and_cell(rich: Path, visit
         item = row.locator(".item").inner_text()
         numbers = [f"{its[item]:.2f}" for its in scored.values() if item in its]
         assert row.locator(".score").all_inner_texts() == numbers
-        links = [link.get_attribute("href") for link in row.locator("a").all()]
+        links = row.locator("a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
         assert links == [f"#grid0/{ITEMS.index(item)}/{place}" for place in range(len(COLUMNS))]
-        sources = [picture.get_attribute("src") for picture in row.locator("img").all()]
-        names = [f"assets/grid0/{place:02}-{ITEMS.index(item):04}t.jpg" for place in range(len(COLUMNS))]
-        assert [source.replace(".jpg", "t.jpg") if source and "t.jpg" not in source else source for source in sources] == names
-        alts = [picture.get_attribute("alt") for picture in row.locator("img").all()]
-        assert alts == [f"{column}, {item}" for column in COLUMNS]
+        pictures = row.locator("img").evaluate_all(
+            "images => images.map(image => [image.getAttribute('src'), image.alt])"
+        )
+        stems = [f"assets/grid0/{place:02}-{ITEMS.index(item):04}" for place in range(len(COLUMNS))]
+        assert pictures == [[f"{stem}.jpg", f"{column}, {item}"] for stem, column in zip(stems, COLUMNS, strict=True)]
 
 
 def test_items_without_the_score_are_left_out_and_counted(rich: Path, visit: Visits) -> None:
@@ -130,7 +136,9 @@ def test_a_number_of_a_table_leads_to_its_pictures_the_worst_first(rich: Path, v
     for place, metric in ((0, "psnr"), (1, "l1"), (2, "sharpness")):
         row.get_by_role("link").nth(place).click()
         assert shown.items() == worst_first(rich, metric, "L1+cGAN")[:12]
-        chosen = [each.evaluate("select => select.selectedOptions[0].textContent") for each in (shown.metric, shown.cell)]
+        chosen = [
+            each.evaluate("select => select.selectedOptions[0].textContent") for each in (shown.metric, shown.cell)
+        ]
         assert chosen == [describe(metric).label, "L1+cGAN"]
         assert page.url.endswith("#grid0-pictures")
         assert page.evaluate("document.getElementById('grid0-pictures').getBoundingClientRect().top") < 100
@@ -178,7 +186,9 @@ def test_two_grids_in_one_page_are_ordered_apart(rich: Path, visit: Visits) -> N
     source = second.rows.first.locator("img").first.get_attribute("src")
     assert source is not None
     assert source.startswith("assets/grid1/")
-    page.get_by_role("region", name="Image scores, second").get_by_role("row", name="GAN").first.get_by_role("link").first.click()
+    page.get_by_role("region", name="Image scores, second").get_by_role("row", name="GAN").first.get_by_role(
+        "link"
+    ).first.click()
     assert second.items() == worst_first(rich, "l1", "GAN", GRIDS[1])[:12]
     assert first.items() == worst_first(rich, "l1", "L1")[:12]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reports import html
-from tests.reports.browsing import Visits, load_pictures
+from tests.reports.browsing import Visits, expect_item, load_pictures
 from tests.reports.rich import GRIDS
 
 TABLES = [f"{grid}--image.{ending}" for grid in GRIDS for ending in ("csv", "tex")]
@@ -38,7 +38,9 @@ def test_every_picture_is_in_the_file(alone: Path, visit: Visits) -> None:
     sources = page.locator(".pictures img").evaluate_all("images => images.map(image => image.src)")
     assert len(set(sources)) == len(sources) == (24 + 14) * 6
     assert load_pictures(page) > 38 * 6
+    first = page.locator("#grid0 .item").first.inner_text()
     page.locator("#grid0 .tile").first.click()
+    expect_item(page, first)
     for _ in range(24):
         assert load_pictures(page, "dialog") in {2 + 6 + 10 + 1, 2 + 6 + 5}
         page.keyboard.press("ArrowRight")

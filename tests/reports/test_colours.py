@@ -40,7 +40,7 @@ def read(grid: Grid, cells: Sequence[str] = ("L1",), seeds: Sequence[int] = (0,)
 
 
 def shares(found: Colours, cell: str, channel: str) -> list[float]:
-    return colours.curves(found, channel)[cell]["share"].tolist()  # type: ignore[no-any-return]
+    return colours.curves(found, channel)[cell]["share"].tolist()
 
 
 def test_nothing_stored_is_nothing(grid: Grid) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -10,18 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from reports import html, ledger, results
+from reports import drawn_study, html, ledger, paper, status, studies
 from reports.bootstrap import item_weights
 from reports.errors import ReportError
-from reports.layout import Grid, Run
+from reports.figures import Figure, figures
+from reports.glossary import GLOSSARY, term
+from reports.layout import Grid, Run, grids
 from reports.ledger import Metric, Scores
 from reports.metrics import describe, describe_scorer
+from reports.plots import Drawing
+from reports.status import Missing
 from tests.reports import analysed
 from tests.reports.parsed import Page, rows
 
@@ -49,7 +53,9 @@ def label_scores(run: Run) -> None:
     """Classes, one of them nowhere in the truth, and what was taken for what."""
     random = np.random.default_rng([9, *run.cell.encode(), run.seed or 0])
     lines = ["class,accuracy,accuracy_low,accuracy_high,iou,iou_low,iou_high,pixels,images"]
-    lines += [f"{name},{','.join(map(str, random.random(6)))},1000,6" for name in NAMES[:3]] + ["none here,,,,0.0,,,0,0"]
+    lines += [f"{name},{','.join(map(str, random.random(6)))},1000,6" for name in NAMES[:3]] + [
+        "none here,,,,0.0,,,0,0"
+    ]
     run.classes("fcn-strict").write_text("\n".join(lines))
     counts = [[*random.integers(0, 400, 3), 0, 3], [0, 1000, 1, 0, 0], [*random.integers(0, 400, 5)], [0] * 5]
     table = [f"{name},{','.join(map(str, line))}" for name, line in zip(NAMES, counts, strict=True)]
@@ -58,8 +64,8 @@ def label_scores(run: Run) -> None:
 
 def put_grid(grid: Grid, dataset: Mapping[str, object], cells: Sequence[str], seeds: Sequence[int]) -> list[Run]:
     """A grid with pictures; its trained runs."""
-    document = {"title": grid.name, "source": "paper, Table 1", "dataset": dataset, "settings": {"image_size": 256}}
-    document |= {"cells": {cell: {"objective": cell} for cell in cells}, "seeds": seeds}
+    settings = {"settings": {"image_size": 256}, "cells": {cell: {"objective": cell} for cell in cells}}
+    document = {"title": grid.name, "source": "paper, Table 1", "dataset": dataset, "seeds": seeds, **settings}
     grid.folder.mkdir(parents=True)
     grid.json.write_text(json.dumps(document))
     runs = [grid.run(cell, seed) for cell in cells for seed in seeds]
@@ -139,6 +145,7 @@ class Tables(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Begin a table, a row, or a text."""
         attributes = dict(attrs)
+        self._text += " "
         if tag == "h3":
             self._place = attributes.get("id") or self._place
         if tag == "table":
@@ -170,7 +177,7 @@ class Tables(HTMLParser):
 
 
 def check(text: str, values: Sequence[str | float | None]) -> None:
-    """The numbers in a text are these, in this order, at the digits shown; what is not there (None, "") is not shown."""
+    """The numbers in a text are these, in this order, at the digits shown; None and "" are not shown."""
     shown = [found.replace("\N{MINUS SIGN}", "-") for found in re.findall("[+\N{MINUS SIGN}]?\\d+(?:\\.\\d+)?", text)]
     known = [float(value) for value in values if value not in {None, ""}]
     assert len(shown) == len(known), (text, values)
@@ -224,14 +231,15 @@ def test_scores_are_in_the_csv_of_their_table(made: Path) -> None:
                     of_paper = [row.get(f"{name}_paper{end}") for end in ("", "_plus_minus")]
                     difference = row.get(f"{name}_minus_paper")
                     check(cell, [row[name], row[f"{name}_low"], row[f"{name}_high"], *of_paper, difference])
-                    assert (cell.split()[1] == "tie") == (row[f"{name}_mark"] == "tie")
+                    assert ("tie" in cell) == (row[f"{name}_mark"] == "tie")
                     marked, spread = marked + bool(of_paper[0]), spread + bool(of_paper[1])
                     checked += 1
                 n, used = row["n"], row["seeds"].split()
                 check(line.cells[-2], [n, row["n_expected"] if n != row["n_expected"] else None])
                 check(line.cells[-1], [len(used) or None, seeds if 0 < len(used) < seeds else None])
         assert list(apart) == []
-    assert (checked, marked, spread) == (62, 16, 2)
+    # Metrics by rows: of cityscapes 3 x 5 twice and 3 x 4, of maps 1 x 2 and 3 x 2, of streets 3 x 3 twice and 1 x 2.
+    assert (checked, marked, spread) == (70, 16, 2)
 
 
 def test_the_iou_of_classes_is_in_their_csv(made: Path) -> None:
@@ -307,8 +315,173 @@ def test_the_paper_csv_has_every_number_of_its_tables(made: Path) -> None:
     assert (back["value"], back["plus_minus"]) == ("6.1", "1.3")
 
 
+def test_the_columns_of_every_csv_are_described(made: Path) -> None:
+    described = (Path(__file__).parents[2] / "docs/report-tables.md").read_text("utf-8")
+    for path in (made / "report/tables").glob("*.csv"):
+        columns = list(rows(path)[0])
+        metrics = [name.removesuffix("_mark") for name in columns if name.endswith("_mark")]
+        for column in columns:
+            metric = next((name for name in metrics if column.startswith(name)), "")
+            name = column.replace(metric, "METRIC", 1) if metric else column
+            assert f"`{name}`" in described, (path.name, column)
+        kind = re.sub(r"^[^-]*--[^.]*", "GRID--SCORER", path.name)
+        assert f"`{kind}`" in described or f".{kind.split('.')[1]}.csv`" in described, path.name
+
+
 def test_hashes_are_those_of_the_tables(made: Path) -> None:
-    text = Page(made / "report/index.html").text
+    text, count = Page(made / "report/index.html").text, 0
     for path in (made / "report/tables").glob("*--*.csv"):
         if path.name.count(".") == 1:
-            assert f"tables/{path.name} {__import__('hashlib').sha256(path.read_bytes()).hexdigest()}" in text
+            assert f"tables/{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" in text
+            count += 1
+    assert count == 8
+
+
+def test_a_study_as_a_table_has_its_rates_and_what_raters_learn(made: Path) -> None:
+    known = rows(made / "report/tables/losses--amt-first.raters.csv")
+    assert [(row["cell"], row["part"]) for row in known[:4]] == [
+        ("L1", "all"),
+        ("L1", "practice"),
+        ("L1", "scored"),
+        ("L1", "scored"),
+    ]
+    whole, practice, first, _ = known[:4]
+    assert [whole[name] for name in ("raters", "trials", "first_trial", "correct")] == ["3", "30", "", ""]
+    names = ("fooling_rate", "error", "low", "high", "low_same_items", "high_same_items")
+    np.testing.assert_allclose([float(whole[name]) for name in names], [20, 3, 10, 30, 15, 25])
+    assert [practice[name] for name in ("first_trial", "last_trial", "trials", "raters")] == ["1", "4", "12", ""]
+    assert [float(first[name]) for name in ("correct", "low", "high")] == [80, 60, 95]
+    (study,) = [each for each in studies.collect(made).studies if each.name == "first"]
+    assert len(drawn_study.rows(study)) == len(known) == 2 * 4
+
+
+def test_drawings_are_written_under_their_names(tmp_path: Path) -> None:
+    drawing = Drawing("rate", "Rates", "Rates by cell", "<svg/>")
+    folder = tmp_path / "grid0"
+    folder.mkdir()
+    assert figures([drawing], folder, "study1") == (Figure("Rates", "Rates by cell", "grid0/study1-rate.svg"),)
+    assert figures([drawing], folder) == (Figure("Rates", "Rates by cell", "grid0/rate.svg"),)
+    assert (folder / "study1-rate.svg").read_text() == (folder / "rate.svg").read_text() == "<svg/>"
+    assert figures([], folder) == ()
+
+
+def test_the_words_are_explained() -> None:
+    assert term("cell") == GLOSSARY["cell"]
+    assert term("no such word") == ""
+    assert all(meaning.endswith(".") and len(meaning) < 250 for meaning in GLOSSARY.values())
+
+
+def complain(run: Run, scorer: str, why: bytes) -> None:
+    run.scores.mkdir(parents=True, exist_ok=True)
+    run.missing(scorer).write_bytes(why)
+
+
+def test_what_could_not_be_scored_is_told_by_reason(tmp_path: Path) -> None:
+    grid = Grid(tmp_path / "losses")
+    runs = [grid.run(cell, seed) for cell in ("L1", "GAN") for seed in (0, 1)]
+    for run in runs:
+        complain(run, "lpips", b"no weights;\n  get them\n")
+    complain(runs[2], "fid", b"too \xff few")
+    for run in runs[1:3]:  # scored since, and the word not yet taken back
+        run.score("lpips").write_text("{}")
+    complain(runs[0], "kid", b"no weights; get them")
+    runs[3].missing("lpips").unlink()
+    assert status.missing(runs) == [
+        Missing("kid", ("L1",), "no weights; get them"),
+        Missing("lpips", ("L1",), "no weights; get them"),
+        Missing("fid", ("GAN",), "too \N{REPLACEMENT CHARACTER} few"),
+    ]
+    assert status.missing([grid.run("none", 0)]) == []
+
+
+@pytest.fixture
+def losses(tmp_path: Path) -> Grid:
+    """A grid of two cells, with pictures and image scores."""
+    grid = Grid(tmp_path / "results/losses")
+    for run in [*put_grid(grid, STREETS, ("L1", "GAN"), (0,)), grid.real]:
+        score(run, "image", {"scale": "0..1"}, 0, "l1")
+    return grid
+
+
+def page_of(grid: Grid) -> str:
+    results = grid.folder.parent
+    return Page(html.write(results, results / "report")).text
+
+
+def test_a_grid_with_nothing_scored_names_the_command(losses: Grid, tmp_path: Path) -> None:
+    for folder in losses.folder.rglob("scores"):
+        shutil.rmtree(folder)
+    results = losses.folder.parent
+    for write in (html.write, html.write_single):
+        with pytest.raises(ReportError, match=f"^{results}: found no scores; run `p2pbench image-score {results}`$"):
+            write(results, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_scores_of_items_that_are_gone_are_named(losses: Grid) -> None:
+    for folder in (losses.real.images, losses.run("L1", 0).images, losses.run("GAN", 0).images):
+        (folder / "street 3.png").unlink()
+        (folder / "street 5.png").unlink()
+    text = page_of(losses)
+    assert "Scored, but without a picture now: 2 items, such as street 3." in text
+    assert "All 4 items." in text
+
+
+def test_a_study_of_another_folder_is_named_and_not_shown(losses: Grid) -> None:
+    results = losses.folder.parent
+    analysed.write(results, analysed.document([analysed.algorithm("L1", 0.2, {"elsewhere": (3, 1)})]))
+    text = page_of(losses)
+    assert "Study first is of another results folder: it judged L1 from losses/L1/seed-0, which has no scores" in text
+    assert not list((results / "report/tables").glob("*amt*"))
+
+
+@pytest.mark.parametrize("name", ["seed-99999999999999999999999", "seed-00", "seed-٣", "seed--1", "seed-1e3", "seed-"])
+def test_a_folder_that_is_no_seed_is_no_run(losses: Grid, name: str) -> None:
+    shutil.copytree(losses.run("L1", 0).folder, losses.folder / "L1" / name)
+    assert [run.folder.name for run in losses.runs()] == ["seed-0", "seed-0"]
+    assert "On disk, but not in this grid" not in page_of(losses)
+
+
+def test_the_largest_seed_is_a_run(losses: Grid) -> None:
+    seed = 10**18 - 1
+    shutil.copytree(losses.run("L1", 0).folder, losses.run("L1", seed).folder)
+    for run in (losses.run("L1", seed), losses.real):
+        label_scores(run)
+    document = json.loads(losses.json.read_text())
+    losses.json.write_text(json.dumps(document | {"seeds": [0, seed]}))
+    page_of(losses)
+    tables = losses.folder.parent / "report/tables"
+    assert rows(tables / "losses--image.csv")[0]["seeds"] == f"0 {seed}"
+    assert {row["seed"] for row in rows(tables / "losses--fcn-strict.classes.csv")} == {str(seed), ""}
+    assert str(seed) in {row["seed"] for row in rows(tables / "scores.csv")}
+
+
+@pytest.mark.parametrize("seed", [10**18, 10**30, -1])
+def test_a_seed_that_no_folder_can_have_is_named(losses: Grid, seed: int) -> None:
+    document = json.loads(losses.json.read_text())
+    losses.json.write_text(json.dumps(document | {"seeds": [0, seed]}))
+    with pytest.raises(
+        ReportError, match=f"grid\\.json: found seed {seed}, expected 0 to 9{{18}}; train the grid again"
+    ):
+        page_of(losses)
+
+
+def test_damage_is_named_and_the_rest_is_shown(losses: Grid) -> None:
+    run = losses.run("L1", 0)
+    run.classes("fcn-strict").write_text("no table")
+    run.lab_histograms.write_text("no table")
+    run.segmentations.mkdir()
+    (run.segmentations / "street 0.png").write_bytes(b"no picture")
+    text = page_of(losses)
+    for path in (run.classes("fcn-strict"), run.lab_histograms, run.segmentations / "street 0.png"):
+        assert f"{path}: found no" in text
+    assert "Image scores" in text
+    tables = losses.folder.parent / "report/tables"
+    assert {path.name for path in tables.iterdir()} == {
+        *("losses--image.csv", "losses--image.tex", "losses.toml", "paper.csv", "scores.csv")
+    }
+
+
+def test_no_grid_is_found_in_an_empty_folder(tmp_path: Path) -> None:
+    assert grids(tmp_path) == []
+    assert len(paper.TABLES) == 8

@@ -1,4 +1,4 @@
-"""How to make it again: the grid as TOML reads back as it was, commands follow the scorers, hashes are those of files."""
+"""How to make it again: the grid as TOML reads back as it was, and commands follow the scorers."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def grid(
     cells: Mapping[str, Mapping[str, object]] | None = None,
     title: str = "Losses",
     seeds: tuple[int, ...] = (0,),
-    **dataset: object,
+    dataset: Mapping[str, object] | None = None,
 ) -> Description:
-    return Description(title, "a paper", cells or {"L1": {}}, seeds, dataset, settings or {}, {}, None)
+    return Description(title, "a paper", cells or {"L1": {}}, seeds, dataset or {}, settings or {}, {}, None)
 
 
 def read_back(of: Description) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def test_names_stay_text(name: str) -> None:
 
 def commands(*scorers: str, **dataset: object) -> list[str]:
     tables = [Table(scorer, (), (), None, (), {}, "") for scorer in scorers]
-    return reproduce.commands(grid(**dataset), tables, "losses.toml")
+    return reproduce.commands(grid(dataset=dataset), tables, "losses.toml")
 
 
 TRAIN, REPORT = "p2pbench train-ablation losses.toml --out results", "p2pbench report results"
