@@ -128,9 +128,7 @@ def columns(grid: Grid, cells: Sequence[str], seeds: Sequence[int]) -> list[Colu
     return [*before, *(cell_column(grid, cell, seeds) for cell in cells), *after]
 
 
-def write(
-    columns: Sequence[Column], folder: Path, most: int = MOST, notable: Sequence[str] = ()
-) -> Gallery | None:
+def write(columns: Sequence[Column], folder: Path, most: int = MOST, notable: Sequence[str] = ()) -> Gallery | None:
     """Write the pictures of a gallery into a folder; None where there is no picture.
 
     A picture that cannot be read is named in the gallery's damages and leaves a note in its place.

@@ -76,7 +76,11 @@ def test_every_picture_and_table_that_the_page_names_is_there(results: Path) -> 
     links = {link["href"] or "" for link in page.named("a")}
     files = {link for link in links if not link.startswith("#")}
     assert len(names) == 17
-    assert files - {"tables/scores.csv", "tables/paper.csv"} == {"tables/losses--image.csv", "tables/losses--image.tex", "tables/losses.toml"}
+    assert files - {"tables/scores.csv", "tables/paper.csv"} == {
+        "tables/losses--image.csv",
+        "tables/losses--image.tex",
+        "tables/losses.toml",
+    }
     for name in {*names, *files}:
         assert name is not None
         assert (results / "report" / name).is_file(), name
