@@ -26,7 +26,7 @@ from tests.amt.page_driver import Rater, launch, serving  # noqa: E402
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = {"width": 1440, "height": 900}
-SMALL = {"width": 900, "height": 560}
+SMALL = {"width": 960, "height": 660}
 STILL = Timing(exposure=3000)  # long enough to take a picture of
 
 
