@@ -61,7 +61,7 @@ class Shown:
         return list(dict.fromkeys([*self.grid.a.damages, *self.grid.b.damages, *of_pictures]))
 
 
-def write(a: Path, b: Path, out: Path, items: int = gallery.MOST) -> Path:
+def write(a: Path, b: Path, out: Path, items: int | None = None) -> Path:
     """Write what changed from one results folder to another: `out/index.html`, `out/assets/` and `out/tables/`.
 
     What cannot be read is named in the page, and the rest is shown. An earlier page stays until the new is whole.
@@ -70,7 +70,7 @@ def write(a: Path, b: Path, out: Path, items: int = gallery.MOST) -> Path:
         a: A results folder.
         b: Another one, or the same.
         out: The page's own folder.
-        items: How many items of each grid have pictures, at most.
+        items: How many items of each grid have pictures, at most; None takes as many as `gallery.PICTURES` allows.
 
     Returns:
         The page's path.
@@ -83,7 +83,7 @@ def write(a: Path, b: Path, out: Path, items: int = gallery.MOST) -> Path:
     return html.put(out, lambda report: _build(*found, folders, report, items))
 
 
-def write_single(a: Path, b: Path, out: Path, items: int = html.SINGLE_ITEMS) -> Path:
+def write_single(a: Path, b: Path, out: Path, items: int | None = html.SINGLE_ITEMS) -> Path:
     """Write the same as one file with everything in it.
 
     Raises:
@@ -166,7 +166,7 @@ _COLUMNS = [
 
 
 def _build(
-    found: Sequence[Comparison], grid_names: Paired, folders: tuple[Folder, Folder], report: Report, most: int
+    found: Sequence[Comparison], grid_names: Paired, folders: tuple[Folder, Folder], report: Report, most: int | None
 ) -> None:
     a, b = folders
     report.assets.mkdir()
@@ -189,7 +189,7 @@ def _build(
     report.index.write_text(text, "utf-8", errors="backslashreplace")
 
 
-def _show(grid: Comparison, index: int, report: Report, most: int) -> Shown:
+def _show(grid: Comparison, index: int, report: Report, most: int | None) -> Shown:
     """Write the files of one grid."""
     anchor = f"grid{index}"
     folder = report.assets / anchor

@@ -142,7 +142,7 @@ class Drawn:
         return [each for each in self.section.missing if each.scorer not in with_table]
 
 
-def draw(section: Section, index: int, report: Report, most: int) -> Drawn:
+def draw(section: Section, index: int, report: Report, most: int | None) -> Drawn:
     """Write the files of one grid.
 
     Args:

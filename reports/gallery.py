@@ -14,7 +14,7 @@ from reports.layout import INPUT, REAL, Grid, Run
 from reports.picture import Shown
 
 FIRST = 12  # items that the page shows before anybody asks for more
-MOST = 500  # items with pictures, where nobody asks for another number
+PICTURES = 4400  # where nobody asks for a number of items: some hundred MB at the most, and ten seconds on two cores
 GAP = 6  # CSS pixels between two pictures
 _ROOM = 1386  # CSS pixels for a row on a screen of 1440, the gap after its last picture included
 _SMALLEST, _LARGEST = picture.THUMB, 256  # CSS pixels, width of a picture
@@ -128,7 +128,9 @@ def columns(grid: Grid, cells: Sequence[str], seeds: Sequence[int]) -> list[Colu
     return [*before, *(cell_column(grid, cell, seeds) for cell in cells), *after]
 
 
-def write(columns: Sequence[Column], folder: Path, most: int = MOST, notable: Sequence[str] = ()) -> Gallery | None:
+def write(
+    columns: Sequence[Column], folder: Path, most: int | None = None, notable: Sequence[str] = ()
+) -> Gallery | None:
     """Write the pictures of a gallery into a folder; None where there is no picture.
 
     A picture that cannot be read is named in the gallery's damages and leaves a note in its place.
@@ -136,7 +138,7 @@ def write(columns: Sequence[Column], folder: Path, most: int = MOST, notable: Se
     Args:
         columns: The columns; the items are those of the target where there is one.
         folder: An existing folder. File names hold the numbers of column and item alone.
-        most: How many items at most, at least 1.
+        most: How many items at most, at least 1; None takes as many as make `PICTURES` pictures.
         notable: Items that come first where there are more: they take up to half of the places, and evenly spaced items
             the rest.
     """
@@ -144,7 +146,7 @@ def write(columns: Sequence[Column], folder: Path, most: int = MOST, notable: Se
     if not ids:
         return None
     known = set(ids)
-    items = _fill([item for item in notable if item in known], ids, most)
+    items = _fill([item for item in notable if item in known], ids, most or max(FIRST, PICTURES // len(columns)))
 
     def row(number: int) -> Row:
         item = items[number]

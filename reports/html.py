@@ -22,7 +22,7 @@ SINGLE_ITEMS = 24  # items with pictures where all of them go into one file
 MARK = '<meta name="generator" content="p2pbench">'
 
 
-def write(results: Path, out: Path, items: int = gallery.MOST) -> Path:
+def write(results: Path, out: Path, items: int | None = None) -> Path:
     """Write the report of a results folder: `out/index.html`, `out/assets/` and `out/tables/`.
 
     The report is built beside `out` and takes its place at the end: a report that fails leaves the last one there.
@@ -31,7 +31,7 @@ def write(results: Path, out: Path, items: int = gallery.MOST) -> Path:
     Args:
         results: A results folder.
         out: The report's own folder.
-        items: How many items of each grid have pictures, at most.
+        items: How many items of each grid have pictures, at most; None takes as many as `gallery.PICTURES` allows.
 
     Returns:
         The page's path.
@@ -43,7 +43,7 @@ def write(results: Path, out: Path, items: int = gallery.MOST) -> Path:
     return put(out, lambda report: _build(found, results.resolve().name, report, items))
 
 
-def write_single(results: Path, out: Path, items: int = SINGLE_ITEMS) -> Path:
+def write_single(results: Path, out: Path, items: int | None = SINGLE_ITEMS) -> Path:
     """Write the report as one file with everything in it; an earlier one stays until the new is whole.
 
     Raises:
@@ -107,7 +107,7 @@ def _is_ours(index: Path) -> bool:
         return MARK in file.read(2000)
 
 
-def _build(found: Page, name: str, report: Report, items: int) -> None:
+def _build(found: Page, name: str, report: Report, items: int | None) -> None:
     report.assets.mkdir()
     report.tables.mkdir()
     drawn = [draw(section, index, report, items) for index, section in enumerate(found.sections)]

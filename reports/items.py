@@ -50,15 +50,19 @@ def of_columns(columns: Sequence[Column], entries: Sequence[Entry]) -> list[Item
 
 
 def notable(metrics: Sequence[ItemMetric]) -> list[str]:
-    """The items to show first where not all can be: the lowest, median and highest of each metric's mean over cells."""
-    found: list[str] = []
+    """The items to show first where not all can be: lowest, median and highest by each metric, means first."""
+    means, alone = [], []
     for metric in metrics:
         of_cells = [values for cell, values in metric.values.items() if cell != REAL]
-        shared = set.intersection(*map(set, of_cells)) if of_cells else set()
-        ordered = sorted(shared, key=lambda item: (sum(values[item] for values in of_cells), item))
-        if ordered:
-            found += [ordered[0], ordered[len(ordered) // 2], ordered[-1]]
-    return list(dict.fromkeys(found))
+        means += _three(of_cells)
+        alone += [item for values in of_cells for item in _three([values])]
+    return list(dict.fromkeys([*means, *alone]))
+
+
+def _three(of_cells: Sequence[Mapping[str, float]]) -> list[str]:
+    shared = set.intersection(*map(set, of_cells)) if of_cells else set()
+    ordered = sorted(shared, key=lambda item: (sum(values[item] for values in of_cells), item))
+    return [ordered[0], ordered[len(ordered) // 2], ordered[-1]] if ordered else []
 
 
 def without_pictures(metrics: Sequence[ItemMetric], items: Sequence[str]) -> list[str]:

@@ -26,8 +26,8 @@ from reports import comparison_page, gallery, html, layout
     "--items",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"How many items of each grid have pictures; {gallery.MOST} if not given, {html.SINGLE_ITEMS} "
-    "with --single-file.",
+    help=f"How many items of each grid have pictures; if not given as many as make {gallery.PICTURES} pictures, or "
+    f"{html.SINGLE_ITEMS} with --single-file.",
 )
 def command(results: Path, other: Path | None, out: Path | None, single_file: bool, items: int | None) -> None:
     """Write the report of RESULTS: index.html, its pictures, and its tables as CSV and LaTeX.
@@ -36,7 +36,7 @@ def command(results: Path, other: Path | None, out: Path | None, single_file: bo
     score's paired difference with its interval, and the pictures side by side.
     """
     folder = out or (layout.report(results) if other is None else layout.comparison(other)).folder
-    most = items or (html.SINGLE_ITEMS if single_file else gallery.MOST)
+    most = items or (html.SINGLE_ITEMS if single_file else None)
     if single_file and out is None:
         folder = folder.with_suffix(".html")
     if other is None:

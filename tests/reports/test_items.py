@@ -75,8 +75,8 @@ def test_the_lowest_median_and_highest_of_each_metric_are_notable() -> None:
 
 def test_items_are_ordered_by_their_sum_over_cells_that_all_have_them() -> None:
     of_two = metric({"L1": {"a": 1, "b": 5, "c": 2, "d": -9}, "GAN": {"a": 9, "b": 1, "c": 2}})
-    assert items.notable([of_two]) == ["c", "b", "a"]  # 4, 6 and 10; d has no value in GAN
-    assert items.notable([metric({"L1": {"a": 1}, "GAN": {"b": 1}})]) == []
+    assert items.notable([of_two]) == ["c", "b", "a", "d"]  # 4, 6 and 10; d has no value in GAN, and L1's lowest
+    assert items.notable([metric({"L1": {"a": 1}, "GAN": {"b": 1}})]) == ["a", "b"]  # of each cell alone
     assert items.notable([metric({"real": {"a": 1}})]) == []
     assert items.notable([metric({"L1": {"a": 1}})]) == ["a"]
 
