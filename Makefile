@@ -9,7 +9,7 @@ demo: .venv/installed  ## the whole chain on the embedded street scenes
 	$(BIN)/p2pbench quickstart --out demo
 
 test: .venv/installed chromium  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: .venv/installed  ## style and types
 	$(BIN)/ruff check .
