@@ -89,7 +89,6 @@ class StudyCell:
         error: Its standard error over raters and trials: the paper's +-.
         over_trials: 95 % interval over raters and trials, with these very items, as the paper's.
         over_items: 95 % interval over raters and items: the one for claims.
-        unvarying: Whether all raters gave the same rate, so that intervals rest on the number of raters alone.
         curve: The share right in the course of sessions.
         items: Judgments by item id.
     """
@@ -103,7 +102,6 @@ class StudyCell:
     error: float
     over_trials: Interval
     over_items: Interval
-    unvarying: bool
     curve: Curve
     items: Mapping[str, Judged]
 
@@ -282,7 +280,6 @@ def _cell(fields: Mapping[str, Any], origin: str) -> StudyCell:
         error=_percent(staged["error"]),
         over_trials=_interval(staged),
         over_items=_interval(crossed),
-        unvarying=bool(crossed["degenerate"]),
         curve=Curve(
             positions=tuple(_block(each, each["position"], each["position"]) for each in curve["positions"]),
             blocks=tuple(_block(each, each["first"], each["last"]) for each in curve["blocks"]),

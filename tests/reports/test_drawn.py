@@ -1,88 +1,36 @@
-"""A grid's section with its files: every number in a table of the page is in a CSV, and faults are told in words."""
+"""A grid's section with its files: every number in a table of the page is in a CSV."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import shutil
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from reports import drawn_study, html, ledger, paper, status, studies
-from reports.bootstrap import item_weights
-from reports.errors import ReportError
+from reports import drawn_study, html, studies
 from reports.figures import Figure, figures
 from reports.glossary import GLOSSARY, term
-from reports.layout import Grid, Run, grids
-from reports.ledger import Metric, Scores
+from reports.layout import Grid
 from reports.metrics import describe, describe_scorer
 from reports.plots import Drawing
-from reports.status import Missing
-from tests.reports import analysed
 from tests.reports.parsed import Page, rows
-
-ITEMS = tuple(f"street {number}" for number in range(6))
-PUBLISHED = {"network": "FCN-8s, 20 channels for 19 classes, width 1, padded 100", "image_size": 256}
-NAMES = ("road", "<b>", "=sum", "none here")
-CITYSCAPES = {"name": "cityscapes", "direction": "labels-to-photo", "test": {"n": 500}}
-MAPS = {"name": "paired", "root": "/data/maps", "direction": "BtoA", "train": {"n": 1096}, "test": {"n": 6}}
-STREETS = {"name": "streets", "direction": "labels-to-photo", "test": {"n": 6}}
-
-
-def score(run: Run, scorer: str, protocol: Mapping[str, object], salt: int, *metrics: str, items: int = 6) -> None:
-    """Scores that differ by run; histograms and IoU have no values of single items."""
-    random = np.random.default_rng([salt, *run.cell.encode(), run.seed or 0])
-    weights = item_weights(ITEMS[:items], 200)
-    numbers = {}
-    for name in metrics:
-        per_item = random.random(items) * (100 if name == "fooling_rate" else 1)
-        whole = name.startswith("histogram") or name == "class_iou"
-        numbers[name] = Metric(float(per_item.mean()), weights @ per_item / items, None if whole else per_item)
-    ledger.write(run, Scores(scorer, protocol, ITEMS[:items], 6, numbers))
-
-
-def label_scores(run: Run) -> None:
-    """Classes, one of them nowhere in the truth, and what was taken for what."""
-    random = np.random.default_rng([9, *run.cell.encode(), run.seed or 0])
-    lines = ["class,accuracy,accuracy_low,accuracy_high,iou,iou_low,iou_high,pixels,images"]
-    lines += [f"{name},{','.join(map(str, random.random(6)))},1000,6" for name in NAMES[:3]] + [
-        "none here,,,,0.0,,,0,0"
-    ]
-    run.classes("fcn-strict").write_text("\n".join(lines))
-    counts = [[*random.integers(0, 400, 3), 0, 3], [0, 1000, 1, 0, 0], [*random.integers(0, 400, 5)], [0] * 5]
-    table = [f"{name},{','.join(map(str, line))}" for name, line in zip(NAMES, counts, strict=True)]
-    run.confusion_table("fcn-strict").write_text("\n".join([f"truth,{','.join(NAMES)},beyond the classes", *table]))
-
-
-def put_grid(grid: Grid, dataset: Mapping[str, object], cells: Sequence[str], seeds: Sequence[int]) -> list[Run]:
-    """A grid with pictures; its trained runs."""
-    settings = {"settings": {"image_size": 256}, "cells": {cell: {"objective": cell} for cell in cells}}
-    document = {"title": grid.name, "source": "paper, Table 1", "dataset": dataset, "seeds": seeds, **settings}
-    grid.folder.mkdir(parents=True)
-    grid.json.write_text(json.dumps(document))
-    runs = [grid.run(cell, seed) for cell in cells for seed in seeds]
-    for place, run in enumerate([*runs, grid.real]):
-        run.images.mkdir(parents=True)
-        for number, item in enumerate(ITEMS):
-            Image.new("RGB", (16, 16), (20 * place, 30 * number, 90)).save(run.images / f"{item}.png")
-    return runs
-
-
-def put_study(folder: Path, grid: Grid, name: str, cells: Sequence[str]) -> None:
-    judged = [{item: (3, (place + 2 * number) % 4) for number, item in enumerate(ITEMS)} for place in range(len(cells))]
-    algorithms = [analysed.algorithm(cell, 0.2 + 0.1 * place, judged[place]) for place, cell in enumerate(cells)]
-    analysed.write(folder, analysed.document(algorithms, name, grid.name))
-    for cell in cells:
-        protocol = {"study": name, "study_fingerprint": analysed.FINGERPRINT}
-        score(grid.run(cell, 0), f"amt-{name}", protocol, 5, "fooling_rate")
+from tests.reports.scored import (
+    CITYSCAPES,
+    MAPS,
+    NAMES,
+    PUBLISHED,
+    STREETS,
+    label_scores,
+    put_grid,
+    put_study,
+    score,
+)
 
 
 @pytest.fixture(scope="module")
@@ -369,119 +317,3 @@ def test_the_words_are_explained() -> None:
     assert term("cell") == GLOSSARY["cell"]
     assert term("no such word") == ""
     assert all(meaning.endswith(".") and len(meaning) < 250 for meaning in GLOSSARY.values())
-
-
-def complain(run: Run, scorer: str, why: bytes) -> None:
-    run.scores.mkdir(parents=True, exist_ok=True)
-    run.missing(scorer).write_bytes(why)
-
-
-def test_what_could_not_be_scored_is_told_by_reason(tmp_path: Path) -> None:
-    grid = Grid(tmp_path / "losses")
-    runs = [grid.run(cell, seed) for cell in ("L1", "GAN") for seed in (0, 1)]
-    for run in runs:
-        complain(run, "lpips", b"no weights;\n  get them\n")
-    complain(runs[2], "fid", b"too \xff few")
-    for run in runs[1:3]:  # scored since, and the word not yet taken back
-        run.score("lpips").write_text("{}")
-    complain(runs[0], "kid", b"no weights; get them")
-    runs[3].missing("lpips").unlink()
-    assert status.missing(runs) == [
-        Missing("kid", ("L1",), "no weights; get them"),
-        Missing("lpips", ("L1",), "no weights; get them"),
-        Missing("fid", ("GAN",), "too \N{REPLACEMENT CHARACTER} few"),
-    ]
-    assert status.missing([grid.run("none", 0)]) == []
-
-
-@pytest.fixture
-def losses(tmp_path: Path) -> Grid:
-    """A grid of two cells, with pictures and image scores."""
-    grid = Grid(tmp_path / "results/losses")
-    for run in [*put_grid(grid, STREETS, ("L1", "GAN"), (0,)), grid.real]:
-        score(run, "image", {"scale": "0..1"}, 0, "l1")
-    return grid
-
-
-def page_of(grid: Grid) -> str:
-    results = grid.folder.parent
-    return Page(html.write(results, results / "report")).text
-
-
-def test_a_grid_with_nothing_scored_names_the_command(losses: Grid, tmp_path: Path) -> None:
-    for folder in losses.folder.rglob("scores"):
-        shutil.rmtree(folder)
-    results = losses.folder.parent
-    for write in (html.write, html.write_single):
-        with pytest.raises(ReportError, match=f"^{results}: found no scores; run `p2pbench image-score {results}`$"):
-            write(results, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_scores_of_items_that_are_gone_are_named(losses: Grid) -> None:
-    for folder in (losses.real.images, losses.run("L1", 0).images, losses.run("GAN", 0).images):
-        (folder / "street 3.png").unlink()
-        (folder / "street 5.png").unlink()
-    text = page_of(losses)
-    assert "Scored, but without a picture now: 2 items, such as street 3." in text
-    assert "All 4 items." in text
-
-
-def test_a_study_of_another_folder_is_named_and_not_shown(losses: Grid) -> None:
-    results = losses.folder.parent
-    analysed.write(results, analysed.document([analysed.algorithm("L1", 0.2, {"elsewhere": (3, 1)})]))
-    text = page_of(losses)
-    assert "Study first is of another results folder: it judged L1 from losses/L1/seed-0, which has no scores" in text
-    assert not list((results / "report/tables").glob("*amt*"))
-
-
-@pytest.mark.parametrize("name", ["seed-99999999999999999999999", "seed-00", "seed-٣", "seed--1", "seed-1e3", "seed-"])
-def test_a_folder_that_is_no_seed_is_no_run(losses: Grid, name: str) -> None:
-    shutil.copytree(losses.run("L1", 0).folder, losses.folder / "L1" / name)
-    assert [run.folder.name for run in losses.runs()] == ["seed-0", "seed-0"]
-    assert "On disk, but not in this grid" not in page_of(losses)
-
-
-def test_the_largest_seed_is_a_run(losses: Grid) -> None:
-    seed = 10**18 - 1
-    shutil.copytree(losses.run("L1", 0).folder, losses.run("L1", seed).folder)
-    for run in (losses.run("L1", seed), losses.real):
-        label_scores(run)
-    document = json.loads(losses.json.read_text())
-    losses.json.write_text(json.dumps(document | {"seeds": [0, seed]}))
-    page_of(losses)
-    tables = losses.folder.parent / "report/tables"
-    assert rows(tables / "losses--image.csv")[0]["seeds"] == f"0 {seed}"
-    assert {row["seed"] for row in rows(tables / "losses--fcn-strict.classes.csv")} == {str(seed), ""}
-    assert str(seed) in {row["seed"] for row in rows(tables / "scores.csv")}
-
-
-@pytest.mark.parametrize("seed", [10**18, 10**30, -1])
-def test_a_seed_that_no_folder_can_have_is_named(losses: Grid, seed: int) -> None:
-    document = json.loads(losses.json.read_text())
-    losses.json.write_text(json.dumps(document | {"seeds": [0, seed]}))
-    with pytest.raises(
-        ReportError, match=f"grid\\.json: found seed {seed}, expected 0 to 9{{18}}; train the grid again"
-    ):
-        page_of(losses)
-
-
-def test_damage_is_named_and_the_rest_is_shown(losses: Grid) -> None:
-    run = losses.run("L1", 0)
-    run.classes("fcn-strict").write_text("no table")
-    run.lab_histograms.write_text("no table")
-    run.segmentations.mkdir()
-    (run.segmentations / "street 0.png").write_bytes(b"no picture")
-    text = page_of(losses)
-    for path in (run.classes("fcn-strict"), run.lab_histograms, run.segmentations / "street 0.png"):
-        assert f"{path}: found no" in text
-    assert "Image scores" in text
-    tables = losses.folder.parent / "report/tables"
-    assert {path.name for path in tables.iterdir()} == {
-        *("losses--image.csv", "losses--image.tex", "losses.toml", "paper.csv", "scores.csv")
-    }
-
-
-def test_no_grid_is_found_in_an_empty_folder(tmp_path: Path) -> None:
-    assert grids(tmp_path) == []
-    assert len(paper.TABLES) == 8
