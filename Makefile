@@ -23,6 +23,7 @@ benchmark: .venv/installed  ## speed; results are kept by hand in benchmarks/RES
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/study_load.py
 	$(BIN)/python benchmarks/study_page.py
+	$(BIN)/python benchmarks/ray_grid.py
 
 screenshots: .venv/installed chromium  ## the pictures of the README, from the results of make demo
 	$(BIN)/python docs/screenshots.py demo

@@ -142,6 +142,12 @@ class RunConfig(BaseModel):
         """Side of the squares that are loaded, before the crop."""
         return round(self.image_size * self.jitter)
 
+    def with_absolute_root(self) -> RunConfig:
+        """The same settings, which find the same data from any working directory."""
+        if self.root is None:
+            return self
+        return self.model_copy(update={"root": str(Path(self.root).expanduser().absolute())})
+
 
 BOOKKEEPING = frozenset({"log_every", "checkpoint_seconds", "tensorboard", "device", "threads"})
 # A run is the same wherever its data lies; what the data is, is compared by its items.

@@ -10,10 +10,11 @@ import importlib.metadata
 import json
 import platform
 import subprocess
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -23,6 +24,7 @@ from reports import atomic
 from reports.layout import Grid, Run
 
 VERSIONED = ("p2pbench", "torch", "torchvision", "numpy", "scikit-image", "pillow")
+SECONDS_BETWEEN_TRIES = 0.5
 
 Description = dict[str, dict[str, int | str]]
 """The items of each split: how many, and a hash of their ids."""
@@ -99,18 +101,40 @@ def write_run(run: Run, config: RunConfig, data: Description) -> None:
 
 
 @contextmanager
-def owned(run: Run) -> Iterator[None]:
+def owned(run: Run, patience: float = 0.0) -> Iterator[None]:
     """Hold a run for this process alone; the system lets go of it when the process ends, however it ends.
 
+    On a folder that several machines share it is the file system that must keep locks for all of them, as NFS does.
+    It may keep that of a machine that died for a while, hence the patience.
+
+    Args:
+        run: the run.
+        patience: seconds to wait for another process to let go.
+
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or the file system keeps no locks.
     """
-    with run.config.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{run.folder}: another process is training this run; wait for it, or stop it") from None
+    deadline = time.monotonic() + patience
+    with run.config.open("r+b") as file:  # for writing too: NFS gives nobody else an exclusive lock
+        while not _lock(file, run):
+            if time.monotonic() >= deadline:
+                raise UserError(f"{run.folder}: another process is training this run; wait for it, or stop it")
+            time.sleep(SECONDS_BETWEEN_TRIES)
         yield
+
+
+def _lock(file: BinaryIO, run: Run) -> bool:
+    """Whether the lock is ours now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:  # such as ENOLCK or ENOSYS: two processes could train one run and not know it
+        raise UserError(
+            f"{run.config}: its file system keeps no locks ({error.strerror}); expected one that does: mount it with "
+            "locks (Lustre: -o flock), or use another --out"
+        ) from None
+    return True
 
 
 def read_run(run: Run) -> RunRecord:

@@ -34,14 +34,24 @@ def missing_items(run: Run, data: Data) -> list[int]:
     return [place for place, item in enumerate(data.items.test) if item.id not in made]
 
 
-def carry_out(planned: Planned, data: Data, device: torch.device, listener: Listener, stop: Stop) -> None:
+def carry_out(
+    planned: Planned, data: Data, device: torch.device, listener: Listener, stop: Stop, patience: float = 0.0
+) -> None:
     """Train a run, export its generator, make its pictures.
+
+    Args:
+        planned: the run.
+        data: its data.
+        device: what computes.
+        listener: hears how far it is.
+        stop: whether somebody asked to stop.
+        patience: seconds to wait for another process that is at it.
 
     Raises:
         UserError: another process is at it; or see `p2pbench.training.trainer.train`.
         Stopped: `stop` was asked for; the same call goes on from there.
     """
-    with owned(planned.run):
+    with owned(planned.run, patience):
         if not planned.run.generator.exists():
             _train(planned, data, device, listener, stop)
         _make_pictures(planned, data, device, listener, stop)

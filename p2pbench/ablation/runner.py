@@ -1,10 +1,11 @@
-"""A grid carried out on this machine: its runs one after the other, or several at once."""
+"""A grid carried out: its runs one after the other, several at once, or on the machines of a cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from p2pbench.ablation.data import Data, data_key, open_data
 from p2pbench.ablation.grid import Planned, expand
@@ -19,6 +20,9 @@ from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import Stop, Stopped, stop_request
 from reports.layout import Grid
 
+if TYPE_CHECKING:  # Ray is an extra
+    from p2pbench.cluster.tasks import Cluster
+
 
 def run_grid(
     results: Path,
@@ -29,6 +33,7 @@ def run_grid(
     seeds: Sequence[int] | None,
     listener: Listener,
     jobs: int = 1,
+    cluster: Cluster | None = None,
 ) -> Grid:
     """Train, generate and score every run of a grid; finished ones are skipped, unfinished ones go on.
 
@@ -44,6 +49,7 @@ def run_grid(
         seeds: the seeds of each cell; None takes the grid's own.
         listener: hears how far the work is.
         jobs: how many runs at once, each in a process of its own.
+        cluster: where to train instead of here; what is decoded and scored is decoded and scored here all the same.
 
     Raises:
         UserError: something in the settings, the data or the folders must be mended first, or runs failed.
@@ -51,7 +57,11 @@ def run_grid(
     """
     folder = Grid(results / name)
     plan = expand(folder, grid, where, overrides, seeds or grid.seeds)
-    pick_device(plan[0].config.device)  # a wrong name is known before anything is decoded
+    if cluster is None:
+        pick_device(plan[0].config.device)  # a wrong name is known before anything is decoded
+    else:
+        for planned in plan:
+            cluster.needs(planned.config.device, planned.config.threads)
     data = _open_all(plan, listener)
     made = read_runs(folder)
     for planned in plan:
@@ -65,19 +75,24 @@ def run_grid(
         if planned not in left:
             listener.say(f"{planned.name}: finished before, skipped")
     with stop_request() as stop:
-        if jobs > 1:
+        if cluster is not None:
+            from p2pbench.ablation.on_cluster import carry_out_on
+
+            outcomes = carry_out_on(cluster, folder, left, data, listener, stop)
+        elif jobs > 1:
             outcomes = carry_out_together(left, jobs, listener, stop)
         else:
             outcomes = _carry_out_in_turn(left, data, listener, stop)
-        _hear(outcomes, len(left), listener)
+        with closing(outcomes):  # whatever ends it, the other runs save their state before anything else goes on
+            _hear(outcomes, len(left), listener)
     made_items = [(planned.run, len(data[data_key(planned.config)].items.test)) for planned in plan]
-    score_new(folder, made_items, plan[0].config.device, listener)
+    score_new(folder, made_items, plan[0].config.device if cluster is None else "auto", listener)
     return folder
 
 
 def _carry_out_in_turn(
     plan: Sequence[Planned], data: Mapping[tuple[object, ...], Data], listener: Listener, stop: Stop
-) -> Iterator[Outcome]:
+) -> Generator[Outcome, None, None]:
     for planned in plan:
         device = pick_device(planned.config.device, planned.config.threads)
         try:

@@ -6,8 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.queues import Queue
@@ -16,21 +15,22 @@ from typing import Any
 
 import torch
 
-from p2pbench.ablation.data import Data, data_key, open_data
 from p2pbench.ablation.grid import Planned
+from p2pbench.ablation.kept_data import KeptData
 from p2pbench.ablation.listener import Listener
+from p2pbench.ablation.news import SECONDS_BETWEEN_NEWS, News, tell
 from p2pbench.ablation.run import carry_out
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import Stop
-from p2pbench.training.trainer import Progress
 
-SECONDS_BETWEEN_NEWS = 0.2
 Outcome = tuple[Planned, Exception | None]
 """A run, and the error that ended it, if any."""
 
 
-def carry_out_together(plan: Sequence[Planned], jobs: int, listener: Listener, stop: Stop) -> Iterator[Outcome]:
+def carry_out_together(
+    plan: Sequence[Planned], jobs: int, listener: Listener, stop: Stop
+) -> Generator[Outcome, None, None]:
     """Carry out runs, `jobs` at a time; each as it is done, with the error that ended it, if any.
 
     A request to stop reaches all workers; every run then saves its state, and its outcome is `Stopped`.
@@ -67,31 +67,7 @@ def _outcome(future: Future[Exception | None]) -> Exception | None:
 
 def _tell(news: Queue[Any], listener: Listener) -> None:
     while (item := news.get()) is not None:
-        method, arguments = item
-        getattr(listener, method)(*arguments)
-
-
-class _News:
-    """A listener that passes on what it hears, not too often."""
-
-    def __init__(self, queue: Queue[Any]) -> None:
-        self._queue = queue
-        self._last = 0.0
-
-    def say(self, text: str) -> None:
-        self._queue.put(("say", (text,)))
-
-    def count(self, work: str, done: int, total: int) -> None:
-        self._put("count", done == total, work, done, total)
-
-    def train(self, work: str, progress: Progress) -> None:
-        self._put("train", progress.step == progress.total, work, progress)
-
-    def _put(self, method: str, last: bool, *arguments: object) -> None:
-        now = time.monotonic()
-        if last or now - self._last >= SECONDS_BETWEEN_NEWS:
-            self._last = now
-            self._queue.put((method, arguments))
+        tell(listener, item)
 
 
 class _SharedStop:
@@ -116,18 +92,16 @@ _worker: dict[str, Any] = {}
 def _start(news: Queue[Any], stopping: Event, jobs: int) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))  # unless the settings say otherwise
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
-    _worker.update(news=_News(news), stop=_SharedStop(stopping), data={})
+    _worker.update(news=News(news.put), stop=_SharedStop(stopping), data=KeptData())
 
 
 def _work(planned: Planned) -> Exception | None:
     """One run in a worker; the data stay for the next."""
     config = planned.config
-    known: dict[tuple[object, ...], Data] = _worker["data"]
+    data: KeptData = _worker["data"]
     try:
         device = pick_device(config.device, config.threads)
-        if data_key(config) not in known:
-            known[data_key(config)] = open_data(config, lambda done, total: None)
-        carry_out(planned, known[data_key(config)], device, _worker["news"], _worker["stop"])
+        carry_out(planned, data.of(config), device, _worker["news"], _worker["stop"])
     except MENDABLE as error:
         if _is_orphan():
             os._exit(1)  # the run is saved, and nobody is left to tell or to ask for more work

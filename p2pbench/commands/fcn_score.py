@@ -16,9 +16,8 @@ from p2pbench.segmentation.fcn_score import score_folder, score_results
 from p2pbench.segmentation.score_table import print_classes
 from p2pbench.segmentation.self_test import SelfTest, self_test
 from p2pbench.segmentation.truth import open_truth, run_truth
-from p2pbench.segmentation.work import Work
+from p2pbench.segmentation.work import Work, work_device
 from p2pbench.terminal import Terminal
-from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import stop_request
 
 
@@ -51,6 +50,8 @@ from p2pbench.training.interrupt import stop_request
 @click.option("--root", metavar="DIR", help="The dataset's folder, if it is no longer where the runs found it.")
 @click.option("--test-items", type=click.IntRange(min=1), metavar="N", help="With --self-test: the first so many.")
 @options.device
+@options.engine
+@options.address
 def command(
     results: Path | None,
     weights: Path | None,
@@ -65,6 +66,8 @@ def command(
     root: str | None,
     test_items: int | None,
     device: str | None,
+    engine: str,
+    address: str | None,
 ) -> None:
     """Score labels-to-photo outputs by the FCN-score: segmented by an FCN, compared with the labels.
 
@@ -75,8 +78,10 @@ def command(
         raise click.UsageError("give RESULTS, or --self-test with --dataset NAME and its --root DIR")
     if out is not None and labels is None:
         raise click.UsageError("--out is for a plain folder: give --labels DATASET:ROOT[:SPLIT] too")
-    with Terminal().watching() as terminal, stop_request() as stop:
-        work = Work(weights, pick_device(device or "auto"), allow_partial, terminal, stop)
+    if test and engine == "ray":
+        raise click.UsageError("--self-test is done on this machine: leave out --engine ray")
+    with options.cluster(engine, address) as cluster, Terminal().watching() as terminal, stop_request() as stop:
+        work = Work(weights, work_device(device or "auto", cluster), allow_partial, terminal, stop, cluster)
         if results is None:
             data = {"dataset": dataset, "root": root, "test_items": test_items}
             answers = self_test(run_truth(run_config(data, "fcn-score --self-test")), work)

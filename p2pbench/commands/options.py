@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from p2pbench.config import parse_setting
 from p2pbench.errors import UserError
+
+if TYPE_CHECKING:  # Ray is an extra
+    from p2pbench.cluster.tasks import Cluster
 
 out = click.option(
     "--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="The results folder."
@@ -18,7 +23,38 @@ root = click.option("--root", metavar="DIR", help="The dataset's folder.")
 settings = click.option(
     "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Any setting of `p2pbench settings`; repeat it."
 )
+engine = click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="ray: on the machines of a Ray cluster, which share the results folder; needs the extra `cluster`.",
+)
+address = click.option(
+    "--address",
+    metavar="auto|HOST:PORT",
+    help="With --engine ray: the cluster; auto is this machine's. Without it one of this machine alone is started.",
+)
 device = click.option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:1; auto takes a GPU if there is one.")
+
+
+@contextmanager
+def cluster(engine: str, address: str | None) -> Iterator[Cluster | None]:
+    """The cluster that `--engine` and `--address` ask for while the block runs; None for this machine as it is.
+
+    Raises:
+        UsageError: an address without the engine that it belongs to.
+        UserError: there is no such cluster, or no Ray.
+    """
+    if engine == "local":
+        if address is not None:
+            raise click.UsageError("--address is the address of a Ray cluster: give --engine ray too")
+        yield None
+        return
+    from p2pbench.cluster.connection import connected
+
+    with connected(address) as found:
+        yield found
 
 
 def overrides(settings: tuple[str, ...], **named: str | None) -> dict[str, Any]:

@@ -26,7 +26,15 @@ from reports import html
 @options.settings
 @click.option("--seeds", metavar="0,1,2", help="Train every cell with each of these seeds.")
 @options.device
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Runs at once, a process each.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="With --engine local: runs at once, a process each.",
+)
+@options.engine
+@options.address
 @click.option(
     "--fcn-weights", type=click.Path(path_type=Path), metavar="FILE", help="The FCN-score's scorer; streets need none."
 )
@@ -40,6 +48,8 @@ def command(
     seeds: str | None,
     device: str | None,
     jobs: int,
+    engine: str,
+    address: str | None,
     fcn_weights: Path | None,
     dry_run: bool,
 ) -> None:
@@ -48,6 +58,8 @@ def command(
     GRID is a preset's name (losses, generators, patches, segmentation, colour) or a TOML file of the same form. Runs
     that are finished are skipped and killed ones go on: give the same command again.
     """
+    if engine == "ray" and jobs > 1:
+        raise click.UsageError("--jobs is for --engine local; Ray runs as many at once as the cluster has room for")
     name, content = find_grid(grid)
     where = f"grid {name}" if grid in preset_names("grids") else grid
     overrides = options.overrides(settings, dataset=dataset, root=root, device=device)
@@ -56,7 +68,7 @@ def command(
         for line in estimate_lines(out, name, content, where, overrides, chosen):
             click.echo(line)
         return
-    with Terminal().watching() as terminal:
-        trained = run_grid(out, name, content, where, overrides, chosen, terminal, jobs)
-        score_trained(trained, fcn_weights, device or "auto", terminal)
+    with options.cluster(engine, address) as cluster, Terminal().watching() as terminal:
+        trained = run_grid(out, name, content, where, overrides, chosen, terminal, jobs, cluster)
+        score_trained(trained, fcn_weights, device or "auto", terminal, cluster)
     click.echo(f"report: {html.write(out, out / 'report')}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from p2pbench.ablation.listener import Listener
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO, PHOTO_TO_LABELS
@@ -11,13 +12,17 @@ from p2pbench.segmentation import fcn_score, label_score
 from p2pbench.segmentation.outcome import Outcome
 from p2pbench.segmentation.ready import ready_grid
 from p2pbench.segmentation.scorers import no_weights
-from p2pbench.segmentation.work import Work
-from p2pbench.training.device import pick_device
+from p2pbench.segmentation.work import Work, work_device
 from p2pbench.training.interrupt import stop_request
 from reports.layout import Grid
 
+if TYPE_CHECKING:  # Ray is an extra
+    from p2pbench.cluster.tasks import Cluster
 
-def score_trained(grid: Grid, weights: Path | None, device: str, listener: Listener) -> None:
+
+def score_trained(
+    grid: Grid, weights: Path | None, device: str, listener: Listener, cluster: Cluster | None = None
+) -> None:
     """Score a grid's outputs by their label maps, where it has labels; whatever cannot be done is said, not raised.
 
     Args:
@@ -25,6 +30,7 @@ def score_trained(grid: Grid, weights: Path | None, device: str, listener: Liste
         weights: A scorer's file for the FCN-score; street scenes need none.
         device: What the scorer computes on.
         listener: Hears how far it is, and the scores that are missing with the reason.
+        cluster: Where to segment instead of here.
 
     Raises:
         UserError: The file of weights, or one of the dataset's, cannot be used.
@@ -32,7 +38,7 @@ def score_trained(grid: Grid, weights: Path | None, device: str, listener: Liste
     """
     outcome = Outcome()
     with stop_request() as stop:
-        work = Work(weights, pick_device(device), False, listener, stop)
+        work = Work(weights, work_device(device, cluster), False, listener, stop, cluster)
         for direction in (LABELS_TO_PHOTO, PHOTO_TO_LABELS):
             ready = ready_grid(grid, direction, None, allow_partial=False, outcome=outcome)
             if ready is None:

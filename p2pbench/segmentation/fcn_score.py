@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fcn import protocol, scoring
@@ -87,11 +88,10 @@ def score_folder(folder: Path, truth: Truth, out: Path, work: Work) -> Outcome:
     files = match_outputs(outputs, truth.items, folder, allow_partial=work.allow_partial)
     run = Run(out, folder.resolve().name, None)
     _check_free(run, files)
-    scorer = open_scorer(truth, work.weights, work.device, work.listener)
     paper = paper_row(SCORERS.official, "", run.cell) if truth.dataset.name == Cityscapes.name else None
     place: dict[str, str | int | None] = {"folder": str(folder)}
     of_folder = _Outputs(run, str(folder), place, files, folder_origin(outputs, truth), paper, None)
-    scored = _score(of_folder, truth, scorer, work)
+    (scored,) = _score_each([of_folder], truth, out, work)
     scored.notes[:0] = folder_notes(outputs, truth)
     return Outcome([scored])
 
@@ -115,18 +115,40 @@ class _Outputs:
         """What the scorer saw in an output."""
         return self.run.segmentations / f"{id_}.png"
 
+    def anywhere(self) -> _Outputs:
+        """The same outputs for a process with another working directory."""
+        return replace(
+            self,
+            run=replace(self.run, folder=self.run.folder.absolute()),
+            files={id_: path.absolute() for id_, path in self.files.items()},
+            grid=self.grid and Grid(self.grid.folder.absolute()),
+        )
+
 
 def score_ready(ready: Ready, work: Work, outcome: Outcome) -> None:
     """Score one grid. Raises what `score_results` does."""
-    scorer = open_scorer(ready.truth, work.weights, work.device, work.listener)
+    folders = []
     for run, files in ready.outputs.items():
         paper = ready.paper(run, SCORERS.official)
-        outputs = _Outputs(run, ready.name(run), ready.place(run), files, ready.origin(run), paper, ready.grid)
-        outcome.scored.append(_score(outputs, ready.truth, scorer, work))
+        folders.append(_Outputs(run, ready.name(run), ready.place(run), files, ready.origin(run), paper, ready.grid))
+    outcome.scored.extend(_score_each(folders, ready.truth, ready.grid.folder, work))
     shown = set().union(*ready.outputs.values())
     label_pictures.remove_others(ready.grid.labels, shown)
     for id_ in sorted(shown):  # most were when their outputs were read
         _show_labels(ready.grid, ready.truth, id_)
+
+
+def _score_each(folders: Sequence[_Outputs], truth: Truth, results: Path, work: Work) -> list[Scored]:
+    """Score folders of outputs, here or each where the cluster has room."""
+    if work.cluster is None:
+        scorer = open_scorer(truth, work.weights, work.device, work.listener)
+        return [_score(outputs, truth, scorer, work) for outputs in folders]
+    from p2pbench.segmentation.on_cluster import Folder, score_on
+
+    # One scorer for all machines: where each trained its own for street scenes, they might differ in their last bits.
+    scorer = open_scorer(truth, work.weights, torch.device("cpu"), work.listener)
+    tasks = [Folder(one.name, one.run.confusion.absolute(), one.anywhere()) for one in folders]
+    return score_on(work.cluster, _score, tasks, truth, scorer, results, work)
 
 
 def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Scored:

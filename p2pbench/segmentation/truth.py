@@ -21,11 +21,13 @@ class Truth:
     """A dataset with a label table, and the items it is tested on.
 
     Attributes:
+        config: The settings that name it.
         dataset: Where labels and photos come from.
         table: What its labels mean.
         items: By id, in the dataset's order, at least one.
     """
 
+    config: RunConfig
     dataset: LabelledPhotos
     table: LabelTable
     items: dict[str, Item]
@@ -99,9 +101,8 @@ def run_truth(config: RunConfig) -> Truth:
     table = label_table(config.dataset)
     dataset = open_dataset(config)
     assert isinstance(dataset, LabelledPhotos), f"{dataset.name} has a label table, so its items have labels"
-    return Truth(
-        dataset, table, {item.id: item for item in split_items(dataset, "test", config.test_items, labels_only=True)}
-    )
+    items = split_items(dataset, "test", config.test_items, labels_only=True)
+    return Truth(config, dataset, table, {item.id: item for item in items})
 
 
 def label_table(dataset: str) -> LabelTable:

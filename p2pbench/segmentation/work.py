@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from p2pbench.ablation.listener import Listener
+from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import Stop, Stopped
+
+if TYPE_CHECKING:  # Ray is an extra
+    from p2pbench.cluster.tasks import Cluster
 
 
 @dataclass(frozen=True)
@@ -18,10 +23,11 @@ class Work:
 
     Attributes:
         weights: The scorer's file; None for datasets that bring their own.
-        device: What the network computes on.
+        device: What the network computes on, here or on the cluster.
         allow_partial: Whether to score what is there where outputs are missing.
         listener: Hears how far it is.
         stop: Whether somebody asked to stop.
+        cluster: Where to segment instead of here.
     """
 
     weights: Path | None
@@ -29,6 +35,7 @@ class Work:
     allow_partial: bool
     listener: Listener
     stop: Stop
+    cluster: Cluster | None = None
 
     def advance(self, name: str) -> Callable[[int, int], None]:
         """Tells how far the images of that name are; raises Stopped once somebody asked to stop."""
@@ -39,3 +46,14 @@ class Work:
                 raise Stopped(f"{name}: stopped after {done} of {total} images; the same command goes on from here")
 
         return advance
+
+
+def work_device(name: str, cluster: Cluster | None) -> torch.device:
+    """The device of that name, here or on the cluster's machines.
+
+    Raises:
+        UserError: No such device there.
+    """
+    if cluster is None:
+        return pick_device(name)
+    return torch.device("cuda" if cluster.needs(name, None).gpus else "cpu")

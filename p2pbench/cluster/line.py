@@ -1,0 +1,131 @@
+"""A worker's line to the one that gave the command: news go out, the wish to stop comes in."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from ray.exceptions import RayError
+
+from p2pbench.ablation.news import Item, News
+from p2pbench.cluster.terms import Terms, refusal
+from p2pbench.errors import MENDABLE, UserError
+from p2pbench.training.interrupt import Stopped
+
+SECONDS_BETWEEN_CALLS = 0.5
+SECONDS_TO_ANSWER = 60.0  # then the line is dead: whoever gave the command may have given the work to another
+LOST_DEVICE = 75  # exit code of a worker whose device failed
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at a task.
+
+    Attributes:
+        number: Its place among all tasks of the call.
+        name: What people call it.
+        gpus: How many GPUs Ray gives it: 0 or 1.
+        patience: Seconds to wait for an earlier try to let go of the run.
+    """
+
+    number: int
+    name: str
+    gpus: int
+    patience: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a task: its result, or the error that ended it."""
+
+    result: Any = None
+    error: Exception | None = None
+
+
+class Line:
+    """Passes news on while its block runs; true once the work shall stop, as a `Stop`."""
+
+    def __init__(self, hub: Any, attempt: Attempt) -> None:  # noqa: ANN401 (a handle, which Ray makes)
+        self.attempt = attempt
+        self.news = News(self._put)
+        self._hub = hub
+        self._items: list[bytes] = []
+        self._stopping = False
+        self._over = threading.Event()
+        self._changes = threading.Lock()
+        self._calls = threading.Lock()
+        self._caller = threading.Thread(target=self._call_until_over, daemon=True)
+
+    def __bool__(self) -> bool:
+        return self._stopping
+
+    def __enter__(self) -> Line:
+        self._put(("started", (self.attempt.number, socket.gethostname())))
+        self.call()
+        self._caller.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._caller.join()
+        self.call()
+
+    def call(self) -> None:
+        """Send what there is and hear whether to stop. Without an answer the work stops too: it may be another's."""
+        with self._calls:
+            with self._changes:
+                items, self._items = self._items, []
+            try:
+                # Not by ray.get: a task that waits in it gives its CPU away, and another would start beside it.
+                heard = self._hub.hear.remote(items).future().result(SECONDS_TO_ANSWER)
+                self._stopping = heard or self._stopping
+            except (RayError, TimeoutError):
+                self._stopping = True
+
+    def _put(self, item: Item) -> None:
+        with self._changes:
+            self._items.append(pickle.dumps(item))
+
+    def _call_until_over(self) -> None:
+        while not self._over.wait(SECONDS_BETWEEN_CALLS):
+            self.call()
+
+
+Work = Callable[..., Any]
+"""Does a task: called with the line and the task's arguments."""
+
+
+def answer(terms: Terms, hub: Any, attempt: Attempt, work: Work, shared: Any, arguments: tuple[Any, ...]) -> Answer:  # noqa: ANN401 (whatever the work takes)
+    """Do a task in a worker process: this is what Ray runs.
+
+    An error that the user can mend is an answer. A device that fails ends the process, for CUDA cannot be used in it
+    any more; the task then goes on elsewhere.
+    """
+    import torch
+
+    # Ctrl-C reaches all processes of a terminal; the one that gave the command decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    problem = refusal(terms)
+    if problem is not None:
+        return Answer(error=UserError(f"{attempt.name}: {problem}"))
+    with Line(hub, attempt) as line:
+        if line:
+            return Answer(error=Stopped(f"{attempt.name}: stopped before it began; the same command goes on from here"))
+        try:
+            return Answer(work(line, *shared, *arguments))
+        except MENDABLE as error:
+            return Answer(error=error)
+        except torch.AcceleratorError as error:
+            reason = str(error).splitlines()[0]
+            line.news.say(f"{attempt.name}: the device of machine {socket.gethostname()} failed ({reason})")
+            line.call()
+            os._exit(LOST_DEVICE)

@@ -1,0 +1,17 @@
+"""One Ray cluster for all tests of this folder: it takes seconds to start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from ray.cluster_utils import Cluster
+
+from tests.p2pbench.cluster.nodes import local_cluster
+
+
+@pytest.fixture(scope="package")
+def cluster() -> Iterator[Cluster]:
+    """A head and two nodes of one CPU each; who kills one adds another."""
+    with local_cluster(nodes=2) as cluster:
+        yield cluster

@@ -1,0 +1,185 @@
+"""Grids on a real Ray cluster of several node processes: the same files as by the local engine, whatever dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from ray.cluster_utils import Cluster
+
+from p2pbench.ablation.runner import run_grid
+from p2pbench.cluster.connection import connected
+from p2pbench.config import GridConfig
+from p2pbench.errors import UserError
+from reports.layout import Grid, Run
+from tests.p2pbench.cluster.nodes import (
+    add_node,
+    logged_steps,
+    made,
+    node_at_work,
+    rows,
+    saved_step,
+    wait_for_step,
+    workers_at_work,
+)
+from tests.p2pbench.test_ablation import Notes
+from tests.p2pbench.test_training import assert_same
+from tests.p2pbench.tiny import TINY
+
+LONG = 20  # epochs, of 12 steps each: time enough to kill something in the middle
+CELLS: dict[str, dict[str, Any]] = {"L1": {"objective": "L1"}, "L1+cGAN": {}}
+Train = Callable[..., Grid]
+
+
+@pytest.fixture(scope="module")
+def train(folders: Path) -> Train:
+    """Train a grid here, or on the cluster of that address."""
+
+    def start(
+        out: Path,
+        address: str | None = None,
+        notes: Notes | None = None,
+        cells: dict[str, dict[str, Any]] = CELLS,
+        **changed: Any,  # noqa: ANN401 (any setting)
+    ) -> Grid:
+        settings = {**TINY, "root": str(folders), "device": "cpu", "threads": 1, "log_every": 1, **changed}
+        grid = GridConfig(title="Two", cells=cells)
+        if address is None:
+            return run_grid(out, "two", grid, "own.toml", settings, [0], notes or Notes())
+        with connected(address) as found:
+            return run_grid(out, "two", grid, "own.toml", settings, [0], notes or Notes(), cluster=found)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Grid:
+    """By the local engine, in one go."""
+    return train(tmp_path_factory.mktemp("local"), epochs=LONG)
+
+
+def assert_same_run(run: Run, other: Run) -> None:
+    assert_same(*(torch.load(each.checkpoint, weights_only=True) for each in (run, other)))
+    assert made(run) == made(other)
+    assert rows(run) == rows(other)
+
+
+def test_a_grid_is_the_same_as_by_the_local_engine_and_all_runs_are_heard(
+    cluster: Cluster, train: Train, tmp_path: Path, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = train(tmp_path / "local")
+    notes = Notes()
+    monkeypatch.chdir(folders.parent)  # relative paths lead elsewhere in a worker
+    out = Path(os.path.relpath(tmp_path / "ray"))
+    by_ray = train(out, cluster.address, notes, root=folders.name)
+    for run, other in zip(by_ray.runs(), local.runs(), strict=True):
+        assert (run.cell, run.seed) == (other.cell, other.seed)
+        assert_same_run(run, other)
+        assert sorted(run.scorers()) == sorted(other.scorers())
+    finished = {(work, progress.step) for work, progress in notes.trained if progress.step == progress.total}
+    assert finished == {("L1 seed 0", 24), ("L1+cGAN seed 0", 24)}
+    assert {(work, done) for work, done, total in notes.counted if done == total} >= {
+        ("L1 seed 0: pictures", 3),
+        ("L1+cGAN seed 0: pictures", 3),
+    }
+    assert sum(": on " in line for line in notes.said) == 2
+    assert sum("trained, pictures made" in line for line in notes.said) == 2
+    assert not list((tmp_path / "ray").rglob(".seen-*"))
+    again = Notes()
+    train(out, cluster.address, again, root=folders.name)
+    assert again.trained == []
+
+
+def test_a_killed_machine_costs_the_steps_since_the_last_checkpoint(
+    cluster: Cluster, train: Train, tmp_path: Path, uninterrupted: Grid
+) -> None:
+    cells = {"L1+cGAN": CELLS["L1+cGAN"]}
+    run = Grid(tmp_path / "two").run("L1+cGAN", 0)
+    saved: list[int] = []
+
+    def kill() -> None:
+        wait_for_step(run, 60)
+        node = node_at_work(cluster)
+        workers = workers_at_work(node)
+        cluster.remove_node(node, allow_graceful=False)
+        psutil.wait_procs(workers, timeout=30)
+        saved.append(saved_step(run))
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    notes = Notes()
+    train(tmp_path, cluster.address, notes, cells, epochs=LONG, checkpoint_seconds=0.5)
+    killer.join()
+    steps = [progress.step for _, progress in notes.trained]
+    places = [place for place in range(1, len(steps)) if steps[place] <= steps[place - 1]]
+    again = places[0] if places else next(p for p in range(len(steps)) if steps[p] == saved[0] + 1)
+    assert len(places) <= 1
+    assert saved[0] > 0
+    assert steps[again] == saved[0] + 1  # nothing before the checkpoint was done twice
+    assert steps[-1] == 12 * LONG
+    (lost,) = [line for line in notes.said if "lost" in line]
+    assert lost.startswith("L1+cGAN seed 0: lost on ")
+    assert_same_run(run, uninterrupted.run("L1+cGAN", 0))
+    add_node(cluster)
+
+
+def command(out: Path, folders: Path, toml: Path, *arguments: str, **settings: object) -> list[str]:
+    rest = {key: value for key, value in TINY.items() if key != "dataset"}
+    given = {**rest, "epochs": LONG, "threads": 1, "log_every": 1, "device": "cpu", **settings}
+    options = [part for key, value in given.items() for part in ("--set", f"{key}={value}")]
+    toml.write_text('title = "Two"\n[cells."L1"]\nobjective = "L1"\n[cells."L1+cGAN"]\nobjective = "L1+cGAN"\n')
+    where = ["--dataset", "folders", "--root", str(folders), "--out", str(out)]
+    return [sys.executable, "-m", "p2pbench", "train-ablation", str(toml), *where, *options, *arguments]
+
+
+def test_ctrl_c_saves_all_runs_and_the_same_command_goes_on(
+    cluster: Cluster, folders: Path, tmp_path: Path, uninterrupted: Grid
+) -> None:
+    """Pressed in a terminal, where it reaches Ray's processes too: the cluster is one of this command alone."""
+    grid = Grid(tmp_path / "out" / "two")
+    line = command(tmp_path / "out", folders, tmp_path / "two.toml", "--engine", "ray", checkpoint_seconds=1000.0)
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    runs = [grid.run("L1", 0), grid.run("L1+cGAN", 0)]
+    wait_for_step(runs[0] if (os.cpu_count() or 1) == 1 else runs[1], 3)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in said
+    assert "the same command goes on from here" in said.splitlines()[-1]
+    begun = [run for run in runs if run.losses.exists()]
+    assert begun
+    for run in begun:
+        assert 0 < saved_step(run) == logged_steps(run) < 12 * LONG
+    by_address = [*line, "--address", cluster.address]
+    again = subprocess.run(by_address, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith("report: ")
+    for run in runs:
+        assert_same_run(run, uninterrupted.run(run.cell, 0))
+
+
+def test_a_gpu_that_is_not_there_is_named_with_its_machine(cluster: Cluster, train: Train, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(UserError, match="a task needs 1 CPU and a GPU, but no machine of the cluster has that"):
+        train(tmp_path, cluster.address, device="cuda")
+    with pytest.raises(UserError, match="a task needs 5 CPUs, but no machine"):
+        train(tmp_path, cluster.address, threads=5)
+    with pytest.raises(UserError, match="device 'cuda:1': with --engine ray expected auto, cpu or cuda"):
+        train(tmp_path, cluster.address, device="cuda:1")
+    assert not (tmp_path / "two").exists()
+    node = add_node(cluster, num_gpus=1)
+    try:
+        with pytest.raises(UserError, match=r"machine .*: Ray gave this task a GPU, and device 'cuda' cannot be used"):
+            train(tmp_path, cluster.address, cells={"L1": CELLS["L1"]}, device="auto")
+    finally:
+        cluster.remove_node(node)
