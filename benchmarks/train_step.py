@@ -16,6 +16,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,48 +25,67 @@ from p2pbench.cli import SPINS
 os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # as the command line has it; read when torch is imported
 
 import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 from p2pbench.config import RunConfig, run_config  # noqa: E402
 from p2pbench.datasets.cache import CachedSamples, Channels  # noqa: E402
 from p2pbench.datasets.drawn import Streets  # noqa: E402
 from p2pbench.training.batches import Batch, Batches  # noqa: E402
 from p2pbench.training.device import pick_device  # noqa: E402
-from p2pbench.training.model import Model, build  # noqa: E402
+from p2pbench.training.freed_memory import keep_freed_memory  # noqa: E402
+from p2pbench.training.model import build  # noqa: E402
 from p2pbench.training.objective import adversarial  # noqa: E402
+from p2pbench.training.precision import resolved  # noqa: E402
 from p2pbench.training.step import training_step  # noqa: E402
 
 CHANNELS = Channels(3, 3, np.dtype(np.uint8), np.dtype(np.uint8))
 WARM_UP = 2
 
 
-def plain_model(config: RunConfig, device: torch.device) -> Model:
-    """The same networks and weights with torch's default Adam."""
+class Plain(NamedTuple):
+    """Networks of torch's own layers, and torch's default Adams."""
+
+    generator: nn.Module
+    judge: nn.Module
+    generator_adam: torch.optim.Adam
+    judge_adam: torch.optim.Adam
+
+
+def plain_model(config: RunConfig, device: torch.device, *, dropout: bool = True) -> Plain:
+    """The same networks and weights, written plainly."""
     built = build(config, CHANNELS, device)
     assert built.discriminator is not None
     networks = built.generator, built.discriminator
-    adams = [torch.optim.Adam(n.parameters(), lr=config.learning_rate, betas=(0.5, 0.999)) for n in networks]
-    return Model(*networks, *adams)
+    for network in networks:
+        network.to(memory_format=torch.contiguous_format)
+        for module in network.modules():
+            for layer in (nn.Conv2d, nn.ConvTranspose2d):
+                if isinstance(module, layer):
+                    module.__class__ = layer
+            if isinstance(module, nn.Dropout) and not dropout:
+                module.p = 0.0
+    betas = (config.beta1, config.beta2)
+    adams = [torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=betas) for network in networks]
+    return Plain(*networks, *adams)
 
 
-def plain_step(model: Model, x: Tensor, y: Tensor) -> tuple[float, float]:
-    """The paper's step, written plainly."""
-    generator, judge = model.generator, model.discriminator
-    assert judge is not None
-    assert model.discriminator_adam is not None
+def plain_step(model: Plain, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The paper's step, written plainly; D_real, D_fake, G_GAN and G_L1."""
+    generator, judge = model.generator, model.judge
     output = generator(x)
     judge.requires_grad_(True)
-    model.discriminator_adam.zero_grad(set_to_none=False)
+    model.judge_adam.zero_grad(set_to_none=False)
     fake = adversarial(judge(torch.cat([x, output.detach()], 1)), real=False)
     real = adversarial(judge(torch.cat([x, y], 1)), real=True)
     (0.5 * (fake + real)).backward()
-    model.discriminator_adam.step()
+    model.judge_adam.step()
     judge.requires_grad_(False)
     model.generator_adam.zero_grad(set_to_none=False)
     fooled = adversarial(judge(torch.cat([x, output], 1)), real=True)
-    (fooled + 100 * (output - y).abs().mean()).backward()
+    distance = (output - y).abs().mean()
+    (fooled + 100 * distance).backward()
     model.generator_adam.step()
-    return fooled.item(), (fake + real).item()
+    return real, fake, fooled, distance
 
 
 def clock(work: Callable[[], object], device: torch.device) -> float:
@@ -84,7 +104,8 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     device = pick_device(arguments.device)
-    config = run_config({}, "benchmark")
+    keep_freed_memory()  # as a training does; the plain step gains from it too
+    config = resolved(run_config({"precision": "float32"}, "benchmark"), device)
     random = torch.Generator().manual_seed(0)
     x, y = (torch.rand(1, 3, 256, 256, generator=random).to(device) * 2 - 1 for _ in range(2))
     ours, plain = build(config, CHANNELS, device), plain_model(config, device)
@@ -100,7 +121,7 @@ def main() -> None:
     for step in range(WARM_UP + arguments.steps):
         turns = {
             "ours": lambda: training_step(ours, Batch(x, y, None), config),
-            "plain": lambda: plain_step(plain, x, y),
+            "plain": lambda: torch.stack(plain_step(plain, x, y)).tolist(),
             "loader": lambda: next(batches),
         }
         for name in turns if step % 2 else reversed(turns):

@@ -81,6 +81,10 @@ class RunConfig(BaseModel):
     zero_conv_bias: bool = Field(False, description="keep convolution biases at 0, as the released code does")
     crop_from_one: bool = Field(False, description="never draw a crop offset of 0, as the released code does")
 
+    precision: Literal["auto", "float32", "tf32", "bf16"] = Field(
+        "auto", description="of the networks in training; auto is bf16 on a GPU that has it, else float32"
+    )
+
     test_dropout: bool = Field(True, description="dropout at test time: the generator's only noise")
     test_batch_norm: Literal["batch", "running"] = Field("batch", description="statistics at test time")
 

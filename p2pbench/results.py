@@ -78,6 +78,8 @@ def _differences(
     record: RunRecord, config: RunConfig, data: Description, keys: Collection[str], splits: Collection[str]
 ) -> list[str]:
     old, new = record.settings.model_dump(), config.model_dump()
+    if old["precision"] == "auto":  # made before runs said what they ran in
+        keys = set(keys) - {"precision"}
     found = [
         f"{key} was {_shown(old[key])}, is {_shown(new[key])}" for key in new if key in keys and old[key] != new[key]
     ]

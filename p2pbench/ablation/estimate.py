@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,15 @@ from p2pbench.datasets.cache import Channels, sample_channels
 from p2pbench.datasets.catalogue import open_dataset, run_items
 from p2pbench.training.batches import Batch
 from p2pbench.training.device import pick_device
-from p2pbench.training.model import build
-from p2pbench.training.step import training_step
+from p2pbench.training.model import Model, build
+from p2pbench.training.precision import resolved, set_up
+from p2pbench.training.randomness import default_generator
+from p2pbench.training.replay import Replay
+from p2pbench.training.step import loss_names, take_step, training_step
+from p2pbench.training.watch import Watch
 from reports.layout import Grid
 
-WARM_UP, MEASURED = 2, 5
+WARM_UP, MEASURED = 4, 5  # a GPU's steps are captured at the fourth
 
 
 def estimate_lines(
@@ -40,7 +44,7 @@ def estimate_lines(
     total = 0.0
     yield f"{'run':<32} {'steps':>8} {'parameters G':>13} {'parameters D':>13} {'ms/step':>8} {'time':>9}"
     for planned in plan:
-        config = planned.config
+        config = resolved(planned.config, device)
         if data_key(config) not in sizes:
             dataset = open_dataset(config)
             items = run_items(dataset, config).train
@@ -70,14 +74,34 @@ def measure_step(config: RunConfig, channels: Channels, device: torch.device) ->
     input_, target = (
         torch.rand(shape[0], count, *shape[1:], device=device) * 2 - 1 for count in (channels.input, channels.output)
     )
+    take = _taker(model, Batch(input_, target, None), config, device)
     seconds = []
     for _ in range(WARM_UP + MEASURED):
         start = time.perf_counter()
-        training_step(model, Batch(input_, target, None), config)
+        take()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - start)
     return statistics.median(seconds[WARM_UP:])
+
+
+def _taker(model: Model, batch: Batch, config: RunConfig, device: torch.device) -> Callable[[], object]:
+    """Takes a step as a training does: replayed on a GPU."""
+    set_up(config, device)
+    if device.type != "cuda":
+        return lambda: training_step(model, batch, config)
+    watch = Watch(model, loss_names(config), device)
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+    replay = Replay(
+        lambda: watch.end_step(take_step(model, batch, config, watch)), default_generator(device), lambda text: None
+    )
+
+    def take() -> None:
+        with torch.cuda.stream(stream):
+            replay(0)
+
+    return take
 
 
 def _parameters(network: torch.nn.Module | None) -> int:

@@ -67,6 +67,7 @@ def _train(planned: Planned, data: Data, device: torch.device, listener: Listene
         report=lambda progress: listener.train(planned.name, progress),
         sample=lambda model, epoch: _sample(planned, data, model, epoch),
         stop=stop,
+        say=lambda text: listener.say(f"{planned.name}: {text}"),
     )
     card = make_card(planned.config, data.dataset, data.channels)
     save_generator(planned.run.generator, model.generator, card)

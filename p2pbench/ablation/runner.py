@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from p2pbench.ablation.data import Data, data_key, open_data
 from p2pbench.ablation.grid import Planned, expand
 from p2pbench.ablation.listener import Listener
 from p2pbench.ablation.run import carry_out, fill_references, is_finished
 from p2pbench.ablation.workers import Outcome, carry_out_together
-from p2pbench.config import GridConfig
+from p2pbench.config import GridConfig, RunConfig
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.image_scoring import score_new
-from p2pbench.results import check_run, read_runs, write_grid, write_run
+from p2pbench.results import RunRecord, check_run, read_runs, write_grid, write_run
 from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import Stop, Stopped, stop_request
-from reports.layout import Grid
+from p2pbench.training.precision import resolved
+from reports.layout import Grid, Run
 
 if TYPE_CHECKING:  # Ray is an extra
     from p2pbench.cluster.tasks import Cluster
@@ -58,12 +62,14 @@ def run_grid(
     folder = Grid(results / name)
     plan = expand(folder, grid, where, overrides, seeds or grid.seeds)
     if cluster is None:
-        pick_device(plan[0].config.device)  # a wrong name is known before anything is decoded
+        device = pick_device(plan[0].config.device)  # a wrong name is known before anything is decoded
     else:
+        device = torch.device("cpu")  # what a cluster's GPUs can do is not known here: `auto` is float32 there
         for planned in plan:
             cluster.needs(planned.config.device, planned.config.threads)
-    data = _open_all(plan, listener)
     made = read_runs(folder)
+    plan = [replace(planned, config=_precise(planned, device, made)) for planned in plan]
+    data = _open_all(plan, listener)
     for planned in plan:
         check_run(planned.run, planned.config, data[data_key(planned.config)].items.describe(), made)
     _write_grid(folder, grid, plan, data[data_key(plan[0].config)])
@@ -88,6 +94,15 @@ def run_grid(
     made_items = [(planned.run, len(data[data_key(planned.config)].items.test)) for planned in plan]
     score_new(folder, made_items, plan[0].config.device if cluster is None else "auto", listener)
     return folder
+
+
+def _precise(planned: Planned, device: torch.device, made: Sequence[tuple[Run, RunRecord]]) -> RunConfig:
+    """A run's settings with its precision: what it began in goes before what the device would be given."""
+    begun = next((record.settings.precision for run, record in made if run == planned.run), "auto")
+    config = planned.config
+    if config.precision == "auto" and begun != "auto":
+        config = config.model_copy(update={"precision": begun})
+    return resolved(config, device)
 
 
 def _carry_out_in_turn(

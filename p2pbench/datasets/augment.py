@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,10 +35,33 @@ def draw(
     ]
 
 
-def apply(pictures: Tensor, augmentations: Sequence[Augmentation], image_size: int) -> Tensor:
-    """Crop and flip pictures (B, C, H, W) or labels (B, 1, H, W), each by its own augmentation."""
+def apply(pictures: Iterable[Tensor], augmentations: Sequence[Augmentation], image_size: int) -> Tensor:
+    """Crop and flip B pictures (C, H, W) or label maps (1, H, W), each by its own augmentation: (B, C, S, S)."""
     cut = []
     for picture, (top, left, flip) in zip(pictures, augmentations, strict=True):
         square = picture[:, top : top + image_size, left : left + image_size]
         cut.append(square.flip(-1) if flip else square)
     return torch.stack(cut)
+
+
+def as_rows(items: Sequence[int], augmentations: Sequence[Augmentation]) -> list[list[int]]:
+    """What `gather` takes, a row an item: item, top, left, flip."""
+    return [[item, *map(int, augmentation)] for item, augmentation in zip(items, augmentations, strict=True)]
+
+
+def gather(pictures: Tensor, rows: Tensor, image_size: int) -> Tensor:
+    """The same as `apply`, in one indexing on the device of the pictures, which waits for nothing.
+
+    Args:
+        pictures: all items (N, C, H, W).
+        rows: of the batch (B, 4), integers on the same device, as `as_rows` makes them.
+        image_size: S.
+
+    Returns:
+        (B, C, S, S), channels-last in memory.
+    """
+    item, top, left, flip = rows.unbind(1)
+    along = torch.arange(image_size, device=rows.device)
+    across = torch.where(flip[:, None] == 1, image_size - 1 - along, along)
+    down, right = top[:, None] + along, left[:, None] + across
+    return pictures[item[:, None, None], :, down[:, :, None], right[:, None, :]].permute(0, 3, 1, 2)

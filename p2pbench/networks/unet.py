@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from p2pbench.networks.halving import Down, Up
 from p2pbench.networks.norm import BottleneckNorm
 
 WIDEST = 8  # in multiples of ngf: C512 with ngf = 64
@@ -54,9 +55,9 @@ class Generator(nn.Module):
         self.skips = skips
         widths = [ngf * min(2**layer, WIDEST) for layer in range(depth)]
 
-        self.encoder = nn.ModuleList([nn.Conv2d(input_channels, widths[0], 4, 2, 1)])
+        self.encoder = nn.ModuleList([Down(input_channels, widths[0])])
         for layer in range(1, depth):
-            block = nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(widths[layer - 1], widths[layer], 4, 2, 1))
+            block = nn.Sequential(nn.LeakyReLU(0.2), Down(widths[layer - 1], widths[layer]))
             if layer < depth - 1:
                 block.append(nn.BatchNorm2d(widths[layer]))
             elif bottleneck_norm:
@@ -68,7 +69,7 @@ class Generator(nn.Module):
             layer = depth - 1 - index  # the encoder layer whose size this block enlarges
             entering = widths[layer] * (2 if skips and index > 0 else 1)
             leaving = widths[layer - 1] if layer > 0 else output_channels
-            block = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(entering, leaving, 4, 2, 1))
+            block = nn.Sequential(nn.ReLU(), Up(entering, leaving))
             if layer == 0:
                 block.append(nn.Tanh())
             else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import tee
 from typing import NamedTuple
 
 import torch
@@ -27,6 +28,13 @@ class Batch(NamedTuple):
     labels: Tensor | None
 
 
+class Draw(NamedTuple):
+    """What one step takes: items by their index, each with its crop and flip."""
+
+    items: list[int]
+    augmentations: list[augment.Augmentation]
+
+
 class Batches:
     """All batches of a training, by step; the step alone decides what is in one."""
 
@@ -35,29 +43,63 @@ class Batches:
         self._samples = _to_device(samples, device)
         self._input_range: Range = config.input_range or full_range(samples.channels.input_dtype)
         self._output_range: Range = config.output_range or full_range(samples.channels.output_dtype)
-        self.per_epoch = math.ceil(len(samples) / config.batch_size)
+        self._count = len(samples)
+        self.per_epoch = math.ceil(self._count / config.batch_size)
 
     def between(self, start: int, stop: int) -> Iterator[Batch]:
         """The batches of steps start .. stop - 1."""
-        steps = range(start, stop)
-        for step, raw in zip(steps, self._samples.batches(self._order(steps)), strict=True):
+        draws = self.draws(start, stop)
+        if isinstance(self._samples, CachedSamples):
+            parts = self._samples.parts
+            for items, augmentations in draws:
+                yield self._batch({name: [part[item] for item in items] for name, part in parts.items()}, augmentations)
+        else:
+            ahead, draws = tee(draws)
+            for raw, (_, augmentations) in zip(self._samples.batches(items for items, _ in ahead), draws, strict=True):
+                yield self._batch(
+                    {name: part for name, part in raw._asdict().items() if part is not None}, augmentations
+                )
+
+    def draws(self, start: int, stop: int) -> Iterator[Draw]:
+        """What steps start .. stop - 1 take; the step alone decides it, whatever was drawn before."""
+        for step, items in enumerate(self._order(range(start, stop)), start):
             augmentations = augment.draw(
                 stream(self._config.seed, Purpose.AUGMENTATION, step),
-                len(raw.input),
+                len(items),
                 load_side=self._config.load_side,
                 image_size=self._config.image_size,
                 mirror=self._config.mirror,
                 crop_from_one=self._config.crop_from_one,
             )
+            yield Draw(items, augmentations)
 
-            def cut(pictures: Tensor, augmentations: list[augment.Augmentation] = augmentations) -> Tensor:
-                return augment.apply(widened(pictures).to(self._device), augmentations, self._config.image_size)
+    def _batch(self, rows: Mapping[str, Iterable[Tensor]], augmentations: Sequence[augment.Augmentation]) -> Batch:
+        cut = {
+            name: augment.apply(map(widened, pictures), augmentations, self._config.image_size).to(self._device)
+            for name, pictures in rows.items()
+        }
+        return self.finished(cut["input"], cut["target"], cut.get("labels"))
 
-            yield Batch(
-                self._dataset.finish_input(to_network(cut(raw.input), self._input_range)),
-                to_network(cut(raw.target), self._output_range),
-                None if raw.labels is None else cut(raw.labels),
-            )
+    def finished(self, input_: Tensor, target: Tensor, labels: Tensor | None) -> Batch:
+        """Cropped picture values as networks see them."""
+        return Batch(
+            self._dataset.finish_input(to_network(input_, self._input_range)),
+            to_network(target, self._output_range),
+            labels,
+        )
+
+    @property
+    def resident(self) -> dict[str, Tensor] | None:
+        """All inputs and targets on the device, where a GPU holds them."""
+        if self._device.type == "cuda" and isinstance(self._samples, CachedSamples):
+            parts = {name: part for name, part in self._samples.parts.items() if name in ("input", "target")}
+            return parts if all(part.is_cuda for part in parts.values()) else None
+        return None
+
+    def size_of(self, step: int) -> int:
+        """How many items a step takes."""
+        first = step % self.per_epoch * self._config.batch_size
+        return min(self._config.batch_size, self._count - first)
 
     def _order(self, steps: range) -> Iterator[list[int]]:
         """Which items each step takes: every epoch has an order of its own, and its last batch may be smaller."""
@@ -65,7 +107,7 @@ class Batches:
         for step in steps:
             if step // self.per_epoch != epoch:
                 epoch = step // self.per_epoch
-                order = stream(self._config.seed, Purpose.ORDER, epoch).permutation(len(self._samples))
+                order = stream(self._config.seed, Purpose.ORDER, epoch).permutation(self._count)
             first = step % self.per_epoch * self._config.batch_size
             yield order[first : first + self._config.batch_size].tolist()
 

@@ -24,3 +24,8 @@ def pick_device(name: str, threads: int | None = None) -> torch.device:
         reason = str(error).splitlines()[0]
         raise UserError(f"device '{name}' cannot be used here ({reason}); expected auto, cpu, or cuda") from None
     return device
+
+
+def has_failed(error: RuntimeError) -> bool:
+    """Whether an error is of a GPU that stopped working, not of what it was told to do."""
+    return isinstance(error, torch.AcceleratorError) or str(error).startswith(("CUDA error", "cuDNN error", "CUBLAS"))

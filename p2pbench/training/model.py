@@ -17,6 +17,7 @@ from p2pbench.datasets.scale import full_range
 from p2pbench.networks.init import initialise
 from p2pbench.networks.patchgan import discriminator
 from p2pbench.networks.unet import DROPOUT_BLOCKS, Generator, depth_for
+from p2pbench.training.adam import Adam
 from p2pbench.training.card import Architecture, GeneratorCard
 from p2pbench.training.randomness import Purpose, torch_seed
 
@@ -27,10 +28,10 @@ class Model:
 
     generator: Generator
     discriminator: nn.Module | None
-    generator_adam: torch.optim.Adam
-    discriminator_adam: torch.optim.Adam | None
+    generator_adam: Adam
+    discriminator_adam: Adam | None
 
-    def parts(self) -> Iterator[tuple[str, nn.Module | torch.optim.Adam]]:
+    def parts(self) -> Iterator[tuple[str, nn.Module | Adam]]:
         """All that has a state, by name."""
         for name in ("generator", "discriminator", "generator_adam", "discriminator_adam"):
             part = getattr(self, name)
@@ -39,9 +40,14 @@ class Model:
 
     def set_learning_rate(self, rate: float) -> None:
         """Give both optimizers a learning rate."""
-        for adam in (self.generator_adam, self.discriminator_adam):
-            for group in adam.param_groups if adam is not None else ():
-                group["lr"] = rate
+        for adam in self.adams():
+            adam.set_rate(rate)
+
+    def adams(self) -> Iterator[Adam]:
+        """The optimizers that there are."""
+        yield self.generator_adam
+        if self.discriminator_adam is not None:
+            yield self.discriminator_adam
 
 
 def architecture(config: RunConfig, channels: Channels) -> Architecture:
@@ -85,7 +91,8 @@ def build_discriminator(config: RunConfig, channels: Channels) -> nn.Module | No
 def build(config: RunConfig, channels: Channels, device: torch.device) -> Model:
     """Networks with weights drawn from the run's seed, ready to be trained.
 
-    Fused Adam makes a step faster; channels-last tensors made it slower (benchmarks/RESULTS.md).
+    Weights are channels-last on a GPU, whose convolutions of bfloat16 want them so; on a CPU the discriminator's
+    alone, since the generator gains nothing (benchmarks/RESULTS.md).
     """
     random = torch.Generator().manual_seed(torch_seed(config.seed, Purpose.WEIGHTS))
     generator = architecture(config, channels).build()
@@ -94,9 +101,11 @@ def build(config: RunConfig, channels: Channels, device: torch.device) -> Model:
         if network is not None:
             initialise(network, random)
             network.to(device)
+            if device.type == "cuda" or network is judge:
+                network.to(memory_format=torch.channels_last)
 
-    def adam(network: nn.Module) -> torch.optim.Adam:
+    def adam(network: nn.Module) -> Adam:
         betas = (config.beta1, config.beta2)
-        return torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=betas, fused=True)
+        return Adam(network.parameters(), rate=config.learning_rate, betas=betas, device=device)
 
     return Model(generator, judge, adam(generator), None if judge is None else adam(judge))

@@ -10,6 +10,7 @@ import hashlib
 from enum import IntEnum
 
 import numpy as np
+import torch
 
 
 class Purpose(IntEnum):
@@ -30,6 +31,19 @@ def stream(seed: int, purpose: Purpose, number: int = 0) -> np.random.Generator:
 def torch_seed(seed: int, purpose: Purpose, number: int = 0) -> int:
     """A seed for torch for one address."""
     return int(np.random.SeedSequence([seed, purpose, number]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def default_generator(device: torch.device) -> torch.Generator:
+    """The generator that dropout draws from on a device.
+
+    Seeding it takes a microsecond; `torch.manual_seed` seeds those of all devices, and where CUDA is not in use it
+    keeps the caller's stack for a third of a millisecond.
+    """
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        generator: torch.Generator = torch.cuda.default_generators[index]
+        return generator
+    return torch.default_generator
 
 
 def item_number(item_id: str) -> int:

@@ -1,11 +1,18 @@
-"""One step of training: the discriminator once, then the generator once."""
+"""One step of training: the discriminator once, then the generator once.
+
+`take_step` looks at no value and waits for no device: tensors in, tensors out, so that a GPU can replay it. What is
+done about losses that are not finite is its caller's: `training_step` reads them before each update and raises;
+`p2pbench.training.watch` makes the updates do nothing.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from p2pbench.config import RunConfig
 from p2pbench.networks.init import zero_convolution_biases
@@ -16,9 +23,24 @@ from p2pbench.training.objective import adversarial, reconstruction
 Losses = dict[str, float]
 """Losses by name, before their weights: G_GAN, G_L1, G_L2, D_real, D_fake, those that the objective has."""
 
+Terms = dict[str, Tensor]
+"""The same on the device, each a scalar without its graph."""
+
+Guard = Callable[[Terms], None]
+"""Called before each update with the losses that it rests on."""
+
 
 class NonFiniteLoss(ArithmeticError):
-    """A loss became infinite or no number; the networks were not updated with it."""
+    """A loss became infinite or no number; the networks were not updated with it.
+
+    Args:
+        text: which loss it was.
+        steps_ago: how many steps were finished since, the bad one included; 0 if it never was.
+    """
+
+    def __init__(self, text: str, steps_ago: int = 0) -> None:
+        super().__init__(text)
+        self.steps_ago = steps_ago
 
 
 def training_step(model: Model, batch: Batch, config: RunConfig) -> Losses:
@@ -27,25 +49,51 @@ def training_step(model: Model, batch: Batch, config: RunConfig) -> Losses:
     Raises:
         NonFiniteLoss: before the update that would have used the loss.
     """
+    losses: Losses = {}
+    take_step(model, batch, config, lambda terms: losses.update(finite(terms)))
+    return losses
+
+
+def finite(terms: Terms) -> Losses:
+    """The terms as numbers, taken from the device in one go.
+
+    Raises:
+        NonFiniteLoss: one is infinite or no number; the first is named.
+    """
+    if not terms:
+        return {}
+    values: list[float] = torch.stack(list(terms.values())).tolist()
+    for name, value in zip(terms, values, strict=True):
+        if not math.isfinite(value):
+            raise NonFiniteLoss(f"{name} is {value}")
+    return dict(zip(terms, values, strict=True))
+
+
+def take_step(model: Model, batch: Batch, config: RunConfig, guard: Guard) -> Terms:
+    """Update the networks on one batch; the losses.
+
+    With precision bf16 the networks compute in bfloat16, batch norm sums and all losses in float32.
+    """
     x, y = batch.input, batch.target
     if config.zero_conv_bias:
         for network in (model.generator, model.discriminator):
             if network is not None:
                 zero_convolution_biases(network)
 
-    output = model.generator(x)
-    losses: Losses = {}
+    with _precision(config, x):
+        output = model.generator(x)
+    output = output.float()
+    losses: Terms = {}
     asked_before: Tensor | None = None  # the generator's adversarial gradient at its output
     if model.discriminator is not None:
-        asked_before = _discriminator_step(model, config, x, y, output, losses)
+        asked_before = _discriminator_step(model, config, x, y, output, losses, guard)
 
-    terms: dict[str, Tensor] = {}
+    terms: Terms = {}
     if model.discriminator is not None and asked_before is None:
-        model.discriminator.requires_grad_(False)  # its own gradients are not needed here, and cost time
-        terms["G_GAN"] = adversarial(model.discriminator(_seen(config, x, output)), real=True)
-        model.discriminator.requires_grad_(True)
+        with _frozen(model.discriminator):
+            terms["G_GAN"] = adversarial(_judge(model, config, x, output), real=True)
     terms |= {f"G_{term}": reconstruction(term, output, y) for term in ("L1", "L2") if term in config.terms}
-    losses |= _finite(terms)
+    guard(_note(terms, losses))
 
     weights = {"G_GAN": 1.0, "G_L1": config.weight_l1, "G_L2": config.weight_l2}
     total = torch.stack([weights[name] * value for name, value in terms.items()]).sum() if terms else 0.0
@@ -58,25 +106,37 @@ def training_step(model: Model, batch: Batch, config: RunConfig) -> Losses:
     return losses
 
 
+def loss_names(config: RunConfig) -> tuple[str, ...]:
+    """The losses of an objective, in the order in which a step makes them."""
+    reconstructions = tuple(f"G_{term}" for term in ("L1", "L2") if term in config.terms)
+    if not config.adversarial:
+        return reconstructions
+    if config.adversarial_gradient == "before-update":
+        return ("G_GAN", "D_real", "D_fake", *reconstructions)
+    return ("D_real", "D_fake", "G_GAN", *reconstructions)
+
+
 def _discriminator_step(
-    model: Model, config: RunConfig, x: Tensor, y: Tensor, output: Tensor, losses: Losses
+    model: Model, config: RunConfig, x: Tensor, y: Tensor, output: Tensor, losses: Terms, guard: Guard
 ) -> Tensor | None:
     """Update the discriminator. The generator's adversarial gradient where it is asked for before the update."""
-    judge, adam = model.discriminator, model.discriminator_adam
-    assert judge is not None
+    adam = model.discriminator_adam
     assert adam is not None
     shown = output.detach()
     before = config.adversarial_gradient == "before-update"
     if before:
         shown.requires_grad_(True)
-    on_fake = judge(_seen(config, x, shown))
-    terms = {"D_real": adversarial(judge(_seen(config, x, y)), real=True), "D_fake": adversarial(on_fake, real=False)}
+    on_fake = _judge(model, config, x, shown)
+    terms = {
+        "D_real": adversarial(_judge(model, config, x, y), real=True),
+        "D_fake": adversarial(on_fake, real=False),
+    }
     gradient = None
     if before:
         generator_loss = adversarial(on_fake, real=True)
-        losses |= _finite({"G_GAN": generator_loss})
+        guard(_note({"G_GAN": generator_loss}, losses))
         (gradient,) = torch.autograd.grad(generator_loss, shown, retain_graph=True)
-    losses |= _finite(terms)
+    guard(_note(terms, losses))
     adam.zero_grad()
     share = 0.5 if config.halve_discriminator_loss else 1.0
     ((terms["D_real"] + terms["D_fake"]) * share).backward()
@@ -84,17 +144,30 @@ def _discriminator_step(
     return gradient
 
 
-def _seen(config: RunConfig, x: Tensor, y: Tensor) -> Tensor:
-    """What the discriminator sees: input and output stacked, input first, or the output alone."""
-    return torch.cat([x, y], dim=1) if config.conditional else y
+def _judge(model: Model, config: RunConfig, x: Tensor, y: Tensor) -> Tensor:
+    """Logits on what the discriminator sees: input and output stacked, input first, or the output alone."""
+    assert model.discriminator is not None
+    with _precision(config, x):
+        logits: Tensor = model.discriminator(torch.cat([x, y], dim=1) if config.conditional else y)
+    return logits.float()
 
 
-def _finite(terms: dict[str, Tensor]) -> Losses:
-    """The terms as numbers, taken from the device in one go."""
-    if not terms:
-        return {}
-    values: list[float] = torch.stack([value.detach() for value in terms.values()]).tolist()
-    for name, value in zip(terms, values, strict=True):
-        if not math.isfinite(value):
-            raise NonFiniteLoss(f"{name} is {value}")
-    return dict(zip(terms, values, strict=True))
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """A network whose own gradients are not needed, and cost time."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+def _precision(config: RunConfig, x: Tensor) -> torch.autocast:
+    return torch.autocast(x.device.type, torch.bfloat16, enabled=config.precision == "bf16")
+
+
+def _note(terms: Terms, losses: Terms) -> Terms:
+    """Add the terms, without their graphs, to the losses."""
+    noted = {name: value.detach() for name, value in terms.items()}
+    losses |= noted
+    return noted

@@ -13,13 +13,18 @@ from p2pbench.datasets.cache import Samples
 from p2pbench.datasets.dataset import Dataset
 from p2pbench.errors import UserError
 from p2pbench.training import checkpoint
-from p2pbench.training.batches import Batch, Batches
+from p2pbench.training.batches import Batches
+from p2pbench.training.device import has_failed
+from p2pbench.training.device_memory import out_of_memory
+from p2pbench.training.freed_memory import keep_freed_memory
 from p2pbench.training.interrupt import Stop, Stopped
 from p2pbench.training.log import LossLog
 from p2pbench.training.model import Model, build
-from p2pbench.training.randomness import Purpose, torch_seed
+from p2pbench.training.precision import set_up
+from p2pbench.training.replay import Say
 from p2pbench.training.schedule import learning_rate
-from p2pbench.training.step import Losses, NonFiniteLoss, training_step
+from p2pbench.training.step import Losses, NonFiniteLoss
+from p2pbench.training.steps import open_steps
 from reports.layout import Run
 
 
@@ -50,55 +55,89 @@ def train(
     report: Report,
     sample: Sample,
     stop: Stop,
+    say: Say,
 ) -> Model:
     """Train a run to its end, from its checkpoint if there is one.
 
     Raises:
-        UserError: a loss was not finite, or the checkpoint does not fit the settings.
+        UserError: a loss was not finite, the checkpoint does not fit the settings, the step does not fit into the
+            device's memory, or the device stopped working.
         Stopped: `stop` was asked for; the state is saved.
     """
+    keep_freed_memory()
+    set_up(config, device)
+    try:
+        return _train(config, dataset, samples, run, device, report, sample, stop, say)
+    except torch.OutOfMemoryError:
+        problem = out_of_memory(config, samples.channels, device)
+    except RuntimeError as error:
+        if not has_failed(error):
+            raise
+        problem = f"{device} stopped working ({str(error).splitlines()[0]}); the same command goes on once it is back"
+    raise UserError(f"{run.folder}: {problem}. The last checkpoint is as it was")
+
+
+def _train(
+    config: RunConfig,
+    dataset: Dataset,
+    samples: Samples,
+    run: Run,
+    device: torch.device,
+    report: Report,
+    sample: Sample,
+    stop: Stop,
+    say: Say,
+) -> Model:
     model = build(config, samples.channels, device)
     batches = Batches(dataset, samples, config, device)
     total = batches.per_epoch * config.epochs
-    step = checkpoint.load(run.checkpoint, model) if run.checkpoint.exists() else 0
-    log = LossLog(run.losses, step, run.folder / "tensorboard" if config.tensorboard else None)
-    sample_epochs = max(1, config.epochs // 10)
+    step = first = checkpoint.load(run.checkpoint, model) if run.checkpoint.exists() else 0
     model.generator.train()
+    steps = open_steps(model, batches, config, device, step, total, say)
+    sample_steps = batches.per_epoch * max(1, config.epochs // 10)
+    images = 0
+    log = LossLog(run.losses, step, run.folder / "tensorboard" if config.tensorboard else None)
     saved_at = started = time.monotonic()
-    first, images = step, 0
     try:
-        for batch in batches.between(step, total):
-            epoch = step // batches.per_epoch
-            model.set_learning_rate(learning_rate(config, epoch))
-            torch.manual_seed(torch_seed(config.seed, Purpose.DROPOUT, step))
-            losses = _step(model, batch, config, run, step, epoch)
-            step += 1
-            images += len(batch.input)
-            now = time.monotonic()
-            elapsed = now - started
-            left = elapsed / (step - first) * (total - step)
-            progress = Progress(step, total, epoch + 1, images / elapsed, left, losses)
-            if step % config.log_every == 0 or step == total:
-                log.add(step, progress.epoch, progress.images_per_second, losses)
-            report(progress)
-            if step % (batches.per_epoch * sample_epochs) == 0 or step == total:
-                sample(model, progress.epoch)
-            if stop and step < total:
-                checkpoint.save(run.checkpoint, model, step)
-                raise Stopped(f"{run.folder}: stopped after step {step} of {total}; the same command goes on from here")
-            if now - saved_at >= config.checkpoint_seconds or step == total:
-                checkpoint.save(run.checkpoint, model, step)
-                saved_at = time.monotonic()
+        with steps.on():
+            while step < total:
+                epoch = step // batches.per_epoch
+                model.set_learning_rate(learning_rate(config, epoch))
+                try:
+                    images += steps.take(step)
+                    step += 1
+                    to_log = step % config.log_every == 0 or step == total
+                    to_sample = step % sample_steps == 0 or step == total
+                    to_save = step == total or time.monotonic() - saved_at >= config.checkpoint_seconds
+                    if not (steps.read_each or to_log or to_sample or to_save or stop):
+                        continue
+                    losses = steps.losses()
+                except NonFiniteLoss as error:
+                    raise _not_finite(run, error, step, batches.per_epoch) from None
+                elapsed = time.monotonic() - started
+                left = elapsed / (step - first) * (total - step)
+                progress = Progress(step, total, epoch + 1, images / elapsed, left, losses)
+                if to_log:
+                    log.add(step, progress.epoch, progress.images_per_second, losses)
+                report(progress)
+                if to_sample:
+                    sample(model, progress.epoch)
+                if stop and step < total:
+                    checkpoint.save(run.checkpoint, model, step)
+                    raise Stopped(
+                        f"{run.folder}: stopped after step {step} of {total}; the same command goes on from here"
+                    )
+                if to_save:
+                    checkpoint.save(run.checkpoint, model, step)
+                    saved_at = time.monotonic()
     finally:
         log.close()
     return model
 
 
-def _step(model: Model, batch: Batch, config: RunConfig, run: Run, step: int, epoch: int) -> Losses:
-    try:
-        return training_step(model, batch, config)
-    except NonFiniteLoss as error:
-        raise UserError(
-            f"{run.folder}: {error} at step {step + 1} (epoch {epoch + 1}); stopped before the update, and the last "
-            "checkpoint is as it was. Lower learning_rate, or look at the data (input_range, output_range)"
-        ) from None
+def _not_finite(run: Run, error: NonFiniteLoss, taken: int, per_epoch: int) -> UserError:
+    step = taken + 1 - error.steps_ago
+    return UserError(
+        f"{run.folder}: {error} at step {step} (epoch {(step - 1) // per_epoch + 1}); stopped before the update, and "
+        "the last checkpoint is as it was. Lower learning_rate, or look at the data (input_range, output_range)"
+    )

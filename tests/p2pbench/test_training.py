@@ -49,6 +49,7 @@ def trained(config: RunConfig, data: Data, run: Run, **listeners: Callable[..., 
         report=listeners.get("report", nothing),  # type: ignore[arg-type]
         sample=listeners.get("sample", nothing),  # type: ignore[arg-type]
         stop=listeners.get("stop", StopRequest()),  # type: ignore[arg-type]
+        say=listeners.get("say", nothing),  # type: ignore[arg-type]
     )
 
 

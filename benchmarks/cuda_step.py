@@ -1,0 +1,366 @@
+"""The training step of a GPU: is it right, how long does it take, and how long a whole training.
+
+    python benchmarks/cuda_step.py [--seconds 300] [--turns 15] [--json FILE]
+
+U-Net, conditional 70x70 discriminator, L1+cGAN at 256x256, ngf = ndf = 64, batch 1. In this order:
+
+1. Our steps, captured and replayed, against the plain step of `train_step.py` on the same weights and batches, without
+   dropout (its noise lies in memory otherwise). The losses of each step are apart by at most 1 % (and 0.002) in
+   float32, 10 % (and 0.03) in bf16. Then replays against the same steps not captured, with dropout: within 1 %.
+2. Milliseconds a step, in turns in one process: the plain step, eager, as torch computes by default; ours by precision.
+3. A training of 400 made-up pictures for 200 epochs, checkpoints and log included, for so many seconds at most; where
+   that is not enough, the whole is extrapolated from the pace after the first 200 steps.
+4. What must not go wrong: a run stopped and resumed, a loss that is not finite, a batch that does not fit, work that
+   cannot be captured.
+
+Without a GPU, only the first part runs, small and on the CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from p2pbench.cli import SPINS  # noqa: E402
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # as the command line has it; read when torch is imported
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from benchmarks.train_step import CHANNELS, plain_model, plain_step  # noqa: E402
+from p2pbench.config import RunConfig, run_config  # noqa: E402
+from p2pbench.datasets.cache import CachedSamples  # noqa: E402
+from p2pbench.datasets.drawn import Streets  # noqa: E402
+from p2pbench.errors import UserError  # noqa: E402
+from p2pbench.training.batches import Batches  # noqa: E402
+from p2pbench.training.device_memory import needed_bytes  # noqa: E402
+from p2pbench.training.freed_memory import keep_freed_memory  # noqa: E402
+from p2pbench.training.interrupt import Stopped  # noqa: E402
+from p2pbench.training.model import Model, build  # noqa: E402
+from p2pbench.training.precision import set_up  # noqa: E402
+from p2pbench.training.randomness import default_generator  # noqa: E402
+from p2pbench.training.replay import Replay  # noqa: E402
+from p2pbench.training.steps import ReplayedSteps, Steps, open_steps  # noqa: E402
+from p2pbench.training.trainer import Progress, train  # noqa: E402
+from reports.layout import Run  # noqa: E402
+
+NAMES = ("D_real", "D_fake", "G_GAN", "G_L1")
+TOLERANCES = {"float32": (0.01, 0.002), "bf16": (0.10, 0.03)}  # of a loss: relative, or absolute
+STEPS_COMPARED = 8
+BLOCK = 20  # steps between two readings of the clock
+SETTLED = 200  # steps of a training that do not count for its pace
+TINY = {"image_size": 32, "ngf": 4, "ndf": 4, "receptive_field": 34}
+SMALL = run_config(
+    {**TINY, "image_size": 64, "ngf": 16, "ndf": 16, "epochs": 8, "batch_size": 3, "precision": "float32"}, "benchmark"
+)
+
+
+def samples(config: RunConfig, count: int) -> CachedSamples:
+    """Made-up pairs: smooth pictures and their negatives."""
+    random = torch.Generator().manual_seed(0)
+    side = config.load_side
+    coarse = torch.rand(count, 3, 8, 8, generator=random) * 255
+    input_ = nn.functional.interpolate(coarse, (side, side), mode="bilinear").to(torch.uint8)
+    return CachedSamples(CHANNELS, {"input": input_, "target": 255 - input_})
+
+
+def settings(precision: str, **changed: Any) -> RunConfig:  # noqa: ANN401 (any setting)
+    """The paper's, in a precision."""
+    return run_config({"precision": precision, **changed}, "benchmark")
+
+
+def without_dropout(model: Model) -> Model:
+    """The same networks; noise lies in memory as tensors do, so that it differs between layouts."""
+    for module in model.generator.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+def verdict(worst: float) -> str:
+    """How far two ways of a step are apart at most."""
+    return f"{'' if worst <= 1 else 'WRONG: '}losses apart by {100 * worst:.1f} % of what is allowed"
+
+
+def apart(ours: dict[str, float], theirs: dict[str, float], relative: float, absolute: float) -> float:
+    """The largest difference of two steps' losses, in units of what is allowed."""
+    return max(abs(ours[name] - theirs[name]) / max(absolute, relative * abs(theirs[name])) for name in NAMES)
+
+
+def against_plain(precision: str, device: torch.device, **changed: Any) -> str:  # noqa: ANN401 (any setting)
+    """Our steps and the plain ones, side by side."""
+    config = settings(precision, **changed)
+    set_up(config, device)
+    plain = plain_model(config, device, dropout=False)
+    batches = Batches(Streets(None), samples(config, 12), config, device)
+    plain_batches = Batches(Streets(None), samples(config, 12), config, torch.device("cpu")).between(0, STEPS_COMPARED)
+    ours = open_steps(without_dropout(build(config, CHANNELS, device)), batches, config, device, 0, STEPS_COMPARED, say)
+    worst = 0.0
+    for step, batch in enumerate(plain_batches):
+        with ours.on():
+            ours.take(step)
+            losses = ours.losses()
+        expected = torch.stack(plain_step(plain, batch.input.to(device), batch.target.to(device))).tolist()
+        worst = max(worst, apart(losses, dict(zip(NAMES, expected, strict=True)), *TOLERANCES[precision]))
+    if isinstance(ours, ReplayedSteps):
+        assert all(replay.captured for replay, _ in ours._replays.values()), "steps were not captured"
+    return verdict(worst)
+
+
+def against_uncaptured(precision: str, device: torch.device) -> str:
+    """Replays and the same steps one by one, with dropout."""
+    config = settings(precision)
+    set_up(config, device)
+    takers = []
+    for captured in (True, False):
+        batches = Batches(Streets(None), samples(config, 12), config, device)
+        steps = ReplayedSteps(build(config, CHANNELS, device), batches, config, device, 0, STEPS_COMPARED, say)
+        if not captured:
+            replay, fill = steps._prepare(1)
+            replay._refused = True
+            steps._replays[1] = replay, fill
+        takers.append(steps)
+    worst = 0.0
+    for step in range(STEPS_COMPARED):
+        losses = []
+        for steps in takers:
+            with steps.on():
+                steps.take(step)
+                losses.append(steps.losses())
+        worst = max(worst, apart(losses[0], losses[1], 0.01, 1e-3))
+    return verdict(worst)
+
+
+def say(text: str) -> None:
+    """What a training would tell its user."""
+    print(f"  says: {text}", flush=True)
+
+
+def trained(config: RunConfig, data: CachedSamples, folder: Path, device: torch.device, **listeners: Any) -> Model:  # noqa: ANN401
+    """A training as the command line makes it, without pictures."""
+    return train(
+        config,
+        Streets(None),
+        data,
+        Run(folder, "benchmark", 0),
+        device,
+        report=listeners.get("report", lambda progress: None),
+        sample=lambda model, epoch: None,
+        stop=listeners.get("stop", False),
+        say=say,
+    )
+
+
+def not_finite(device: torch.device, folder: Path) -> str:
+    """What a run says whose losses overflow."""
+    config = SMALL.model_copy(update={"learning_rate": 1e30, "objective": "L2"})
+    try:
+        trained(config, samples(config, 20), folder / "bad", device)
+    except UserError as error:
+        return str(error).split("bad: ")[-1]
+    return "WRONG: went on"
+
+
+def resumed(device: torch.device, folder: Path) -> str:
+    """How far a run that was stopped and resumed ends from one that was not."""
+    data = samples(SMALL, 20)
+    whole = trained(SMALL, data, folder / "whole", device)
+    again = trained(SMALL, data, folder / "again", device)
+    reports: list[Progress] = []
+
+    class AfterAReport:
+        def __bool__(self) -> bool:
+            return bool(reports)
+
+    with suppress(Stopped):
+        trained(SMALL, data, folder / "parts", device, report=reports.append, stop=AfterAReport())
+    parts = trained(SMALL, data, folder / "parts", device)
+
+    def apart_from_whole(other: Model) -> float:
+        pairs = zip(whole.generator.parameters(), other.generator.parameters(), strict=True)
+        return max((a - b).abs().max().item() for a, b in pairs)
+
+    return (
+        f"stopped after step {reports[-1].step} of {reports[-1].total}; weights apart by {apart_from_whole(parts):.1e} "
+        f"from an uninterrupted run, two of which are apart by {apart_from_whole(again):.1e}"
+    )
+
+
+def refused(device: torch.device) -> str:
+    """Whether work that cannot be captured is done all the same."""
+    stream, done = torch.cuda.Stream(device), torch.zeros((), device=device)
+    heard: list[str] = []
+
+    def work() -> None:
+        done.add_(1 + 0 * done.item())  # reads a value, which waits for the device
+
+    replay = Replay(work, default_generator(device), heard.append)
+    with torch.cuda.stream(stream):
+        for seed in range(6):
+            replay(seed)
+    torch.cuda.synchronize(device)
+    return f"{'' if done.item() == 6 and len(heard) == 1 else 'WRONG: '}{done.item():.0f} of 6 done; it says {heard}"
+
+
+def too_large(device: torch.device, folder: Path) -> str:
+    """What a run says that does not fit; and whether a smaller one goes on in the same process."""
+    large = settings("bf16", batch_size=64, epochs=1)
+    try:
+        torch.cuda.set_per_process_memory_fraction(0.05, device)
+        trained(large, samples(large, 64), folder / "large", device)
+        said = "WRONG: fitted"
+    except UserError as error:
+        said = str(error).split("large: ")[-1]
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
+    trained(SMALL, samples(SMALL, 20), folder / "after", device)
+    return said + "; a smaller run went on"
+
+
+def in_turns(device: torch.device, turns: int) -> dict[str, list[float]]:
+    """Milliseconds a step, block by block."""
+    takers: dict[str, Callable[[int], None]] = {}
+    x, y = (torch.rand(1, 3, 256, 256, device=device) * 2 - 1 for _ in range(2))
+
+    def plain_blocks() -> Callable[[int], None]:
+        plain = plain_model(settings("tf32"), device)
+        return lambda step: _ignore(plain_step(plain, x, y))
+
+    def our_blocks(precision: str) -> Callable[[int], None]:
+        config = settings(precision)
+        batches = Batches(Streets(None), samples(config, 400), config, device)
+        steps: Steps = ReplayedSteps(build(config, CHANNELS, device), batches, config, device, 0, 10**6, say)
+
+        def take(step: int) -> None:
+            with steps.on():
+                steps.take(step)
+                if step % config.log_every == 0:
+                    steps.losses()
+
+        return take
+
+    takers["plain"] = plain_blocks()
+    for precision in ("float32", "tf32", "bf16"):
+        takers[precision] = our_blocks(precision)
+    milliseconds: dict[str, list[float]] = {name: [] for name in takers}
+    for turn in range(turns + 1):
+        for name, take in takers.items():
+            set_up(settings("tf32" if name == "plain" else name), device)
+            torch.backends.cudnn.benchmark = name != "plain"  # off by default in torch
+            start = time.perf_counter()
+            for step in range(turn * BLOCK, (turn + 1) * BLOCK):
+                take(step)
+            torch.cuda.synchronize(device)
+            if turn > 0:  # the first warms up, and captures
+                milliseconds[name].append(1000 * (time.perf_counter() - start) / BLOCK)
+    return milliseconds
+
+
+def _ignore(losses: tuple[Tensor, ...]) -> None:
+    """Losses that nobody reads."""
+
+
+def whole_training(device: torch.device, seconds: float, folder: Path) -> dict[str, float]:
+    """400 pictures x 200 epochs in bf16; seconds that it took or would take."""
+    config = settings("bf16", epochs=200)
+    torch.cuda.reset_peak_memory_stats(device)
+    started = time.monotonic()
+    points: list[tuple[int, float]] = []
+
+    def note(progress: Progress) -> None:
+        points.append((progress.step, time.monotonic() - started))
+
+    class WhenTimeIsUp:
+        def __bool__(self) -> bool:
+            return time.monotonic() - started > seconds
+
+    with suppress(Stopped):
+        trained(config, samples(config, 400), folder / "whole-training", device, report=note, stop=WhenTimeIsUp())
+    took = time.monotonic() - started
+    total = 400 * 200
+    (first, early), (last, late) = next(point for point in points if point[0] >= SETTLED), points[-1]
+    pace = (late - early) / (last - first)
+    whole = took if last == total else early + pace * (total - first)
+    size = (folder / "whole-training" / "checkpoint.pt").stat().st_size / 2**20
+    return {
+        "steps": last,
+        "took_s": took,
+        "ms_per_step": 1000 * pace,
+        "first_steps_s": early,
+        "whole_s": whole,
+        "checkpoint_mib": size,
+        "peak_gib": torch.cuda.max_memory_allocated(device) / 2**30,
+        "expected_gib": needed_bytes(config, CHANNELS, 1) / 2**30,
+    }
+
+
+def main() -> None:
+    """Check, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=300.0, help="of the training, at most")
+    parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    if not torch.cuda.is_available():
+        print("no GPU here: the step is checked on the CPU, small, and nothing is measured")
+        for precision in TOLERANCES:
+            print(f"{precision} against plain: {against_plain(precision, torch.device('cpu'), **TINY)}")
+        return
+    device = torch.device("cuda", torch.cuda.current_device())
+    result: dict[str, Any] = {"gpu": torch.cuda.get_device_name(device), "torch": torch.__version__}
+    print(f"{result['gpu']}, torch {result['torch']}, numpy {np.__version__}", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        parts: dict[str, Callable[[], Any]] = {}
+        for precision in TOLERANCES:
+            parts[f"{precision} against plain"] = partial(against_plain, precision, device)
+            parts[f"{precision} against uncaptured"] = partial(against_uncaptured, precision, device)
+        parts["a step"] = lambda: paces(in_turns(device, arguments.turns))
+        parts["whole training"] = lambda: whole_training(device, arguments.seconds, folder)
+        parts["stopped and resumed"] = lambda: resumed(device, folder)
+        parts["a loss that is not finite"] = lambda: not_finite(device, folder)
+        parts["more than fits"] = lambda: too_large(device, folder)
+        parts["what cannot be captured"] = lambda: refused(device)
+        for title, part in parts.items():
+            start = time.monotonic()
+            try:
+                result[title] = part()
+            except (RuntimeError, UserError, AssertionError):  # the other parts are still worth their time
+                result[title] = traceback.format_exc()
+            print(f"[{time.monotonic() - start:.0f} s] {title}: {result[title]}", flush=True)
+            torch.cuda.empty_cache()
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def paces(blocks: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """Milliseconds a step, and how many times as long the plain step takes, block by block: medians."""
+    return {
+        name: {
+            "ms": round(statistics.median(values), 3),
+            "plain / it": round(statistics.median(p / o for p, o in zip(blocks["plain"], values, strict=True)), 2),
+        }
+        for name, values in blocks.items()
+    }
+
+
+if __name__ == "__main__":
+    main()

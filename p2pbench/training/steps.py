@@ -1,0 +1,166 @@
+"""The steps of a training on a device: taken one by one, or on a GPU replayed without waiting for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from p2pbench.config import RunConfig
+from p2pbench.datasets import augment
+from p2pbench.training.batches import Batch, Batches
+from p2pbench.training.model import Model
+from p2pbench.training.plan import Plan
+from p2pbench.training.randomness import Purpose, default_generator, torch_seed
+from p2pbench.training.replay import Replay, Say
+from p2pbench.training.step import Losses, loss_names, take_step, training_step
+from p2pbench.training.watch import Watch
+
+
+class Steps(Protocol):
+    """Takes steps in order."""
+
+    read_each: bool
+    """Whether losses cost nothing to read; else only what is logged should be read."""
+
+    def on(self) -> AbstractContextManager[object]:
+        """Where all work on the model is done while steps are taken."""
+
+    def take(self, step: int) -> int:
+        """Take a step; how many items it saw. May raise NonFiniteLoss."""
+
+    def losses(self) -> Losses:
+        """Those of the last step. May raise NonFiniteLoss, of an earlier step too."""
+
+
+def open_steps(
+    model: Model, batches: Batches, config: RunConfig, device: torch.device, start: int, stop: int, say: Say
+) -> Steps:
+    """Steps start .. stop - 1 of a training.
+
+    `say` hears why steps cannot be captured on a GPU, should that be so.
+    """
+    if device.type == "cuda":
+        return ReplayedSteps(model, batches, config, device, start, stop, say)
+    return PlainSteps(model, batches, config, device, start, stop)
+
+
+class PlainSteps:
+    """Each step told and waited for."""
+
+    read_each = True
+
+    def __init__(
+        self, model: Model, batches: Batches, config: RunConfig, device: torch.device, start: int, stop: int
+    ) -> None:
+        self._model, self._config = model, config
+        self._noise = default_generator(device)
+        self._batches = batches.between(start, stop)
+        self._losses: Losses = {}
+
+    def on(self) -> AbstractContextManager[object]:
+        """Anywhere."""
+        return nullcontext()
+
+    def take(self, step: int) -> int:
+        """Take a step. Raises NonFiniteLoss before the update that would have used the loss."""
+        batch = next(self._batches)
+        self._noise.manual_seed(torch_seed(self._config.seed, Purpose.DROPOUT, step))
+        self._losses = training_step(self._model, batch, self._config)
+        return len(batch.input)
+
+    def losses(self) -> Losses:
+        """Those of the last step."""
+        return self._losses
+
+
+class ReplayedSteps:
+    """Steps of a GPU: crops, both updates and the watch over losses are captured once and replayed.
+
+    Nothing waits for the device but `losses`. After a loss that is not finite no step changes a weight, and the next
+    call of `losses` says so. The last batch of an epoch, where it is smaller, has a capture of its own.
+    """
+
+    read_each = False
+
+    def __init__(
+        self, model: Model, batches: Batches, config: RunConfig, device: torch.device, start: int, stop: int, say: Say
+    ) -> None:
+        self._model, self._batches, self._config, self._device = model, batches, config, device
+        self._say = _once(say)
+        self._noise = default_generator(device)
+        self._watch = Watch(model, loss_names(config), device)
+        self._replays: dict[int, tuple[Replay, Callable[[], None]]] = {}
+        self._resident = batches.resident
+        if self._resident is not None:
+            self._plan = Plan(batches.draws(start, stop), device)
+        else:
+            self._arriving: Iterator[Batch] = batches.between(start, stop)
+        self._stream = torch.cuda.Stream(device)
+        self._stream.wait_stream(torch.cuda.current_stream(device))  # the networks were made there
+
+    def on(self) -> AbstractContextManager[object]:
+        """A stream of its own, since the default one cannot be captured."""
+        return torch.cuda.stream(self._stream)
+
+    def take(self, step: int) -> int:
+        """Take a step, or rather tell the device to."""
+        size = self._batches.size_of(step)
+        if size not in self._replays:
+            self._replays[size] = self._prepare(size)
+        replay, fill = self._replays[size]
+        fill()
+        replay(torch_seed(self._config.seed, Purpose.DROPOUT, step))
+        if self._resident is not None:
+            self._plan.draw_ahead()
+        return size
+
+    def losses(self) -> Losses:
+        """Those of the last step. Raises NonFiniteLoss, which says how many steps ago it was."""
+        return self._watch.read()
+
+    def _prepare(self, size: int) -> tuple[Replay, Callable[[], None]]:
+        """The replay of steps of that many items, and what fills the tensors that it reads."""
+        if self._resident is not None:
+            parts, plan, side = self._resident, self._plan, self._config.image_size
+            rows = torch.empty(size, 4, dtype=torch.int64, device=self._device)
+
+            def cut() -> Batch:
+                input_, target = (augment.gather(parts[name], rows, side) for name in ("input", "target"))
+                return self._batches.finished(input_, target, None)
+
+            return self._replay(cut), lambda: _fill(rows, plan.next())
+        static: list[Batch] = []
+
+        def receive() -> None:
+            arrived = next(self._arriving)
+            if not static:
+                static.append(Batch(arrived.input.clone(), arrived.target.clone(), None))
+            _fill(static[0].input, arrived.input)
+            _fill(static[0].target, arrived.target)
+
+        return self._replay(lambda: static[0]), receive
+
+    def _replay(self, batch: Callable[[], Batch]) -> Replay:
+        def work() -> None:
+            self._watch.end_step(take_step(self._model, batch(), self._config, self._watch))
+
+        return Replay(work, self._noise, self._say)
+
+
+def _fill(static: Tensor, values: Tensor) -> None:
+    static.copy_(values, non_blocking=True)
+
+
+def _once(say: Say) -> Say:
+    said: set[str] = set()
+
+    def say_once(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            say(text)
+
+    return say_once
