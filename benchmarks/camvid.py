@@ -1,0 +1,133 @@
+"""The paper's story on real photos: the losses grid on CamVid, scored by an FCN that was trained on CamVid.
+
+    python benchmarks/camvid.py data/camvid --out results-camvid
+    python benchmarks/camvid.py data/camvid --out tiny --set image_size=64 --set ngf=8 --set epochs=1 --scorer-epochs 1
+
+Trains the five cells by the paper's settings (256x256, 200 epochs, batch 1; hours on a CPU), trains the scorer, scores,
+writes the report, and puts the table and the timings into docs/camvid.md. Each step is the command that a user would
+type. Stopped, it goes on when it is called again; the seconds of a step are summed over all calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+import reports
+from reports import atomic
+from reports.metrics import describe, describe_scorer
+
+ROOT = Path(__file__).parent.parent
+SCORES = {"fcn-official": ("pixel_accuracy", "class_accuracy", "class_iou"), "image": ("l1", "ssim", "sharpness")}
+
+
+def steps(options: argparse.Namespace) -> dict[str, list[str]]:
+    """The commands by what they are for."""
+    data = ["--dataset", "camvid", "--root", str(options.root)]
+    weights = f"{options.out}/camvid-scorer.safetensors"
+    settings = [part for each in options.set for part in ("--set", each)]
+    scorer = ["--init", options.init, "--epochs", str(options.scorer_epochs), "--width", str(options.scorer_width)]
+    return {
+        "five cells": [
+            "train-ablation",
+            "losses",
+            *data,
+            "--out",
+            str(options.out),
+            "--seeds",
+            options.seeds,
+            *settings,
+        ],
+        "scorer": ["fcn-train", *data, "--out", weights, *scorer],
+        "FCN-score": ["fcn-score", str(options.out), "--weights", weights],
+        "report": ["report", str(options.out)],
+    }
+
+
+def carry_out(commands: dict[str, list[str]], record: Path) -> dict[str, float]:
+    """Run the commands in turn. Returns the seconds of each, those of earlier calls included.
+
+    Raises:
+        SystemExit: A command failed; what is done is kept.
+    """
+    seconds: dict[str, float] = json.loads(record.read_text()) if record.exists() else {}
+    for name, arguments in commands.items():
+        print(f"$ p2pbench {' '.join(arguments)}", flush=True)
+        start = time.monotonic()
+        status = subprocess.run([sys.executable, "-m", "p2pbench", *arguments], check=False).returncode
+        seconds[name] = seconds.get(name, 0.0) + time.monotonic() - start
+        atomic.write(record, json.dumps(seconds, indent=1).encode())
+        if status:
+            sys.exit(status)
+    return seconds
+
+
+def page(results: Path, commands: dict[str, list[str]], seconds: dict[str, float]) -> str:
+    """What docs/camvid.md says."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    revision = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout
+    lines = [
+        "# The losses grid on CamVid",
+        "",
+        f"Real street photos, labels -> photo. {time.strftime('%Y-%m-%d')}, {device}, {platform.machine()}, "
+        f"torch {torch.__version__}, revision {revision[:12] or 'unknown'}.",
+        "",
+        "| step | command | seconds |",
+        "|---|---|---|",
+        *(f"| {name} | `p2pbench {' '.join(command)}` | {seconds[name]:.0f} |" for name, command in commands.items()),
+    ]
+    for scorer, metrics in SCORES.items():
+        lines += ["", *table(results, scorer, metrics)]
+    return "\n".join([*lines, ""])
+
+
+def table(results: Path, scorer: str, metrics: tuple[str, ...]) -> list[str]:
+    """The scores of each run, with 95 % intervals over items."""
+    scores = reports.read(results)
+    of_all = scores[(scores["item"] == "all") & (scores["scorer"] == scorer)]
+    heads = [describe(metric).label for metric in metrics]
+    lines = [f"| {describe_scorer(scorer).title} | {' | '.join(heads)} |", "|---" * (len(metrics) + 1) + "|"]
+    for (cell, seed), rows in of_all.groupby(["cell", "seed"], sort=False, dropna=False):
+        by_metric = rows.set_index("metric")
+        cells = []
+        for metric in metrics:
+            number, digits = by_metric.loc[metric], describe(metric).digits
+            low, high = (f"{number[end]:.{digits}f}" for end in ("low", "high"))
+            cells.append(f"{number['value']:.{digits}f} ({low} to {high})")
+        lines.append(f"| {cell}{f', seed {seed}' if pd.notna(seed) else ''} | {' | '.join(cells)} |")
+    return lines
+
+
+def main() -> None:
+    """Do it all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, help="CamVid, the SegNet edition")
+    parser.add_argument("--out", type=Path, default=Path("results-camvid"))
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="other settings than the paper's"
+    )
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--init", default="vgg16", help="of the scorer: vgg16 (downloaded), scratch, or a file")
+    parser.add_argument("--scorer-epochs", type=int, default=40)
+    parser.add_argument("--scorer-width", type=float, default=1.0)
+    parser.add_argument("--page", type=Path, default=ROOT / "docs/camvid.md")
+    options = parser.parse_args()
+    commands = steps(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    seconds = carry_out(commands, options.out / "camvid-seconds.json")
+    atomic.write(options.page, page(options.out, commands, seconds).encode())
+    print(options.page)
+
+
+if __name__ == "__main__":
+    main()
