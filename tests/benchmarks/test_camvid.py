@@ -1,0 +1,49 @@
+"""The losses grid on CamVid by one command, at a tiny size: photos made up, everything else real."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.p2pbench.tiny import TINY, picture
+
+ROOT = Path(__file__).parents[2]
+CELLS = ("L1", "GAN", "cGAN", "L1+GAN", "L1+cGAN")
+
+
+def camvid_like(root: Path) -> Path:
+    for folder, count in (("train", 4), ("test", 2)):
+        for name in (folder, f"{folder}annot"):
+            (root / name).mkdir(parents=True)
+        for index in range(count):
+            Image.fromarray(picture(index)).save(root / folder / f"n{index}.png")
+            classes = np.random.default_rng(index).integers(0, 12, (5, 5), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+            Image.fromarray(classes).save(root / f"{folder}annot" / f"n{index}.png")
+    return root
+
+
+def test_one_command_trains_scores_and_writes_the_page(tmp_path: Path) -> None:
+    root, out, page = camvid_like(tmp_path / "camvid"), tmp_path / "out", tmp_path / "camvid.md"
+    settings = [
+        part for key in ("image_size", "ngf", "ndf", "receptive_field") for part in ("--set", f"{key}={TINY[key]}")
+    ]
+    line = [
+        *[sys.executable, str(ROOT / "benchmarks" / "camvid.py"), str(root), "--out", str(out), "--page", str(page)],
+        *["--init", "scratch", "--scorer-width", "0.0625", "--scorer-epochs", "1", "--set", "epochs=1", *settings],
+    ]
+    ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert (out / "report" / "index.html").exists()
+    written = page.read_text()
+    tables = [part.split(" |")[0] for part in written.split("\n| ")]
+    for cell in CELLS:
+        assert tables.count(f"{cell}, seed 0") == 2, written  # the FCN-score's table, and that of the pictures
+    assert tables.count("real") == 1
+    assert " nan" not in written
+    again = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("finished before, skipped") == len(CELLS)
