@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fcn.errors import FcnError
 from fcn.labels import IGNORE
@@ -70,6 +72,40 @@ def confusion(
     cells *= channels
     cells += prediction
     return np.bincount(cells.ravel(), minlength=(classes + 1) * channels).reshape(classes + 1, channels)
+
+
+def matrices(truth: Tensor, prediction: Tensor, classes: int, channels: int) -> Tensor:
+    """The confusion matrices of images, as `confusion` counts them, on the device that they are on.
+
+    Nothing waits for the device, so that nothing is checked: `check_labels` is for that, where labels are read.
+
+    Args:
+        truth: Class indices (B, H, W): 0 .. classes-1, or IGNORE.
+        prediction: Predicted channels (B, H, W): 0 .. channels-1.
+        classes: How many classes are scored.
+        channels: How many the predictor chooses from.
+
+    Returns:
+        Pixel counts (B, classes + 1, channels), int64.
+    """
+    images, height, _ = truth.shape
+    cells = truth.clamp(max=classes).long().mul_(channels).add_(prediction)
+    # Each row of pixels counts for itself: a GPU's threads would wait for one another at a common cell.
+    rows = torch.zeros(images, height, (classes + 1) * channels, dtype=torch.int64, device=truth.device)
+    rows.scatter_add_(2, cells, torch.ones_like(cells))
+    return rows.sum(1).view(images, classes + 1, channels)
+
+
+def check_labels(truth: NDArray[np.uint8], classes: int) -> None:
+    """Refuse labels that hold anything but class indices below `classes` and IGNORE.
+
+    Raises:
+        FcnError: They do.
+    """
+    if (largest := _largest(truth)) >= classes:
+        raise FcnError(
+            f"labels reach {largest}; expected class indices below {classes} (or {IGNORE} for ignored pixels)"
+        )
 
 
 class Kept(NamedTuple):

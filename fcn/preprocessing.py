@@ -30,3 +30,18 @@ def to_tensor(photo: NDArray[np.uint8]) -> Tensor:
     image = photo[..., ::-1].astype(np.float32)
     image -= np.array(MEAN_BGR, np.float32)
     return torch.from_numpy(image).permute(2, 0, 1)[None]  # channels last in memory, as CPUs like it
+
+
+def to_input(photos: Tensor, layout: torch.memory_format = torch.channels_last) -> Tensor:
+    """What `to_tensor` makes, to the last bit, of photos (B, H, W, 3) of 8 bits, on the device that they are on.
+
+    Returns:
+        (B, 3, H, W), in this memory layout.
+    """
+    batch, height, width, channels = photos.shape
+    images = torch.empty(
+        (batch, channels, height, width), dtype=torch.float32, device=photos.device, memory_format=layout
+    )
+    for channel, mean in enumerate(MEAN_BGR):
+        torch.sub(photos[..., channels - 1 - channel], mean, out=images[:, channel])
+    return images

@@ -1,16 +1,21 @@
-"""Confusion matrices of many images: read ahead, segmented one by one, kept as they come."""
+"""Confusion matrices of many images: read ahead, segmented, kept as they come.
+
+On a CPU one by one, since the network has use for all cores and a large image for much memory. On a GPU in batches of
+images of one size, one of which is computed while the one before is kept and those behind are read on all cores.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -18,20 +23,28 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fcn import confusion
-from fcn.confusion import Kept, Matrices
+from fcn.confusion import Kept, Matrices, check_labels
 from fcn.errors import FcnError
 from fcn.network import FCN
-from fcn.preprocessing import resized, to_tensor
+from fcn.preprocessing import resized
+from fcn.segmenting import Launched, Segmenter
 from fcn.weights import Card
 
-IMAGES_AHEAD = 2  # decoded and resized while the network is at work
+IMAGES_AHEAD = 2  # decoded and resized while the network is at work on a CPU
+MOST_THREADS = 16  # that read, or take predictions, while it is at work on a GPU
+MEMORY_AHEAD = 4 * 2**30  # bytes that reading ahead may take, from three images on
+READ_BYTES = 20  # a pixel, while labels are looked up and a photo is resized
 SECONDS_BETWEEN_SAVES = 20.0
 
+Item = TypeVar("Item")
 Advance = Callable[[int, int], None]
 """Called with the number of images done and the number of all; what it raises stops the work, and all is kept."""
 
 Predicted = Callable[[str, NDArray[np.uint8]], None]
-"""Called with an id and its prediction: the channel of the highest score for each pixel of the labels, (H, W)."""
+"""Called with an id and its prediction: the channel of the highest score for each pixel of the labels, (H, W).
+
+In threads, for several images at a time where they are segmented in batches.
+"""
 
 
 class Photo(NamedTuple):
@@ -90,6 +103,7 @@ def score(
     *,
     predicted: Predicted = lambda _id, _prediction: None,
     again: Collection[str] = (),
+    at_once: int | None = None,
 ) -> Matrices:
     """The matrices of all examples; those that are in the file and still hold are taken from there.
 
@@ -101,92 +115,133 @@ def score(
         predicted: Given each new prediction before its matrix is kept, so that an image whose matrix is there has been
             through it; what it raises stops the work as what `advance` raises does.
         again: The ids of images to segment although their matrices hold, such as those whose prediction got lost.
+        at_once: How many images of one size to segment at once; None leaves it to the device.
 
     Raises:
-        FcnError: A photo is too small, or labels hold a class that the scorer does not have; the item is named.
+        FcnError: A photo is too small or does not fit into the device's memory, or labels hold a class that the scorer
+            does not have; the item is named.
     """
     kept = dict(confusion.load(path, scorer.digest).images)
-    keys = {example.id: example.key() for example in examples}
+    keys = _keys(examples)
     holding = {id_ for id_, key in keys.items() if id_ in kept and kept[id_].key == key} - set(again)
     missing = [example for example in examples if example.id not in holding]
     try:
         saved = time.monotonic()
-        segmented = _segmented(scorer, missing, keys)
-        for done, (id_, prediction, image) in enumerate(segmented, len(holding) + 1):
-            predicted(id_, prediction)
-            kept[id_] = image
-            advance(done, len(keys))
-            if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-                confusion.save(path, Matrices(scorer.digest, kept))
-                saved = time.monotonic()
+        with closing(_segmented(scorer, missing, keys, predicted, at_once)) as segmented:
+            for done, (id_, image) in enumerate(segmented, len(holding) + 1):
+                kept[id_] = image
+                advance(done, len(keys))
+                if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+                    confusion.save(path, Matrices(scorer.digest, kept))
+                    saved = time.monotonic()
     finally:
         if missing:
             confusion.save(path, Matrices(scorer.digest, kept))
     return Matrices(scorer.digest, {id_: kept[id_] for id_ in keys})
 
 
-class _Read(NamedTuple):
-    """An image as the network wants it, what is to be known of it, and its labels."""
+def _keys(examples: Sequence[Example]) -> dict[str, str]:
+    """The key of each example by its id; files are hashed by several threads."""
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda example: example.key(), examples)
+        return {example.id: key for example, key in zip(examples, found, strict=True)}
 
-    image: Tensor
+
+class _Read(NamedTuple):
+    """A photo (H, W, 3) at the size of its labels (H, W), and what is to be known of it."""
+
+    id: str
+    photo: Tensor
+    labels: Tensor
     size: str
     changed: str
-    labels: NDArray[np.uint8]
 
 
 def _segmented(
-    scorer: Scorer, examples: Sequence[Example], keys: Mapping[str, str]
-) -> Iterator[tuple[str, NDArray[np.uint8], Kept]]:
-    """The id, the prediction and the matrix of each example, in their order; a few are read ahead."""
-    waiting: deque[tuple[Example, Future[_Read]]] = deque()
+    scorer: Scorer, examples: Sequence[Example], keys: Mapping[str, str], predicted: Predicted, at_once: int | None
+) -> Generator[tuple[str, Kept]]:
+    """The id and the matrix of each example, in their order, once its prediction was handed on."""
+    segmenter = Segmenter(scorer.network, len(scorer.card.classes), at_once)
+    on_gpu = segmenter.device.type == "cuda"
+    threads = min(os.cpu_count() or 1, MOST_THREADS) if on_gpu else IMAGES_AHEAD
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        closing(_launched(segmenter, _batches(segmenter, scorer.card, examples, threads))) as launched,
+        closing(_one_ahead(launched) if on_gpu else launched) as batches,
+    ):
+        for reads, parts in batches:
+            found = [one for part in parts for one in part.wait()]
+            handed = [pool.submit(predicted, read.id, one.channels) for read, one in zip(reads, found, strict=True)]
+            for read, one, future in zip(reads, found, handed, strict=True):
+                future.result()
+                yield read.id, Kept(keys[read.id], one.matrix, read.size, read.changed)
+
+
+def _launched(segmenter: Segmenter, batches: Iterable[list[_Read]]) -> Generator[tuple[list[_Read], list[Launched]]]:
+    """Each batch, and what is being made of it."""
+    for reads in batches:
+        try:
+            parts = segmenter.launch([read.photo for read in reads], [read.labels for read in reads])
+        except FcnError as error:  # of the size that they all have
+            raise FcnError(f"item {reads[0].id}: {error}") from error
+        yield reads, parts
+
+
+def _one_ahead(items: Iterator[Item]) -> Generator[Item]:
+    """The same items; while one is in use, a thread gets the next."""
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(next, items, None)
+        while (item := upcoming.result()) is not None:
+            upcoming = pool.submit(next, items, None)
+            yield item
+
+
+def _batches(segmenter: Segmenter, card: Card, examples: Sequence[Example], threads: int) -> Iterator[list[_Read]]:
+    """Neighbours of one size, as many as are segmented at once; a few more are read ahead."""
+    waiting: deque[Future[_Read]] = deque()
     upcoming = iter(examples)
-    with ThreadPoolExecutor(IMAGES_AHEAD) as pool:
+    pinned = segmenter.device.type == "cuda"  # what lies in pinned memory is copied while the processor goes on
+    with ThreadPoolExecutor(threads) as pool:
+
+        def read_up_to(images: int) -> None:
+            for example in islice(upcoming, max(0, images - len(waiting))):
+                waiting.append(pool.submit(_read, example, card, pinned))
+
         try:
             while True:
-                for example in islice(upcoming, IMAGES_AHEAD + 1 - len(waiting)):
-                    waiting.append((example, pool.submit(_read, example, scorer.card)))
+                read_up_to(1 + IMAGES_AHEAD)
                 if not waiting:
                     return
-                example, future = waiting.popleft()
-                read = future.result()
-                try:
-                    prediction = segment(scorer.network, read.image)
-                    classes, channels = len(scorer.card.classes), scorer.card.architecture.channels
-                    counts = confusion.confusion(read.labels, prediction, classes, channels)
-                except FcnError as error:
-                    raise FcnError(f"item {example.id}: {error}") from error
-                yield example.id, prediction, Kept(keys[example.id], counts, read.size, read.changed)
+                height, width = waiting[0].result().labels.shape
+                most = segmenter.most(height, width)
+                read_up_to(most + max(IMAGES_AHEAD, min(threads, MEMORY_AHEAD // (READ_BYTES * height * width))))
+                batch = [waiting.popleft().result()]
+                while waiting and len(batch) < most and _is(waiting[0], height, width):
+                    batch.append(waiting.popleft().result())
+                yield batch
         finally:
-            for _, future in waiting:
+            for future in waiting:
                 future.cancel()
 
 
-def _read(example: Example, card: Card) -> _Read:
+def _is(future: Future[_Read], height: int, width: int) -> bool:
+    """Whether an image can be read and its labels have that size."""
+    return future.exception() is None and future.result().labels.shape == (height, width)
+
+
+def _read(example: Example, card: Card, pinned: bool) -> _Read:
     (pixels, changed), labels = example.load()
-    height, width = labels.shape
-    image = to_tensor(resized(pixels, card.photo_size, width, height))
-    return _Read(image, f"{pixels.shape[1]}x{pixels.shape[0]}", changed, labels)
-
-
-def segment(network: FCN, image: Tensor) -> NDArray[np.uint8]:
-    """The channel of the highest score for each pixel of an image (1, 3, H, W), as (H, W).
-
-    In float32, also on GPUs that would round its products to fewer bits.
-    """
-    device = network.score_fr.weight.device
-    with torch.inference_mode(), _whole_products():
-        scores = network(image.to(device))
-        channels: NDArray[np.uint8] = scores.argmax(1)[0].to(torch.uint8).cpu().numpy()
-    return channels
-
-
-@contextmanager
-def _whole_products() -> Iterator[None]:
-    """In this block, convolutions on GPUs do not round their factors to 10 bits (TF32), which is PyTorch's default."""
-    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = convolutions.fp32_precision
-    convolutions.fp32_precision = "ieee"
     try:
-        yield
-    finally:
-        convolutions.fp32_precision = before
+        check_labels(labels, len(card.classes))
+    except FcnError as error:
+        raise FcnError(f"item {example.id}: {error}") from error
+    height, width = labels.shape
+    photo = resized(pixels, card.photo_size, width, height)
+    size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+    return _Read(example.id, _tensor(photo, pinned), _tensor(labels, pinned), size, changed)
+
+
+def _tensor(picture: NDArray[np.uint8], pinned: bool) -> Tensor:
+    tensor = torch.empty(picture.shape, dtype=torch.uint8, pin_memory=pinned)
+    tensor.numpy()[...] = picture
+    return tensor

@@ -25,7 +25,8 @@ from fcn.errors import FcnError
 from fcn.initial import folded
 from fcn.labels import IGNORE
 from fcn.network import FCN
-from fcn.scoring import Example, segment
+from fcn.scoring import Example
+from fcn.segmenting import segment
 from fcn.torch_files import UNREADABLE, reason
 from fcn.training_batches import Decoded, batches, class_weights
 from fcn.whole import whole_file

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fcn.confusion import check_labels
 from fcn.errors import FcnError
 from fcn.labels import IGNORE
 from fcn.preprocessing import resized, to_tensor
@@ -45,12 +46,10 @@ class Decoded:
             return self._decoded[index]
         example = self._examples[index]
         (photo, _), labels = example.load()
-        largest = int(labels[labels != IGNORE].max(initial=0))
-        if largest >= self.classes:
-            raise FcnError(
-                f"item {example.id}: labels reach {largest}; expected class indices below {self.classes} "
-                f"(or {IGNORE} for ignored pixels)"
-            )
+        try:
+            check_labels(labels, self.classes)
+        except FcnError as error:
+            raise FcnError(f"item {example.id}: {error}") from error
         if self._photo_size is not None:
             photo = resized(photo, None, self._photo_size, self._photo_size)
         decoded = _Picture(photo, labels)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -40,6 +41,7 @@ from p2pbench.segmentation.ready import Ready, check_something, ready_grids
 from p2pbench.segmentation.scorers import open_scorer
 from p2pbench.segmentation.truth import Truth, read_bytes
 from p2pbench.segmentation.work import Work
+from p2pbench.training.device import failures_told
 from reports import atomic
 from reports.layout import Grid, Run
 from reports.paper import PaperRow, paper_row
@@ -154,7 +156,8 @@ def _score_each(folders: Sequence[_Outputs], truth: Truth, results: Path, work: 
 def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Scored:
     """Segment what is new or has lost its picture, and write the scores of all."""
     run, files = outputs.run, outputs.files
-    keys = {id_: hashlib.sha256(read_bytes(path) + truth.key(id_).encode()).hexdigest() for id_, path in files.items()}
+    with ThreadPoolExecutor() as pool:
+        keys = dict(zip(files, pool.map(lambda id_: _key(id_, files[id_], truth), files), strict=True))
     sources = {id_: f"{scorer.digest} {key}" for id_, key in keys.items()}
 
     def show(id_: str, prediction: NDArray[np.uint8]) -> None:
@@ -163,7 +166,9 @@ def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Score
     label_pictures.remove_others(run.segmentations, files.keys())
     lost = {id_ for id_, source in sources.items() if label_pictures.source_of(outputs.segmentation(id_)) != source}
     examples = [_example(id_, path, keys[id_], truth, outputs.grid) for id_, path in files.items()]
-    matrices = scoring.score(scorer, examples, run.confusion, work.advance(outputs.name), predicted=show, again=lost)
+    with failures_told(work.device):
+        advance = work.advance(outputs.name)
+        matrices = scoring.score(scorer, examples, run.confusion, advance, predicted=show, again=lost)
     compared = {id_: Compared(kept.counts, kept.size, kept.changed) for id_, kept in matrices.images.items()}
     whole = {**outputs.origin, **_protocol(scorer)}
     row = score_row(outputs.name, SCORERS, compared, len(truth.items), whole)._replace(paper=outputs.paper)
@@ -172,6 +177,10 @@ def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Score
     return Scored(
         row, outputs.place, truth.table.classes, compared, [*notes(compared, BEYOND), *_suspicions(compared, truth)]
     )
+
+
+def _key(id_: str, path: Path, truth: Truth) -> str:
+    return hashlib.sha256(read_bytes(path) + truth.key(id_).encode()).hexdigest()
 
 
 def _example(id_: str, path: Path, key: str, truth: Truth, grid: Grid | None) -> Example:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from fcn.scoring import Scorer
+from fcn.segmenting import settled
 from p2pbench.cluster.device import given_device
 from p2pbench.cluster.line import Line
 from p2pbench.cluster.tasks import Cluster, Task
@@ -67,5 +66,5 @@ def score_on(
 def _work(line: Line, scorer: Scorer, config: RunConfig, score: Score, outputs: object) -> Scored:
     """One folder in a worker."""
     device = given_device(line.attempt.gpus, None)
-    scorer.network.to(device).to(memory_format=torch.channels_last)
+    settled(scorer.network, device)
     return score(outputs, run_truth(config), scorer, Work(None, device, True, line.news, line))

@@ -8,6 +8,7 @@ import torch
 
 from fcn import weights
 from fcn.scoring import Scorer
+from fcn.segmenting import settled
 from p2pbench.ablation.listener import Listener
 from p2pbench.datasets.drawn import Streets
 from p2pbench.errors import UserError
@@ -32,8 +33,7 @@ def open_scorer(truth: Truth, path: Path | None, device: torch.device, listener:
             f"{path}: this scorer was trained for {card.labels} ({len(card.classes)} classes); expected one for "
             f"{truth.table.name} ({len(truth.table.classes)} classes), as {truth.dataset.name} has them"
         )
-    network.to(device).to(memory_format=torch.channels_last)
-    return Scorer(network, card, weights.digest(path))
+    return Scorer(settled(network, device), card, weights.digest(path))
 
 
 def no_weights(dataset: str) -> str:

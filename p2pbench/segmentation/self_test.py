@@ -24,6 +24,7 @@ from p2pbench.datasets.dataset import LABELS_TO_PHOTO
 from p2pbench.segmentation.scorers import open_scorer
 from p2pbench.segmentation.truth import Truth
 from p2pbench.segmentation.work import Work
+from p2pbench.training.device import failures_told
 from reports.paper import GROUND_TRUTH
 from reports.picture import to_eight_bits
 
@@ -76,7 +77,8 @@ def self_test(truth: Truth, work: Work) -> SelfTest:
     scorer = open_scorer(truth, work.weights, work.device, work.listener)
     examples = [_example(truth, id_) for id_ in truth.items]
     path = cache_folder() / f"self-test-{truth.dataset.name}-{scorer.digest[:16]}.npz"
-    matrices = scoring.score(scorer, examples, path, work.advance("real photos"))
+    with failures_told(work.device):
+        matrices = scoring.score(scorer, examples, path, work.advance("real photos"))
     real = np.stack([kept.counts for kept in matrices.images.values()])
     themselves = np.stack([_themselves(truth, example.id, real.shape[-1]) for example in examples])
     photos = _photos(real, truth, scorer)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from p2pbench.errors import UserError
@@ -29,3 +32,21 @@ def pick_device(name: str, threads: int | None = None) -> torch.device:
 def has_failed(error: RuntimeError) -> bool:
     """Whether an error is of a GPU that stopped working, not of what it was told to do."""
     return isinstance(error, torch.AcceleratorError) or str(error).startswith(("CUDA error", "cuDNN error", "CUBLAS"))
+
+
+@contextmanager
+def failures_told(device: torch.device) -> Iterator[None]:
+    """Work on a device that keeps what it has done.
+
+    Raises:
+        UserError: The device stopped working.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not has_failed(error):
+            raise
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{device} stopped working ({reason}); what was done is kept, and the same command goes on once it is back"
+        ) from error

@@ -19,7 +19,8 @@ from fcn.labels import IGNORE
 from fcn.network import FCN, Architecture
 from fcn.preprocessing import resized, to_tensor
 from fcn.protocol import counted, scores
-from fcn.scoring import Example, segment
+from fcn.scoring import Example
+from fcn.segmenting import segment
 from fcn.training import Listener, Progress, Settings, Trained, one_cycle, train
 from fcn.training_batches import Decoded, batches, class_weights
 from tests.fcn.toy import CLASSES, example, scene, scenes
