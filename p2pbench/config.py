@@ -93,7 +93,7 @@ class RunConfig(BaseModel):
     tensorboard: bool = Field(False, description="write event files too")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...")
     threads: Positive | None = Field(
-        None, description="on a CPU; None shares the cores among the --jobs, 1 is best for small networks"
+        None, description="on a CPU; None shares the cores among the runs at once, 1 is best for small networks"
     )
 
     @model_validator(mode="after")

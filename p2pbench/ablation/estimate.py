@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import statistics
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +11,14 @@ import torch
 
 from p2pbench.ablation.data import data_key
 from p2pbench.ablation.grid import expand
+from p2pbench.ablation.pace import measure_step
 from p2pbench.config import GridConfig, RunConfig
 from p2pbench.datasets.cache import Channels, sample_channels
 from p2pbench.datasets.catalogue import open_dataset, run_items
-from p2pbench.training.batches import Batch
 from p2pbench.training.device import pick_device
-from p2pbench.training.model import Model, build
-from p2pbench.training.precision import resolved, set_up
-from p2pbench.training.randomness import default_generator
-from p2pbench.training.replay import Replay
-from p2pbench.training.step import loss_names, take_step, training_step
-from p2pbench.training.watch import Watch
+from p2pbench.training.model import build
+from p2pbench.training.precision import resolved
 from reports.layout import Grid
-
-WARM_UP, MEASURED = 4, 5  # a GPU's steps are captured at the fourth
 
 
 def estimate_lines(
@@ -64,44 +56,7 @@ def estimate_lines(
             f"{_parameters(model.discriminator):>13,} {1000 * seconds[unseeded]:>8.1f} "
             f"{_time(steps * seconds[unseeded]):>9}"
         )
-    yield f"{len(plan)} runs on {device}, about {_time(total)} of training"
-
-
-def measure_step(config: RunConfig, channels: Channels, device: torch.device) -> float:
-    """Seconds of one training step: the median of a few, after a few that are not counted."""
-    model = build(config, channels, device)
-    shape = (config.batch_size, config.image_size, config.image_size)
-    input_, target = (
-        torch.rand(shape[0], count, *shape[1:], device=device) * 2 - 1 for count in (channels.input, channels.output)
-    )
-    take = _taker(model, Batch(input_, target, None), config, device)
-    seconds = []
-    for _ in range(WARM_UP + MEASURED):
-        start = time.perf_counter()
-        take()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[WARM_UP:])
-
-
-def _taker(model: Model, batch: Batch, config: RunConfig, device: torch.device) -> Callable[[], object]:
-    """Takes a step as a training does: replayed on a GPU."""
-    set_up(config, device)
-    if device.type != "cuda":
-        return lambda: training_step(model, batch, config)
-    watch = Watch(model, loss_names(config), device)
-    stream = torch.cuda.Stream(device)
-    stream.wait_stream(torch.cuda.current_stream(device))
-    replay = Replay(
-        lambda: watch.end_step(take_step(model, batch, config, watch)), default_generator(device), lambda text: None
-    )
-
-    def take() -> None:
-        with torch.cuda.stream(stream):
-            replay(0)
-
-    return take
+    yield f"{len(plan)} runs on {device}, about {_time(total)} of training, one after the other"
 
 
 def _parameters(network: torch.nn.Module | None) -> int:

@@ -14,7 +14,8 @@ from p2pbench.ablation.data import Data, data_key, open_data
 from p2pbench.ablation.grid import Planned, expand
 from p2pbench.ablation.listener import Listener
 from p2pbench.ablation.run import carry_out, fill_references, is_finished
-from p2pbench.ablation.workers import Outcome, carry_out_together
+from p2pbench.ablation.side_by_side import IN_TURN, NotMeasured, verdict, weigh
+from p2pbench.ablation.workers import Outcome, Workers, workers
 from p2pbench.config import GridConfig, RunConfig
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.image_scoring import score_new
@@ -36,7 +37,7 @@ def run_grid(
     overrides: Mapping[str, Any],
     seeds: Sequence[int] | None,
     listener: Listener,
-    jobs: int = 1,
+    parallel: int = 1,
     cluster: Cluster | None = None,
 ) -> Grid:
     """Train, generate and score every run of a grid; finished ones are skipped, unfinished ones go on.
@@ -52,7 +53,7 @@ def run_grid(
         overrides: settings that go before all others.
         seeds: the seeds of each cell; None takes the grid's own.
         listener: hears how far the work is.
-        jobs: how many runs at once, each in a process of its own.
+        parallel: how many runs at once, each in a process of its own, should that be quicker than one after the other.
         cluster: where to train instead of here; what is decoded and scored is decoded and scored here all the same.
 
     Raises:
@@ -85,10 +86,8 @@ def run_grid(
             from p2pbench.ablation.on_cluster import carry_out_on
 
             outcomes = carry_out_on(cluster, folder, left, data, listener, stop)
-        elif jobs > 1:
-            outcomes = carry_out_together(left, jobs, listener, stop)
         else:
-            outcomes = _carry_out_in_turn(left, data, listener, stop)
+            outcomes = _carry_out_here(left, data, parallel, listener, stop)
         with closing(outcomes):  # whatever ends it, the other runs save their state before anything else goes on
             _hear(outcomes, len(left), listener)
     made_items = [(planned.run, len(data[data_key(planned.config)].items.test)) for planned in plan]
@@ -103,6 +102,35 @@ def _precise(planned: Planned, device: torch.device, made: Sequence[tuple[Run, R
     if config.precision == "auto" and begun != "auto":
         config = config.model_copy(update={"precision": begun})
     return resolved(config, device)
+
+
+def _carry_out_here(
+    plan: Sequence[Planned], data: Mapping[tuple[object, ...], Data], parallel: int, listener: Listener, stop: Stop
+) -> Generator[Outcome, None, None]:
+    """So many at once as were asked for, or in turn where that is not slower."""
+    count = min(parallel, len(plan))
+    if count > 1:
+        with workers(count, listener, stop) as opened:
+            if _is_quicker(opened, plan[:count], data, listener):
+                yield from opened.carry_out(plan)
+                return
+    yield from _carry_out_in_turn(plan, data, listener, stop)
+
+
+def _is_quicker(
+    opened: Workers, first: Sequence[Planned], data: Mapping[tuple[object, ...], Data], listener: Listener
+) -> bool:
+    """Whether runs at once get through more images than in turn, measured by the first of them; says so."""
+    cells = [(planned.config, data[data_key(planned.config)].channels) for planned in first]
+    try:
+        totals = weigh(opened.measure(cells))
+        if not totals.raised:  # once more: other processes may have been in the way, and in turn is a long way
+            totals = max(totals, weigh(opened.measure(cells)), key=lambda each: each.gain)
+    except NotMeasured as problem:
+        listener.say(f"{len(first)} runs at once: {problem}, {IN_TURN}")
+        return False
+    listener.say(verdict(len(first), totals))
+    return totals.raised
 
 
 def _carry_out_in_turn(

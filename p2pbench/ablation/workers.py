@@ -6,11 +6,14 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from multiprocessing.queues import Queue
-from multiprocessing.synchronize import Event
+from multiprocessing.synchronize import Barrier, Event
+from threading import BrokenBarrierError
 from typing import Any
 
 import torch
@@ -19,36 +22,101 @@ from p2pbench.ablation.grid import Planned
 from p2pbench.ablation.kept_data import KeptData
 from p2pbench.ablation.listener import Listener
 from p2pbench.ablation.news import SECONDS_BETWEEN_NEWS, News, tell
+from p2pbench.ablation.pace import Timer, step_timer, sustained, warm_up
 from p2pbench.ablation.run import carry_out
+from p2pbench.ablation.side_by_side import NotMeasured, Rates, enough_seconds
+from p2pbench.config import RunConfig
+from p2pbench.datasets.cache import Channels
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.training.device import pick_device
-from p2pbench.training.interrupt import Stop
+from p2pbench.training.interrupt import Stop, Stopped
+
+PATIENCE = 300.0  # seconds that workers wait for one another before they measure
 
 Outcome = tuple[Planned, Exception | None]
 """A run, and the error that ended it, if any."""
 
+Cell = tuple[RunConfig, Channels]
+"""What decides how long a step takes."""
 
-def carry_out_together(
-    plan: Sequence[Planned], jobs: int, listener: Listener, stop: Stop
-) -> Generator[Outcome, None, None]:
-    """Carry out runs, `jobs` at a time; each as it is done, with the error that ended it, if any.
 
-    A request to stop reaches all workers; every run then saves its state, and its outcome is `Stopped`.
+class Workers:
+    """Processes that carry out one run each at a time; opened by `workers`."""
+
+    def __init__(self, pool: ProcessPoolExecutor, stop: Stop, stopping: Event) -> None:
+        self._pool, self._stop, self._stopping = pool, stop, stopping
+
+    def measure(self, cells: Sequence[Cell]) -> list[Rates]:
+        """Measure the steps of runs, as many as there are workers: of each alone, then of all at once.
+
+        Raises:
+            NotMeasured: a worker failed, died, or did not get ready; the message says which.
+            Stopped: the user asked to stop.
+        """
+        try:
+            with _ctrl_c_kept_back():
+                started = [self._pool.submit(_meet) for _ in cells]
+            self._answers(started)  # nobody begins while others still start
+            cells = [(config.model_copy(update={"seed": 0}), channels) for config, channels in cells]
+            alone: dict[Cell, float] = {}
+            for cell in cells:
+                if cell not in alone:
+                    (alone[cell],) = self._answers([self._pool.submit(_alone, *cell)])
+            seconds = enough_seconds(len(cells) * max(alone.values()))
+            beside = self._answers([self._pool.submit(_beside, *cell, seconds) for cell in cells])
+        except BrokenBarrierError:
+            raise NotMeasured(f"not all of their processes were ready within {PATIENCE:.0f} s") from None
+        except BrokenProcessPool:
+            raise NotMeasured("a worker process died, perhaps for want of memory") from None
+        sizes = [config.batch_size for config, _ in cells]
+        return [Rates(size / alone[cell], size / step) for size, cell, step in zip(sizes, cells, beside, strict=True)]
+
+    def carry_out(self, plan: Sequence[Planned]) -> Generator[Outcome, None, None]:
+        """Carry out runs; each as it is done, with the error that ended it, if any.
+
+        A request to stop reaches all workers; every run then saves its state, and its outcome is `Stopped`.
+        """
+        waiting: dict[Future[Exception | None], Planned] = {
+            self._pool.submit(_work, planned): planned for planned in plan
+        }
+        while waiting:
+            done, _ = wait(waiting, timeout=SECONDS_BETWEEN_NEWS, return_when=FIRST_COMPLETED)
+            if self._stop:
+                self._stopping.set()
+            for future in done:
+                yield waiting.pop(future), _outcome(future)
+
+    def _answers(self, futures: Sequence[Future[float]]) -> list[float]:
+        """What workers answer, all of them; else the error that came first, not what followed from it."""
+        while wait(futures, timeout=SECONDS_BETWEEN_NEWS).not_done:
+            if self._stop:
+                self._stopping.set()
+        if self._stop:
+            raise Stopped("stopped while runs at once were measured; all is as it was, and the same command goes on")
+        errors = [error for future in futures if (error := future.exception()) is not None]
+        for error in sorted(errors, key=lambda error: isinstance(error, BrokenBarrierError)):
+            raise error
+        return [future.result() for future in futures]
+
+
+@contextmanager
+def workers(count: int, listener: Listener, stop: Stop) -> Iterator[Workers]:
+    """So many processes while the block runs; whatever they carry out at its end saves its state first.
+
+    Args:
+        count: how many.
+        listener: hears how far their runs are.
+        stop: whether somebody asked to stop.
     """
     context = multiprocessing.get_context("spawn")
     news: Queue[Any] = context.Queue()
     stopping = context.Event()
     teller = threading.Thread(target=_tell, args=(news, listener))
     teller.start()
-    pool = ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(news, stopping, jobs))
+    given = news, stopping, context.Barrier(count), PATIENCE, count
+    pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=given)
     try:
-        waiting: dict[Future[Exception | None], Planned] = {pool.submit(_work, planned): planned for planned in plan}
-        while waiting:
-            done, _ = wait(waiting, timeout=SECONDS_BETWEEN_NEWS, return_when=FIRST_COMPLETED)
-            if stop:
-                stopping.set()
-            for future in done:
-                yield waiting.pop(future), _outcome(future)
+        yield Workers(pool, stop, stopping)
     finally:
         stopping.set()
         pool.shutdown(cancel_futures=True)
@@ -56,12 +124,22 @@ def carry_out_together(
         teller.join()
 
 
+@contextmanager
+def _ctrl_c_kept_back() -> Iterator[None]:
+    """Processes started here never see Ctrl-C, which reaches the whole group: their parent decides what it means."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _outcome(future: Future[Exception | None]) -> Exception | None:
     try:
         return future.result()
     except BrokenProcessPool:
         return UserError(
-            "a worker process died, perhaps for want of memory; give the same command with fewer --jobs to go on"
+            "a worker process died, perhaps for want of memory; the same command with a smaller --parallel goes on"
         )
 
 
@@ -85,25 +163,110 @@ def _is_orphan() -> bool:
     return parent is not None and not parent.is_alive()
 
 
-# What a worker process keeps between its runs; set by `_start` when the process begins.
-_worker: dict[str, Any] = {}
+@dataclass(frozen=True)
+class _Worker:
+    """What a worker process keeps between its runs."""
+
+    news: News
+    stop: Stop
+    meeting: Barrier
+    patience: float
+    threads: int  # of a run that is one of several; unless its settings say otherwise
+    threads_alone: int
+    data: KeptData
+    busy: threading.Lock
 
 
-def _start(news: Queue[Any], stopping: Event, jobs: int) -> None:
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))  # unless the settings say otherwise
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
-    _worker.update(news=News(news.put), stop=_SharedStop(stopping), data=KeptData())
+_worker: _Worker  # set by `_start` when the process begins
+
+
+def _start(news: Queue[Any], stopping: Event, meeting: Barrier, patience: float, count: int) -> None:
+    global _worker
+    share = max(1, (os.cpu_count() or 1) // count)
+    _worker = _Worker(
+        news=News(news.put),
+        stop=_SharedStop(stopping),
+        meeting=meeting,
+        patience=patience,
+        threads=share,
+        threads_alone=torch.get_num_threads(),
+        data=KeptData(),
+        busy=threading.Lock(),
+    )
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """End this process when its parent is no more: nobody is left to tell or to ask for more work."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    with _worker.busy:  # what is at work stops by itself, and saves its state
+        os._exit(1)
 
 
 def _work(planned: Planned) -> Exception | None:
     """One run in a worker; the data stay for the next."""
     config = planned.config
-    data: KeptData = _worker["data"]
-    try:
-        device = pick_device(config.device, config.threads)
-        carry_out(planned, data.of(config), device, _worker["news"], _worker["stop"])
-    except MENDABLE as error:
-        if _is_orphan():
-            os._exit(1)  # the run is saved, and nobody is left to tell or to ask for more work
-        return error
+    with _worker.busy:
+        try:
+            device = pick_device(config.device, config.threads or _worker.threads)
+            carry_out(planned, _worker.data.of(config), device, _worker.news, _worker.stop)
+        except MENDABLE as error:
+            return error
     return None
+
+
+def _meet() -> float:
+    """Wait until all workers have started; the seconds are of no use."""
+    with _worker.busy:
+        _worker.meeting.wait(_worker.patience)
+    return 0.0
+
+
+def _alone(config: RunConfig, channels: Channels) -> float:
+    """Seconds of a step while the other workers do nothing."""
+
+    def measured(timer: Timer) -> float:
+        step = warm_up(timer, _worker.stop)
+        return sustained(timer, step, enough_seconds(step), _worker.stop)
+
+    return _measure(measured, config, channels, _worker.threads_alone, "one alone does not fit")
+
+
+def _beside(config: RunConfig, channels: Channels, seconds: float) -> float:
+    """Seconds of a step while all workers take steps, for so many seconds."""
+
+    def measured(timer: Timer) -> float:
+        step = warm_up(timer, _worker.stop)
+        _worker.meeting.wait(_worker.patience)
+        return sustained(timer, step, seconds, _worker.stop)
+
+    return _measure(measured, config, channels, _worker.threads, "they do not fit")
+
+
+def _measure(
+    measured: Callable[[Timer], float], config: RunConfig, channels: Channels, threads: int, too_much: str
+) -> float:
+    """Measure in a worker, and free what that took.
+
+    Raises:
+        NotMeasured: it failed.
+        Stopped: somebody asked to stop.
+        BrokenBarrierError: another worker failed.
+    """
+    with _worker.busy, ExitStack() as failure:
+        failure.callback(_worker.meeting.abort)  # so that nobody waits for one who does not come
+        try:
+            device = pick_device(config.device, config.threads or threads)
+            seconds = measured(step_timer(config, channels, device))
+        except (Stopped, BrokenBarrierError):
+            raise
+        except torch.OutOfMemoryError:
+            raise NotMeasured(f"{too_much} into the memory of {config.device}") from None
+        except (RuntimeError, *MENDABLE) as error:  # a run that meets it too says more
+            raise NotMeasured(f"measuring failed ({str(error).splitlines()[0]})") from None
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        failure.pop_all()
+        return seconds

@@ -27,7 +27,7 @@ def command(out: Path) -> None:
     """
     name, grid = find_grid(GRID)
     with Terminal().watching() as terminal:
-        trained = run_grid(out, name, grid, "quickstart", SETTINGS, None, terminal, jobs=os.cpu_count() or 1)
+        trained = run_grid(out, name, grid, "quickstart", SETTINGS, None, terminal, parallel=os.cpu_count() or 1)
         score_trained(trained, None, "auto", terminal)
         hold_study(out, trained.name, terminal)
     click.echo(f"report: {html.write(out, out / 'report')}")

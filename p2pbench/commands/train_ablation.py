@@ -27,11 +27,14 @@ from reports import html
 @click.option("--seeds", metavar="0,1,2", help="Train every cell with each of these seeds.")
 @options.device
 @click.option(
+    "--parallel",
     "--jobs",
+    "parallel",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="With --engine local: runs at once, a process each.",
+    metavar="K",
+    help="With --engine local: K runs at once, a process each, if that is quicker than one after the other.",
 )
 @options.engine
 @options.address
@@ -47,7 +50,7 @@ def command(
     settings: tuple[str, ...],
     seeds: str | None,
     device: str | None,
-    jobs: int,
+    parallel: int,
     engine: str,
     address: str | None,
     fcn_weights: Path | None,
@@ -58,8 +61,8 @@ def command(
     GRID is a preset's name (losses, generators, patches, segmentation, colour) or a TOML file of the same form. Runs
     that are finished are skipped and killed ones go on: give the same command again.
     """
-    if engine == "ray" and jobs > 1:
-        raise click.UsageError("--jobs is for --engine local; Ray runs as many at once as the cluster has room for")
+    if engine == "ray" and parallel > 1:
+        raise click.UsageError("--parallel is for --engine local; Ray runs as many at once as the cluster has room for")
     name, content = find_grid(grid)
     where = f"grid {name}" if grid in preset_names("grids") else grid
     overrides = options.overrides(settings, dataset=dataset, root=root, device=device)
@@ -69,6 +72,6 @@ def command(
             click.echo(line)
         return
     with options.cluster(engine, address) as cluster, Terminal().watching() as terminal:
-        trained = run_grid(out, name, content, where, overrides, chosen, terminal, jobs, cluster)
+        trained = run_grid(out, name, content, where, overrides, chosen, terminal, parallel, cluster)
         score_trained(trained, fcn_weights, device or "auto", terminal, cluster)
     click.echo(f"report: {html.write(out, out / 'report')}")

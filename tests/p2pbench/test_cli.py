@@ -74,10 +74,11 @@ def test_the_whole_way_with_two_runs_at_once(folders: Path, tmp_path: Path) -> N
     assert refused.returncode == 1
     assert "cell 'b <&>'" in refused.stderr
     file.write_text(file.read_text().replace("b <&>", "b & c"))
-    done = run(*arguments, "--jobs", "2")
+    done = run(*arguments, "--parallel", "2")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"report: {out / 'report' / 'index.html'}\n"
     assert "[2/2]" in done.stderr
+    assert re.search(r"2 runs at once: [\d.]+ images/s in all, against [\d.]+ one after the other \(", done.stderr)
     alone = tmp_path / "alone"
     done = run(*(str(alone) if part == str(out) else part for part in arguments))
     assert done.returncode == 0, done.stderr
@@ -99,9 +100,11 @@ def test_a_run_that_fails_does_not_stop_the_others(folders: Path, tmp_path: Path
         f'title = "Own"\n[settings]\n{settings}\nobjective = "L2"\n'
         "[cells.bad]\nlearning_rate = 1e30\n[cells.good]\nlearning_rate = 1e-4\n"
     )
-    for jobs in ("1", "2"):
-        out = tmp_path / jobs
-        done = run("train-ablation", str(file), "--root", str(folders), "--out", str(out), "--jobs", jobs)
+    for parallel in ("1", "2"):
+        out = tmp_path / parallel
+        done = run(
+            "train-ablation", str(file), "--root", str(folders), "--out", str(out), "--jobs", parallel
+        )  # its older name
         assert done.returncode == 1
         assert done.stderr.splitlines()[-1].startswith("Error: 1 of 2 runs failed; the first: ")
         assert "G_L2 is" in done.stderr

@@ -169,16 +169,22 @@ def test_a_run_belongs_to_one_process(folders: Path, tmp_path: Path, p2pbench: C
     assert_same_run(run, uninterrupted)
 
 
-def test_workers_stop_when_the_process_that_started_them_is_killed(
-    folders: Path, tmp_path: Path, p2pbench: Command
-) -> None:
+ALWAYS_AT_ONCE = (
+    "from p2pbench.ablation import side_by_side; side_by_side.NO_GAIN = 0\nfrom p2pbench.cli import main; main()"
+)
+
+
+def test_workers_stop_when_the_process_that_started_them_is_killed(folders: Path, tmp_path: Path) -> None:
     file = tmp_path / "two.toml"
     file.write_text('title = "Two"\n[cells.a]\nngf = 3\n[cells.b]\nngf = 4\n')
     settings = {key: value for key, value in TINY.items() if key not in {"ngf", "epochs"}}
     options = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    process = p2pbench(
-        *["train-ablation", str(file), "--root", str(folders), "--out", str(tmp_path), "--jobs", "2"],
-        *[*options, "--set", "epochs=100000", "--set", "log_every=1"],
+    process = subprocess.Popen(
+        [
+            *[sys.executable, "-c", ALWAYS_AT_ONCE, "train-ablation", str(file), "--root", str(folders)],
+            *["--out", str(tmp_path), "--parallel", "2", *options, "--set", "epochs=100000", "--set", "log_every=1"],
+        ],
+        stderr=subprocess.PIPE,
     )
     runs = [Run(tmp_path / "two" / cell / "seed-0", cell, 0) for cell in "ab"]
     for run in runs:

@@ -89,7 +89,7 @@ def test_a_port_that_is_closed_is_refused_at_once() -> None:
 
 def test_options_that_belong_to_the_other_engine_are_wrong_usage() -> None:
     for arguments, said in (
-        (("--engine", "ray", "--jobs", "2"), "--jobs is for --engine local"),
+        (("--engine", "ray", "--parallel", "2"), "--parallel is for --engine local"),
         (("--address", "auto"), "give --engine ray too"),
     ):
         ended = CliRunner().invoke(cli, ["train-ablation", "losses", *arguments])
