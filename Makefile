@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BROWSERS := chromium chromium-browser google-chrome
 
-.PHONY: demo test check benchmark screenshots clean chromium
+.PHONY: demo test check bench screenshots clean chromium
 
 demo: .venv/installed  ## the whole chain on the embedded street scenes
 	$(BIN)/p2pbench quickstart --out demo
@@ -16,14 +16,9 @@ check: .venv/installed  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-benchmark: .venv/installed  ## speed; results are kept by hand in benchmarks/RESULTS.md
-	$(BIN)/python benchmarks/train_step.py
-	$(BIN)/python benchmarks/fcn_forward.py
-	$(BIN)/python benchmarks/fooling_coverage.py
-	$(BIN)/python benchmarks/report.py
-	$(BIN)/python benchmarks/study_load.py
-	$(BIN)/python benchmarks/study_page.py
-	$(BIN)/python benchmarks/ray_grid.py
+# BEFORE names a revision that quickstart's step is compared with: make bench BEFORE=HEAD~1
+bench: .venv/installed chromium  ## speed, in minutes; figures to keep go into benchmarks/RESULTS.md by hand
+	$(BIN)/python benchmarks/all.py $(if $(BEFORE),--before $(BEFORE))
 
 screenshots: .venv/installed chromium  ## the pictures of the README, from the results of make demo
 	$(BIN)/python docs/screenshots.py demo

@@ -97,14 +97,16 @@ def table(results: Path, scorer: str, metrics: tuple[str, ...]) -> list[str]:
     of_all = scores[(scores["item"] == "all") & (scores["scorer"] == scorer)]
     heads = [describe(metric).label for metric in metrics]
     lines = [f"| {describe_scorer(scorer).title} | {' | '.join(heads)} |", "|---" * (len(metrics) + 1) + "|"]
-    for (cell, seed), rows in of_all.groupby(["cell", "seed"], sort=False, dropna=False):
+    of_seeds = zip(of_all["cell"], of_all["seed"], strict=True)
+    runs = [f"{cell}, seed {seed}" if pd.notna(seed) else cell for cell, seed in of_seeds]
+    for run, rows in of_all.groupby(runs, sort=False):
         by_metric = rows.set_index("metric")
         cells = []
         for metric in metrics:
             number, digits = by_metric.loc[metric], describe(metric).digits
             low, high = (f"{number[end]:.{digits}f}" for end in ("low", "high"))
             cells.append(f"{number['value']:.{digits}f} ({low} to {high})")
-        lines.append(f"| {cell}{f', seed {seed}' if pd.notna(seed) else ''} | {' | '.join(cells)} |")
+        lines.append(f"| {run} | {' | '.join(cells)} |")
     return lines
 
 

@@ -7,7 +7,7 @@ U-Net, conditional 70x70 discriminator, L1+cGAN at 256x256, ngf = ndf = 64, batc
 1. Our steps, captured and replayed, against the plain step of `train_step.py` on the same weights and batches, without
    dropout (its noise lies in memory otherwise). The losses of each step are apart by at most 1 % (and 0.002) in
    float32, 10 % (and 0.03) in bf16. Then replays against the same steps not captured, with dropout: within 1 %.
-2. Milliseconds a step, in turns in one process: the plain step, eager, as torch computes by default; ours by precision.
+2. Seconds a step, in turns in one process: the plain step, eager, as torch computes by default; ours by precision.
 3. A training of 400 made-up pictures for 200 epochs, checkpoints and log included, for so many seconds at most; where
    that is not enough, the whole is extrapolated from the pace after the first 200 steps.
 4. What must not go wrong: a run stopped and resumed, a loss that is not finite, a batch that does not fit, work that
@@ -18,8 +18,6 @@ Without a GPU, only the first part runs, small and on the CPU.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import sys
@@ -32,7 +30,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from record import Record, options
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -44,7 +42,6 @@ os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # as the command line has it; re
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from benchmarks.train_step import CHANNELS, plain_model, plain_step  # noqa: E402
 from p2pbench.config import RunConfig, run_config  # noqa: E402
 from p2pbench.datasets.cache import CachedSamples  # noqa: E402
 from p2pbench.datasets.drawn import Streets  # noqa: E402
@@ -60,6 +57,7 @@ from p2pbench.training.replay import Replay  # noqa: E402
 from p2pbench.training.steps import ReplayedSteps, Steps, open_steps  # noqa: E402
 from p2pbench.training.trainer import Progress, train  # noqa: E402
 from reports.layout import Run  # noqa: E402
+from train_step import CHANNELS, plain_model, plain_step  # noqa: E402
 
 NAMES = ("D_real", "D_fake", "G_GAN", "G_L1")
 TOLERANCES = {"float32": (0.01, 0.002), "bf16": (0.10, 0.03)}  # of a loss: relative, or absolute
@@ -235,7 +233,7 @@ def too_large(device: torch.device, folder: Path) -> str:
 
 
 def in_turns(device: torch.device, turns: int) -> dict[str, list[float]]:
-    """Milliseconds a step, block by block."""
+    """Seconds a step, block by block."""
     takers: dict[str, Callable[[int], None]] = {}
     x, y = (torch.rand(1, 3, 256, 256, device=device) * 2 - 1 for _ in range(2))
 
@@ -259,7 +257,7 @@ def in_turns(device: torch.device, turns: int) -> dict[str, list[float]]:
     takers["plain"] = plain_blocks()
     for precision in ("float32", "tf32", "bf16"):
         takers[precision] = our_blocks(precision)
-    milliseconds: dict[str, list[float]] = {name: [] for name in takers}
+    seconds: dict[str, list[float]] = {name: [] for name in takers}
     for turn in range(turns + 1):
         for name, take in takers.items():
             set_up(settings("tf32" if name == "plain" else name), device)
@@ -269,8 +267,8 @@ def in_turns(device: torch.device, turns: int) -> dict[str, list[float]]:
                 take(step)
             torch.cuda.synchronize(device)
             if turn > 0:  # the first warms up, and captures
-                milliseconds[name].append(1000 * (time.perf_counter() - start) / BLOCK)
-    return milliseconds
+                seconds[name].append((time.perf_counter() - start) / BLOCK)
+    return seconds
 
 
 def _ignore(losses: tuple[Tensor, ...]) -> None:
@@ -298,68 +296,76 @@ def whole_training(device: torch.device, seconds: float, folder: Path) -> dict[s
     (first, early), (last, late) = next(point for point in points if point[0] >= SETTLED), points[-1]
     pace = (late - early) / (last - first)
     whole = took if last == total else early + pace * (total - first)
-    size = (folder / "whole-training" / "checkpoint.pt").stat().st_size / 2**20
+    size = (folder / "whole-training" / "checkpoint.pt").stat().st_size
     return {
         "steps": last,
-        "took_s": took,
-        "ms_per_step": 1000 * pace,
-        "first_steps_s": early,
-        "whole_s": whole,
-        "checkpoint_mib": size,
-        "peak_gib": torch.cuda.max_memory_allocated(device) / 2**30,
-        "expected_gib": needed_bytes(config, CHANNELS, 1) / 2**30,
+        "seconds": took,
+        "seconds_per_step": pace,
+        "seconds_of_first_steps": early,
+        "seconds_of_all_steps": whole,
+        "checkpoint_bytes": size,
+        "peak_bytes": torch.cuda.max_memory_allocated(device),
+        "expected_bytes": needed_bytes(config, CHANNELS, 1),
     }
 
 
 def main() -> None:
     """Check, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--seconds", type=float, default=300.0, help="of the training, at most")
     parser.add_argument("--turns", type=int, default=15)
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     keep_freed_memory()
+    record = Record("cuda_step", arguments)
     if not torch.cuda.is_available():
         print("no GPU here: the step is checked on the CPU, small, and nothing is measured")
-        for precision in TOLERANCES:
-            print(f"{precision} against plain: {against_plain(precision, torch.device('cpu'), **TINY)}")
+        cpu = torch.device("cpu")
+        checks = [{"check": f"{name} against plain", "found": against_plain(name, cpu, **TINY)} for name in TOLERANCES]
+        record.table("Checks", checks)
+        record.save()
         return
     device = torch.device("cuda", torch.cuda.current_device())
-    result: dict[str, Any] = {"gpu": torch.cuda.get_device_name(device), "torch": torch.__version__}
-    print(f"{result['gpu']}, torch {result['torch']}, numpy {np.__version__}", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        parts: dict[str, Callable[[], Any]] = {}
+        parts: dict[str, Callable[[], str | list[dict[str, Any]]]] = {}
         for precision in TOLERANCES:
             parts[f"{precision} against plain"] = partial(against_plain, precision, device)
             parts[f"{precision} against uncaptured"] = partial(against_uncaptured, precision, device)
         parts["a step"] = lambda: paces(in_turns(device, arguments.turns))
-        parts["whole training"] = lambda: whole_training(device, arguments.seconds, folder)
+        parts["whole training"] = lambda: [whole_training(device, arguments.seconds, folder)]
         parts["stopped and resumed"] = lambda: resumed(device, folder)
         parts["a loss that is not finite"] = lambda: not_finite(device, folder)
         parts["more than fits"] = lambda: too_large(device, folder)
         parts["what cannot be captured"] = lambda: refused(device)
+        checks = []
         for title, part in parts.items():
             start = time.monotonic()
             try:
-                result[title] = part()
-            except (RuntimeError, UserError, AssertionError):  # the other parts are still worth their time
-                result[title] = traceback.format_exc()
-            print(f"[{time.monotonic() - start:.0f} s] {title}: {result[title]}", flush=True)
+                found = part()
+            except (RuntimeError, UserError, AssertionError) as error:  # the other parts are still worth their time
+                traceback.print_exc()
+                found = f"WRONG: {type(error).__name__}, see what was printed"
+            if isinstance(found, str):
+                checks.append({"check": title, "found": found})
+            else:
+                record.table(title, found)
+            print(f"[{time.monotonic() - start:.0f} s] {title}: {found}", flush=True)
             torch.cuda.empty_cache()
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    record.table("Checks", checks)
+    record.save()
+    sys.exit(any("WRONG" in check["found"] for check in checks))
 
 
-def paces(blocks: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """Milliseconds a step, and how many times as long the plain step takes, block by block: medians."""
-    return {
-        name: {
-            "ms": round(statistics.median(values), 3),
-            "plain / it": round(statistics.median(p / o for p, o in zip(blocks["plain"], values, strict=True)), 2),
+def paces(blocks: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """Seconds a step, and how many times as long the plain step takes, block by block: medians."""
+    return [
+        {
+            "precision": name,
+            "seconds_per_step": statistics.median(values),
+            "ratio_of_plain": statistics.median(p / o for p, o in zip(blocks["plain"], values, strict=True)),
         }
         for name, values in blocks.items()
-    }
+    ]
 
 
 if __name__ == "__main__":

@@ -10,22 +10,19 @@ in bfloat16, each with what it changes.
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
 import os
-import platform
 import resource
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from p2pbench.cli import SPINS
+from record import Record, options
 
 os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # as the command line has it; read when torch is imported
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the writer of Caffe's files is among the tests
@@ -42,10 +39,10 @@ from fcn.network import FCN  # noqa: E402
 from fcn.preprocessing import resized, to_tensor  # noqa: E402
 from p2pbench.datasets import pictures  # noqa: E402
 from tests.fcn import caffe  # noqa: E402
+from timing import clock, medians, products  # noqa: E402
 
 GPU_IMAGES = 10
 CITYSCAPES_VALUES = [label.value for label in CITYSCAPES.labels if label.value >= 0]
-GIB = 2**30
 
 
 class Change(NamedTuple):
@@ -73,13 +70,13 @@ def change(reference: Tensor, scores: Tensor) -> Change:
     return Change(largest.item(), float((truth != prediction).mean()), float(1 - min(three)))
 
 
-def clock(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds that a piece of work takes."""
-    start = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
+def changes(apart: Change) -> dict[str, float]:
+    """The same for a table."""
+    return {
+        "largest_change_of_scores_in_deviations": apart.scores,
+        "share_of_pixels_changed": apart.argmax,
+        "largest_change_of_fcn_score": apart.fcn_score,
+    }
 
 
 def random_image(height: int, width: int) -> Tensor:
@@ -88,13 +85,13 @@ def random_image(height: int, width: int) -> Tensor:
     return torch.from_numpy((pixels - 76).astype(np.float32)).contiguous(memory_format=torch.channels_last)
 
 
-def memory(path: Path, height: int, width: int) -> dict[str, float]:
-    """Highest resident memory so far, in GiB, after each step of segmenting an image; for a process of its own."""
+def memory(path: Path, height: int, width: int) -> dict[str, int]:
+    """Highest resident memory so far, in bytes, after each step of segmenting an image; for a process of its own."""
     peaks = {}
 
     def note(step: str) -> None:
         unit = 1 if sys.platform == "darwin" else 1024
-        peaks[step] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
+        peaks[step] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
     note("libraries")
     network = weights.load(path)[0].to(memory_format=torch.channels_last)
@@ -167,26 +164,12 @@ def around(folder: Path, network: FCN, image: Tensor, repeats: int) -> dict[str,
     return seconds
 
 
-@contextmanager
-def products(precision: str) -> Iterator[None]:
-    """How a GPU multiplies float32 numbers in this block: "ieee" or "tf32"."""
-    backends = torch.backends.cudnn.conv, torch.backends.cuda.matmul  # type: ignore[attr-defined]
-    before = [backend.fp32_precision for backend in backends]
-    for backend in backends:
-        backend.fp32_precision = precision
-    try:
-        yield
-    finally:
-        for backend, old in zip(backends, before, strict=True):
-            backend.fp32_precision = old
-
-
-def on_device(network: FCN, image: Tensor, device: torch.device) -> dict[str, dict[str, float]]:
+def on_device(network: FCN, image: Tensor, device: torch.device) -> list[dict[str, object]]:
     """Images/s of every arithmetic, and what it changes against float32 with TF32 off."""
     network = network.to(memory_format=torch.channels_last).to(device)
     image = image.to(device)
     reference: Tensor | None = None
-    found = {}
+    rows: list[dict[str, object]] = []
     for name, precision, sixteen_bits in (
         ("TF32 off", "ieee", False),
         ("TF32 on", "tf32", False),
@@ -198,16 +181,16 @@ def on_device(network: FCN, image: Tensor, device: torch.device) -> dict[str, di
             if reference is None:
                 reference = scores
             seconds = [clock(lambda: network(image).argmax(1), device) for _ in range(1 + GPU_IMAGES)][1:]
-        found[name] = {"images/s": 1 / statistics.median(seconds), **change(reference, scores)._asdict()}
-    return found
+        per_second = {"images_per_second": 1 / statistics.median(seconds)}
+        rows.append({"arithmetic": name, **per_second, **changes(change(reference, scores))})
+    return rows
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--size", default="1024x2048", help="HxW")
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     height, width = map(int, arguments.size.split("x"))
     with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -218,38 +201,20 @@ def main() -> None:
         peaks = pool.apply(memory, (path, height, width))
     image = random_image(height, width)
     seconds, apart = against_opencv(network, image, arguments.repeats)
-    ratios = [theirs / own for theirs, own in zip(seconds["opencv"], seconds["ours"], strict=True)]
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    machine = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
-    print(f"{machine}, torch {torch.__version__}, OpenCV {cv2.__version__}, {height}x{width}, {arguments.repeats} each")
-    for name in ("ours", "opencv"):
-        print(f"{name:8}{median[name]:8.2f} s  ({min(seconds[name]):.2f} to {max(seconds[name]):.2f})")
-    print(
-        f"opencv / ours, pair by pair: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    )
-    print(f"scores apart by {apart.scores:.1e} of their deviation, argmax by {100 * apart.argmax:.4f} % of the pixels")
+    record = Record("fcn_forward", arguments)
+    title = f"FCN-8s forward, {height}x{width}, medians of {arguments.repeats}; OpenCV {cv2.__version__}"
+    record.table(title, medians(seconds))
+    record.table("Ours against OpenCV's", [changes(apart)])
     with tempfile.TemporaryDirectory() as folder:
         others = around(Path(folder), network, image, arguments.repeats)
-    share = sum(others.values()) / (median["ours"] + sum(others.values()))
-    print(f"all else {sum(others.values()):7.3f} s, {100 * share:.1f} % of an image: ", end="")
-    print(", ".join(f"{name} {1000 * value:.0f} ms" for name, value in others.items()))
-    print("peak memory, GiB: " + ", ".join(f"{step} {gib:.2f}" for step, gib in peaks.items()))
-
-    gpu: dict[str, dict[str, float]] = {}
+    own, rest = statistics.median(seconds["ours"]), sum(others.values())
+    parts = {"the network": own, **others, "all but the network": rest}
+    rows = [{"part": name, "seconds": value, "share_of_image": value / (own + rest)} for name, value in parts.items()]
+    record.table("An image", rows)
+    record.table("Peak memory", [{"after": step, "bytes": peak} for step, peak in peaks.items()])
     if torch.cuda.is_available():
-        device = torch.device("cuda")
-        gpu = on_device(network, image, device)
-        print(
-            f"{torch.cuda.get_device_name(device)}: images/s, largest change of the network's scores by their "
-            "deviation, pixels changed, largest change of any FCN-score"
-        )
-        for name, row in gpu.items():
-            changed = f"{row['scores']:.1e}  {100 * row['argmax']:.4f} %  {row['fcn_score']:.5f}"
-            print(f"{name:8}{row['images/s']:8.2f}  {changed}")
-    if arguments.json:
-        found = {"machine": machine, "seconds": seconds, "around": others, "apart": apart._asdict()}
-        found |= {"memory_gib": peaks, "gpu": gpu}
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+        record.table("On the GPU, changes against TF32 off", on_device(network, image, torch.device("cuda")))
+    record.save()
 
 
 if __name__ == "__main__":

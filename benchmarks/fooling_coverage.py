@@ -1,6 +1,6 @@
 """How often 95 % intervals of fooling rates hold the truth, and how often two equal algorithms seem to differ.
 
-    python benchmarks/fooling_coverage.py [--studies 1000] [--replicates 2000]
+    python benchmarks/fooling_coverage.py [--studies 1000] [--replicates 2000] [--json FILE]
 
 A study of one algorithm: 50 raters see 40 of 100 items each, items used equally often. A rater is fooled by an item
 with probability expit(b + u + v), b = logit(0.25), where u is normal with SD 0.5 (raters) and v normal with SD 0.8
@@ -15,7 +15,6 @@ Last, the time of the two-stage bootstrap against two plain loops that do the sa
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from amt.statistics.bootstrap import crossed, draw_counts, two_stage
 from amt.statistics.pairs import pairs
 from amt.statistics.rates import wilson
+from record import Record, options
 
 RATERS, TRIALS, ITEMS = 50, 40, 100
 BASE, RATER_SD, ITEM_SD = 0.25, 0.5, 0.8
@@ -125,8 +125,8 @@ def plain_loop(fooled: NDArray[np.int64], replicates: int, random: np.random.Gen
     return np.array(values)
 
 
-def speed(random: np.random.Generator) -> None:
-    """Print the seconds of 10,000 replicates and their results, side by side."""
+def speed(random: np.random.Generator) -> list[dict[str, object]]:
+    """The seconds of 10,000 replicates and their results, side by side; rates in percent."""
     answers = study(random, random.normal(0, ITEM_SD, ITEMS), "a")
     fooled = answers["fooled"].to_numpy().reshape(RATERS, TRIALS)
     ways: dict[str, Callable[[], NDArray[np.float64]]] = {
@@ -135,7 +135,7 @@ def speed(random: np.random.Generator) -> None:
         "plain loop": lambda: plain_loop(fooled, 10_000, random),
     }
     seconds: dict[str, float] = {}
-    print(f"\n10,000 two-stage replicates of {RATERS} x {TRIALS} answers, rate {100 * fooled.mean():.2f} %")
+    rows: list[dict[str, object]] = []
     for name, way in ways.items():
         times = []
         for _ in range(2 if name == "plain loop" else 7):
@@ -144,32 +144,44 @@ def speed(random: np.random.Generator) -> None:
             times.append(time.perf_counter() - start)
         seconds[name] = statistics.median(times)
         low, high = np.percentile(values, [2.5, 97.5])
-        print(
-            f"{name:11} {1000 * seconds[name]:8.1f} ms  x {seconds[name] / seconds['two_stage']:6.1f}   "
-            f"mean {100 * values.mean():.2f}  SE {100 * values.std():.3f}  {100 * low:.2f} to {100 * high:.2f} %"
+        rows.append(
+            {
+                "way": name,
+                "seconds": seconds[name],
+                "ratio_to_two_stage": seconds[name] / seconds["two_stage"],
+                "mean_percent": 100 * values.mean(),
+                "error_percent": 100 * values.std(),
+                "low_percent": 100 * low,
+                "high_percent": 100 * high,
+            }
         )
+    return rows
 
 
 def main() -> None:
     """Simulate and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--studies", type=int, default=1000)
     parser.add_argument("--replicates", type=int, default=2000)
     arguments = parser.parse_args()
     random = np.random.default_rng(0)
-    start = time.perf_counter()
-    print(f"{arguments.studies} studies, {arguments.replicates} replicates; truth {100 * truth():.2f} %")
-    print("\n95 % intervals     coverage  mean width, points")
-    found = coverage(arguments.studies, arguments.replicates, random)
-    for method, (share, width) in found.items():
-        print(f"{method:18} {share:8.3f}  {width:18.1f}")
-    print("\nfalse alarms at 5 %" + "".join(f"{test:>11}" for test in TESTS))
-    for rho in (0.0, 0.5, 1.0):
-        alarms = false_alarms(arguments.studies, arguments.replicates, rho, random)
-        print(f"items, rho {rho:.1f}     " + "".join(f"{alarms[test]:11.3f}" for test in TESTS))
+    record = Record("fooling_coverage", arguments)
+    simulated = f"{arguments.studies} studies of {arguments.replicates} replicates"
+    record.table(
+        f"95 % intervals, {simulated}, truth {100 * truth():.2f} %",
+        [
+            {"method": method, "coverage": share, "width_points": width}
+            for method, (share, width) in coverage(arguments.studies, arguments.replicates, random).items()
+        ],
+    )
+    record.table(
+        f"False alarms at 5 %, {simulated}, by the correlation of items' effects",
+        [{"rho": rho, **false_alarms(arguments.studies, arguments.replicates, rho, random)} for rho in (0.0, 0.5, 1.0)],
+    )
     error = np.sqrt(0.05 * 0.95 / arguments.studies)
-    print(f"\n{time.perf_counter() - start:.0f} s; the standard error of a share near 0.05 or 0.95 is {error:.3f}")
-    speed(random)
+    print(f"the standard error of a share near 0.05 or 0.95 is {error:.3f}", flush=True)
+    record.table(f"10,000 two-stage replicates of {RATERS} x {TRIALS} answers", speed(random))
+    record.save()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How much sooner two machines finish a grid than one: 6 cells, single-threaded, on node processes of one CPU each.
 
-    python benchmarks/ray_grid.py [--repeats 3] [--epochs 20]
+    python benchmarks/ray_grid.py [--repeats 3] [--epochs 20] [--json FILE]
 
 Both clusters are Ray's, of node processes on this machine, and take turns, so that they meet the same noise. Measured
 is the time from the first run given out to the last run done, training and pictures; neither the start of Ray nor the
@@ -9,9 +9,7 @@ scores.
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -27,7 +25,9 @@ from p2pbench.config import GridConfig
 from p2pbench.results import write_run
 from p2pbench.terminal import Terminal
 from p2pbench.training.interrupt import stop_request
+from record import Record, options
 from reports.layout import Grid
+from timing import medians
 
 SETTINGS = {
     **{"dataset": "streets", "train_items": 100, "test_items": 10, "image_size": 64, "batch_size": 4},
@@ -58,24 +58,25 @@ def seconds(nodes: int, plan: Sequence[Planned], folder: Grid) -> float:
 
 
 def main() -> None:
-    """Print seconds and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure and print."""
+    parser = options(__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)
     chosen = parser.parse_args()
     grid = GridConfig(title="Six", cells={f"seed-of-{n}": {"learning_rate": 2e-4 + n * 1e-6} for n in range(6)})
-    ratios = []
+    taken: dict[int, list[float]] = {1: [], 2: []}
     for repeat in range(chosen.repeats):
         with tempfile.TemporaryDirectory() as results:
-            taken = {}
             for nodes in (1, 2) if repeat % 2 == 0 else (2, 1):
                 folder = Grid(Path(results) / f"nodes-{nodes}")
                 plan = expand(folder, grid, "benchmark", {**SETTINGS, "epochs": chosen.epochs}, [0])
-                taken[nodes] = seconds(nodes, plan, folder)
-        ratios.append(taken[2] / taken[1])
+                taken[nodes].append(seconds(nodes, plan, folder))
         load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-        print(f"one node {taken[1]:.1f} s, two {taken[2]:.1f} s, ratio {ratios[-1]:.2f} (load {load})", flush=True)
-    print(f"median ratio {statistics.median(ratios):.2f} on {os.cpu_count()} cores")
+        print(f"one node {taken[1][-1]:.1f} s, two {taken[2][-1]:.1f} s (load {load})", flush=True)
+    record = Record("ray_grid", chosen)
+    title = f"Six cells, epochs: {chosen.epochs}, medians of {chosen.repeats}"
+    record.table(title, medians({"one node": taken[1], "two nodes": taken[2]}))
+    record.save()
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
 Makes results folders of 20 cells with 125, 250 and 500 items of 256x256 pixels (pictures, label maps, and per-item
 scores of three scorers), writes each folder's report in a process of its own, and opens the largest in Chromium.
+
+    python benchmarks/report.py [--items 125 250 500] [--repeats 3] [--json FILE]
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import shutil
@@ -21,6 +22,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 from scipy.ndimage import gaussian_filter
 
+from record import Record, options
 from reports import bootstrap, ledger
 from reports.layout import Grid
 from reports.scores import Metric, Scores
@@ -87,16 +89,16 @@ def _copies(folder: Path, ids: list[str], sources: list[Path]) -> None:
 
 
 def measure(results: Path) -> tuple[float, float]:
-    """Seconds and peak GiB of one report, in a process of its own."""
+    """Seconds and peak bytes of one report, in a process of its own."""
     command = [sys.executable, "-m", "p2pbench", "report", str(results)]
     start = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - start
-    return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 2**10
 
 
 def first_view(page: Path) -> tuple[float, float]:
-    """Seconds until the page has loaded, and the MB it has read by then."""
+    """Seconds until the page has loaded, and the bytes it has read by then."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -112,30 +114,37 @@ def first_view(page: Path) -> tuple[float, float]:
         browser.close()
     root = page.parent.as_uri() + "/"
     files = [page.parent / url.removeprefix(root) for url in read if url.startswith(root)]
-    return seconds, sum(file.stat().st_size for file in files) / 1e6
+    return seconds, sum(file.stat().st_size for file in files)
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure and print."""
+    parser = options(__doc__)
     parser.add_argument("--items", type=int, nargs="+", default=[125, 250, 500])
     parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
-    print(f"{CELLS} cells, {SIZE}x{SIZE}")
-    print("items  seconds (median)  s/item   peak GiB")
+    chosen = parser.parse_args()
+    record = Record("report", chosen)
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         photo_files, label_files = photos(Path(folder)), label_maps(Path(folder))
-        for items in options.items:
+        for items in chosen.items:
             results = Path(folder) / f"results-{items}"
             make(results, items, photo_files, label_files)
-            runs = [measure(results) for _ in range(options.repeats)]
+            runs = [measure(results) for _ in range(chosen.repeats)]
             seconds = float(np.median([run[0] for run in runs]))
-            print(f"{items:5}  {seconds:16.1f}  {seconds / items:.4f}  {max(run[1] for run in runs):8.2f}")
+            peak = max(run[1] for run in runs)
+            rows.append(
+                {"items": items, "seconds": seconds, "seconds_per_item": seconds / items, "peak_memory_bytes": peak}
+            )
+            print(f"{items} items: {seconds:.1f} s", flush=True)
         page = results / "report/index.html"
-        size = sum(path.stat().st_size for path in page.parent.rglob("*") if path.is_file()) / 1e6
-        views = [first_view(page) for _ in range(options.repeats)]
+        size = sum(path.stat().st_size for path in page.parent.rglob("*") if path.is_file())
+        views = [first_view(page) for _ in range(chosen.repeats)]
         loaded, read = (float(np.median(part)) for part in zip(*views, strict=True))
-        print(f"first view of the last: loaded in {loaded:.2f} s, {read:.2f} MB read; report of {size:.0f} MB")
+    record.table(f"A report of {CELLS} cells, pictures of {SIZE}x{SIZE}, medians of {chosen.repeats}", rows)
+    view = {"items": items, "seconds_to_load": loaded, "bytes_read": read, "bytes_of_report": size}
+    record.table("Its first view in Chromium", [view])
+    record.save()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How long a training step of quickstart's cells takes, against the same of another checkout.
 
-    python benchmarks/small_step.py OTHER [--blocks 12] [--steps 10] [--late 0]
+    python benchmarks/small_step.py OTHER [--blocks 12] [--steps 10] [--late 0] [--json FILE]
 
 OTHER is a checkout of p2pbench from before a change: `git worktree add ../before REVISION`. Two processes of one
 thread, one a checkout, take blocks of steps in turns, so that they meet the same noise of the machine; each step is
@@ -18,10 +18,12 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from p2pbench.cli import SPINS
+from record import Record, options, revision
 
 HERE = Path(__file__).resolve().parent.parent
 CELLS = ("L1", "GAN", "cGAN", "L1+GAN", "L1+cGAN")
@@ -112,7 +114,7 @@ class Checkout:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("other", type=Path)
     parser.add_argument("--blocks", type=int, default=12)
     parser.add_argument("--steps", type=int, default=10)
@@ -132,31 +134,29 @@ def main() -> None:
         for cell in arguments.cells:
             for name in checkouts if block % 2 else reversed(checkouts):
                 seconds.setdefault((name, cell), []).append(json.loads(checkouts[name].ask(cell)))
-    print(f"{'cell':10}{'processor ms a step':>30}{'wall ms a step':>30}")
-    print(f"{'':10}" + f"{'before':>10}{'now':>10}{'ratio':>10}" * 2)
-    totals: dict[str, list[float]] = {"before": [0.0, 0.0], "now": [0.0, 0.0]}
-    for cell in arguments.cells:
-        line = f"{cell:10}"
-        for kind in (0, 1):
-            before, now = ([block[kind] for block in seconds[name, cell]] for name in ("before", "now"))
-            ratio = statistics.median(b / n for b, n in zip(before, now, strict=True))
-            totals["before"][kind] += statistics.median(before)
-            totals["now"][kind] += statistics.median(now)
-            line += f"{1000 * statistics.median(before):10.1f}{1000 * statistics.median(now):10.1f}{ratio:10.2f}"
-        print(line)
-    line = f"{'fastest':10}"
-    for kind in (0, 1):
-        least = {
-            name: sum(min(block[kind] for block in seconds[name, cell]) for cell in arguments.cells)
-            for name in checkouts
-        }
-        line += f"{1000 * least['before']:10.1f}{1000 * least['now']:10.1f}{least['before'] / least['now']:10.2f}"
-    print(line)
-    line = f"{'together':10}"
-    for kind in (0, 1):
-        before_, now_ = totals["before"][kind], totals["now"][kind]
-        line += f"{1000 * before_:10.1f}{1000 * now_:10.1f}{before_ / now_:10.2f}"
-    print(line)
+    record = Record("small_step", arguments)
+    rows = table(seconds, arguments.cells)
+    other = (revision(arguments.other) or "an unknown revision")[:12]
+    blocks = f"{arguments.blocks} blocks of {arguments.steps} in one thread"
+    record.table(f"A step of quickstart's cells, {blocks}, before: {other}", rows)
+    record.save()
+
+
+def table(seconds: dict[tuple[str, str], list[tuple[float, float]]], cells: Sequence[str]) -> list[dict[str, object]]:
+    """A row a cell; then all cells together: their fastest blocks, and their medians."""
+    rows: list[dict[str, object]] = [{"cell": cell} for cell in (*cells, "fastest", "together")]
+    for place, kind in enumerate(("processor", "wall")):
+        blocks = {key: [block[place] for block in both] for key, both in seconds.items()}
+        pairs = [(blocks["before", cell], blocks["now", cell]) for cell in cells]
+        medians = [(statistics.median(before), statistics.median(now)) for before, now in pairs]
+        ratios = [statistics.median(b / n for b, n in zip(before, now, strict=True)) for before, now in pairs]
+        for least in (min, statistics.median):
+            before, now = (sum(least(side) for side in sides) for sides in zip(*pairs, strict=True))
+            medians.append((before, now))
+            ratios.append(before / now)
+        for row, (before, now), ratio in zip(rows, medians, ratios, strict=True):
+            row |= {f"{kind}_seconds_before": before, f"{kind}_seconds_now": now, f"{kind}_ratio": ratio}
+    return rows
 
 
 if __name__ == "__main__":

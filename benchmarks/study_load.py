@@ -9,10 +9,8 @@ it is started again. Then the database is compared with what the raters were tol
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
-import platform
 import signal
 import socket
 import subprocess
@@ -25,6 +23,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -38,12 +37,27 @@ from amt.sources import folder, matched
 from amt.store import schema
 from amt.store.database import Database, open_database
 from amt.store.truth import truth
+from record import Record, options
 
 ALGORITHMS = ("L1", "L1+cGAN")
 FOOLING = {"L1": 0.1, "L1+cGAN": 0.2}
 NAME, ITEMS = "load", 100
 LEAVING, DOUBLE, RETRIES, TOO_MANY = 0.10, 0.05, 0.05, 0.05
 SHARES = (50, 95, 99)
+
+
+class Measured(NamedTuple):
+    """What a crowd met.
+
+    Attributes:
+        totals: Of the whole crowd.
+        replies: A row for each kind of request.
+        wrong: What the database and the raters do not agree on.
+    """
+
+    totals: dict[str, object]
+    replies: list[dict[str, object]]
+    wrong: list[str]
 
 
 class Server:
@@ -157,8 +171,8 @@ def database_url(kind: str) -> Iterator[str | None]:
         server.cleanup()
 
 
-def run(kind: str, raters: int, pace: float, workers: int, *, kill: bool) -> bool:
-    """One database; whether everything was right."""
+def run(kind: str, raters: int, pace: float, workers: int, *, kill: bool) -> Measured:
+    """One database."""
     with tempfile.TemporaryDirectory(prefix="p2pbench-") as temporary, database_url(kind) as url:
         root = Path(temporary)
         database = make_study(root, url or root / "results" / "study" / "study.sqlite", raters)
@@ -180,18 +194,25 @@ def run(kind: str, raters: int, pace: float, workers: int, *, kill: bool) -> boo
         places = len(ALGORITHMS) * round(raters * (1 - TOO_MANY) / len(ALGORITHMS))
         wrong = check(database, outcome, places)
         database.close()
-    endings = ", ".join(f"{count} {how}" for how, count in _endings(outcome).items())
-    print(f"  {raters} raters, {places} places: {endings}; {outcome.lost} requests without a reply")
-    print(
-        f"  {len(outcome.answers)} answers in {outcome.seconds:.0f} s: {len(outcome.answers) / outcome.seconds:.0f}/s"
-    )
+    totals = {
+        "database": kind,
+        "raters": raters,
+        "places": places,
+        **_endings(outcome),
+        "requests_without_reply": outcome.lost,
+        "answers": len(outcome.answers),
+        "seconds": outcome.seconds,
+        "answers_per_second": len(outcome.answers) / outcome.seconds,
+        "longest_wait_of_an_answer_seconds": max(outcome.waits),
+        "wrong": len(wrong),
+    }
+    replies: list[dict[str, object]] = []
     for request in ("response", "shown", "image"):
-        times = 1000 * np.array(outcome.latencies[request])
-        shares = ", ".join(f"p{share} {np.percentile(times, share):.0f} ms" for share in SHARES)
-        print(f"  {request:<9}{len(times):>8} replies: {shares}, longest {times.max():.0f} ms")
-    print(f"  an answer waited {max(outcome.waits):.1f} s at the longest, the time without a server included")
-    print("\n".join(f"  WRONG: {line}" for line in wrong[:20]) or "  nothing lost, doubled or given out twice")
-    return not wrong
+        seconds_each = np.array(outcome.latencies[request])
+        shares = {f"p{share}_seconds": float(np.percentile(seconds_each, share)) for share in SHARES}
+        row = {"database": kind, "request": request, "replies": len(seconds_each)}
+        replies.append({**row, **shares, "longest_seconds": float(seconds_each.max())})
+    return Measured(totals, replies, wrong)
 
 
 def _endings(outcome: Outcome) -> Counter[str]:
@@ -203,19 +224,24 @@ def _endings(outcome: Outcome) -> Counter[str]:
 
 def main() -> None:
     """Parse, run, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--raters", type=int, default=1000)
     parser.add_argument("--pace", type=float, default=2.5, help="seconds from one trial of a rater to the next")
     parser.add_argument("--databases", nargs="+", default=["sqlite", "postgresql"], choices=["sqlite", "postgresql"])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--no-kill", action="store_true", help="leave the server alone")
     arguments = parser.parse_args()
-    print(f"{os.cpu_count()} cores, Python {platform.python_version()}, {arguments.workers} processes of the server")
-    right = True
+    record = Record("study_load", arguments)
+    found: list[Measured] = []
     for kind in arguments.databases:
-        print(kind, flush=True)
-        right &= run(kind, arguments.raters, arguments.pace, arguments.workers, kill=not arguments.no_kill)
-    sys.exit(not right)
+        print(f"{kind}, {arguments.workers} processes of the server", flush=True)
+        found.append(run(kind, arguments.raters, arguments.pace, arguments.workers, kill=not arguments.no_kill))
+        complaints = "\n".join(f"  WRONG: {line}" for line in found[-1].wrong[:20])
+        print(complaints or "  nothing lost, doubled or given out twice", flush=True)
+    record.table(f"Crowds, {arguments.pace:g} s a trial", [each.totals for each in found])
+    record.table("Their requests, the time without a server included", [row for each in found for row in each.replies])
+    record.save()
+    sys.exit(any(each.wrong for each in found))
 
 
 if __name__ == "__main__":

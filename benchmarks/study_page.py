@@ -10,20 +10,18 @@ are those that an analysis would see. Four and a half minutes a session.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from record import Record, options
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the rater in the browser is among the tests
 
@@ -71,7 +69,7 @@ def session(studio: Studio, browser: Browser, answer: Callable[[Rater, bool], No
 
 
 def measured(trials: list[Trial]) -> dict[str, Any]:
-    """What is to be said of a session's timing, in milliseconds."""
+    """What is to be said of a session's timing."""
     logs = [trial.measured for trial in trials if trial.measured]
     exposures = [log["exposures"][side] for log in logs for side in ("left", "right")]
     frame = logs[0]["frame_ms"]
@@ -85,20 +83,21 @@ def measured(trials: list[Trial]) -> dict[str, Any]:
         "answered": len(trials),
         "hertz": logs[0]["hertz"],
         "exposures": len(shown),
-        "within one frame": float((off <= frame).mean()),
-        "within two frames": float((off <= 2 * frame).mean()),
-        "off by more, in the server's data": int((off > PROTOCOL.rules.frames_off * frame).sum()),
-        "with a gap of over two frames": int((gaps > 2 * frame).sum()),
-        "shown": {str(share): float(np.percentile(shown, share)) for share in SHARES},
+        "share_within_one_frame": float((off <= frame).mean()),
+        "share_within_two_frames": float((off <= 2 * frame).mean()),
+        "off_by_more_in_the_server's_data": int((off > PROTOCOL.rules.frames_off * frame).sum()),
+        "with_a_gap_of_over_two_frames": int((gaps > 2 * frame).sum()),
+        **_spread("shown", shown, SHARES),
         "frames": dict(sorted(Counter(str(exposure["frames"]) for exposure in exposures).items())),
-        "longest gap": {str(share): float(np.percentile(gaps, share)) for share in SHARES},
-        "between left and right": _spread(between),
-        "from answer to next image": _spread(blanks),
+        **_spread("longest_gap", gaps, SHARES),
+        **_spread("between_left_and_right", between, (0, 50, 100)),
+        **_spread("from_answer_to_next_image", blanks, (0, 50, 100)),
     }
 
 
-def _spread(values: list[float]) -> dict[str, float]:
-    return {"least": min(values), "median": float(np.median(values)), "most": max(values)}
+def _spread(name: str, milliseconds: ArrayLike, shares: Sequence[int]) -> dict[str, float]:
+    found = np.percentile(np.asarray(milliseconds, float), shares)
+    return {f"{name}_p{share}_milliseconds": float(value) for share, value in zip(shares, found, strict=True)}
 
 
 def _blank(before: Trial, after: Trial) -> float:
@@ -112,32 +111,29 @@ def _blank(before: Trial, after: Trial) -> float:
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--throttle", type=float, default=4)
     parser.add_argument("--sessions", nargs="+", default=["keyboard", "mouse", "throttled"])
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     kinds: dict[str, tuple[Callable[[Rater, bool], None], float]] = {
         "keyboard": (by_keyboard, 1),
         "mouse": (by_mouse, 1),
         "throttled": (by_keyboard, arguments.throttle),
     }
-    found = {}
+    record = Record("study_page", arguments)
+    found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as studio, sync_playwright() as playwright:
         browser = launch(playwright)
-        print(f"{os.cpu_count()} cores, {platform.machine()}, Chromium {browser.version}, headless")
+        version = browser.version
         for name in arguments.sessions:
-            start = time.monotonic()
             answer, throttle = kinds[name]
+            print(f"{name}, processor slowed down {throttle:g} times", flush=True)
             found[name] = measured(session(studio, browser, answer, throttle))
-            print(f"\n{name}, processor slowed down {throttle:g} times: {time.monotonic() - start:.0f} s")
-            for what, value in found[name].items():
-                if isinstance(value, dict):
-                    value = "  ".join(f"{key}: {number:.5g}" for key, number in value.items())
-                print(f"  {what:34} {value}")
         browser.close()
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    whats = list(next(iter(found.values())))
+    rows = [{"what": what, **{name: values[what] for name, values in found.items()}} for what in whats]
+    record.table(f"Sessions in headless Chromium {version}; throttled: {arguments.throttle:g} times slower", rows)
+    record.save()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How long one training step takes, against the same step written plainly; and the loader's share of it.
 
-    python benchmarks/train_step.py [--steps 15] [--device auto]
+    python benchmarks/train_step.py [--steps 15] [--device auto] [--json FILE]
 
 U-Net, conditional 70x70 discriminator, L1+cGAN at 256x256, ngf = ndf = 64, batch 1. Both steps run in one process and
 take turns, so that they meet the same noise of the machine. The plain step is what a reader of the paper would write:
@@ -10,17 +10,13 @@ training: a cached dataset, one item cropped, flipped and scaled.
 
 from __future__ import annotations
 
-import argparse
 import os
-import platform
-import statistics
-import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from p2pbench.cli import SPINS
+from record import Record, options
 
 os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # as the command line has it; read when torch is imported
 
@@ -37,6 +33,7 @@ from p2pbench.training.model import build  # noqa: E402
 from p2pbench.training.objective import adversarial  # noqa: E402
 from p2pbench.training.precision import resolved  # noqa: E402
 from p2pbench.training.step import training_step  # noqa: E402
+from timing import clock, medians  # noqa: E402
 
 CHANNELS = Channels(3, 3, np.dtype(np.uint8), np.dtype(np.uint8))
 WARM_UP = 2
@@ -88,18 +85,9 @@ def plain_step(model: Plain, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tens
     return real, fake, fooled, distance
 
 
-def clock(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds that a piece of work takes."""
-    start = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
-
-
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__)
     parser.add_argument("--steps", type=int, default=15)
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
@@ -126,16 +114,12 @@ def main() -> None:
         }
         for name in turns if step % 2 else reversed(turns):
             seconds[name].append(clock(turns[name], device))
-    median = {name: statistics.median(values[WARM_UP:]) for name, values in seconds.items()}
-    ratios = [b / a for a, b in zip(seconds["ours"][WARM_UP:], seconds["plain"][WARM_UP:], strict=True)]
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    print(f"{name}, torch {torch.__version__}, {torch.get_num_threads()} threads, {arguments.steps} steps each")
-    print(f"ours   {1000 * median['ours']:8.1f} ms/step  {1 / median['ours']:.2f} steps/s")
-    print(f"plain  {1000 * median['plain']:8.1f} ms/step  {1 / median['plain']:.2f} steps/s")
-    print(
-        f"plain / ours, pair by pair: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    record = Record("train_step", arguments)
+    record.table(
+        f"A training step on {device.type}, medians of {arguments.steps}",
+        medians({name: values[WARM_UP:] for name, values in seconds.items()}),
     )
-    print(f"loader {1000 * median['loader']:8.2f} ms/step, {100 * median['loader'] / median['ours']:.2f} % of a step")
+    record.save()
 
 
 if __name__ == "__main__":

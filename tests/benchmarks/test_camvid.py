@@ -28,9 +28,8 @@ def camvid_like(root: Path) -> Path:
 
 def test_one_command_trains_scores_and_writes_the_page(tmp_path: Path) -> None:
     root, out, page = camvid_like(tmp_path / "camvid"), tmp_path / "out", tmp_path / "camvid.md"
-    settings = [
-        part for key in ("image_size", "ngf", "ndf", "receptive_field") for part in ("--set", f"{key}={TINY[key]}")
-    ]
+    small = {key: TINY[key] for key in ("image_size", "ngf", "ndf", "receptive_field")}
+    settings = [part for key, value in small.items() for part in ("--set", f"{key}={value}")]
     line = [
         *[sys.executable, str(ROOT / "benchmarks" / "camvid.py"), str(root), "--out", str(out), "--page", str(page)],
         *["--init", "scratch", "--scorer-width", "0.0625", "--scorer-epochs", "1", "--set", "epochs=1", *settings],
