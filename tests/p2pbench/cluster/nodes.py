@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from reports.layout import Run
 
 ROOT = Path(__file__).parents[3]
 SMALL_STORE = 80 * 2**20
+PATIENCE = 120.0  # seconds; other tests may have the processor
 
 
 @contextmanager
@@ -56,11 +57,20 @@ def node_at_work(cluster: Cluster) -> Any:  # noqa: ANN401
     return node
 
 
-def wait_for_step(run: Run, step: int, seconds: float = 60.0) -> None:
+def wait_for_step(run: Run, step: int) -> None:
     """Until losses.csv has that step."""
-    deadline = time.monotonic() + seconds
-    while logged_steps(run) < step:
-        assert time.monotonic() < deadline, f"{run.folder} is at step {logged_steps(run)} after {seconds} s"
+    _wait(lambda: logged_steps(run) >= step, f"{run.folder}: step {step}")
+
+
+def wait_for_file(path: Path) -> None:
+    """Until it is there."""
+    _wait(path.exists, str(path))
+
+
+def _wait(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, f"{what} did not come within {PATIENCE:.0f} s"
         time.sleep(0.02)
 
 

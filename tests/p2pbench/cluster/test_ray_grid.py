@@ -28,6 +28,7 @@ from tests.p2pbench.cluster.nodes import (
     node_at_work,
     rows,
     saved_step,
+    wait_for_file,
     wait_for_step,
     workers_at_work,
 )
@@ -107,7 +108,8 @@ def test_a_killed_machine_costs_the_steps_since_the_last_checkpoint(
     saved: list[int] = []
 
     def kill() -> None:
-        wait_for_step(run, 60)
+        wait_for_step(run, 30)
+        wait_for_file(run.checkpoint)
         node = node_at_work(cluster)
         workers = workers_at_work(node)
         cluster.remove_node(node, allow_graceful=False)
