@@ -39,7 +39,7 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from fcn.network import FCN  # noqa: E402
 from fcn.weights import PUBLISHED  # noqa: E402
 from p2pbench.ablation import quickstart  # noqa: E402
-from p2pbench.ablation.estimate import measure_step  # noqa: E402
+from p2pbench.ablation.pace import measure_step  # noqa: E402
 from p2pbench.config import RunConfig, run_config  # noqa: E402
 from p2pbench.datasets.cache import Channels  # noqa: E402
 from p2pbench.training.batches import Batch  # noqa: E402
