@@ -3,9 +3,10 @@
     python benchmarks/camvid.py data/camvid --out results-camvid
     python benchmarks/camvid.py data/camvid --out tiny --set image_size=64 --set ngf=8 --set epochs=1 --scorer-epochs 1
 
-Trains the five cells by the paper's settings (256x256, 200 epochs, batch 1; hours on a CPU), trains the scorer, scores,
-writes the report, and puts the table and the timings into docs/camvid.md. Each step is the command that a user would
-type. Stopped, it goes on when it is called again; the seconds of a step are summed over all calls.
+Trains the five cells by the paper's settings (256x256, 200 epochs, batch 1; days on a CPU), trains the scorer, scores,
+writes the report, and puts the tables, the timings and screenshots of the report into docs/camvid.md. Each step is the
+command that a user would type. Stopped, it goes on when it is called again; the seconds of a step are summed over all
+calls.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import shutil
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +29,8 @@ from reports import atomic
 from reports.metrics import describe, describe_scorer
 
 ROOT = Path(__file__).parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SHOTS = ("report", "pictures", "classes")
 SCORES = {"fcn-official": ("pixel_accuracy", "class_accuracy", "class_iou"), "image": ("l1", "ssim", "sharpness")}
 
 
@@ -35,6 +40,7 @@ def steps(options: argparse.Namespace) -> dict[str, list[str]]:
     weights = f"{options.out}/camvid-scorer.safetensors"
     settings = [part for each in options.set for part in ("--set", each)]
     scorer = ["--init", options.init, "--epochs", str(options.scorer_epochs), "--width", str(options.scorer_width)]
+    scorer += ["--photo-size", str(options.scorer_photo_size)]
     return {
         "five cells": [
             "train-ablation",
@@ -42,8 +48,7 @@ def steps(options: argparse.Namespace) -> dict[str, list[str]]:
             *data,
             "--out",
             str(options.out),
-            "--seeds",
-            options.seeds,
+            *["--seeds", options.seeds, "--parallel", str(options.parallel)],
             *settings,
         ],
         "scorer": ["fcn-train", *data, "--out", weights, *scorer],
@@ -70,8 +75,18 @@ def carry_out(commands: dict[str, list[str]], record: Path) -> dict[str, float]:
     return seconds
 
 
-def page(results: Path, commands: dict[str, list[str]], seconds: dict[str, float]) -> str:
-    """What docs/camvid.md says."""
+def screenshots(results: Path, images: Path) -> list[Path]:
+    """Pictures of the report; none where they cannot be taken, which is said."""
+    if not any(map(shutil.which, BROWSERS)) or find_spec("playwright") is None:
+        print("no screenshots: they need Chromium and playwright")
+        return []
+    script = str(ROOT / "docs" / "screenshots.py")
+    subprocess.run([sys.executable, script, str(results), "--report", "--images", str(images)], check=True)
+    return [images / f"{shot}.webp" for shot in SHOTS]
+
+
+def page(results: Path, commands: dict[str, list[str]], seconds: dict[str, float], shots: list[str]) -> str:
+    """What docs/camvid.md says; the places of the shots are as seen from there."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     revision = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -79,8 +94,11 @@ def page(results: Path, commands: dict[str, list[str]], seconds: dict[str, float
     lines = [
         "# The losses grid on CamVid",
         "",
-        f"Real street photos, labels -> photo. {time.strftime('%Y-%m-%d')}, {device}, {platform.machine()}, "
-        f"torch {torch.__version__}, revision {revision[:12] or 'unknown'}.",
+        "Real street photos (CamVid: Brostow, Fauqueur, Cipolla 2008, the 11 classes of the SegNet tutorial), "
+        "labels -> photo. Made by `python benchmarks/camvid.py`; what its commands do not name is as in the paper.",
+        "",
+        f"{time.strftime('%Y-%m-%d')}, {device}, {platform.machine()}, torch {torch.__version__}, revision "
+        f"{revision[:12] or 'unknown'}.",
         "",
         "| step | command | seconds |",
         "|---|---|---|",
@@ -88,6 +106,8 @@ def page(results: Path, commands: dict[str, list[str]], seconds: dict[str, float
     ]
     for scorer, metrics in SCORES.items():
         lines += ["", *table(results, scorer, metrics)]
+    for shot in shots:
+        lines += ["", f"![The report: {Path(shot).stem}]({shot})"]
     return "\n".join([*lines, ""])
 
 
@@ -122,12 +142,16 @@ def main() -> None:
     parser.add_argument("--init", default="vgg16", help="of the scorer: vgg16 (downloaded), scratch, or a file")
     parser.add_argument("--scorer-epochs", type=int, default=40)
     parser.add_argument("--scorer-width", type=float, default=1.0)
+    parser.add_argument("--scorer-photo-size", type=int, default=256, help="the paper's size rule: that of the outputs")
+    parser.add_argument("--parallel", type=int, default=1, metavar="K", help="cells at once")
     parser.add_argument("--page", type=Path, default=ROOT / "docs/camvid.md")
     options = parser.parse_args()
     commands = steps(options)
     options.out.mkdir(parents=True, exist_ok=True)
     seconds = carry_out(commands, options.out / "camvid-seconds.json")
-    atomic.write(options.page, page(options.out, commands, seconds).encode())
+    shots = screenshots(options.out, options.page.parent / "images" / options.page.stem)
+    places = [shot.relative_to(options.page.parent).as_posix() for shot in shots]
+    atomic.write(options.page, page(options.out, commands, seconds, places).encode())
     print(options.page)
 
 

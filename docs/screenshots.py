@@ -1,8 +1,9 @@
 """The pictures of the README: the report of a results folder and the study's page, as a browser shows them.
 
-    make screenshots        # of the results of `make demo`
+    make screenshots        # of the results of `make demo`, into docs/images
+    python docs/screenshots.py RESULTS --report --images FOLDER     # the report's alone
 
-Writes docs/images/*.webp. The report is written anew, into a temporary folder; the results stay as they are.
+The report is written anew, into a temporary folder; the results stay as they are.
 """
 
 from __future__ import annotations
@@ -30,60 +31,64 @@ SMALL = {"width": 960, "height": 660}
 STILL = Timing(exposure=3000)  # long enough to take a picture of
 
 
-def shoot(page: Page, name: str) -> None:
+def shoot(page: Page, file: Path) -> None:
     """Keep what the browser shows."""
-    Image.open(io.BytesIO(page.screenshot())).save(IMAGES / f"{name}.webp", quality=88, method=6)
-    print(IMAGES / f"{name}.webp")
+    Image.open(io.BytesIO(page.screenshot())).save(file, quality=88, method=6)
+    print(file)
 
 
-def report(page: Page, index: Path) -> None:
+def report(page: Page, index: Path, images: Path) -> None:
     """The tables, the pictures in an order of one's own, an item, and the classes."""
     page.goto(index.as_uri())
     page.wait_for_timeout(500)
-    shoot(page, "report")
+    shoot(page, images / "report.webp")
     controls = page.locator(".controls select")
     controls.nth(0).select_option(label="SSIM")
     controls.nth(2).select_option("spread")
     page.locator("h3", has_text="Pictures").first.evaluate("head => head.scrollIntoView()")
     page.wait_for_timeout(1000)
-    shoot(page, "pictures")
+    shoot(page, images / "pictures.webp")
     page.locator(".pictures tbody tr").nth(5).locator("td a").nth(4).click()
     page.wait_for_timeout(1000)
-    shoot(page, "item")
+    shoot(page, images / "item.webp")
     page.keyboard.press("Escape")
     page.locator("h3", has_text="IoU of each class").first.evaluate("head => head.scrollIntoView()")
     page.wait_for_timeout(500)
-    shoot(page, "classes")
+    shoot(page, images / "classes.webp")
 
 
-def study(rater: Rater, name: str) -> None:
+def study(rater: Rater, name: str, images: Path) -> None:
     """A practice trial: an image on the screen, and the question."""
     rater.starts(name)
     rater.sees("left")
     rater.page.wait_for_timeout(500)
-    shoot(rater.page, "study-image")
+    shoot(rater.page, images / "study-image.webp")
     rater.sees("prompt")
     rater.page.wait_for_timeout(500)
-    shoot(rater.page, "study-question")
+    shoot(rater.page, images / "study-question.webp")
 
 
 def main() -> None:
     """Take them all."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, help="a results folder, such as that of quickstart")
-    results = parser.parse_args().results
-    IMAGES.mkdir(exist_ok=True)
+    parser.add_argument("--report", action="store_true", help="nothing but the report")
+    parser.add_argument("--images", type=Path, default=IMAGES, metavar="FOLDER")
+    options = parser.parse_args()
+    options.images.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = launch(playwright)
-        index = html.write(results, Path(folder) / "report")
-        report(browser.new_page(viewport=SIZE), index)  # type: ignore[arg-type]
-        studies = Path(folder) / "study"
-        studies.mkdir()
-        with serving(studies) as studio:
-            material = from_results(results, None, None, allow_partial=False)
-            plan = Plan("streets", "Which image is fake?", *material, protocol=Protocol(raters=1, timing=STILL))
-            create(studio.database, studio.folder, plan)
-            study(Rater(browser.new_page(viewport=SMALL), studio.url), plan.name)  # type: ignore[arg-type]
+        index = html.write(options.results, Path(folder) / "report")
+        report(browser.new_page(viewport=SIZE), index, options.images)  # type: ignore[arg-type]
+        if not options.report:
+            studies = Path(folder) / "study"
+            studies.mkdir()
+            with serving(studies) as studio:
+                material = from_results(options.results, None, None, allow_partial=False)
+                plan = Plan("streets", "Which image is fake?", *material, protocol=Protocol(raters=1, timing=STILL))
+                create(studio.database, studio.folder, plan)
+                page = browser.new_page(viewport=SMALL)  # type: ignore[arg-type]
+                study(Rater(page, studio.url), plan.name, options.images)
         browser.close()
 
 
