@@ -37,6 +37,7 @@ from fcn.confusion import confusion  # noqa: E402
 from fcn.labels import CITYSCAPES  # noqa: E402
 from fcn.network import FCN  # noqa: E402
 from fcn.preprocessing import resized, to_tensor  # noqa: E402
+from fcn.segmenting import layout, settled  # noqa: E402
 from p2pbench.datasets import pictures  # noqa: E402
 from tests.fcn import caffe  # noqa: E402
 from timing import clock, medians, products  # noqa: E402
@@ -166,8 +167,8 @@ def around(folder: Path, network: FCN, image: Tensor, repeats: int) -> dict[str,
 
 def on_device(network: FCN, image: Tensor, device: torch.device) -> list[dict[str, object]]:
     """Images/s of every arithmetic, and what it changes against float32 with TF32 off."""
-    network = network.to(memory_format=torch.channels_last).to(device)
-    image = image.to(device)
+    network = settled(network, device)
+    image = image.to(device).contiguous(memory_format=layout(device))
     reference: Tensor | None = None
     rows: list[dict[str, object]] = []
     for name, precision, sixteen_bits in (

@@ -37,6 +37,7 @@ from torch.utils._pytree import tree_leaves  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from fcn.network import FCN  # noqa: E402
+from fcn.segmenting import layout, settled  # noqa: E402
 from fcn.weights import PUBLISHED  # noqa: E402
 from p2pbench.ablation import quickstart  # noqa: E402
 from p2pbench.ablation.pace import measure_step  # noqa: E402
@@ -219,8 +220,8 @@ def step(name: str, config: RunConfig, device: torch.device) -> Measured:
 
 def forward(height: int, width: int, precision: str, repeats: int, device: torch.device) -> Measured:
     """Count and time a forward pass of the published network with random weights."""
-    network = FCN(PUBLISHED).to(memory_format=torch.channels_last).to(device)
-    image = torch.rand(1, 3, height, width, device=device).contiguous(memory_format=torch.channels_last)
+    network = settled(FCN(PUBLISHED), device)
+    image = torch.rand(1, 3, height, width, device=device).contiguous(memory_format=layout(device))
     narrow = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
     with torch.inference_mode(), arithmetic(precision, device), narrow:
         counted = count(lambda: network(image))

@@ -31,7 +31,7 @@ from p2pbench.training.device import pick_device  # noqa: E402
 from p2pbench.training.freed_memory import keep_freed_memory  # noqa: E402
 from p2pbench.training.model import build  # noqa: E402
 from p2pbench.training.objective import adversarial  # noqa: E402
-from p2pbench.training.precision import resolved  # noqa: E402
+from p2pbench.training.precision import resolved, set_up  # noqa: E402
 from p2pbench.training.step import training_step  # noqa: E402
 from timing import clock, medians  # noqa: E402
 
@@ -94,6 +94,7 @@ def main() -> None:
     device = pick_device(arguments.device)
     keep_freed_memory()  # as a training does; the plain step gains from it too
     config = resolved(run_config({"precision": "float32"}, "benchmark"), device)
+    set_up(config, device)
     random = torch.Generator().manual_seed(0)
     x, y = (torch.rand(1, 3, 256, 256, generator=random).to(device) * 2 - 1 for _ in range(2))
     ours, plain = build(config, CHANNELS, device), plain_model(config, device)

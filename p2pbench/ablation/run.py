@@ -16,6 +16,7 @@ from p2pbench.training.card import load_generator, save_generator
 from p2pbench.training.generate import Translator, as_picture
 from p2pbench.training.interrupt import Stop, Stopped
 from p2pbench.training.model import Model, make_card
+from p2pbench.training.precision import set_up
 from p2pbench.training.trainer import train
 from reports.layout import Run
 from reports.picture import to_eight_bits
@@ -76,6 +77,7 @@ def _train(planned: Planned, data: Data, device: torch.device, listener: Listene
 def _make_pictures(planned: Planned, data: Data, device: torch.device, listener: Listener, stop: Stop) -> None:
     run = planned.run
     generator, card = load_generator(run.generator)
+    set_up(planned.config, device)  # a run that was trained before, in another process
     missing = missing_items(run, data)
     with Translator(generator.to(device), card, data.dataset).open() as translate:
         for done, place in enumerate(missing, 1):

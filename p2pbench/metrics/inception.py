@@ -53,7 +53,7 @@ class Inception:
         rows: list[NDArray[np.float32]] = []
         done = 0
         pictures = ((to_eight_bits(rgb(picture, "Inception")),) for picture in some)
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for (batch,) in batches(pictures, _PIXELS):
                 for start in range(0, len(batch), _AT_ONCE):
                     part = torch.from_numpy(batch[start : start + _AT_ONCE]).permute(0, 3, 1, 2)

@@ -60,7 +60,7 @@ class Lpips:
         """
         self._metric.reset()
         seen = (tuple(_seen(picture) for picture in pair) for pair in pairs)
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for batch in batches(seen, _PIXELS):
                 self._metric.update(*(self._tensor(side) for side in batch))
             values: NDArray[np.float64] = (

@@ -75,10 +75,16 @@ class Batches:
 
     def _batch(self, rows: Mapping[str, Iterable[Tensor]], augmentations: Sequence[augment.Augmentation]) -> Batch:
         cut = {
-            name: augment.apply(map(widened, pictures), augmentations, self._config.image_size).to(self._device)
+            name: self._sent(augment.apply(map(widened, pictures), augmentations, self._config.image_size))
             for name, pictures in rows.items()
         }
         return self.finished(cut["input"], cut["target"], cut.get("labels"))
+
+    def _sent(self, values: Tensor) -> Tensor:
+        """Values on the device; a GPU copies them from pinned memory, and is not waited for."""
+        if self._device.type == "cuda" and not values.is_cuda:
+            values = values.pin_memory()
+        return values.to(self._device, non_blocking=True)
 
     def finished(self, input_: Tensor, target: Tensor, labels: Tensor | None) -> Batch:
         """Cropped picture values as networks see them."""
@@ -116,6 +122,6 @@ def _to_device(samples: Samples, device: torch.device) -> Samples:
     """Samples whose arrays lie on the GPU where they fit; elsewhere they stay as they are."""
     if device.type != "cuda" or not isinstance(samples, CachedSamples):
         return samples
-    needed = sum(part.nbytes for part in samples.parts.values())
+    needed = sum(part.numel() * widened(part[:0]).element_size() for part in samples.parts.values())
     free, _ = torch.cuda.mem_get_info(device)
     return samples.to(device) if needed < DEVICE_SHARE * free else samples

@@ -5,7 +5,9 @@ A step is over a thousand kernels, most of them so short that telling takes long
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 
@@ -46,16 +48,25 @@ class Replay:
 
     def _capture(self) -> None:
         """Note down the work. Nothing is computed meanwhile."""
+        gc.collect()  # another graph that was thrown away meanwhile would end the capture
         try:
             graph = torch.cuda.CUDAGraph()
             # The stream that warmed up: gradients are added on the stream that their weights were first used on.
             with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
                 self._work()
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
+        except RuntimeError as error:  # out of memory too: a capture has gradients of its own, plain steps may fit
             self._refused = True
             self._say(f"steps cannot be captured here and are taken one by one, slower: {str(error).splitlines()[0]}")
             torch.cuda.synchronize()
+            with suppress(RuntimeError):  # if it matters, the next draw says so
+                _draw_plainly_again()
         else:
             self._graph = graph
+
+
+def _draw_plainly_again() -> None:
+    """Let noise be drawn: up to torch 2.12 a capture that failed leaves the generator waiting for its end."""
+    graph = torch.cuda.CUDAGraph()
+    graph.capture_begin()  # a capture that succeeds ends both; `torch.cuda.graph` would empty caches
+    torch.zeros(1, device="cuda")
+    graph.capture_end()

@@ -125,18 +125,19 @@ class ReplayedSteps:
     def _prepare(self, size: int) -> tuple[Replay, Callable[[], None]]:
         """The replay of steps of that many items, and what fills the tensors that it reads."""
         if self._resident is not None:
-            parts, plan, side = self._resident, self._plan, self._config.image_size
+            parts, plan, batches, side = self._resident, self._plan, self._batches, self._config.image_size
             rows = torch.empty(size, 4, dtype=torch.int64, device=self._device)
 
             def cut() -> Batch:
                 input_, target = (augment.gather(parts[name], rows, side) for name in ("input", "target"))
-                return self._batches.finished(input_, target, None)
+                return batches.finished(input_, target, None)
 
             return self._replay(cut), lambda: _fill(rows, plan.next())
         static: list[Batch] = []
+        arriving = self._arriving
 
         def receive() -> None:
-            arrived = next(self._arriving)
+            arrived = next(arriving)
             if not static:
                 static.append(Batch(arrived.input.clone(), arrived.target.clone(), None))
             _fill(static[0].input, arrived.input)
@@ -145,8 +146,11 @@ class ReplayedSteps:
         return self._replay(lambda: static[0]), receive
 
     def _replay(self, batch: Callable[[], Batch]) -> Replay:
+        # Not `self`, which holds the replay: what goes in a circle keeps its memory until Python looks for circles.
+        model, config, watch = self._model, self._config, self._watch
+
         def work() -> None:
-            self._watch.end_step(take_step(self._model, batch(), self._config, self._watch))
+            watch.end_step(take_step(model, batch(), config, watch))
 
         return Replay(work, self._noise, self._say)
 

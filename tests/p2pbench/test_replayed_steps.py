@@ -6,7 +6,9 @@ The CUDA graph itself is missing here; `benchmarks/cuda_step.py` checks it where
 from __future__ import annotations
 
 import csv
+import gc
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -108,6 +110,29 @@ def test_steps_drawn_ahead_are_those_drawn_one_by_one(
         assert len(rows) == batches.size_of(step) == (2 if step % 3 == 2 else 5)
         for _ in range(step % 4):
             drawn.draw_ahead()
+
+
+@pytest.mark.usefixtures("on_cpu")
+@pytest.mark.parametrize("on_device", [True, False])
+def test_what_a_training_held_is_free_once_it_ends(
+    tiny: Tiny, tiny_data: Data, monkeypatch: pytest.MonkeyPatch, on_device: bool
+) -> None:
+    """At once, not when Python looks for circles: on a GPU the next run of a grid wants the memory."""
+    if on_device:
+        resident(monkeypatch)
+    config = tiny()
+    model = build(config, tiny_data.channels, CPU)
+    batches = Batches(tiny_data.dataset, tiny_data.train, config, CPU)
+    steps = replayed(model, batches, config, CPU, 0, 6, lambda text: None)
+    for step in range(6):
+        steps.take(step)
+    held = weakref.ref(model.generator), weakref.ref(steps)
+    gc.disable()
+    try:
+        del model, steps
+        assert [each() for each in held] == [None, None]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize(
