@@ -10,7 +10,6 @@ revision of this repository, checked out for that time into a temporary folder.
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from record import RESULTS, ROOT
+
+from browser import LACKING, chromium
 
 SHORT = {
     "cuda_step": "--seconds 60",
@@ -34,7 +35,7 @@ SHORT = {
     "study_load": "--raters 100 --pace 1",
     "study_page": "--sessions keyboard",
 }
-PARTS = {"all", "record", "timing"}  # of benchmarks, not benchmarks
+PARTS = {"all", "browser", "record", "timing"}  # of benchmarks, not benchmarks
 
 
 def benchmarks() -> list[str]:
@@ -53,8 +54,8 @@ def lacking(before: str | None) -> dict[str, str]:
         found["cuda_step"] = "no GPU"
     if find_spec("ray") is None:
         found["ray_grid"] = "no Ray: pip install 'p2pbench[cluster]'"
-    if find_spec("playwright") is None or not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
-        found["report"] = found["study_page"] = "no Chromium, or no playwright"
+    if chromium() is None:
+        found["report"] = found["study_page"] = LACKING
     return found
 
 

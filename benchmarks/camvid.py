@@ -14,22 +14,20 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import shutil
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 import reports
+from browser import LACKING, chromium
 from reports import atomic
 from reports.metrics import describe, describe_scorer
 
 ROOT = Path(__file__).parent.parent
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SHOTS = ("report", "pictures", "classes")
 SCORES = {"fcn-official": ("pixel_accuracy", "class_accuracy", "class_iou"), "image": ("l1", "ssim", "sharpness")}
 
@@ -77,8 +75,8 @@ def carry_out(commands: dict[str, list[str]], record: Path) -> dict[str, float]:
 
 def screenshots(results: Path, images: Path) -> list[Path]:
     """Pictures of the report; none where they cannot be taken, which is said."""
-    if not any(map(shutil.which, BROWSERS)) or find_spec("playwright") is None:
-        print("no screenshots: they need Chromium and playwright")
+    if chromium() is None:
+        print(f"no screenshots: {LACKING}")
         return []
     script = str(ROOT / "docs" / "screenshots.py")
     subprocess.run([sys.executable, script, str(results), "--report", "--images", str(images)], check=True)

@@ -11,7 +11,6 @@ in bfloat16, each with what it changes.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import resource
 import statistics
 import sys
@@ -21,10 +20,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from p2pbench.cli import SPINS
 from record import Record, options
 
-os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # as the command line has it; read when torch is imported
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the writer of Caffe's files is among the tests
 
 import cv2  # noqa: E402

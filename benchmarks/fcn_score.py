@@ -12,7 +12,6 @@ and found by trial; how far predictions are from the CPU's; and what is said whe
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import statistics
 import sys
@@ -23,18 +22,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-import record
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from p2pbench.cli import SPINS  # noqa: E402
+import record  # noqa: E402
 
-os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # as the command line has it; read when torch is imported
-
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from PIL import Image  # noqa: E402
 
 from fcn import weights  # noqa: E402
 from fcn.confusion import matrices  # noqa: E402
@@ -42,7 +36,7 @@ from fcn.errors import FcnError  # noqa: E402
 from fcn.labels import CITYSCAPES  # noqa: E402
 from fcn.network import FCN, Architecture  # noqa: E402
 from fcn.preprocessing import resized, to_input  # noqa: E402
-from fcn.segmenting import Segmenter, _whole_products, segment, settled  # noqa: E402
+from fcn.segmenting import Segmenter, segment, settled  # noqa: E402
 from p2pbench.datasets import pictures  # noqa: E402
 from p2pbench.segmentation import label_pictures  # noqa: E402
 from p2pbench.segmentation.fcn_score import score_folder  # noqa: E402
@@ -53,7 +47,7 @@ from p2pbench.training.device import pick_device  # noqa: E402
 from p2pbench.training.interrupt import StopRequest  # noqa: E402
 from p2pbench.training.trainer import Progress  # noqa: E402
 from tests.fcn import caffe  # noqa: E402
-from timing import clock  # noqa: E402
+from timing import clock, products  # noqa: E402
 
 DIFFERENT = 16  # pictures; the others are copies, so that drawing them takes no longer than scoring them
 VALUES = np.array([label.value for label in CITYSCAPES.labels if label.value >= 0], np.uint8)
@@ -148,7 +142,7 @@ def parts(folder: Path, network: FCN, device: torch.device, size: Size) -> dict[
     )
     image = to_input(there, layout)
     channels = network.architecture.channels
-    with torch.inference_mode(), _whole_products(False):
+    with torch.inference_mode(), products("ieee"):
         scores = network(image)
         found = {
             "hash (CPU)": median(lambda: hash_(output) + hash_(label_file), cpu),
@@ -187,7 +181,7 @@ def layouts(network: FCN, device: torch.device, size: Size) -> dict[str, float]:
         network.to(memory_format=layout)
         image = to_input(photos, layout)
         for by_trial in (False, True):
-            with torch.inference_mode(), _whole_products(by_trial):
+            with torch.inference_mode(), products("ieee", by_trial=by_trial):
                 chosen = "by trial" if by_trial else "known beforehand"
                 found[f"channels {title}, kernels {chosen}"] = median(lambda: network(image), device)  # noqa: B023
     settled(network, device)

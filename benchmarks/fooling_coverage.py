@@ -19,6 +19,8 @@ import statistics
 import time
 from collections.abc import Callable
 
+from record import Record, options
+
 import numpy as np
 import pandas as pd
 import scipy.special
@@ -27,7 +29,6 @@ from numpy.typing import NDArray
 from amt.statistics.bootstrap import crossed, draw_counts, two_stage
 from amt.statistics.pairs import pairs
 from amt.statistics.rates import wilson
-from record import Record, options
 
 RATERS, TRIALS, ITEMS = 50, 40, 100
 BASE, RATER_SD, ITEM_SD = 0.25, 0.5, 0.8

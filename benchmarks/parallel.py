@@ -9,24 +9,19 @@ K = 1 shows how far two measurements of the same are apart.
 
 from __future__ import annotations
 
-import os
+import record
 
 import numpy as np
 
-import record
-from p2pbench.cli import SPINS
-
-os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # as the command line has it; read when torch is imported
-
-from p2pbench.ablation.quickstart import SETTINGS  # noqa: E402
-from p2pbench.ablation.side_by_side import NotMeasured, Totals, weigh  # noqa: E402
-from p2pbench.ablation.workers import workers  # noqa: E402
-from p2pbench.config import RunConfig, run_config  # noqa: E402
-from p2pbench.datasets.cache import Channels  # noqa: E402
-from p2pbench.terminal import Terminal  # noqa: E402
-from p2pbench.training.device import pick_device  # noqa: E402
-from p2pbench.training.interrupt import stop_request  # noqa: E402
-from p2pbench.training.precision import resolved  # noqa: E402
+from p2pbench.ablation.quickstart import SETTINGS
+from p2pbench.ablation.side_by_side import NotMeasured, Totals, weigh
+from p2pbench.ablation.workers import workers
+from p2pbench.config import RunConfig, run_config
+from p2pbench.datasets.cache import Channels
+from p2pbench.terminal import Terminal
+from p2pbench.training.device import pick_device
+from p2pbench.training.interrupt import stop_request
+from p2pbench.training.precision import resolved
 
 CHANNELS = Channels(3, 3, np.dtype(np.uint8), np.dtype(np.uint8))
 

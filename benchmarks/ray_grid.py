@@ -15,6 +15,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from record import Record, options
+
 from ray.cluster_utils import Cluster
 
 from p2pbench.ablation.data import data_key, open_data
@@ -25,7 +27,6 @@ from p2pbench.config import GridConfig
 from p2pbench.results import write_run
 from p2pbench.terminal import Terminal
 from p2pbench.training.interrupt import stop_request
-from record import Record, options
 from reports.layout import Grid
 from timing import medians
 

@@ -5,7 +5,8 @@
     found.table("A training step", [{"step": "ours", "seconds": 0.416}, {"step": "plain", "seconds": 0.579}])
     found.save()
 
-Keys name units (seconds, bytes, images_per_second), and numbers are rounded on the screen alone.
+Keys name units (seconds, bytes, images_per_second), and numbers are rounded on the screen alone. To be imported before
+torch, which then reads how long threads spin: as long as under the command line. Ruff sorts it there.
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+if "GOMP_SPINCOUNT" not in os.environ:  # else it is set, as for an older checkout that may not know SPINS
+    from p2pbench.cli import SPINS
+
+    os.environ["GOMP_SPINCOUNT"] = SPINS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -17,12 +17,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from record import Record, options
+
 import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 from scipy.ndimage import gaussian_filter
 
-from record import Record, options
+from browser import chromium
 from reports import bootstrap, ledger
 from reports.layout import Grid
 from reports.scores import Metric, Scores
@@ -99,10 +101,9 @@ def measure(results: Path) -> tuple[float, float]:
 
 def first_view(page: Path) -> tuple[float, float]:
     """Seconds until the page has loaded, and the bytes it has read by then."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+            executable_path=chromium(), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         )
         view = browser.new_page(viewport={"width": 1440, "height": 900})
         read: set[str] = set()

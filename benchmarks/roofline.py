@@ -16,40 +16,35 @@ that of 1024x2048, on a CPU of 512x1024 unless `--size` says more: a share needs
 from __future__ import annotations
 
 import math
-import os
 import statistics
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
-from p2pbench.cli import SPINS
 from record import Record, options
 
-os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # as the command line has it; read when torch is imported
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-from torch.nn import functional  # noqa: E402
-from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
-from torch.utils._pytree import tree_leaves  # noqa: E402
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
-
-from fcn.network import FCN  # noqa: E402
-from fcn.segmenting import layout, settled  # noqa: E402
-from fcn.weights import PUBLISHED  # noqa: E402
-from p2pbench.ablation import quickstart  # noqa: E402
-from p2pbench.ablation.pace import measure_step  # noqa: E402
-from p2pbench.config import RunConfig, run_config  # noqa: E402
-from p2pbench.datasets.cache import Channels  # noqa: E402
-from p2pbench.training.batches import Batch  # noqa: E402
-from p2pbench.training.device import pick_device  # noqa: E402
-from p2pbench.training.freed_memory import keep_freed_memory  # noqa: E402
-from p2pbench.training.model import build  # noqa: E402
-from p2pbench.training.precision import set_up  # noqa: E402
-from p2pbench.training.step import training_step  # noqa: E402
-from timing import clock, products  # noqa: E402
+from fcn.network import FCN
+from fcn.segmenting import layout, settled
+from fcn.weights import PUBLISHED
+from p2pbench.ablation import quickstart
+from p2pbench.ablation.pace import measure_step
+from p2pbench.config import RunConfig, run_config
+from p2pbench.datasets.cache import Channels
+from p2pbench.training.batches import Batch
+from p2pbench.training.device import pick_device
+from p2pbench.training.freed_memory import keep_freed_memory
+from p2pbench.training.model import build
+from p2pbench.training.precision import set_up
+from p2pbench.training.step import training_step
+from timing import clock, products
 
 CHANNELS = Channels(3, 3, np.dtype(np.uint8), np.dtype(np.uint8))
 STEPS: dict[str, dict[str, Any]] = {
@@ -65,6 +60,7 @@ PROBES = {  # sides of the matrices; items, channels and sides of the convolved 
 }
 FILTER = 4  # the side of a U-Net's filters; for 3x3 there are kernels that do with fewer operations than are counted
 PROBE_TURNS = 8
+PRODUCTS = {"float32": "ieee", "tf32": "tf32", "bf16": "tf32"}
 
 
 class Counted(NamedTuple):
@@ -181,25 +177,12 @@ def ceiling(device: torch.device, precision: str) -> Ceiling:
     def best(work: Callable[[], object]) -> float:
         return min([clock(work, device) for _ in range(1 + PROBE_TURNS)][1:])
 
-    with torch.inference_mode(), arithmetic(precision, device):
+    with torch.inference_mode(), products(PRODUCTS[precision], by_trial=True):
         return Ceiling(
             2 * side**3 / best(lambda: torch.mm(a, b, out=product)),
             2 * positions * filters.numel() / best(lambda: functional.conv2d(maps, filters)),
             2 * copied / best(lambda: target.copy_(source)),
         )
-
-
-@contextmanager
-def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
-    """How float32 numbers are multiplied on this device in this block."""
-    if device.type != "cuda":
-        yield
-        return
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True
-    with products("ieee" if precision == "float32" else "tf32"):
-        yield
-    torch.backends.cudnn.benchmark = before
 
 
 def step(name: str, config: RunConfig, device: torch.device) -> Measured:
@@ -223,7 +206,7 @@ def forward(height: int, width: int, precision: str, repeats: int, device: torch
     network = settled(FCN(PUBLISHED), device)
     image = torch.rand(1, 3, height, width, device=device).contiguous(memory_format=layout(device))
     narrow = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
-    with torch.inference_mode(), arithmetic(precision, device), narrow:
+    with torch.inference_mode(), products(PRODUCTS[precision], by_trial=True), narrow:
         counted = count(lambda: network(image))
         seconds = [clock(lambda: network(image), device) for _ in range(1 + repeats)][1:]
     least = FLOAT_BYTES * (_numbers(network) + image.numel() + PUBLISHED.channels * height * width)

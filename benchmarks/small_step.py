@@ -22,7 +22,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from p2pbench.cli import SPINS
 from record import Record, options, revision
 
 HERE = Path(__file__).resolve().parent.parent
@@ -93,7 +92,6 @@ class Checkout:
 
     def __init__(self, root: Path, arguments: list[str]) -> None:
         environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-        environment.setdefault("GOMP_SPINCOUNT", SPINS)
         self._process = subprocess.Popen(
             [sys.executable, __file__, *arguments, "--serve"],
             cwd=root,

@@ -25,6 +25,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from record import Record, options
+
 import numpy as np
 from PIL import Image
 from sqlalchemy import select
@@ -37,7 +39,6 @@ from amt.sources import folder, matched
 from amt.store import schema
 from amt.store.database import Database, open_database
 from amt.store.truth import truth
-from record import Record, options
 
 ALGORITHMS = ("L1", "L1+cGAN")
 FOOLING = {"L1": 0.1, "L1+cGAN": 0.2}

@@ -18,10 +18,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from record import Record, options
+
 import numpy as np
 from numpy.typing import ArrayLike
-
-from record import Record, options
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the rater in the browser is among the tests
 

@@ -34,14 +34,16 @@ def medians(turns: Mapping[str, Sequence[float]]) -> list[dict[str, object]]:
 
 
 @contextmanager
-def products(precision: str) -> Iterator[None]:
-    """How a GPU multiplies float32 numbers in this block: "ieee" or "tf32"."""
+def products(precision: str, *, by_trial: bool = False) -> Iterator[None]:
+    """How a GPU multiplies float32 numbers in this block, "ieee" or "tf32", and whether it tries its kernels."""
     backends = torch.backends.cudnn.conv, torch.backends.cuda.matmul  # type: ignore[attr-defined]
-    before = [backend.fp32_precision for backend in backends]
+    before = [backend.fp32_precision for backend in backends], torch.backends.cudnn.benchmark
     for backend in backends:
         backend.fp32_precision = precision
+    torch.backends.cudnn.benchmark = by_trial
     try:
         yield
     finally:
-        for backend, old in zip(backends, before, strict=True):
+        precisions, torch.backends.cudnn.benchmark = before
+        for backend, old in zip(backends, precisions, strict=True):
             backend.fp32_precision = old

@@ -10,30 +10,25 @@ training: a cached dataset, one item cropped, flipped and scaled.
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
-import numpy as np
-
-from p2pbench.cli import SPINS
 from record import Record, options
 
-os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # as the command line has it; read when torch is imported
+import numpy as np
+import torch
+from torch import Tensor, nn
 
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-
-from p2pbench.config import RunConfig, run_config  # noqa: E402
-from p2pbench.datasets.cache import CachedSamples, Channels  # noqa: E402
-from p2pbench.datasets.drawn import Streets  # noqa: E402
-from p2pbench.training.batches import Batch, Batches  # noqa: E402
-from p2pbench.training.device import pick_device  # noqa: E402
-from p2pbench.training.freed_memory import keep_freed_memory  # noqa: E402
-from p2pbench.training.model import build  # noqa: E402
-from p2pbench.training.objective import adversarial  # noqa: E402
-from p2pbench.training.precision import resolved, set_up  # noqa: E402
-from p2pbench.training.step import training_step  # noqa: E402
-from timing import clock, medians  # noqa: E402
+from p2pbench.config import RunConfig, run_config
+from p2pbench.datasets.cache import CachedSamples, Channels
+from p2pbench.datasets.drawn import Streets
+from p2pbench.training.batches import Batch, Batches
+from p2pbench.training.device import pick_device
+from p2pbench.training.freed_memory import keep_freed_memory
+from p2pbench.training.model import build
+from p2pbench.training.objective import adversarial
+from p2pbench.training.precision import resolved, set_up
+from p2pbench.training.step import training_step
+from timing import clock, medians
 
 CHANNELS = Channels(3, 3, np.dtype(np.uint8), np.dtype(np.uint8))
 WARM_UP = 2

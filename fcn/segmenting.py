@@ -28,7 +28,7 @@ WIDE_MAPS = 4  # maps of the first stage at a time: input and output of a convol
 TRIALS_AFTER = 10  # batches of one size: trying all kernels takes as long as some
 
 
-class Predicted(NamedTuple):
+class Segmented(NamedTuple):
     """One image's channel of the highest score for each pixel (H, W), and its confusion matrix."""
 
     channels: NDArray[np.uint8]
@@ -42,12 +42,12 @@ class Launched(NamedTuple):
     matrices: Tensor
     arrived: torch.cuda.Event | None
 
-    def wait(self) -> list[Predicted]:
+    def wait(self) -> list[Segmented]:
         """What came out, an entry an image."""
         if self.arrived is not None:
             self.arrived.synchronize()
         pairs = zip(self.channels.numpy(), self.matrices.numpy(), strict=True)
-        return [Predicted(channels, matrix.copy()) for channels, matrix in pairs]  # a matrix stays; the batch need not
+        return [Segmented(channels, matrix.copy()) for channels, matrix in pairs]  # a matrix stays; the batch need not
 
 
 class Segmenter:
@@ -83,8 +83,10 @@ class Segmenter:
         """
         try:
             return [self._launch(photos, labels)]
-        except torch.OutOfMemoryError:
-            pass  # and try with less beyond this block, which holds on to what was made so far
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            # Else try with less beyond this block, which holds on to what was made so far.
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         height, width = labels[0].shape
@@ -146,7 +148,9 @@ def settled(network: FCN, device: torch.device) -> FCN:
     """
     try:
         return network.to(device).to(memory_format=layout(device))
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
         raise FcnError(
             f"out of memory on {device}: no room for the weights; end what else runs there, or compute on a CPU"
         ) from error
@@ -182,6 +186,11 @@ def _whole_products(by_trial: bool) -> Iterator[None]:
         yield
     finally:
         backend.conv.fp32_precision, backend.benchmark = before  # type: ignore[attr-defined]
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a tensor found no room; on a CPU torch has no error of its own for that."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
 def _free(device: torch.device) -> int:

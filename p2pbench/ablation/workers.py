@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -11,10 +12,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
-from multiprocessing.synchronize import Barrier, Event
+from multiprocessing.synchronize import Barrier
 from threading import BrokenBarrierError
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -29,9 +31,12 @@ from p2pbench.config import RunConfig
 from p2pbench.datasets.cache import Channels
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.training.device import pick_device
+from p2pbench.training.device_memory import is_out_of_memory
 from p2pbench.training.interrupt import Stop, Stopped
 
 PATIENCE = 300.0  # seconds that workers wait for one another before they measure
+SECONDS_FOR_LAST_NEWS = 5.0
+DIED = "a worker process died, perhaps for want of memory"
 
 Outcome = tuple[Planned, Exception | None]
 """A run, and the error that ended it, if any."""
@@ -43,8 +48,8 @@ Cell = tuple[RunConfig, Channels]
 class Workers:
     """Processes that carry out one run each at a time; opened by `workers`."""
 
-    def __init__(self, pool: ProcessPoolExecutor, stop: Stop, stopping: Event) -> None:
-        self._pool, self._stop, self._stopping = pool, stop, stopping
+    def __init__(self, pool: ProcessPoolExecutor, stop: Stop, stopping: Flag, teller: _Teller) -> None:
+        self._pool, self._stop, self._stopping, self._teller = pool, stop, stopping, teller
 
     def measure(self, cells: Sequence[Cell]) -> list[Rates]:
         """Measure the steps of runs, as many as there are workers: of each alone, then of all at once.
@@ -67,30 +72,35 @@ class Workers:
         except BrokenBarrierError:
             raise NotMeasured(f"not all of their processes were ready within {PATIENCE:.0f} s") from None
         except BrokenProcessPool:
-            raise NotMeasured("a worker process died, perhaps for want of memory") from None
+            raise NotMeasured(DIED) from None
         sizes = [config.batch_size for config, _ in cells]
         return [Rates(size / alone[cell], size / step) for size, cell, step in zip(sizes, cells, beside, strict=True)]
 
     def carry_out(self, plan: Sequence[Planned]) -> Generator[Outcome, None, None]:
         """Carry out runs; each as it is done, with the error that ended it, if any.
 
-        A request to stop reaches all workers; every run then saves its state, and its outcome is `Stopped`.
+        A request to stop reaches all workers; every run then saves its state, and its outcome is `Stopped`. What the
+        listener raises is raised here.
+
+        Raises:
+            UserError: a worker died before.
         """
-        waiting: dict[Future[Exception | None], Planned] = {
-            self._pool.submit(_work, planned): planned for planned in plan
-        }
+        try:
+            waiting: dict[Future[Exception | None], Planned] = {
+                self._pool.submit(_work, planned): planned for planned in plan
+            }
+        except BrokenProcessPool:
+            raise _died() from None
         while waiting:
             done, _ = wait(waiting, timeout=SECONDS_BETWEEN_NEWS, return_when=FIRST_COMPLETED)
-            if self._stop:
-                self._stopping.set()
+            self._look_up()
             for future in done:
                 yield waiting.pop(future), _outcome(future)
 
     def _answers(self, futures: Sequence[Future[float]]) -> list[float]:
         """What workers answer, all of them; else the error that came first, not what followed from it."""
         while wait(futures, timeout=SECONDS_BETWEEN_NEWS).not_done:
-            if self._stop:
-                self._stopping.set()
+            self._look_up()
         if self._stop:
             raise Stopped("stopped while runs at once were measured; all is as it was, and the same command goes on")
         errors = [error for future in futures if (error := future.exception()) is not None]
@@ -98,10 +108,19 @@ class Workers:
             raise error
         return [future.result() for future in futures]
 
+    def _look_up(self) -> None:
+        """Pass on a request to stop; raise what the listener raised."""
+        if self._stop:
+            self._stopping.value = True
+        if self._teller.failure is not None:
+            raise self._teller.failure
+
 
 @contextmanager
 def workers(count: int, listener: Listener, stop: Stop) -> Iterator[Workers]:
     """So many processes while the block runs; whatever they carry out at its end saves its state first.
+
+    Unless KeyboardInterrupt ends the block or comes while they save: then they are killed.
 
     Args:
         count: how many.
@@ -109,19 +128,37 @@ def workers(count: int, listener: Listener, stop: Stop) -> Iterator[Workers]:
         stop: whether somebody asked to stop.
     """
     context = multiprocessing.get_context("spawn")
+    stopping = context.RawValue(ctypes.c_bool, False)  # an Event has a lock, which a worker may take to its grave
     news: Queue[Any] = context.Queue()
-    stopping = context.Event()
-    teller = threading.Thread(target=_tell, args=(news, listener))
+    news.cancel_join_thread()  # so has a queue: what this process puts into it may never leave
+    teller = _Teller(news, listener)
+    others = multiprocessing.active_children()
     teller.start()
-    given = news, stopping, context.Barrier(count), PATIENCE, count
-    pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=given)
     try:
-        yield Workers(pool, stop, stopping)
+        given = news, stopping, context.Barrier(count), PATIENCE, count
+        pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=given)
+        with _killed_by_interrupt(others):
+            try:
+                with _killed_by_interrupt(others):
+                    yield Workers(pool, stop, stopping, teller)
+            finally:
+                stopping.value = True
+                pool.shutdown(cancel_futures=True)
     finally:
-        stopping.set()
-        pool.shutdown(cancel_futures=True)
         news.put(None)
-        teller.join()
+        teller.join(SECONDS_FOR_LAST_NEWS)
+
+
+@contextmanager
+def _killed_by_interrupt(others: Sequence[BaseProcess]) -> Iterator[None]:
+    """Whoever interrupts this block does not wait: all processes of this one are killed, but for some others."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.kill()
+        raise
 
 
 @contextmanager
@@ -138,24 +175,50 @@ def _outcome(future: Future[Exception | None]) -> Exception | None:
     try:
         return future.result()
     except BrokenProcessPool:
-        return UserError(
-            "a worker process died, perhaps for want of memory; the same command with a smaller --parallel goes on"
-        )
+        return _died()
 
 
-def _tell(news: Queue[Any], listener: Listener) -> None:
-    while (item := news.get()) is not None:
-        tell(listener, item)
+def _died() -> UserError:
+    return UserError(f"{DIED}; the same command with a smaller --parallel goes on")
+
+
+class _Teller(threading.Thread):
+    """Lets a listener hear the news of workers until None comes.
+
+    Attributes:
+        failure: What the listener raised. From then on it hears nothing, but news are taken all the same: a worker ends
+            only once all that it sent was taken.
+    """
+
+    def __init__(self, news: Queue[Any], listener: Listener) -> None:
+        super().__init__(daemon=True)
+        self._news, self._listener = news, listener
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Listen."""
+        while (item := self._news.get()) is not None:
+            if self.failure is None:
+                try:
+                    tell(self._listener, item)
+                except BaseException as error:  # it belongs to the thread that asked for work, which raises it
+                    self.failure = error
+
+
+class Flag(Protocol):
+    """A truth that processes share, without a lock."""
+
+    value: bool
 
 
 class _SharedStop:
     """Whether the process that started this worker asks to stop, or is no more."""
 
-    def __init__(self, event: Event) -> None:
-        self._event = event
+    def __init__(self, asked: Flag) -> None:
+        self._asked = asked
 
     def __bool__(self) -> bool:
-        return self._event.is_set() or _is_orphan()
+        return self._asked.value or _is_orphan()
 
 
 def _is_orphan() -> bool:
@@ -174,13 +237,13 @@ class _Worker:
     threads: int  # of a run that is one of several; unless its settings say otherwise
     threads_alone: int
     data: KeptData
-    busy: threading.Lock
+    busy: threading.Lock  # with work that is not to be cut off
 
 
 _worker: _Worker  # set by `_start` when the process begins
 
 
-def _start(news: Queue[Any], stopping: Event, meeting: Barrier, patience: float, count: int) -> None:
+def _start(news: Queue[Any], stopping: Flag, meeting: Barrier, patience: float, count: int) -> None:
     global _worker
     share = max(1, (os.cpu_count() or 1) // count)
     _worker = _Worker(
@@ -201,7 +264,7 @@ def _leave_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    with _worker.busy:  # what is at work stops by itself, and saves its state
+    with _worker.busy:  # a run stops by itself, and saves its state
         os._exit(1)
 
 
@@ -219,8 +282,7 @@ def _work(planned: Planned) -> Exception | None:
 
 def _meet() -> float:
     """Wait until all workers have started; the seconds are of no use."""
-    with _worker.busy:
-        _worker.meeting.wait(_worker.patience)
+    _worker.meeting.wait(_worker.patience)
     return 0.0
 
 
@@ -255,16 +317,16 @@ def _measure(
         Stopped: somebody asked to stop.
         BrokenBarrierError: another worker failed.
     """
-    with _worker.busy, ExitStack() as failure:
+    with ExitStack() as failure:
         failure.callback(_worker.meeting.abort)  # so that nobody waits for one who does not come
         try:
             device = pick_device(config.device, config.threads or threads)
             seconds = measured(step_timer(config, channels, device))
         except (Stopped, BrokenBarrierError):
             raise
-        except torch.OutOfMemoryError:
-            raise NotMeasured(f"{too_much} into the memory of {config.device}") from None
         except (RuntimeError, *MENDABLE) as error:  # a run that meets it too says more
+            if is_out_of_memory(error):
+                raise NotMeasured(f"{too_much} into the memory of {config.device}") from None
             raise NotMeasured(f"measuring failed ({str(error).splitlines()[0]})") from None
         if device.type == "cuda":
             torch.cuda.empty_cache()

@@ -60,6 +60,11 @@ def what_fits(config: RunConfig, channels: Channels, available: int) -> str:
     return "not even the smallest pictures would fit; take a smaller ngf and ndf"
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a tensor found no room; on a CPU torch has no error of its own for that."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
 def out_of_memory(config: RunConfig, channels: Channels, device: torch.device) -> str:
     """What to tell somebody whose step did not fit on a device."""
     gib = 2**30

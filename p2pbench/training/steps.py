@@ -122,6 +122,11 @@ class ReplayedSteps:
         """Those of the last step. Raises NonFiniteLoss, which says how many steps ago it was."""
         return self._watch.read()
 
+    @property
+    def captured(self) -> bool:
+        """Whether every size of a batch that came so far has a capture."""
+        return all(replay.captured for replay, _ in self._replays.values())
+
     def _prepare(self, size: int) -> tuple[Replay, Callable[[], None]]:
         """The replay of steps of that many items, and what fills the tensors that it reads."""
         if self._resident is not None:

@@ -15,7 +15,7 @@ from p2pbench.errors import UserError
 from p2pbench.training import checkpoint
 from p2pbench.training.batches import Batches
 from p2pbench.training.device import has_failed
-from p2pbench.training.device_memory import out_of_memory
+from p2pbench.training.device_memory import is_out_of_memory, out_of_memory
 from p2pbench.training.freed_memory import keep_freed_memory
 from p2pbench.training.interrupt import Stop, Stopped
 from p2pbench.training.log import LossLog
@@ -68,12 +68,14 @@ def train(
     set_up(config, device)
     try:
         return _train(config, dataset, samples, run, device, report, sample, stop, say)
-    except torch.OutOfMemoryError:
-        problem = out_of_memory(config, samples.channels, device)
     except RuntimeError as error:
-        if not has_failed(error):
+        if is_out_of_memory(error):
+            problem = out_of_memory(config, samples.channels, device)
+        elif has_failed(error):
+            reason = str(error).splitlines()[0]
+            problem = f"{device} stopped working ({reason}); the same command goes on once it is back"
+        else:
             raise
-        problem = f"{device} stopped working ({str(error).splitlines()[0]}); the same command goes on once it is back"
     raise UserError(f"{run.folder}: {problem}. The last checkpoint is as it was")
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+import camvid
 from tests.p2pbench.tiny import TINY, picture
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +28,21 @@ def camvid_like(root: Path) -> Path:
             classes = np.random.default_rng(index).integers(0, 12, (5, 5), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
             Image.fromarray(classes).save(root / f"{folder}annot" / f"n{index}.png")
     return root
+
+
+def test_a_call_after_a_failure_goes_on_and_seconds_add_up(tmp_path: Path) -> None:
+    record = tmp_path / "seconds.json"
+    works, fails = ["--version"], ["no-such-command"]
+    with pytest.raises(SystemExit) as ended:
+        camvid.carry_out({"first": works, "second": fails, "third": works}, record)
+    assert ended.value.code == 2
+    before = json.loads(record.read_text())
+    assert before.keys() == {"first", "second"}
+    assert min(before.values()) > 0
+    after = camvid.carry_out({"first": works, "second": works, "third": works}, record)
+    assert json.loads(record.read_text()) == after
+    assert list(after) == ["first", "second", "third"]
+    assert all(after[name] > before[name] for name in before)
 
 
 def test_one_command_trains_scores_and_writes_the_page(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import re
 import sys
 from pathlib import Path
 
+import record
+
 import numpy as np
 import pytest
 import torch
-
-import record
 
 ROOT = Path(__file__).parents[2]
 

@@ -36,7 +36,7 @@ class Remembering(FCN):
 
     def forward(self, image: Tensor) -> Tensor:
         if len(image) > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+            torch.empty(2**50, dtype=torch.uint8)  # more than an address space holds: refused at once
         self.seen.append(len(image))
         return super().forward(image)
 
@@ -99,6 +99,28 @@ def test_what_does_not_fit_is_done_in_parts(room: int, seen: list[int], path: Pa
     found, _, _ = scored(short, path, 4)
     assert short.network.seen == seen
     assert_same(found, scored(make_scorer(), path.with_name("other.npz"), None)[0])
+
+
+def test_of_a_size_that_no_memory_holds_no_image_fits() -> None:
+    photo, labels = torch.zeros(1, 1, 3, dtype=torch.uint8), torch.zeros(1, 1, dtype=torch.uint8)
+    side = 2**24
+    segmenter = Segmenter(make_scorer().network, 19)
+    with pytest.raises(FcnError, match=f"^out of memory: an image of {side}x{side} needs about"):
+        segmenter.launch([photo.expand(side, side, 3)], [labels.expand(side, side)])
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), None])
+def test_a_gpus_want_of_memory_is_told_from_other_errors(
+    error: RuntimeError | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = make_scorer().network
+
+    def fail(*arguments: object, **settings: object) -> FCN:
+        raise error or RuntimeError("shapes differ")
+
+    monkeypatch.setattr(network, "to", fail)
+    with pytest.raises(FcnError if error else RuntimeError, match="no room for the weights" if error else "shapes"):
+        settled(network, torch.device("cpu"))
 
 
 def test_an_image_that_does_not_fit_alone_is_named(path: Path) -> None:

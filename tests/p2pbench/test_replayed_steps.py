@@ -25,7 +25,7 @@ from p2pbench.datasets import augment
 from p2pbench.errors import UserError
 from p2pbench.training import plan, trainer
 from p2pbench.training.batches import Batch, Batches
-from p2pbench.training.device_memory import needed_bytes, what_fits
+from p2pbench.training.device_memory import is_out_of_memory, needed_bytes, what_fits
 from p2pbench.training.interrupt import StopRequest
 from p2pbench.training.model import Model, build
 from p2pbench.training.plan import Plan
@@ -254,7 +254,7 @@ def test_work_that_cannot_be_captured_is_done_plainly_with_the_same_noise(on_cpu
     ("error", "said"),
     [
         (
-            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
+            None,  # a real one
             "out of memory: batch_size = 1 at image",
         ),
         (torch.AcceleratorError("CUDA error: unspecified launch failure\nmore"), "cpu stopped working (CUDA error: un"),
@@ -262,7 +262,7 @@ def test_work_that_cannot_be_captured_is_done_plainly_with_the_same_noise(on_cpu
     ],
 )
 def test_a_device_that_fails_leaves_the_checkpoint_and_one_line(
-    tiny: Tiny, tiny_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: RuntimeError, said: str
+    tiny: Tiny, tiny_data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: RuntimeError | None, said: str
 ) -> None:
     steps = 0
 
@@ -270,7 +270,8 @@ def test_a_device_that_fails_leaves_the_checkpoint_and_one_line(
         nonlocal steps
         steps += 1
         if steps > 7:
-            raise error
+            torch.empty(2**50 if error is None else 0, dtype=torch.uint8)
+            raise error or AssertionError("there was room")
         return training_step(model, batch, config)
 
     monkeypatch.setattr("p2pbench.training.steps.training_step", fail)
@@ -291,6 +292,14 @@ def test_our_own_errors_are_not_taken_for_the_devices(
     monkeypatch.setattr("p2pbench.training.steps.training_step", fail)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         run(tiny(), tiny_data, tmp_path)
+
+
+def test_want_of_memory_is_told_from_other_errors() -> None:
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(2**50, dtype=torch.uint8)  # more than an address space holds
+    assert is_out_of_memory(refused.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"))
+    assert not is_out_of_memory(RuntimeError("shapes differ"))
 
 
 def test_what_fits_is_the_largest_that_does(tiny: Tiny, tiny_data: Data) -> None:

@@ -2,42 +2,47 @@
 
 from __future__ import annotations
 
-import math
+import multiprocessing
+import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing.synchronize import Event
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 
 from p2pbench.ablation import side_by_side, workers
-from p2pbench.ablation.data import Data
+from p2pbench.ablation.data import Data, data_key
+from p2pbench.ablation.grid import Planned
 from p2pbench.ablation.pace import sustained, warm_up
-from p2pbench.ablation.runner import run_grid
+from p2pbench.ablation.runner import _is_quicker, run_grid
 from p2pbench.ablation.side_by_side import NotMeasured, Rates, Totals, enough_seconds, verdict, weigh
 from p2pbench.config import GridConfig, RunConfig
-from p2pbench.training.interrupt import Stopped, StopRequest
+from p2pbench.errors import UserError
+from p2pbench.training.interrupt import Stopped, StopRequest, stop_request
 from p2pbench.training.trainer import Progress
+from reports.layout import Run
+from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY
 
 Tiny = Callable[..., RunConfig]
+LARGE = {"batch_size": 2**40}  # more than an address space holds: refused at once
 GRID = GridConfig(title="Two", cells={"L1": {"objective": "L1"}, "L1+cGAN": {}})
 
 
-class Notes:
-    """A listener that remembers what was said, and which threads told it of trainings."""
+class Heard(Notes):
+    """Remembers too which threads told it of trainings."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        super().__init__()
         self.tellers: set[threading.Thread] = set()
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def count(self, work: str, done: int, total: int) -> None:
-        pass
 
     def train(self, work: str, progress: Progress) -> None:
         self.tellers.add(threading.current_thread())
@@ -63,24 +68,61 @@ def test_no_more_images_at_once_means_in_turn() -> None:
     assert [Totals(at_once, 100).raised for at_once in (50, 100, 101)] == [False, False, True]
 
 
+class Rated(workers.Workers):
+    """Measures what it is told to: of runs that get through one image a second alone, how many times as many."""
+
+    def __init__(self, *gains: float) -> None:
+        self._gains = list(gains)
+
+    def measure(self, cells: Sequence[workers.Cell]) -> list[Rates]:
+        gain = self._gains.pop(0)
+        return [Rates(1.0, gain / len(cells)) for _ in cells]
+
+
+@pytest.mark.parametrize(
+    ("gains", "said"),
+    [
+        ((2.0,), "2.0 images/s in all, against 1.0 one after the other (2.00 times)"),
+        ((0.9, 1.5), "1.5 images/s in all, against 1.0 one after the other (1.50 times)"),
+        (
+            (0.9, 0.5),
+            "0.9 images/s in all, against 1.0 one after the other (0.90 times), so they go one after the other",
+        ),
+    ],
+)
+def test_what_does_not_pay_is_measured_once_more(
+    gains: tuple[float, ...], said: str, tiny: Tiny, tiny_data: Data, tmp_path: Path
+) -> None:
+    plan = [Planned(Run(tmp_path, "L1", seed), tiny(seed=seed)) for seed in (0, 1)]
+    opened, notes = Rated(*gains), Notes()
+    assert _is_quicker(opened, plan, {data_key(plan[0].config): tiny_data}, notes) == (max(gains) > 1)
+    assert notes.said == [f"2 runs at once: {said}"]
+    assert opened._gains == []
+
+
 def test_slow_steps_are_measured_for_longer() -> None:
     assert enough_seconds(0.01) == 1
     assert enough_seconds(2.0) == 6
 
 
-def test_only_steps_that_end_in_time_count_but_one_always_does() -> None:
-    started = time.perf_counter()
+def test_only_steps_that_end_in_time_count_but_one_always_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("p2pbench.ablation.pace.time", SimpleNamespace(perf_counter=lambda: now))
 
     def slow_from_then_on(steps: int) -> float:
-        time.sleep(0.01 * steps if time.perf_counter() - started < 0.3 else 1.0)
+        nonlocal now
+        now += 0.01 * steps if now < 0.28 else 1.0
         return 0.0
 
     def slow(steps: int) -> float:
-        time.sleep(0.2 * steps)
+        nonlocal now
+        now += 0.2 * steps
         return 0.0
 
-    assert 0.01 <= sustained(slow_from_then_on, 0.01, 0.5, StopRequest()) < 0.05
-    assert 0.15 <= sustained(slow, 0.2, 0.05, StopRequest()) < 0.4
+    assert sustained(slow_from_then_on, 0.01, 0.5, StopRequest()) == pytest.approx(0.01)
+    assert now == pytest.approx(1.3)
+    assert sustained(slow, 0.2, 0.05, StopRequest()) == pytest.approx(0.2)
+    assert now == pytest.approx(1.7)
 
 
 def test_measuring_stops_when_asked() -> None:
@@ -102,9 +144,9 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def run(folders: Path, tmp_path: Path) -> Callable[..., tuple[dict[str, bytes], Notes]]:
-    def start(parallel: int, **changed: object) -> tuple[dict[str, bytes], Notes]:
-        notes = Notes()
+def run(folders: Path, tmp_path: Path) -> Callable[..., tuple[dict[str, bytes], Heard]]:
+    def start(parallel: int, **changed: object) -> tuple[dict[str, bytes], Heard]:
+        notes = Heard()
         settings = {**TINY, "root": str(folders), "device": "cpu", "threads": 1, "epochs": 1, **changed}
         out = tmp_path / str(time.monotonic_ns())
         run_grid(out, "two", GRID, "own.toml", settings, [0], notes, parallel)
@@ -113,8 +155,8 @@ def run(folders: Path, tmp_path: Path) -> Callable[..., tuple[dict[str, bytes], 
     return start
 
 
-def test_runs_are_the_same_at_once_in_turn_and_alone(
-    run: Callable[..., tuple[dict[str, bytes], Notes]], monkeypatch: pytest.MonkeyPatch
+def test_runs_are_the_same_at_once_and_alone(
+    run: Callable[..., tuple[dict[str, bytes], Heard]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone, notes = run(1)
     assert len(alone) == 10
@@ -128,40 +170,38 @@ def test_runs_are_the_same_at_once_in_turn_and_alone(
     assert notes.said[0].startswith("2 runs at once: ")
     assert notes.said[0].endswith(" times)")
 
-    monkeypatch.setattr(side_by_side, "NO_GAIN", math.inf)
-    in_turn, notes = run(2)
-    assert in_turn == alone
-    assert notes.tellers == {threading.main_thread()}
-    assert notes.said[0].endswith(" times), so they go one after the other")
-
 
 def test_runs_go_in_turn_where_workers_do_not_meet(
-    run: Callable[..., tuple[dict[str, bytes], Notes]], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., tuple[dict[str, bytes], Heard]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "PATIENCE", 0.0)
     made, notes = run(2)
     assert len(made) == 10
+    assert notes.tellers == {threading.main_thread()}
     assert notes.said[0] == (
         "2 runs at once: not all of their processes were ready within 0 s, so they go one after the other"
     )
 
 
 def test_a_worker_that_fails_is_named_and_nobody_waits_for_it(tiny: Tiny, tiny_data: Data) -> None:
-    good, bad = (tiny(), tiny_data.channels), (tiny(device="cuda:99"), tiny_data.channels)
+    good, bad, large = ((tiny(**changed), tiny_data.channels) for changed in ({}, {"device": "cuda:99"}, LARGE))
     start = time.monotonic()
     with workers.workers(2, Notes(), StopRequest()) as opened:  # one waits for the other to measure beside it
         futures = [opened._pool.submit(workers._beside, *cell, 1.0) for cell in (good, bad)]
         with pytest.raises(NotMeasured, match="device 'cuda:99'"):
             opened._answers(futures)
+        with pytest.raises(NotMeasured, match="^one alone does not fit into the memory of cpu$"):
+            opened._answers([opened._pool.submit(workers._alone, *large)])
     assert time.monotonic() - start < workers.PATIENCE / 2
 
 
-def worker_processes() -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process().children()
-        if child.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(child.cmdline())
-    ]
+def worker_processes(parent: int | None = None) -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process(parent).children():
+        with suppress(psutil.NoSuchProcess):  # a zombie is one of those
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 class Strikes:
@@ -176,25 +216,138 @@ class Strikes:
         return False
 
 
-def test_a_worker_that_dies_while_measuring_is_noticed(tiny: Tiny, tiny_data: Data) -> None:
+def test_a_worker_that_dies_is_noticed(tiny: Tiny, tiny_data: Data, tmp_path: Path) -> None:
     cells = [(tiny(seed=seed), tiny_data.channels) for seed in (0, 1)]
-    with workers.workers(2, Notes(), Strikes()) as opened, pytest.raises(NotMeasured, match="a worker process died"):
-        opened.measure(cells)
+    with workers.workers(2, Notes(), Strikes()) as opened:
+        with pytest.raises(NotMeasured, match="a worker process died"):
+            opened.measure(cells)
+        with pytest.raises(UserError, match="^a worker process died, .* smaller --parallel goes on$"):
+            list(opened.carry_out([Planned(Run(tmp_path, "L1", 0), cells[0][0])]))
+
+
+def linger() -> float:
+    """In a worker: nothing, for a while."""
+    time.sleep(1.0)
+    return 0.0
+
+
+def die_with_the_lock_of_news() -> None:
+    """In a worker: nobody else can send news any more."""
+    workers._worker.news.say("about to die")
+    news: Any = workers._worker.news._send
+    news.__self__._wlock.acquire()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def chatter() -> None:
+    """In a worker: more news than a pipe holds."""
+    for _ in range(1000):
+        workers._worker.news.say("x" * 1000)
+
+
+class Deaf(Notes):
+    """Listens to nothing, as a terminal whose window was closed."""
+
+    def say(self, text: str) -> None:
+        raise BrokenPipeError(text[:1])
+
+
+def test_a_worker_that_dies_telling_news_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "SECONDS_FOR_LAST_NEWS", 0.5)
+    with workers.workers(1, Notes(), StopRequest()) as opened:
+        assert isinstance(opened._pool.submit(die_with_the_lock_of_news).exception(60), BrokenProcessPool)
+        start = time.monotonic()
+    assert time.monotonic() - start < 20
+
+
+def test_what_a_listener_raises_ends_the_work_and_workers_end_too() -> None:
+    with workers.workers(1, Deaf(), StopRequest()) as opened:
+        opened._pool.submit(chatter)
+        with pytest.raises(BrokenPipeError, match="x"):
+            opened._answers([opened._pool.submit(linger)])
+    assert not worker_processes()
+
+
+class Announces(Notes):
+    """Lets another process know that something was said."""
+
+    def __init__(self, heard: Event) -> None:
+        super().__init__()
+        self._heard = heard
+
+    def say(self, text: str) -> None:
+        self._heard.set()
+
+
+def say_so_and_wait_for_the_others() -> None:
+    """In a worker."""
+    workers._worker.news.say("here")
+    workers._meet()
+
+
+def wait_for_one_who_does_not_come(heard: Event) -> None:
+    """In a process that starts workers."""
+    with workers.workers(2, Announces(heard), StopRequest()) as opened:
+        opened._pool.submit(say_so_and_wait_for_the_others).result()
+
+
+def test_workers_that_wait_for_one_another_leave_with_their_parent() -> None:
+    context = multiprocessing.get_context("spawn")
+    heard = context.Event()
+    parent = context.Process(target=wait_for_one_who_does_not_come, args=(heard,))
+    parent.start()
+    assert heard.wait(120)
+    started = worker_processes(parent.pid)
+    assert len(started) == 1
+    parent.kill()
+    assert psutil.wait_procs(started, 20)[1] == []
+    parent.join()
+
+
+@contextmanager
+def ctrl_c(times: int, suspend: bool = False) -> Iterator[list[float]]:
+    """Give Ctrl-C as soon as there is a worker, which may be suspended before; yields when that was."""
+    given: list[float] = []
+    over = threading.Event()
+
+    def interrupt() -> None:
+        while not (found := worker_processes()):
+            if over.wait(0.05):
+                return
+        if suspend:
+            found[0].suspend()
+        for _ in range(times):
+            given.append(time.monotonic())
+            os.kill(os.getpid(), signal.SIGINT)
+            if over.wait(1.0):
+                return
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield given
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_ctrl_c_while_measuring_ends_soon_and_loses_nothing(
-    run: Callable[..., tuple[dict[str, bytes], Notes]], tmp_path: Path
+    run: Callable[..., tuple[dict[str, bytes], Heard]], tmp_path: Path
 ) -> None:
-    stopped_at: list[float] = []
-
-    def interrupt() -> None:
-        while not worker_processes():
-            time.sleep(0.05)
-        stopped_at.append(time.monotonic())
-        signal.raise_signal(signal.SIGINT)
-
-    threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(Stopped, match="stopped while runs at once were measured"):
+    with ctrl_c(1) as given, pytest.raises(Stopped, match="stopped while runs at once were measured"):
         run(2, epochs=100000)
-    assert time.monotonic() - stopped_at[0] < 60
+    assert time.monotonic() - given[0] < 60
     assert not list(tmp_path.glob("*/two/*/seed-0/checkpoint.pt"))
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_second_ctrl_c_does_not_wait_for_workers(ended: bool) -> None:
+    with ctrl_c(2, suspend=True) as given:
+        with pytest.raises(KeyboardInterrupt), stop_request() as stop:  # noqa: SIM117, PT012
+            with workers.workers(1, Notes(), stop) as opened:
+                answer = opened._pool.submit(workers._meet)
+                if not ended:
+                    opened._answers([answer])
+        assert len(given) == 2
+        assert time.monotonic() - given[1] < 20
+    assert not worker_processes()
