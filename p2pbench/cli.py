@@ -11,8 +11,8 @@ import click
 from p2pbench import __version__
 from p2pbench.errors import MENDABLE
 from p2pbench.lazy import Entry, LazyGroup
+from p2pbench.threads import SPINS
 
-SPINS = "10000"
 COMMANDS = {
     "quickstart": Entry(
         "quickstart", "The whole chain on the embedded street scenes: minutes on two cores, no downloads."
@@ -49,8 +49,6 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 (click's own)
     """Run the command line; an error that the user can mend is one line and exit code 1."""
-    # Threads that wait for one another spin, by default for so long that a step takes ten times its time whenever
-    # another process wants a core (benchmarks/RESULTS.md). Read when torch is imported, so it is set before.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:

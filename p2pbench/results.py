@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from p2pbench.config import NOT_IDENTITY, SHARED, RunConfig
 from p2pbench.errors import UserError
+from p2pbench.training.interrupt import Stop, Stopped
 from reports import atomic
 from reports.layout import Grid, Run
 
@@ -103,7 +104,7 @@ def write_run(run: Run, config: RunConfig, data: Description) -> None:
 
 
 @contextmanager
-def owned(run: Run, patience: float = 0.0) -> Iterator[None]:
+def owned(run: Run, patience: float = 0.0, stop: Stop = False) -> Iterator[None]:
     """Hold a run for this process alone; the system lets go of it when the process ends, however it ends.
 
     On a folder that several machines share it is the file system that must keep locks for all of them, as NFS does.
@@ -112,13 +113,17 @@ def owned(run: Run, patience: float = 0.0) -> Iterator[None]:
     Args:
         run: the run.
         patience: seconds to wait for another process to let go.
+        stop: whether somebody asked to stop.
 
     Raises:
         UserError: another process holds it, or the file system keeps no locks.
+        Stopped: `stop` was asked for while another process held it.
     """
     deadline = time.monotonic() + patience
     with run.config.open("r+b") as file:  # for writing too: NFS gives nobody else an exclusive lock
         while not _lock(file, run):
+            if stop:
+                raise Stopped(f"{run.folder}: stopped before it began; the same command goes on from here")
             if time.monotonic() >= deadline:
                 raise UserError(f"{run.folder}: another process is training this run; wait for it, or stop it")
             time.sleep(SECONDS_BETWEEN_TRIES)

@@ -1,7 +1,8 @@
-"""The runs of a grid on the machines of a Ray cluster, each a task."""
+"""The runs of a grid on the machines of a Ray cluster, each a job."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -13,11 +14,13 @@ from p2pbench.ablation.listener import Listener
 from p2pbench.ablation.run import carry_out
 from p2pbench.ablation.workers import Outcome
 from p2pbench.cluster.device import given_device
+from p2pbench.cluster.jobs import Cluster, Job
 from p2pbench.cluster.line import Line
-from p2pbench.cluster.tasks import Cluster, Task
+from p2pbench.cluster.terms import Unfit
 from p2pbench.errors import UserError
 from p2pbench.results import Description
-from p2pbench.training.interrupt import Stop
+from p2pbench.training.interrupt import Stop, Stopped
+from p2pbench.training.precision import resolved
 from reports.layout import Grid
 
 
@@ -34,32 +37,43 @@ def carry_out_on(
     Raises:
         UserError: a machine has another version, or does not see the results folder.
     """
-    tasks = [_task(cluster, planned, data[data_key(planned.config)].items.describe()) for planned in plan]
-    with closing(cluster.carry_out(tasks, grid.folder, listener, stop)) as answers:
+    jobs = [_job(cluster, planned, data[data_key(planned.config)].items.describe()) for planned in plan]
+    with closing(cluster.carry_out(jobs, grid.folder, listener, stop)) as answers:
         for number, answer in answers:
             yield plan[number], answer.error
 
 
-def _task(cluster: Cluster, planned: Planned, described: Description) -> Task:
+def _job(cluster: Cluster, planned: Planned, described: Description) -> Job:
     # Workers have another working directory.
     run = replace(planned.run, folder=planned.run.folder.absolute())
     there = Planned(run, planned.config.with_absolute_root())
     needs = cluster.needs(planned.config.device, planned.config.threads)
-    return Task(planned.name, _work, (there, described), needs, run.checkpoint)
+    return Job(planned.name, _train, (there, described), needs, run.checkpoint)
 
 
 _data = KeptData()  # of a worker process
 
 
-def _work(line: Line, planned: Planned, described: Description) -> None:
+def _train(line: Line, planned: Planned, described: Description) -> None:
     """One run in a worker; the data stay for the next.
 
     Raises:
+        Unfit: this machine's GPU cannot be used, or has not the run's precision.
         UserError: the data are others here; or as `carry_out` does.
     """
     config = planned.config
     device = given_device(line.attempt.gpus, config.threads)
-    data = _data.of(config)
+    try:
+        resolved(config, device)
+    except UserError as error:
+        raise Unfit(f"machine {socket.gethostname()}: {error}") from None
+
+    def advance(done: int, total: int) -> None:
+        line.news.count(f"{planned.name}: pictures decoded", done, total)
+        if line:
+            raise Stopped(f"{planned.name}: stopped while decoding pictures; the same command goes on from here")
+
+    data = _data.of(config, advance)
     if data.items.describe() != described:
         raise UserError(
             f"{planned.name}: {config.root} holds other items on this machine ({data.items.describe()}), expected "

@@ -13,6 +13,7 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Picture
 from p2pbench.results import owned
 from p2pbench.training.card import load_generator, save_generator
+from p2pbench.training.device import failures_told
 from p2pbench.training.generate import Translator, as_picture
 from p2pbench.training.interrupt import Stop, Stopped
 from p2pbench.training.model import Model, make_card
@@ -50,9 +51,10 @@ def carry_out(
 
     Raises:
         UserError: another process is at it; or see `p2pbench.training.trainer.train`.
+        DeviceLost: the device stopped working.
         Stopped: `stop` was asked for; the same call goes on from there.
     """
-    with owned(planned.run, patience):
+    with owned(planned.run, patience, stop), failures_told(device):
         if not planned.run.generator.exists():
             _train(planned, data, device, listener, stop)
         _make_pictures(planned, data, device, listener, stop)

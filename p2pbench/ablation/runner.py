@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from p2pbench.ablation.data import Data, data_key, open_data
 from p2pbench.ablation.grid import Planned, expand
 from p2pbench.ablation.listener import Listener
@@ -22,11 +20,11 @@ from p2pbench.image_scoring import score_new
 from p2pbench.results import RunRecord, check_run, read_runs, write_grid, write_run
 from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import Stop, Stopped, stop_request
-from p2pbench.training.precision import resolved
+from p2pbench.training.precision import Precisions, chosen, precisions
 from reports.layout import Grid, Run
 
 if TYPE_CHECKING:  # Ray is an extra
-    from p2pbench.cluster.tasks import Cluster
+    from p2pbench.cluster.jobs import Cluster
 
 
 def run_grid(
@@ -62,14 +60,11 @@ def run_grid(
     """
     folder = Grid(results / name)
     plan = expand(folder, grid, where, overrides, seeds or grid.seeds)
-    if cluster is None:
-        device = pick_device(plan[0].config.device)  # a wrong name is known before anything is decoded
-    else:
-        device = torch.device("cpu")  # what a cluster's GPUs can do is not known here: `auto` is float32 there
-        for planned in plan:
-            cluster.needs(planned.config.device, planned.config.threads)
+    there = _precisions(plan, cluster)  # a device that is not there is known before anything is decoded
     made = read_runs(folder)
-    plan = [replace(planned, config=_precise(planned, device, made)) for planned in plan]
+    plan = [
+        replace(planned, config=with_precision(planned, each, made)) for planned, each in zip(plan, there, strict=True)
+    ]
     data = _open_all(plan, listener)
     for planned in plan:
         check_run(planned.run, planned.config, data[data_key(planned.config)].items.describe(), made)
@@ -95,13 +90,23 @@ def run_grid(
     return folder
 
 
-def _precise(planned: Planned, device: torch.device, made: Sequence[tuple[Run, RunRecord]]) -> RunConfig:
-    """A run's settings with its precision: what it began in goes before what the device would be given."""
-    begun = next((record.settings.precision for run, record in made if run == planned.run), "auto")
+def _precisions(plan: Sequence[Planned], cluster: Cluster | None) -> list[Precisions]:
+    """What each run can be trained in where it will be."""
+    if cluster is None:
+        return [precisions(pick_device(plan[0].config.device))] * len(plan)
+    needs = [cluster.needs(planned.config.device, planned.config.threads) for planned in plan]
+    known = {gpus: cluster.precisions(gpus) for gpus in {each.gpus for each in needs}}
+    return [known[each.gpus] for each in needs]
+
+
+def with_precision(planned: Planned, there: Precisions, made: Sequence[tuple[Run, RunRecord]]) -> RunConfig:
+    """A run's settings with its precision: what it began in goes before what `auto` takes now."""
     config = planned.config
-    if config.precision == "auto" and begun != "auto":
-        config = config.model_copy(update={"precision": begun})
-    return resolved(config, device)
+    begun = next((record.settings.precision for run, record in made if run == planned.run), None)
+    if config.precision == "auto" and begun is not None:
+        # Older versions did not record what it was.
+        config = config.model_copy(update={"precision": there.auto_before if begun == "auto" else begun})
+    return chosen(config, there)
 
 
 def _carry_out_here(

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from p2pbench.ablation.side_by_side import NotMeasured, Rates, enough_seconds
 from p2pbench.config import RunConfig
 from p2pbench.datasets.cache import Channels
 from p2pbench.errors import MENDABLE, UserError
-from p2pbench.training.device import pick_device
+from p2pbench.training.device import DeviceLost, pick_device
 from p2pbench.training.device_memory import is_out_of_memory
 from p2pbench.training.interrupt import Stop, Stopped
 
@@ -95,7 +95,11 @@ class Workers:
             done, _ = wait(waiting, timeout=SECONDS_BETWEEN_NEWS, return_when=FIRST_COMPLETED)
             self._look_up()
             for future in done:
-                yield waiting.pop(future), _outcome(future)
+                outcome = _outcome(future)
+                if isinstance(outcome, DeviceLost):  # its worker would fail all the others too
+                    for other in waiting:
+                        other.cancel()
+                yield waiting.pop(future), outcome
 
     def _answers(self, futures: Sequence[Future[float]]) -> list[float]:
         """What workers answer, all of them; else the error that came first, not what followed from it."""
@@ -176,6 +180,8 @@ def _outcome(future: Future[Exception | None]) -> Exception | None:
         return future.result()
     except BrokenProcessPool:
         return _died()
+    except CancelledError:
+        return UserError("not begun, since a device stopped working; the same command goes on once it is back")
 
 
 def _died() -> UserError:

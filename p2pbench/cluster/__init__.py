@@ -1,1 +1,1 @@
-"""Work on the machines of a Ray cluster. Only `tasks` and `line` import Ray, which is an extra."""
+"""Work on the machines of a Ray cluster. Only `jobs`, `machines` and `line` import Ray, which is an extra."""

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from p2pbench.cli import SPINS
 from p2pbench.errors import UserError
+from p2pbench.threads import SPINS
 
 if TYPE_CHECKING:  # Ray is an extra: it is imported when somebody asks for it
-    from p2pbench.cluster.tasks import Cluster
+    from p2pbench.cluster.jobs import Cluster
 
 AUTO = "auto"
 SECONDS_TO_ANSWER = 5.0
@@ -37,7 +37,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
         import ray
     except ImportError as error:
         raise UserError(f"--engine ray needs Ray ({error}): pip install 'p2pbench[cluster]'") from None
-    from p2pbench.cluster.tasks import Cluster
+    from p2pbench.cluster.jobs import Cluster
 
     if address is not None and address != AUTO:
         _check_reachable(address)
@@ -51,9 +51,14 @@ def connected(address: str | None) -> Iterator[Cluster]:
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        if address is None:
+            raise UserError(
+                f"--engine ray: Ray cannot be started on this machine ({reason}); look at its memory and the space in "
+                "its temporary folder, or use --engine local"
+            ) from None
         raise UserError(
-            f"--address {address or 'none'}: no Ray cluster can be used ({reason}); start one with `ray start --head` "
-            "and the same versions of Python and Ray, or leave out --address"
+            f"--address {address}: no Ray cluster can be used ({reason}); start one with `ray start --head` and the "
+            "same versions of Python and Ray, or leave out --address"
         ) from None
     # What Ray prints of machines that die would stand among results on standard output; we say it ourselves.
     ray._private.worker._worker_logs_enabled = False

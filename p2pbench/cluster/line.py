@@ -15,7 +15,7 @@ from typing import Any
 from ray.exceptions import RayError
 
 from p2pbench.ablation.news import Item, News
-from p2pbench.cluster.terms import Terms, refusal
+from p2pbench.cluster.terms import Unfit
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.training.interrupt import Stopped
 
@@ -26,10 +26,10 @@ LOST_DEVICE = 75  # exit code of a worker whose device failed
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try at a task.
+    """One try at a job.
 
     Attributes:
-        number: Its place among all tasks of the call.
+        number: Its place among all jobs of the call.
         name: What people call it.
         gpus: How many GPUs Ray gives it: 0 or 1.
         patience: Seconds to wait for an earlier try to let go of the run.
@@ -43,7 +43,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a task: its result, or the error that ended it."""
+    """What came of a job: its result, or the error that ended it."""
 
     result: Any = None
     error: Exception | None = None
@@ -100,32 +100,37 @@ class Line:
             self.call()
 
 
-Work = Callable[..., Any]
-"""Does a task: called with the line and the task's arguments."""
+Doing = Callable[..., Any]
+"""Does a job: called with the line and the job's arguments."""
 
 
-def answer(terms: Terms, hub: Any, attempt: Attempt, work: Work, shared: Any, arguments: tuple[Any, ...]) -> Answer:  # noqa: ANN401 (whatever the work takes)
-    """Do a task in a worker process: this is what Ray runs.
+def answer(hub: Any, attempt: Attempt, do: Doing, arguments: tuple[Any, ...]) -> Answer | str:  # noqa: ANN401 (a handle, which Ray makes)
+    """Do a job in a worker process; instead of an answer, why this machine cannot.
 
-    An error that the user can mend is an answer. A device that fails ends the process, for CUDA cannot be used in it
-    any more; the task then goes on elsewhere.
+    An error that the user can mend is an answer. A device that fails ends the process, for it cannot be used in it
+    any more; the job then goes on elsewhere.
     """
     import torch
 
+    from p2pbench.training.device import DeviceLost, failures_told
+
     # Ctrl-C reaches all processes of a terminal; the one that gave the command decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    problem = refusal(terms)
-    if problem is not None:
-        return Answer(error=UserError(f"{attempt.name}: {problem}"))
+    machine = f"machine {socket.gethostname()}"
     with Line(hub, attempt) as line:
         if line:
             return Answer(error=Stopped(f"{attempt.name}: stopped before it began; the same command goes on from here"))
         try:
-            return Answer(work(line, *shared, *arguments))
-        except MENDABLE as error:
-            return Answer(error=error)
-        except torch.AcceleratorError as error:
-            reason = str(error).splitlines()[0]
-            line.news.say(f"{attempt.name}: the device of machine {socket.gethostname()} failed ({reason})")
+            with failures_told(torch.device("cuda" if attempt.gpus else "cpu")):
+                return Answer(do(line, *arguments))
+        except Unfit as error:
+            return str(error)
+        except DeviceLost as error:
+            line.news.say(f"{attempt.name}: {machine}: {error}")
             line.call()
             os._exit(LOST_DEVICE)
+        except MENDABLE as error:
+            return Answer(error=error)
+        except OSError as error:  # a full disk, a folder without permission
+            reason = f"{error.filename or 'a file'}: {error.strerror or error}"
+            return Answer(error=UserError(f"{attempt.name}: {machine}: {reason}; mend that and give the command again"))

@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import p2pbench
+from p2pbench.errors import UserError
 from p2pbench.results import versions
 from reports import atomic
 
 PACKAGES = ("p2pbench", "fcn", "reports")  # those whose code makes numbers
 SECONDS_TO_APPEAR = 5.0  # a network file system may show a new file late
 SECONDS_BETWEEN_LOOKS = 0.5
+
+
+class Unfit(UserError):
+    """This machine cannot do the work; others may."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from p2pbench.config import parse_setting
 from p2pbench.errors import UserError
 
 if TYPE_CHECKING:  # Ray is an extra
-    from p2pbench.cluster.tasks import Cluster
+    from p2pbench.cluster.jobs import Cluster
 
 out = click.option(
     "--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="The results folder."

@@ -17,7 +17,7 @@ from p2pbench.training.interrupt import stop_request
 from reports.layout import Grid
 
 if TYPE_CHECKING:  # Ray is an extra
-    from p2pbench.cluster.tasks import Cluster
+    from p2pbench.cluster.jobs import Cluster
 
 
 def score_trained(

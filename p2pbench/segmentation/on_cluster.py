@@ -1,4 +1,4 @@
-"""Folders of outputs segmented on the machines of a Ray cluster, each folder a task."""
+"""Folders of outputs segmented on the machines of a Ray cluster, each folder a job."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from fcn.scoring import Scorer
 from fcn.segmenting import settled
 from p2pbench.cluster.device import given_device
+from p2pbench.cluster.jobs import Cluster, Job
 from p2pbench.cluster.line import Line
-from p2pbench.cluster.tasks import Cluster, Task
 from p2pbench.config import RunConfig
 from p2pbench.segmentation.outcome import Scored
 from p2pbench.segmentation.truth import Truth, run_truth
@@ -49,21 +49,21 @@ def score_on(
         Stopped: The user asked to stop; what was segmented is kept.
     """
     needs = cluster.needs(str(work.device), None)
-    tasks = [Task(one.name, _work, (score, one.outputs), needs, one.kept) for one in folders]
+    jobs = [Job(one.name, _score_one, (score, one.outputs), needs, one.kept) for one in folders]
     shared = (scorer, truth.config.with_absolute_root())
     scored: dict[int, Scored] = {}
     errors: list[Exception] = []
-    for number, answer in cluster.carry_out(tasks, results, work.listener, work.stop, shared):
+    for number, answer in cluster.carry_out(jobs, results, work.listener, work.stop, shared):
         if answer.error is not None:
             errors.append(answer.error)
         else:
             scored[number] = answer.result
     for error in sorted(errors, key=lambda error: not isinstance(error, Stopped)):
         raise error
-    return [scored[number] for number in range(len(tasks))]
+    return [scored[number] for number in range(len(jobs))]
 
 
-def _work(line: Line, scorer: Scorer, config: RunConfig, score: Score, outputs: object) -> Scored:
+def _score_one(line: Line, scorer: Scorer, config: RunConfig, score: Score, outputs: object) -> Scored:
     """One folder in a worker."""
     device = given_device(line.attempt.gpus, None)
     settled(scorer.network, device)

@@ -14,7 +14,7 @@ from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import Stop, Stopped
 
 if TYPE_CHECKING:  # Ray is an extra
-    from p2pbench.cluster.tasks import Cluster
+    from p2pbench.cluster.jobs import Cluster
 
 
 @dataclass(frozen=True)

@@ -34,12 +34,16 @@ def has_failed(error: RuntimeError) -> bool:
     return isinstance(error, torch.AcceleratorError) or str(error).startswith(("CUDA error", "cuDNN error", "CUBLAS"))
 
 
+class DeviceLost(UserError):
+    """A device stopped working; what was saved is whole, and this process cannot use it any more."""
+
+
 @contextmanager
 def failures_told(device: torch.device) -> Iterator[None]:
     """Work on a device that keeps what it has done.
 
     Raises:
-        UserError: The device stopped working.
+        DeviceLost: The device stopped working.
     """
     try:
         yield
@@ -47,6 +51,6 @@ def failures_told(device: torch.device) -> Iterator[None]:
         if not has_failed(error):
             raise
         reason = str(error).splitlines()[0]
-        raise UserError(
+        raise DeviceLost(
             f"{device} stopped working ({reason}); what was done is kept, and the same command goes on once it is back"
         ) from error

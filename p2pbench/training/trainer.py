@@ -14,7 +14,7 @@ from p2pbench.datasets.dataset import Dataset
 from p2pbench.errors import UserError
 from p2pbench.training import checkpoint
 from p2pbench.training.batches import Batches
-from p2pbench.training.device import has_failed
+from p2pbench.training.device import DeviceLost, has_failed
 from p2pbench.training.device_memory import is_out_of_memory, out_of_memory
 from p2pbench.training.freed_memory import keep_freed_memory
 from p2pbench.training.interrupt import Stop, Stopped
@@ -60,8 +60,9 @@ def train(
     """Train a run to its end, from its checkpoint if there is one.
 
     Raises:
-        UserError: a loss was not finite, the checkpoint does not fit the settings, the step does not fit into the
-            device's memory, or the device stopped working.
+        UserError: a loss was not finite, the checkpoint does not fit the settings, or the step does not fit into the
+            device's memory.
+        DeviceLost: the device stopped working.
         Stopped: `stop` was asked for; the state is saved.
     """
     keep_freed_memory()
@@ -69,14 +70,16 @@ def train(
     try:
         return _train(config, dataset, samples, run, device, report, sample, stop, say)
     except RuntimeError as error:
+        kind: type[UserError] = UserError
         if is_out_of_memory(error):
             problem = out_of_memory(config, samples.channels, device)
         elif has_failed(error):
             reason = str(error).splitlines()[0]
             problem = f"{device} stopped working ({reason}); the same command goes on once it is back"
+            kind = DeviceLost
         else:
             raise
-    raise UserError(f"{run.folder}: {problem}. The last checkpoint is as it was")
+    raise kind(f"{run.folder}: {problem}. The last checkpoint is as it was")
 
 
 def _train(

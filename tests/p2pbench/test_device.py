@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from p2pbench.errors import UserError
-from p2pbench.training.device import failures_told
+from p2pbench.training.device import DeviceLost, failures_told
 
 CPU = torch.device("cpu")
 
@@ -17,7 +16,7 @@ CPU = torch.device("cpu")
 def test_a_device_that_fails_is_one_line(error: RuntimeError) -> None:
     with (
         pytest.raises(
-            UserError, match=r"^cpu stopped working \(.* error: gone\); .* goes on once it is back$"
+            DeviceLost, match=r"^cpu stopped working \(.* error: gone\); .* goes on once it is back$"
         ) as raised,
         failures_told(CPU),
     ):

@@ -1,4 +1,4 @@
-"""One Ray cluster for all tests of this folder: it takes seconds to start."""
+"""One Ray cluster for the tests of this folder, or for those that one process of pytest-xdist gets."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,20 +39,31 @@ def local_cluster(nodes: int) -> Iterator[Cluster]:
         cluster.shutdown()
 
 
-def add_node(cluster: Cluster, **options: Any) -> Any:  # noqa: ANN401 (of Ray)
+def add_node(cluster: Cluster, cpus: int = 1, **options: Any) -> Any:  # noqa: ANN401 (of Ray)
     """One more machine, as it were."""
-    return cluster.add_node(num_cpus=1, object_store_memory=SMALL_STORE, **options)
+    node = cluster.add_node(wait=False, num_cpus=cpus, object_store_memory=SMALL_STORE, **options)
+    cluster.wait_for_nodes(timeout=PATIENCE)
+    return node
 
 
 def workers_at_work(node: Any) -> list[psutil.Process]:  # noqa: ANN401
-    """The processes of a node that do a task."""
+    """The processes of a node that do a job."""
+    return processes(node, "ray::p2pbench")
+
+
+def processes(node: Any, title: str) -> list[psutil.Process]:  # noqa: ANN401
+    """The worker processes of a node whose titles begin so."""
     (raylet,) = node.all_processes["raylet"]
-    names = [(child, " ".join(child.cmdline())) for child in psutil.Process(raylet.process.pid).children()]
-    return [child for child, name in names if name.startswith("ray::answer")]
+    found = []
+    for child in psutil.Process(raylet.process.pid).children():
+        with suppress(psutil.NoSuchProcess):  # it has ended since
+            if " ".join(child.cmdline()).startswith(title):
+                found.append(child)
+    return found
 
 
 def node_at_work(cluster: Cluster) -> Any:  # noqa: ANN401
-    """The node that does a task now."""
+    """The node that does a job now."""
     (node,) = [node for node in cluster.worker_nodes if workers_at_work(node)]
     return node
 

@@ -2,22 +2,68 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
 
 import torch
 
+from p2pbench.ablation.data import open_data
+from p2pbench.ablation.grid import Planned
+from p2pbench.ablation.news import News, tell
+from p2pbench.ablation.run import carry_out
 from p2pbench.cluster.line import Line
+from p2pbench.training.interrupt import Stopped
+from p2pbench.training.trainer import Progress
+
+GONE = "CUDA error: unspecified launch failure"
 
 
-def fail_once(line: Line, marks: Path) -> str:
-    """The device fails in the first process, and is well in another."""
-    mark = marks / "failed"
-    if mark.exists() and mark.read_text() != str(os.getpid()):
+def is_first(marks: Path) -> bool:
+    """Whether this is the first process that asks."""
+    mark = marks / "first"
+    if not mark.exists():
+        mark.write_text(str(os.getpid()))
+    return mark.read_text() == str(os.getpid())
+
+
+class Failing(News):
+    """Passes on what it hears; the device fails at the seventh step in the first process."""
+
+    def __init__(self, line: Line, marks: Path) -> None:
+        super().__init__(lambda item: tell(line.news, item))
+        self._marks = marks
+
+    def train(self, work: str, progress: Progress) -> None:
+        super().train(work, progress)
+        if progress.step == 7 and is_first(self._marks):
+            raise torch.AcceleratorError(GONE)
+
+
+def train_on_a_device_that_fails(line: Line, planned: Planned, marks: Path) -> str:
+    """A run whose device fails in the first process, and is well in another."""
+    data = open_data(planned.config, lambda done, total: None)
+    carry_out(planned, data, torch.device("cpu"), Failing(line, marks), line, line.attempt.patience)
+    return "done"
+
+
+def stop_unasked(line: Line, marks: Path) -> str:
+    """The line is silent the first time, and the work saves its state and stops; nobody has asked for it."""
+    if (marks / "silent").exists():
         return "done"
-    mark.write_text(str(os.getpid()))
-    raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+    (marks / "silent").touch()
+    raise Stopped("stopped after step 3")
+
+
+def never_go_on(line: Line) -> None:
+    """The line is always silent."""
+    raise Stopped("stopped after step 3")
+
+
+def fill_the_disk(line: Line, path: Path) -> None:
+    """No room for a file."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def die(line: Line, marks: Path) -> None:
@@ -29,6 +75,19 @@ def die(line: Line, marks: Path) -> None:
 def bug(line: Line) -> None:
     """An error that nobody can mend but us."""
     raise ZeroDivisionError("a bug")
+
+
+def name_process(line: Line) -> int:
+    """Which process did it."""
+    return os.getpid()
+
+
+def wait_for_file(line: Line, path: Path) -> str:
+    """Go on until there is a file."""
+    line.news.say("waiting")
+    while not path.exists():
+        time.sleep(0.05)
+    return "done"
 
 
 def wait_for_stop(line: Line, marks: Path) -> str:

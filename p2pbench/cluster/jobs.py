@@ -1,21 +1,21 @@
-"""Tasks done on a Ray cluster: each where there is room, and elsewhere again where a machine is lost."""
+"""Jobs done on a Ray cluster: each where there is room, and elsewhere again where a machine is lost or unfit."""
 
 from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
+import torch
 from ray.exceptions import (
-    GetTimeoutError,
     NodeDiedError,
     ObjectLostError,
     OutOfMemoryError,
-    RayError,
+    RayActorError,
     TaskCancelledError,
     WorkerCrashedError,
 )
@@ -23,27 +23,28 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from p2pbench.ablation.listener import Listener
 from p2pbench.ablation.news import SECONDS_BETWEEN_NEWS, tell
+from p2pbench.cluster import machines
 from p2pbench.cluster.hub import Hub
-from p2pbench.cluster.line import Answer, Attempt, Work, answer
+from p2pbench.cluster.line import SECONDS_TO_ANSWER, Answer, Attempt, Doing, answer
 from p2pbench.cluster.terms import Terms, agreed
 from p2pbench.errors import UserError
 from p2pbench.training.interrupt import Stop, Stopped
+from p2pbench.training.precision import Precisions, precisions
 
 LOST = (NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError)
 LOSSES_WITHOUT_PROGRESS = 3
-SECONDS_OF_A_FIRST_LOOK = 120.0
 SECONDS_BETWEEN_COUNTS = 10.0  # of the machines that are left
 # A run's lock outlives a machine that dies by as long as its file server takes to notice: 90 s with NFS.
 PATIENCE_AT_FIRST, PATIENCE_AFTER_A_LOSS = 10.0, 180.0
 
 
 class Needs(NamedTuple):
-    """What a task needs of a machine."""
+    """What a job needs of a machine."""
 
     cpus: int
     gpus: int
 
-    def met_by(self, node: dict[str, Any]) -> bool:
+    def met_by(self, node: machines.Node) -> bool:
         """Whether a machine as Ray describes it is there and large enough, be it busy or not."""
         has = node["Resources"]
         return bool(node["Alive"]) and has.get("CPU", 0) >= self.cpus and has.get("GPU", 0) >= self.gpus
@@ -54,19 +55,19 @@ class Needs(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """Work for one machine.
 
     Attributes:
         name: What people call it.
-        work: A function of a module, which all machines have.
-        arguments: What it is called with, after its line and what all tasks share.
+        do: A function of a module, which all machines have.
+        arguments: What it is called with, after its line and what all jobs share.
         needs: What it needs of a machine.
-        kept: The file from which it goes on; as long as it changes, the task may be lost as often as it likes.
+        kept: The file from which it goes on; as long as it changes, the job may be lost as often as it likes.
     """
 
     name: str
-    work: Work
+    do: Doing
     arguments: tuple[Any, ...]
     needs: Needs
     kept: Path
@@ -78,10 +79,10 @@ class Task:
 
 @dataclass
 class _Running:
-    """A task that was handed to Ray."""
+    """A job that was handed to Ray."""
 
     number: int
-    task: Task
+    job: Job
     state: int
     losses: int = 0
     machine: str | None = None
@@ -94,17 +95,22 @@ class _Call:
     hub: Any
     terms: Terms
     listener: Listener
-    shared: tuple[Any, ...]
+    shared: Any
     running: dict[Any, _Running] = field(default_factory=dict)
+    unfit: set[str] = field(default_factory=set)  # ids of machines
     counted: float = field(default_factory=time.monotonic)
     waiting: bool = False
+
+    def has_room_for(self, needs: Needs) -> bool:
+        """Whether there is a machine for it, be it busy or not."""
+        return any(needs.met_by(node) and node["NodeID"] not in self.unfit for node in ray.nodes())
 
 
 class Cluster:
     """The cluster that Ray is connected to; see `p2pbench.cluster.connection`."""
 
     def needs(self, device: str, threads: int | None) -> Needs:
-        """What a task needs that computes on that device with so many threads.
+        """What a job needs that computes on that device with so many threads.
 
         Raises:
             UserError: No machine has that, or the device is one of a certain machine.
@@ -115,35 +121,41 @@ class Cluster:
         needs = Needs(threads or 1, gpus)
         if not any(needs.met_by(node) for node in ray.nodes()):
             raise UserError(
-                f"a task needs {needs}, but no machine of the cluster has that; lower threads, change --device, or add "
+                f"a job needs {needs}, but no machine of the cluster has that; lower threads, change --device, or add "
                 "such a machine"
             )
         return needs
 
+    def precisions(self, gpus: int) -> Precisions:
+        """What a job with so many GPUs, 0 or 1, can train in."""
+        if not gpus:
+            return precisions(torch.device("cpu"))
+        return machines.precisions_of_gpus([node for node in ray.nodes() if Needs(0, gpus).met_by(node)])
+
     def carry_out(
-        self, tasks: Sequence[Task], folder: Path, listener: Listener, stop: Stop, shared: tuple[object, ...] = ()
+        self, jobs: Sequence[Job], folder: Path, listener: Listener, stop: Stop, shared: tuple[object, ...] = ()
     ) -> Generator[tuple[int, Answer], None, None]:
-        """Do tasks, as many at once as there is room; each as it is done, by its place, with its answer.
+        """Do jobs, as many at once as there is room; each as it is done, by its place, with its answer.
 
         A request to stop reaches all workers; each saves its state, and the answer is `Stopped`.
 
         Args:
-            tasks: what is to do.
+            jobs: what is to do.
             folder: where the results go, on a file system that all machines share.
             listener: hears how far the work is.
             stop: whether somebody asked to stop.
-            shared: arguments of all tasks, sent once to each machine.
+            shared: arguments of all jobs, sent once to each machine.
 
         Raises:
-            UserError: a machine has another version, or does not see the folder.
+            UserError: a machine has another version, or does not see the folder; or the hub died.
         """
-        if not tasks:
+        if not jobs:
             return
         with agreed(folder) as terms:
-            _check_machines(terms, {task.needs for task in tasks})
-            call = _Call(_start_hub(), terms, listener, (ray.put(shared),))
-            for number, task in enumerate(tasks):
-                _start(call, _Running(number, task, task.state()))
+            machines.check(terms, [node for node in ray.nodes() if any(job.needs.met_by(node) for job in jobs)])
+            call = _Call(_start_hub(), terms, listener, ray.put(pickle.dumps(shared)))
+            for number, job in enumerate(jobs):
+                _start(call, _Running(number, job, job.state()))
             try:
                 while call.running:
                     done, _ = ray.wait(list(call.running), timeout=SECONDS_BETWEEN_NEWS)
@@ -153,6 +165,11 @@ class Cluster:
                         given = _answer(call, running, reference, stop)
                         if given is not None:
                             yield running.number, given
+            except RayActorError:
+                raise UserError(
+                    "the process that collects the news of all machines died on this one, perhaps for want of memory; "
+                    "all work stopped and saved its state, and the same command goes on from here"
+                ) from None
             except KeyboardInterrupt:  # asked twice: nobody waits for anything
                 call.running.clear()
                 raise
@@ -167,61 +184,89 @@ def _start_hub() -> Any:  # noqa: ANN401 (a handle, which Ray makes)
 
 
 def _start(call: _Call, running: _Running) -> None:
-    task = running.task
+    job, terms = running.job, call.terms
     patience = PATIENCE_AFTER_A_LOSS if running.losses else PATIENCE_AT_FIRST
-    attempt = Attempt(running.number, task.name, task.needs.gpus, patience)
-    # Ray's own retries would do, but for what is said, and for an end to them that does not hurt long runs.
-    remote: Any = ray.remote(answer).options(num_cpus=task.needs.cpus, num_gpus=task.needs.gpus, max_retries=0)
-    reference = remote.remote(call.terms, call.hub, attempt, task.work, *call.shared, task.arguments)
+    attempt = Attempt(running.number, job.name, job.needs.gpus, patience)
+    options: dict[str, Any] = {
+        "name": f"p2pbench {job.name}",
+        "num_cpus": job.needs.cpus,
+        "num_gpus": job.needs.gpus,
+        # A process that has used a GPU keeps its context and some memory there, and would use the same one again.
+        "max_calls": 1 if job.needs.gpus else 0,
+        # Ray's own retries would do, but for what is said, and for an end to them that does not hurt long runs.
+        "max_retries": 0,
+        "label_selector": {"ray.io/node-id": f"!in({', '.join(sorted(call.unfit))})"} if call.unfit else None,
+    }
+    remote = ray.remote(**options)(machines.sent())
+    packed = pickle.dumps((answer, attempt, job.do, job.arguments))
+    reference = remote.remote(terms.versions, terms.token, terms.secret, call.hub, packed, call.shared)
     call.running[reference] = running
 
 
 def _hear(call: _Call, *, stopping: bool) -> None:
-    """Pass news on, and the wish to stop; say so when there is no machine left for what waits."""
+    """Pass news on, and the wish to stop; say so when there is no machine left for what waits.
+
+    Raises:
+        RayActorError: The hub died.
+    """
     for item in map(pickle.loads, ray.get(call.hub.fetch.remote(stopping))):
         if item[0] == "started":
             number, machine = item[1]
             for running in call.running.values():
                 if running.number == number:
                     running.machine = machine
-                    call.listener.say(f"{running.task.name}: on {machine}")
+                    call.listener.say(f"{running.job.name}: on {machine}")
         else:
             tell(call.listener, item)
     if stopping:
-        for reference, running in call.running.items():
-            if running.machine is None:  # perhaps it waits for a machine that never comes
-                ray.cancel(reference)
+        _cancel_waiting(call)
     if time.monotonic() - call.counted >= SECONDS_BETWEEN_COUNTS:
         call.counted = time.monotonic()
-        nodes = ray.nodes()
-        lacking = {r.task.needs for r in call.running.values() if not any(map(r.task.needs.met_by, nodes))}
+        lacking = {needs for needs in {r.job.needs for r in call.running.values()} if not call.has_room_for(needs)}
         if lacking and not call.waiting:
             call.listener.say(f"waiting for a machine with {' or '.join(map(str, lacking))} to join; Ctrl-C stops")
         call.waiting = bool(lacking)
 
 
+def _cancel_waiting(call: _Call) -> None:
+    """Take back what has not begun: perhaps it waits for a machine that never comes."""
+    for reference, running in call.running.items():
+        if running.machine is None:
+            ray.cancel(reference)
+
+
 def _answer(call: _Call, running: _Running, reference: Any, stop: Stop) -> Answer | None:  # noqa: ANN401 (of Ray)
-    """What came of a task; None if it was lost and is given out again."""
-    name = running.task.name
+    """What came of a job; None if it is given out again."""
+    name = running.job.name
     try:
-        given: Answer = ray.get(reference)
-        return given
+        node, given = ray.get(reference)
     except TaskCancelledError:
         return Answer(error=Stopped(f"{name}: stopped before it began; the same command goes on from here"))
     except LOST as error:
-        reason = str(error).split(". ")[0].splitlines()[0]
+        return _after_a_loss(call, running, str(error).split(". ")[0].splitlines()[0], stop)
+    if isinstance(given, str):
+        return _after_a_refusal(call, running, node, given)
+    if isinstance(given.error, Stopped) and not stop:
+        return _after_a_loss(call, running, f"it heard nothing from here for {SECONDS_TO_ANSWER:.0f} s", stop)
+    answered: Answer = given
+    return answered
+
+
+def _after_a_loss(call: _Call, running: _Running, reason: str, stop: Stop) -> Answer | None:
+    """Go on with a job whose worker was lost; not if that is of no use."""
+    name = running.job.name
     where = f" on {running.machine}" if running.machine else ""
     if stop:
         return Answer(
             error=Stopped(f"{name}: lost{where} while stopping; the same command goes on from its last state")
         )
-    state = running.task.state()
+    state = running.job.state()
     running.losses = 1 if state != running.state else running.losses + 1
     if running.losses >= LOSSES_WITHOUT_PROGRESS:
         return Answer(
             error=UserError(
-                f"{name}: its worker died {running.losses} times without getting further ({reason}), perhaps for want "
-                "of memory; lower batch_size or image_size, save more often (checkpoint_seconds), or look there"
+                f"{name}: its worker was lost {running.losses} times without getting further ({reason}), perhaps for "
+                "want of memory; lower batch_size or image_size, save more often (checkpoint_seconds), or look there"
             )
         )
     call.listener.say(f"{name}: lost{where} ({reason}); goes on from its last state where there is room")
@@ -230,48 +275,27 @@ def _answer(call: _Call, running: _Running, reference: Any, stop: Stop) -> Answe
     return None
 
 
+def _after_a_refusal(call: _Call, running: _Running, node: str, problem: str) -> Answer | None:
+    """Do a job elsewhere that a machine cannot do, if there is one that may."""
+    new = node not in call.unfit
+    call.unfit.add(node)
+    if not call.has_room_for(running.job.needs):
+        return Answer(error=UserError(problem))
+    if new:
+        call.listener.say(f"{problem}; it gets no more work from this command, which goes on elsewhere")
+    running.machine = None
+    _start(call, running)
+    return None
+
+
 def _let_them_save(call: _Call) -> None:
     """Wait for what still runs when nobody waits for its answers."""
     while call.running:
         done, _ = ray.wait(list(call.running), timeout=SECONDS_BETWEEN_NEWS)
-        _hear(call, stopping=True)
+        try:
+            _hear(call, stopping=True)
+        except RayActorError:  # without a hub they stop by themselves
+            _cancel_waiting(call)
         for reference in done:
             del call.running[reference]
     ray.kill(call.hub)
-
-
-def _check_machines(terms: Terms, needs: set[Needs]) -> None:
-    """Ask each machine that may get a task whether it can do it, before any does."""
-    asked = []
-    for node in ray.nodes():
-        if any(need.met_by(node) for need in needs):
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            remote = ray.remote(_look()).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
-            asked.append((node["NodeManagerAddress"], remote.remote(terms.versions, terms.token, terms.secret)))
-    for address, reference in asked:
-        try:
-            problem = ray.get(reference, timeout=SECONDS_OF_A_FIRST_LOOK)
-        except GetTimeoutError:
-            problem = f"no answer within {SECONDS_OF_A_FIRST_LOOK:.0f} s; look at Ray's logs there"
-        except RayError:  # it is gone: the others do the work
-            continue
-        if problem is not None:
-            raise UserError(f"Ray's node {address}: {problem}")
-
-
-def _look() -> Callable[[dict[str, str], str, str], str | None]:
-    """A function of a function is sent by its code: machines without our modules can run it, and say so."""
-
-    def look(versions: dict[str, str], token: str, secret: str) -> str | None:
-        import socket
-
-        try:
-            from p2pbench.cluster.terms import Terms, refusal
-        except ImportError as error:
-            return (
-                f"machine {socket.gethostname()}: does not have this version of p2pbench ({error}); install the same "
-                "version on all machines and start their Ray anew"
-            )
-        return refusal(Terms(versions, token, secret))
-
-    return look

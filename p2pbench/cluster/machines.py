@@ -1,0 +1,116 @@
+"""The machines of a cluster asked: whether they can do our work, and in which numbers their GPUs compute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from p2pbench.cluster.terms import Terms
+from p2pbench.errors import UserError
+from p2pbench.training.precision import ALL, Precisions, precisions_of_any
+
+SECONDS_OF_A_FIRST_LOOK = 120.0
+
+Node = dict[str, Any]
+"""A machine as Ray describes it."""
+
+
+def check(terms: Terms, nodes: Sequence[Node]) -> None:
+    """Ask machines whether they can do the work, before any does.
+
+    Raises:
+        UserError: One cannot, or does not answer.
+    """
+    plain = terms.versions, terms.token, terms.secret
+    for node, asked in [(node, _ask(node, sent(), *plain)) for node in nodes]:
+        try:
+            _, problem = ray.get(asked, timeout=SECONDS_OF_A_FIRST_LOOK)
+        except GetTimeoutError:
+            problem = f"no answer within {SECONDS_OF_A_FIRST_LOOK:.0f} s; look at Ray's logs there"
+        except RayError:  # it is gone: the others do the work
+            continue
+        if problem is not None:
+            raise UserError(f"Ray's node {node['NodeManagerAddress']}: {problem}")
+
+
+def precisions_of_gpus(nodes: Sequence[Node]) -> Precisions:
+    """What a run can be trained in on a GPU of one of these machines.
+
+    A machine that does not answer is passed over: it is refused later, with the reason.
+    """
+    answers: list[Precisions] = []
+    for asked in [_ask(node, _gpus()) for node in nodes]:
+        try:
+            answers += ray.get(asked, timeout=SECONDS_OF_A_FIRST_LOOK)
+        except RayError:
+            continue
+    return precisions_of_any("the cluster", answers) if answers else Precisions("the cluster", ALL, "float32")
+
+
+def _ask(node: Node, function: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 (a reference, of Ray)
+    """Call a function on that machine at once, however busy it is."""
+    there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0, "max_calls": 1, "scheduling_strategy": there}
+    return ray.remote(**options)(function).remote(*arguments)
+
+
+def sent() -> Callable[..., tuple[str, Any]]:
+    """What a machine is sent: it looks whether it can do our work, and does it if there is some.
+
+    A function of a function is sent by its code, and it unpacks the work itself: machines without our modules can run
+    it, and say so.
+    """
+
+    def sent(
+        versions: dict[str, str],
+        token: str,
+        secret: str,
+        hub: object = None,
+        packed: bytes | None = None,
+        shared: bytes = b"",
+    ) -> tuple[str, Any]:
+        """The id of the machine, and its answer: why it cannot do the work, as text, or what came of it."""
+        import pickle
+        import socket
+
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        try:
+            from p2pbench.cluster.terms import Terms, refusal
+        except ImportError as error:
+            return node, (
+                f"machine {socket.gethostname()}: does not have this version of p2pbench ({error}); install the same "
+                "version on all machines and start their Ray anew"
+            )
+        problem = refusal(Terms(versions, token, secret))
+        if problem is not None or packed is None:
+            return node, problem
+        answer, attempt, do, arguments = pickle.loads(packed)
+        return node, answer(hub, attempt, do, (*pickle.loads(shared), *arguments))
+
+    return sent
+
+
+def _gpus() -> Callable[[], list[Precisions]]:
+    """A function, sent by its code, that says what each GPU of its machine computes in."""
+
+    def gpus() -> list[Precisions]:
+        import os
+
+        # Ray hides the GPUs from whoever did not ask for one; to ask for one would be to wait for it.
+        if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+        try:
+            import torch
+
+            from p2pbench.training.precision import precisions
+        except ImportError:  # it is refused later, with the reason
+            return []
+        return [precisions(torch.device("cuda", place)) for place in range(torch.cuda.device_count())]
+
+    return gpus
