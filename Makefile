@@ -8,8 +8,9 @@ BROWSERS := chromium chromium-browser google-chrome
 demo: .venv/installed  ## the whole chain on the embedded street scenes
 	$(BIN)/p2pbench quickstart --out demo
 
+# One process more than there are cores, since many tests wait: for browsers, clusters, servers.
 test: .venv/installed chromium  ## all tests
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile
 
 check: .venv/installed  ## style and types
 	$(BIN)/ruff check .
