@@ -149,8 +149,8 @@ def _score_each(folders: Sequence[_Outputs], truth: Truth, results: Path, work: 
 
     # One scorer for all machines: where each trained its own for street scenes, they might differ in their last bits.
     scorer = open_scorer(truth, work.weights, torch.device("cpu"), work.listener)
-    tasks = [Folder(one.name, one.run.confusion.absolute(), one.anywhere()) for one in folders]
-    return score_on(work.cluster, _score, tasks, truth, scorer, results, work)
+    absolute = [Folder(one.name, one.run.confusion.absolute(), one.anywhere()) for one in folders]
+    return score_on(work.cluster, _score, absolute, truth, scorer, results, work)
 
 
 def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Scored:

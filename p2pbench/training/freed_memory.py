@@ -9,17 +9,16 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's names for `mallopt`
 KEPT, LARGEST = 1 << 30, 1 << 25  # bytes; glibc takes no larger mmap threshold on all its versions
 
 
-def keep_freed_memory() -> bool:
-    """Keep what is freed for the next step instead of handing it back to the system; whether that is possible here.
+def keep_freed_memory() -> None:
+    """Keep what is freed for the next step instead of handing it back to the system, where the C library is glibc.
 
-    Every step frees and asks for the same tens of megabytes. By default glibc gives blocks of over 128 KiB back at
-    once, and the system maps, zeroes and pages them in anew: up to a fifth of the step of a small network
-    (benchmarks/RESULTS.md). The process stays as large as its largest step.
+    Every step frees and asks for the same blocks. By default glibc gives many of them back, and the system maps, zeroes
+    and pages them in anew: half of the page faults of a step at 256x256 (benchmarks/RESULTS.md). The process stays as
+    large as its largest step.
     """
     if not sys.platform.startswith("linux"):
-        return False
+        return
     library = ctypes.CDLL(None)
-    if not hasattr(library, "mallopt"):
-        return False
-    trimmed = bool(library.mallopt(TRIM_THRESHOLD, KEPT))
-    return bool(library.mallopt(MMAP_THRESHOLD, LARGEST)) and trimmed
+    if hasattr(library, "mallopt"):
+        library.mallopt(TRIM_THRESHOLD, KEPT)
+        library.mallopt(MMAP_THRESHOLD, LARGEST)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing.synchronize import Event
@@ -26,6 +28,7 @@ from p2pbench.ablation.runner import _is_quicker, run_grid
 from p2pbench.ablation.side_by_side import NotMeasured, Rates, Totals, enough_seconds, verdict, weigh
 from p2pbench.config import GridConfig, RunConfig
 from p2pbench.errors import UserError
+from p2pbench.training.device import DeviceLost
 from p2pbench.training.interrupt import Stopped, StopRequest, stop_request
 from p2pbench.training.trainer import Progress
 from reports.layout import Run
@@ -98,6 +101,30 @@ def test_what_does_not_pay_is_measured_once_more(
     assert _is_quicker(opened, plan, {data_key(plan[0].config): tiny_data}, notes) == (max(gains) > 1)
     assert notes.said == [f"2 runs at once: {said}"]
     assert opened._gains == []
+
+
+def test_after_a_lost_device_no_other_run_begins(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = threading.Event()
+
+    def lose_the_device(planned: Planned) -> Exception | None:
+        if planned.run.seed == 0:
+            return DeviceLost("cuda stopped working")
+        looked_at.wait()  # the one that was taken up meanwhile
+        return None
+
+    monkeypatch.setattr(workers, "_work", lose_the_device)
+    plan = [Planned(Run(tmp_path, "L1", seed), tiny(seed=seed)) for seed in range(4)]
+    with ThreadPoolExecutor(1) as pool:
+        teller = workers._Teller(queue.Queue(), Notes())  # type: ignore[arg-type]
+        opened = workers.Workers(pool, StopRequest(), SimpleNamespace(value=False), teller)  # type: ignore[arg-type]
+        outcomes = opened.carry_out(plan)
+        _, lost = next(outcomes)
+        looked_at.set()
+        errors = {planned.run.seed: error for planned, error in outcomes}
+    assert isinstance(lost, DeviceLost)
+    assert [seed for seed, error in errors.items() if error is None] in ([], [1])
+    for seed in (2, 3):
+        assert "not begun, since a device stopped working" in str(errors[seed])
 
 
 def test_slow_steps_are_measured_for_longer() -> None:
