@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 ReceptiveField = Literal[1, 16, 34, 70, 142, 286]
 RECEPTIVE_FIELDS: tuple[int, ...] = get_args(ReceptiveField)
@@ -20,28 +19,6 @@ def smallest_image(receptive_field: int) -> int:
     if receptive_field == 1:
         return 1
     return int(4 * 2 ** _STRIDED_LAYERS[receptive_field])
-
-
-class LastLayer(nn.Conv2d):
-    """The last 4x4 convolution, to one channel, with stride 1 and pad 1.
-
-    On a CPU it is one matrix product that makes every position's share in each of the 16 outputs around it, and a sum
-    of the shares: kernels for convolutions compute 16 channels at a time, of which one would be used. The sum is the
-    same, in another order.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, 1, 4, 1, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, 1, H - 1, W - 1) of x (B, channels, H, W)."""
-        if x.device.type != "cpu":
-            return super().forward(x)
-        assert self.bias is not None
-        height, width = x.shape[2:]
-        filters = self.weight.flip(2, 3).reshape(-1, 16).t()
-        shares = filters @ x.flatten(2)
-        return functional.fold(shares, (height - 1, width - 1), 4, padding=2) + self.bias
 
 
 def discriminator(channels: int, *, receptive_field: ReceptiveField, ndf: int) -> nn.Sequential:
@@ -67,4 +44,4 @@ def discriminator(channels: int, *, receptive_field: ReceptiveField, ndf: int) -
         entering, width = width, ndf * min(2**layer, 8)
         stride = 2 if layer < strided else 1
         layers += [nn.Conv2d(entering, width, 4, stride, 1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers, LastLayer(width))
+    return nn.Sequential(*layers, nn.Conv2d(width, 1, 4, 1, 1))

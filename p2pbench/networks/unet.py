@@ -9,17 +9,42 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from p2pbench.networks.halving import Down, Up
 from p2pbench.networks.norm import BottleneckNorm
 
 WIDEST = 8  # in multiples of ngf: C512 with ngf = 64
 DROPOUT_BLOCKS = (0, 1, 2)  # counted from the bottleneck
+HALVING = (4, 2, 1)  # kernel, stride and padding of all convolutions
+MOST_POSITIONS = 4  # of an input that is multiplied as one matrix; beyond it the library's kernels are quicker
 
 
 def depth_for(image_size: int) -> int:
     """How many layers bring an image of this size, a power of two, down to a 1x1 bottleneck."""
     return int(math.log2(image_size))
+
+
+class UpConvolution(nn.ConvTranspose2d):
+    """Transposed 4x4 convolution of stride 2 that doubles the sides.
+
+    Next to the bottleneck there are many weights and few positions. There, on a CPU, it is one matrix product over the
+    weights as they lie in memory, since the library's kernels reorder them first, which takes longer than the product.
+    The sums are the same, in another order.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, *HALVING)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Map x (B, in_channels, H, W) to (B, out_channels, 2 H, 2 W)."""
+        batch, channels, height, width = x.shape
+        if x.device.type != "cpu" or height * width > MOST_POSITIONS:
+            return super().forward(x)
+        assert self.bias is not None
+        positions = x.flatten(2).transpose(1, 2).reshape(-1, channels)
+        shares = (positions @ self.weight.flatten(1)).view(batch, height * width, -1).transpose(1, 2)
+        # fold returns a contiguous tensor, which matters: batch norm's backward pass on a CPU misreads other layouts.
+        return functional.fold(shares, (2 * height, 2 * width), 4, padding=1, stride=2) + self.bias[:, None, None]
 
 
 class Generator(nn.Module):
@@ -55,9 +80,9 @@ class Generator(nn.Module):
         self.skips = skips
         widths = [ngf * min(2**layer, WIDEST) for layer in range(depth)]
 
-        self.encoder = nn.ModuleList([Down(input_channels, widths[0])])
+        self.encoder = nn.ModuleList([nn.Conv2d(input_channels, widths[0], *HALVING)])
         for layer in range(1, depth):
-            block = nn.Sequential(nn.LeakyReLU(0.2), Down(widths[layer - 1], widths[layer]))
+            block = nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(widths[layer - 1], widths[layer], *HALVING))
             if layer < depth - 1:
                 block.append(nn.BatchNorm2d(widths[layer]))
             elif bottleneck_norm:
@@ -67,13 +92,13 @@ class Generator(nn.Module):
         self.decoder = nn.ModuleList()
         for index in range(depth):
             layer = depth - 1 - index  # the encoder layer whose size this block enlarges
-            entering = widths[layer] * (2 if skips and index > 0 else 1)
-            leaving = widths[layer - 1] if layer > 0 else output_channels
-            block = nn.Sequential(nn.ReLU(), Up(entering, leaving))
+            in_channels = widths[layer] * (2 if skips and index > 0 else 1)
+            out_channels = widths[layer - 1] if layer > 0 else output_channels
+            block = nn.Sequential(nn.ReLU(), UpConvolution(in_channels, out_channels))
             if layer == 0:
                 block.append(nn.Tanh())
             else:
-                block.append(nn.BatchNorm2d(leaving))
+                block.append(nn.BatchNorm2d(out_channels))
                 if index in dropout_blocks:
                     block.append(nn.Dropout(0.5))
             self.decoder.append(block)

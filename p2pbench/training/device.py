@@ -9,6 +9,9 @@ import torch
 
 from p2pbench.errors import UserError
 
+# Apple's mps is none of them: its backward pass of channels-last batch norm was wrong (pytorch issue 175189).
+SUPPORTED = ("cpu", "cuda")
+
 
 def pick_device(name: str, threads: int | None = None) -> torch.device:
     """The device of that name; `auto` is the first GPU if there is one, else the CPU with so many threads.
@@ -26,6 +29,10 @@ def pick_device(name: str, threads: int | None = None) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"device '{name}' cannot be used here ({reason}); expected auto, cpu, or cuda") from None
+    if device.type not in SUPPORTED:
+        raise UserError(
+            f"device '{name}' is not supported, since its gradients were not checked; expected auto, cpu, or cuda"
+        )
     return device
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from p2pbench.training.device import DeviceLost, failures_told
+from p2pbench.errors import UserError
+from p2pbench.training.device import DeviceLost, failures_told, pick_device
 
 CPU = torch.device("cpu")
 
@@ -29,3 +30,9 @@ def test_our_own_errors_pass() -> None:
         raise RuntimeError("shape mismatch")
     with failures_told(CPU):
         pass
+
+
+@pytest.mark.parametrize("name", ["meta", "mps", "nothing"])
+def test_devices_whose_numbers_were_not_checked_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match=rf"^device '{name}' .*; expected auto, cpu, or cuda$"):
+        pick_device(name)

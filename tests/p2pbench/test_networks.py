@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from p2pbench.networks.halving import Down, Up
 from p2pbench.networks.init import initialise, zero_convolution_biases
 from p2pbench.networks.norm import BottleneckNorm, for_testing
-from p2pbench.networks.patchgan import RECEPTIVE_FIELDS, LastLayer, ReceptiveField, discriminator, smallest_image
-from p2pbench.networks.unet import Generator
+from p2pbench.networks.patchgan import RECEPTIVE_FIELDS, ReceptiveField, discriminator, smallest_image
+from p2pbench.networks.unet import Generator, UpConvolution
 
 
 def parameters(network: nn.Module) -> int:
@@ -109,7 +106,7 @@ def test_first_layer_and_bottleneck_have_no_norm_and_dropout_is_in_the_first_thr
     assert [has(block, nn.BatchNorm2d) for block in generator.decoder] == [*[True] * 7, False]
     assert [has(block, nn.Dropout) for block in generator.decoder] == [*[True] * 3, *[False] * 5]
     order = [type(module) for module in generator.decoder[0].children()]
-    assert order == [nn.ReLU, Up, nn.BatchNorm2d, nn.Dropout]
+    assert order == [nn.ReLU, UpConvolution, nn.BatchNorm2d, nn.Dropout]
 
 
 def test_norm_of_a_single_value_is_its_shift() -> None:
@@ -176,25 +173,3 @@ def test_for_testing_moves_dropout_and_norm_apart_and_puts_all_back() -> None:
     assert all(module.momentum == 0.1 for module in generator.modules() if isinstance(module, nn.BatchNorm2d))
     generator.train()
     assert all(module.training for module in generator.modules())
-
-
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize(
-    ("layer", "plain", "sizes"),
-    [
-        (LastLayer(6), nn.Conv2d.forward, [(15, 15), (2, 2), (5, 3)]),
-        (Down(6, 4), nn.Conv2d.forward, [(2, 2), (4, 4), (2, 8), (16, 16)]),
-        (Up(6, 4), nn.ConvTranspose2d.forward, [(1, 1), (2, 2), (1, 4), (8, 8)]),
-    ],
-)
-def test_layers_made_of_matrix_products_are_torchs_convolutions(
-    layer: nn.Module, plain: Callable[..., Tensor], sizes: list[tuple[int, int]], memory_format: torch.memory_format
-) -> None:
-    layer.double()
-    for size in sizes:
-        x = torch.randn(3, 6, *size, dtype=torch.float64).contiguous(memory_format=memory_format).requires_grad_()
-        made, expected = layer(x), plain(layer, x)
-        assert torch.allclose(made, expected, atol=1e-12)
-        wanted = torch.randn_like(made)
-        ours, theirs = (torch.autograd.grad(y, [x, *layer.parameters()], wanted) for y in (made, expected))
-        assert all(torch.allclose(a, b, atol=1e-12) for a, b in zip(ours, theirs, strict=True))
