@@ -82,7 +82,7 @@ def take_step(model: Model, batch: Batch, config: RunConfig, guard: Guard) -> Te
 
     with _precision(config, x):
         output = model.generator(x)
-    output = output.float()
+    output = output.to(x.dtype)
     losses: Terms = {}
     asked_before: Tensor | None = None  # the generator's adversarial gradient at its output
     if model.discriminator is not None:
@@ -149,7 +149,7 @@ def _judge(model: Model, config: RunConfig, x: Tensor, y: Tensor) -> Tensor:
     assert model.discriminator is not None
     with _precision(config, x):
         logits: Tensor = model.discriminator(torch.cat([x, y], dim=1) if config.conditional else y)
-    return logits.float()
+    return logits.to(x.dtype)
 
 
 @contextmanager
