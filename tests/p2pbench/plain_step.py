@@ -1,7 +1,8 @@
-"""The training step of pix2pix, written plainly from docs/paper-protocol.md#networks and #training.
+"""The training step of pix2pix, written plainly with the library's layers.
 
-It shares no line with p2pbench: layers are the library's, gradients autograd's, and Adam is its formula. It is made to
-be read, not to be quick; test_plain_step.py holds the product to it.
+Sources: docs/paper-protocol.md#networks and docs/paper-protocol.md#training. It shares no line with p2pbench: layers
+are the library's, gradients autograd's, and Adam is its formula. It is made to be read, not to be quick;
+test_plain_step.py holds the product to it.
 """
 
 from __future__ import annotations
