@@ -82,7 +82,7 @@ def take_step(model: Model, batch: Batch, config: RunConfig, guard: Guard) -> Te
 
     with _precision(config, x):
         output = model.generator(x)
-    output = output.to(x.dtype)
+    output = _at_least_single(output)
     losses: Terms = {}
     asked_before: Tensor | None = None  # the generator's adversarial gradient at its output
     if model.discriminator is not None:
@@ -149,7 +149,7 @@ def _judge(model: Model, config: RunConfig, x: Tensor, y: Tensor) -> Tensor:
     assert model.discriminator is not None
     with _precision(config, x):
         logits: Tensor = model.discriminator(torch.cat([x, y], dim=1) if config.conditional else y)
-    return logits.to(x.dtype)
+    return _at_least_single(logits)
 
 
 @contextmanager
@@ -164,6 +164,11 @@ def _frozen(network: nn.Module) -> Iterator[None]:
 
 def _precision(config: RunConfig, x: Tensor) -> torch.autocast:
     return torch.autocast(x.device.type, torch.bfloat16, enabled=config.precision == "bf16")
+
+
+def _at_least_single(values: Tensor) -> Tensor:
+    """Values that autocast made in bfloat16, in float32; others as they are."""
+    return values.float() if values.dtype == torch.bfloat16 else values
 
 
 def _note(terms: Terms, losses: Terms) -> Terms:
