@@ -1,6 +1,7 @@
 """Which pairs each place of a study shows: balanced, and fixed before there is any rater.
 
-Facts section 4: one algorithm a session, no picture twice in it, sides drawn, algorithms interleaved in time.
+One algorithm a session, no picture twice in it, sides drawn, algorithms interleaved in time. Source:
+docs/paper-protocol.md#human-study.
 """
 
 from __future__ import annotations

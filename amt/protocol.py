@@ -1,6 +1,6 @@
 """Every choice that changes what a fooling rate means, and the fingerprint of them all.
 
-The defaults are those of the paper's study (section 4.1; facts section 4) where it states them.
+The defaults are those of the paper's study (section 4.1; docs/paper-protocol.md#human-study) where it states them.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Layers bear the names of the published Caffe network, so that its weights fall into place: VGG-16 with a padding of 100
 and pools that round up, fully connected layers as convolutions, and learned dense deconvolutions that bring the scores
-back to the size of the image. Source: facts section 5.3; Long, Shelhamer and Darrell, Fully Convolutional Networks for
-Semantic Segmentation, 2015.
+back to the size of the image. Sources: docs/paper-protocol.md#network-file; Long, Shelhamer and Darrell, Fully
+Convolutional Networks for Semantic Segmentation, 2015.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a photo to what the network sees, as the published script does it (facts section 5.1)."""
+"""From a photo to what the network sees, as the published script does it (docs/paper-protocol.md#script)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Scores from confusion matrices, by two protocols.
 
-`official` is what the published script computes, bug for bug (facts section 5.2). `strict` counts predictions outside
-the classes as errors of their true class, drops no image, and leaves classes that do not occur out of the means. In
-both, matrices are summed over the images first, and ignored pixels are left out whatever is predicted there.
+`official` is what the published script computes, bug for bug (docs/paper-protocol.md#quirks). `strict` counts
+predictions outside the classes as errors of their true class, drops no image, and leaves classes that do not occur out
+of the means. In both, matrices are summed over the images first, and ignored pixels are left out whatever is predicted
+there.
 """
 
 from __future__ import annotations

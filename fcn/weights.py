@@ -1,6 +1,6 @@
 """A scorer's weights in a file of their own: a network as safetensors, and the card that says how to use it.
 
-Also the way in for the published weights, which are Caffe's (facts section 5.3).
+Also the way in for the published weights, which are Caffe's (docs/paper-protocol.md#network-file).
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ def load(path: Path) -> tuple[FCN, Card]:
 def from_caffe(path: Path) -> tuple[FCN, Card]:
     """The published network with the weights in a .caffemodel, and its card.
 
-    Source: facts section 5.3 (every layer's name and shape), section 5 (photos of 256x256).
+    Sources: docs/paper-protocol.md#network-file (every layer's name and shape) and docs/paper-protocol.md#fcn-score
+    (photos of 256x256).
 
     Raises:
         FcnError: Not such a file, or a layer is missing, left over or of another shape; it is named as in the file.

@@ -1,7 +1,8 @@
 """The settings of a run and of a grid: what they are, what they may be, and how they are read.
 
 One model holds every setting of a run. A run's settings are the defaults, then a task's or a grid's, then its cell's,
-then what `--set` says; the paper's protocol is the default (facts sections 2 and 3).
+then what `--set` says; the paper's protocol is the default
+(docs/paper-protocol.md#networks and docs/paper-protocol.md#training).
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class RunConfig(BaseModel):
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     seed: Seed = 0
 
-    # Where the released code departs from the paper's text (facts section 3).
+    # Where the released code departs from the paper's text (docs/paper-protocol.md#released-code).
     halve_discriminator_loss: bool = Field(True, description="the released code halves the printed value alone")
     adversarial_gradient: Literal["after-update", "before-update"] = Field(
         "after-update", description="ask the discriminator after its step; the released code asks before"

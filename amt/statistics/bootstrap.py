@@ -1,9 +1,9 @@
 """Two bootstraps of fooling rates: raters then trials (two-stage), and raters times items (crossed).
 
 The statistic is always the mean over raters of their mean over trials. The two-stage bootstrap is what the paper's +-
-rests on (facts section 4); it takes the items as given. The crossed one resamples items too, so its intervals speak
-about other items of the same kind: it is wider, and the one for claims. Owen, The pigeonhole bootstrap, Annals of
-Applied Statistics 1 (2007), shows why it errs on the wide side.
+rests on (docs/paper-protocol.md#plus-minus); it takes the items as given. The crossed one resamples items too, so its
+intervals speak about other items of the same kind: it is wider, and the one for claims. Owen, The pigeonhole bootstrap,
+Annals of Applied Statistics 1 (2007), shows why it errs on the wide side.
 
 Draws depend on the seed and on the names of algorithms, raters and items, never on the order of rows. Raters who share
 an algorithm, directly or through others, are drawn together: with one algorithm a session that means each algorithm's

@@ -14,7 +14,7 @@ from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 
 HELD_OUT = 10  # without folders of splits every tenth photo, by name, is a test item
-AB_LIMIT = 110.0  # ab/110 is in [-1, 1] for every sRGB colour (facts section 3)
+AB_LIMIT = 110.0  # ab/110 is in [-1, 1] for every sRGB colour (docs/paper-protocol.md#released-code)
 FULL = 65535
 CANNY_SIGMA = 2.0
 
@@ -46,8 +46,8 @@ class Photos(Dataset):
 class Colorization(Photos):
     """Grey to colour in CIE Lab: the input is L, the target ab; kept at 16 bits, so that rounding shows nowhere.
 
-    L/50 - 1 and ab/110 are what networks see (released code, facts section 3): with 0..65535 standing for the whole
-    of both ranges, the common scaling to [-1, 1] gives just that.
+    L/50 - 1 and ab/110 are what networks see (docs/paper-protocol.md#released-code): with 0..65535 standing for the
+    whole of both ranges, the common scaling to [-1, 1] gives just that.
     """
 
     name = "colorization"
@@ -107,7 +107,7 @@ class Inpainting(Photos):
         return Sample(photo, photo, None)
 
     def finish_input(self, batch: Tensor) -> Tensor:
-        """Make the hole: of 256x256 the central 128x128 (facts section 3)."""
+        """Make the hole: of 256x256 the central 128x128 (docs/paper-protocol.md#released-code)."""
         batch = batch.clone()
         height, width = batch.shape[-2:]
         batch[..., height // 4 : height - height // 4, width // 4 : width - width // 4] = 1.0

@@ -1,6 +1,7 @@
-"""Colour distributions: marginal histograms of L, a and b, and their intersection (paper Figure 7, facts section 6).
+"""Colour distributions: marginal histograms of L, a and b, and their intersection (paper, Figure 7).
 
-The paper's number and range of bins are not published; ours are part of the protocol.
+The paper's number and range of bins are not published (docs/paper-protocol.md#colour-histograms); ours are part of the
+protocol.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Label maps from pictures in a palette's colours: what Table 6 of the paper scores (facts section 5.4)."""
+"""Label maps from pictures in a palette's colours: what Table 6 of the paper scores.
+
+Source: docs/paper-protocol.md#label-maps.
+"""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ BatchNormMode = Literal["batch", "running"]
 class BottleneckNorm(nn.BatchNorm2d):
     """Batch normalisation that also takes a single value a channel, as at a 1x1 bottleneck with batch 1.
 
-    The mean of one value is the value, so it is zeroed: what happened in all of the paper's batch-1 runs (facts
-    section 3, errata). PyTorch refuses such a batch; this gives the shift alone, and a gradient of zero.
+    The mean of one value is the value, so it is zeroed: what happened in all of the paper's batch-1 runs
+    (docs/paper-protocol.md#editions). PyTorch refuses such a batch; this gives the shift alone, and a gradient of zero.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -29,9 +29,9 @@ class BottleneckNorm(nn.BatchNorm2d):
 def for_testing(network: nn.Module, *, dropout: bool, batch_norm: BatchNormMode) -> Iterator[None]:
     """Set a network's dropout and batch normalisation apart for testing; on leaving, all is as it was.
 
-    `.eval()` moves both together, and the paper tests with both as in training (facts section 3): dropout is the
-    generator's only noise and batch normalisation takes the test batch's statistics. Running statistics are read at
-    most, never changed.
+    `.eval()` moves both together, and the paper tests with both as in training
+    (docs/paper-protocol.md#training): dropout is the generator's only noise and batch normalisation takes the test
+    batch's statistics. Running statistics are read at most, never changed.
     """
     was_training = {module: module.training for module in network.modules()}
     momenta = {module: module.momentum for module in network.modules() if isinstance(module, nn.BatchNorm2d)}

@@ -1,4 +1,7 @@
-"""The paper's discriminators, named by their receptive field. Sources: paper section 6.1.2; facts section 2."""
+"""The paper's discriminators, named by their receptive field.
+
+Sources: paper, section 6.1.2; docs/paper-protocol.md#networks.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The paper's generators: the U-Net and the encoder-decoder, which is the U-Net with its skips cut.
 
-Sources: paper section 6.1; facts section 2. Ck is conv-BN-ReLU, CDk has dropout after it; all filters 4x4, stride 2.
+Sources: paper, section 6.1; docs/paper-protocol.md#networks. Ck is conv-BN-ReLU, CDk has dropout after it; all filters
+4x4, stride 2.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Photo -> labels models scored by their label maps (paper, Table 6), in results folders and in plain folders.
 
-The authors took the nearest label colour and then the FCN-score's own confusion matrix (facts section 5.4). Which
-palette and distance, and at which size, they do not say; ours are in the protocol. The label maps are written beside
-the scores, to be looked at.
+The authors took the nearest label colour and then the FCN-score's own confusion matrix
+(docs/paper-protocol.md#label-maps). Which palette and distance, and at which size, they do not say; ours are in the
+protocol. The label maps are written beside the scores, to be looked at.
 """
 
 from __future__ import annotations

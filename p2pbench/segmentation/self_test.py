@@ -31,7 +31,7 @@ from reports.picture import to_eight_bits
 TOLERANCE = 0.01  # around the paper's row and around chance
 PUBLISHED_CHANNELS = 20
 VALIDATION_ITEMS = 500  # of Cityscapes, which the paper's row is of
-# What a wrong setup gave others (facts section 5.5), and near it.
+# What a wrong setup gave others (docs/paper-protocol.md#reported-by-others), and near it.
 WRONG_SETUPS = ((0.395, 0.057, 0.025), (0.430, 0.055, 0.025))
 NEAR = 0.03
 BEYOND_CHANCE = 2  # times chance is the least that class accuracy and IoU of real photos must be

@@ -1,4 +1,4 @@
-"""The terms of the objective. Sources: paper section 3.1; facts section 3."""
+"""The terms of the objective. Sources: paper, section 3.1; docs/paper-protocol.md#training."""
 
 from __future__ import annotations
 

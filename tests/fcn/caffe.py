@@ -1,4 +1,7 @@
-"""Caffe's side of the tests: networks as .caffemodel and .prototxt, written by the wire format and facts 5.3 alone."""
+"""Caffe's side of the tests: networks as .caffemodel and .prototxt, written from the wire format alone.
+
+Layers are those of docs/paper-protocol.md#network-file.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The scores worked out plainly from pixels (facts sections 5.1 and 5.2), and label maps to try them on."""
+"""The scores worked out plainly from pixels, and label maps to try them on.
+
+Sources: docs/paper-protocol.md#script and docs/paper-protocol.md#quirks.
+"""
 
 from __future__ import annotations
 

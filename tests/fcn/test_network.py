@@ -35,7 +35,7 @@ def test_the_published_parameters() -> None:
 
 
 def test_the_published_sizes() -> None:
-    # facts section 5.3; a pool has the size that the next layer is given
+    # docs/paper-protocol.md#network-file; a pool has the size that the next layer is given
     outputs = {
         "conv1_1": (1222, 2246),
         "conv1_2": (1222, 2246),

@@ -111,7 +111,7 @@ def assert_same(matrices: Matrices, other: Matrices) -> None:
 
 
 def maps(scorer: Scorer, examples: Sequence[Example]) -> Maps:
-    """Truth and prediction worked out step by step (facts section 5.1)."""
+    """Truth and prediction worked out step by step (docs/paper-protocol.md#script)."""
     pairs = []
     for example in examples:
         (photo, _), labels = example.load()

@@ -101,7 +101,7 @@ def test_the_presets_are_the_papers_ablations(tmp_path: Path) -> None:
     assert fields == [1, 16, 70, 286]
 
 
-# Facts section 3: epochs, batch, whether jittered, whether mirrored.
+# docs/paper-protocol.md#tasks: epochs, batch, whether jittered, whether mirrored.
 TASKS = {
     "cityscapes-labels-to-photo": (200, 1, True, True),
     "cityscapes-photo-to-labels": (200, 1, True, True),

@@ -88,7 +88,7 @@ def error(*arguments: object) -> str:
 
 
 def maps(run: Run, file: Path) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Truth and prediction worked out step by step (facts section 5.1)."""
+    """Truth and prediction worked out step by step (docs/paper-protocol.md#script)."""
     network, _ = weights.load(file)
     truth = open_truth("streets:")
     pairs = []

@@ -1,4 +1,4 @@
-"""The networks against the facts: parameters, sizes, receptive fields, initial weights."""
+"""The networks against docs/paper-protocol.md#networks: parameters, sizes, receptive fields, initial weights."""
 
 from __future__ import annotations
 
