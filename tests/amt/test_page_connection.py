@@ -66,10 +66,13 @@ def test_an_acknowledgement_that_is_lost_stores_the_answer_once(studio: Studio, 
             route.abort()
 
     rater.page.route(RESPONSES, lose)
+    rater.sees("prompt")
+    rater.holds()
     rater.answers("right")
     rater.sees("feedback")
     assert len(lost) == 3
     assert len(set(lost)) == 1
+    rater.lets_go()
     rater.finishes()
     assert [trial.choice for trial in studio.trials(study)] == ["right", *["left"] * 3, *[None] * 5]
     rater.expects("ERR_FAILED")
@@ -82,16 +85,18 @@ def test_offline_for_some_seconds(studio: Studio, visit: Visit) -> None:
     rater.answers()
     rater.answers()
     rater.reads("The practice is over")
+    rater.holds()
     rater.press("Start")
     rater.sees("prompt")
     rater.page.context.set_offline(True)
     rater.answers("right")
     rater.says(LOST)
-    rater.page.wait_for_timeout(2500)
+    rater.page.clock.run_for(2500)
     rater.sees("blank")
     rater.page.context.set_offline(False)
     rater.sees("left")
     assert rater.note() == ""
+    rater.lets_go()
     rater.finishes()
     trials = studio.trials(study)
     assert [trial.choice for trial in trials][:4] == ["left", "left", "right", "left"]
@@ -104,9 +109,9 @@ def test_the_left_image_waits_until_the_server_knows(studio: Studio, visit: Visi
     rater = visit()
     held: list[Route] = []
     rater.page.route("**/shown", lambda route: held.append(route))
-    rater.starts(study)
+    rater.starts(study, held=True)
     rater.sees("blank")
-    rater.page.wait_for_timeout(600)
+    rater.page.clock.run_for(600)
     rater.sees("blank")
     assert [trial.shown for trial in studio.trials(study)] == [False] * 9
     held[0].continue_()
