@@ -9,7 +9,7 @@ demo: .venv/program  ## the whole chain on the embedded street scenes
 	$(BIN)/p2pbench quickstart --out demo
 
 # One process more than there are cores, since many tests wait: for browsers, clusters, servers.
-test: .venv/development chromium  ## all tests
+test: .venv/development chromium  ## all tests but those marked slow
 	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile
 
 check: .venv/development  ## style and types
