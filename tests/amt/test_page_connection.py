@@ -24,7 +24,7 @@ def since(rater: Rater, count: int) -> list[str]:
 def test_an_answer_that_was_not_acknowledged_is_sent_first_after_a_reload(studio: Studio, visit: Visit) -> None:
     study = studio.study()
     rater = visit()
-    rater.starts(study)
+    rater.starts(study, held=True)  # so that it is not sent again before the reload
     rater.page.route(RESPONSES, lambda route: route.abort())
     rater.answers("right")
     rater.says(LOST)
@@ -32,6 +32,7 @@ def test_an_answer_that_was_not_acknowledged_is_sent_first_after_a_reload(studio
     rater.page.unroute(RESPONSES)
     before = len(rater.requests)
     rater.page.reload()
+    rater.lets_go()
     rater.reads("Welcome back")
     assert studio.trials(study)[0].choice == "right"
     assert since(rater, before) == [
