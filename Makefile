@@ -5,36 +5,44 @@ BROWSERS := chromium chromium-browser google-chrome
 
 .PHONY: demo test check bench screenshots clean chromium
 
-demo: .venv/installed  ## the whole chain on the embedded street scenes
+demo: .venv/program  ## the whole chain on the embedded street scenes
 	$(BIN)/p2pbench quickstart --out demo
 
 # One process more than there are cores, since many tests wait: for browsers, clusters, servers.
-test: .venv/installed chromium  ## all tests
+test: .venv/development chromium  ## all tests but those marked slow
 	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile
 
-check: .venv/installed  ## style and types
+check: .venv/development  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # BEFORE names a revision that quickstart's step is compared with: make bench BEFORE=HEAD~1
-bench: .venv/installed chromium  ## speed, in minutes; figures to keep go into benchmarks/RESULTS.md by hand
+bench: .venv/development chromium  ## speed, in minutes; figures to keep go into benchmarks/RESULTS.md by hand
 	$(BIN)/python benchmarks/all.py $(if $(BEFORE),--before $(BEFORE))
 
-screenshots: .venv/installed chromium  ## the pictures of the README, from the results of make demo
+screenshots: .venv/development chromium  ## the pictures of the README, from the results of make demo
 	$(BIN)/python docs/screenshots.py demo
 
 clean:  ## forget the environment and what tools left
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build ./*.egg-info
 
-.venv/installed: pyproject.toml
+.venv/program: .venv/made pyproject.toml
+	@echo "installing p2pbench and what it needs: several GB, some minutes"
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/development: .venv/program
+	@echo "installing what tests and checks need: some minutes"
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+.venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "p2pbench needs Python 3.11 or later; found $$($(PYTHON) --version). Try: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory venv-module
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	@echo "installing p2pbench and what it needs: several GB, some minutes"
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
 # Debian and Ubuntu keep the venv module in a package of its own.

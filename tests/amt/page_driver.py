@@ -6,7 +6,6 @@ import json
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,9 +24,11 @@ from amt.protocol import Protocol, Side, Timing
 from amt.recruitment import Consent, Recruitment
 from amt.server.app import PAGE, create_app
 from amt.server.context import Context
+from amt.server.raters import REQUIREMENTS
 from amt.sources import Sources
 from amt.store import schema
 from amt.store.database import Database, open_database
+from tests.patience import PATIENCE, wait_until
 
 QUICK = Timing(blank=150, exposure=200, gap=100, prompt=50, feedback=500)
 SMALL = Protocol(raters=20, practice=2, scored=2, spares=5, timing=QUICK)
@@ -38,6 +39,13 @@ Phase = Literal["blank", "left", "gap", "right", "pause", "prompt", "feedback"]
 # What breaks the content security policy is printed by the browser too, but not always.
 _COMPLAIN = """addEventListener("securitypolicyviolation",
   (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));"""
+
+
+_AT_PHASE = """phases => document.body.dataset.view === 'stage' &&
+  phases.includes(document.querySelector('#stage').dataset.phase)"""
+_AFTER_PROMPT = "() => document.querySelector('#stage').dataset.phase !== 'prompt'"
+_MOMENT = 10
+"""Milliseconds by which a held clock moves on: as many as `wait_until` sleeps, since the server's clock is not held."""
 
 
 class Trial(NamedTuple):
@@ -121,13 +129,19 @@ class Studio:
 
 
 class Rater:
-    """A person at the page, who also notes what the browser complains about."""
+    """A person at the page, who also notes what the browser complains about.
+
+    Phases last for milliseconds, and a test may look at them late. Where it must find what it waited for, it holds the
+    page's clock, which then moves only while something is waited for.
+    """
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.url = url
         self.complaints: list[str] = []
         self.requests: list[str] = []
+        self._held = False
+        page.set_default_timeout(1000 * PATIENCE)
         page.add_init_script(_COMPLAIN)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", lambda said: self.complaints.append(said.text) if said.type != "log" else None)
@@ -143,29 +157,55 @@ class Rater:
 
     def reads(self, title: str) -> None:
         """Wait for a card of this title."""
-        self.page.get_by_role("heading", name=title, exact=True).wait_for(timeout=15_000)
+        heading = self.page.get_by_role("heading", name=title, exact=True)
+        if self._held:
+            self._moves_on_until(heading.is_visible, title)
+        heading.wait_for()
 
-    def starts(self, study: str, query: str = "") -> None:
-        """Go through all that comes before the first trial."""
+    def starts(self, study: str, query: str = "", held: bool = False) -> None:
+        """Go through all that comes before the first trial; from then on with a held clock, if asked for."""
         self.open(study, query)
         self.press("Begin")
         self.press("I agree")
+        self.reads("How it works")
+        if held:
+            self.holds()
         self.press("Start the practice")
+
+    def holds(self) -> None:
+        """Hold the page's clock."""
+        self.page.clock.install()
+        self.page.clock.pause_at(self.page.evaluate("Date.now()") / 1000 + 3600)
+        self._held = True
+
+    def lets_go(self) -> None:
+        """Let the page's clock run again."""
+        self.page.clock.resume()
+        self._held = False
+
+    def _moves_on_until(self, holds: Callable[[], object], what: str) -> None:
+        """Move the held clock on until something holds."""
+
+        def reached() -> bool:
+            if holds():
+                return True
+            self.page.clock.run_for(_MOMENT)
+            return False
+
+        wait_until(reached, what)
 
     def sees(self, *phases: Phase) -> None:
         """Wait until the stage has come to one of these."""
-        self.page.wait_for_function(
-            "phases => document.body.dataset.view === 'stage' && "
-            "phases.includes(document.querySelector('#stage').dataset.phase)",
-            arg=phases,
-            timeout=15_000,
-        )
+        if self._held:
+            self._moves_on_until(lambda: self.page.evaluate(_AT_PHASE, phases), " or ".join(phases))
+        else:
+            self.page.wait_for_function(_AT_PHASE, arg=phases)
 
     def answers(self, side: Side = "left") -> None:
         """Answer the next trial by the keyboard."""
         self.sees("prompt")
         self.page.keyboard.press("f" if side == "left" else "j")
-        self.page.wait_for_function("() => document.querySelector('#stage').dataset.phase !== 'prompt'")
+        self.page.wait_for_function(_AFTER_PROMPT)
 
     def answers_all(self) -> None:
         """Answer all that is left."""
@@ -182,8 +222,7 @@ class Rater:
         """Wait for the next prompt, also past the end of the practice, or for the comment."""
         self.page.wait_for_function(
             "() => document.querySelector("
-            "'[data-view=stage] #stage[data-phase=prompt], [data-view=screen] button.main:enabled')",
-            timeout=15_000,
+            "'[data-view=stage] #stage[data-phase=prompt], [data-view=screen] button.main:enabled')"
         )
         if self.page.get_by_role("heading", name="The practice is over").is_visible():
             self.press("Start")
@@ -266,10 +305,12 @@ def serving(folder: Path) -> Iterator[Studio]:
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [free]})
         thread.start()
-        while not server.started:
-            time.sleep(0.01)
+        wait_until(lambda: server.started, "the server's start")
         try:
-            yield Studio(folder, database, url)
+            with pytest.MonkeyPatch.context() as patch:
+                # A busy machine shows fewer frames a second than raters need.
+                patch.setitem(REQUIREMENTS, "hertz", 1)
+                yield Studio(folder, database, url)
         finally:
             server.should_exit = True
             thread.join()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from amt.server.app import create_app
 from amt.server.context import Context
 from amt.server.run import bound
 from amt.store.database import Database
+from tests.patience import PATIENCE, wait_until
 
 EXPOSURE = {"on": 900.0, "off": 1900.0, "frames": 60, "gap": 16.8}
 RESPONSE = {
@@ -47,10 +47,9 @@ def served(database: Database, folder: Studies, public_url: str | None = None) -
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
     thread.start()
-    while not server.started:
-        time.sleep(0.01)
+    wait_until(lambda: server.started, "the server's start")
     try:
-        with httpx.Client(base_url=url) as http:
+        with httpx.Client(base_url=url, timeout=PATIENCE) as http:
             yield http
     finally:
         server.should_exit = True

@@ -38,7 +38,7 @@ def test_the_papers_design_is_balanced(items: int, pairing: Pairing) -> None:
             assert max(counts) - min(counts) <= 1, (which, phase)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 3),
     st.integers(1, 5),

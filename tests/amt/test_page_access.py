@@ -21,7 +21,7 @@ _FOCUSED = """() => { const { outlineStyle, outlineWidth } = getComputedStyle(do
 
 def test_nothing_moves_between_the_phases_of_a_trial(studio: Studio, visit: Visit) -> None:
     rater = visit(viewport={"width": 800, "height": 600})
-    rater.starts(studio.study())
+    rater.starts(studio.study(), held=True)
     boxes = []
     for phase in ("left", "right", "prompt", "feedback"):
         if phase == "feedback":
@@ -46,7 +46,7 @@ def test_nothing_moves_between_the_phases_of_a_trial(studio: Studio, visit: Visi
 
 def test_the_prompt_by_assistive_technology(studio: Studio, visit: Visit) -> None:
     rater = visit()
-    rater.starts(studio.study())
+    rater.starts(studio.study(), held=True)
     rater.sees("left")
     assert rater.page.get_by_role("img", name="left image", exact=True).is_visible()
     assert rater.page.get_by_role("button").count() == 0

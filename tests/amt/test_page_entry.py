@@ -36,7 +36,7 @@ def stay_here(rater: Rater) -> list[str]:
 
 
 def gone(rater: Rater, url: str) -> None:
-    rater.page.wait_for_url(url, timeout=10_000)
+    rater.page.wait_for_url(url)
     rater.requests = [request for request in rater.requests if request != f"GET {url}"]
 
 
@@ -141,10 +141,12 @@ def test_prolific(studio: Studio, visit: Visit) -> None:
     rater.press("Finish")
     rater.says("Connection lost")
     rater.reads("Almost done")  # and stays until the server has acknowledged the end
+    rater.holds()
     rater.page.unroute("**/complete")
     rater.reads("Thank you!")
     assert rater.page.locator("code").inner_text() == "DONE1"
     assert elsewhere == []
+    rater.lets_go()
     rater.expects("ERR_FAILED")
     gone(rater, f"{PROLIFIC}DONE1")
     assert studio.sessions(study)[0]["source"] == "prolific"
@@ -155,6 +157,8 @@ def test_prolific_without_consent(studio: Studio, visit: Visit) -> None:
     stay_here(rater)
     rater.open(studio.study(recruitment=PAID), FROM_PROLIFIC)
     rater.press("Begin")
+    rater.reads("Your consent")
+    rater.holds()
     rater.press("I do not agree")
     rater.reads("You did not agree")
     rater.page.get_by_role("link", name="Go back now").click()

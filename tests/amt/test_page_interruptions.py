@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from tests.amt.page_driver import FIXTURES, QUICK, SMALL, Phase, Rater, Studio, Visit
+from tests.amt.page_driver import FIXTURES, Phase, Rater, Studio, Visit
 
 chromium, studio, visit = FIXTURES
-
-SLOW = SMALL.model_copy(update={"timing": QUICK.model_copy(update={"exposure": 500, "gap": 500})})
-LONG_BLANK = SMALL.model_copy(update={"timing": QUICK.model_copy(update={"blank": 2500})})
 
 
 def hide(rater: Rater) -> None:
@@ -36,9 +33,9 @@ def narrow(rater: Rater) -> None:
 
 
 def test_each_interruption_voids_and_the_fourth_ends_the_session(studio: Studio, visit: Visit) -> None:
-    study = studio.study(SLOW)
+    study = studio.study()
     rater = visit()
-    rater.starts(study)
+    rater.starts(study, held=True)
     phases: list[Phase] = ["left", "gap", "right"]
     for phase, interrupt in zip(phases, (hide, look_elsewhere, narrow), strict=True):
         rater.sees(phase)
@@ -54,19 +51,20 @@ def test_each_interruption_voids_and_the_fourth_ends_the_session(studio: Studio,
     assert [trial.choice for trial in trials] == [None, None, None, "right", *[None] * 5]
     assert [trial.position for trial in trials][:5] == [0, 0, 0, 0, 1]
     assert studio.sessions(study)[0]["state"] == "ended"
+    rater.lets_go()
     rater.page.reload()
     rater.reads("The study ends here")
     rater.expects("409")
 
 
 def test_an_interruption_before_the_left_image_only_pauses(studio: Studio, visit: Visit) -> None:
-    study = studio.study(LONG_BLANK)
+    study = studio.study()
     rater = visit()
-    rater.starts(study)
+    rater.starts(study, held=True)
     rater.sees("blank")
     look_elsewhere(rater)
     rater.reads("Paused")
-    rater.page.wait_for_timeout(200)
+    rater.page.clock.run_for(200)
     rater.page.keyboard.press("Enter")
     rater.answers()
     rater.sees("feedback")
@@ -95,13 +93,13 @@ def test_at_the_prompt_nothing_interrupts_but_the_window_must_stay_large_enough(
 
 
 def test_a_reload_shows_another_pair(studio: Studio, visit: Visit) -> None:
-    study = studio.study(SLOW)
+    study = studio.study()
     rater = visit()
     rater.starts(study)
     rater.answers()
-    phases: list[Phase] = ["left", "prompt"]
-    for phase in phases:
-        rater.sees(phase)
+    late: list[tuple[Phase, ...]] = [("left", "gap", "right", "pause", "prompt"), ("prompt",)]
+    for phases in late:
+        rater.sees(*phases)
         rater.page.reload()
         rater.reads("Welcome back")
         rater.press("Continue")

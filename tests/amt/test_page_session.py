@@ -11,6 +11,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from tests.amt.page_driver import FIXTURES, QUICK, SMALL, Phase, Studio, Trial, Visit
+from tests.patience import PATIENCE
 
 chromium, studio, visit = FIXTURES
 
@@ -64,9 +65,10 @@ def test_by_keyboard_alone(studio: Studio, visit: Visit) -> None:
 def test_by_mouse_alone(studio: Studio, visit: Visit) -> None:
     study = studio.study()
     rater = visit(permissions=["clipboard-read", "clipboard-write"])
-    rater.starts(study)
+    rater.starts(study, held=True)
     for number in range(4):
         if number == SMALL.practice:
+            rater.reads("The practice is over")
             rater.press("Start")
         rater.sees("prompt")
         rater.press("Left")
@@ -79,6 +81,7 @@ def test_by_mouse_alone(studio: Studio, visit: Visit) -> None:
             assert left == (["Fake", "✓ your answer"] if trial.fake_side == "left" else ["Real", "✗ your answer"])
             assert right[0] == ("Real" if trial.fake_side == "left" else "Fake")
             assert rater.page.get_by_role("img").count() == 2
+    rater.reads("Almost done")
     rater.press("Finish")
     rater.press("Copy")
     rater.page.get_by_role("button", name="Copied").wait_for()
@@ -91,27 +94,26 @@ def test_by_mouse_alone(studio: Studio, visit: Visit) -> None:
 
 
 def test_one_image_is_shown_at_a_time_and_it_is_the_right_one(studio: Studio, visit: Visit) -> None:
-    study = studio.study(SMALL.model_copy(update={"timing": QUICK.model_copy(update={"exposure": 1500})}))
+    study = studio.study()
     rater = visit()
     answer: dict[str, str] = {}
     rater.page.on(
         "response",
         lambda response: answer.update(response.json().get("trial") or {}) if "/next" in response.url else None,
     )
-    rater.starts(study)
+    rater.starts(study, held=True)
     sides: list[tuple[Phase, Phase]] = [("left", "right"), ("right", "left")]
     for side, other in sides:
         rater.sees(side)
         shown, hidden = _seen(rater.page, side), _seen(rater.page, other)
         np.testing.assert_array_equal(shown, np.asarray(studio.picture(answer[side])))
         assert np.unique(hidden).tolist() == [128]
-        assert rater.page.locator("#stage").get_attribute("data-phase") == side  # still
 
 
 def test_keys_before_the_prompt_and_repeats_answer_nothing(studio: Studio, visit: Visit) -> None:
     study = studio.study()
     rater = visit()
-    rater.starts(study)
+    rater.starts(study, held=True)
     rater.sees("left")
     rater.page.keyboard.press("j")
     rater.sees("right")
@@ -120,7 +122,7 @@ def test_keys_before_the_prompt_and_repeats_answer_nothing(studio: Studio, visit
     rater.page.keyboard.down("f")
     rater.page.keyboard.press("Control+f")
     rater.page.keyboard.press("Enter")
-    rater.page.wait_for_timeout(300)
+    rater.page.clock.run_for(300)
     rater.sees("prompt")
     assert not any("/response" in request for request in rater.requests)
     rater.page.keyboard.up("f")
@@ -161,4 +163,4 @@ def check_measurements(trials: list[Trial], onsets: list[float]) -> None:
             assert exposure["frames"] >= 1
         assert right["on"] - left["off"] >= QUICK.gap - frame / 2 - 0.01
         assert trial.response_ms is not None
-        assert 0 <= trial.response_ms < 10_000
+        assert 0 <= trial.response_ms < 1000 * PATIENCE

@@ -25,13 +25,14 @@ CODES = {"completed": "DONE", "no_consent": "NO THANKS", "ineligible": "PHONE"}
 
 @pytest.fixture(scope="module")
 def http(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Iterator[httpx.Client]:
-    """A server with a quick study, one for Prolific, and one at the paper's pace."""
+    """A server with a quick study, one for Prolific, and one whose trials take hours."""
     folder = Studies(tmp_path_factory.mktemp("study"))
     database = open_database(folder.database, create=True)
     make_study(database, folder, pictures, PROTOCOL, name="quick")
     prolific = Recruitment.model_validate({"by": "prolific", "codes": CODES})
     make_study(database, folder, pictures, PROTOCOL, name="prolific", recruitment=prolific)
-    make_study(database, folder, pictures, SMALL, name="slow")
+    hours = SMALL.model_copy(update={"timing": SMALL.timing.model_copy(update={"exposure": 3_600_000})})
+    make_study(database, folder, pictures, hours, name="slow")
     make_study(database, folder, pictures, PROTOCOL.model_copy(update={"raters": 1}), name="tiny")
     with served(database, folder) as found:
         yield found

@@ -114,7 +114,7 @@ def test_cookies_and_links_are_right_behind_a_proxy(
 
 def test_a_form_from_elsewhere_is_refused(site: Site) -> None:
     http = site.http
-    other = httpx.Client(base_url=http.base_url)
+    other = httpx.Client(base_url=http.base_url, timeout=http.timeout)
     other.post("/admin/login", data={"password": OWN})
     fields = {"state": "closed", "sure": "yes", "count": "2", "label": "x"}
     for path in POSTS:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +28,7 @@ from amt.store.database import Database, open_database
 from amt.store.studies import Study
 from amt.store.truth import Truth, truth
 from tests.amt.study import make_study
+from tests.patience import wait_until
 
 PROTOCOL = Protocol(raters=10, practice=2, scored=8, spares=2, width=16, height=16)
 FOOLING = {"L1": 0.1, "cGAN": 0.6}
@@ -144,15 +143,17 @@ def test_a_kill_in_the_middle_loses_nothing(opened: Database, studies: Studies, 
 
     sock.close()
     servers = [start()]
-    for _ in range(600):
-        with suppress(httpx.TransportError):
-            httpx.get(f"{url}/api/studies/small")
-            break
-        time.sleep(0.1)
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{url}/api/studies/small").is_success
+        except httpx.TransportError:
+            return False
+
+    wait_until(answers, "an answer of the server")
 
     def kill_and_restart() -> None:
-        while len(stored(opened)) < 40:
-            time.sleep(0.01)
+        wait_until(lambda: len(stored(opened)) >= 40, "the fortieth answer")
         servers[0].kill()
         servers[0].join()
         servers.append(start())

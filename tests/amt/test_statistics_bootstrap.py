@@ -173,7 +173,7 @@ def test_blocks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("draw", [two_stage, crossed])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31), shuffle=st.integers(0, 2**31))
 def test_draws_depend_on_the_seed_and_not_on_the_order_of_rows(draw: Draw, seed: int, shuffle: int) -> None:
     answers = _study(raters=4, trials=5, items=8)
@@ -192,7 +192,7 @@ def test_another_algorithm_leaves_the_two_stage_draws_alone() -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=6), min_size=1, max_size=6))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_fakes_and_reals_are_mirror_images(outcomes: list[list[int]]) -> None:
     rows = [row for number, fooled in enumerate(outcomes) for row in session(f"s{number}", fooled)]
     answers = frame(rows)

@@ -71,7 +71,7 @@ def test_nothing_labelled() -> None:
         assert np.isnan(scores(counted(none, "strict"), "strict")[:3]).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(1, 6), st.sampled_from([0.0, 0.001, 0.05]))
 def test_both_equal_a_plain_reimplementation(seed: int, images: int, beyond: float) -> None:
     maps = random_maps(np.random.default_rng(seed), images, beyond)

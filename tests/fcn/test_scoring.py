@@ -28,6 +28,7 @@ from fcn.segmenting import segment
 from fcn.weights import Card
 from tests.fcn import caffe
 from tests.fcn.plain import CLASSES, Maps, official, strict
+from tests.patience import PATIENCE
 
 ITEMS = 6
 PHOTO_SIZE = 40
@@ -358,7 +359,7 @@ def test_few_images_are_read_ahead(scorer: Scorer, path: Path) -> None:
         nonlocal done_so_far
         with enough:
             expected = min(done + IMAGES_AHEAD, items)
-            assert enough.wait_for(lambda: len(pictures.loads) >= expected, timeout=30)
+            assert enough.wait_for(lambda: len(pictures.loads) >= expected, timeout=PATIENCE)
             done_so_far = done
 
     score(scorer, [counting(example) for example in pictures.examples(items)], path, advance)

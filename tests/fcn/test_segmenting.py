@@ -24,6 +24,7 @@ from fcn.scoring import IMAGES_AHEAD, Example, Loaded, Scorer, score
 from fcn.segmenting import Segmenter, segment, settled
 from tests.fcn import caffe
 from tests.fcn.test_scoring import Pictures, Stop, assert_same, make_scorer, quietly, stop_after
+from tests.patience import PATIENCE
 
 SIZES = ((48, 64), (48, 64), (48, 64), (48, 64), (33, 47), (48, 64), (40, 40), (40, 40))
 Handed = dict[str, NDArray[np.uint8]]
@@ -201,7 +202,7 @@ def test_while_one_is_in_use_the_next_is_made_and_errors_keep_their_place() -> N
 
     ahead = scoring._one_ahead(numbers())
     assert next(ahead) == 1
-    assert both.wait(30)  # the second is made while the first is in use
+    assert both.wait(PATIENCE)  # the second is made while the first is in use
     assert next(ahead) == 2
     with pytest.raises(Stop, match="the third"):
         next(ahead)

@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 from p2pbench.cli import cli
 from tests.amt.study import ALGORITHMS, make_pictures
 from tests.p2pbench.tiny import Command
+from tests.patience import PATIENCE, wait_until
 
 SMALL = ("--raters", "2", "--practice", "2", "--trials", "4", "--size", "16x16")
 
@@ -39,17 +39,19 @@ class Server:
         assert port, text
         self.port = int(port[1])
         self.password = found[1] if (found := re.search(r"one-time password: (\S+)", text)) else None
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE)
         self.wait()
 
     def wait(self) -> None:
         """Until it answers."""
-        for _ in range(300):
-            with suppress(httpx.TransportError):
-                if self.http.get("/api/studies/first").status_code == 200:
-                    return
-            time.sleep(0.1)
-        raise AssertionError("the server does not answer")
+        wait_until(self.answers, "an answer of the server")
+
+    def answers(self) -> bool:
+        """Whether it does now."""
+        try:
+            return self.http.get("/api/studies/first").status_code == 200
+        except httpx.TransportError:
+            return False
 
     def workers(self) -> list[psutil.Process]:
         """The processes that answer."""
@@ -105,7 +107,7 @@ def test_it_prints_the_links_and_the_password_once(serve: Callable[..., Server])
     assert first.http.get("/s/first/").status_code == 200
     assert first.http.get("/admin/", follow_redirects=True).status_code == 200
     first.process.send_signal(signal.SIGTERM)
-    first.process.wait(20)
+    first.process.wait(PATIENCE)
     assert serve("--workers", "1").password is None
 
 
@@ -114,8 +116,8 @@ def test_a_stop_lets_requests_finish_and_leaves_nobody(serve: Callable[..., Serv
     workers = server.workers()
     assert len(workers) == 2
     server.process.send_signal(signal.SIGINT)
-    server.process.wait(20)
-    gone, alive = psutil.wait_procs(workers, timeout=10)
+    server.process.wait(PATIENCE)
+    gone, alive = psutil.wait_procs(workers, timeout=PATIENCE)
     assert not alive
     _, errors = server.process.communicate()
     assert "Traceback" not in errors
@@ -127,7 +129,7 @@ def test_killed_it_goes_on_where_it_was(serve: Callable[..., Server]) -> None:
     session = server.http.post("/api/studies/first/sessions", json=body).json()
     workers = server.workers()
     os.kill(server.process.pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs(workers, timeout=15)
+    _, alive = psutil.wait_procs(workers, timeout=PATIENCE)
     assert not alive, "workers outlive the server, and keep its port"
     again = serve("--workers", "1")
     found = again.http.post("/api/studies/first/sessions", json=body)
@@ -139,13 +141,13 @@ def test_a_worker_that_dies_is_replaced(serve: Callable[..., Server]) -> None:
     server = serve("--workers", "2")
     victim = server.workers()[0]
     victim.kill()
-    for _ in range(400):
+
+    def replaced() -> bool:
         workers = server.workers()
-        if len(workers) == 2 and victim not in workers:
-            break
-        time.sleep(0.1)
+        return len(workers) == 2 and victim not in workers
+
+    wait_until(replaced, "another worker")
     server.wait()
-    assert victim not in server.workers()
 
 
 def test_a_second_server_and_a_port_in_use_are_refused(
@@ -153,13 +155,13 @@ def test_a_second_server_and_a_port_in_use_are_refused(
 ) -> None:
     server = serve("--workers", "1")
     second = p2pbench("amt", "serve", str(results), "--port", "0")
-    _, said = second.communicate(timeout=30)
+    _, said = second.communicate(timeout=PATIENCE)
     assert second.returncode == 1
     assert "another server serves this file" in said
     other = results.with_name("other")
     shutil.copytree(results, other)
     taken = p2pbench("amt", "serve", str(other), "--port", str(server.port))
-    _, said = taken.communicate(timeout=30)
+    _, said = taken.communicate(timeout=PATIENCE)
     assert taken.returncode == 1
     assert said.startswith(f"Error: 127.0.0.1:{server.port}: cannot listen there")
     assert len(said.splitlines()) == 1
@@ -168,7 +170,7 @@ def test_a_second_server_and_a_port_in_use_are_refused(
 def test_pictures_that_are_gone_are_noticed_at_the_start(results: Path, p2pbench: Command) -> None:
     next((results / "study" / "first" / "pictures").iterdir()).unlink()
     server = p2pbench("amt", "serve", str(results), "--port", "0")
-    _, said = server.communicate(timeout=30)
+    _, said = server.communicate(timeout=PATIENCE)
     assert server.returncode == 1
     assert "found 35 of 36 pictures" in said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,8 +12,11 @@ from typing import Literal, TypedDict, Unpack
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from tests.patience import PATIENCE
+
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 HEIGHT = 800
+expect.set_options(timeout=1000 * PATIENCE)
 
 
 class Settings(TypedDict, total=False):
@@ -43,7 +47,7 @@ class Visits:
             self._browser.new_context(viewport={"width": width, "height": HEIGHT}, **settings)
         )
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(1000 * PATIENCE)
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -99,6 +103,18 @@ def expect_item(page: Page, item: str) -> None:
     """Wait until the view of an item is open; a click on a picture changes the address first."""
     expect(page.get_by_role("dialog")).to_be_visible()
     expect(page.locator("dialog h2")).to_have_text(item)
+
+
+def expect_address(page: Page, fragment: str) -> None:
+    """Wait until the address ends so; the driver learns of it later than the page."""
+    expect(page).to_have_url(re.compile(f"{re.escape(fragment)}$"))
+
+
+def leave_item(page: Page) -> None:
+    """Press Escape, and wait until the view of the item is closed; the address changes last."""
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="hidden")
+    page.wait_for_function("!location.hash")
 
 
 def focused(page: Page) -> str:

@@ -14,7 +14,7 @@ from reports import html
 from reports.layout import Grid
 from reports.metrics import describe
 from tests.reports import rich as rich_results
-from tests.reports.browsing import Visits, focused
+from tests.reports.browsing import Visits, expect_address, focused
 from tests.reports.rich import APART, CELLS, GRIDS, ITEMS, WITHOUT_PSNR
 
 ENDS = {"psnr": ("worst", "best"), "l1": ("worst", "best"), "sharpness": ("lowest", "highest")}
@@ -140,8 +140,8 @@ def test_a_number_of_a_table_leads_to_its_pictures_the_worst_first(rich: Path, v
             each.evaluate("select => select.selectedOptions[0].textContent") for each in (shown.metric, shown.cell)
         ]
         assert chosen == [describe(metric).label, "L1+cGAN"]
-        assert page.url.endswith("#grid0-pictures")
-        assert page.evaluate("document.getElementById('grid0-pictures').getBoundingClientRect().top") < 100
+        expect_address(page, "#grid0-pictures")
+        page.wait_for_function("document.getElementById('grid0-pictures').getBoundingClientRect().top < 100")
     shown.how.select_option(value="best")
     row.get_by_role("link").nth(1).focus()
     page.keyboard.press("Enter")

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page
 from reports.layout import Grid
 from reports.metrics import describe
 from tests.reports import rich as rich_results
-from tests.reports.browsing import Visits, expect_item, focused
+from tests.reports.browsing import Visits, expect_address, expect_item, focused, leave_item
 from tests.reports.rich import CELLS, GRIDS, ITEMS, UNLABELLED
 
 COLUMNS = ["input", *CELLS, "real"]
@@ -48,7 +48,7 @@ def test_a_picture_opens_its_item_and_leaving_goes_back_to_it(
         tile.focus()
         page.keyboard.press("Enter")
     expect_item(page, ITEMS[7])
-    assert page.url.endswith(TILE)
+    expect_address(page, TILE)
     assert sides(page) == ["02-0007.jpg", "05-0007.jpg"]
     if leave == "Escape":
         page.keyboard.press("Escape")
@@ -65,8 +65,7 @@ def test_an_address_opens_its_item_and_back_and_forward_follow(rich: Path, visit
     page = visit(rich, fragment="#grid0/3/2")
     assert title(page) == ITEMS[3]
     assert sides(page) == ["02-0003.jpg", "05-0003.jpg"]
-    page.keyboard.press("Escape")
-    dialog(page).wait_for(state="hidden")
+    leave_item(page)
     page.locator(f"a[href='{TILE}']").click()
     expect_item(page, ITEMS[7])
     page.go_back()
@@ -102,7 +101,7 @@ def test_previous_and_next_follow_the_order_of_the_gallery(rich: Path, visit: Vi
     for item in order[1:14]:
         step(1)
         assert title(page) == item
-        assert page.url.endswith(f"#grid0/{ITEMS.index(item)}/3")
+        expect_address(page, f"#grid0/{ITEMS.index(item)}/3")
         assert sides(page)[0] == f"03-{ITEMS.index(item):04}.jpg"
     step(-1)
     assert title(page) == order[12]
@@ -112,8 +111,7 @@ def test_previous_and_next_follow_the_order_of_the_gallery(rich: Path, visit: Vi
     assert not previous.is_disabled()
     page.keyboard.press("ArrowRight")
     assert title(page) == order[-1]
-    page.keyboard.press("Escape")
-    dialog(page).wait_for(state="hidden")
+    leave_item(page)
     assert focused(page) == f"#grid0/{ITEMS.index(order[0])}/3"
 
 
@@ -183,7 +181,7 @@ def test_the_slider_moves_the_divide(rich: Path, visit: Visits) -> None:
     moved = divide()
     assert moved == int(slider.input_value())
     assert 65 < moved < 85
-    page.keyboard.press("Escape")
+    leave_item(page)
     page.locator(f"a[href='{TILE}']").click()
     expect_item(page, ITEMS[7])
     assert divide() == moved  # who compares many items need not move it for each

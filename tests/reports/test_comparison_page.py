@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
 
 from reports import comparison_page, html
 from reports.errors import ReportError
 from reports.layout import Grid
+from tests.reports.browsing import Visits, expect_item, leave_item, load_pictures, overflow
 from tests.reports.parsed import Page, rows
 from tests.reports.test_comparison import ITEMS, rescore
 
@@ -30,19 +30,6 @@ def changed(build: Callable[..., Path], tmp_path: Path) -> tuple[Path, Path]:
     b = Path(shutil.copytree(a, tmp_path / "after"))
     rescore(Grid(b / "losses").run("L1", 0), [0.30, 0.31, 0.62, 0.33])
     return a, b
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.fail("no chromium or google-chrome: run `make test`, which installs it")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield browser
-        browser.close()
 
 
 def script(index: Path) -> tuple[dict[str, Any], dict[str, int]]:
@@ -228,22 +215,16 @@ def test_a_report_of_a_folder_with_a_comparison_leaves_it_alone(changed: tuple[P
 
 
 @pytest.mark.parametrize("single", [False, True])
-def test_the_page_works_in_a_browser_from_disk(changed: tuple[Path, Path], browser: Browser, single: bool) -> None:
+def test_the_page_works_in_a_browser_from_disk(changed: tuple[Path, Path], visit: Visits, single: bool) -> None:
     a, b = changed
     if single:
         index = comparison_page.write_single(a, b, b / "comparison.html")
         shutil.rmtree(a)
     else:
         index = comparison_page.write(a, b, b / "comparison")
-    requests: list[str] = []
-    complaints: list[str] = []
     for width in (390, 1440):
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(index.as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+        page = visit(index, width)
+        assert overflow(page) <= 0
         page.locator("a[data-cell='B: L1']").click()
         chosen = page.locator(".controls select").evaluate_all("all => all.map(one => one.selectedOptions[0].text)")
         assert chosen == ["L1, change", "B: L1", "worst first"]
@@ -252,14 +233,12 @@ def test_the_page_works_in_a_browser_from_disk(changed: tuple[Path, Path], brows
         assert first.locator(".score").all_inner_texts() == ["0.4000", "0.0000"]
         for opened, other in (("B: L1", "A: L1"), ("A: L1+cGAN", "B: L1+cGAN"), ("real", "B: L1+cGAN")):
             first.locator(f"a.tile:has([alt='{opened}, harbour'])").click()
+            expect_item(page, "harbour")
             sides = page.locator("#item select").evaluate_all("all => all.map(one => one.selectedOptions[0].text)")
             assert sides == [opened, other]
-            assert page.evaluate("[...document.querySelectorAll('.stage img')].map(image => image.naturalWidth)") == [
-                16,
-                16,
-            ]
-            page.locator("#item .close").click()
-        page.close()
-    assert complaints == []
-    assert {request.split(":")[0] for request in requests} <= {"file", "data"}
-    assert not single or len([request for request in requests if request.startswith("file")]) == 2
+            assert load_pictures(page, ".stage") == 2
+            widths = page.locator(".stage img").evaluate_all("images => images.map(image => image.naturalWidth)")
+            assert widths == [16, 16]
+            leave_item(page)
+    assert {request.split(":")[0] for request in visit.requests} <= {"file", "data"}
+    assert not single or len([request for request in visit.requests if request.startswith("file")]) == 2

@@ -19,6 +19,7 @@ from reports.layout import Run
 from reports.ledger import Entry, Metric, Scores
 from reports.names import printable
 from reports.tables import Table
+from tests.patience import PATIENCE
 from tests.reports.names import HOSTILE
 
 IDS = ("a", "b", "c", "d")
@@ -184,6 +185,6 @@ def test_pdflatex_takes_it_whatever_the_names(tmp_path: Path) -> None:
         r"\input{0}\clearpage\input{1}\end{document}"
     )
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "paper.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout.decode(errors="replace")[-3000:]
     assert (tmp_path / "paper.pdf").is_file()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ import torch
 from ray.cluster_utils import Cluster
 
 from reports.layout import Run
+from tests.patience import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[3]
 SMALL_STORE = 80 * 2**20
-PATIENCE = 120.0  # seconds; other tests may have the processor
 
 
 @contextmanager
@@ -70,19 +69,12 @@ def node_at_work(cluster: Cluster) -> Any:  # noqa: ANN401
 
 def wait_for_step(run: Run, step: int) -> None:
     """Until losses.csv has that step."""
-    _wait(lambda: logged_steps(run) >= step, f"{run.folder}: step {step}")
+    wait_until(lambda: logged_steps(run) >= step, f"{run.folder}: step {step}")
 
 
 def wait_for_file(path: Path) -> None:
     """Until it is there."""
-    _wait(path.exists, str(path))
-
-
-def _wait(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"{what} did not come within {PATIENCE:.0f} s"
-        time.sleep(0.02)
+    wait_until(path.exists, str(path))
 
 
 def logged_steps(run: Run) -> int:

@@ -32,6 +32,7 @@ from reports.layout import Grid, Run
 from tests.p2pbench.cluster import work
 from tests.p2pbench.cluster.nodes import ROOT, add_node, processes, rows
 from tests.p2pbench.test_ablation import Notes
+from tests.patience import PATIENCE
 
 ONE_CPU = Needs(1, 0)
 WITHOUT_RAY = "import sys; sys.modules['ray'] = None; from p2pbench.cli import main; main(sys.argv[1:])"
@@ -39,7 +40,7 @@ WITHOUT_RAY = "import sys; sys.modules['ray'] = None; from p2pbench.cli import m
 
 def command(*arguments: str, code: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=180)
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def carried_out(

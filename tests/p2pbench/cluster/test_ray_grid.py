@@ -37,6 +37,7 @@ from tests.p2pbench.cluster.nodes import (
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.test_training import assert_same
 from tests.p2pbench.tiny import TINY
+from tests.patience import PATIENCE
 
 LONG = 20  # epochs, of 12 steps each: time enough to kill something in the middle
 CELLS: dict[str, dict[str, Any]] = {"L1": {"objective": "L1"}, "L1+cGAN": {}}
@@ -159,7 +160,7 @@ def test_ctrl_c_saves_all_runs_and_the_same_command_goes_on(
     runs = [grid.run("L1", 0), grid.run("L1+cGAN", 0)]
     wait_for_step(runs[0] if (os.cpu_count() or 1) == 1 else runs[1], 3)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=180)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "Traceback" not in said
     assert "the same command goes on from here" in said.splitlines()[-1]
@@ -169,7 +170,7 @@ def test_ctrl_c_saves_all_runs_and_the_same_command_goes_on(
     assert steps == [logged_steps(run) for run in begun]
     assert 0 < min(steps) < 12 * LONG
     by_address = [*line, "--address", cluster.address]
-    again = subprocess.run(by_address, capture_output=True, text=True, timeout=120)
+    again = subprocess.run(by_address, capture_output=True, text=True, timeout=PATIENCE)
     assert again.returncode == 0, again.stderr
     assert again.stdout.startswith("report: ")
     for run in runs:
