@@ -1,9 +1,12 @@
 """Scores from confusion matrices, by two protocols.
 
-`official` is what the published script computes, bug for bug (docs/paper-protocol.md#quirks). `strict` counts
-predictions outside the classes as errors of their true class, drops no image, and leaves classes that do not occur out
-of the means. In both, matrices are summed over the images first, and ignored pixels are left out whatever is predicted
-there.
+`official` is what the published script computes, bug for bug (docs/paper-protocol.md#quirks). `strict` counts predictions outside
+the classes as errors of their true class and drops no image; its IoU equals that of Cityscapes' own script
+(cityscapesScripts 2.3, evalPixelLevelSemanticLabeling) to the last bit: a class is left out of the mean where neither
+truth nor prediction has it, and counts 0 where it is predicted alone. That script has no class accuracy. Here it is the
+mean over the classes of the truth: of other classes no pixel could be found, and predicting them is an error of the
+classes that are there. In both, matrices are summed over the images first, and ignored pixels are left out whatever is
+predicted there.
 """
 
 from __future__ import annotations
@@ -25,9 +28,10 @@ RULES: dict[Protocol, dict[str, str]] = {
         "absent_classes": "0, and in the mean",
     },
     "strict": {
-        "protocol": "strict",
+        "protocol": "strict: IoU as Cityscapes' own script computes it",
         "beyond_the_classes": "an error of the true class",
-        "absent_classes": "left out of the mean (absent: no pixel of the truth)",
+        "absent_classes": "left out of the means: of IoU where TP + FP + FN = 0, of accuracy where TP + FN = 0; in "
+        "each bootstrap draw by its own items",
     },
 }
 
@@ -37,7 +41,8 @@ Counts = NDArray[np.integer | np.floating]
 class FcnScores(NamedTuple):
     """The three means, each (...,), and what they are means of, each (..., classes); all fractions 0..1.
 
-    What has no pixel to be computed from is NaN, by the strict protocol alone.
+    What has no pixel to be computed from is NaN: all of it where no pixel counts, such as where every image is dropped;
+    by the strict protocol also single classes.
     """
 
     pixel_accuracy: NDArray[np.float64]
@@ -86,20 +91,28 @@ def scores(summed: Counts, protocol: Protocol) -> FcnScores:
     right = np.diagonal(counts, axis1=-2, axis2=-1)
     rows = counts.sum(axis=-1)
     unions = rows + counts[..., :classes].sum(axis=-2) - right
+    total = rows.sum(axis=-1)
     if protocol == "official":
-        accuracies, ious = right / (rows + EPSILON), right / (unions + EPSILON)
-        pixel = right.sum(axis=-1) / (rows.sum(axis=-1) + EPSILON)
+        nothing = np.where(total > 0, 0.0, np.nan)  # the script itself prints 0 where no pixel counts
+        accuracies, ious = (right / (pixels + EPSILON) + nothing[..., None] for pixels in (rows, unions))
+        pixel = right.sum(axis=-1) / (total + EPSILON) + nothing
         return FcnScores(pixel, accuracies.mean(axis=-1), ious.mean(axis=-1), accuracies, ious)
     with np.errstate(invalid="ignore"):
-        accuracies, ious = right / rows, np.where(rows > 0, right / unions, np.nan)
-        pixel = right.sum(axis=-1) / rows.sum(axis=-1)
-        present = (rows > 0).sum(axis=-1)
-        class_accuracy, class_iou = np.nansum(accuracies, axis=-1) / present, np.nansum(ious, axis=-1) / present
-    return FcnScores(pixel, class_accuracy, class_iou, accuracies, ious)
+        accuracies, ious, pixel = right / rows, right / unions, right.sum(axis=-1) / total
+        return FcnScores(pixel, _mean_of_defined(accuracies), _mean_of_defined(ious), accuracies, ious)
+
+
+def _mean_of_defined(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The mean (...,) of those of the values (..., classes) that are not NaN.
+
+    Summed in turn, as Cityscapes' script does: numpy's own sum differs from that in the last bit.
+    """
+    return np.asarray(np.nancumsum(values, axis=-1)[..., -1] / (~np.isnan(values)).sum(axis=-1))
 
 
 def published_text(values: FcnScores, classes: Sequence[str]) -> str:
-    """The scores as the published script writes them into evaluation_results.txt, by any protocol."""
+    """The official scores as the published script writes them into evaluation_results.txt: 0 where nothing counts."""
+    values = FcnScores(*map(np.nan_to_num, values))
     lines = [
         f"Mean pixel accuracy: {values.pixel_accuracy:f}",
         f"Mean class accuracy: {values.class_accuracy:f}",

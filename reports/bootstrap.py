@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,10 +21,22 @@ _BLOCK = 1_000_000  # draws in memory at a time
 
 
 class Interval(NamedTuple):
-    """The two ends of a 95 % interval, in the metric's unit."""
+    """The two ends of a 95 % interval, in the metric's unit; both NaN where there is none, as of a single item."""
 
     low: float
     high: float
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return not math.isnan(self.low)
+
+    def text(self, digits: int) -> str:
+        """Both ends for a terminal, such as "0.612, 0.655"; "-" where there is none."""
+        return f"{self.low:.{digits}f}, {self.high:.{digits}f}" if self.known else "-"
+
+
+NO_INTERVAL = Interval(math.nan, math.nan)
 
 
 def item_weights(item_ids: Sequence[str], replicates: int = REPLICATES) -> NDArray[np.float32]:
@@ -61,11 +74,13 @@ def item_weights(item_ids: Sequence[str], replicates: int = REPLICATES) -> NDArr
 
 
 def interval(replicates: NDArray[np.floating]) -> Interval:
-    """The 2.5 and 97.5 percentiles of a vector of replicates.
+    """The 2.5 and 97.5 percentiles of a vector of replicates; no interval where all of them are NaN.
 
     Raises:
         ValueError: There is no replicate, or one is not finite.
     """
+    if replicates.size and np.isnan(replicates).all():
+        return NO_INTERVAL
     if replicates.size == 0 or not np.isfinite(replicates).all():
         raise ValueError(f"expected finite replicates, found {replicates.size}, not all finite or none")
     low, high = np.percentile(replicates.astype(np.float64), [2.5, 97.5])
@@ -103,12 +118,14 @@ def tie(a: NDArray[np.floating], b: NDArray[np.floating]) -> bool:
     """Whether the 95 % interval of the paired difference of two replicate vectors holds zero.
 
     Raises:
-        ValueError: The vectors differ in length, are empty or not finite.
+        ValueError: The vectors differ in length, are empty or not finite, or belong to numbers without an interval.
     """
     if a.shape != b.shape:
         raise ValueError(f"expected replicates of the same draws, found shapes {a.shape} and {b.shape}")
-    low, high = interval(a.astype(np.float64) - b.astype(np.float64))
-    return low <= 0 <= high
+    difference = interval(a.astype(np.float64) - b.astype(np.float64))
+    if not difference.known:
+        raise ValueError("expected replicates of two numbers with intervals, found NaN")
+    return difference.low <= 0 <= difference.high
 
 
 class _Draws:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from reports.errors import ReportError
 from reports.layout import Grid, Run
+from reports.metrics import cost_of_absent
 
 SCORERS = ("fcn-strict", "labels")
+_BY_OFFICIAL_RULES = {"fcn-official": "fcn-strict", "labels-official": "labels"}
 _NUMBERS = ("accuracy", "accuracy_low", "accuracy_high", "iou", "iou_low", "iou_high", "pixels", "images")
 _SHARES, _COUNTS = _NUMBERS[:6], _NUMBERS[6:]
 
@@ -45,6 +47,11 @@ class Classes:
         """The classes that the truth has a pixel of."""
         pixels = self.by_run.groupby("class")["pixels"].max()
         return [name for name in self.names if pixels[name] > 0]
+
+    @property
+    def with_iou(self) -> list[str]:
+        """The classes that have an IoU in some cell: those of the truth, and those that some cell predicts."""
+        return [name for name in self.names if self.cells[name].notna().any()]
 
     @property
     def predicted(self) -> list[str]:
@@ -85,6 +92,16 @@ class Classes:
                 )
             )
         return pd.concat(parts, ignore_index=True)
+
+
+def remark(scorer: str, found: Iterable[Classes]) -> str:
+    """What the classes that the truth does not have cost a scorer of official rules; empty for any other scorer."""
+    costs = (
+        cost_of_absent(len(each.names) - len(each.labelled), len(each.names))
+        for each in found
+        if each.names and each.scorer == _BY_OFFICIAL_RULES.get(scorer)
+    )
+    return next(costs, "")
 
 
 def shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:

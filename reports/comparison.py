@@ -87,7 +87,7 @@ class Pair:
         a: In A; None where it is not there.
         b: In B.
         difference: B less A, with replicates; None where the two may not be compared.
-        verdict: What that means; None where there is no difference.
+        verdict: What that means; None where there is no difference, or no interval of it.
     """
 
     a: Number | None
@@ -164,7 +164,7 @@ class Table:
 
     @property
     def unchanged(self) -> bool:
-        """Whether every number is there on both sides, compared, and the same, draw by draw."""
+        """Whether every number is there on both sides, compared, and the same, in all draws if there are any."""
         pairs = [pair for row in self.all_rows() for pair in row.pairs.values()]
         return all(pair.difference and not pair.difference.value and _is_zero(pair.difference) for pair in pairs)
 
@@ -272,9 +272,11 @@ def compare_scorer(scorer: str, a: Sequence[Entry], b: Sequence[Entry], cells: S
     )
 
 
-def verdict(difference: Number, higher_is_better: bool | None) -> Verdict:
-    """What a difference means for a metric of this direction."""
+def verdict(difference: Number, higher_is_better: bool | None) -> Verdict | None:
+    """What a difference means for a metric of this direction; None where it has no interval."""
     low, high = difference.interval
+    if not difference.interval.known:
+        return None
     if low <= 0 <= high:
         return Verdict.TIE
     risen = low > 0
@@ -287,20 +289,11 @@ def item_changes(a: Scores, b: Scores) -> dict[str, dict[str, float]]:
     """B less A by metric and item, for what both have; nothing where the protocols differ."""
     if a.fingerprint != b.fingerprint:
         return {}
-    before, after = _per_item(a), _per_item(b)
-    return {
-        name: {item: value - before[name][item] for item, value in values.items() if item in before[name]}
-        for name, values in after.items()
-        if name in before
-    }
-
-
-def _per_item(scores: Scores) -> dict[str, dict[str, float]]:
-    return {
-        name: dict(zip(scores.item_ids, metric.per_item.tolist(), strict=True))
-        for name, metric in scores.metrics.items()
-        if metric.per_item is not None
-    }
+    found = {}
+    for name in (name for name in b.metrics if name in a.metrics):
+        before = a.by_item(name)
+        found[name] = {item: value - before[item] for item, value in b.by_item(name).items() if item in before}
+    return {name: values for name, values in found.items() if values}
 
 
 def _by_scorer(scored: Scored) -> dict[str, list[Entry]]:
@@ -336,7 +329,7 @@ def _row(cell: str, a: Sequence[Entry], b: Sequence[Entry]) -> Row:
         first, second = before[basis], after[basis]
     else:
         first, second = (max(groups.values(), key=len) for groups in (before, after))
-    there, here = _numbers(first), _numbers(second)
+    there, here = tables.numbers(first), tables.numbers(second)
     return Row(
         cell=cell,
         a=_side(first, a),
@@ -353,11 +346,6 @@ def _by_basis(entries: Sequence[Entry]) -> dict[Basis, list[Entry]]:
     for entry in entries:
         found.setdefault(tables.basis_of(entry.scores), []).append(entry)
     return found
-
-
-def _numbers(group: Sequence[Entry]) -> dict[str, Number]:
-    shared = [name for name in group[0].scores.metrics if all(name in entry.scores.metrics for entry in group)]
-    return {name: tables.mean_over_seeds(name, group) for name in shared}
 
 
 def _pair(name: str, a: Number | None, b: Number | None, comparable: bool) -> Pair:
@@ -385,4 +373,4 @@ def _reasons(a: Scores, b: Scores) -> tuple[Change, ...]:
 
 
 def _is_zero(number: Number) -> bool:
-    return not number.replicates.any()
+    return not number.interval.known or not number.replicates.any()

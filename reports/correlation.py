@@ -76,8 +76,8 @@ class Correlation:
         metric: The score's name.
         scorer: Whose it is.
         rho: None where it is undefined: fewer than three points, or all rates or all scores equal.
-        interval: By bootstrap over items, each with its points in all cells; None where more than one draw in twenty
-            has no correlation.
+        interval: By bootstrap over items, each with its points in all cells; None for a single item, and where more
+            than one draw in twenty has no correlation.
         n: How many points: items, times cells where there are several.
     """
 
@@ -104,10 +104,8 @@ def compare(study: Study, entries: Sequence[Entry]) -> list[Comparison]:
         cell = runs.get((entry.run.cell, entry.run.seed))
         if cell is None or entry.scores.scorer.startswith(STUDY):
             continue
-        for name, metric in entry.scores.metrics.items():
-            if metric.per_item is None:
-                continue
-            values = dict(zip(entry.scores.item_ids, metric.per_item.tolist(), strict=True))
+        for name in entry.scores.metrics:
+            values = entry.scores.by_item(name)
             items = tuple(sorted(values.keys() & cell.items.keys()))
             if items:
                 found.setdefault((entry.scores.scorer, name), {})[cell.cell] = Points(
@@ -145,7 +143,7 @@ def correlate(
             weights[items] = np.ascontiguousarray(bootstrap.item_weights(items, replicates).T)
         for cell, rho, n in _rhos(comparison.points, items, weights[items]):
             value = float(rho[0]) if n >= _LEAST_ITEMS and math.isfinite(rho[0]) else None
-            ends = None if value is None else _interval(rho[1:])
+            ends = None if value is None or len(items) < 2 else _interval(rho[1:])
             found.append(Correlation(grid, study, cell, comparison.metric, comparison.scorer, value, ends, n))
     return found
 

@@ -16,7 +16,8 @@ GLOSSARY: dict[str, str] = {
     "protocol": "Every choice that changes a score: weights, sizes, resizing, what is ignored, the test-time settings.",
     "fingerprint": "The short hash of a protocol. Numbers are compared only where it is the same.",
     "95 % interval": "Where the number would lie in 95 of 100 draws of other test items (and other seeds, where there "
-    "are several), by percentile bootstrap with 10,000 draws. With two or three seeds it is too narrow.",
+    "are several), by percentile bootstrap with 10,000 draws. With two or three seeds it is too narrow. "
+    "A single item, or a single rater, has none: –.",
     "tie": "Two cells whose paired difference, over the same draws of items, has an interval that holds zero.",
     "real": "The row of the targets themselves, scored like outputs: what a perfect generator would get.",
     "rater": "A person who takes part in the real-vs-fake study.",

@@ -142,6 +142,7 @@ def environment() -> Environment:
     known.globals |= {"INPUT": INPUT, "REAL": REAL, "GAP": gallery.GAP, "THUMB": picture.THUMB}
     known.globals |= {"describe": describe, "describe_scorer": describe_scorer, "paper_value": paper.value}
     known.globals |= {"plain": page.plain, "plain_fields": page.plain_fields, "dataset_line": page.dataset_line}
+    known.globals |= {"NO_INTERVAL": "no interval: of a single item, or a single rater, nobody knows the spread"}
     known.globals |= {"GLOSSARY": GLOSSARY, "term": term, "min": min}
     known.filters |= {"number": number, "signed": signed}
     return known

@@ -37,9 +37,8 @@ def of_columns(columns: Sequence[Column], entries: Sequence[Entry]) -> list[Item
     for entry in entries:
         if entry.run not in shown:
             continue
-        for name, metric in entry.scores.metrics.items():
-            if metric.per_item is not None:
-                values = dict(zip(entry.scores.item_ids, metric.per_item.tolist(), strict=True))
+        for name in entry.scores.metrics:
+            if values := entry.scores.by_item(name):
                 found.setdefault((entry.scores.scorer, name), {})[shown[entry.run]] = values
     several = {name for scorer, name in found if sum(other == name for _, other in found) > 1}
     ordered = sorted(found, key=lambda key: key[0].startswith(STUDY))

@@ -40,7 +40,7 @@ _SPECIAL = {
 _LIGATURE = re.compile(r"(?<=[-',])(?=[-',])")
 
 # These hold in the table alone: one definition decides where the intervals stand, and many columns are set small.
-_ESTIMATE = r"\def\estimate#1#2#3{\begin{tabular}[t]{@{}r@{}}#1\\[-0.4ex]{\%s[#2, #3]}\end{tabular}}"
+_ESTIMATE = r"\def\estimate#1#2{\begin{tabular}[t]{@{}r@{}}#1\\[-0.4ex]{\%s[#2]}\end{tabular}}"
 _SMALL = r"  \footnotesize\setlength{\tabcolsep}{3pt}"
 MANY_METRICS = 4  # more of them stand in a column of a paper only when they are small
 _HEAD = r"""% Wants \usepackage{booktabs,array}, and with pdflatex \usepackage[T1]{fontenc}.
@@ -163,8 +163,8 @@ def _estimate(metric: str, number: Number | None, style: str) -> str:
     style = "textbf" if number.mark == Mark.BEST else style
     value = f"\\{style}{{{value}}}" if style else value
     value += r"\rlap{$^\dagger$}" if number.mark == Mark.TIE else ""
-    low, high = (_decimal(end, digits) for end in number.interval)
-    return f"\\estimate{{{value}}}{{{low}}}{{{high}}}"
+    ends = ", ".join(_decimal(end, digits) for end in number.interval) if number.interval.known else "--"
+    return f"\\estimate{{{value}}}{{{ends}}}"
 
 
 def _decimal(value: float, digits: int) -> str:
@@ -173,7 +173,7 @@ def _decimal(value: float, digits: int) -> str:
 
 def _notes(table: Table) -> list[str]:
     marks = {number.mark for row in table.rows for number in row.numbers.values()}
-    notes = []
+    notes = [f"{escape(table.remark)}."] if table.remark else []
     if Mark.BEST in marks:
         notes.append("Bold: the best, whose paired difference to each other row excludes zero.")
     if Mark.TIE in marks:

@@ -1,8 +1,8 @@
 """The scores in a results folder, two files a scorer: `scores/SCORER.json` and `scores/SCORER-bootstrap.npz`.
 
 The JSON is for people and other tools: protocol and fingerprint, n of n_expected items, every metric with its 95 %
-interval, and the items with their own values. The npz holds the replicates behind the intervals (float32, one array a
-metric), so that differences between runs can be paired later.
+interval, and the items with their own values; null stands for what there is not. The npz holds the replicates behind
+the intervals (float32, one array a metric), so that differences between runs can be paired later.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from reports import atomic, layout
 from reports.errors import ReportError
 from reports.layout import Run
 from reports.names import printable
-from reports.scores import Metric, Scores, fingerprint
+from reports.scores import Metric, Scores, fingerprint, null_if_nan
 
 __all__ = [
     "Damage",
@@ -165,8 +165,8 @@ def each(grid: layout.Grid) -> Iterator[Entry | Damage]:
 def tidy(entries: Iterable[Entry]) -> pd.DataFrame:
     """Scores as a table with the columns of `COLUMNS`, one row a run, metric and item.
 
-    The row of the metric over all items has the item "all" and an interval; the rows of single items have none. The
-    ground truth has no seed.
+    The row of the metric over all items has the item "all" and its interval, if there is one; the rows of single items
+    have none. What is undefined is NaN. The ground truth has no seed.
     """
     columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
     for entry in entries:
@@ -223,9 +223,16 @@ def _document(scores: Scores, metrics: dict[str, Metric]) -> dict[str, object]:
         "fingerprint": scores.fingerprint,
         "n": scores.n,
         "n_expected": scores.n_expected,
-        "metrics": {name: {"value": metric.value, **metric.interval._asdict()} for name, metric in metrics.items()},
+        "metrics": {
+            name: {
+                "value": null_if_nan(metric.value),
+                "low": null_if_nan(metric.interval.low),
+                "high": null_if_nan(metric.interval.high),
+            }
+            for name, metric in metrics.items()
+        },
         "items": {
-            item: {name: float(values[index]) for name, values in per_item.items()}
+            item: {name: null_if_nan(values[index]) for name, values in per_item.items()}
             for index, item in enumerate(scores.item_ids)
         },
     }
@@ -262,7 +269,7 @@ def _scores(document: dict[str, Any], replicates: dict[str, NDArray[np.float32]]
     if set(replicates) != set(document["metrics"]):
         raise ValueError(f"found replicates of {sorted(replicates)}, expected those of {sorted(document['metrics'])}")
     metrics = {
-        name: Metric(_number(metric["value"]), replicates[name], _per_item(name, items))
+        name: Metric(_number_or_nan(metric["value"]), replicates[name], _per_item(name, items))
         for name, metric in document["metrics"].items()
     }
     n_expected = document["n_expected"]
@@ -274,7 +281,12 @@ def _scores(document: dict[str, Any], replicates: dict[str, NDArray[np.float32]]
 def _per_item(name: str, items: dict[str, dict[str, object]]) -> NDArray[np.float64] | None:
     if not any(name in values for values in items.values()):
         return None
-    return np.array([_number(values[name]) for values in items.values()], dtype=np.float64)
+    return np.array([_number_or_nan(values[name]) for values in items.values()], dtype=np.float64)
+
+
+def _number_or_nan(value: object) -> float:
+    """A JSON number, or NaN for null."""
+    return math.nan if value is None else _number(value)
 
 
 def _number(value: object) -> float:
@@ -296,6 +308,8 @@ def _check_summary(scores: Scores, document: dict[str, Any], scorer: str) -> Non
         raise ValueError(f"found n = {document['n']}, expected {scores.n} as it has items")
     for name, metric in scores.metrics.items():
         ends = [document["metrics"][name][end] for end in ("low", "high")]
+        if not metric.interval.known:
+            continue  # earlier versions wrote one for a single item
         if not np.allclose(ends, metric.interval, rtol=1e-4, atol=1e-7):
             raise ValueError(f"found {name} in {ends}, expected {list(metric.interval)} from its replicates")
 

@@ -85,7 +85,7 @@ _METRICS = {
         "Class accuracy",
         True,
         3,
-        "For each class the share of its pixels that got it, over all items; mean of classes.",
+        "For each class of the truth the share of its pixels that got it, over all items; mean of classes.",
     ),
     "class_iou": Description(
         "Class IoU", True, 3, "For each class intersection over union with the truth, over all items; mean of classes."
@@ -107,7 +107,8 @@ _SCORERS = {
     ),
     "fcn-strict": Scorer(
         "FCN-score, strict",
-        "The same, with predictions outside the classes as errors, no image dropped, and absent classes left out.",
+        "The same, with predictions outside the classes as errors and no image dropped. IoU is that of Cityscapes' own "
+        "script: a class is left out where it is neither true nor predicted, and counts 0 where it is predicted alone.",
     ),
     "image": Scorer("Image scores", "Each output against the target of its item, and the colours of all of them."),
     "lpips": Scorer("LPIPS, AlexNet", "Each output against the target of its item, as a network sees them."),
@@ -136,6 +137,17 @@ def describe(metric: str) -> Description:
         changed = describe(metric.removesuffix(CHANGE))
         return replace(changed, label=f"{changed.label}{CHANGE}", meaning="B less A, of the same item.")
     return _METRICS.get(metric, Description(metric, None, 4, ""))
+
+
+def cost_of_absent(absent: int, classes: int) -> str:
+    """A sentence on what absent classes cost by official rules, without a full stop; empty where there are none."""
+    if not absent:
+        return ""
+    verbs = ("does", "counts") if absent == 1 else ("do", "count")
+    return (
+        f"{absent} of {classes} classes {verbs[0]} not occur and {verbs[1]} 0: class accuracy and class IoU can reach "
+        f"at most {1 - absent / classes:.3f}"
+    )
 
 
 def describe_scorer(scorer: str, protocol: Mapping[str, object] | None = None) -> Scorer:

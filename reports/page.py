@@ -132,7 +132,10 @@ def _section(grid: Grid) -> Section:
         grid=grid,
         description=description,
         entries=tuple(entries),
-        tables=tuple(tables.build(list(description.cells), named)),
+        tables=tuple(
+            replace(table, remark=classes.remark(table.scorer, by_class))
+            for table in tables.build(list(description.cells), named)
+        ),
         losses=logged,
         gaps=tuple(status.gaps(grid, description, entries, damages)),
         strays=tuple(status.strays(grid, description)),

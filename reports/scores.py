@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,9 +25,11 @@ class Metric:
     """One number about a run.
 
     Attributes:
-        value: The metric over all scored items, finite.
-        replicates: Its bootstrap replicates (replicates,), made with `bootstrap.item_weights`, finite.
-        per_item: Its value for each item (n,), finite; None where an item has none, as with a histogram of them all.
+        value: The metric over all scored items, finite; NaN where no item counts.
+        replicates: Its bootstrap replicates (replicates,), made with `bootstrap.item_weights`, finite; all NaN where
+            there is no interval.
+        per_item: Its value for each item (n,), finite, or NaN where the item does not count, as an image that the
+            official protocol drops; None where items have none, as with a histogram of them all.
     """
 
     value: float
@@ -36,13 +38,15 @@ class Metric:
 
     @cached_property
     def interval(self) -> Interval:
-        """The 95 % interval over items."""
+        """The 95 % interval over items, if there is one."""
         return bootstrap.interval(self.replicates)
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
     """What one scorer says about one run.
+
+    What fewer than two items count for has no interval: its replicates become NaN, whatever they were.
 
     Attributes:
         scorer: The scorer's name, of a-z, 0-9, _ and -, as in its file name.
@@ -58,10 +62,22 @@ class Scores:
     n_expected: int
     metrics: Mapping[str, Metric]
 
+    def __post_init__(self) -> None:
+        if self.counted < 2:
+            nothing = {name: np.full(np.shape(each.replicates), np.nan) for name, each in self.metrics.items()}
+            metrics = {name: replace(each, replicates=nothing[name]) for name, each in self.metrics.items()}
+            object.__setattr__(self, "metrics", metrics)
+
     @property
     def n(self) -> int:
         """How many items were scored."""
         return len(self.item_ids)
+
+    @cached_property
+    def counted(self) -> int:
+        """How many of the items count, by their own values where they have any."""
+        left_out = self._left_out()
+        return self.n if left_out is None else int((~left_out).sum())
 
     @cached_property
     def fingerprint(self) -> str:
@@ -83,7 +99,37 @@ class Scores:
         if len(lengths) != 1 or min(lengths) <= (0,) or len(min(lengths)) != 1:
             raise ValueError(f"found metrics with replicates {sorted(lengths)}, expected one length for all, above 0")
         for name, metric in self.metrics.items():
-            _check_metric(name, metric, self.item_ids)
+            _check_metric(name, metric, self.item_ids, self._left_out())
+
+    def by_item(self, metric: str) -> dict[str, float]:
+        """The values of the items that count, by id; none where the metric has no values of single items."""
+        per_item = self.metrics[metric].per_item
+        values = () if per_item is None else zip(self.item_ids, per_item.tolist(), strict=True)
+        return {item: value for item, value in values if not math.isnan(value)}
+
+    def summary(self) -> dict[str, object]:
+        """All but replicates and single items, for JSON; null for a value or an interval that there is not."""
+        return {
+            "scorer": self.scorer,
+            "n": self.n,
+            "n_expected": self.n_expected,
+            "metrics": {name: null_if_nan(metric.value) for name, metric in self.metrics.items()},
+            "intervals": {
+                name: list(metric.interval) if metric.interval.known else None for name, metric in self.metrics.items()
+            },
+            "fingerprint": self.fingerprint,
+            "protocol": dict(self.protocol),
+        }
+
+    def _left_out(self) -> NDArray[np.bool_] | None:
+        """Which items (n,) do not count; None where no metric has values of single items."""
+        known = (metric.per_item for metric in self.metrics.values() if metric.per_item is not None)
+        return next((np.isnan(per_item) for per_item in known), None)
+
+
+def null_if_nan(value: float) -> float | None:
+    """A number as JSON can hold it."""
+    return None if math.isnan(value) else float(value)
 
 
 def fingerprint(protocol: Mapping[str, object], scorer: str) -> str:
@@ -103,17 +149,19 @@ def fingerprint(protocol: Mapping[str, object], scorer: str) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def _check_metric(name: str, metric: Metric, item_ids: tuple[str, ...]) -> None:
-    if not math.isfinite(metric.value):
-        raise ValueError(f"found {name} = {metric.value}, expected a finite number")
+def _check_metric(name: str, metric: Metric, item_ids: tuple[str, ...], left_out: NDArray[np.bool_] | None) -> None:
+    nothing = left_out is not None and bool(left_out.all())
+    if not (math.isnan(metric.value) if nothing else math.isfinite(metric.value)):
+        raise ValueError(f"found {name} = {metric.value}, expected {'none' if nothing else 'a finite number'}")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
-        finite = np.isfinite(np.asarray(metric.replicates, np.float32)).all()
-    if not finite:
+        replicates = np.asarray(metric.replicates, np.float32)
+    if not np.isfinite(replicates).all() and not np.isnan(replicates).all():
         raise ValueError(f"found a replicate of {name} that is not finite, expected numbers that fit in float32")
-    if metric.per_item is None:
+    if metric.per_item is None or left_out is None:
         return
     if metric.per_item.shape != (len(item_ids),):
         raise ValueError(f"found {name} per item of shape {metric.per_item.shape}, expected ({len(item_ids)},)")
-    for item, value in zip(item_ids, metric.per_item, strict=True):
-        if not math.isfinite(value):
-            raise ValueError(f"found {name} = {value} for item {item!r}, expected a finite number")
+    for item, value, out in zip(item_ids, metric.per_item, left_out, strict=True):
+        if not (math.isnan(value) if out else math.isfinite(value)):
+            expected = "none, as of another metric" if out else "a finite number"
+            raise ValueError(f"found {name} = {value} for item {item!r}, expected {expected}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from reports import layout
-from reports.bootstrap import Interval
+from reports.bootstrap import NO_INTERVAL, Interval
 from reports.layout import Run
 from reports.ledger import LONGEST_COMPLAINT, Entry
 from reports.metrics import STUDY
@@ -86,7 +86,7 @@ class StudyCell:
         raters: How many raters count.
         trials: How many of their answers.
         rate: The fooling rate: the mean over raters of their mean over trials.
-        error: Its standard error over raters and trials: the paper's +-.
+        error: Its standard error over raters and trials: the paper's +-; NaN of a single rater, who has no interval.
         over_trials: 95 % interval over raters and trials, with these very items, as the paper's.
         over_items: 95 % interval over raters and items: the one for claims.
         curve: The share right in the course of sessions.
@@ -270,6 +270,7 @@ def _study(name: str, document: Mapping[str, Any]) -> Study:
 
 def _cell(fields: Mapping[str, Any], origin: str) -> StudyCell:
     staged, crossed, curve = fields["two_stage"], fields["crossed"], fields["curve"]
+    alone = len(fields["raters"]) < 2  # earlier versions gave one rater an interval
     return StudyCell(
         cell=str(fields["name"]),
         origin=origin,
@@ -277,9 +278,9 @@ def _cell(fields: Mapping[str, Any], origin: str) -> StudyCell:
         raters=len(fields["raters"]),
         trials=_count(fields["trials"], "trials"),
         rate=_percent(crossed["value"]),
-        error=_percent(staged["error"]),
-        over_trials=_interval(staged),
-        over_items=_interval(crossed),
+        error=math.nan if alone else _percent(staged["error"]),
+        over_trials=NO_INTERVAL if alone else _interval(staged),
+        over_items=NO_INTERVAL if alone or crossed["low"] is None else _interval(crossed),
         curve=Curve(
             positions=tuple(_block(each, each["position"], each["position"]) for each in curve["positions"]),
             blocks=tuple(_block(each, each["first"], each["last"]) for each in curve["blocks"]),

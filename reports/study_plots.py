@@ -124,7 +124,8 @@ def _paint_rates(axes: Axes, shown: Sequence[StudyCell], strokes: Mapping[str, S
     plots.dress(axes, "fooling rate, %: thin lines over raters and items, thick over raters and trials", "")
     axes.set_yticks(range(len(shown)), [_label(cell.cell) for cell in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
-    highest = max([CHANCE, *(max(cell.over_items.high, cell.over_trials.high) for cell in shown)])
+    ends = [end for cell in shown for end in (cell.rate, cell.over_items.high, cell.over_trials.high)]
+    highest = max(CHANCE, *(end for end in ends if not math.isnan(end)))
     axes.set_xlim(-0.015 * highest, min(101.5, 1.05 * highest))
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.grid(visible=False, axis="y")
@@ -235,6 +236,8 @@ def _marker(stroke: Stroke) -> str:
 
 
 def _percents(value: float, interval: Interval) -> str:
+    if not interval.known:
+        return f"{value:.1f} % (no interval)"
     return f"{value:.1f} % ({interval.low:.1f} to {interval.high:.1f})"
 
 

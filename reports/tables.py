@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +36,8 @@ class Number:
 
     Attributes:
         value: The mean of the runs' values.
-        replicates: Its bootstrap replicates (replicates,), over items, and over seeds where there are several.
+        replicates: Its bootstrap replicates (replicates,), over items, and over seeds where there are several; NaN
+            where one of the runs has no interval.
         mark: Whether it is the best, alone or in a tie.
     """
 
@@ -45,7 +47,7 @@ class Number:
 
     @cached_property
     def interval(self) -> Interval:
-        """The 95 % interval."""
+        """The 95 % interval, if there is one."""
         return bootstrap.interval(self.replicates)
 
 
@@ -68,7 +70,7 @@ class Row:
         n: How many items were scored, the same for each seed.
         n_expected: How many the split has.
         fingerprint: Of the protocol.
-        numbers: By metric; a metric that one of the seeds does not have is left out.
+        numbers: By metric; a metric that one of the seeds does not have, or for which nothing counts, is left out.
         differences: Why the row is set apart and not ranked; empty for a row of the table's own protocol and items.
     """
 
@@ -93,6 +95,7 @@ class Table:
         apart: The rows of another protocol or other items, never ranked.
         protocol: The protocol of most runs, which is the table's.
         fingerprint: Its fingerprint.
+        remark: What readers must know of these numbers, a sentence without a full stop; may be empty.
     """
 
     scorer: str
@@ -102,6 +105,7 @@ class Table:
     apart: tuple[Row, ...]
     protocol: Mapping[str, object]
     fingerprint: str
+    remark: str = ""
 
     def all_rows(self) -> list[Row]:
         """The rows from top to bottom."""
@@ -133,7 +137,7 @@ def _table(scorer: str, entries: list[Entry]) -> Table:
     fair = [row for row in rows if not row.differences]
     return Table(
         scorer=scorer,
-        metrics=tuple(dict.fromkeys(name for row in rows for name in row.numbers)),
+        metrics=tuple(dict.fromkeys(name for group in groups.values() for name in shared_metrics(group))),
         rows=_ranked([row for row in fair if row.cell != REAL]),
         real=next((row for row in fair if row.cell == REAL), None),
         apart=tuple(row for row in rows if row.differences),
@@ -166,20 +170,29 @@ def _reference(entries: list[Entry]) -> Scores:
 
 def _row(group: list[Entry], reference: Scores) -> Row:
     first = group[0].scores
-    shared = [name for name in first.metrics if all(name in entry.scores.metrics for entry in group)]
     return Row(
         cell=group[0].run.cell,
         seeds=tuple(entry.run.seed for entry in group if entry.run.seed is not None),
         n=first.n,
         n_expected=max(entry.scores.n_expected for entry in group),
         fingerprint=first.fingerprint,
-        numbers={name: mean_over_seeds(name, group) for name in shared},
+        numbers=numbers(group),
         differences=differences(first, reference),
     )
 
 
-def mean_over_seeds(name: str, group: Sequence[Entry]) -> Number:
-    """A metric of a cell from its runs, one a seed, that all have it and were all scored on the same basis."""
+def shared_metrics(group: Sequence[Entry]) -> list[str]:
+    """The metrics that all runs have."""
+    return [name for name in group[0].scores.metrics if all(name in entry.scores.metrics for entry in group)]
+
+
+def numbers(group: Sequence[Entry]) -> dict[str, Number]:
+    """The metrics of a cell that have a value, from its runs, one a seed, that were all scored on the same basis."""
+    found = {name: _mean_over_seeds(name, group) for name in shared_metrics(group)}
+    return {name: number for name, number in found.items() if not math.isnan(number.value)}
+
+
+def _mean_over_seeds(name: str, group: Sequence[Entry]) -> Number:
     metrics = [entry.scores.metrics[name] for entry in group]
     replicates = bootstrap.over_seeds(np.stack([metric.replicates for metric in metrics]))
     return Number(float(np.mean([metric.value for metric in metrics])), replicates)
@@ -229,9 +242,10 @@ def rank(numbers: Mapping[str, Number], higher_is_better: bool | None) -> dict[s
     """The mark of each cell for one metric.
 
     The best is marked best when its paired difference to every other excludes zero. Otherwise it and all those whose
-    difference to it holds zero are marked as a tie. A cell alone, or a metric of unknown direction, is not ranked.
+    difference to it holds zero are marked as a tie. A cell alone, or a metric of unknown direction, is not ranked; nor
+    is any cell where one has no interval, for nobody knows whether that one is as good.
     """
-    if len(numbers) < 2 or higher_is_better is None:
+    if len(numbers) < 2 or higher_is_better is None or not all(each.interval.known for each in numbers.values()):
         return {}
     sign = 1 if higher_is_better else -1
     best = max(numbers, key=lambda cell: sign * numbers[cell].value)

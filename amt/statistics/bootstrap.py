@@ -8,11 +8,14 @@ Annals of Applied Statistics 1 (2007), shows why it errs on the wide side.
 Draws depend on the seed and on the names of algorithms, raters and items, never on the order of rows. Raters who share
 an algorithm, directly or through others, are drawn together: with one algorithm a session that means each algorithm's
 raters on their own; where a session mixes algorithms, all raters at once and the differences are paired.
+
+One rater says nothing of how raters differ, and one item nothing of how items do: such rates have no interval.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -37,6 +40,8 @@ class Estimate(NamedTuple):
         degenerate: Whether all replicates are equal, so that percentiles say nothing. A rate of exactly 0 or 1 then
             has the bound from its n raters alone: with 97.5 % confidence fewer than 1 - 0.025**(1/n) of all raters
             would ever be fooled (or ever not), and the rate cannot be further off than that (Clopper and Pearson 1934).
+
+    Error and ends are NaN where there is no interval.
     """
 
     value: float
@@ -44,6 +49,11 @@ class Estimate(NamedTuple):
     low: float
     high: float
     degenerate: bool = False
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return not math.isnan(self.low)
 
 
 class Replicates(NamedTuple):
@@ -53,7 +63,8 @@ class Replicates(NamedTuple):
         algorithms: The A names, sorted.
         observed: Rates (A,) of the answers themselves, 0 to 1.
         raters: How many raters (A,) each algorithm has.
-        values: Rates (replicates, A); NaN where a draw left an algorithm without a trial.
+        values: Rates (replicates, A); NaN where a draw left an algorithm without a trial, and all of them NaN where
+            there is a single rater, or a single item if items are drawn.
     """
 
     algorithms: tuple[str, ...]
@@ -103,12 +114,11 @@ class _Study(NamedTuple):
 def estimate(value: float, replicates: NDArray[np.float64]) -> Estimate:
     """A value with the standard error and the 95 % percentile interval of its replicates, undefined ones left out.
 
-    Raises:
-        ValueError: No replicate is defined.
+    Without any that is defined there is no interval.
     """
     defined = replicates[np.isfinite(replicates)]
     if not defined.size:
-        raise ValueError("expected at least one finite replicate")
+        return Estimate(value, math.nan, math.nan, math.nan)
     low, high = np.percentile(defined, [2.5, 97.5])
     return Estimate(value, float(defined.std()), float(low), float(high), bool(defined.min() == defined.max()))
 
@@ -158,6 +168,7 @@ def crossed(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0) 
             drawn = counts[:, algorithm.raters] * (trials > 0)
             means = np.divide(fooled, np.maximum(trials, 1), dtype=np.float64)
             values[rows, place] = _ratio(np.einsum("br,br->b", drawn, means), drawn.sum(axis=1))
+    values[:, [np.count_nonzero(algorithm.trials.any(axis=1)) < 2 for algorithm in study.algorithms]] = np.nan
     return _replicates(study, values)
 
 
@@ -238,5 +249,5 @@ def _ratio(sums: NDArray[np.float64], drawn: NDArray[np.float64]) -> NDArray[np.
 
 def _replicates(study: _Study, values: NDArray[np.float64]) -> Replicates:
     observed = [float((a.fooled.sum(0, np.float64) / a.trials.sum(0, np.float64)).mean()) for a in study.algorithms]
-    raters = [len(algorithm.raters) for algorithm in study.algorithms]
-    return Replicates(study.names, np.array(observed), np.array(raters, np.intp), values)
+    raters = np.array([len(algorithm.raters) for algorithm in study.algorithms], np.intp)
+    return Replicates(study.names, np.array(observed), raters, np.where(raters < 2, np.nan, values))

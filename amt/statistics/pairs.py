@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Literal, NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 
 from amt.statistics.bootstrap import Estimate, Replicates, estimate
 
-Chance = Literal["below", "not distinguishable", "above"]
+Chance = Literal["below", "not distinguishable", "above", "no interval"]
 
 
 class Pair(NamedTuple):
@@ -22,9 +23,11 @@ class Pair(NamedTuple):
         difference: Rate of the first minus rate of the second (-1 to 1), with its interval.
         probability: Share of replicates in which the first rate is the larger, ties counting half.
         p: Two-sided p-value of no difference.
-        holm: The same, corrected for all pairs of the study.
+        holm: The same, corrected for all pairs of the study that have one.
         degenerate: Whether one of the two rates is exactly 0 or 1 in every replicate. The interval and p then know
             nothing of that rate's uncertainty; the bounds of the rates themselves do.
+
+    Where one of the two has no interval, neither has the difference, and probability and p-values are NaN.
     """
 
     first: str
@@ -47,13 +50,18 @@ def pairs(replicates: Replicates) -> tuple[Pair, ...]:
         change = replicates.values[:, i] - replicates.values[:, j]
         defined = change[np.isfinite(change)]
         larger = float((defined > 0).sum() + (defined == 0).sum() / 2)
-        p = min(1.0, 2 * (min(larger, defined.size - larger) + 1) / (defined.size + 1))
+        p = share = math.nan
+        if defined.size:
+            p = min(1.0, 2 * (min(larger, defined.size - larger) + 1) / (defined.size + 1))
+            share = larger / defined.size
         one, two = replicates.algorithms[i], replicates.algorithms[j]
         difference = estimate(float(replicates.observed[i] - replicates.observed[j]), change)
         degenerate = any(replicates.estimate(name).degenerate for name in (one, two))
-        found.append(Pair(one, two, difference, larger / defined.size, p, p, degenerate))
-    corrected = holm([pair.p for pair in found])
-    return tuple(pair._replace(holm=p) for pair, p in zip(found, corrected, strict=True))
+        found.append(Pair(one, two, difference, share, p, p, degenerate))
+    tested = [place for place, pair in enumerate(found) if pair.difference.known]
+    for place, p in zip(tested, holm([found[place].p for place in tested]), strict=True):
+        found[place] = found[place]._replace(holm=p)
+    return tuple(found)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -71,6 +79,8 @@ def holm(p: Sequence[float]) -> list[float]:
 
 def against_chance(rate: Estimate) -> Chance:
     """Whether the interval of a fooling rate holds 50 %, where fakes cannot be told from real images."""
+    if not rate.known:
+        return "no interval"
     if rate.low <= 0.5 <= rate.high:
         return "not distinguishable"
     return "below" if rate.high < 0.5 else "above"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ _CHANCE = {
     "below": "below chance: fakes are told apart",
     "not distinguishable": "not distinguishable from chance",
     "above": "above chance: fakes pass for real more often than real images",
+    "no interval": "unknown from a single rater, or a single item",
 }
 _NOTES = (
     "fooled: share of trials in which the fake was taken for real, the mean over raters of their mean over trials; "
@@ -33,6 +35,7 @@ _DEGENERATE = (
     "*: every draw gives the same rate, so that the bootstrap says nothing about it; the interval is the bound from "
     "the number of raters alone (Clopper and Pearson), and p-values with this algorithm are too small."
 )
+_UNKNOWN = "-: a single rater, or a single item, says nothing of how others differ."
 _BEHAVIOUR = (
     "left: share of answers that called the left image fake. learning: percentage points by which 10 trials change the "
     "share correct. response: quartiles over raters of their median. ICC: correlation of answers within raters, for "
@@ -65,13 +68,15 @@ def _rates(analysis: Analysis) -> Iterator[str]:
     )
     kept = {algorithm.name: algorithm for algorithm in analysis.kept.algorithms}
     for every in analysis.everything.algorithms:
-        total = f"{_percent(every.two_stage.value)} +- {100 * every.two_stage.error:.1f}"
+        total = f"{_percent(every.two_stage.value)} +- {_error(every.two_stage)}"
         yield from _row(every.name, _rate(kept.get(every.name)) + f"{total:>16}")
     yield ""
     for note in _NOTES:
         yield from _wrapped(note)
     if any(algorithm.crossed.degenerate for algorithm in kept.values()):
         yield from _wrapped(_DEGENERATE)
+    if not all(algorithm.crossed.known for algorithm in kept.values()):
+        yield from _wrapped(_UNKNOWN)
 
 
 def _rate(algorithm: Algorithm | None) -> str:
@@ -79,7 +84,7 @@ def _rate(algorithm: Algorithm | None) -> str:
         return f"{0:>6}{0:>8}{'':>52}"
     both, staged = algorithm.crossed, algorithm.two_stage
     return (
-        f"{len(algorithm.raters):>6,}{algorithm.trials:>8,}{_percent(staged.value):>9}{100 * staged.error:>6.1f}"
+        f"{len(algorithm.raters):>6,}{algorithm.trials:>8,}{_percent(staged.value):>9}{_error(staged):>6}"
         f"{_percents(both):>19}{_percents(staged):>18}"
     )
 
@@ -88,7 +93,8 @@ def _chance(analysis: Analysis) -> Iterator[str]:
     yield from _title("Against chance (95 % for claims)")
     for algorithm in analysis.kept.algorithms:
         found = algorithm.sensitivity
-        dprime = f"d' {found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
+        ends = f"{found.low:.2f} to {found.high:.2f}" if algorithm.crossed.known else "-"
+        dprime = f"d' {found.value:.2f} ({ends})"
         yield from _row(algorithm.name, f"{dprime:<28}{_CHANCE[algorithm.chance]}")
 
 
@@ -129,7 +135,8 @@ def _behaviour(analysis: Analysis) -> Iterator[str]:
     for algorithm in analysis.kept.algorithms:
         left, slope, times = algorithm.left, algorithm.learning, algorithm.response
         sides = f"{_percent(left.value)}, {_percents(left)}"
-        learnt = "unknown" if slope is None else f"{slope.value:+.1f}, {slope.low:+.1f} to {slope.high:+.1f}"
+        ends = f"{slope.low:+.1f} to {slope.high:+.1f}" if slope is not None and slope.known else "-"
+        learnt = "unknown" if slope is None else f"{slope.value:+.1f}, {ends}"
         took = "unmeasured" if times is None else f"{times.low:.0f}-{times.median:.0f}-{times.high:.0f} ms"
         icc = "" if algorithm.intraclass is None else f"{algorithm.intraclass:.3f}"
         yield from _row(algorithm.name, f"{sides:>24}{learnt:>24}{took:>24}{icc:>8}")
@@ -220,14 +227,24 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def _error(estimate: Estimate) -> str:
+    return f"{100 * estimate.error:.1f}" if estimate.known else "-"
+
+
 def _percents(estimate: Estimate) -> str:
+    if not estimate.known:
+        return "-"
     star = "*" if estimate.degenerate else ""
     return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %{star}"
 
 
 def _points(difference: Estimate) -> str:
+    if not difference.known:
+        return "-"
     return f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
 
 
 def _p(p: float) -> str:
+    if math.isnan(p):
+        return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"

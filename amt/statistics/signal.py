@@ -70,7 +70,7 @@ def left_share(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 
 
 
 def learning(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0) -> Estimate | None:
-    """By how many percentage points 10 trials change the share correct, with its interval over raters.
+    """By how many percentage points 10 trials change the share correct, with its interval over raters if there are two.
 
     The slope of correctness on trial number, common to all raters, each rater's own mean taken out (least squares);
     the bootstrap draws raters. Positive: raters get better.
@@ -95,10 +95,13 @@ def learning(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0)
     xy, xx = products.groupby(plain["rater"]).sum().to_numpy().T
     if not xx.sum() > 0:
         return None
+    slope = float(10 * xy.sum() / xx.sum())
+    if len(xx) < 2:
+        return estimate(slope, np.empty(0))
     counts = draw_counts(generator(seed, "learning"), replicates, len(xx))
     sums = counts @ xx
     slopes = np.divide(10 * (counts @ xy), sums, out=np.full(replicates, np.nan), where=sums > 0)
-    return estimate(float(10 * xy.sum() / xx.sum()), slopes)
+    return estimate(slope, slopes)
 
 
 def response_times(answers: pd.DataFrame) -> Quartiles | None:

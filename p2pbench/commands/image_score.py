@@ -13,7 +13,6 @@ from p2pbench.metrics.image_score import SCORER
 from p2pbench.perceptual_scoring import PerceptualScorer
 from p2pbench.perceptual_scoring import download_weights as fetch_weights
 from p2pbench.terminal import Terminal
-from reports.scores import Scores
 
 
 @click.command(epilog="Example: p2pbench image-score results; or p2pbench image-score results --fid --download-weights")
@@ -71,22 +70,9 @@ def command(
         for grid, run, scores in score_results(results, native=native, perceptual=perceptual, fid=fid):
             if as_json:
                 place = {"grid": grid.name, "cell": run.cell, "seed": run.seed}
-                click.echo(json.dumps(place | _summary(scores)))
+                click.echo(json.dumps(place | scores.summary()))
                 continue
             if scores.scorer == SCORER:  # the first of each run
                 click.echo(f"{grid.name}/{run.cell} seed {run.seed}, {scores.n} of {scores.n_expected} items:")
             for name, metric in scores.metrics.items():
-                low, high = metric.interval
-                click.echo(f"    {name:<12} {metric.value:.4f}  [{low:.4f}, {high:.4f}]")
-
-
-def _summary(scores: Scores) -> dict[str, object]:
-    return {
-        "scorer": scores.scorer,
-        "n": scores.n,
-        "n_expected": scores.n_expected,
-        "fingerprint": scores.fingerprint,
-        "metrics": {name: metric.value for name, metric in scores.metrics.items()},
-        "intervals": {name: list(metric.interval) for name, metric in scores.metrics.items()},
-        "protocol": dict(scores.protocol),
-    }
+                click.echo(f"    {name:<12} {metric.value:.4f}  [{metric.interval.text(4)}]")

@@ -63,7 +63,8 @@ def score_kid(
     draws = kid.replicates(outputs, real, bootstrap.item_weights(item_ids, KID_REPLICATES))
     metric = Metric(value := kid.kid(outputs, real), _around(value, draws))
     more = {
-        "distance": "squared MMD, unbiased, kernel (x'y / 2048 + 1)^3, all items at once and no subsets",
+        "distance": "squared MMD, unbiased for outputs beside their own targets (i = j in no term), kernel "
+        "(x'y / 2048 + 1)^3, all items at once and no subsets",
         **_sampling(len(item_ids), len(draws)),
     }
     return Scores(KID, {**protocol, **more}, tuple(item_ids), n_expected, {KID: metric})

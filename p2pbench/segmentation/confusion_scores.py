@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fcn.protocol import RULES, Counts, FcnScores, Protocol, counted, scores
 from p2pbench.errors import UserError
 from reports import bootstrap
-from reports.bootstrap import Interval
+from reports.bootstrap import NO_INTERVAL, Interval
 from reports.scores import Metric, Scores
 
 METRICS = ("pixel_accuracy", "class_accuracy", "class_iou")
@@ -19,6 +19,8 @@ METRICS = ("pixel_accuracy", "class_accuracy", "class_iou")
 
 class ClassRow(NamedTuple):
     """What the scores say about one class; NaN where it is undefined, as strict accuracy of an absent class is.
+
+    There is no interval where fewer than two items have a score of the class.
 
     Attributes:
         name: The class.
@@ -49,7 +51,9 @@ def confusion_scores(
     """The three means over classes and pixels of a run, with 95 % intervals over items, and of each item alone.
 
     Matrices are summed over the items, and over each replicate's items, before anything is divided. Items without a
-    labelled pixel have no score and are left out.
+    labelled pixel have no score and are left out. Items that the official protocol drops stay, as they are part of what
+    was scored, but their own scores are NaN, and so are all where every one is dropped. A draw of dropped items alone
+    has no score either; it says nothing new and gets that of all.
 
     Args:
         scorer: The scorer's name.
@@ -65,10 +69,10 @@ def confusion_scores(
     counts = counted(stack, protocol_name)
     value, per_item = scores(counts.sum(axis=0), protocol_name), scores(counts, protocol_name)
     replicates = _replicates(ids, counts, protocol_name)
-    metrics = {
-        name: Metric(float(getattr(value, name)), getattr(replicates, name), getattr(per_item, name))
-        for name in METRICS
-    }
+    metrics = {}
+    for name in METRICS:
+        of_all, drawn = float(getattr(value, name)), getattr(replicates, name)
+        metrics[name] = Metric(of_all, np.where(np.isnan(drawn), of_all, drawn), getattr(per_item, name))
     rules = {**RULES[protocol_name], "unlabelled_items": "left out (items whose pixels are all ignored)"}
     return Scores(scorer, {**protocol, **rules}, ids, n_expected, metrics)
 
@@ -88,16 +92,16 @@ def class_rows(
     """
     ids, stack = _labelled(matrices)
     counts = counted(stack, protocol_name)
-    value = scores(counts.sum(axis=0), protocol_name)
+    value, per_item = scores(counts.sum(axis=0), protocol_name), scores(counts, protocol_name)
     replicates = _replicates(ids, counts, protocol_name)
     true_pixels = stack[:, :-1].sum(axis=-1)
     return [
         ClassRow(
             name,
             float(value.accuracies[index]),
-            _interval(replicates.accuracies[:, index]),
+            _interval(replicates.accuracies[:, index], per_item.accuracies[:, index]),
             float(value.ious[index]),
-            _interval(replicates.ious[:, index]),
+            _interval(replicates.ious[:, index], per_item.ious[:, index]),
             int(true_pixels[:, index].sum()),
             int((true_pixels[:, index] > 0).sum()),
         )
@@ -124,6 +128,8 @@ def _replicates(ids: Sequence[str], counts: Counts, protocol: Protocol) -> FcnSc
     return scores(summed.reshape(-1, *counts.shape[1:]), protocol)
 
 
-def _interval(replicates: NDArray[np.floating]) -> Interval:
-    defined = replicates[~np.isnan(replicates)]
-    return bootstrap.interval(defined) if defined.size else Interval(float("nan"), float("nan"))
+def _interval(replicates: NDArray[np.floating], per_item: NDArray[np.floating]) -> Interval:
+    """That of a class; none where fewer than two items have the class."""
+    if np.count_nonzero(~np.isnan(per_item)) < 2:
+        return NO_INTERVAL
+    return bootstrap.interval(replicates[~np.isnan(replicates)])

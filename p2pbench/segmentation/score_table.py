@@ -13,7 +13,7 @@ from rich.text import Text
 from fcn.protocol import Protocol
 from p2pbench.segmentation.confusion_scores import METRICS, ClassRow
 from reports.bootstrap import Interval
-from reports.metrics import describe
+from reports.metrics import cost_of_absent, describe
 from reports.paper import PaperRow
 from reports.scores import Scores
 
@@ -31,6 +31,8 @@ class ScoreRow(NamedTuple):
         strict: By the strict protocol, likewise.
         paper: What the paper has for it, if it has.
         dropped: How many items the official protocol drops whole.
+        absent: How many classes have no pixel in the truth of these items.
+        classes: How many there are.
     """
 
     name: str
@@ -38,6 +40,8 @@ class ScoreRow(NamedTuple):
     strict: Scores | None
     paper: PaperRow | None = None
     dropped: int = 0
+    absent: int = 0
+    classes: int = 0
 
     def only(self, protocol: Protocol | None) -> ScoreRow:
         """The row with one protocol alone; None leaves both."""
@@ -68,6 +72,8 @@ def print_scores(rows: Sequence[ScoreRow], console: Console | None = None) -> No
             _print(console, _line(f"  {label}", cells))
         if row.paper is not None:
             _print(console, _line("  paper", [Text(f"{row.paper[name].value:.2f}", "dim") for name in METRICS]))
+    costs = (cost_of_absent(row.absent, row.classes) for row in rows if row.official is not None)
+    notes += [f"official: {cost}" for cost in dict.fromkeys(costs) if cost]
     for note in notes:
         _print(console, Text(note, "dim"))
 
@@ -90,14 +96,8 @@ def json_lines(row: ScoreRow, place: Mapping[str, object]) -> list[str]:
         json.dumps(
             {
                 **place,
-                "scorer": scores.scorer,
-                **({"dropped": row.dropped} if scores is row.official else {}),
-                "n": scores.n,
-                "n_expected": scores.n_expected,
-                "metrics": {name: metric.value for name, metric in scores.metrics.items()},
-                "intervals": {name: list(metric.interval) for name, metric in scores.metrics.items()},
-                "fingerprint": scores.fingerprint,
-                "protocol": dict(scores.protocol),
+                **scores.summary(),
+                **({"dropped": row.dropped, "absent_classes": row.absent} if scores is row.official else {}),
             }
         )
         for scores in row.scores
@@ -139,8 +139,7 @@ def _estimates(scores: Scores) -> list[Text]:
 def _estimate(value: float, interval: Interval) -> Text:
     if math.isnan(value):
         return Text("-")
-    low, high = (f"{end:.{DIGITS}f}" for end in interval)
-    return Text(f"{value:.{DIGITS}f}").append(f" [{low}, {high}]", "dim")
+    return Text(f"{value:.{DIGITS}f}").append(f" [{interval.text(DIGITS)}]", "dim")
 
 
 def _print(console: Console, line: Text) -> None:

@@ -43,7 +43,8 @@ def write(results: Path, study: Study, answers: pd.DataFrame, analysis: Analysis
         if run is None:
             continue
         observed, values = float(drawn.observed[place]), drawn.values[:, place]
-        values = np.where(np.isnan(values), observed, values)  # a draw without any of its trials says nothing new
+        if not np.isnan(values).all():  # else there is no interval
+            values = np.where(np.isnan(values), observed, values)  # a draw without any of its trials says nothing new
         rate = Metric(_PERCENT * observed, _PERCENT * values, _by_item(study, counted, algorithm))
         scorer = f"{STUDY}{study.name}"
         ledger.write(

@@ -135,6 +135,39 @@ def test_what_is_undefined_is_none() -> None:
     assert "No session counts" in found.text()
 
 
+def test_one_rater_has_no_interval_and_no_verdict() -> None:
+    rng = np.random.default_rng(0)
+    rows = (
+        session("s", [1, 0, 0, 0, 1] * 4, "alone") + drawn("b", 8, 20, 30, 0.1, rng) + drawn("c", 8, 20, 30, 0.4, rng)
+    )
+    found = analyse(table.build(rows), PROTOCOL, 0, DRAWS)
+    alone, *others = found.kept.algorithms
+    assert alone.two_stage.value == alone.crossed.value == 0.4
+    assert alone.learning is not None
+    unknown = (alone.two_stage, alone.crossed, alone.left, alone.learning)
+    assert not any(estimate.known for estimate in unknown)
+    assert (alone.chance, [each.chance for each in others]) == ("no interval", ["below", "not distinguishable"])
+    for pairs in (found.kept.pairs_two_stage, found.kept.pairs_crossed):
+        assert np.isnan([(pair.p, pair.holm, pair.probability, pair.difference.low) for pair in pairs[:2]]).all()
+        assert pairs[2].holm == pairs[2].p < 0.05  # the one test there is
+    document = json.loads(json.dumps(found.document(), allow_nan=False))["kept"]
+    for kind in ("two_stage", "crossed"):
+        assert document["algorithms"][0][kind] == {
+            "value": 0.4, "error": None, "low": None, "high": None, "degenerate": False
+        }  # fmt: skip
+    lines = [line.split() for line in found.text().splitlines() if line.startswith("alone ")]
+    assert lines[0] == ["alone", "1", "20", "40.0", "%", "-", "-", "-", "40.0", "%", "+-", "-"]
+    assert (
+        " ".join(lines[1])
+        == f"alone d' {alone.sensitivity.value:.2f} (-) unknown from a single rater, or a single item"
+    )
+    assert lines[2][:2] == ["alone", "b"]
+    assert lines[2][3:] == ["-"] * 4
+    assert lines[4][:4] == ["alone", "50.0", "%,", "-"]
+    assert lines[4][5] == "-"
+    assert "-: a single rater, or a single item, says nothing of how others differ." in found.text()
+
+
 def test_the_text_says_what_counts(analysis: Analysis) -> None:
     text = analysis.text()
     kept = analysis.kept.algorithms[0]

@@ -42,8 +42,22 @@ def test_an_estimate_of_hand_worked_replicates() -> None:
     found = estimate(21.0, np.array([*np.arange(41.0), np.nan]))
     assert found == Estimate(21.0, np.sqrt((41**2 - 1) / 12), 1.0, 39.0, False)
     assert estimate(2.0, np.full(3, 2.0)) == Estimate(2.0, 0.0, 2.0, 2.0, True)
-    with pytest.raises(ValueError, match="finite"):
-        estimate(0.0, np.array([np.nan]))
+    unknown = estimate(0.5, np.array([np.nan]))
+    assert (unknown.value, unknown.known, unknown.degenerate) == (0.5, False, False)
+    assert np.isnan([unknown.error, unknown.low, unknown.high]).all()
+
+
+def test_one_rater_or_one_item_has_no_interval() -> None:
+    several = session("t", [1, 0, 1], "b") + session("u", [0, 0, 1], "b")
+    answers = frame(session("s", [1, 1, 0, 0]) + session("v", [0] * 4, "c") + several)
+    for draw in (two_stage, crossed):
+        found = draw(answers, 50)
+        assert np.isnan(found.values).all(axis=0).tolist() == [True, False, True]
+        assert [found.estimate(name).known for name in "abc"] == [False, True, False]
+        assert [found.estimate(name).value for name in "abc"] == [0.5, 0.5, 0]
+    same_item = frame([row | {"item": "only"} for row in several])
+    assert two_stage(same_item, 50).estimate("b").known
+    assert not crossed(same_item, 50).estimate("b").known
 
 
 def test_rates_are_means_over_raters_whatever_their_trials() -> None:

@@ -38,7 +38,10 @@ def random_maps(rng: np.random.Generator, images: int, beyond: float) -> Maps:
 
 
 def official(maps: Maps) -> tuple[list[float], int]:
-    """Pixel accuracy, class accuracy and class IoU as the published script computes them; how many images it drops."""
+    """Pixel accuracy, class accuracy and class IoU as the published script computes them; how many images it drops.
+
+    NaN where no pixel counts; the script prints 0 there.
+    """
     total = np.zeros((CLASSES, CLASSES))
     images_dropped = 0
     for truth, prediction in maps:
@@ -49,21 +52,28 @@ def official(maps: Maps) -> tuple[list[float], int]:
             total += counts.reshape(CLASSES, CLASSES)
         else:
             images_dropped += 1
+    if not total.any():
+        return [float("nan")] * 3, images_dropped
     right, rows, columns = np.diag(total), total.sum(axis=1), total.sum(axis=0)
     accuracies, ious = right / (rows + 1e-12), right / (rows + columns - right + 1e-12)
     return [right.sum() / (total.sum() + 1e-12), accuracies.mean(), ious.mean()], images_dropped
 
 
 def strict(maps: Maps) -> list[float]:
-    """The same by the strict protocol, class by class from the pixels of all images; NaN where none is labelled."""
+    """The same by the strict protocol, class by class from the pixels of all images; NaN where none is labelled.
+
+    IoU is the mean over the classes of truth and prediction, accuracy that over the classes of the truth.
+    """
     truth = np.concatenate([pair[0].ravel() for pair in maps])
     prediction = np.concatenate([pair[1].ravel() for pair in maps])[truth != IGNORE]
     truth = truth[truth != IGNORE]
     if not len(truth):
         return [float("nan")] * 3
     accuracies, ious = [], []
-    for class_ in np.unique(truth):
+    for class_ in range(CLASSES):
         of_class, as_class = truth == class_, prediction == class_
-        accuracies.append((of_class & as_class).sum() / of_class.sum())
-        ious.append((of_class & as_class).sum() / (of_class | as_class).sum())
+        if of_class.any():
+            accuracies.append((of_class & as_class).sum() / of_class.sum())
+        if (of_class | as_class).any():
+            ious.append((of_class & as_class).sum() / (of_class | as_class).sum())
     return [float((truth == prediction).mean()), float(np.mean(accuracies)), float(np.mean(ious))]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fcn.confusion import confusion
 from fcn.labels import IGNORE
-from fcn.protocol import PROTOCOLS, RULES, Protocol, counted, dropped, scores
+from fcn.protocol import PROTOCOLS, RULES, Protocol, counted, dropped, published_text, scores
 from tests.fcn.plain import CLASSES, official, random_maps, strict
 
 
@@ -57,18 +57,34 @@ def test_absent_classes() -> None:
     found = scores(counted(one, "strict"), "strict")
     assert [float(value) for value in found[:3]] == [1, 1, 1]
     assert np.isnan(found.ious).sum() == np.isnan(found.accuracies).sum() == 18
-    # A class that is predicted and never true is left out of the strict mean, and hurts the others alone.
-    found = scores(counted(matrix([0, 0], [0, 1], 2, 2), "strict"), "strict")
-    assert found.ious.tolist() == pytest.approx([1 / 2, np.nan], nan_ok=True)
-    assert found.class_iou == pytest.approx(1 / 2)
+    # A class that is predicted and never true has an IoU of 0; no pixel of it can be found, so it has no accuracy.
+    found = scores(counted(matrix([0, 0], [0, 1], 3, 3), "strict"), "strict")
+    assert found.ious.tolist() == pytest.approx([1 / 2, 0, np.nan], nan_ok=True)
+    assert found.class_iou == pytest.approx(1 / 4)
+    assert found.accuracies.tolist() == pytest.approx([1 / 2, np.nan, np.nan], nan_ok=True)
+    assert found.class_accuracy == pytest.approx(1 / 2)
+    # Unless all pixels that got it are ignored ones.
+    found = scores(counted(matrix([0, IGNORE], [0, 1], 3, 3), "strict"), "strict")
+    assert found.ious.tolist() == pytest.approx([1, np.nan, np.nan], nan_ok=True)
+    # 6 of 19 classes occur, the other 13 are predicted: Cityscapes counts them.
+    truth = [class_ for class_ in range(6) for _ in range(40)]
+    wrong = [*range(6, 19), *range(6, 19), *[0] * 14]
+    predicted = [wrong[place % 40] if place % 40 < 13 else class_ for place, class_ in enumerate(truth)]
+    found = scores(counted(matrix(truth, predicted, 19, 19), "strict"), "strict")
+    assert found.class_iou == pytest.approx(6 * 27 / 40 / 19)
+    assert found.class_accuracy == pytest.approx(27 / 40)
 
 
 def test_nothing_labelled() -> None:
     none = matrix([IGNORE] * 3, [0, 1, 2], 2, 3)
-    assert [float(value) for value in scores(counted(none, "official"), "official")[:3]] == [0, 0, 0]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert np.isnan(scores(counted(none, "strict"), "strict")[:3]).all()
+    for protocol in PROTOCOLS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = scores(counted(none, protocol), protocol)
+        assert all(np.isnan(value).all() for value in found)
+    text = published_text(scores(counted(none, "official"), "official"), ["road", "sky"])
+    assert text.splitlines()[0] == "Mean pixel accuracy: 0.000000"  # as the script prints it
+    assert text.splitlines()[-1] == "sky            : acc = 0.000000, iou = 0.000000"
 
 
 @settings(max_examples=60)
@@ -78,7 +94,7 @@ def test_both_equal_a_plain_reimplementation(seed: int, images: int, beyond: flo
     matrices = np.stack([confusion(truth, prediction, CLASSES, CLASSES + 1) for truth, prediction in maps])
     expected, images_dropped = official(maps)
     found = scores(counted(matrices, "official").sum(axis=0), "official")
-    assert [float(value) for value in found[:3]] == pytest.approx(expected, abs=1e-12)
+    assert [float(value) for value in found[:3]] == pytest.approx(expected, abs=1e-12, nan_ok=True)
     assert [f"{value:f}" for value in found[:3]] == [f"{value:f}" for value in expected]
     assert dropped(matrices).sum() == images_dropped
     found = scores(counted(matrices, "strict").sum(axis=0), "strict")

@@ -17,6 +17,7 @@ from fcn.labels import CAMVID, CITYSCAPES, IGNORE
 from fcn.protocol import PROTOCOLS, RULES, Protocol
 from p2pbench.errors import UserError
 from p2pbench.segmentation.confusion_scores import METRICS, class_rows, confusion_scores
+from p2pbench.segmentation.outcome import Compared, Scorers, score_row
 from p2pbench.segmentation.score_table import ScoreRow, json_lines, print_classes, print_scores
 from reports import bootstrap
 from reports.paper import paper_row
@@ -56,7 +57,8 @@ def test_values_items_and_replicates_are_those_of_the_pixels(maps: Maps, protoco
     for place, name in enumerate(METRICS):
         metric = made.metrics[name]
         assert metric.value == pytest.approx(plain(maps, protocol)[place], abs=1e-12)
-        assert metric.per_item == pytest.approx([plain([pair], protocol)[place] for pair in maps[:8]], abs=1e-12)
+        alone = [plain([pair], protocol)[place] for pair in maps[:8]]
+        assert metric.per_item == pytest.approx(alone, abs=1e-12, nan_ok=True)  # NaN: dropped
         assert metric.replicates.shape == (bootstrap.REPLICATES,)
         for replicate in range(0, bootstrap.REPLICATES, 500):
             drawn = [pair for pair, times in zip(maps, weights[replicate], strict=False) for _ in range(int(times))]
@@ -76,19 +78,26 @@ def test_class_rows_are_those_of_the_pixels(maps: Maps, protocol: Protocol) -> N
         occurs = [(truth == class_).sum() for truth, _ in maps]
         assert row.pixels == sum(occurs)
         assert row.images == np.count_nonzero(occurs)
-        undefined = protocol == "strict" and row.pixels == 0
-        assert math.isnan(row.accuracy) == math.isnan(row.iou) == math.isnan(row.iou_interval.low) == undefined
-        if not undefined:
-            assert row.accuracy_interval.low <= row.accuracy <= row.accuracy_interval.high
-            assert row.iou_interval.low <= row.iou <= row.iou_interval.high
+        predicted = sum(((prediction == class_) & (truth != IGNORE)).any() for truth, prediction in maps)
+        assert math.isnan(row.accuracy) == (protocol == "strict" and row.pixels == 0)
+        assert math.isnan(row.iou) == (protocol == "strict" and row.pixels == 0 and not predicted)
+        for value, ends in ((row.accuracy, row.accuracy_interval), (row.iou, row.iou_interval)):
+            assert not ends.known or ends.low <= value <= ends.high
+        assert row.accuracy_interval.known == (protocol == "official" or row.images >= 2)
 
 
-def test_a_class_in_one_image_has_the_interval_of_the_draws_that_hold_it() -> None:
+def test_a_class_in_one_image_has_no_interval() -> None:
     common = confusion(np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.uint8), 2, 2)
     rare = confusion(np.ones((2, 2), np.uint8), np.array([[1, 1], [1, 0]]), 2, 2)
     row = class_rows({"a": common, "b": rare, "c": common}, "strict", ("one", "two"))[1]
-    assert (row.accuracy, row.accuracy_interval) == (0.75, (0.75, 0.75))
-    assert (row.pixels, row.images) == (4, 1)
+    assert (row.accuracy, row.iou, row.pixels, row.images) == (0.75, 0.75, 4, 1)
+    assert not row.accuracy_interval.known
+    assert not row.iou_interval.known
+    # Predicted in another image too, its IoU has one, over the draws that hold either.
+    common[0] = [14, 2]
+    row = class_rows({"a": common, "b": rare, "c": common}, "strict", ("one", "two"))[1]
+    assert not row.accuracy_interval.known
+    assert row.iou_interval == (0, 0.75)
     assert class_rows({"a": common, "b": rare}, "official", ("one", "two"))[1].accuracy_interval.low == 0
 
 
@@ -100,11 +109,39 @@ def test_no_labels_at_all_is_an_error(maps: Maps) -> None:
         class_rows({}, "strict", CITYSCAPES.classes)
 
 
-def test_all_images_dropped_scores_zero() -> None:
-    dropped = confusion(np.full((2, 2), 18, np.uint8), np.full((2, 2), 19), CLASSES, CLASSES + 1)
-    made = confusion_scores("fcn", {"a": dropped}, "official", 1, {})
+DROPPED = confusion(np.full((2, 2), 18, np.uint8), np.full((2, 2), 19), CLASSES, CLASSES + 1)
+RIGHT = confusion(np.full((2, 2), 3, np.uint8), np.array([[3, 3], [3, 4]]), CLASSES, CLASSES + 1)
+
+
+def test_where_all_images_are_dropped_nothing_is_scored() -> None:
+    made = confusion_scores("fcn", {"a": DROPPED, "b": DROPPED}, "official", 2, {})
     made.check()
-    assert [made.metrics[name].value for name in METRICS] == [0, 0, 0]
+    assert (made.n, made.counted) == (2, 0)
+    assert all(math.isnan(metric.value) and not metric.interval.known for metric in made.metrics.values())
+    for row in class_rows({"a": DROPPED, "b": DROPPED}, "official", CITYSCAPES.classes):
+        assert np.isnan([row.accuracy, row.iou, *row.accuracy_interval, *row.iou_interval]).all()
+
+
+def test_dropped_images_have_no_score_and_no_part_in_the_interval() -> None:
+    matrices = {"a": DROPPED, "b": DROPPED, "c": RIGHT}
+    made = confusion_scores("fcn", matrices, "official", 3, {})
+    made.check()
+    assert made.by_item("pixel_accuracy") == {"c": pytest.approx(0.75)}
+    assert made.metrics["pixel_accuracy"].value == pytest.approx(0.75)
+    assert not made.metrics["pixel_accuracy"].interval.known  # of the one item that counts
+    # With a second one, a draw of dropped images alone (1 of 16) is no score of 0.
+    made = confusion_scores("fcn", {**matrices, "d": np.diag([0] * 3 + [4] + [0] * 16)}, "official", 4, {})
+    made.check()
+    assert made.metrics["pixel_accuracy"].interval == pytest.approx((0.75, 1))
+    assert np.isclose(made.metrics["pixel_accuracy"].replicates, 0.875).mean() > 1 / 16
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_one_item_has_no_interval(protocol: Protocol) -> None:
+    made = confusion_scores("fcn", {"a": RIGHT}, protocol, 1, {})
+    assert made.metrics["pixel_accuracy"].value == pytest.approx(0.75)
+    assert not any(metric.interval.known for metric in made.metrics.values())
+    assert not any(row.accuracy_interval.known for row in class_rows({"a": RIGHT}, protocol, CITYSCAPES.classes))
 
 
 def test_five_hundred_images_take_less_than_two_seconds_of_a_processor() -> None:
@@ -146,6 +183,28 @@ def test_the_table_shows_both_protocols_and_the_paper(both: tuple[Scores, Scores
     starts = [lines[2].index("["), lines[3].index("[")]
     assert starts[0] == starts[1]
     assert max(len(line) for line in lines) <= 80
+
+
+def test_what_is_not_there_is_a_dash_and_absent_classes_have_their_price() -> None:
+    def row(**matrices: NDArray[np.int64]) -> ScoreRow:
+        compared = {id_: Compared(counts, "2x2", "") for id_, counts in matrices.items()}
+        return score_row("run", Scorers("fcn-official", "fcn-strict"), compared, len(matrices), {})
+
+    lines = printed(row(a=DROPPED), row(a=RIGHT), row(a=RIGHT, b=DROPPED))
+    assert [line.split() for line in lines[2:4]] == [["official", "-", "-", "-"], ["strict", *["0.000", "[-]"] * 3]]
+    assert lines[5].split() == ["official", "0.750", "[-]", "0.039", "[-]", "0.039", "[-]"]
+    assert lines[6].split() == ["strict", "0.750", "[-]", "0.750", "[-]", "0.375", "[-]"]
+    assert lines[8].split() == ["official", "0.750", "[-]", "0.039", "[-]", "0.039", "[-]"]
+    price = "class accuracy and class IoU can reach at most"
+    assert lines[-2:] == [
+        f"official: 18 of 19 classes do not occur and count 0: {price} 0.053",
+        f"official: 17 of 19 classes do not occur and count 0: {price} 0.105",
+    ]
+    official, strict = map(json.loads, json_lines(row(a=DROPPED), {}))
+    assert official["metrics"] == official["intervals"] == dict.fromkeys(METRICS)
+    assert (official["dropped"], official["absent_classes"]) == (1, 18)
+    assert (strict["metrics"]["class_iou"], strict["intervals"]["class_iou"]) == (0, None)
+    assert not any(line.startswith("official:") for line in printed(row(a=RIGHT).only("strict")))
 
 
 def test_protocols_that_agree_share_a_line(both: tuple[Scores, Scores]) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from fcn import weights
 from fcn.confusion import load
 from fcn.initial import draw_weights
-from fcn.labels import CAMVID, CITYSCAPES, LabelTable
+from fcn.labels import CAMVID, CITYSCAPES, IGNORE, LabelTable
 from fcn.network import FCN, Architecture
 from fcn.weights import Card
 from p2pbench.ablation.runner import run_grid
@@ -127,8 +127,11 @@ def test_the_numbers_are_those_of_the_published_script(results: Path, scorer: Pa
         assert lines[4].startswith("road           : acc = 0.")
         assert len(lines) == 4 + 19
     assert len(np.unique(maps(grid.real, scorer)[0][1])) > 3  # else nothing was tested
-    shown = [line for line in result.stdout.splitlines() if not line.startswith((" ", "in brackets"))]
+    *shown, price = [line for line in result.stdout.splitlines() if not line.startswith((" ", "in brackets"))]
     assert shown == [f"tiny/{name}  4 of 4 items" for name in ("L1 seed 0", "cGAN seed 0", "real")]
+    absent = 19 - len(set(np.unique([truth for truth, _ in maps(grid.real, scorer)])) - {IGNORE})
+    assert price.startswith(f"official: {absent} of 19 classes do not occur and count 0")
+    assert price.endswith(f"at most {(19 - absent) / 19:.3f}")
 
 
 def test_all_rows_of_a_grid_have_one_protocol(results: Path, scorer: Path) -> None:
@@ -154,9 +157,13 @@ def test_classes_are_in_a_file(results: Path, scorer: Path) -> None:
     with real.classes("fcn-strict").open() as file:
         rows = {row["class"]: row for row in csv.DictReader(file)}
     assert tuple(rows) == CITYSCAPES.classes
-    assert rows["train"] == dict.fromkeys(rows["train"], "") | {"class": "train", "pixels": "0", "images": "0"}
-    present = [float(row["accuracy"]) for row in rows.values() if row["accuracy"]]
-    assert np.mean(present) == pytest.approx(values(real, "fcn-strict")[1])
+    assert rows["train"] == dict.fromkeys(rows["train"], "") | {"class": "train", "pixels": "0", "images": "0"} | {
+        name: rows["train"][name] for name in ("iou", "iou_low", "iou_high")
+    }
+    assert rows["train"]["iou"] in {"", "0.0"}  # by whether it is predicted
+    for place, name in ((1, "accuracy"), (2, "iou")):
+        defined = [float(row[name]) for row in rows.values() if row[name]]
+        assert np.mean(defined) == pytest.approx(values(real, "fcn-strict")[place])
     road = rows["road"]
     assert float(road["iou_low"]) <= float(road["iou"]) <= float(road["iou_high"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
+import reports
 from fcn.labels import CAMVID, CITYSCAPES, IGNORE, Label, LabelTable
 from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli
@@ -275,9 +277,31 @@ def test_void_on_the_last_class_costs_the_official_image(camvid_root: Path, tmp_
     colours[0, 0] = 0
     pictures.write(tmp_path / "outputs" / "a", colours)
     result = score(tmp_path / "outputs", "--labels", f"camvid:{camvid_root}", "--allow-partial")
-    assert "  official  0.000" in result.stdout
-    assert "  strict    0.997" in result.stdout
+    assert "  official  -" in result.stdout
+    assert "  strict    0.997 [-]" in result.stdout
     assert "1 output is dropped whole by the official protocol: void predicted on the last class" in result.stderr
+
+
+def test_one_item_has_no_interval_whatever_scores_it(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    _train(results, "one", ("L1",), direction="photo-to-labels", test_items=1)
+    numbers = r"0\.\d{3} \[-\] +" * 2 + r"0\.\d{3} \[-\]"
+    printed = score(results).stdout
+    assert re.search(rf"official +{numbers}\n +strict +{numbers}\n", printed)
+    said = {
+        command: CliRunner().invoke(cli, [command, str(results), *more]).stdout
+        for command, more in (("image-score", ()), ("report", ("--out", str(tmp_path / "report"))))
+    }
+    values = said["image-score"].splitlines()[1:]
+    assert len(values) == 8  # L1, PSNR, SSIM, GMSD, sharpness and three histograms
+    assert all(line.endswith("  [-]") for line in values)
+    for command in ("image-score", "label-score"):
+        for line in CliRunner().invoke(cli, [command, str(results), "--json"]).stdout.splitlines():
+            assert set(json.loads(line)["intervals"].values()) == {None}
+    table = reports.read(results)
+    assert set(table["scorer"]) == {"image", "labels", "labels-official"}
+    assert table[["low", "high"]].isna().all(axis=None)
+    assert "[0." not in (tmp_path / "report/tables/one--labels.tex").read_text()
 
 
 def test_missing_labels_are_named(camvid_root: Path, tmp_path: Path) -> None:

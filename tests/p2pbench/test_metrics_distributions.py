@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch_fidelity import calculate_metrics
+from torch_fidelity.metric_kid import kernel_poly, mmd2
 
 from p2pbench.datasets import pictures
 from p2pbench.metrics import fid, kid
@@ -22,6 +23,7 @@ from tests.p2pbench.random_weights import write_inception
 from tests.p2pbench.tiny import picture
 
 Features = NDArray[np.float32]
+KERNEL = {"kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None, "kid_kernel_poly_coef0": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +73,35 @@ def test_kid_equals_a_double_loop() -> None:
     within = [
         sum(kernel(side[i], side[j]) for i in range(7) for j in range(7) if i != j) / (7 * 6) for side in (one, other)
     ]
-    across = sum(kernel(x, y) for x in one for y in other) / 49
+    across = sum(kernel(one[i], other[j]) for i in range(7) for j in range(7) if i != j) / (7 * 6)
     assert kid.kid(one, other) == pytest.approx(sum(within) - 2 * across)
+
+
+@pytest.mark.parametrize("n", [20, 50, 100, 500, 1000])
+def test_a_perfect_generator_has_a_kid_of_0_in_every_draw(n: int) -> None:
+    one, _ = draw(n, 24, seed=n)
+    weights = bootstrap.item_weights([str(item) for item in range(n)], 50)
+    assert (kid.kid(one, one.copy()), *kid.replicates(one, one.copy(), weights)) == (0,) * 51
+    assert fid.fid(one, one.copy()) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("n", "trials"), [(20, 2000), (100, 400), (1000, 10)])
+@pytest.mark.parametrize(("correlation", "shift"), [(0.9, 0.0), (0.9, 0.4), (0.0, 0.4)])
+def test_kid_is_unbiased_whether_or_not_outputs_depend_on_their_targets(
+    n: int, trials: int, correlation: float, shift: float
+) -> None:
+    # In one dimension the kernel (xy + 1)^3 compares three moments: sum of binomial(3, k) (E x^k - E y^k)^2.
+    truth = 3 * shift**2 + 3 * shift**4 + (3 * shift + shift**3) ** 2  # of normal deviates, one side moved by `shift`
+    random = np.random.default_rng(n)
+    found = []
+    for _ in range(trials):
+        target, other = random.normal(size=(2, n, 1))
+        output = correlation * target + np.sqrt(1 - correlation**2) * other + shift
+        found.append(kid.kid(output, target))
+    error = np.std(found, ddof=1) / np.sqrt(trials)
+    assert np.mean(found) == pytest.approx(truth, abs=3.5 * error)
+    # With i = j in the cross term the mean would be off by 40 / n where the correlation is 0.9.
+    assert shift or error < 10 / n
 
 
 def test_draws_are_samples_in_which_items_come_again() -> None:
@@ -88,7 +117,7 @@ def test_draws_are_samples_in_which_items_come_again() -> None:
             for key, a, b in (("one", one, one), ("other", other, other), ("across", one, other))
         }
         distinct = rows[:, None] != rows
-        expected = gram["one"][distinct].mean() + gram["other"][distinct].mean() - 2 * gram["across"].mean()
+        expected = gram["one"][distinct].mean() + gram["other"][distinct].mean() - 2 * gram["across"][distinct].mean()
         assert kid_drawn == pytest.approx(expected)
 
 
@@ -112,7 +141,10 @@ def test_both_equal_torch_fidelitys_own(inception: Inception, weights: Path, tmp
     )  # fmt: skip
     assert sides[0].shape == (n, 2048)
     assert fid.fid(*sides) == pytest.approx(expected["frechet_inception_distance"], rel=1e-4)
-    assert kid.kid(*sides) == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-3, abs=1e-6)
+    # Its command takes both sides for independent; its statistic for pairs is ours.
+    kernels = [kernel_poly(*pair, **KERNEL) for pair in ((sides[0],) * 2, tuple(sides), (sides[1],) * 2)]
+    assert mmd2(*kernels) == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-3, abs=1e-6)
+    assert kid.kid(*sides) == pytest.approx(mmd2(*kernels, mmd_est="u-statistic"), rel=1e-3, abs=1e-6)
 
 
 def test_inception_takes_grey_and_16_bits_and_no_other_channels(inception: Inception) -> None:

@@ -113,6 +113,26 @@ def test_fooling_rates_go_into_the_ledger_and_the_report(results: Path, chosen: 
     assert written["origin"]["cGAN"] == "losses/cGAN/seed-0"
 
 
+def test_one_rater_a_cell_has_a_rate_and_no_interval(results: Path, chosen: Chosen) -> None:
+    take_part(chosen, 2)
+    run("amt", "close", str(results))
+    said = run("amt", "analyse", str(results))
+    assert said.exit_code == 0, said.output
+    for cell, sides in FOOLED.items():
+        rate = 100 * len(sides) / 4
+        metric = scores(results, cell).metrics["fooling_rate"]
+        assert metric.value == pytest.approx(rate)
+        assert not metric.interval.known
+        row = next(line for line in said.output.splitlines() if line.startswith(f"{cell} "))
+        assert row.split()[1:8] == ["1", "4", f"{rate:.1f}", "%", "-", "-", "-"]
+    page = html.write(results, results / "report").read_text("utf-8")
+    assert "cGAN 50.0 % (no interval)" in page  # in words, of the drawing
+    table = page[page.index("Real vs fake: first</h3>") :].split("</table>")[0]
+    assert table.count('title="no interval') == 2
+    assert "best" not in table
+    assert "tie" not in table.split("<tbody>")[1]
+
+
 def test_the_report_reads_what_the_analysis_writes(results: Path, chosen: Chosen) -> None:
     take_part(chosen)
     run("amt", "close", str(results))

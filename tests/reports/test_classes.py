@@ -92,6 +92,9 @@ def test_classes_that_the_truth_does_not_have_are_set_apart(grid: Grid) -> None:
     found = read(grid)
     assert found.names == ("road", "sky", "bus")
     assert found.labelled == ["road", "sky"]
+    assert found.with_iou == ["road", "sky", "bus"]  # bus is predicted: it counts 0 in the mean, so it is shown
+    put(grid.run("L1", 0), GOOD.replace("bus,,,,0.0", "bus,,,,"), confusion=COUNTS)
+    assert read(grid).with_iou == ["road", "sky"]
 
 
 def test_confusion_is_in_shares_of_the_true_class(grid: Grid) -> None:

@@ -83,15 +83,15 @@ def test_a_table_is_in_booktabs_with_caption_label_and_note() -> None:
     text = latex.of_table(of, "my grid", describe())
     low, high = of.rows[1].numbers["l1"].interval
     wide = of.rows[0].numbers["l1"].interval
-    alike = "\\estimate{0.130\\rlap{$^\\dagger$}}" + "{{{:.3f}}}{{{:.3f}}}".format(*of.rows[0].numbers["ssim"].interval)
+    alike = "\\estimate{0.130\\rlap{$^\\dagger$}}" + "{{{:.3f}, {:.3f}}}".format(*of.rows[0].numbers["ssim"].interval)
     assert rows(text) == [
         ["Cell", r"\shortstack[r]{L1 $\downarrow$}", r"\shortstack[r]{SSIM $\uparrow$}"],
-        ["A", f"\\estimate{{0.3300}}{{{wide.low:.4f}}}{{{wide.high:.4f}}}", alike],
-        ["B", f"\\estimate{{\\textbf{{0.1300}}}}{{{low:.4f}}}{{{high:.4f}}}", alike],
+        ["A", f"\\estimate{{0.3300}}{{{wide.low:.4f}, {wide.high:.4f}}}", alike],
+        ["B", f"\\estimate{{\\textbf{{0.1300}}}}{{{low:.4f}, {high:.4f}}}", alike],
         [
             r"\textit{real}",
-            r"\estimate{\textit{0.0000}}{0.0000}{0.0000}",
-            r"\estimate{\textit{1.000}}{1.000}{1.000}",
+            r"\estimate{\textit{0.0000}}{0.0000, 0.0000}",
+            r"\estimate{\textit{1.000}}{1.000, 1.000}",
         ],
     ]
     assert text.count(r"\midrule") == 2
@@ -135,7 +135,7 @@ def test_seeds_are_told_once_where_all_cells_have_the_same() -> None:
 
 def test_numbers_that_are_missing_or_negative() -> None:
     text = latex.of_table(table(entry("A", 0, LOW, (-1.0,) * 4), entry("B", 0, LOW)), "grid", describe())
-    assert rows(text)[1][2] == "\\estimate{$-$1.000}{$-$1.000}{$-$1.000}"
+    assert rows(text)[1][2] == "\\estimate{$-$1.000}{$-$1.000, $-$1.000}"
     assert rows(text)[2][2] == "--"
 
 

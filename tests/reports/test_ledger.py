@@ -89,6 +89,39 @@ def test_a_value_that_is_not_finite_is_refused_and_the_old_file_stays(run: Run) 
     assert run.score("image").read_bytes() == before
 
 
+def test_items_that_do_not_count_and_intervals_that_are_not_there_are_null(run: Run) -> None:
+    replicates, some, nothing = np.linspace(0, 1, 100), np.array([np.nan, 0.5, 0.25]), np.full(3, np.nan)
+    ledger.write(run, Scores("fcn", {}, IDS, 3, {"a": Metric(0.375, replicates, some), "b": Metric(0.5, replicates)}))
+    kept = ledger.read_scorer(run, "fcn")
+    assert (kept.n, kept.counted) == (3, 2)
+    assert kept.metrics["a"].interval == kept.metrics["b"].interval == pytest.approx((0.025, 0.975))
+    assert kept.by_item("a") == {IDS[1]: 0.5, IDS[2]: 0.25}
+    assert kept.by_item("b") == {}
+    # One that counts is left: nobody knows how it varies.
+    some[1] = np.nan
+    ledger.write(run, Scores("fcn", {}, IDS, 3, {"a": Metric(0.25, replicates, some)}))
+    assert json.loads(run.score("fcn").read_text())["metrics"] == {"a": {"value": 0.25, "low": None, "high": None}}
+    ledger.write(run, Scores("fcn", {}, IDS, 3, {"a": Metric(np.nan, replicates, nothing)}))
+    document = json.loads(run.score("fcn").read_text())
+    assert document["metrics"] == {"a": {"value": None, "low": None, "high": None}}
+    assert document["items"] == {item: {"a": None} for item in IDS}
+    kept = ledger.read_scorer(run, "fcn")
+    assert not kept.metrics["a"].interval.known
+    assert kept.summary()["metrics"] == kept.summary()["intervals"] == {"a": None}
+
+
+def test_one_item_has_no_interval_even_where_an_earlier_version_wrote_one(run: Run) -> None:
+    ledger.write(run, Scores("image", {}, ("a",), 3, {"l1": Metric(0.25, np.full(100, 0.25, np.float32))}))
+    with run.bootstrap("image").open("wb") as file:
+        np.savez(file, l1=np.full(100, 0.25, np.float32))
+    document = json.loads(run.score("image").read_text())
+    document["metrics"]["l1"] |= {"low": 0.25, "high": 0.25}
+    run.score("image").write_text(json.dumps(document))
+    kept = ledger.read_scorer(run, "image")
+    assert kept.metrics["l1"].value == 0.25
+    assert not kept.metrics["l1"].interval.known
+
+
 def test_one_who_reads_while_another_writes_has_the_old_file_whole(run: Run) -> None:
     ledger.write(run, _scores())
     before = run.score("image").read_bytes()
@@ -102,6 +135,9 @@ def test_one_who_reads_while_another_writes_has_the_old_file_whole(run: Run) -> 
     ("metric", "message"),
     [
         (Metric(0.5, np.ones(100), np.array([0.5, np.nan, 0.5])), "l1 = nan for item 'a'"),
+        (Metric(np.nan, np.ones(100), np.array([0.5, 0.5, 0.5])), "l1 = nan, expected a finite number"),
+        (Metric(np.nan, np.ones(100)), "l1 = nan, expected a finite number"),
+        (Metric(0.5, np.array([0.5, np.nan])), "replicate of l1 that is not finite"),
         (Metric(0.5, np.ones(100), np.array([0.5])), r"shape \(1,\)"),
         (Metric(0.5, np.full(100, 1e39)), "replicate of l1 that is not finite"),
         (Metric(0.5, np.ones((2, 3))), "one length for all"),
@@ -109,8 +145,9 @@ def test_one_who_reads_while_another_writes_has_the_old_file_whole(run: Run) -> 
     ],
 )
 def test_parts_that_do_not_fit_are_refused(run: Run, metric: Metric, message: str) -> None:
+    ssim = Metric(0.5, np.ones(metric.replicates.shape), np.array([0.5, 0.5, 0.5]))
     with pytest.raises(ReportError, match=message):
-        ledger.write(run, Scores("image", {}, IDS, 3, {"l1": metric}))
+        ledger.write(run, Scores("image", {}, IDS, 3, {"ssim": ssim, "l1": metric}))
 
 
 @pytest.mark.parametrize(

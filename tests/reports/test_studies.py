@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,23 @@ def test_a_learning_curve_is_read_in_percent(studied: Path) -> None:
     assert curve.halves is not None
     assert curve.halves[:4] == pytest.approx((3, 80, 100, 20))
     assert curve.halves.interval == pytest.approx((-10, 50))
+
+
+def test_one_rater_has_no_interval(studied: Path) -> None:
+    path = studied / "study/first/analysis.json"
+    document = json.loads(path.read_text())
+    old, new = document["kept"]["algorithms"][:2]
+    for each in (old, new):
+        each["raters"] = each["raters"][:1]
+    for kind in ("two_stage", "crossed"):
+        new[kind] |= {"error": None, "low": None, "high": None}
+    path.write_text(json.dumps(document))
+    [study] = studies.collect(studied).studies
+    for cell, its in zip(study.cells, (old, new), strict=False):
+        assert cell.rate == pytest.approx(100 * its["crossed"]["value"])
+        assert not cell.over_trials.known
+        assert not cell.over_items.known
+        assert math.isnan(cell.error)
 
 
 def test_a_trend_without_an_interval_has_none(studied: Path) -> None:

@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from reports import correlation, plots, studies, study_plots
+from reports import correlation, drawn_study, plots, studies, study_plots
+from reports.bootstrap import NO_INTERVAL
 from reports.correlation import Comparison, Points
 from reports.plots import Drawing, Stroke
 from reports.studies import Study
@@ -52,6 +53,18 @@ def test_rates_stand_in_the_order_of_the_tables(study: Study) -> None:
     assert "L1+cGAN 30.0 % (20.0 to 40.0), L1 10.0 % (0.0 to 20.0)" in drawing.alt
     assert "50 %" in drawing.alt
     assert (drawing.name, drawing.title) == ("rates", "Fooling rates, with 95 % intervals")
+
+
+def test_one_rater_has_a_dot_and_no_lines(study: Study) -> None:
+    alone, other = study.cells
+    study = replace(study, cells=(replace(alone, over_trials=NO_INTERVAL, over_items=NO_INTERVAL, rate=80.0), other))
+    drawing = study_plots.rates(study, CELLS, STROKES)
+    assert "L1+cGAN 30.0 % (20.0 to 40.0), L1 80.0 % (no interval)" in drawing.alt
+    assert not _lines(drawing, STROKES["L1"].colour)
+    assert _lines(drawing, STROKES["L1+cGAN"].colour)
+    assert "nan" not in drawing.svg.lower()
+    rows = drawn_study.rows(study).set_index(["cell", "part"])
+    assert rows.loc[("L1", "all"), ["low", "high", "low_same_items", "high_same_items"]].isna().all(axis=None)
 
 
 def _lines(drawing: Drawing, colour: str) -> list[list[float]]:
