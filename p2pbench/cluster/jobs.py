@@ -126,6 +126,10 @@ class Cluster:
             )
         return needs
 
+    def most_cpus(self) -> int:
+        """The CPUs of the machine that has the most."""
+        return max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])
+
     def precisions(self, gpus: int) -> Precisions:
         """What a job with so many GPUs, 0 or 1, can train in."""
         if not gpus:
