@@ -21,7 +21,8 @@ from typing import Any, BinaryIO
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from p2pbench.config import NOT_IDENTITY, SHARED, RunConfig
-from p2pbench.datasets.dataset import MOST_NAMED
+from p2pbench.datasets.contents import digest, item_contents
+from p2pbench.datasets.dataset import MOST_NAMED, Dataset, Item, item_hash
 from p2pbench.errors import UserError
 from p2pbench.training.interrupt import Stop, Stopped
 from reports import atomic
@@ -131,6 +132,25 @@ def _data_differences(
             old = read_contents(grid_of(run), str(was["content"]))
             found.append(f"of {now['n']} {split} items {changed_items(old, contents.get(split, {}))}")
     return found
+
+
+def check_test_items(run: Run, record: RunRecord, dataset: Dataset, items: Sequence[Item]) -> None:
+    """Refuse to score a run against other test items than it was made from; where photos are missing nobody knows.
+
+    Raises:
+        UserError: they have other contents; they are named.
+    """
+    was = record.data["test"]
+    there = all(file.exists() for item in items for file in item.files)
+    if "content" not in was or not there or item_hash(items) != was["hash"]:
+        return
+    contents = item_contents(dataset, items)
+    if digest(contents) != was["content"]:
+        changed = changed_items(read_contents(grid_of(run), str(was["content"])), contents)
+        raise UserError(
+            f"{run.folder} was made from other test items: of {len(items)} {changed}. Put those back that it was made "
+            "from, give their --root, or use another --out to train anew"
+        )
 
 
 def changed_items(old: Mapping[str, str], new: Mapping[str, str]) -> str:
@@ -279,6 +299,14 @@ def read_grid_record(grid: Grid) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UserError(f"{grid.json}: cannot be read ({error}); move it away to write it anew") from None
     return content
+
+
+def found_now(settings: RunConfig, grid: Grid, root: str | None = None) -> RunConfig:
+    """A run's settings with the root where its data is now: the one that is given, or the grid's last one."""
+    if settings.root is None:
+        return settings
+    last = (read_grid_record(grid).get("dataset") or {}).get("root") if grid.json.exists() else None
+    return settings.model_copy(update={"root": root or last or settings.root})
 
 
 def versions() -> dict[str, str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
-from reports.layout import Run
+from reports.layout import Run, grids
 
 ARITHMETIC = 2
 """The arithmetic of this version's trainings, kept in config.json; raise it when equal settings train other weights.
@@ -32,6 +34,32 @@ def flaw(run: Run) -> str | None:
         f"trained by an older version, which on a CPU had wrong gradients in {batches}; whether it was on a CPU is not "
         "recorded"
     )
+
+
+def flaws(runs: Iterable[Run]) -> dict[Run, str]:
+    """The flaw of each run that has one."""
+    return {run: found for run in runs if (found := flaw(run))}
+
+
+def lines(folders: Iterable[Path]) -> Iterator[str]:
+    """The flaws of all runs in results folders, a line each."""
+    for folder in folders:
+        for grid in grids(folder):
+            for run, found in flaws(grid.runs()).items():
+                yield f"{grid.name}/{run.cell} seed {run.seed}: {found}"
+
+
+def threads(runs: Iterable[Run]) -> dict[str, str]:
+    """How many threads of a CPU trained each cell, in words, where it is recorded: they change how sums are rounded."""
+    seeds: dict[str, dict[int, list[str]]] = {}
+    for run in runs:
+        number = (_read(run) or {}).get("settings", {}).get("threads")
+        if number is not None:
+            seeds.setdefault(run.cell, {}).setdefault(number, []).append(str(run.seed))
+    return {
+        cell: "; ".join(f"{number} (seed{'s' if len(of) > 1 else ''} {', '.join(of)})" for number, of in counts.items())
+        for cell, counts in seeds.items()
+    }
 
 
 def _read(run: Run) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from p2pbench.metrics.image_score import SCORER
 from p2pbench.perceptual_scoring import PerceptualScorer
 from p2pbench.perceptual_scoring import download_weights as fetch_weights
 from p2pbench.terminal import Terminal
+from reports import arithmetic
 from reports.scores import Scores
 
 
@@ -78,6 +79,8 @@ def command(
             for name, metric in scores.metrics.items():
                 low, high = metric.interval
                 click.echo(f"    {name:<12} {metric.value:.4f}  [{low:.4f}, {high:.4f}]")
+    for line in arithmetic.lines([results]):
+        click.echo(line, err=True)
 
 
 def _summary(scores: Scores) -> dict[str, object]:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from p2pbench.datasets.dataset import Dataset, Item
+from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 from reports import atomic
 from reports.errors import ReportError
@@ -49,6 +50,11 @@ def item_contents(dataset: Dataset, items: Sequence[Item]) -> dict[str, str]:
 def digest(contents: Mapping[str, str]) -> str:
     """A hash of many contents by id, in any order."""
     return _short("".join(f"{contents[id_]} {id_}\n" for id_ in sorted(contents)))
+
+
+def picture_hash(picture: Picture) -> str:
+    """A hash of a picture's values, depth and shape, in whatever file it lies."""
+    return hashlib.sha256(f"{picture.dtype.name} {picture.shape}".encode() + picture.tobytes()).hexdigest()[:DIGITS]
 
 
 def file_hashes(files: Sequence[Path]) -> dict[Path, str]:

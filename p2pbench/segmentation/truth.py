@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from fcn.labels import LabelTable
 from p2pbench.config import RunConfig, run_config
 from p2pbench.datasets.catalogue import DATASETS, open_dataset, split_items
+from p2pbench.datasets.contents import digest
 from p2pbench.datasets.dataset import Item, LabelledPhotos
 from p2pbench.errors import UserError
 
@@ -58,6 +60,11 @@ class Truth:
             _, label_file = item.files
             state.update(read_bytes(label_file))
         return state.hexdigest()
+
+    @cached_property
+    def content(self) -> str:
+        """A hash of all items' labels, for protocols."""
+        return digest({id_: self.key(id_) for id_ in self.items})
 
 
 def read_bytes(path: Path) -> bytes:
