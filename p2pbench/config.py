@@ -155,7 +155,19 @@ class RunConfig(BaseModel):
             return self
         return self.model_copy(update={"root": str(Path(self.root).expanduser().absolute())})
 
+    def without_effect(self, key: str) -> str | None:
+        """Why a setting changes nothing in a run of these settings; None if it may change something."""
+        term = {"weight_l1": "L1", "weight_l2": "L2"}.get(key)
+        if term is not None and term not in self.terms:
+            return f"the objective {self.objective} has no {term}"
+        if key in OF_DISCRIMINATOR and not self.adversarial:
+            return f"the objective {self.objective} has no discriminator"
+        if key == "crop_from_one" and self.load_side == self.image_size:
+            return f"jitter = {self.jitter:g} leaves nothing to crop"
+        return None
 
+
+OF_DISCRIMINATOR = frozenset({"receptive_field", "ndf", "halve_discriminator_loss", "adversarial_gradient"})
 BOOKKEEPING = frozenset({"log_every", "checkpoint_seconds", "tensorboard", "device"})
 # A run is the same wherever its data lies; what the data is, is compared by its items. The runs of a cell may differ in
 # threads, as those of two machines do.

@@ -110,6 +110,21 @@ def has_begun(run: Run) -> bool:
     return run.checkpoint.exists() or run.generator.exists() or _is_held(run)
 
 
+def how_to_change(run: Run, *, shared: bool) -> str:
+    """What lets a run have other settings: nothing where nothing has begun that must fit it; see `check_run`.
+
+    Args:
+        run: the run.
+        shared: whether the settings may be those that all cells share, instead of the cell's own.
+    """
+    others = [other for other in grid_of(run).runs() if shared or other.cell == run.cell]
+    kept = [other for other in {run, *others} if other.checkpoint.exists() or other.generator.exists()]
+    if not kept:
+        return "nothing was kept of it, so the same command may change its settings"
+    folders = ", ".join(sorted(str(other.folder) for other in kept))
+    return f"what has begun keeps its settings, so change them with another --out, or delete {folders} first"
+
+
 def _differences(record: RunRecord, config: RunConfig, keys: Collection[str]) -> list[str]:
     old, new = record.settings.model_dump(), config.model_dump()
     if old["precision"] == "auto":  # made before runs said what they ran in

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from p2pbench.config import SHARED, GridConfig, RunConfig, run_config
+from p2pbench.datasets.catalogue import check_root
 from p2pbench.errors import UserError
 from reports.layout import INPUT, REAL, Grid, Run
 
@@ -35,7 +36,7 @@ def expand(
 
     Raises:
         UserError: a setting is wrong, a cell's name cannot be a folder's, two cells have the same settings, or are
-            tested on different pictures.
+            tested on different pictures; an override has no effect in any cell.
     """
     if "seed" in overrides or "seed" in grid.settings or any("seed" in cell for cell in grid.cells.values()):
         raise UserError(f"{where}: key 'seed': seeds are an axis of the grid; use --seeds 0,1,2 or seeds = [0, 1, 2]")
@@ -43,11 +44,16 @@ def expand(
     for name, cell in grid.cells.items():
         _check_name(name, where)
         config = run_config({**grid.settings, **cell, **overrides}, f"{where}, cell {name}")
+        check_root(config, where)
         twin = next((other for other, known in configs.items() if known == config), None)
         if twin is not None:
             raise UserError(f"{where}: cells '{twin}' and '{name}' have the same settings; expected them to differ")
         configs[name] = config
     _check_shared(configs, where)
+    for key in overrides:
+        reasons = [config.without_effect(key) for config in configs.values()]
+        if all(reasons):
+            raise UserError(f"{where}: key '{key}' has no effect: {reasons[0]}; leave it out")
     return [
         Planned(folder.run(name, seed), config.model_copy(update={"seed": seed}))
         for name, config in configs.items()

@@ -77,6 +77,8 @@ def ready_grids(
             f"{results}: no run found; expected a results folder as `p2pbench train-ablation` writes it, or a folder "
             "of outputs and --labels DATASET:ROOT[:SPLIT]"
         )
+    if root is not None and not any(record.settings.root for grid in found for _, record in read_runs(grid)):
+        raise UserError(f"--root {root}: no run of {results} has a root, since its dataset is drawn; leave it out")
     for grid in found:
         ready = ready_grid(grid, direction, root, allow_partial=allow_partial, outcome=outcome)
         if ready is not None:
@@ -91,9 +93,9 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
     """
     records = dict(read_runs(grid))
     settings = {run: record.settings for run, record in records.items()}
-    unfit = _unfit(next(iter(settings.values())), direction) if settings else None  # the same for all runs of a grid
-    if unfit:
-        outcome.skipped.append(f"{grid.name}: skipped, {unfit}")
+    reason = unfit(next(iter(settings.values())), direction) if settings else None  # the same for all runs of a grid
+    if reason:
+        outcome.skipped.append(f"{grid.name}: skipped, {reason}")
         return None
     cells = list(read_grid_record(grid).get("cells", {}))  # in the order in which the paper or the user has them
     trained = [run for run in grid.runs() if run in settings and run.generator.exists()]
@@ -129,7 +131,7 @@ def check_something(results: Path, outcome: Outcome) -> None:
         raise UserError(f"{results}: nothing can be scored: {'; '.join(reasons[:MOST_NAMED])}")
 
 
-def _unfit(config: RunConfig, wanted: str) -> str | None:
+def unfit(config: RunConfig, wanted: str) -> str | None:
     """Why a run's outputs cannot be scored this way; None where they can."""
     kind = DATASETS[config.dataset]
     direction = config.direction or kind.directions[0]
