@@ -55,7 +55,7 @@ def without_effect(where: str, *names: str) -> None:
     ]
     if idle:
         raise click.UsageError(
-            f"{' and '.join(idle)}: without effect {where}; leave {'them' if idle[1:] else 'it'} out"
+            f"{' and '.join(idle)}: no effect {where}; leave {'them' if idle[1:] else 'it'} out"
         )
 
 
