@@ -150,9 +150,13 @@ def _carry_out_here(
         with workers(count, listener, stop) as opened:
             if _is_quicker(opened, plan[:count], data, listener):
                 threads = share(count) if pick_device(plan[0].config.device).type == "cpu" else None
-                yield from opened.carry_out(
-                    [begin(planned, data[data_key(planned.config)], threads, listener) for planned in plan]
-                )
+                begun = []
+                for planned in plan:
+                    try:
+                        begun.append(begin(planned, data[data_key(planned.config)], threads, listener))
+                    except UserError as error:
+                        yield planned, error
+                yield from opened.carry_out(begun)
                 return
     yield from _carry_out_in_turn(plan, data, listener, stop)
 

@@ -54,9 +54,7 @@ def without_effect(where: str, *names: str) -> None:
         and context.params[param.name] != param.get_default(context)
     ]
     if idle:
-        raise click.UsageError(
-            f"{' and '.join(idle)}: no effect {where}; leave {'them' if idle[1:] else 'it'} out"
-        )
+        raise click.UsageError(f"{' and '.join(idle)}: no effect {where}; leave {'them' if idle[1:] else 'it'} out")
 
 
 @contextmanager

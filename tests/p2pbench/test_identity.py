@@ -15,7 +15,6 @@ import pytest
 import torch
 from PIL import Image
 
-from p2pbench.ablation import references
 from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig, run_config
 from p2pbench.datasets import contents, pictures
@@ -101,7 +100,12 @@ def test_files_are_read_again_only_when_they_changed(tmp_path: Path, monkeypatch
     first = file_hashes(files)
     read: list[Path] = []
     whole = contents._sha256
-    monkeypatch.setattr(contents, "_sha256", lambda file: read.append(file) or whole(file))
+
+    def remember(file: Path) -> str:
+        read.append(file)
+        return whole(file)
+
+    monkeypatch.setattr(contents, "_sha256", remember)
     assert file_hashes(files) == first
     assert read == []
     before = files[3].stat()
@@ -181,7 +185,7 @@ def test_a_killed_fill_leaves_nothing_that_is_taken_for_newer(
         written.append(path)
         return write(path, values)
 
-    monkeypatch.setattr(references.pictures, "write", die)
+    monkeypatch.setattr(pictures, "write", die)
     with pytest.raises(KeyboardInterrupt):
         start()
     monkeypatch.undo()
