@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +36,7 @@ def expand(
 
     Raises:
         UserError: a setting is wrong, a cell's name cannot be a folder's, two cells have the same settings, or are
-            tested on different pictures; an override has no effect in any cell.
+            tested on different pictures; or there is a root, and the dataset is drawn.
     """
     if "seed" in overrides or "seed" in grid.settings or any("seed" in cell for cell in grid.cells.values()):
         raise UserError(f"{where}: key 'seed': seeds are an axis of the grid; use --seeds 0,1,2 or seeds = [0, 1, 2]")
@@ -50,15 +50,23 @@ def expand(
             raise UserError(f"{where}: cells '{twin}' and '{name}' have the same settings; expected them to differ")
         configs[name] = config
     _check_shared(configs, where)
-    for key in overrides:
-        reasons = [config.without_effect(key) for config in configs.values()]
-        if all(reasons):
-            raise UserError(f"{where}: key '{key}' has no effect: {reasons[0]}; leave it out")
     return [
         Planned(folder.run(name, seed), config.model_copy(update={"seed": seed}))
         for name, config in configs.items()
         for seed in seeds
     ]
+
+
+def check_effect(plan: Sequence[Planned], keys: Iterable[str], where: str) -> None:
+    """Refuse settings of the command line that have no effect in any cell.
+
+    Raises:
+        UserError: there is one; it says why.
+    """
+    for key in keys:
+        reasons = [planned.config.without_effect(key) for planned in plan]
+        if all(reasons):
+            raise UserError(f"{where}: key '{key}' has no effect: {reasons[0]}; leave it out")
 
 
 def _check_shared(configs: Mapping[str, RunConfig], where: str) -> None:

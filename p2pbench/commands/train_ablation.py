@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from p2pbench.ablation.estimate import estimate_lines
-from p2pbench.ablation.grid import expand
+from p2pbench.ablation.grid import check_effect, expand
 from p2pbench.ablation.presets import find_grid, preset_names
 from p2pbench.ablation.runner import run_grid
 from p2pbench.commands import options
@@ -72,10 +72,11 @@ def command(
     where = f"grid {name}" if grid in preset_names("grids") else grid
     overrides = options.overrides(settings, dataset=dataset, root=root, device=device)
     chosen = options.seed_list(seeds)
-    if fcn_weights is not None:
-        config = expand(Grid(out / name), content, where, overrides, chosen or content.seeds)[0].config
-        if reason := unfit(config, LABELS_TO_PHOTO):
-            raise UserError(f"--fcn-weights {fcn_weights}: there will be no FCN-score, {reason}; leave it out")
+    plan = expand(Grid(out / name), content, where, overrides, chosen or content.seeds)
+    check_effect(plan, overrides, where)
+    reason = unfit(plan[0].config, LABELS_TO_PHOTO)
+    if fcn_weights is not None and reason:
+        raise UserError(f"--fcn-weights {fcn_weights}: there will be no FCN-score, {reason}; leave it out")
     if dry_run:
         options.without_effect(
             "with --dry-run, which measures here how long runs take one after the other",

@@ -33,7 +33,6 @@ from tests.p2pbench.tiny import TINY, picture
 
 GRID = GridConfig(title="One", cells={"L1": {"objective": "L1"}})
 Start = Callable[..., Grid]
-TINY_L1 = {key: value for key, value in TINY.items() if key not in ("receptive_field", "ndf")}
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def root(folders: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def start(root: Path, tmp_path: Path) -> Start:
     def run(notes: Notes | None = None, seeds: Any = (0,), grid: GridConfig = GRID, **changed: Any) -> Grid:  # noqa: ANN401
-        settings = {**TINY_L1, "root": str(root), "device": "cpu", "epochs": 1, **changed}
+        settings = {**TINY, "root": str(root), "device": "cpu", "epochs": 1, **changed}
         return run_grid(tmp_path / "results", "one", grid, "own.toml", settings, seeds, notes or Notes())
 
     return run
@@ -243,7 +242,7 @@ def test_labels_other_than_those_of_the_run_are_not_scored_against(tmp_path: Pat
         for index in range(2):
             values = np.full((32, 32, 3), index, np.uint8)
             Image.fromarray(values[..., 0] if "annot" in folder else values).save(root / folder / f"{index}.png")
-    settings = {**TINY_L1, "dataset": "camvid", "root": str(root), "device": "cpu", "epochs": 1}
+    settings = {**TINY, "dataset": "camvid", "root": str(root), "device": "cpu", "epochs": 1}
     grid = run_grid(tmp_path / "results", "one", GRID, "own.toml", settings, [0], Notes())
     ready = ready_grid(grid, "labels-to-photo", None, allow_partial=False, outcome=Outcome())
     assert ready is not None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from p2pbench.ablation.grid import expand
+from p2pbench.ablation.grid import check_effect, expand
 from p2pbench.cli import main
 from p2pbench.config import GridConfig, run_config
 from p2pbench.datasets.catalogue import DATASETS, fitting
@@ -96,12 +96,20 @@ def test_a_setting_without_effect_in_any_cell_is_refused(
 ) -> None:
     one = GridConfig(title="x", cells={"a": {}})
     with pytest.raises(UserError, match=f"has no effect: {reason}; leave it out"):
-        expand(Grid(tmp_path), one, "own.toml", override, [0])
+        check_effect(expand(Grid(tmp_path), one, "own.toml", override, [0]), override, "own.toml")
     other = GridConfig(
         title="x", settings={"jitter": 2.0}, cells={"a": {"objective": "L1"}, "b": {"objective": "L2+GAN"}}
     )
     shared = {key: value for key, value in override.items() if key not in ("objective", "jitter")}
-    assert len(expand(Grid(tmp_path), other, "own.toml", shared, [0])) == 2  # some cell uses it
+    check_effect(expand(Grid(tmp_path), other, "own.toml", shared, [0]), shared, "own.toml")  # some cell uses it
+
+
+def test_both_training_commands_refuse_such_a_setting(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for command in (["train"], ["train-ablation", "losses"]):
+        code, line = failed([*command, "--set", "weight_l2=5.0"], capfd)
+        assert code == 1
+        assert "key 'weight_l2' has no effect: the objective" in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def put(path: Path, width: int = 40, channels: int = 3) -> None:
@@ -142,9 +150,7 @@ def test_a_root_without_its_dataset_is_an_error_that_names_what_fits(
         kind = DATASETS[name](root)
         assert kind.items("train")
         assert kind.items("test")
-    said = (
-        f"its files fit --dataset {' | '.join(expected)}" if expected else "its files fit none of `p2pbench datasets`"
-    )
+    said = f"--dataset {' | '.join(expected)}" if expected else "no dataset of `p2pbench datasets`"
     for command in (
         ["train", "--root", str(root)],
         ["train-ablation", "losses", "--root", str(root), "--dry-run"],
