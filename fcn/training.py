@@ -191,7 +191,8 @@ def _step(state: _State, images: Tensor, labels: Tensor, weights: Tensor, rate: 
     if not math.isfinite(value):
         raise FcnError(
             f"the loss is {value} at step {state.step + 1}; stopped before the update. Lower the learning rate, or "
-            "look at the labels: a batch without a single labelled pixel has no loss"
+            "look at the labels: a batch without a single labelled pixel has no loss. A checkpoint keeps its rate: "
+            "delete it first, if there is one"
         )
     state.optimiser.zero_grad()
     loss.backward()

@@ -35,7 +35,8 @@ Range = tuple[float, float]
 class RunConfig(BaseModel):
     """Every setting of one run.
 
-    Those below `log_every` are bookkeeping: they change no number, and may change between a run and its resumption.
+    Those below `log_every` are bookkeeping and may change between a run and its resumption: they change no number, but
+    for `threads`, which a run keeps on a CPU.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -94,7 +95,9 @@ class RunConfig(BaseModel):
     tensorboard: bool = Field(False, description="write event files too")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...")
     threads: Positive | None = Field(
-        None, description="on a CPU; None shares the cores among the runs at once, 1 is best for small networks"
+        None,
+        description="on a CPU; None shares the cores among the runs at once; sums are rounded otherwise with another "
+        "number, so a run keeps the one that it began with; 1 is best for small networks",
     )
 
     @model_validator(mode="after")
@@ -153,10 +156,23 @@ class RunConfig(BaseModel):
             return self
         return self.model_copy(update={"root": str(Path(self.root).expanduser().absolute())})
 
+    def without_effect(self, key: str) -> str | None:
+        """Why a setting changes nothing in a run of these settings; None if it may change something."""
+        term = {"weight_l1": "L1", "weight_l2": "L2"}.get(key)
+        if term is not None and term not in self.terms:
+            return f"the objective {self.objective} has no {term}"
+        if key in OF_DISCRIMINATOR and not self.adversarial:
+            return f"the objective {self.objective} has no discriminator"
+        if key == "crop_from_one" and self.load_side == self.image_size:
+            return f"jitter = {self.jitter:g} leaves nothing to crop"
+        return None
 
-BOOKKEEPING = frozenset({"log_every", "checkpoint_seconds", "tensorboard", "device", "threads"})
-# A run is the same wherever its data lies; what the data is, is compared by its items.
-NOT_IDENTITY = BOOKKEEPING | {"root"}
+
+OF_DISCRIMINATOR = frozenset({"receptive_field", "ndf", "halve_discriminator_loss", "adversarial_gradient"})
+BOOKKEEPING = frozenset({"log_every", "checkpoint_seconds", "tensorboard", "device"})
+# A run is the same wherever its data lies; what the data is, is compared by its items. The runs of a cell may differ in
+# threads, as those of two machines do.
+NOT_IDENTITY = BOOKKEEPING | {"root", "threads"}
 # All cells are tested on the same pictures, else their scores could not stand in one table.
 SHARED = (
     "dataset",

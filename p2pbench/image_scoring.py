@@ -16,7 +16,7 @@ from p2pbench.metrics import colour
 from p2pbench.metrics.image_score import SCORER, ImageScores, Target, score_images
 from p2pbench.origin import origin
 from p2pbench.perceptual_scoring import LPIPS, PerceptualScorer
-from p2pbench.results import read_run
+from p2pbench.results import check_test_items, found_now, grid_of, read_run
 from reports import atomic, ledger
 from reports.layout import Grid, Run, grids
 from reports.scores import Scores
@@ -54,9 +54,11 @@ def native_pairs(run: Run) -> Pairs:
     Raises:
         UserError: pictures are missing, or the dataset is no longer where the run found it.
     """
-    config = read_run(run).settings
+    record = read_run(run)
+    config = found_now(record.settings, grid_of(run))
     dataset = open_dataset(config)
     items = {item.id: item for item in run_items(dataset, config).test}
+    check_test_items(run, record, dataset, list(items.values()))
 
     def target(id_: str) -> Picture:
         sample = dataset.load(items[id_], None)

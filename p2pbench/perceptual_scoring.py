@@ -5,20 +5,22 @@ What such a score needs may not be here. Then a line in the run's folder says wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from p2pbench.ablation.listener import Listener
 from p2pbench.datasets import pictures
+from p2pbench.datasets.contents import picture_hash
+from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 from p2pbench.metrics import distribution_score
 from p2pbench.metrics.distribution_score import FID, KID
-from p2pbench.metrics.image_score import Target
+from p2pbench.metrics.image_score import Target, truth
 from p2pbench.metrics.missing import Missing, MissingPackage, MissingWeights
 from p2pbench.metrics.published import ALEXNET, INCEPTION
 from p2pbench.origin import origin
@@ -32,6 +34,13 @@ if TYPE_CHECKING:  # these import the packages of the extra, which may not be th
     from p2pbench.metrics.lpips import Lpips
 
 LPIPS = "lpips"
+
+
+class Seen(NamedTuple):
+    """Features (n, 2048) of pictures in the order of their ids, and a hash of each picture by id."""
+
+    features: NDArray[np.float32]
+    hashes: dict[str, str]
 
 
 class PerceptualScorer:
@@ -53,7 +62,7 @@ class PerceptualScorer:
         self._results, self._device, self._listener = results, device, listener
         self._inception_weights = inception_weights
         self._said: set[str] = set()
-        self._real: dict[Path, NDArray[np.float32]] = {}
+        self._real: dict[Path, Seen] = {}
 
     def score_lpips(
         self, run: Run, outputs: Mapping[str, Path], target: Target, n_expected: int, native: bool
@@ -83,9 +92,10 @@ class PerceptualScorer:
 
         def seen() -> tuple[NDArray[np.float32], NDArray[np.float32], int, dict[str, object]]:
             if not features:
-                features.append(self._features(f"{grid.name}/{run.cell} seed {run.seed}", outputs))
-            real = self._real_features(grid, ids)
-            return features[0], real, len(ids), {**self._inception.protocol(), **origin(run)}
+                made, _ = self._features(f"{grid.name}/{run.cell} seed {run.seed}", outputs)
+                features.append(made)
+            real, targets = self._real_features(grid, ids)
+            return features[0], real, len(ids), {**self._inception.protocol(), **truth(targets), **origin(run)}
 
         scorers = {
             FID: lambda: distribution_score.score_fid(ids, *seen()),
@@ -113,18 +123,26 @@ class PerceptualScorer:
 
         return Inception(self._inception_weights or INCEPTION.file, pick_device(self._device))
 
-    def _real_features(self, grid: Grid, ids: Sequence[str]) -> NDArray[np.float32]:
+    def _real_features(self, grid: Grid, ids: Sequence[str]) -> Seen:
         """Of the targets of all runs of a grid, once."""
         if grid.folder not in self._real:
             targets = grid.real.pictures()
             self._real[grid.folder] = self._features(f"{grid.name}/real", {id_: targets[id_] for id_ in ids})
         return self._real[grid.folder]
 
-    def _features(self, name: str, files: Mapping[str, Path]) -> NDArray[np.float32]:
-        some = (pictures.read(files[id_]) for id_ in sorted(files))
-        return self._inception.features(
-            some, lambda done: self._listener.count(f"{name}: Inception's features", done, len(files))
+    def _features(self, name: str, files: Mapping[str, Path]) -> Seen:
+        hashes: dict[str, str] = {}
+
+        def read() -> Iterator[Picture]:
+            for id_ in sorted(files):
+                picture = pictures.read(files[id_])
+                hashes[id_] = picture_hash(picture)
+                yield picture
+
+        features = self._inception.features(
+            read(), lambda done: self._listener.count(f"{name}: Inception's features", done, len(files))
         )
+        return Seen(features, hashes)
 
     def _write(self, run: Run, scorers: Mapping[str, Callable[[], Scores]], mend: str) -> list[Scores]:
         """Write what each scorer says of a run; where one cannot, and has not before, write why."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 import fcntl
 import importlib.metadata
 import json
+import os
 import platform
+import shutil
 import subprocess
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,16 +21,22 @@ from typing import Any, BinaryIO
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from p2pbench.config import NOT_IDENTITY, SHARED, RunConfig
+from p2pbench.datasets.contents import digest, item_contents
+from p2pbench.datasets.dataset import MOST_NAMED, Dataset, Item, item_hash
 from p2pbench.errors import UserError
 from p2pbench.training.interrupt import Stop, Stopped
 from reports import atomic
+from reports.arithmetic import ARITHMETIC, flaw
 from reports.layout import Grid, Run
 
 VERSIONED = ("p2pbench", "torch", "torchvision", "numpy", "scikit-image", "pillow")
 SECONDS_BETWEEN_TRIES = 0.5
 
 Description = dict[str, dict[str, int | str]]
-"""The items of each split: how many, and a hash of their ids."""
+"""The items of each split: how many, a hash of their ids, and a hash of their contents (older versions: none)."""
+
+Contents = Mapping[str, Mapping[str, str]]
+"""The hash of each item's content by its id, by split; see `p2pbench.datasets.contents`."""
 
 
 class RunRecord(BaseModel):
@@ -39,22 +47,31 @@ class RunRecord(BaseModel):
     settings: RunConfig
     data: Description
     versions: dict[str, str]
+    arithmetic: int = 1  # which older versions did not write
 
 
-def check_run(run: Run, config: RunConfig, data: Description, made: Sequence[tuple[Run, RunRecord]]) -> None:
+def check_run(
+    run: Run,
+    config: RunConfig,
+    data: Description,
+    made: Sequence[tuple[Run, RunRecord]],
+    contents: Contents | None = None,
+) -> None:
     """Refuse a run that does not fit what is in the grid's folder already.
 
-    A run goes on only with its own settings. Other seeds of its cell must have the same settings, and other cells the
-    same test pictures, for they stand in one table.
+    A run goes on only with its own settings and data. Other seeds of its cell must have the same, and other cells the
+    same test pictures, for they stand in one table. Where nothing was trained, nothing has to fit.
 
     Args:
         run: the run to be.
         config: its settings.
         data: its items.
         made: all runs that are there.
+        contents: those of its items, so that the ones that differ can be named.
 
     Raises:
-        UserError: settings or items differ; each difference is shown.
+        UserError: settings or items differ, each difference is shown; or the run would go on from weights that an
+            older version trained with wrong gradients.
     """
     if not run.config.exists():
         leftovers = [path.name for path in (run.checkpoint, run.generator) if path.exists()]
@@ -63,32 +80,123 @@ def check_run(run: Run, config: RunConfig, data: Description, made: Sequence[tup
                 f"{run.folder}: holds {leftovers[0]} but no config.json; move it away, or use another --out"
             )
     for other, record in made:
+        if not has_begun(other):
+            continue
         keys = set(RunConfig.model_fields) - NOT_IDENTITY if other.cell == run.cell else set(SHARED) - NOT_IDENTITY
         splits = data.keys() if other.cell == run.cell else {"test"}
         if other.seed != run.seed:
             keys -= {"seed"}
-        differences = _differences(record, config, data, keys, splits)
+        elif other.cell == run.cell and record.settings.threads is not None and config.threads is not None:
+            keys |= {"threads"}
+        differences = [
+            *_differences(record, config, keys),
+            *_data_differences(other, record, data, contents or {}, splits),
+        ]
         if differences:
             raise UserError(
-                f"{other.folder} was made with other settings: {'; '.join(differences)}. "
+                f"{other.folder} was made with other settings or data: {'; '.join(differences)}. "
                 "Use another --out, or delete that folder to train anew"
+            )
+        wrong = flaw(other)
+        if other == run and wrong and not other.generator.exists():
+            raise UserError(
+                f"{other.folder}: {wrong}; it is not finished, and would go on from what those made. "
+                "Delete that folder to train anew, or finish it with the version that began it"
             )
 
 
-def _differences(
-    record: RunRecord, config: RunConfig, data: Description, keys: Collection[str], splits: Collection[str]
-) -> list[str]:
+def has_begun(run: Run) -> bool:
+    """Whether anything of a run's training is kept, or another process is at it."""
+    return run.checkpoint.exists() or run.generator.exists() or _is_held(run)
+
+
+def how_to_change(run: Run, *, shared: bool) -> str:
+    """What lets a run have other settings: nothing where nothing has begun that must fit it; see `check_run`.
+
+    Args:
+        run: the run.
+        shared: whether the settings may be those that all cells share, instead of the cell's own.
+    """
+    others = [other for other in grid_of(run).runs() if shared or other.cell == run.cell]
+    kept = [other for other in {run, *others} if other.checkpoint.exists() or other.generator.exists()]
+    if not kept:
+        return "nothing was kept of it, so the same command may change its settings"
+    folders = ", ".join(sorted(str(other.folder) for other in kept))
+    return f"what has begun keeps its settings, so change them with another --out, or delete {folders} first"
+
+
+def _differences(record: RunRecord, config: RunConfig, keys: Collection[str]) -> list[str]:
     old, new = record.settings.model_dump(), config.model_dump()
     if old["precision"] == "auto":  # made before runs said what they ran in
         keys = set(keys) - {"precision"}
-    found = [
+    return [
         f"{key} was {_shown(old[key])}, is {_shown(new[key])}" for key in new if key in keys and old[key] != new[key]
     ]
+
+
+def _data_differences(
+    run: Run, record: RunRecord, data: Description, contents: Contents, splits: Collection[str]
+) -> list[str]:
+    """How a run's items differ from others; where only their contents do, the items."""
+    found = []
     for split in sorted(splits):
         was, now = record.data[split], data[split]
-        if was != now:
+        if (was["n"], was["hash"]) != (now["n"], now["hash"]):
             found.append(f"the {split} items were {was['n']} ({was['hash']}), are {now['n']} ({now['hash']})")
+        elif "content" in was and "content" in now and was["content"] != now["content"]:
+            old = read_contents(grid_of(run), str(was["content"]))
+            found.append(f"of {now['n']} {split} items {changed_items(old, contents.get(split, {}))}")
     return found
+
+
+def check_test_items(run: Run, record: RunRecord, dataset: Dataset, items: Sequence[Item]) -> None:
+    """Refuse to score a run against other test items than it was made from; where photos are missing nobody knows.
+
+    Raises:
+        UserError: they have other contents; they are named.
+    """
+    was = record.data["test"]
+    there = all(file.exists() for item in items for file in item.files)
+    if "content" not in was or not there or item_hash(items) != was["hash"]:
+        return
+    contents = item_contents(dataset, items)
+    if digest(contents) != was["content"]:
+        changed = changed_items(read_contents(grid_of(run), str(was["content"])), contents)
+        raise UserError(
+            f"{run.folder} was made from other test items: of {len(items)} {changed}. Put those back that it was made "
+            "from, give their --root, or use another --out to train anew"
+        )
+
+
+def changed_items(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """How many items of the same ids have other contents, and the first of them."""
+    ids = [id_ for id_ in new if id_ in old and old[id_] != new[id_]]
+    if not ids:  # what they were is not known
+        return "some have other contents"
+    named = ", ".join(ids[:MOST_NAMED]) + (", ..." if len(ids) > MOST_NAMED else "")
+    return f"{len(ids)} {'has' if len(ids) == 1 else 'have'} other contents: {named}"
+
+
+def grid_of(run: Run) -> Grid:
+    """The grid that a trained run belongs to."""
+    return Grid(run.folder.parent.parent)
+
+
+def write_contents(grid: Grid, data: Description, contents: Contents) -> None:
+    """Keep the hash of each item's content, so that it can be said later which ones have changed."""
+    for split, of_items in contents.items():
+        path = grid.contents(str(data[split]["content"]))
+        if not path.exists():
+            atomic.write(path, json.dumps(dict(of_items), indent=0).encode() + b"\n")
+
+
+def read_contents(grid: Grid, digest: str) -> dict[str, str]:
+    """The hash of each item's content by its id; empty where it is not kept any more."""
+    try:
+        kept: dict[str, str] = json.loads(grid.contents(digest).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return kept
 
 
 def read_runs(grid: Grid) -> list[tuple[Run, RunRecord]]:
@@ -97,10 +205,22 @@ def read_runs(grid: Grid) -> list[tuple[Run, RunRecord]]:
 
 
 def write_run(run: Run, config: RunConfig, data: Description) -> None:
-    """Write config.json, unless a run that may go on has written it."""
+    """Write config.json; one that is there stays where the run has begun, or is the same.
+
+    Raises:
+        UserError: another process is at a run that had other settings or data.
+    """
+    record = RunRecord(settings=config, data=data, versions=versions(), arithmetic=ARITHMETIC)
     if not run.config.exists():
-        record = RunRecord(settings=config, data=data, versions=versions())
-        atomic.write(run.config, record.model_dump_json(indent=1).encode() + b"\n")
+        _write_record(run, record)
+    elif not has_begun(run) and read_run(run) != record:
+        with owned(run):
+            shutil.rmtree(run.samples, ignore_errors=True)  # of a training that came to nothing
+            _write_record(run, record)
+
+
+def _write_record(run: Run, record: RunRecord) -> None:
+    atomic.write(run.config, record.model_dump_json(indent=1).encode() + b"\n")
 
 
 @contextmanager
@@ -120,14 +240,25 @@ def owned(run: Run, patience: float = 0.0, stop: Stop = False) -> Iterator[None]
         Stopped: `stop` was asked for while another process held it.
     """
     deadline = time.monotonic() + patience
-    with run.config.open("r+b") as file:  # for writing too: NFS gives nobody else an exclusive lock
-        while not _lock(file, run):
-            if stop:
-                raise Stopped(f"{run.folder}: stopped before it began; the same command goes on from here")
-            if time.monotonic() >= deadline:
-                raise UserError(f"{run.folder}: another process is training this run; wait for it, or stop it")
-            time.sleep(SECONDS_BETWEEN_TRIES)
-        yield
+    while True:
+        with run.config.open("r+b") as file:  # for writing too: NFS gives nobody else an exclusive lock
+            while not _lock(file, run):
+                if stop:
+                    raise Stopped(f"{run.folder}: stopped before it began; the same command goes on from here")
+                if time.monotonic() >= deadline:
+                    raise UserError(f"{run.folder}: another process is training this run; wait for it, or stop it")
+                time.sleep(SECONDS_BETWEEN_TRIES)
+            if os.path.samestat(os.fstat(file.fileno()), run.config.stat()):  # else it was replaced meanwhile
+                yield
+                return
+
+
+def _is_held(run: Run) -> bool:
+    """Whether another process holds a run."""
+    if not run.config.exists():
+        return False
+    with run.config.open("r+b") as file:
+        return not _lock(file, run)
 
 
 def _lock(file: BinaryIO, run: Run) -> bool:
@@ -183,6 +314,14 @@ def read_grid_record(grid: Grid) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UserError(f"{grid.json}: cannot be read ({error}); move it away to write it anew") from None
     return content
+
+
+def found_now(settings: RunConfig, grid: Grid, root: str | None = None) -> RunConfig:
+    """A run's settings with the root where its data is now: the one that is given, or the grid's last one."""
+    if settings.root is None:
+        return settings
+    last = (read_grid_record(grid).get("dataset") or {}).get("root") if grid.json.exists() else None
+    return settings.model_copy(update={"root": root or last or settings.root})
 
 
 def versions() -> dict[str, str]:

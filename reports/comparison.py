@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from reports import tables
+from reports import arithmetic, tables
 from reports.errors import ReportError
 from reports.grids import Description
 from reports.layout import REAL, Grid
@@ -105,12 +105,14 @@ class Side:
         left_out: Seeds that were scored by another protocol or on other items than these.
         n: How many items were scored.
         fingerprint: Of the protocol.
+        note: What is, or may be, wrong with the training of its runs; empty where nothing is known to be.
     """
 
     seeds: tuple[int, ...]
     left_out: tuple[int, ...]
     n: int
     fingerprint: str
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,7 +360,9 @@ def _pair(name: str, a: Number | None, b: Number | None, comparable: bool) -> Pa
 def _side(group: Sequence[Entry], entries: Sequence[Entry]) -> Side:
     seeds, every = (tuple(each.run.seed for each in runs if each.run.seed is not None) for runs in (group, entries))
     left_out = tuple(seed for seed in every if seed not in seeds)
-    return Side(seeds, left_out, group[0].scores.n, group[0].scores.fingerprint)
+    runs = [entry.run for entry in group]
+    note = tables.flaws_of(runs, arithmetic.flaws(runs))
+    return Side(seeds, left_out, group[0].scores.n, group[0].scores.fingerprint, note)
 
 
 def _reasons(a: Scores, b: Scores) -> tuple[Change, ...]:

@@ -152,10 +152,13 @@ def of_table(table: Table) -> pd.DataFrame:
                     "seeds_b": " ".join(map(str, row.b.seeds)),
                     "fingerprint_a": row.a.fingerprint,
                     "fingerprint_b": row.b.fingerprint,
+                    "note_a": row.a.note or None,
+                    "note_b": row.b.note or None,
                     "not_compared_because": "; ".join(f"{each.field}: {each.a} | {each.b}" for each in row.reasons),
                 }
             )
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    noted = any(row.a.note or row.b.note for row in table.all_rows())
+    return pd.DataFrame(rows, columns=[*_COLUMNS, *(("note_a", "note_b") if noted else ())])
 
 
 _NUMBERS = ("a", "b", "b_minus_a", "b_minus_a_low", "b_minus_a_high")

@@ -61,6 +61,8 @@ def of_table(table: Table, description: Description) -> pd.DataFrame:
         "ranked": [row in table.rows for row in rows],
         "not_ranked_because": [_why(row) for row in rows],
     }
+    if any(row.note for row in rows):
+        columns["note"] = [row.note or None for row in rows]
     if table.protocol.get("simulated"):
         columns["simulated_raters"] = [True] * len(rows)
     for metric in table.metrics:

@@ -140,6 +140,8 @@ def _row(row: Row, metrics: Sequence[str], counted: bool, style: str = "", note:
     cells = [f"\\{style}{{{name}}}" if style else name]
     if note is not None:
         cells[0] += f"$^{{{note}}}$"
+    if row.note:
+        cells[0] += r"$^\ddagger$"
     cells += [_estimate(name, row.numbers.get(name), style) for name in metrics]
     if counted:
         cells += [f"{row.n}", f"{len(row.seeds) or '--'}"]
@@ -180,6 +182,7 @@ def _notes(table: Table) -> list[str]:
         notes.append(r"$^\dagger$ Together the best: the intervals of their paired differences to the best hold zero.")
     if table.real:
         notes.append("Italic: the ground truth, not ranked.")
+    notes += [rf"$^\ddagger$ {escape(row.cell)}: {escape(row.note)}." for row in table.all_rows() if row.note]
     for number, row in enumerate(table.apart, 1):
         notes.append(f"$^{{{number}}}$ Not comparable, not ranked: {escape('; '.join(map(reason, row.differences)))}.")
     return notes

@@ -5,6 +5,7 @@ A results folder holds grids, a grid holds cells, a cell holds one run a seed:
     results/GRID/grid.json
     results/GRID/CELL/seed-0/{config.json, losses.csv, checkpoint.pt, generator.safetensors,
                               samples/, images/, scores/, segmentations/}
+    results/GRID/contents/       hashes of the items that runs were made from, JSON
     results/GRID/input/images/   what the generators got, as pictures
     results/GRID/real/{images/, scores/, segmentations/, labels/}   the targets under the same resizing: the
                                                                     ground-truth row; and the true labels
@@ -166,6 +167,15 @@ class Grid:
     def labels(self) -> Path:
         """The true labels of the items, ITEM.png, of the size and kind of the segmentations; 255 is ignored."""
         return self.real.folder / "labels"
+
+    def contents(self, digest: str) -> Path:
+        """The hash of each item's content by its id, of a split whose contents have that hash together, JSON."""
+        return self.folder / "contents" / f"{digest}.json"
+
+    @property
+    def references(self) -> Path:
+        """What the pictures in `real` and `input` were made from: a hash by item id, JSON."""
+        return self.real.folder / "made-from.json"
 
     def run(self, cell: str, seed: int) -> Run:
         """The run of one cell with one seed, whether or not it exists yet."""

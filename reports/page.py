@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from reports import classes, colours, grids, layout, ledger, losses, status, studies, tables
+from reports import arithmetic, classes, colours, grids, layout, ledger, losses, status, studies, tables
 from reports.classes import Classes
 from reports.colours import Colours
 from reports.errors import ReportError
@@ -39,6 +39,7 @@ class Section:
         classes: What scorers of label maps say of each class.
         colours: Distributions of colours, where there are any.
         damages: Files that cannot be read, one line each.
+        threads: How many threads trained each cell, where it is recorded.
     """
 
     grid: Grid
@@ -53,6 +54,7 @@ class Section:
     classes: tuple[Classes, ...]
     colours: Colours | None
     damages: tuple[str, ...]
+    threads: Mapping[str, str]
 
 
 class Page(NamedTuple):
@@ -134,7 +136,7 @@ def _section(grid: Grid) -> Section:
         entries=tuple(entries),
         tables=tuple(
             replace(table, remark=classes.remark(table.scorer, by_class))
-            for table in tables.build(list(description.cells), named)
+            for table in tables.build(list(description.cells), named, arithmetic.flaws(runs))
         ),
         losses=logged,
         gaps=tuple(status.gaps(grid, description, entries, damages)),
@@ -149,6 +151,7 @@ def _section(grid: Grid) -> Section:
             *(line for each in by_class for line in each.damages),
             *(lab.damages if lab else ()),
         ),
+        threads=arithmetic.threads(runs),
     )
 
 

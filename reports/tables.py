@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from reports import bootstrap
 from reports.bootstrap import Interval
-from reports.layout import REAL
+from reports.layout import REAL, Run
 from reports.ledger import Entry
 from reports.metrics import STUDY, describe
 from reports.scores import Scores
@@ -72,6 +72,7 @@ class Row:
         fingerprint: Of the protocol.
         numbers: By metric; a metric that one of the seeds does not have, or for which nothing counts, is left out.
         differences: Why the row is set apart and not ranked; empty for a row of the table's own protocol and items.
+        note: What is, or may be, wrong with the training of its runs; empty where nothing is known to be.
     """
 
     cell: str
@@ -81,6 +82,7 @@ class Row:
     fingerprint: str
     numbers: Mapping[str, Number]
     differences: tuple[Difference, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +114,13 @@ class Table:
         return [*self.rows, *([self.real] if self.real else []), *self.apart]
 
 
-def build(cells: Sequence[str], entries: Sequence[Entry]) -> list[Table]:
+def build(cells: Sequence[str], entries: Sequence[Entry], flaws: Mapping[Run, str] | None = None) -> list[Table]:
     """The tables of one grid, by scorer, studies with raters last.
 
     Args:
         cells: The cells in the order of the rows; entries of other cells are left out, but for the ground truth.
         entries: The grid's scores.
+        flaws: What is wrong with the training of runs, see `reports.arithmetic`.
     """
     order = [*cells, REAL]
     known = sorted(
@@ -125,15 +128,17 @@ def build(cells: Sequence[str], entries: Sequence[Entry]) -> list[Table]:
         key=lambda entry: (order.index(entry.run.cell), entry.run.seed or 0),
     )
     scorers = sorted({entry.scores.scorer for entry in known}, key=lambda scorer: (scorer.startswith(STUDY), scorer))
-    return [_table(scorer, [entry for entry in known if entry.scores.scorer == scorer]) for scorer in scorers]
+    return [
+        _table(scorer, [entry for entry in known if entry.scores.scorer == scorer], flaws or {}) for scorer in scorers
+    ]
 
 
-def _table(scorer: str, entries: list[Entry]) -> Table:
+def _table(scorer: str, entries: list[Entry], flaws: Mapping[Run, str]) -> Table:
     reference = _reference(entries)
     groups: dict[tuple[str, Basis], list[Entry]] = {}
     for entry in entries:
         groups.setdefault((entry.run.cell, basis_of(entry.scores)), []).append(entry)
-    rows = [_row(group, reference) for group in groups.values()]
+    rows = [_row(group, reference, flaws) for group in groups.values()]
     fair = [row for row in rows if not row.differences]
     return Table(
         scorer=scorer,
@@ -168,7 +173,7 @@ def _reference(entries: list[Entry]) -> Scores:
     return next(each for each in scores if basis_of(each) == basis)
 
 
-def _row(group: list[Entry], reference: Scores) -> Row:
+def _row(group: list[Entry], reference: Scores, flaws: Mapping[Run, str]) -> Row:
     first = group[0].scores
     return Row(
         cell=group[0].run.cell,
@@ -178,9 +183,11 @@ def _row(group: list[Entry], reference: Scores) -> Row:
         fingerprint=first.fingerprint,
         numbers=numbers(group),
         differences=differences(first, reference),
+        note=flaws_of([entry.run for entry in group], flaws),
     )
 
 
+<<<<<<< HEAD
 def shared_metrics(group: Sequence[Entry]) -> list[str]:
     """The metrics that all runs have."""
     return [name for name in group[0].scores.metrics if all(name in entry.scores.metrics for entry in group)]
@@ -193,6 +200,19 @@ def numbers(group: Sequence[Entry]) -> dict[str, Number]:
 
 
 def _mean_over_seeds(name: str, group: Sequence[Entry]) -> Number:
+=======
+def flaws_of(runs: Sequence[Run], flaws: Mapping[Run, str]) -> str:
+    """The flaws of a cell's runs in one line, each with its seeds."""
+    seeds: dict[str, list[str]] = {}
+    for run in runs:
+        if run in flaws:
+            seeds.setdefault(flaws[run], []).append(str(run.seed))
+    return "; ".join(f"seed{'s' if len(of) > 1 else ''} {', '.join(of)} {flaw}" for flaw, of in seeds.items())
+
+
+def mean_over_seeds(name: str, group: Sequence[Entry]) -> Number:
+    """A metric of a cell from its runs, one a seed, that all have it and were all scored on the same basis."""
+>>>>>>> i13-identity
     metrics = [entry.scores.metrics[name] for entry in group]
     replicates = bootstrap.over_seeds(np.stack([metric.replicates for metric in metrics]))
     return Number(float(np.mean([metric.value for metric in metrics])), replicates)

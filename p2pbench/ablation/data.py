@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from p2pbench.config import RunConfig
 from p2pbench.datasets.cache import Advance, Channels, Samples, open_samples, sample_channels
 from p2pbench.datasets.catalogue import Items, open_dataset, run_items
+from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.datasets.dataset import Dataset
+from p2pbench.results import Description
 
 # The settings that decide what samples are; cells that agree on them share the decoded pictures.
 DATA_SETTINGS = (
@@ -26,13 +29,22 @@ DATA_SETTINGS = (
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset as a run sees it: training samples at load size, test samples at image size."""
+    """A dataset as a run sees it: training samples at load size, test samples at image size.
+
+    `contents` is the hash of each item's content by its id, by split.
+    """
 
     dataset: Dataset
     items: Items
+    contents: Mapping[str, Mapping[str, str]]
     channels: Channels
     train: Samples
     test: Samples
+
+    def describe(self) -> Description:
+        """The items of each split: how many, a hash of their ids, and a hash of their contents."""
+        described = self.items.describe()
+        return {split: {**described[split], "content": digest(self.contents[split])} for split in described}
 
 
 def data_key(config: RunConfig) -> tuple[object, ...]:
@@ -48,10 +60,11 @@ def open_data(config: RunConfig, advance: Advance) -> Data:
     """
     dataset = open_dataset(config)
     items = run_items(dataset, config)
+    contents = {split: item_contents(dataset, some) for split, some in items._asdict().items()}
     channels = sample_channels(
         dataset, items.train[0], config.image_size, config.input_channels, config.output_channels
     )
     # The test items are decoded first, so that a bad one is known before the hours of training.
     test = open_samples(dataset, items.test, config.image_size, channels, advance)
     train = open_samples(dataset, items.train, config.load_side, channels, advance)
-    return Data(dataset, items, channels, train, test)
+    return Data(dataset, items, contents, channels, train, test)

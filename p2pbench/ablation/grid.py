@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from p2pbench.config import SHARED, GridConfig, RunConfig, run_config
+from p2pbench.datasets.catalogue import check_root
 from p2pbench.errors import UserError
 from reports.layout import INPUT, REAL, Grid, Run
 
@@ -35,7 +36,7 @@ def expand(
 
     Raises:
         UserError: a setting is wrong, a cell's name cannot be a folder's, two cells have the same settings, or are
-            tested on different pictures.
+            tested on different pictures; or there is a root, and the dataset is drawn.
     """
     if "seed" in overrides or "seed" in grid.settings or any("seed" in cell for cell in grid.cells.values()):
         raise UserError(f"{where}: key 'seed': seeds are an axis of the grid; use --seeds 0,1,2 or seeds = [0, 1, 2]")
@@ -43,6 +44,7 @@ def expand(
     for name, cell in grid.cells.items():
         _check_name(name, where)
         config = run_config({**grid.settings, **cell, **overrides}, f"{where}, cell {name}")
+        check_root(config, where)
         twin = next((other for other, known in configs.items() if known == config), None)
         if twin is not None:
             raise UserError(f"{where}: cells '{twin}' and '{name}' have the same settings; expected them to differ")
@@ -53,6 +55,18 @@ def expand(
         for name, config in configs.items()
         for seed in seeds
     ]
+
+
+def check_effect(plan: Sequence[Planned], keys: Iterable[str], where: str) -> None:
+    """Refuse settings of the command line that have no effect in any cell.
+
+    Raises:
+        UserError: there is one; it says why.
+    """
+    for key in keys:
+        reasons = [planned.config.without_effect(key) for planned in plan]
+        if all(reasons):
+            raise UserError(f"{where}: key '{key}' has no effect: {reasons[0]}; leave it out")
 
 
 def _check_shared(configs: Mapping[str, RunConfig], where: str) -> None:

@@ -11,7 +11,7 @@ from p2pbench.ablation.data import Data, data_key
 from p2pbench.ablation.grid import Planned
 from p2pbench.ablation.kept_data import KeptData
 from p2pbench.ablation.listener import Listener
-from p2pbench.ablation.run import carry_out
+from p2pbench.ablation.run import begin, carry_out
 from p2pbench.ablation.workers import Outcome
 from p2pbench.cluster.device import given_device
 from p2pbench.cluster.jobs import Cluster, Job
@@ -37,18 +37,20 @@ def carry_out_on(
     Raises:
         UserError: a machine has another version, or does not see the results folder.
     """
-    jobs = [_job(cluster, planned, data[data_key(planned.config)].items.describe()) for planned in plan]
+    jobs = [_job(cluster, planned, data[data_key(planned.config)], listener) for planned in plan]
     with closing(cluster.carry_out(jobs, grid.folder, listener, stop)) as answers:
         for number, answer in answers:
             yield plan[number], answer.error
 
 
-def _job(cluster: Cluster, planned: Planned, described: Description) -> Job:
+def _job(cluster: Cluster, planned: Planned, data: Data, listener: Listener) -> Job:
+    # A run that began with more threads than a machine has cores keeps them: another number would change its weights.
+    needs = cluster.needs(planned.config.device, min(planned.config.threads or 1, cluster.most_cpus()))
+    begun = begin(planned, data, None if needs.gpus else 1, listener)
     # Workers have another working directory.
-    run = replace(planned.run, folder=planned.run.folder.absolute())
-    there = Planned(run, planned.config.with_absolute_root())
-    needs = cluster.needs(planned.config.device, planned.config.threads)
-    return Job(planned.name, _train, (there, described), needs, run.checkpoint)
+    run = replace(begun.run, folder=begun.run.folder.absolute())
+    there = Planned(run, begun.config.with_absolute_root())
+    return Job(planned.name, _train, (there, data.describe()), needs, run.checkpoint)
 
 
 _data = KeptData()  # of a worker process
@@ -74,9 +76,9 @@ def _train(line: Line, planned: Planned, described: Description) -> None:
             raise Stopped(f"{planned.name}: stopped while decoding pictures; the same command goes on from here")
 
     data = _data.of(config, advance)
-    if data.items.describe() != described:
+    if data.describe() != described:
         raise UserError(
-            f"{planned.name}: {config.root} holds other items on this machine ({data.items.describe()}), expected "
+            f"{planned.name}: {config.root} holds other items on this machine ({data.describe()}), expected "
             f"{described}; share the dataset's folder, or copy it whole"
         )
     carry_out(planned, data, device, line.news, line, line.attempt.patience)

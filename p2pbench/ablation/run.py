@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from p2pbench.ablation.grid import Planned
 from p2pbench.ablation.listener import Listener
 from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Picture
-from p2pbench.results import owned
+from p2pbench.results import check_run, grid_of, has_begun, owned, read_run, read_runs, write_run
 from p2pbench.training.card import load_generator, save_generator
 from p2pbench.training.device import failures_told
 from p2pbench.training.generate import Translator, as_picture
@@ -36,6 +38,35 @@ def missing_items(run: Run, data: Data) -> list[int]:
     return [place for place, item in enumerate(data.items.test) if item.id not in made]
 
 
+def begin(planned: Planned, data: Data, threads: int | None, listener: Listener) -> Planned:
+    """A run as it will be trained: with so many threads, unless its settings say more; config.json keeps it.
+
+    Args:
+        planned: the run.
+        data: its data.
+        threads: those of the CPU that will train it; None for a GPU, where they change no number.
+        listener: hears where other seeds of the cell had other threads.
+
+    Raises:
+        UserError: another process is at it.
+    """
+    config = planned.config
+    if config.threads is None:
+        config = config.model_copy(update={"threads": threads})
+    others = {
+        record.settings.threads
+        for run, record in read_runs(grid_of(planned.run))
+        if run.cell == planned.run.cell and run != planned.run and has_begun(run)
+    } - {None, config.threads}
+    if threads is not None and others and not has_begun(planned.run):
+        listener.say(
+            f"{planned.name}: threads = {config.threads}, other seeds of this cell {', '.join(map(str, others))}: they "
+            "differ in how sums are rounded, as on two machines"
+        )
+    write_run(planned.run, config, data.describe())
+    return replace(planned, config=config)
+
+
 def carry_out(
     planned: Planned, data: Data, device: torch.device, listener: Listener, stop: Stop, patience: float = 0.0
 ) -> None:
@@ -55,6 +86,9 @@ def carry_out(
         Stopped: `stop` was asked for; the same call goes on from there.
     """
     with owned(planned.run, patience, stop), failures_told(device):
+        # What another process, or another machine's copy of the data, has made of it since it was planned.
+        made = [(planned.run, read_run(planned.run))]
+        check_run(planned.run, planned.config, data.describe(), made, data.contents)
         if not planned.run.generator.exists():
             _train(planned, data, device, listener, stop)
         _make_pictures(planned, data, device, listener, stop)
@@ -94,17 +128,6 @@ def test_input(data: Data, place: int) -> Picture:
     """The input of a test item, as the dataset keeps it."""
     (batch,) = data.test.batches([[place]])
     return as_picture(batch.input[0])
-
-
-def fill_references(data: Data, input_: Run, real: Run, listener: Listener) -> None:
-    """Keep the test items' inputs and targets as pictures, under the same resizing: `input/` and `real/`."""
-    missing = sorted({*missing_items(real, data), *missing_items(input_, data)})
-    for done, (place, batch) in enumerate(zip(missing, data.test.batches([[p] for p in missing]), strict=True), 1):
-        item = data.items.test[place]
-        shown, target = as_picture(batch.input[0]), as_picture(batch.target[0])
-        pictures.write(input_.images / item.id, data.dataset.input_picture(shown))
-        pictures.write(real.images / item.id, data.dataset.to_picture(shown, target))
-        listener.count("inputs and targets", done, len(missing))
 
 
 def _sample(planned: Planned, data: Data, model: Model, epoch: int) -> None:

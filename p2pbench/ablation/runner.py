@@ -8,19 +8,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from p2pbench.ablation.data import Data, data_key, open_data
 from p2pbench.ablation.grid import Planned, expand
 from p2pbench.ablation.listener import Listener
-from p2pbench.ablation.run import carry_out, fill_references, is_finished
+from p2pbench.ablation.references import check_references, fill_references
+from p2pbench.ablation.run import begin, carry_out, is_finished
 from p2pbench.ablation.side_by_side import IN_TURN, NotMeasured, verdict, weigh
-from p2pbench.ablation.workers import Outcome, Workers, workers
+from p2pbench.ablation.workers import Outcome, Workers, share, workers
 from p2pbench.config import GridConfig, RunConfig
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.image_scoring import score_new
-from p2pbench.results import RunRecord, check_run, read_runs, write_grid, write_run
+from p2pbench.results import (
+    RunRecord,
+    check_run,
+    has_begun,
+    read_runs,
+    write_contents,
+    write_grid,
+)
 from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import Stop, Stopped, stop_request
 from p2pbench.training.precision import Precisions, chosen, precisions
+from reports.arithmetic import flaw
 from reports.layout import Grid, Run
 
 if TYPE_CHECKING:  # Ray is an extra
@@ -62,20 +73,22 @@ def run_grid(
     plan = expand(folder, grid, where, overrides, seeds or grid.seeds)
     there = _precisions(plan, cluster)  # a device that is not there is known before anything is decoded
     made = read_runs(folder)
-    plan = [
-        replace(planned, config=with_precision(planned, each, made)) for planned, each in zip(plan, there, strict=True)
-    ]
+    plan = [replace(planned, config=as_begun(planned, each, made)) for planned, each in zip(plan, there, strict=True)]
     data = _open_all(plan, listener)
-    for planned in plan:
-        check_run(planned.run, planned.config, data[data_key(planned.config)].items.describe(), made)
-    _write_grid(folder, grid, plan, data[data_key(plan[0].config)])
-    for planned in plan:
-        write_run(planned.run, planned.config, data[data_key(planned.config)].items.describe())
-    fill_references(data[data_key(plan[0].config)], folder.input, folder.real, listener)
+    for planned, each in zip(plan, there, strict=True):
+        of_run = data[data_key(planned.config)]
+        # On a GPU another number of threads changes no number.
+        config = planned.config if each.on_cpu else planned.config.model_copy(update={"threads": None})
+        check_run(planned.run, config, of_run.describe(), made, of_run.contents)
+    first = data[data_key(plan[0].config)]
+    check_references(folder, first, plan[0].config, made)
+    for of_run in data.values():
+        write_contents(folder, of_run.describe(), of_run.contents)
+    _write_grid(folder, grid, plan, first)
+    fill_references(folder, first, plan[0].config, listener)
     left = [planned for planned in plan if not is_finished(planned.run, data[data_key(planned.config)])]
-    for planned in plan:
-        if planned not in left:
-            listener.say(f"{planned.name}: finished before, skipped")
+    for line in _remarks(plan, left, made):
+        listener.say(line)
     with stop_request() as stop:
         if cluster is not None:
             from p2pbench.ablation.on_cluster import carry_out_on
@@ -99,14 +112,33 @@ def _precisions(plan: Sequence[Planned], cluster: Cluster | None) -> list[Precis
     return [known[each.gpus] for each in needs]
 
 
-def with_precision(planned: Planned, there: Precisions, made: Sequence[tuple[Run, RunRecord]]) -> RunConfig:
-    """A run's settings with its precision: what it began in goes before what `auto` takes now."""
+def as_begun(planned: Planned, there: Precisions, made: Sequence[tuple[Run, RunRecord]]) -> RunConfig:
+    """A run's settings with its precision, and its threads where it has begun: those go before what is taken now."""
     config = planned.config
-    begun = next((record.settings.precision for run, record in made if run == planned.run), None)
+    begun = next((record.settings for run, record in made if run == planned.run and has_begun(run)), None)
     if config.precision == "auto" and begun is not None:
         # Older versions did not record what it was.
-        config = config.model_copy(update={"precision": there.auto_before if begun == "auto" else begun})
+        precision = there.auto_before if begun.precision == "auto" else begun.precision
+        config = config.model_copy(update={"precision": precision})
+    if config.threads is None and begun is not None:
+        config = config.model_copy(update={"threads": begun.threads})
     return chosen(config, there)
+
+
+def _remarks(plan: Sequence[Planned], left: Sequence[Planned], made: Sequence[tuple[Run, RunRecord]]) -> Iterator[str]:
+    """What is skipped, and what is known, or not known, of the runs that were made before."""
+    flaws = {run: wrong for run, _ in made if has_begun(run) and (wrong := flaw(run))}
+    for planned in plan:
+        if planned not in left:
+            yield f"{planned.name}: finished before, skipped"
+    for run, wrong in flaws.items():
+        yield f"{run.cell} seed {run.seed}: {wrong}; delete {run.folder} to train it anew"
+    old = [run for run, record in made if has_begun(run) and "content" not in record.data["test"]]
+    if old:
+        yield (
+            f"{', '.join(f'{run.cell} seed {run.seed}' for run in old)}: made by an older version, which recorded no "
+            "hashes of pictures; only the targets could be compared, and are the same"
+        )
 
 
 def _carry_out_here(
@@ -117,7 +149,14 @@ def _carry_out_here(
     if count > 1:
         with workers(count, listener, stop) as opened:
             if _is_quicker(opened, plan[:count], data, listener):
-                yield from opened.carry_out(plan)
+                threads = share(count) if pick_device(plan[0].config.device).type == "cpu" else None
+                begun = []
+                for planned in plan:
+                    try:
+                        begun.append(begin(planned, data[data_key(planned.config)], threads, listener))
+                    except UserError as error:
+                        yield planned, error
+                yield from opened.carry_out(begun)
                 return
     yield from _carry_out_in_turn(plan, data, listener, stop)
 
@@ -141,14 +180,20 @@ def _is_quicker(
 def _carry_out_in_turn(
     plan: Sequence[Planned], data: Mapping[tuple[object, ...], Data], listener: Listener, stop: Stop
 ) -> Generator[Outcome, None, None]:
-    for planned in plan:
-        device = pick_device(planned.config.device, planned.config.threads)
-        try:
-            carry_out(planned, data[data_key(planned.config)], device, listener, stop)
-        except MENDABLE as error:
-            yield planned, error
-        else:
-            yield planned, None
+    threads = torch.get_num_threads()
+    try:
+        for planned in plan:
+            try:
+                of_run, device = data[data_key(planned.config)], pick_device(planned.config.device)
+                begun = begin(planned, of_run, threads if device.type == "cpu" else None, listener)
+                torch.set_num_threads(begun.config.threads or threads)
+                carry_out(begun, of_run, device, listener, stop)
+            except MENDABLE as error:
+                yield planned, error
+            else:
+                yield planned, None
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _hear(outcomes: Iterator[Outcome], count: int, listener: Listener) -> None:
@@ -192,7 +237,7 @@ def _write_grid(folder: Grid, grid: GridConfig, plan: Sequence[Planned], data: D
                 "direction": data.dataset.direction,
                 "test_split": config.test_split,
                 "note": data.dataset.note,
-                **data.items.describe(),
+                **data.describe(),
             },
             "settings": _shared(plan),
             "cells": {planned.run.cell: _own(planned, plan) for planned in plan},

@@ -251,18 +251,22 @@ _worker: _Worker  # set by `_start` when the process begins
 
 def _start(news: Queue[Any], stopping: Flag, meeting: Barrier, patience: float, count: int) -> None:
     global _worker
-    share = max(1, (os.cpu_count() or 1) // count)
     _worker = _Worker(
         news=News(news.put),
         stop=_SharedStop(stopping),
         meeting=meeting,
         patience=patience,
-        threads=share,
+        threads=share(count),
         threads_alone=torch.get_num_threads(),
         data=KeptData(),
         busy=threading.Lock(),
     )
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def share(count: int) -> int:
+    """The threads of each of so many runs at once."""
+    return max(1, (os.cpu_count() or 1) // count)
 
 
 def _leave_with_parent() -> None:

@@ -126,6 +126,10 @@ class Cluster:
             )
         return needs
 
+    def most_cpus(self) -> int:
+        """The CPUs of the machine that has the most."""
+        return max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])
+
     def precisions(self, gpus: int) -> Precisions:
         """What a job with so many GPUs, 0 or 1, can train in."""
         if not gpus:
@@ -266,7 +270,8 @@ def _after_a_loss(call: _Call, running: _Running, reason: str, stop: Stop) -> An
         return Answer(
             error=UserError(
                 f"{name}: its worker was lost {running.losses} times without getting further ({reason}), perhaps for "
-                "want of memory; lower batch_size or image_size, save more often (checkpoint_seconds), or look there"
+                "want of memory; save more often (checkpoint_seconds), look there, or lower batch_size or image_size "
+                "(with another --out where a checkpoint was saved)"
             )
         )
     call.listener.say(f"{name}: lost{where} ({reason}); goes on from its last state where there is room")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from p2pbench.commands import options
 from p2pbench.commands.amt_options import database_option, name_option
-from p2pbench.study.analysing import analyse_file, analyse_study
+from p2pbench.study.analysing import analyse_file, analyse_study, is_old_batch
 from p2pbench.study.looking import PEEK
 from p2pbench.study.place import choose, open_studies
 
@@ -29,6 +30,12 @@ def command(
     Of a study in RESULTS the rates are also written into the scores of the runs that its fakes came from, so that
     `p2pbench report` shows them. A CSV may be an answers.csv, or the results of an old batch of AMT_Real_vs_Fake.
     """
+    if not source.is_file():
+        options.without_effect("for a study", "practice")
+    else:
+        options.without_effect("for a CSV", "name", "peek", "database")
+        if not is_old_batch(source):
+            options.without_effect("for an answers.csv, whose practice trials are marked", "practice")
     if source.is_file():
         analysis, notes = analyse_file(source, seed, practice), list[str]()
     else:

@@ -9,6 +9,7 @@ import click
 from amt.create import Plan, create
 from amt.protocol import Protocol
 from amt.recruitment import Source
+from p2pbench.commands import options
 from p2pbench.commands.amt_options import database_option, pairs, results_argument
 from p2pbench.study import choices
 from p2pbench.study.cells import from_folders, from_results
@@ -81,6 +82,10 @@ def command(
 
     Each cell of a grid of RESULTS is an algorithm. Without a grid, give --real and --fake.
     """
+    if pairing is not None:
+        options.without_effect("with --pairing, which says the same", "task")
+    if real is not None or fakes:
+        options.without_effect("with --real and --fake, which are no runs", "grid", "seed")
     width, _, height = size.lower().partition("x")
     protocol = choices.protocol(
         {

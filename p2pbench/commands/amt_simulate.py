@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from p2pbench.commands import options
 from p2pbench.commands.amt_options import database_option, name_option, pairs, results_argument
 from p2pbench.study import rehearsing
 from p2pbench.study.place import choose, open_studies
@@ -38,6 +39,8 @@ def command(
 
     Its server is started for that, on a free port, and stopped in the end.
     """
+    if kinds and not {"careful", "leaving", "double"} & pairs(kinds, "--raters").keys():
+        options.without_effect("without raters that look: careful, leaving or double ones", "fooling")
     opened = open_studies(results, database)
     chosen = choose(opened, name)
     rates = rehearsing.rates(chosen.study, pairs(fooling, "--fooling"))

@@ -10,6 +10,7 @@ from fcn.protocol import Protocol
 from p2pbench.commands import options
 from p2pbench.commands.outcomes import print_outcome
 from p2pbench.config import run_config
+from p2pbench.datasets.catalogue import check_root
 from p2pbench.errors import UserError
 from p2pbench.segmentation.confusion_scores import class_rows
 from p2pbench.segmentation.fcn_score import score_folder, score_results
@@ -80,11 +81,21 @@ def command(
         raise click.UsageError("--out is for a plain folder: give --labels DATASET:ROOT[:SPLIT] too")
     if test and engine == "ray":
         raise click.UsageError("--self-test is done on this machine: leave out --engine ray")
+    if test:
+        options.without_effect("with --self-test", "labels", "protocol", "classes", "as_json", "allow_partial")
+    else:
+        options.without_effect("without --self-test", "test_items")
+    if labels is not None:
+        options.without_effect("with --labels, which name the root", "root")
+    if as_json:
+        options.without_effect("with --json", "classes")
     with options.cluster(engine, address) as cluster, Terminal().watching() as terminal, stop_request() as stop:
         work = Work(weights, work_device(device or "auto", cluster), allow_partial, terminal, stop, cluster)
         if results is None:
             data = {"dataset": dataset, "root": root, "test_items": test_items}
-            answers = self_test(run_truth(run_config(data, "fcn-score --self-test")), work)
+            config = run_config(data, "fcn-score --self-test")
+            check_root(config, "fcn-score --self-test")
+            answers = self_test(run_truth(config), work)
         elif labels is not None:
             outcome = score_folder(results, open_truth(labels), out or results, work)
         else:

@@ -13,6 +13,7 @@ from p2pbench.metrics.image_score import SCORER
 from p2pbench.perceptual_scoring import PerceptualScorer
 from p2pbench.perceptual_scoring import download_weights as fetch_weights
 from p2pbench.terminal import Terminal
+from reports import arithmetic
 
 
 @click.command(epilog="Example: p2pbench image-score results; or p2pbench image-score results --fid --download-weights")
@@ -76,3 +77,5 @@ def command(
                 click.echo(f"{grid.name}/{run.cell} seed {run.seed}, {scores.n} of {scores.n_expected} items:")
             for name, metric in scores.metrics.items():
                 click.echo(f"    {name:<12} {metric.value:.4f}  [{metric.interval.text(4)}]")
+    for line in arithmetic.lines([results]):
+        click.echo(line, err=True)

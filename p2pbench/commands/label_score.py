@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from p2pbench.commands import options
 from p2pbench.commands.outcomes import print_outcome
 from p2pbench.metrics.label_maps import At
 from p2pbench.segmentation.label_score import score_folder, score_results
@@ -35,6 +36,8 @@ def command(results: Path, labels: str | None, at: At, root: str | None, allow_p
 
     RESULTS is a results folder, of which every run of that direction is scored, or with --labels a folder of pictures.
     """
+    if labels is not None:
+        options.without_effect("with --labels, which name the root", "root")
     with Terminal().watching() as terminal:
 
         def advance(name: str, done: int, total: int) -> None:

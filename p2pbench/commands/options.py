@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from p2pbench.config import parse_setting
 from p2pbench.errors import UserError
@@ -36,6 +37,24 @@ address = click.option(
     help="With --engine ray: the cluster; auto is this machine's. Without it one of this machine alone is started.",
 )
 device = click.option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:1; auto takes a GPU if there is one.")
+
+
+def without_effect(where: str, *names: str) -> None:
+    """Refuse options, by the names of their parameters, that were given where they have no effect.
+
+    Raises:
+        UsageError: one was given, and is not its default.
+    """
+    context = click.get_current_context()
+    idle = [
+        param.opts[0]
+        for param in context.command.params
+        if param.name in names
+        and context.get_parameter_source(param.name) is ParameterSource.COMMANDLINE
+        and context.params[param.name] != param.get_default(context)
+    ]
+    if idle:
+        raise click.UsageError(f"{' and '.join(idle)}: no effect {where}; leave {'them' if idle[1:] else 'it'} out")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from p2pbench.ablation.grid import check_effect, expand
 from p2pbench.ablation.presets import find_task, preset_names
 from p2pbench.ablation.runner import run_grid
 from p2pbench.commands import options
@@ -13,6 +14,7 @@ from p2pbench.config import GridConfig, RunConfig
 from p2pbench.segmentation.after_training import score_trained
 from p2pbench.terminal import Terminal
 from reports import html
+from reports.layout import Grid
 
 
 @click.command(epilog="Example: p2pbench train --task facades-labels-to-photo --root data/facades")
@@ -49,7 +51,9 @@ def command(
             click.echo(content.note, err=True)
     cell = str({**shared, **overrides}.get("objective", RunConfig().objective))
     grid = GridConfig(title=title, source=source, settings=shared, cells={cell: {}})
+    where = f"task {task}" if task else "settings"
+    check_effect(expand(Grid(out / name), grid, where, overrides, [seed]), overrides, where)
     with Terminal().watching() as terminal:
-        trained = run_grid(out, name, grid, f"task {task}" if task else "settings", overrides, [seed], terminal)
+        trained = run_grid(out, name, grid, where, overrides, [seed], terminal)
         score_trained(trained, None, device or "auto", terminal)
     click.echo(f"report: {html.write(out, out / 'report')}")

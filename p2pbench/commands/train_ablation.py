@@ -7,12 +7,17 @@ from pathlib import Path
 import click
 
 from p2pbench.ablation.estimate import estimate_lines
+from p2pbench.ablation.grid import check_effect, expand
 from p2pbench.ablation.presets import find_grid, preset_names
 from p2pbench.ablation.runner import run_grid
 from p2pbench.commands import options
+from p2pbench.datasets.dataset import LABELS_TO_PHOTO
+from p2pbench.errors import UserError
 from p2pbench.segmentation.after_training import score_trained
+from p2pbench.segmentation.ready import unfit
 from p2pbench.terminal import Terminal
 from reports import html
+from reports.layout import Grid
 
 
 @click.command(
@@ -67,7 +72,19 @@ def command(
     where = f"grid {name}" if grid in preset_names("grids") else grid
     overrides = options.overrides(settings, dataset=dataset, root=root, device=device)
     chosen = options.seed_list(seeds)
+    plan = expand(Grid(out / name), content, where, overrides, chosen or content.seeds)
+    check_effect(plan, overrides, where)
+    reason = unfit(plan[0].config, LABELS_TO_PHOTO)
+    if fcn_weights is not None and reason:
+        raise UserError(f"--fcn-weights {fcn_weights}: there will be no FCN-score, {reason}; leave it out")
     if dry_run:
+        options.without_effect(
+            "with --dry-run, which measures here how long runs take one after the other",
+            "parallel",
+            "engine",
+            "address",
+        )
+        click.echo(f"results would be in {out / name}")
         for line in estimate_lines(out, name, content, where, overrides, chosen):
             click.echo(line)
         return

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import shutil
 import tempfile
 from collections import deque
@@ -27,6 +26,8 @@ import torch
 from torch import Tensor
 
 from p2pbench.datasets import pictures
+from p2pbench.datasets.contents import cache_folder as cache_folder
+from p2pbench.datasets.contents import item_contents
 from p2pbench.datasets.dataset import Dataset, Item, Sample, summary
 from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
@@ -189,12 +190,6 @@ def fit(sample: Sample, channels: Channels, item: Item) -> dict[str, Picture]:
     return parts
 
 
-def cache_folder() -> Path:
-    """Where decoded pictures are kept."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "p2pbench"
-    return Path(os.environ.get("P2PBENCH_CACHE") or default).expanduser()
-
-
 def _part_layout(dataset: Dataset, channels: Channels, size: int) -> dict[str, tuple[tuple[int, ...], Depth]]:
     layout: dict[str, tuple[tuple[int, ...], Depth]] = {
         "input": ((channels.input, size, size), channels.input_dtype),
@@ -251,12 +246,7 @@ def _decode(
 
 
 def _key(dataset: Dataset, items: Sequence[Item], size: int, channels: Channels) -> str:
-    """A name for the decoded content: it changes when any file, or the way it is read, does."""
-    files = [[item.id, *((str(file.resolve()), *_state(file)) for file in item.files)] for item in items]
-    content = [FORMAT, dataset.name, dataset.direction, dataset.note, size, [str(part) for part in channels], files]
+    """A name for the decoded content: it changes when any file's content, or the way it is read, does."""
+    contents = list(item_contents(dataset, items).items())
+    content = [FORMAT, dataset.name, dataset.direction, dataset.note, size, [str(part) for part in channels], contents]
     return f"{dataset.name}-{size}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]}"
-
-
-def _state(file: Path) -> tuple[int, int]:
-    status = file.stat()
-    return status.st_size, status.st_mtime_ns

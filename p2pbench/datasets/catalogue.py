@@ -41,6 +41,40 @@ def open_dataset(config: RunConfig) -> Dataset:
     return kind(root, config.direction, config.test_split)
 
 
+def check_root(config: RunConfig, where: str) -> None:
+    """Refuse a root, or a split, for a dataset that is drawn and would pass them over.
+
+    Raises:
+        UserError: the datasets whose layout fits the root are named.
+    """
+    if DATASETS[config.dataset].needs_root:
+        return
+    if config.root is not None:
+        fits = fitting(Path(config.root).expanduser())
+        mend = (
+            f"its files fit --dataset {' | '.join(fits)}" if fits else "its files fit no dataset of `p2pbench datasets`"
+        )
+        raise UserError(f"{where}: dataset {config.dataset} is drawn and takes no root, found {config.root}; {mend}")
+    if config.test_split is not None:
+        raise UserError(
+            f"{where}: dataset {config.dataset} is drawn and has one test split, found test_split "
+            f"{config.test_split!r}; leave it out"
+        )
+
+
+def fitting(root: Path) -> list[str]:
+    """The datasets whose layout a folder has, by name, with items in both splits."""
+
+    def fits(kind: type[Dataset]) -> bool:
+        try:
+            dataset = kind(root)
+            return bool(dataset.items("train") and dataset.items("test"))
+        except UserError:
+            return False
+
+    return [name for name, kind in DATASETS.items() if kind.needs_root and fits(kind)]
+
+
 def run_items(dataset: Dataset, config: RunConfig) -> Items:
     """The items of both splits, cut to `train_items` and `test_items`.
 

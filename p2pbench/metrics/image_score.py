@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2pbench.datasets import pictures
+from p2pbench.datasets.contents import digest, picture_hash
 from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 from p2pbench.metrics import colour, gmsd, luminance, pixel, sharpness
@@ -31,6 +32,7 @@ class _ItemScore(NamedTuple):
     pixel: list[float]
     energies: tuple[float, float]  # of output and target
     histograms: tuple[colour.Histograms, colour.Histograms] | None  # of output and target; RGB alone has them
+    truth: str  # a hash of the target
 
 
 class ImageScores(NamedTuple):
@@ -84,7 +86,8 @@ def score_images(
         fake, real = (np.stack(side) for side in zip(*histograms, strict=True))
         pooled = fake.sum(axis=0), real.sum(axis=0)
         metrics |= _colour_metrics(fake.astype(np.float32), real.astype(np.float32), weights)
-    scores = Scores(SCORER, {**protocol(native=native), **(origin or {})}, tuple(ids), n_expected, metrics)
+    whole = {**protocol(native=native), **truth({id_: item.truth for id_, item in zip(ids, items, strict=True)})}
+    scores = Scores(SCORER, {**whole, **(origin or {})}, tuple(ids), n_expected, metrics)
     return ImageScores(scores, pooled)
 
 
@@ -102,6 +105,11 @@ def protocol(*, native: bool = False) -> dict[str, object]:
         "implementation": f"scikit-image {version('scikit-image')}, Pillow {version('pillow')}",
         "pictures": compared(native=native),
     }
+
+
+def truth(targets: Mapping[str, str]) -> dict[str, str]:
+    """What outputs are compared with, for protocols, from a hash of each item's target."""
+    return {"truth": digest(targets)}
 
 
 def compared(*, native: bool) -> str:
@@ -134,7 +142,8 @@ def _score_item(output_file: Path, target: Picture, native: bool) -> _ItemScore:
     if output.shape[2] == 3 and output.dtype == np.uint8:
         histograms = colour.lab_histograms(output.astype(np.uint8)), colour.lab_histograms(target.astype(np.uint8))
     energies = sharpness.energy(output), sharpness.energy(target)
-    return _ItemScore([metric(output, target) for metric in PIXEL_METRICS.values()], energies, histograms)
+    values = [metric(output, target) for metric in PIXEL_METRICS.values()]
+    return _ItemScore(values, energies, histograms, picture_hash(target))
 
 
 def mean(values: NDArray[np.float64], weights: NDArray[np.float32]) -> Metric:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torchmetrics.functional.image import lpips
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
+from p2pbench.datasets.contents import picture_hash
 from p2pbench.datasets.pictures import Picture
 from p2pbench.metrics.batches import batches, rgb
-from p2pbench.metrics.image_score import Target, compared, mean, read_output
+from p2pbench.metrics.image_score import Target, compared, mean, read_output, truth
 from p2pbench.metrics.missing import Missing
 from p2pbench.metrics.published import ALEXNET
 from p2pbench.metrics.weights_file import check_weights, not_weights
@@ -100,13 +101,15 @@ def score_lpips(
         UserError: a picture cannot be decoded, or differs from its target in size, channels or depth.
     """
     ids = sorted(outputs)
+    targets: dict[str, str] = {}
 
     def pair(id_: str) -> tuple[Picture, Picture]:
         expected = target(id_)
+        targets[id_] = picture_hash(expected)
         return read_output(outputs[id_], expected, native=native), expected
 
     values = network.distances(map(pair, ids))
-    protocol = {**network.protocol(), "pictures": compared(native=native), **(origin or {})}
+    protocol = {**network.protocol(), "pictures": compared(native=native), **truth(targets), **(origin or {})}
     return Scores(SCORER, protocol, tuple(ids), n_expected, {SCORER: mean(values, bootstrap.item_weights(ids))})
 
 

@@ -58,16 +58,18 @@ class Outcome:
         scored: The runs, each grid's ground truth after them; or the one plain folder.
         skipped: Which grids were passed over and why, a line each.
         unfinished: Which runs cannot be scored yet and why, a line each.
+        flawed: Which runs were trained with wrong gradients, a line each.
     """
 
     scored: list[Scored] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
+    flawed: list[str] = field(default_factory=list)
 
     def remarks(self) -> list[str]:
         """Everything to say beside the scores, a line each."""
         notes = [f"{one.row.name}: {note}" for one in self.scored for note in one.notes]
-        return [*notes, *self.skipped, *(f"unfinished: {line}" for line in self.unfinished)]
+        return [*notes, *self.flawed, *self.skipped, *(f"unfinished: {line}" for line in self.unfinished)]
 
 
 class Scorers(NamedTuple):
@@ -99,6 +101,7 @@ def folder_origin(outputs: Outputs, truth: Truth) -> dict[str, object]:
     return {
         "data": f"{truth.dataset.name}, {len(truth.items)} test items ({item_hash(list(truth.items.values()))})",
         "data_note": truth.dataset.note,
+        "truth": truth.content,
         "names": outputs.scheme,
         "file_format": "JPEG or lossy WebP" if outputs.lossy else "lossless",
     }

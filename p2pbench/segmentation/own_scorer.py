@@ -22,6 +22,7 @@ from fcn.weights import Card
 from p2pbench.ablation.listener import Listener
 from p2pbench.config import RunConfig
 from p2pbench.datasets.catalogue import open_dataset, split_items
+from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO, Dataset, Item, item_hash
 from p2pbench.errors import UserError
 from p2pbench.segmentation.truth import label_table
@@ -81,9 +82,10 @@ def train_scorer(
         validate_every=max(1, plan.epochs * len(learned) // plan.batch_size // LOOKS),
         seed=plan.seed,
     )
-    made_by = _description(plan, dataset, [*learned, *held_out], settings)
+    items = [*learned, *held_out]
+    made_by = _description(plan, dataset, items, settings, item_contents(dataset, items))
     if out.exists():
-        _check_made(out, made_by)
+        _check_made(out, made_by, _description(plan, dataset, items, settings, None))
         return f"{out}: trained before, left as it is"
     network = _first_network(plan, len(table.classes)).to(device)
     checkpoint = out.with_name(f"{out.name}.checkpoint")
@@ -140,20 +142,23 @@ def _example(dataset: Dataset, item: Item) -> Example:
     return Example(item.id, lambda: item.id, load)
 
 
-def _description(plan: Plan, dataset: Dataset, items: list[Item], settings: Settings) -> str:
-    """All that decides what a training ends with, so that a file tells how it was made."""
+def _description(
+    plan: Plan, dataset: Dataset, items: list[Item], settings: Settings, contents: Mapping[str, str] | None
+) -> str:
+    """All that decides what a training ends with; without contents, as older versions wrote it."""
+    hashes = item_hash(items) if contents is None else f"{item_hash(items)}, contents {digest(contents)}"
     size = f"photos at {plan.photo_size}" if plan.photo_size is not None else "photos as they are"
     return (
-        f"p2pbench fcn-train: {dataset.name}, {len(items)} items ({item_hash(items)}), from {plan.init}, "
+        f"p2pbench fcn-train: {dataset.name}, {len(items)} items ({hashes}), from {plan.init}, "
         f"width {plan.width:g}, {size}, {plan.epochs} epochs of batch {plan.batch_size}, "
         f"rate {settings.learning_rate:g}, seed {plan.seed}"
     )
 
 
-def _check_made(out: Path, made_by: str) -> None:
-    """Refuse a file that another training made."""
+def _check_made(out: Path, made_by: str, made_by_older: str) -> None:
+    """Refuse a file that another training made; older versions did not write which contents they learned from."""
     _, card = weights.load(out)
-    if not card.source.startswith(f"{made_by};"):
+    if not card.source.startswith((f"{made_by};", f"{made_by_older};")):
         raise UserError(f"{out}: was made by {card.source!r}, not {made_by!r}; use another --out, or delete it")
 
 

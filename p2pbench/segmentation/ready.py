@@ -12,10 +12,11 @@ from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.dataset import MOST_NAMED
 from p2pbench.errors import UserError
 from p2pbench.origin import origin
-from p2pbench.results import read_grid_record, read_runs
+from p2pbench.results import check_test_items, found_now, read_grid_record, read_runs
 from p2pbench.segmentation.outcome import Outcome
 from p2pbench.segmentation.outputs import Outputs, match_outputs
 from p2pbench.segmentation.truth import Truth, run_truth
+from reports.arithmetic import flaws
 from reports.layout import Grid, Run, grids
 from reports.paper import PaperRow, paper_row
 
@@ -46,7 +47,7 @@ class Ready:
 
     def origin(self, run: Run) -> dict[str, object]:
         """Where a run's outputs come from; the ground truth stands beside the runs, under their protocol."""
-        return origin(run if run in self.trained else self.trained[0])
+        return {**origin(run if run in self.trained else self.trained[0]), "truth": self.truth.content}
 
     def paper(self, run: Run, scorer: str) -> PaperRow | None:
         """The paper's row of the same name, where the dataset is the paper's."""
@@ -76,6 +77,8 @@ def ready_grids(
             f"{results}: no run found; expected a results folder as `p2pbench train-ablation` writes it, or a folder "
             "of outputs and --labels DATASET:ROOT[:SPLIT]"
         )
+    if root is not None and not any(record.settings.root for grid in found for _, record in read_runs(grid)):
+        raise UserError(f"--root {root}: no run of {results} has a root, since its dataset is drawn; leave it out")
     for grid in found:
         ready = ready_grid(grid, direction, root, allow_partial=allow_partial, outcome=outcome)
         if ready is not None:
@@ -88,10 +91,11 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
     Raises:
         UserError: The dataset is no longer where the runs found it.
     """
-    settings = {run: record.settings for run, record in read_runs(grid)}
-    unfit = _unfit(next(iter(settings.values())), direction) if settings else None  # the same for all runs of a grid
-    if unfit:
-        outcome.skipped.append(f"{grid.name}: skipped, {unfit}")
+    records = dict(read_runs(grid))
+    settings = {run: record.settings for run, record in records.items()}
+    reason = unfit(next(iter(settings.values())), direction) if settings else None  # the same for all runs of a grid
+    if reason:
+        outcome.skipped.append(f"{grid.name}: skipped, {reason}")
         return None
     cells = list(read_grid_record(grid).get("cells", {}))  # in the order in which the paper or the user has them
     trained = [run for run in grid.runs() if run in settings and run.generator.exists()]
@@ -101,8 +105,10 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
     )
     if not trained:
         return None
-    found_at = settings[trained[0]]
-    truth = run_truth(found_at.model_copy(update={"root": root}) if root and found_at.root else found_at)
+    outcome.flawed.extend(f"{_name(grid, run)}: {flaw}" for run, flaw in flaws(trained).items())
+    truth = run_truth(found_now(settings[trained[0]], grid, root))
+    for run in {records[run].data["test"].get("content"): run for run in trained}.values():
+        check_test_items(run, records[run], truth.dataset, list(truth.items.values()))
     outputs: dict[Run, dict[str, Path]] = {}
     for run in [*trained, grid.real]:
         found = Outputs(run.pictures(), "", [])
@@ -125,7 +131,7 @@ def check_something(results: Path, outcome: Outcome) -> None:
         raise UserError(f"{results}: nothing can be scored: {'; '.join(reasons[:MOST_NAMED])}")
 
 
-def _unfit(config: RunConfig, wanted: str) -> str | None:
+def unfit(config: RunConfig, wanted: str) -> str | None:
     """Why a run's outputs cannot be scored this way; None where they can."""
     kind = DATASETS[config.dataset]
     direction = config.direction or kind.directions[0]

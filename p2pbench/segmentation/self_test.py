@@ -20,6 +20,7 @@ from fcn.protocol import Counts
 from fcn.scoring import Example, Loaded, Photo, Scorer
 from p2pbench.datasets.cache import cache_folder
 from p2pbench.datasets.cityscapes import Cityscapes
+from p2pbench.datasets.contents import item_contents
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
 from p2pbench.segmentation.scorers import open_scorer
 from p2pbench.segmentation.truth import Truth
@@ -75,7 +76,8 @@ def self_test(truth: Truth, work: Work) -> SelfTest:
         Stopped: The user asked to stop; what was segmented is kept.
     """
     scorer = open_scorer(truth, work.weights, work.device, work.listener)
-    examples = [_example(truth, id_) for id_ in truth.items]
+    contents = item_contents(truth.dataset, list(truth.items.values()))
+    examples = [_example(truth, id_, content) for id_, content in contents.items()]
     path = cache_folder() / f"self-test-{truth.dataset.name}-{scorer.digest[:16]}.npz"
     with failures_told(work.device):
         matrices = scoring.score(scorer, examples, path, work.advance("real photos"))
@@ -90,13 +92,13 @@ def self_test(truth: Truth, work: Work) -> SelfTest:
     return SelfTest(answers, [] if photos.right else _likely(photos.scores, real))
 
 
-def _example(truth: Truth, id_: str) -> Example:
+def _example(truth: Truth, id_: str, content: str) -> Example:
     def load() -> Loaded:
         sample = truth.dataset.load(truth.items[id_], None)
         photo = sample.target if truth.dataset.direction == LABELS_TO_PHOTO else sample.input
         return Loaded(Photo(to_eight_bits(photo)), truth.labels(id_))
 
-    return Example(id_, lambda: truth.key(id_), load)
+    return Example(id_, lambda: f"{content} {truth.key(id_)}", load)
 
 
 def _themselves(truth: Truth, id_: str, channels: int) -> NDArray[np.int64]:

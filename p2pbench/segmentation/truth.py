@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from fcn.labels import LabelTable
 from p2pbench.config import RunConfig, run_config
-from p2pbench.datasets.catalogue import DATASETS, open_dataset, split_items
+from p2pbench.datasets.catalogue import DATASETS, check_root, open_dataset, split_items
+from p2pbench.datasets.contents import digest
 from p2pbench.datasets.dataset import Item, LabelledPhotos
 from p2pbench.errors import UserError
 
@@ -59,6 +61,11 @@ class Truth:
             state.update(read_bytes(label_file))
         return state.hexdigest()
 
+    @cached_property
+    def content(self) -> str:
+        """A hash of all items' labels, for protocols."""
+        return digest({id_: self.key(id_) for id_ in self.items})
+
 
 def read_bytes(path: Path) -> bytes:
     """A file's content.
@@ -89,7 +96,9 @@ def open_truth(text: str) -> Truth:
         )
     root, _, split = rest.partition(":")
     settings = {"dataset": name, "root": root or None, "test_split": split or None}
-    return run_truth(run_config(settings, f"--labels {text}"))
+    config = run_config(settings, f"--labels {text}")
+    check_root(config, f"--labels {text}")
+    return run_truth(config)
 
 
 def run_truth(config: RunConfig) -> Truth:

@@ -57,13 +57,18 @@ def analyse_file(path: Path, seed: int, practice: int) -> Analysis:
     Raises:
         AmtError: It is neither, or the study.json is damaged.
     """
-    header, _ = cells.read(path)
-    if _WORKER in header:
+    if is_old_batch(path):
         # A key that nobody keeps: nothing leads from the pseudonyms of this analysis back to workers.
         answers = old_batches.read(path, secrets.token_bytes(32), practice=practice)
     else:
         answers = table.read(path)
     return analyse(answers, _protocol(path.with_name("study.json"), answers), seed)
+
+
+def is_old_batch(path: Path) -> bool:
+    """Whether a CSV is of Mechanical Turk. Raises AmtError where it cannot be read."""
+    header, _ = cells.read(path)
+    return _WORKER in header
 
 
 def _about(study: Study) -> dict[str, object]:

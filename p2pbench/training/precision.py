@@ -25,6 +25,11 @@ class Precisions(NamedTuple):
         """What `auto` meant before runs recorded it: cuDNN's default."""
         return "tf32" if "tf32" in self.has else "float32"
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether this is a CPU, where the number of threads changes how sums are rounded."""
+        return self.where == "cpu"
+
 
 def precisions(device: torch.device) -> Precisions:
     """What a device computes in."""

@@ -12,6 +12,7 @@ from p2pbench.config import RunConfig
 from p2pbench.datasets.cache import Samples
 from p2pbench.datasets.dataset import Dataset
 from p2pbench.errors import UserError
+from p2pbench.results import how_to_change
 from p2pbench.training import checkpoint
 from p2pbench.training.batches import Batches
 from p2pbench.training.device import DeviceLost, has_failed
@@ -72,14 +73,15 @@ def train(
     except RuntimeError as error:
         kind: type[UserError] = UserError
         if is_out_of_memory(error):
-            problem = out_of_memory(config, samples.channels, device)
+            problem = f"{out_of_memory(config, samples.channels, device)}; {how_to_change(run, shared=True)}"
         elif has_failed(error):
             reason = str(error).splitlines()[0]
             problem = f"{device} stopped working ({reason}); the same command goes on once it is back"
             kind = DeviceLost
         else:
             raise
-    raise kind(f"{run.folder}: {problem}. The last checkpoint is as it was")
+    kept = ". The last checkpoint is as it was" if run.checkpoint.exists() else ""
+    raise kind(f"{run.folder}: {problem}{kept}")
 
 
 def _train(
@@ -143,6 +145,6 @@ def _train(
 def _not_finite(run: Run, error: NonFiniteLoss, taken: int, per_epoch: int) -> UserError:
     step = taken + 1 - error.steps_ago
     return UserError(
-        f"{run.folder}: {error} at step {step} (epoch {(step - 1) // per_epoch + 1}); stopped before the update, and "
-        "the last checkpoint is as it was. Lower learning_rate, or look at the data (input_range, output_range)"
+        f"{run.folder}: {error} at step {step} (epoch {(step - 1) // per_epoch + 1}); stopped before the update. Lower "
+        f"learning_rate, or look at the data (input_range, output_range); {how_to_change(run, shared=False)}"
     )

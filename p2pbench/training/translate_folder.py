@@ -55,6 +55,10 @@ def translate_folder(
     generator, card = load_generator(generator_file)
     changed = {"test_dropout": dropout, "test_batch_norm": batch_norm, "seed": seed}
     card = card.model_copy(update={key: value for key, value in changed.items() if value is not None})
+    if dropout and not card.architecture.dropout_blocks:
+        raise UserError(f"--dropout on has no effect: {generator_file} has no dropout layers; leave it out")
+    if seed is not None and not (card.test_dropout and card.architecture.dropout_blocks):
+        raise UserError(f"--seed {seed} has no effect: it is that of dropout's noise, which is off; leave it out")
     if not inputs.is_dir():
         raise UserError(f"{inputs}: no such folder; expected a folder of pictures")
     found = pictures.find_recursive(inputs)

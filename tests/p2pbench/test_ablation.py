@@ -174,7 +174,7 @@ def test_other_settings_under_the_same_name_are_refused(run: Run, changed: dict[
 
 def test_seeds_of_a_cell_share_settings_and_cells_share_test_pictures(run: Run) -> None:
     run(seeds=[0])
-    with pytest.raises(UserError, match=r"L1/seed-0 was made with other settings: epochs was 1, is 2"):
+    with pytest.raises(UserError, match=r"L1/seed-0 was made with other settings or data: epochs was 1, is 2"):
         run(seeds=[1], epochs=2)
     other = GridConfig(title="x", cells={"wide": {"ngf": 6}})
     with pytest.raises(UserError, match="image_size was 32, is 64"):

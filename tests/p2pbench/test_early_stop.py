@@ -37,5 +37,5 @@ def test_while_pictures_are_decoded(tiny: Tiny, tmp_path: Path, monkeypatch: pyt
 
     with pytest.raises(Stopped):
         kept.of(tiny(), advance)
-    assert list(tmp_path.iterdir()) == []
+    assert not any(path.is_dir() for path in tmp_path.iterdir())  # hashes of files may be kept
     assert len(kept.of(tiny()).train) == 12

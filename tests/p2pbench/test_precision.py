@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from p2pbench.ablation.grid import Planned
-from p2pbench.ablation.runner import with_precision
+from p2pbench.ablation.runner import as_begun
 from p2pbench.config import RunConfig
 from p2pbench.errors import UserError
 from p2pbench.results import RunRecord
@@ -42,4 +42,5 @@ def test_a_run_goes_on_in_what_it_began_in(
     made = (
         [] if recorded is None else [(planned.run, RunRecord(settings=tiny(precision=recorded), data={}, versions={}))]
     )
-    assert with_precision(planned, there, made).precision == expected
+    planned.run.checkpoint.touch()
+    assert as_begun(planned, there, made).precision == expected

@@ -17,10 +17,17 @@ import pytest
 import torch
 from ray.cluster_utils import Cluster
 
+from p2pbench.ablation import on_cluster
+from p2pbench.ablation.data import open_data
+from p2pbench.ablation.grid import Planned
 from p2pbench.ablation.runner import run_grid
 from p2pbench.cluster.connection import connected
-from p2pbench.config import GridConfig
+from p2pbench.cluster.jobs import Job
+from p2pbench.config import GridConfig, run_config
 from p2pbench.errors import UserError
+from p2pbench.results import read_run
+from p2pbench.training.interrupt import StopRequest
+from p2pbench.training.trainer import Progress
 from reports.layout import Grid, Run
 from tests.p2pbench.cluster.nodes import (
     ROOT,
@@ -206,3 +213,33 @@ def test_a_machine_that_decodes_the_pictures_says_how_far_it_is(cluster: Cluster
     finally:
         cluster.remove_node(node)
     assert ("L1 seed 0: pictures decoded", 12, 12) in notes.counted
+
+
+class StopsAtThree(Notes):
+    """Fails when a training has taken three steps."""
+
+    def train(self, work: str, progress: Progress) -> None:
+        if progress.step == 3:
+            raise UserError("stopped by the test")
+
+
+def test_a_run_keeps_its_threads_on_smaller_machines(cluster: Cluster, train: Train, tmp_path: Path) -> None:
+    cells = {"L1": CELLS["L1"]}
+    with pytest.raises(UserError, match="stopped by the test"):
+        train(tmp_path, None, StopsAtThree(), cells, threads=9, checkpoint_seconds=0.0)
+    grid = train(tmp_path, cluster.address, cells=cells, threads=None)
+    assert read_run(grid.run("L1", 0)).settings.threads == 9
+    assert grid.run("L1", 0).generator.exists()
+    other = train(tmp_path / "other", cluster.address, cells=cells, threads=None)
+    assert read_run(other.run("L1", 0)).settings.threads == 1  # what a job gets there, and keeps
+
+
+def test_other_pictures_on_a_machine_are_named(cluster: Cluster, train: Train, folders: Path, tmp_path: Path) -> None:
+    with connected(cluster.address) as found:
+        planned = Planned(Grid(tmp_path / "two").run("L1", 0), run_config({**TINY, "root": str(folders)}, "test"))
+        data = open_data(planned.config, lambda done, total: None)
+        described = {**data.describe(), "train": {**data.describe()["train"], "content": "another"}}
+        needs = found.needs("cpu", 1)
+        job = Job(planned.name, on_cluster._train, (planned, described), needs, planned.run.checkpoint)
+        ((_, answer),) = found.carry_out([job], tmp_path, Notes(), StopRequest())
+    assert "holds other items on this machine" in str(answer.error)

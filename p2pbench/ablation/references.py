@@ -1,0 +1,110 @@
+"""The test items' inputs and targets as pictures, under the same resizing: `input/` and `real/` of a grid."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from p2pbench.ablation.data import Data
+from p2pbench.ablation.listener import Listener
+from p2pbench.config import RunConfig
+from p2pbench.datasets import pictures
+from p2pbench.datasets.dataset import summary
+from p2pbench.datasets.pictures import Picture
+from p2pbench.errors import UserError
+from p2pbench.results import RunRecord, has_begun
+from p2pbench.training.generate import as_picture
+from reports import atomic
+from reports.layout import Grid, Run
+
+
+def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[tuple[Run, RunRecord]]) -> None:
+    """Refuse data whose targets are not those that runs of an older version, without hashes, were tested on.
+
+    Raises:
+        UserError: Pictures of `real/` are not of these data; they are named.
+    """
+    if not any("content" not in record.data["test"] and has_begun(run) for run, record in made):
+        return
+    there, known, wanted = grid.real.pictures(), _read(grid), _sources(data, config)
+    differing = [id_ for id_ in wanted if id_ in known and known[id_] != wanted[id_]]
+    unknown = [place for place, id_ in enumerate(wanted) if id_ in there and id_ not in known]
+    differing += [id_ for id_, _, target in _made(data, unknown) if not _equal(pictures.read(there[id_]), target)]
+    if differing:
+        culprits = summary(
+            "targets are not those of the data any more", [str(there.get(id_, id_)) for id_ in differing]
+        )
+        raise UserError(
+            f"{culprits}. The pictures of {data.dataset.name} were replaced since runs of {grid.folder} were made; use "
+            "another --out, or delete that folder to train anew"
+        )
+
+
+def fill_references(grid: Grid, data: Data, config: RunConfig, listener: Listener) -> None:
+    """Make `input/` and `real/` what they are of these data; scores of targets that were replaced are removed.
+
+    What each picture was made from is recorded once it is there, so a killed call leaves none that is taken for newer.
+    """
+    wanted = _sources(data, config)
+    known = _read(grid)
+    there = [row.pictures() for row in (grid.real, grid.input)]
+    left = [
+        place
+        for place, id_ in enumerate(wanted)
+        if known.get(id_) != wanted[id_] or not all(id_ in row for row in there)
+    ]
+    others = {*known, *there[0], *there[1]} - wanted.keys()
+    if not left and not others and known:
+        return
+    ids = list(wanted)
+    new = {ids[place] for place in left}
+    _write(grid, {id_: source for id_, source in known.items() if id_ not in new | others})
+    if others or there[0].keys() & new:
+        for scorer in grid.real.scorers():
+            grid.real.score(scorer).unlink(missing_ok=True)
+    for row in there:
+        for id_ in others & row.keys():
+            row[id_].unlink()
+    for done, (id_, input_, target) in enumerate(_made(data, left), 1):
+        for run, picture in ((grid.input, input_), (grid.real, target)):
+            path = pictures.write(run.images / id_, picture)
+            for suffix in {".png", ".tif"} - {path.suffix}:  # of another depth or number of channels
+                path.with_name(id_ + suffix).unlink(missing_ok=True)
+        listener.count("inputs and targets", done, len(left))
+    _write(grid, wanted)
+
+
+def _sources(data: Data, config: RunConfig) -> dict[str, str]:
+    """All that decides the pictures of each test item, as a hash by id."""
+    dataset = data.dataset
+    how = [dataset.name, dataset.direction, dataset.note, config.image_size, [str(part) for part in data.channels]]
+    return {
+        id_: hashlib.sha256(json.dumps([how, content]).encode()).hexdigest()[:16]
+        for id_, content in data.contents["test"].items()
+    }
+
+
+def _made(data: Data, places: Sequence[int]) -> Iterator[tuple[str, Picture, Picture]]:
+    """Id, input and target of test items, as pictures to keep."""
+    for place, batch in zip(places, data.test.batches([[place] for place in places]), strict=True):
+        input_, target = as_picture(batch.input[0]), as_picture(batch.target[0])
+        yield data.items.test[place].id, data.dataset.input_picture(input_), data.dataset.to_picture(input_, target)
+
+
+def _equal(one: Picture, other: Picture) -> bool:
+    return one.dtype == other.dtype and np.array_equal(one, other)
+
+
+def _read(grid: Grid) -> dict[str, str]:
+    try:
+        known: dict[str, str] = json.loads(grid.references.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known
+
+
+def _write(grid: Grid, sources: Mapping[str, str]) -> None:
+    atomic.write(grid.references, json.dumps(sources, indent=0).encode() + b"\n")

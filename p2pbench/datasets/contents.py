@@ -1,0 +1,126 @@
+"""Hashes of contents: items are the same wherever they lie, and whenever their files were copied.
+
+A file is read once; its hash is kept beside the decoded pictures until its size or one of its times changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from p2pbench.datasets.dataset import Dataset, Item
+from p2pbench.datasets.pictures import Picture
+from p2pbench.errors import UserError
+from reports import atomic
+from reports.errors import ReportError
+
+DIGITS = 16  # hexadecimal, of every hash here
+# A file that changes once more within one tick of its file system's clock looks unchanged; FAT has the longest.
+CLOCK_TICK = 2 * 10**9  # nanoseconds
+
+_State = tuple[int, int, int]
+"""Size, time of the last change of the content, and of the last change of anything (which no copy can set)."""
+
+
+def cache_folder() -> Path:
+    """Where decoded pictures and hashes are kept."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "p2pbench"
+    return Path(os.environ.get("P2PBENCH_CACHE") or default).expanduser()
+
+
+def item_contents(dataset: Dataset, items: Sequence[Item]) -> dict[str, str]:
+    """A hash of each item's files by its id, in the order of the items; of a drawn item, of how it is drawn.
+
+    Raises:
+        UserError: A file is missing or cannot be read.
+    """
+    files = file_hashes([file for item in items for file in item.files])
+    drawn = f"{dataset.name}\n{dataset.note}"
+    return {
+        item.id: _short("\n".join(files[file] for file in item.files) if item.files else f"{drawn}\n{item.id}")
+        for item in items
+    }
+
+
+def digest(contents: Mapping[str, str]) -> str:
+    """A hash of many contents by id, in any order."""
+    return _short("".join(f"{contents[id_]} {id_}\n" for id_ in sorted(contents)))
+
+
+def picture_hash(picture: Picture) -> str:
+    """A hash of a picture's values, depth and shape, in whatever file it lies."""
+    return hashlib.sha256(f"{picture.dtype.name} {picture.shape}".encode() + picture.tobytes()).hexdigest()[:DIGITS]
+
+
+def file_hashes(files: Sequence[Path]) -> dict[Path, str]:
+    """The SHA-256 of each file, from an earlier call where its state has not changed since.
+
+    Raises:
+        UserError: A file is missing or cannot be read.
+    """
+    if not files:
+        return {}
+    paths = {file: os.path.abspath(file) for file in files}
+    kept_in = cache_folder() / f"contents-{_short(os.path.commonpath({*map(os.path.dirname, paths.values())}))}.json"
+    kept = _read(kept_in)
+    now = time.time_ns()
+    states = {file: _state(file) for file in paths}
+    found = {
+        file: str(kept[path][-1])
+        for file, path in paths.items()
+        if path in kept and tuple(kept[path][:-1]) == states[file]
+    }
+    new = [file for file in paths if file not in found]
+    if new:
+        with ThreadPoolExecutor() as pool:
+            found |= zip(new, pool.map(_sha256, new), strict=True)
+        settled = [file for file in new if max(states[file][1:]) < now - CLOCK_TICK]
+        if settled:
+            _keep(kept_in, kept | {paths[file]: [*states[file], found[file]] for file in settled})
+    return found
+
+
+def _state(file: Path) -> _State:
+    try:
+        status = os.stat(file)
+    except OSError as error:
+        raise _unreadable(file, error) from None
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _sha256(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: OSError) -> UserError:
+    return UserError(f"{file}: cannot be read ({error.strerror}); expected one of the dataset's files")
+
+
+def _read(path: Path) -> dict[str, list[int | str]]:
+    """What was kept; nothing where that is damaged, as it can be found out again."""
+    try:
+        kept: dict[str, list[int | str]] = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return kept
+
+
+def _keep(path: Path, entries: Mapping[str, Sequence[int | str]]) -> None:
+    """Keep hashes where the cache can be written; elsewhere they are made anew each time."""
+    try:
+        atomic.write(path, json.dumps(entries).encode())
+    except ReportError:
+        return
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:DIGITS]
