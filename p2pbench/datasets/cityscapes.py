@@ -50,5 +50,5 @@ class Cityscapes(LabelledPhotos):
         named = pictures.by_id((path.name.removesuffix(ending), path) for path in found if path.name.endswith(ending))
         others = sum(not path.name.endswith((ending, *_BESIDE_LABELS)) for path in found)
         if others:
-            self.remark(f"{folder}: passed over {others} pictures not named CITY_SHOT_FRAME{ending}")
+            self.remark(f"{folder}: passed over pictures not named CITY_SHOT_FRAME{ending} ({others})")
         return named

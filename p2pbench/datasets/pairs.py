@@ -76,7 +76,10 @@ class Folders(Dataset):
         some = items[:: -(-len(items) // PROBED)]
         found = []
         for place, side in enumerate(self.kinds):
-            ids = [_class_ids(pictures.read(item.files[place])) for item in some]
+            try:
+                ids = [_class_ids(pictures.read(item.files[place])) for item in some]
+            except UserError:  # all files like it are named when all are decoded
+                continue
             if all(one is not None for one in ids) and len(values := set().union(*filter(None, ids))) > 1:
                 found.append(
                     f"{self.root}: {side} looks like maps of class ids (values {min(values)} to {max(values)} in one "

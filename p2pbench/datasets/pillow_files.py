@@ -52,9 +52,16 @@ class Header(NamedTuple):
     def kind(self) -> str:
         """Depth and colours in words."""
         colours = {1: "grey", 3: "colour"}
+        if self.alpha:
+            colours = {
+                1: "grey less its alpha",
+                2: "grey with alpha",
+                3: "colour less its alpha",
+                4: "colour with alpha",
+            }
         if self.channels in colours:
-            return f"{self.bits}-bit {colours[self.channels]}{' less its alpha' if self.alpha else ''}"
-        return f"{self.bits}-bit {self.channels} channels{', the last of them alpha' if self.alpha else ''}"
+            return f"{self.bits}-bit {colours[self.channels]}"
+        return f"{self.channels} channels of {self.bits} bits"
 
 
 def read(path: Path, start: bytes) -> Picture:

@@ -57,7 +57,7 @@ def kinds_line(dataset: Dataset, items: Sequence[Item]) -> str:
         headers = dict(zip(of_kind, dataset.headers(of_kind), strict=True))
         counts = Counter(header.kind for header in headers.values())
         if len(counts) > 1 or any(header.alpha for header in headers.values()):
-            parts.append(f"{what} are {', '.join(_counted(counts, headers))}")
+            parts.append(f"{what}: {', '.join(_counted(counts, headers))}")
     return f"{dataset.name}: {'; '.join(parts)}" if parts else ""
 
 
@@ -75,10 +75,10 @@ def _load(dataset: Dataset, item: Item, config: RunConfig, count: int, total: in
 def _counted(counts: Counter[str], headers: dict[Path, Header]) -> list[str]:
     (usual, n), *others = counts.most_common()
     rare = [
-        f"{count} {kind} (such as {next(file for file, header in headers.items() if header.kind == kind)})"
+        f"{count} of {kind} (such as {next(file for file, header in headers.items() if header.kind == kind)})"
         for kind, count in others
     ]
-    return [f"{n} {usual}", *rare]
+    return [f"{n} of {usual}", *rare]
 
 
 def _widest(found: Sequence[int], asked: int | None, side: str, line: str) -> int:
@@ -104,8 +104,8 @@ def _deepest(found: Sequence[Depth], ends: tuple[float, float] | None, side: str
 
 
 def _described(channels: Channels) -> str:
-    bits = [8 * dtype.itemsize for dtype in (channels.input_dtype, channels.output_dtype)]
-    return (
-        f"networks get {channels.input} channels of {bits[0]} bits and make {channels.output} of {bits[1]} "
-        "(--set input_channels, output_channels)"
+    one, other = (
+        f"{count} channel{'s' * (count > 1)} of {8 * dtype.itemsize} bits"
+        for count, dtype in ((channels.input, channels.input_dtype), (channels.output, channels.output_dtype))
     )
+    return f"networks get {one} and make {other} (--set input_channels, output_channels)"

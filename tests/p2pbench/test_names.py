@@ -21,6 +21,11 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import open_dataset
 from p2pbench.errors import UserError
 from p2pbench.image_scoring import score_results
+from p2pbench.segmentation.outcome import folder_notes
+from p2pbench.segmentation.outputs import find_outputs
+from p2pbench.segmentation.truth import open_truth
+from p2pbench.study.cells import from_folders
+from p2pbench.terminal import Terminal
 from reports import html
 from tests.deep_folder import deep_folder
 from tests.p2pbench.test_ablation import Notes
@@ -144,3 +149,45 @@ def test_a_path_that_is_no_text_is_one_line(tmp_path: Path) -> None:
     here = run_config({"dataset": "folders", "root": os.fsdecode(path)}, "test")
     with pytest.raises(UserError, match="the name is not UTF-8"):
         here.with_absolute_root()
+
+
+def test_cityscapes_counts_pictures_of_other_names(tmp_path: Path) -> None:
+    for part, ending in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelIds")):
+        touch(tmp_path, f"{part}/train/ulm/ulm_000000_000019_{ending}.png", f"{part}/val/ulm/x/ulm_0_0_{ending}.png")
+    touch(tmp_path, "gtFine/train/ulm/ulm_000000_000019_gtFine_color.png", "leftImg8bit/train/ulm/extra.png")
+    for path in tmp_path.rglob("*.png"):
+        Image.fromarray(picture(0)[..., 0] // 10).save(path)
+    dataset = open_dataset(run_config({"dataset": "cityscapes", "root": str(tmp_path)}, "test"))
+    assert [item.id for item in dataset.items("train")] == ["ulm_000000_000019"]
+    assert [item.id for item in dataset.items("test")] == ["ulm_0_0"]
+    assert dataset.remarks == [
+        f"{tmp_path}/leftImg8bit/train: passed over pictures not named CITY_SHOT_FRAME_leftImg8bit.png (1)"
+    ]
+
+
+def test_scores_and_studies_of_folders_say_what_is_passed_over(tmp_path: Path) -> None:
+    save(tmp_path / "real", b"a.png")
+    for folder, name in (("train", b"seq/a.png"), ("trainannot", b"seq/a.png"), ("fake", b"seq__a.png")):
+        save(tmp_path / folder, name)
+    for folder in ("test", "testannot"):
+        os.symlink(tmp_path / folder.replace("test", "train"), tmp_path / folder)
+    touch(tmp_path, "train/b.gif", "fake/c.gif", "real/d.gif")
+    truth = open_truth(f"camvid:{tmp_path}")
+    assert list(truth.items) == ["seq__a"]
+    said = folder_notes(find_outputs(tmp_path / "fake"), truth)
+    assert [line.split(";")[0] for line in said] == [
+        f"{tmp_path}/test: passed over .gif (1)",
+        f"{tmp_path}/fake: passed over .gif (1)",
+    ]
+    (tmp_path / "fake" / "seq__a.png").rename(tmp_path / "fake" / "a.png")
+    lines: list[str] = []
+    from_folders(tmp_path / "real", {"ours": tmp_path / "fake"}, allow_partial=False, say=lines.append)
+    assert [line.split(";")[0] for line in lines] == [
+        f"{tmp_path}/real: passed over .gif (1)",
+        f"{tmp_path}/fake: passed over .gif (1)",
+    ]
+
+
+def test_lines_of_the_terminal_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal().say("a\nb\x1b[31m [bold]caf\udce9")
+    assert capsys.readouterr().err == r"a\nb\x1b[31m [bold]caf\udce9" + "\n"

@@ -135,10 +135,10 @@ def test_alpha_is_dropped_but_from_tiff(tmp_path: Path) -> None:
     for options in ({}, {"compression": "tiff_lzw"}):
         with_alpha().save(tmp_path / "a.tif", **options)
         assert np.array_equal(read(tmp_path / "a.tif"), np.dstack([COLOURS, ALPHA]))
-        assert pictures.header(tmp_path / "a.tif").kind == "8-bit 4 channels, the last of them alpha"
+        assert pictures.header(tmp_path / "a.tif").kind == "8-bit colour with alpha"
     bands = np.dstack([COLOURS, ALPHA])
     tifffile.imwrite(tmp_path / "bands.tif", bands, photometric="minisblack", planarconfig="contig")
-    assert pictures.header(tmp_path / "bands.tif").kind == "8-bit 4 channels"
+    assert pictures.header(tmp_path / "bands.tif").kind == "4 channels of 8 bits"
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

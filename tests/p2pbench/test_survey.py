@@ -63,8 +63,8 @@ def test_one_grey_file_turns_nothing_grey(tmp_path: Path, values: list[Array]) -
     assert parts["input"].shape == (3, 32, 32)
     assert (parts["input"] == parts["input"][:1]).all()
     (remark,) = dataset.remarks
-    counts = "2 8-bit grey, 2 8-bit colour" if values[0] is GREY else "3 8-bit colour, 1 8-bit grey"
-    assert f"folders: A are {counts} (such as {tmp_path}/A/train/1.png); networks get 3 channels" in remark
+    counts = "2 of 8-bit grey, 2 of 8-bit colour" if values[0] is GREY else "3 of 8-bit colour, 1 of 8-bit grey"
+    assert f"folders: A: {counts} (such as {tmp_path}/A/train/1.png); networks get 3 channels" in remark
 
 
 def test_the_settings_decide_of_a_mixture(tmp_path: Path) -> None:
@@ -85,10 +85,10 @@ def test_8_and_16_bits_become_16(tmp_path: Path, direction: str) -> None:
     part = "input" if direction == "AtoB" else "target"
     found = fit(dataset.load(items[0], 40), channels, items[0])[part][0]
     assert np.array_equal(found, GREY.astype(np.uint16) * 257)
-    assert "A are 3 8-bit grey, 1 16-bit grey (such as" in dataset.remarks[0]
+    assert "A: 3 of 8-bit grey, 1 of 16-bit grey (such as" in dataset.remarks[0]
     ranged = {"AtoB": "input_range", "BtoA": "output_range"}[direction]
     dataset, items, config = surveyed("folders", root, direction=direction, **{ranged: (0.0, 4095.0)})
-    with pytest.raises(UserError, match=rf"A are 3 8-bit grey, 1 16-bit grey .*{ranged} cannot be that of 8 and of 16"):
+    with pytest.raises(UserError, match=rf"3 of 8-bit grey, 1 of 16-bit .*{ranged} cannot be that of 8 and of 16"):
         sample_channels(dataset, items, config)
 
 
@@ -97,7 +97,7 @@ def test_alpha_of_tiff_is_data_unless_the_settings_take_colours_alone(tmp_path: 
     root = folders(tmp_path, [rgba, rgba], [COLOUR, COLOUR], ".tif")
     dataset, items, config = surveyed("folders", root)
     assert sample_channels(dataset, items, config).input == 4
-    assert "folders: A are 3 8-bit 4 channels, the last of them alpha; networks get 4 channels" in dataset.remarks[0]
+    assert "folders: A: 3 of 8-bit colour with alpha; networks get 4 channels" in dataset.remarks[0]
     dataset, items, config = surveyed("folders", root, input_channels=3)
     channels = sample_channels(dataset, items, config)
     assert np.array_equal(fit(dataset.load(items[0], 40), channels, items[0])["input"], COLOUR.transpose(2, 0, 1))
@@ -119,8 +119,8 @@ def test_photos_name_grey_ones_and_take_all_as_colour(tmp_path: Path, name: str)
     channels = sample_channels(dataset, items, config)
     assert channels.output == {"colorization": 2, "inpainting": 3, "edges": 3}[name]
     assert [fit(dataset.load(item, 32), channels, item)["target"].shape[0] for item in items] == [channels.output] * 5
-    kinds = "2 8-bit grey, 2 8-bit colour less its alpha (such as"
-    assert f"{name}: photos are {kinds} {tmp_path}/train/b.png), 1 8-bit 4 channels" in dataset.remarks[0]
+    kinds = "2 of 8-bit grey, 2 of 8-bit colour less its alpha (such as"
+    assert f"{name}: photos: {kinds} {tmp_path}/train/b.png), 1 of 8-bit colour with alpha" in dataset.remarks[0]
     save(tmp_path / "train" / "d.png", DEEP)
     save(tmp_path / "train" / "e.png", DEEP)
     dataset, items, config = surveyed(name, tmp_path)
@@ -136,7 +136,7 @@ def test_paired_pictures_name_both_halves_at_once(tmp_path: Path) -> None:
     channels = sample_channels(dataset, items, config)
     assert [item.id for item in items] == ["below__a", "below__b", "below__c", "below__d"]
     assert (channels.input, channels.output) == (3, 3)
-    assert "paired: pictures A|B are 3 8-bit colour, 1 8-bit grey (such as" in dataset.remarks[0]
+    assert "paired: pictures A|B: 3 of 8-bit colour, 1 of 8-bit grey (such as" in dataset.remarks[0]
 
 
 def camvid(root: Path, photos: list[Array]) -> Path:
@@ -152,13 +152,13 @@ def test_labelled_photos_and_their_scorer_name_grey_ones(tmp_path: Path) -> None
     root = camvid(tmp_path / "camvid", [GREY, COLOUR, COLOUR])
     dataset, items, config = surveyed("camvid", root)
     assert sample_channels(dataset, items, config).output == 3
-    expected = f"camvid: photos are 4 8-bit colour, 2 8-bit grey (such as {root}/train/0.png)"
+    expected = f"camvid: photos: 4 of 8-bit colour, 2 of 8-bit grey (such as {root}/train/0.png)"
     assert dataset.remarks[0].startswith(expected)
     notes = Notes()
     data = run_config({"dataset": "camvid", "root": str(root)}, "test")
     plan = Plan(data, "scratch", 0.02, 32, 1, 1, None, 0)
     train_scorer(plan, tmp_path / "scorer.safetensors", pick_device("cpu"), 60.0, notes, False)
-    assert f"camvid: photos are 2 8-bit colour, 1 8-bit grey (such as {root}/train/0.png)" in notes.said
+    assert f"camvid: photos: 2 of 8-bit colour, 1 of 8-bit grey (such as {root}/train/0.png)" in notes.said
 
 
 def test_a_dataset_of_one_kind_is_not_remarked_on(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_remarks_are_said_before_training_and_by_the_dry_run(tmp_path: Path, mon
     lines = list(estimate_lines(tmp_path / "results", "mixed", grid, "test", settings, [0]))
     for said in (notes.said, lines):
         assert sum("passed over .gif (1)" in line for line in said) == 1
-        assert sum("A are 2 8-bit colour, 1 8-bit grey" in line for line in said) == 1
+        assert sum("A: 2 of 8-bit colour, 1 of 8-bit grey" in line for line in said) == 1
 
 
 def test_damaged_headers_are_all_named(tmp_path: Path) -> None:
