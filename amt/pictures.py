@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from amt.errors import AmtError
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"}
+# What Pillow raises on damaged files.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 _BLOCKS = 8  # a broken fake is a board of 8x8 shuffled blocks
 
 
@@ -24,7 +42,7 @@ def read(path: Path, width: int, height: int) -> Image.Image:
     try:
         with Image.open(path) as file:
             return _flat(ImageOps.exif_transpose(file)).resize((width, height), Image.Resampling.BICUBIC)
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except _UNREADABLE as error:
         raise AmtError(f"{path}: cannot be read as a picture ({error}); replace it, or leave its item out") from None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from p2pbench import __version__
-from p2pbench.errors import MENDABLE
+from p2pbench.errors import MENDABLE, check_text
 from p2pbench.lazy import Entry, LazyGroup
 from p2pbench.threads import SPINS
 
@@ -52,10 +52,14 @@ def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 (click's ow
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:
+        for argument in sys.argv[1:] if arguments is None else arguments:
+            check_text(argument)
         return cli.main(args=arguments, prog_name="p2pbench")
     except MENDABLE as error:
         message = str(error)
     except OSError as error:  # a full disk, a folder without permission: outside the program too
         message = f"{error.filename or 'a file'}: {error.strerror or error}; mend that and give the command again"
-    click.echo(f"Error: {message}", err=True)
+    from reports.names import printable  # names of files may hold anything, and the message is one line
+
+    click.echo(f"Error: {printable(message)}", err=True)
     sys.exit(1)

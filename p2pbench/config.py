@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from p2pbench.errors import UserError
+from p2pbench.errors import UserError, check_text
 from reports.layout import SEEDS
 
 SMALLEST_IMAGE = 32
@@ -52,8 +52,8 @@ class RunConfig(BaseModel):
         286 / 256, description="resize to this many times image_size, then crop at random; 1 is no jitter"
     )
     mirror: bool = Field(True, description="flip half of the training pairs")
-    input_channels: Positive | None = Field(None, description="None takes those of the first item")
-    output_channels: Positive | None = Field(None, description="None takes those of the first item")
+    input_channels: Positive | None = Field(None, description="None takes the widest of all items")
+    output_channels: Positive | None = Field(None, description="None takes the widest of all items")
     input_range: Range | None = Field(None, description="values that become -1 and 1; None is all of 8 or 16 bits")
     output_range: Range | None = Field(None, description="values that become -1 and 1; None is all of 8 or 16 bits")
 
@@ -151,10 +151,14 @@ class RunConfig(BaseModel):
         return round(self.image_size * self.jitter)
 
     def with_absolute_root(self) -> RunConfig:
-        """The same settings, which find the same data from any working directory."""
+        """The same settings, which find the same data from any working directory.
+
+        Raises:
+            UserError: The root's path is not UTF-8.
+        """
         if self.root is None:
             return self
-        return self.model_copy(update={"root": str(Path(self.root).expanduser().absolute())})
+        return self.model_copy(update={"root": check_text(str(Path(self.root).expanduser().absolute()))})
 
     def without_effect(self, key: str) -> str | None:
         """Why a setting changes nothing in a run of these settings; None if it may change something."""

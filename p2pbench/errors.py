@@ -14,5 +14,18 @@ class UserError(Exception):
     """
 
 
+def check_text(path: str) -> str:
+    """Return a path that is valid text, as records and file formats need it; files below it may have any name.
+
+    Raises:
+        UserError: Its bytes are no UTF-8.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{path}: the name is not UTF-8; rename that folder or file, or give a link to it") from None
+    return path
+
+
 # Each package has errors of its own kind, since those below know nobody above.
 MENDABLE = (UserError, AmtError, Refusal, FcnError, ReportError)

@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports.names import file_name
+from reports.names import file_name, item_id
 
 INPUT, REAL = "input", "real"
 SEEDS = 10**18  # seeds are below it: a 64-bit number holds them
@@ -134,7 +134,7 @@ class Run:
         if not self.images.is_dir():
             return {}
         found = (path for path in self.images.iterdir() if path.suffix in {".png", ".tif"} and path.stem[0] != ".")
-        return {path.stem: path for path in sorted(found)}
+        return dict(sorted((item_id(path.stem), path) for path in found))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Names that others gave, as text that stays in its line and as names of files."""
+"""Names that others gave: as text that stays in its line, as names of files, as ids of items."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import hashlib
 import re
 import unicodedata
 
+LONGEST_ITEM_ID = 251  # bytes; file systems have 255, for an id and an ending such as ".png"
 LONGEST_FILE_NAME = 100  # bytes; file systems have 255, for two such names and an ending
 _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, marks of direction and the like, half characters, line ends
 _JOINERS = {"\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}"}  # parts of words and of pictographs
+_UNDECODED = re.compile("[\udc80-\udcff]")  # bytes of a file's name that are no UTF-8, as Python shows them
 _UNSAFE = re.compile(r"[^\w.+-]|^[.-]|-$|-(?=-)")
 
 
@@ -38,3 +40,18 @@ def file_name(name: str) -> str:
     room = LONGEST_FILE_NAME - len(digest) - 1
     kept = safe.encode()[:room].decode(errors="ignore").rstrip("-")
     return f"{kept}-{digest}" if kept else digest
+
+
+def item_id(name: str) -> str:
+    """Id of the item that a file of this name, without its ending, belongs to.
+
+    The id is valid text whatever the bytes of the name are: composed (Unicode's NFC), with `%E9` for the byte E9 where
+    it is no UTF-8, and at most `LONGEST_ITEM_ID` bytes; of a longer name the end is replaced by eight digits of its
+    hash. An id is its own id.
+    """
+    text = unicodedata.normalize("NFC", _UNDECODED.sub(lambda found: f"%{ord(found[0]) - 0xDC00:02X}", name))
+    content = text.encode()
+    if len(content) <= LONGEST_ITEM_ID:
+        return text
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    return f"{content[: LONGEST_ITEM_ID - len(digest) - 1].decode(errors='ignore')}-{digest}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +18,25 @@ from reports.errors import ReportError
 LONGEST_SIDE = 512  # pixels; more is not seen at the size of a gallery, and would make its folder huge
 THUMB = 128  # pixels, longest side of a thumbnail
 _DISPLAYABLE = {"L", "RGB", "RGBA"}
+# What Pillow and tifffile raise on damaged files.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    tifffile.TiffFileError,
+    Image.DecompressionBombError,
+)
 _FLAT = 0.4  # bytes a pixel: a source as small as that is of few colours, and as JPEG would be larger and blurred
 
 
@@ -70,7 +92,7 @@ def load(path: Path) -> Image.Image:
     """
     try:
         picture = _from_tiff(path) if path.suffix in {".tif", ".tiff"} else _from_pillow(path)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except _UNREADABLE as error:
         raise ReportError(f"{path}: found no picture ({error}), expected PNG or TIFF; make the images again") from error
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     return picture

@@ -17,7 +17,7 @@ def replaced(folder: Path) -> Iterator[Path]:
         OSError: The folder beside `folder` cannot be made, or not be put in its place; the old one is then there still.
     """
     token = secrets.token_hex(4)
-    new, old = (folder.with_name(f".{folder.name}-{token}-{state}") for state in ("new", "old"))
+    new, old = (folder.with_name(f".{token}-{state}") for state in ("new", "old"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     new.mkdir()
     try:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
+import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -65,7 +65,7 @@ def write(content: str, path: Path) -> None:
     Raises:
         AmtError: It cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(content, encoding="utf-8", newline="")

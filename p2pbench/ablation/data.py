@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from p2pbench.config import RunConfig
-from p2pbench.datasets.cache import Advance, Channels, Samples, open_samples, sample_channels
+from p2pbench.datasets.cache import Advance, Channels, Samples, open_samples
 from p2pbench.datasets.catalogue import Items, open_dataset, run_items
 from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.datasets.dataset import Dataset
+from p2pbench.datasets.survey import sample_channels
 from p2pbench.results import Description
 
 # The settings that decide what samples are; cells that agree on them share the decoded pictures.
@@ -61,9 +62,7 @@ def open_data(config: RunConfig, advance: Advance) -> Data:
     dataset = open_dataset(config)
     items = run_items(dataset, config)
     contents = {split: item_contents(dataset, some) for split, some in items._asdict().items()}
-    channels = sample_channels(
-        dataset, items.train[0], config.image_size, config.input_channels, config.output_channels
-    )
+    channels = sample_channels(dataset, [*items.train, *items.test], config)
     # The test items are decoded first, so that a bad one is known before the hours of training.
     test = open_samples(dataset, items.test, config.image_size, channels, advance)
     train = open_samples(dataset, items.train, config.load_side, channels, advance)

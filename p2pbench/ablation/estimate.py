@@ -13,8 +13,9 @@ from p2pbench.ablation.data import data_key
 from p2pbench.ablation.grid import expand
 from p2pbench.ablation.pace import measure_step
 from p2pbench.config import GridConfig, RunConfig
-from p2pbench.datasets.cache import Channels, sample_channels
+from p2pbench.datasets.cache import Channels
 from p2pbench.datasets.catalogue import open_dataset, run_items
+from p2pbench.datasets.survey import sample_channels
 from p2pbench.training.device import pick_device
 from p2pbench.training.model import build
 from p2pbench.training.precision import resolved
@@ -39,11 +40,10 @@ def estimate_lines(
         config = resolved(planned.config, device)
         if data_key(config) not in sizes:
             dataset = open_dataset(config)
-            items = run_items(dataset, config).train
-            channels = sample_channels(
-                dataset, items[0], config.image_size, config.input_channels, config.output_channels
-            )
-            sizes[data_key(config)] = len(items), channels
+            items = run_items(dataset, config)
+            channels = sample_channels(dataset, [*items.train, *items.test], config)
+            yield from dataset.remarks
+            sizes[data_key(config)] = len(items.train), channels
         count, channels = sizes[data_key(config)]
         unseeded = config.model_copy(update={"seed": 0})
         model = build(config, channels, device)

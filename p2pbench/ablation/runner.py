@@ -221,6 +221,8 @@ def _open_all(plan: Sequence[Planned], listener: Listener) -> dict[tuple[object,
         key = data_key(planned.config)
         if key not in opened:
             opened[key] = open_data(planned.config, lambda done, total: listener.count("pictures decoded", done, total))
+            for remark in opened[key].dataset.remarks:
+                listener.say(remark)
     return opened
 
 

@@ -15,6 +15,7 @@ from p2pbench.study import choices
 from p2pbench.study.cells import from_folders, from_results
 from p2pbench.study.place import open_studies
 from p2pbench.terminal import Terminal
+from reports.names import printable
 
 _DEFAULTS = Protocol()
 
@@ -102,7 +103,9 @@ def command(
         material = from_results(results, grid, seed, allow_partial=allow_partial)
     elif real is not None and fakes:
         folders = {algorithm: Path(folder) for algorithm, folder in pairs(fakes, "--fake").items()}
-        material = from_folders(real, folders, allow_partial=allow_partial)
+        material = from_folders(
+            real, folders, allow_partial=allow_partial, say=lambda line: click.echo(printable(line), err=True)
+        )
     else:
         raise click.UsageError(
             "--real and --fake belong together: a folder of real pictures, and one or more of fakes."

@@ -32,7 +32,7 @@ from p2pbench.datasets.dataset import Dataset, Item, Sample, summary
 from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 
-FORMAT = 1  # raise it when samples of the same files come out differently
+FORMAT = 2  # raise it when samples of the same files come out differently
 DISK_SHARE = 0.5  # of the free disk that one cache may take
 DECODE_CHUNK = 256  # items that may be decoded and not yet written
 BATCHES_AHEAD = 8  # of a streamed dataset
@@ -44,7 +44,7 @@ Advance = Callable[[int, int], None]
 
 
 class Channels(NamedTuple):
-    """What every sample of a dataset has, as its first item shows or the settings ask."""
+    """What every sample of a dataset has; see `p2pbench.datasets.survey`."""
 
     input: int
     output: int
@@ -162,19 +162,11 @@ def open_samples(
     return CachedSamples(channels, parts)
 
 
-def sample_channels(dataset: Dataset, item: Item, size: int, input_: int | None, output: int | None) -> Channels:
-    """Channels and depth of a dataset's samples: those of one item, unless the settings ask for other channels."""
-    sample = dataset.load(item, size)
-    return Channels(
-        input_ or sample.input.shape[2], output or sample.target.shape[2], sample.input.dtype, sample.target.dtype
-    )
-
-
 def fit(sample: Sample, channels: Channels, item: Item) -> dict[str, Picture]:
     """A sample's parts, channels first, as all samples of the dataset have them.
 
     Raises:
-        UserError: another depth, or a number of channels that cannot be brought to the dataset's.
+        UserError: a number of channels that cannot be brought to the dataset's, or more bits than its.
     """
     name = " and ".join(map(str, item.files)) or item.id
     parts: dict[str, Picture] = {}
@@ -182,8 +174,10 @@ def fit(sample: Sample, channels: Channels, item: Item) -> dict[str, Picture]:
         ("input", sample.input, channels.input, channels.input_dtype),
         ("target", sample.target, channels.output, channels.output_dtype),
     ):
+        if picture.dtype.itemsize < dtype.itemsize:
+            picture = pictures.deepen(picture)
         if picture.dtype != dtype:
-            raise UserError(f"{name}: the {part} is {picture.dtype}, expected {dtype} as in the dataset's first item")
+            raise UserError(f"{name}: the {part} is {picture.dtype}, expected {dtype} as in the dataset's other items")
         parts[part] = pictures.convert(picture, wanted, name).transpose(2, 0, 1)
     if sample.labels is not None:
         parts["labels"] = sample.labels[None]

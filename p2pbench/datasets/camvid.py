@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fcn.labels import CAMVID
-from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import Item, LabelledPhotos, Split, match
 from p2pbench.errors import UserError
 
@@ -23,4 +22,4 @@ class CamVid(LabelledPhotos):
         for needed in (photos, labels):
             if not needed.is_dir():
                 raise UserError(f"{needed}: no such folder; expected a root with {self.layout}")
-        return match(pictures.find(photos), pictures.find(labels), "photo", "labels")
+        return match(self, self.find(photos), self.find(labels), "photo", "labels")

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from fcn.labels import CITYSCAPES
+from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import Item, LabelledPhotos, Split, match
 from p2pbench.errors import UserError
 
 PHOTO_ENDING, LABEL_ENDING = "_leftImg8bit.png", "_gtFine_labelIds.png"
+_BESIDE_LABELS = tuple(
+    f"_gtFine_{what}.png" for what in ("color", "instanceIds", "labelTrainIds", "instanceTrainIds")
+)  # of the same items, in the archives or made by cityscapesScripts
 
 
 class Cityscapes(LabelledPhotos):
@@ -25,9 +29,9 @@ class Cityscapes(LabelledPhotos):
     def items(self, split: Split) -> list[Item]:
         """Photos and labels of all cities matched by CITY_SHOT_FRAME."""
         folder = "train" if split == "train" else self.test_split or "val"
-        photos = _find(self.root / "leftImg8bit" / folder, PHOTO_ENDING, self.layout)
-        labels = _find(self.root / "gtFine" / folder, LABEL_ENDING, self.layout)
-        return match(photos, labels, "photo", "labels")
+        photos = self._named(self.root / "leftImg8bit" / folder, PHOTO_ENDING)
+        labels = self._named(self.root / "gtFine" / folder, LABEL_ENDING)
+        return match(self, photos, labels, "photo", "labels")
 
     def label_items(self, split: Split) -> list[Item]:
         """As `items`, from gtFine alone where the photos are not there at all."""
@@ -35,11 +39,16 @@ class Cityscapes(LabelledPhotos):
         photos = self.root / "leftImg8bit" / folder
         if photos.is_dir():
             return self.items(split)
-        labels = _find(self.root / "gtFine" / folder, LABEL_ENDING, self.layout)
+        labels = self._named(self.root / "gtFine" / folder, LABEL_ENDING)
         return [Item(id_, (photos / f"{id_}{PHOTO_ENDING}", path)) for id_, path in sorted(labels.items())]
 
-
-def _find(folder: Path, ending: str, layout: str) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; expected a root with {layout}")
-    return {path.name.removesuffix(ending): path for path in sorted(folder.glob(f"*/*{ending}"))}
+    def _named(self, folder: Path, ending: str) -> dict[str, Path]:
+        """The files of all cities whose names end so, by CITY_SHOT_FRAME; a remark counts the others."""
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; expected a root with {self.layout}")
+        found = list(self.find(folder).values())
+        named = pictures.by_id((path.name.removesuffix(ending), path) for path in found if path.name.endswith(ending))
+        others = sum(not path.name.endswith((ending, *_BESIDE_LABELS)) for path in found)
+        if others:
+            self.remark(f"{folder}: passed over pictures not named CITY_SHOT_FRAME{ending} ({others})")
+        return named

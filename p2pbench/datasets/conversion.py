@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from p2pbench.datasets.pillow_files import Picture, as_image
@@ -11,6 +12,8 @@ from p2pbench.errors import UserError
 
 def convert(picture: Picture, channels: int, name: str | Path = "picture") -> Picture:
     """Turn grey into RGB by repeating it, or RGB into grey by ITU-R 601 luma, with the rounding of Pillow's mode "L".
+
+    Of four channels, which are RGB and one more such as alpha, the first three are taken.
 
     Args:
         picture: (H, W, C).
@@ -24,6 +27,8 @@ def convert(picture: Picture, channels: int, name: str | Path = "picture") -> Pi
         UserError: Any other change of channels.
     """
     found = picture.shape[2]
+    if found == 4 and channels in (1, 3):
+        return convert(picture[..., :3], channels, name)
     if found == channels:
         return picture
     if (found, channels) == (1, 3):
@@ -33,6 +38,11 @@ def convert(picture: Picture, channels: int, name: str | Path = "picture") -> Pi
         luma = (picture @ np.array([19595, 38470, 7471], np.uint32) + np.uint32(0x8000)) >> np.uint32(16)
         return luma[..., None].astype(picture.dtype)
     raise UserError(f"{name}: found {found} channels, expected {channels}; mend the picture or the settings")
+
+
+def deepen(picture: Picture) -> NDArray[np.uint16]:
+    """Turn 8 bits into 16: 255 becomes 65535."""
+    return picture.astype(np.uint16) * np.uint16(257) if picture.dtype == np.uint8 else picture.astype(np.uint16)
 
 
 def resize(picture: Picture, width: int, height: int) -> Picture:

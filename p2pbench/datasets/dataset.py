@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from fcn.labels import IGNORE, LabelTable
 from p2pbench.datasets import pictures
-from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.pictures import Header, Picture
 from p2pbench.errors import UserError
 
 Split = Literal["train", "test"]
@@ -54,6 +55,9 @@ class Dataset(ABC):
         direction: one of `directions`, or None for the first.
         test_split: the name of the folder or list to test on, or None for the dataset's own.
         files: False for a dataset without its files: only how it makes inputs and keeps outputs.
+
+    Attributes:
+        remarks: Lines for the user on what was found in the files so far, such as what was passed over.
     """
 
     name: ClassVar[str]
@@ -65,6 +69,8 @@ class Dataset(ABC):
     needs_root: ClassVar[bool] = True
     note: ClassVar[str] = ""
     """What the protocol must say of how samples are made."""
+    kinds: ClassVar[tuple[str, ...]] = ("photos",)
+    """What the first files of an item are, for messages; those after them are no pictures."""
 
     def __init__(
         self,
@@ -81,6 +87,8 @@ class Dataset(ABC):
             )
         self.direction = direction or self.directions[0]
         self.test_split = test_split
+        self.remarks: list[str] = []
+        self._headers: dict[Path, Header] = {}
         if self.needs_root and files:
             if root is None:
                 raise UserError(f"dataset {self.name} needs a folder: give --root DIR, which holds {self.layout}")
@@ -104,6 +112,44 @@ class Dataset(ABC):
         if not (self.root / folder).is_dir():
             raise UserError(f"{self.root / folder}: no such folder; expected a root with {self.layout}")
         return self.root / folder
+
+    def find(self, folder: Path) -> dict[str, Path]:
+        """The pictures in a folder and below it by item id; a remark says what is passed over.
+
+        Raises:
+            UserError: As `pictures.find_recursive`.
+        """
+        passed_over: Counter[str] = Counter()
+        found = pictures.find_recursive(folder, passed_over)
+        self.remark(pictures.passed_over_line(folder, passed_over))
+        return found
+
+    def remark(self, line: str) -> None:
+        """Keep a line for the user, unless it is empty or was kept before."""
+        if line and line not in self.remarks:
+            self.remarks.append(line)
+
+    def headers(self, files: Iterable[Path]) -> list[Header]:
+        """What each file's header says; no file is read twice.
+
+        Raises:
+            UserError: Files are damaged or no pictures; all of them are named.
+        """
+        failures = []
+        files = list(files)
+        for file in files:
+            if file not in self._headers:
+                try:
+                    self._headers[file] = pictures.header(file)
+                except UserError as error:
+                    failures.append(str(error))
+        if failures:
+            raise UserError(failures[0] if len(failures) == 1 else summary("files cannot be used", failures))
+        return [self._headers[file] for file in files]
+
+    def suspicions(self, items: Sequence[Item]) -> list[str]:
+        """Lines for the user on what looks like a mistake in the pictures; the default has none."""
+        return []
 
     @abstractmethod
     def items(self, split: Split) -> list[Item]:
@@ -212,8 +258,10 @@ def first_folder(root: Path, names: Sequence[str]) -> str | None:
     return next((name for name in names if (root / name).is_dir()), None)
 
 
-def match(left: dict[str, Path], right: dict[str, Path], left_name: str, right_name: str) -> list[Item]:
-    """Items whose files are in both, by id.
+def match(
+    dataset: Dataset, left: dict[str, Path], right: dict[str, Path], left_name: str, right_name: str
+) -> list[Item]:
+    """Items of a dataset whose files are in both, by id.
 
     Raises:
         UserError: an id that is in one alone, or a pair whose pictures differ in size; all named in one message.
@@ -223,11 +271,12 @@ def match(left: dict[str, Path], right: dict[str, Path], left_name: str, right_n
     if only_left or only_right:
         raise UserError(summary("unmatched files", only_left + only_right))
     items = [Item(id_, (left[id_], right[id_])) for id_ in sorted(left)]
-    differing = []
-    for item in items:
-        sizes = [pictures.size(file) for file in item.files]
-        if sizes[0] != sizes[1]:
-            differing.append(f"{item.files[0]} is {_by(sizes[0])}, {item.files[1]} is {_by(sizes[1])}")
+    sizes = [(header.width, header.height) for header in dataset.headers(file for item in items for file in item.files)]
+    differing = [
+        f"{item.files[0]} is {_by(one)}, {item.files[1]} is {_by(other)}"
+        for item, one, other in zip(items, sizes[::2], sizes[1::2], strict=True)
+        if one != other
+    ]
     if differing:
         raise UserError(summary("pairs of differing sizes", differing))
     return items

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from fcn.labels import IGNORE
 from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import (
     A_TO_B,
@@ -21,6 +25,10 @@ from p2pbench.datasets.dataset import (
 from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 
+# What tells maps of class ids from pictures: no value above, and so many pixels equal to their left neighbour.
+LARGEST_ID, LEVEL = 63, 0.8
+PROBED = 5  # items that are looked at
+
 
 class Paired(Dataset):
     """`SPLIT/NAME.jpg` with A in the left half and B in the right one, as all pix2pix datasets are published."""
@@ -28,12 +36,14 @@ class Paired(Dataset):
     name = "paired"
     about = "A and B side by side in one picture, as pix2pix datasets are published"
     layout = "train/ and val/ or test/, each picture A|B side by side"
+    kinds = ("pictures A|B",)
     directions = (A_TO_B, B_TO_A)
 
     def items(self, split: Split) -> list[Item]:
-        """The pictures of a folder."""
-        found = pictures.find(self.split_folder(split))
-        odd = [f"{path} is {pictures.size(path)[0]} wide" for path in found.values() if pictures.size(path)[0] % 2]
+        """The pictures of a folder and those below it."""
+        found = self.find(self.split_folder(split))
+        widths = [header.width for header in self.headers(found.values())]
+        odd = [f"{path} is {width} wide" for path, width in zip(found.values(), widths, strict=True) if width % 2]
         if odd:
             raise UserError(summary("pictures of odd width, which cannot be A|B side by side", odd))
         return [Item(id_, (path,)) for id_, path in found.items()]
@@ -47,18 +57,36 @@ class Paired(Dataset):
 
 
 class Folders(Dataset):
-    """A and B in folders of their own, matched by stem."""
+    """A and B in folders of their own, matched by their names below these, whatever the endings."""
 
     name = "folders"
     about = "A and B in two folders, matched by file stem"
     layout = "A/train/, B/train/, A/test/, B/test/ (or trainA/, trainB/, testA/, testB/)"
     directions = (A_TO_B, B_TO_A)
+    kinds = ("A", "B")
 
     def items(self, split: Split) -> list[Item]:
         """Pairs of the same stem and size."""
         names = ("train",) if split == "train" else (self.test_split,) if self.test_split else TEST_FOLDERS
         sides = {side: self._side(side, names) for side in ("A", "B")}
-        return match(pictures.find(sides["A"]), pictures.find(sides["B"]), "A", "B")
+        return match(self, self.find(sides["A"]), self.find(sides["B"]), "A", "B")
+
+    def suspicions(self, items: Sequence[Item]) -> list[str]:
+        """Whether A or B holds class ids where there should be pictures, seen in a few of the items."""
+        some = items[:: -(-len(items) // PROBED)]
+        found = []
+        for place, side in enumerate(self.kinds):
+            try:
+                ids = [_class_ids(pictures.read(item.files[place])) for item in some]
+            except UserError:  # all files like it are named when all are decoded
+                continue
+            if all(one is not None for one in ids) and len(values := set().union(*filter(None, ids))) > 1:
+                found.append(
+                    f"{self.root}: {side} looks like maps of class ids (values {min(values)} to {max(values)} in one "
+                    "channel), which networks see as nearly black and ids in a row as alike; give them as colours, or "
+                    "use --dataset cityscapes or camvid, which colour them"
+                )
+        return found
 
     def _side(self, side: str, names: tuple[str, ...]) -> Path:
         folder = first_folder(self.root, [path for name in names for path in (f"{side}/{name}", f"{name}{side}")])
@@ -70,6 +98,16 @@ class Folders(Dataset):
         """Both pictures, resized."""
         a, b = (square(pictures.read(file), size) for file in item.files)
         return directed(self.direction, a, b)
+
+
+def _class_ids(picture: Picture) -> set[int] | None:
+    """The values of a picture, less 255 for ignored pixels, if it looks like a map of class ids; else None."""
+    grey = picture[..., 0]
+    ids = np.unique(grey[grey != IGNORE])
+    level = (grey[:, 1:] == grey[:, :-1]).mean() if grey.shape[1] > 1 else 1.0
+    if (picture != picture[..., :1]).any() or ids.max(initial=0) > LARGEST_ID or level < LEVEL:
+        return None
+    return set(ids.tolist())
 
 
 def directed(direction: str, a: Picture, b: Picture) -> Sample:

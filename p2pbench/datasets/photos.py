@@ -27,9 +27,9 @@ class Photos(Dataset):
     def items(self, split: Split) -> list[Item]:
         """The photos of a split, found in all folders below it."""
         if (self.root / "train").is_dir():
-            found = list(pictures.find_recursive(self.split_folder(split)).items())
+            found = list(self.find(self.split_folder(split)).items())
         else:
-            everything = list(pictures.find_recursive(self.root).items())
+            everything = list(self.find(self.root).items())
             testing = split == "test"
             found = [entry for place, entry in enumerate(everything, 1) if (place % HELD_OUT == 0) == testing]
         return [Item(id_, (path,)) for id_, path in found]

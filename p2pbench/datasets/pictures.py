@@ -1,19 +1,23 @@
 """Pictures of any depth and channel count: find, read, resize and write them.
 
 In memory a picture is an array (H, W, C) of uint8 in 0..255 or uint16 in 0..65535, channels last and upright. On disk
-it is a PNG, JPEG, TIFF, BMP, WebP, PPM or PGM; its content, not its suffix, decides how it is read.
+it is a PNG, JPEG, TIFF, BMP, WebP, PPM or PGM; its content, not its suffix, decides how it is read. Its item's id is
+made of its file's name by `reports.names.item_id`.
 
 The rest of the program knows pictures by this file alone; what it offers of `conversion` and `pillow_files` is imported
 with `as`.
 """
 
+import lzma
 import os
 import secrets
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import tifffile
@@ -21,32 +25,38 @@ from numpy.typing import NDArray
 
 from p2pbench.datasets import pillow_files, tiffs
 from p2pbench.datasets.conversion import convert as convert
+from p2pbench.datasets.conversion import deepen as deepen
 from p2pbench.datasets.conversion import resize as resize
 from p2pbench.datasets.conversion import resize_labels as resize_labels
 from p2pbench.datasets.pillow_files import MAX_PIXELS as MAX_PIXELS
+from p2pbench.datasets.pillow_files import Header as Header
 from p2pbench.datasets.pillow_files import Picture as Picture
 from p2pbench.errors import UserError
+from reports.names import item_id
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm"})
+_BESIDE_PICTURES = frozenset({".csv", ".html", ".json", ".md", ".npz", ".txt", ".xml"})  # what nobody takes for one
 
 # All that the decoders raise on damaged files, found by cutting and flipping bytes of good ones. OSError holds
 # Pillow's UnidentifiedImageError.
 _BROKEN = (OSError, ValueError, RuntimeError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError)
-_INNER = (AssertionError, AttributeError, MemoryError, struct.error, zlib.error, tifffile.TiffFileError)
+_INNER = (AssertionError, AttributeError, MemoryError, struct.error, zlib.error, lzma.LZMAError, tifffile.TiffFileError)
 _DECODER_ERRORS = (*_BROKEN, *_INNER)
 
 
 def read(path: Path) -> Picture:
     """Read a picture.
 
-    Grey stays one channel and a palette becomes RGB. Alpha is dropped, except in a TIFF, whose channels are all data.
-    1-bit pictures become 0 and 255. The EXIF orientation of JPEG, WebP and TIFF is applied.
+    Grey stays one channel; a palette, CMYK and YCbCr become RGB, without their colour profiles. Alpha is dropped,
+    except in a TIFF, whose channels are all data (of an alpha that was multiplied into the colours it is undone). 1-bit
+    pictures become 0 and 255. The EXIF orientation is applied.
 
     Returns:
         (H, W, C), uint8 or uint16 as in the file; writable, as torch wants it.
 
     Raises:
-        UserError: The file is missing, damaged, no picture, or has samples other than 1-, 8- or 16-bit integers.
+        UserError: The file is missing, damaged, no picture, of other colours (such as Lab), or has samples other
+            than 1-, 8- or 16-bit integers.
     """
     with _decoding(path) as start:
         return tiffs.read(path) if start.startswith(tiffs.FIRST_BYTES) else pillow_files.read(path, start)
@@ -71,14 +81,14 @@ def read_labels(path: Path) -> NDArray[np.uint8 | np.uint16]:
     return pillow_files.unsigned(values, path)
 
 
-def size(path: Path) -> tuple[int, int]:
-    """Return (width, height) in pixels of what `read` returns, from the file's header alone.
+def header(path: Path) -> Header:
+    """Size, channels and depth of what `read` returns, from the file's header alone.
 
     Raises:
         UserError: The file is missing, no picture, or its header is damaged.
     """
     with _decoding(path) as start:
-        return tiffs.size(path) if start.startswith(tiffs.FIRST_BYTES) else pillow_files.size(path)
+        return tiffs.header(path) if start.startswith(tiffs.FIRST_BYTES) else pillow_files.header(path, start)
 
 
 def write(path_without_suffix: Path, picture: Picture) -> Path:
@@ -98,7 +108,7 @@ def write(path_without_suffix: Path, picture: Picture) -> Path:
     """
     as_png = picture.shape[2] == 1 or (picture.shape[2] == 3 and picture.dtype == np.uint8)
     path = path_without_suffix.parent / (path_without_suffix.name + (".png" if as_png else ".tif"))
-    part = path.parent / f".{path.name}.{secrets.token_hex(4)}.part"
+    part = path.parent / f".{secrets.token_hex(8)}.part"  # short: the name itself may be as long as names can be
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if as_png:  # level 1 writes a 256x256 photo in 7 ms where level 6 takes 11, for a file 13 % larger
@@ -117,46 +127,77 @@ def write(path_without_suffix: Path, picture: Picture) -> Path:
     return path
 
 
-def find(folder: Path) -> dict[str, Path]:
-    """Find the pictures directly in a folder, by item id (the stem), sorted; none is an empty dict.
+def find_recursive(folder: Path, passed_over: Counter[str] | None = None) -> dict[str, Path]:
+    """Find the pictures in a folder and in all folders below it, linked ones included, sorted by item id.
 
-    Hidden files, among them the "._" files that macOS leaves beside every picture, are passed over.
+    The id is made of the path below the folder, without suffix and with "__" for each "/": `bonn/0001.png` has the id
+    `bonn__0001`, a valid stem. Hidden files, among them the "._" files that macOS leaves beside every picture, and
+    hidden folders are passed over.
+
+    Args:
+        folder: Where to look; none found is an empty dict.
+        passed_over: Counts what is there and is not read, by reason; see `passed_over_line`.
 
     Raises:
-        UserError: The folder is missing, or two pictures have the same id.
+        UserError: The folder is missing, one in it cannot be opened, or two pictures have the same id, as `a/b.png`
+            beside `a__b.png`, two equal stems, and two names that differ only in how Unicode composes their letters.
     """
-    return _by_id(_pictures(folder, deep=False), lambda path: path.stem)
-
-
-def find_recursive(folder: Path) -> dict[str, Path]:
-    """Find the pictures in a folder and in all folders below it, linked ones included, as `find` does in one.
-
-    The id is the path below the folder, without suffix and with "__" for each "/": `bonn/0001.png` has the id
-    `bonn__0001`, a valid stem. Ids are unique: `a/b.png` beside `a__b.png` is an error, as two equal stems are.
-    """
-    return _by_id(_pictures(folder, deep=True), lambda path: "__".join(path.relative_to(folder).with_suffix("").parts))
-
-
-def _pictures(folder: Path, *, deep: bool) -> Iterator[Path]:
     if not folder.is_dir():
         raise UserError(f"{folder}: found no such folder, expected a folder of pictures; check the path")
-    seen = set()
-    for here, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(here)
-        folders[:] = [name for name in folders if deep and real not in seen and not name.startswith(".")]
-        if real not in seen:  # a link may lead back to a folder above it
-            paths = (Path(here, name) for name in files if not name.startswith("."))
-            yield from (path for path in paths if path.suffix.lower() in SUFFIXES)
-        seen.add(real)
+    paths = _pictures(folder, Counter() if passed_over is None else passed_over)
+    return by_id(("__".join(path.relative_to(folder).with_suffix("").parts), path) for path in paths)
 
 
-def _by_id(paths: Iterator[Path], item_id: Callable[[Path], str]) -> dict[str, Path]:
+def by_id(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    """Files by the item ids of their names, sorted.
+
+    Raises:
+        UserError: Two files have the same id.
+    """
     found: dict[str, Path] = {}
-    for path in sorted(paths):
-        other = found.setdefault(item_id(path), path)
+    for name, path in sorted(named, key=lambda pair: pair[1]):
+        id_ = item_id(name)
+        other = found.setdefault(id_, path)
         if other != path:
-            raise UserError(f"{other} and {path}: both have the item id {item_id(path)!r}; rename or remove one")
+            alike = other.parent == path.parent and other.suffix == path.suffix  # the same letters, composed otherwise
+            bytes_ = f" (as bytes {os.fsencode(other.name)!r} and {os.fsencode(path.name)!r})" if alike else ""
+            raise UserError(f"{other} and {path}: both have the item id {id_!r}{bytes_}; rename or remove one")
     return dict(sorted(found.items()))
+
+
+def passed_over_line(folder: Path, passed_over: Counter[str]) -> str:
+    """A line that says how many files of a folder were not read, by reason; empty if all were."""
+    if not passed_over:
+        return ""
+    reasons = ", ".join(f"{reason} ({count})" for reason, count in passed_over.most_common())
+    return f"{folder}: passed over {reasons}; read are {' '.join(sorted(SUFFIXES))}"
+
+
+def _pictures(folder: Path, passed_over: Counter[str]) -> Iterator[Path]:
+    seen = set()
+    for here, folders, files in os.walk(folder, followlinks=True, onerror=_cannot_open):
+        real = os.path.realpath(here)
+        if real in seen:  # a link may lead back to a folder above it
+            folders.clear()
+            continue
+        seen.add(real)
+        passed_over.update("hidden folders" for name in folders if name.startswith("."))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(here, name) for name in files):
+            suffix = path.suffix.lower()
+            if suffix not in SUFFIXES:
+                if suffix not in _BESIDE_PICTURES and not path.name.startswith("."):
+                    passed_over[suffix or "no ending"] += 1
+            elif path.name.startswith("."):
+                passed_over["hidden pictures"] += 1
+            else:
+                yield path
+
+
+def _cannot_open(error: OSError) -> NoReturn:
+    raise UserError(
+        f"{error.filename}: the folder cannot be opened ({error.strerror}); make it readable, or move it away"
+    ) from error
 
 
 @contextmanager

@@ -4,14 +4,15 @@ Where a file's `start` is asked for, its first 32 bytes are meant. What is refus
 damaged files passes through.
 """
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from p2pbench.errors import UserError
 
@@ -23,19 +24,53 @@ Picture = NDArray[np.uint8 | np.uint16]
 Image.MAX_IMAGE_PIXELS = None
 MAX_PIXELS = 2**30
 
-SIDEWAYS = range(5, 9)  # the EXIF orientations that swap width and height
+ORIENTATION = 0x0112  # the tag of EXIF and TIFF
+_SIDEWAYS = range(5, 9)  # the orientations that swap width and height
 
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM")  # Pillow knows dozens more, some of which start other programs
 _PNG = b"\x89PNG\r\n\x1a\n"
-_WITH_EXIF = ("JPEG", "MPO", "WEBP")  # not PNG, whose EXIF may follow the pixels: size() would have to decode them all
+
+
+class Header(NamedTuple):
+    """What a file says of its picture, before its pixels are decoded.
+
+    Attributes:
+        width: Pixels of the picture when it is upright.
+        height: As `width`.
+        channels: Of what is read.
+        bits: A channel's.
+        alpha: Whether the file has transparency, which is dropped unless it is one of the `channels`.
+    """
+
+    width: int
+    height: int
+    channels: int
+    bits: int
+    alpha: bool
+
+    @property
+    def kind(self) -> str:
+        """Depth and colours in words."""
+        colours = {1: "grey", 3: "colour"}
+        if self.alpha:
+            colours = {
+                1: "grey less its alpha",
+                2: "grey with alpha",
+                3: "colour less its alpha",
+                4: "colour with alpha",
+            }
+        if self.channels in colours:
+            return f"{self.bits}-bit {colours[self.channels]}"
+        return f"{self.channels} channels of {self.bits} bits"
 
 
 def read(path: Path, start: bytes) -> Picture:
     """Return (H, W, C) as `pictures.read` does."""
     with opened(path) as image:
-        if start.startswith(_PNG) and start[24] == 16 and start[25] != 0:
-            return _read_png16(path, start[25])
-        return _shown(image, path)
+        orientation = _orientation(image, path)
+        deep = start.startswith(_PNG) and start[24] == 16 and start[25] != 0
+        values = _read_png16(path, start[25]) if deep else _shown(image, path)
+    return np.ascontiguousarray(upright(values, orientation))
 
 
 def read_stored(path: Path, start: bytes) -> NDArray[Any]:
@@ -45,19 +80,34 @@ def read_stored(path: Path, start: bytes) -> NDArray[Any]:
             raise UserError(f"{path}: found a JPEG, which changes label ids, expected PNG or TIFF; export it again")
         if (maxval := _ppm_maxval(image)) not in (255, 65535):
             raise UserError(f"{path}: found a PGM with maximum {maxval}, expected 255 or 65535; save the labels as PNG")
+        orientation = _orientation(image, path)
         values = np.array(image)
         values = values[..., 0] if image.mode in ("LA", "PA") else values
     if start.startswith(_PNG) and start[24] in (2, 4) and start[25] == 0:
         values = values // (255 // (2 ** start[24] - 1))  # Pillow spreads them over 0..255
-    return values
+    return upright(values, orientation)
 
 
-def size(path: Path) -> tuple[int, int]:
-    """Return (width, height) of what `read` returns, from the header alone."""
+def header(path: Path, start: bytes) -> Header:
+    """Return what `read` would, from the header alone."""
     with opened(path) as image:
-        width, height = image.size
-        sideways = image.format in _WITH_EXIF and image.getexif().get(0x0112) in SIDEWAYS
-    return (height, width) if sideways else (width, height)
+        width, height = upright_size(image.width, image.height, _orientation(image, path))
+        one = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
+        deep = image.mode.startswith("I") or (start.startswith(_PNG) and start[24] == 16)
+        return Header(width, height, 1 if one else 3, 16 if deep else 8, bool(image.has_transparency_data))
+
+
+def upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Undo an EXIF orientation, 1 to 8, of (H, W) or (H, W, C)."""
+    if orientation in _SIDEWAYS:
+        values = values.swapaxes(0, 1)
+    upside_down, mirrored = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
+    return values[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+
+
+def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
+    """Return (width, height) of what `upright` returns."""
+    return (height, width) if orientation in _SIDEWAYS else (width, height)
 
 
 @contextmanager
@@ -89,11 +139,30 @@ def as_image(picture: Picture) -> Image.Image:
     return Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
 
 
+def _orientation(image: Image.Image, path: Path) -> int:
+    """Return the EXIF orientation, 1 where there is none, without decoding pixels."""
+    exif = Image.Image.getexif(image)  # not a PNG's own way, which decodes the pixels to see what follows them
+    if image.format == "PNG" and ORIENTATION not in exif:
+        exif.load(_png_exif(path))
+    orientation: int = exif.get(ORIENTATION, 1)
+    return orientation
+
+
+def _png_exif(path: Path) -> bytes:
+    """Return the EXIF of a PNG wherever it stands in the file; it may follow the pixels."""
+    with path.open("rb") as file:
+        file.seek(len(_PNG))
+        while len(chunk := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", chunk)
+            if kind == b"eXIf":
+                return file.read(length)
+            file.seek(length + 4, 1)  # the chunk and its checksum
+    return b""
+
+
 def _shown(image: Image.Image, path: Path) -> Picture:
     if image.mode == "RGB" and _ppm_maxval(image) > 255:
         raise UserError(f"{path}: found a 16-bit PPM, which would be cut to 8 bits; save it as PNG or TIFF instead")
-    if image.format in _WITH_EXIF:
-        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         return unsigned(np.array(image), path)[..., None]
     image.info.pop("transparency", None)  # else Pillow warns that it drops it

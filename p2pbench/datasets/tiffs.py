@@ -4,46 +4,64 @@ tifffile leaves LZW, JPEG and fax compression to the package imagecodecs; withou
 What is refused is a UserError; what the two raise on damaged files passes through.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 
-from p2pbench.datasets.pillow_files import SIDEWAYS, Picture, check_size, opened
+from p2pbench.datasets.pillow_files import (
+    Header,
+    Picture,
+    check_size,
+    opened,
+    upright,
+    upright_size,
+)
 from p2pbench.errors import UserError
 
 FIRST_BYTES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF and BigTIFF in either byte order
 
-_PHOTOMETRIC = tifffile.PHOTOMETRIC
+_PHOTOMETRIC, _ALPHA = tifffile.PHOTOMETRIC, tifffile.EXTRASAMPLE
+_GREY_OR_RGB = (_PHOTOMETRIC.MINISWHITE, _PHOTOMETRIC.MINISBLACK, _PHOTOMETRIC.RGB)
+_CONVERTED = {_PHOTOMETRIC.SEPARATED: ("CMYK", 4), _PHOTOMETRIC.YCBCR: ("YCbCr", 3)}  # Pillow's mode, and channels
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it prints what it finds odd in a file
 
 
 def read(path: Path, *, stored: bool = False) -> NDArray[Any]:
     """Return the samples of a TIFF, (H, W, C) and upright, as `pictures.read` shows them or as they are stored."""
     with tifffile.TiffFile(path) as tiff:
         page, axes, shape = _layout(tiff, path)
-        pages = tiff.series[0].pages
+        pages, by_pillow = tiff.series[0].pages, False
         try:
             values = (page if len(pages) == 1 else tiff.series[0]).asarray().reshape(shape)
         except ValueError as error:
             if "COMPRESSION" not in str(error):
                 raise
-            values = _read_with_pillow(path, page, len(pages))
+            values, by_pillow = _read_with_pillow(path, page, len(pages)), True
         else:
             values = values.transpose([axes.index(axis) for axis in sorted(axes, key="YXSC".index)])
-            values = _upright(values, page.tags.valueof("Orientation", 1))
+            values = upright(values, page.tags.valueof("Orientation", 1))
         values = np.ascontiguousarray(values.reshape(*values.shape[:2], -1), values.dtype.newbyteorder("="))
-        return values if stored else _shown(values, page, path)
+        # Pillow has YCbCr turned to RGB by the library that decodes it, but not CMYK.
+        done = stored or (by_pillow and page.photometric == _PHOTOMETRIC.YCBCR)
+        return values if done else _shown(values, page, path)
 
 
-def size(path: Path) -> tuple[int, int]:
-    """Return (width, height) of what `read` returns, from the header alone."""
+def header(path: Path) -> Header:
+    """Return what `read` would, from the header alone."""
     with tifffile.TiffFile(path) as tiff:
         page, axes, shape = _layout(tiff, path)
-        width, height = shape[axes.index("X")], shape[axes.index("Y")]
-        sideways = page.tags.valueof("Orientation", 1) in SIDEWAYS
-    return (height, width) if sideways else (width, height)
+        width, height = (shape[axes.index(axis)] for axis in "XY")
+        channels = next((size for axis, size in zip(axes, shape, strict=True) if axis in "SC"), 1)
+        in_colour = page.photometric == _PHOTOMETRIC.PALETTE or page.photometric in _CONVERTED
+        bits = 8 if page.photometric == _PHOTOMETRIC.PALETTE else max(8, page.bitspersample)
+        turned = upright_size(width, height, page.tags.valueof("Orientation", 1))
+        return Header(*turned, 3 if in_colour else channels, bits, _has_alpha(page))
 
 
 def _layout(tiff: Any, path: Path) -> tuple[Any, str, tuple[int, ...]]:  # noqa: ANN401 (tifffile has no types)
@@ -74,12 +92,8 @@ def _read_with_pillow(path: Path, page: Any, pages: int) -> NDArray[Any]:  # noq
     return ~values if page.photometric == _PHOTOMETRIC.MINISWHITE else values  # undo that Pillow shows it already
 
 
-def _upright(values: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Undo an EXIF orientation of (H, W) or (H, W, C)."""
-    if orientation in SIDEWAYS:
-        values = values.swapaxes(0, 1)
-    upside_down, mirrored = orientation in (3, 4, 7, 8), orientation in (2, 3, 6, 7)
-    return values[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+def _has_alpha(page: Any) -> bool:  # noqa: ANN401 (tifffile has no types)
+    return page.photometric in _GREY_OR_RGB and page.extrasamples in ((_ALPHA.ASSOCALPHA,), (_ALPHA.UNASSALPHA,))
 
 
 def _shown(values: NDArray[Any], page: Any, path: Path) -> Picture:  # noqa: ANN401 (tifffile has no types)
@@ -90,5 +104,25 @@ def _shown(values: NDArray[Any], page: Any, path: Path) -> Picture:  # noqa: ANN
     bits = page.bitspersample
     if bits not in (1, 8, 16) or values.dtype not in (np.bool_, np.uint8, np.uint16):
         raise UserError(f"{path}: found {bits}-bit {values.dtype} samples, expected uint8 or uint16; convert it first")
+    if page.photometric in _CONVERTED:
+        mode, channels = _CONVERTED[page.photometric]
+        if bits != 8 or values.shape[2] != channels:
+            found = f"{bits}-bit {mode} of {values.shape[2]} channels"
+            raise UserError(f"{path}: found a TIFF of {found}, expected 8-bit {mode} or RGB; save it as RGB")
+        stored = Image.frombytes(mode, values.shape[1::-1], values.tobytes())
+        return np.array(stored.convert("RGB"))
+    if page.photometric not in _GREY_OR_RGB:
+        found = getattr(page.photometric, "name", page.photometric)
+        raise UserError(f"{path}: found a TIFF of {found} colours, expected grey, RGB or CMYK; save it as RGB")
     shown: Picture = values * np.uint8(255) if bits == 1 else values
+    if _has_alpha(page) and page.extrasamples == (_ALPHA.ASSOCALPHA,):
+        shown = _divided_by_alpha(shown)
     return ~shown if page.photometric == _PHOTOMETRIC.MINISWHITE else shown
+
+
+def _divided_by_alpha(values: Picture) -> Picture:
+    """Undo that colours were multiplied by the last channel, alpha; where it is 0 they stay."""
+    most = np.iinfo(values.dtype).max
+    alpha = values[..., -1:].astype(np.float64)
+    whole = np.divide(values[..., :-1] * float(most), alpha, out=values[..., :-1].astype(np.float64), where=alpha > 0)
+    return np.concatenate([np.rint(whole).clip(0, most).astype(values.dtype), values[..., -1:]], axis=2)

@@ -109,7 +109,7 @@ def folder_origin(outputs: Outputs, truth: Truth) -> dict[str, object]:
 
 def folder_notes(outputs: Outputs, truth: Truth) -> list[str]:
     """What a user should know of a folder's files."""
-    notes = []
+    notes = [*truth.dataset.remarks, *filter(None, [outputs.passed_over])]
     if outputs.lossy:
         first = outputs.lossy[0].name
         notes.append(f"{_outputs(outputs.lossy)} JPEG or lossy WebP, such as {first}: colours changed; save PNG")

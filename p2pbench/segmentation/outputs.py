@@ -7,19 +7,20 @@ pix2pix-tensorflow (`pix2pix.py`) and pix2pixHD (`util/visualizer.py`) add what 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from fcn.scoring import Photo
 from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import MOST_NAMED
 from p2pbench.errors import UserError
 from p2pbench.segmentation import label_pictures
+from reports.names import item_id
 from reports.picture import to_eight_bits
 
 
@@ -56,11 +57,13 @@ class Outputs:
         files: By item id, sorted.
         scheme: How they are named, for the protocol: the tool, and the form of the names.
         lossy: Those kept as JPEG or lossy WebP, which changes scores.
+        passed_over: A line on what else is in the folder, empty if there is nothing.
     """
 
     files: dict[str, Path]
     scheme: str
     lossy: list[Path]
+    passed_over: str = ""
 
     def extra(self, expected: Collection[str]) -> list[Path]:
         """The outputs that are no expected item's."""
@@ -77,22 +80,26 @@ def find_outputs(folder: Path) -> Outputs:
     Raises:
         UserError: The folder is missing or holds no outputs, those of two tools, or two of the same item.
     """
-    found = pictures.find_recursive(folder).values()
+    passed_over: Counter[str] = Counter()
+    found = pictures.find_recursive(folder, passed_over).values()
     paths = [path for path in found if label_pictures.source_of(path) is None]
     if not paths:
         raise UserError(f"{folder}: found no pictures, expected a model's outputs as PNG or JPEG; check the path")
     name, ending = _recognise(folder, paths)
     files: dict[str, Path] = {}
     for path in paths:
-        if path.stem.endswith(ending):
-            id_ = _INPUT_ENDING.sub("", path.stem.removesuffix(ending))
+        if not path.stem.endswith(ending):
+            passed_over[f"not named {name}"] += 1
+        else:
+            id_ = item_id(_INPUT_ENDING.sub("", path.stem.removesuffix(ending)))
             other = files.setdefault(id_, path)
             if other != path:
                 raise UserError(
                     f"{other} and {path}: both are outputs of item {id_!r}; "
                     "give the folder of one model's outputs, or rename or remove one"
                 )
-    return Outputs(dict(sorted(files.items())), name, sorted(path for path in files.values() if _is_lossy(path)))
+    lossy = sorted(path for path in files.values() if _is_lossy(path))
+    return Outputs(dict(sorted(files.items())), name, lossy, pictures.passed_over_line(folder, passed_over))
 
 
 def match_outputs(
@@ -129,15 +136,15 @@ def read_output(path: Path) -> Photo:
     """Read an output as RGB of 8 bits: grey is repeated, alpha dropped, of 16 bits the upper 8 are kept.
 
     Raises:
-        UserError: As `pictures.read`; also for two, or more than four channels.
+        UserError: As `pictures.read`; also for two channels without alpha, or more than four.
     """
     picture = pictures.read(path)
     changed = ["cut to 8 bits"] if picture.dtype != np.uint8 else []
+    if picture.shape[2] == 4 or pictures.header(path).alpha:
+        picture = picture[..., :-1] if picture.shape[2] in (2, 4) else picture
+        changed.append("alpha dropped")
     if picture.shape[2] == 1:
         changed.append("grey repeated")
-    if picture.shape[2] == 4 or _has_alpha(path):
-        picture = picture[..., :3]
-        changed.append("alpha dropped")
     return Photo(to_eight_bits(pictures.convert(picture, 3, str(path))), ", ".join(sorted(changed)))
 
 
@@ -162,15 +169,6 @@ def _is_lossy(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(16)
     return start.startswith(_JPEG) or start[8:] == _WEBP_LOSSY
-
-
-def _has_alpha(path: Path) -> bool:
-    """Whether a file has an alpha channel that `pictures.read` drops without a word; it keeps those of a TIFF."""
-    try:
-        with Image.open(path, formats=("PNG", "WEBP")) as image:
-            return bool(image.has_transparency_data)
-    except UnidentifiedImageError:
-        return False
 
 
 def _examples(ids: Iterable[str], most: int = 3) -> str:

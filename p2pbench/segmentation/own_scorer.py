@@ -24,6 +24,7 @@ from p2pbench.config import RunConfig
 from p2pbench.datasets.catalogue import open_dataset, split_items
 from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO, Dataset, Item, item_hash
+from p2pbench.datasets.survey import kinds_line
 from p2pbench.errors import UserError
 from p2pbench.segmentation.truth import label_table
 from p2pbench.training.interrupt import Stop, Stopped
@@ -74,7 +75,11 @@ def train_scorer(
     """
     table = label_table(plan.data.dataset)
     dataset = open_dataset(plan.data)
-    learned, held_out = _split(split_items(dataset, "train", plan.data.train_items))
+    items = split_items(dataset, "train", plan.data.train_items)
+    dataset.remark(kinds_line(dataset, items))
+    for remark in dataset.remarks:
+        listener.say(remark)
+    learned, held_out = _split(items)
     settings = Settings(
         steps=plan.epochs * math.ceil(len(learned) / plan.batch_size),
         batch_size=plan.batch_size,

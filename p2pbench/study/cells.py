@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from amt.sources import Sources, folder, matched
+from p2pbench.datasets.pictures import passed_over_line
 from p2pbench.errors import UserError
 from p2pbench.segmentation.outputs import find_outputs
 from reports.layout import Grid, Run, grids
@@ -48,15 +50,28 @@ def from_results(results: Path, grid_name: str | None, seed: int | None, *, allo
     return Material(sources, {cell: run.folder.relative_to(results).as_posix() for cell, run in chosen.items()})
 
 
-def from_folders(real: Path, fakes: Mapping[str, Path], *, allow_partial: bool) -> Material:
+def from_folders(
+    real: Path, fakes: Mapping[str, Path], *, allow_partial: bool, say: Callable[[str], None] = lambda line: None
+) -> Material:
     """Plain folders of pictures; those of the fakes may be named by any tool that `fcn-score` knows.
+
+    Args:
+        real: The real pictures.
+        fakes: The fakes of each algorithm.
+        allow_partial: Whether to go on with the items that all have.
+        say: Called with a line for each folder that holds more than the pictures that are used.
 
     Raises:
         AmtError: A folder has no pictures, or items lack pictures.
         UserError: A folder of fakes cannot be used.
     """
-    pictures = {name: find_outputs(path).files for name, path in fakes.items()}
-    sources = matched(folder(real), pictures, allow_partial=allow_partial)
+    passed_over: Counter[str] = Counter()
+    originals = folder(real, passed_over)
+    outputs = {name: find_outputs(path) for name, path in fakes.items()}
+    sources = matched(originals, {name: found.files for name, found in outputs.items()}, allow_partial=allow_partial)
+    for line in (passed_over_line(real, passed_over), *(found.passed_over for found in outputs.values())):
+        if line:
+            say(line)
     return Material(sources, {"real": str(real), **{name: str(path) for name, path in fakes.items()}})
 
 

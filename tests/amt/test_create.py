@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sqlite3
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from amt.store import schema
 from amt.store.database import Database, open_database
 from amt.store.studies import Picture, Study, pictures_of
 from tests.amt.study import ALGORITHMS, SMALL, make_study
+from tests.deep_folder import deep_folder
 
 
 def schedules(database: Database, study: Study) -> list[tuple[str, list[Planned]]]:
@@ -126,8 +129,31 @@ def test_folders_without_pictures_or_with_two_of_an_item(tmp_path: Path) -> None
         folder(tmp_path)
     for suffix in ("png", "jpg"):
         Image.new("RGB", (4, 4)).save(tmp_path / f"a.{suffix}")
-    with pytest.raises(AmtError, match=r"found a\.jpg and a\.png"):
+    with pytest.raises(AmtError, match=r"found a\.jpg and a\.png, expected one an item"):
         folder(tmp_path)
+
+
+def test_names_in_any_encoding_and_what_is_passed_over(tmp_path: Path) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    for content in (b"caf\xe9.png", "u\u0308.jfif".encode(), b"below/deep.png", b".hidden.png"):
+        with open(os.path.join(os.fsencode(tmp_path), content), "wb") as file:
+            Image.new("RGB", (4, 4)).save(file, "PNG")
+    for name in ("a.gif", "b.gif", "notes"):
+        (tmp_path / name).touch()
+    (tmp_path / ".git").mkdir()
+    passed_over: Counter[str] = Counter()
+    assert sorted(folder(tmp_path, passed_over)) == ["caf%E9", "deep", "\u00fc"]
+    assert passed_over == {".gif": 2, "hidden": 2, "no ending": 1}
+    (tmp_path / "\u00fc.jfif").touch()
+    with pytest.raises(AmtError, match=r"\(as bytes b'u\\xcc\\x88.jfif' and b'\\xc3\\xbc.jfif'\)"):
+        folder(tmp_path)
+
+
+def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    too_deep = deep_folder(tmp_path)
+    with pytest.raises(AmtError, match="the folder cannot be opened .File name too long.; make it readable"):
+        folder(too_deep)
 
 
 def test_pictures_of_every_kind_become_srgb(tmp_path: Path) -> None:

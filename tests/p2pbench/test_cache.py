@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from p2pbench.config import run_config
+from p2pbench.config import RunConfig, run_config
 from p2pbench.datasets import augment, cache
-from p2pbench.datasets.cache import CachedSamples, StreamedSamples, open_samples, sample_channels
+from p2pbench.datasets.cache import CachedSamples, StreamedSamples, open_samples
 from p2pbench.datasets.catalogue import open_dataset
 from p2pbench.datasets.dataset import Dataset
 from p2pbench.datasets.scale import from_network, full_range, to_network
+from p2pbench.datasets.survey import sample_channels
 from p2pbench.errors import UserError
 from p2pbench.training.batches import Batches
 
@@ -42,7 +43,7 @@ def opened(root: Path) -> Dataset:
 def test_file_and_stream_hold_what_the_dataset_loads(root: Path) -> None:
     dataset = opened(root)
     items = dataset.items("train")
-    channels = sample_channels(dataset, items[0], 40, None, None)
+    channels = sample_channels(dataset, items, RunConfig())
     cached = open_samples(dataset, items, 40, channels)
     streamed = StreamedSamples(channels, dataset, items, 40)
     assert isinstance(cached, CachedSamples)
@@ -57,7 +58,7 @@ def test_file_and_stream_hold_what_the_dataset_loads(root: Path) -> None:
 def test_pictures_are_decoded_once_until_a_file_changes(root: Path) -> None:
     dataset = opened(root)
     items = dataset.items("train")
-    channels = sample_channels(dataset, items[0], 32, None, None)
+    channels = sample_channels(dataset, items, RunConfig())
     counted: list[int] = []
     open_samples(dataset, items, 32, channels, lambda done, total: counted.append(done))
     assert counted == list(range(1, 12))
@@ -76,7 +77,7 @@ def test_pictures_are_decoded_once_until_a_file_changes(root: Path) -> None:
 def test_without_room_for_a_cache_pictures_are_streamed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = opened(root)
     items = dataset.items("test")
-    channels = sample_channels(dataset, items[0], 33, None, None)
+    channels = sample_channels(dataset, items, RunConfig())
     monkeypatch.setattr(cache, "DISK_SHARE", 1e-12)
     assert isinstance(open_samples(dataset, items, 33, channels), StreamedSamples)
 
@@ -84,7 +85,7 @@ def test_without_room_for_a_cache_pictures_are_streamed(root: Path, monkeypatch:
 def test_all_bad_files_are_named_before_anything_is_kept(root: Path) -> None:
     dataset = opened(root)
     items = dataset.items("train")
-    channels = sample_channels(dataset, items[0], 34, None, None)
+    channels = sample_channels(dataset, items, RunConfig())
     torn = items[5].files[0]
     torn.write_bytes(torn.read_bytes()[:-400])
     Image.fromarray(np.full((40, 40), 99, np.uint8)).save(items[7].files[1])
@@ -100,7 +101,7 @@ def test_all_bad_files_are_named_before_anything_is_kept(root: Path) -> None:
 def test_an_unwritable_cache_is_named(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     dataset = opened(root)
     items = dataset.items("train")
-    channels = sample_channels(dataset, items[0], 35, None, None)
+    channels = sample_channels(dataset, items, RunConfig())
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("P2PBENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match="set P2PBENCH_CACHE to a folder with room"):
@@ -111,7 +112,7 @@ def test_input_target_and_labels_are_cropped_and_flipped_alike(root: Path) -> No
     dataset = opened(root)
     config = run_config({"dataset": "camvid", "root": str(root), "image_size": 32, "jitter": 1.25}, "test")
     items = dataset.items("train")
-    samples = open_samples(dataset, items, config.load_side, sample_channels(dataset, items[0], 40, None, None))
+    samples = open_samples(dataset, items, config.load_side, sample_channels(dataset, items, RunConfig()))
     batches = Batches(dataset, samples, config, torch.device("cpu"))
     assert batches.per_epoch == 11
     colours = torch.tensor([label.colour for label in dataset.table.labels])  # type: ignore[union-attr]
@@ -131,7 +132,7 @@ def test_every_epoch_takes_every_item_once_in_an_order_of_its_own(root: Path) ->
     dataset = opened(root)
     config = run_config({"dataset": "camvid", "image_size": 32, "batch_size": 4}, "test")
     items = dataset.items("train")
-    samples = open_samples(dataset, items, config.load_side, sample_channels(dataset, items[0], 36, None, None))
+    samples = open_samples(dataset, items, config.load_side, sample_channels(dataset, items, RunConfig()))
     batches = Batches(dataset, samples, config, torch.device("cpu"))
     order = list(batches._order(range(6)))
     assert batches.per_epoch == 3

@@ -100,6 +100,15 @@ def test_what_cannot_be_told_apart_is_refused(make: Make, names: list[str], said
         find_outputs(make(*names))
 
 
+def test_what_is_passed_over_is_counted(make: Make) -> None:
+    folder = make("a_fake_B.png", "a_real_A.png", "a_real_B.png", "._a_fake_B.png", "notes.txt")
+    (folder / "b_fake_B.gif").touch()
+    assert find_outputs(folder).passed_over == (
+        f"{folder}: passed over not named NAME_fake_B (pytorch-CycleGAN-and-pix2pix) (2), hidden pictures (1), .gif (1)"
+        "; read are .bmp .jfif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp"
+    )
+
+
 def test_matching(make: Make) -> None:
     folder = make("a_fake_B.png", "b_fake_B.png", "z_fake_B.png")
     found = find_outputs(folder)
@@ -155,6 +164,10 @@ def test_deep_and_layered_tiffs(tmp_path: Path) -> None:
     output = read_output(pictures.write(tmp_path / "four", four))
     assert np.array_equal(output.pixels, picture(3, 8))
     assert output.changed == "alpha dropped"
+    Image.fromarray(four[..., [0, 3]]).save(tmp_path / "la.tif")  # which Pillow marks as alpha
+    output = read_output(tmp_path / "la.tif")
+    assert np.array_equal(output.pixels, np.repeat(four[..., :1], 3, axis=2))
+    assert output.changed == "alpha dropped, grey repeated"
     with pytest.raises(UserError, match=r"two\.tif: found 2 channels, expected 3"):
         read_output(pictures.write(tmp_path / "two", four[..., :2]))
     with pytest.raises(UserError, match=r"none\.png: found no picture"):

@@ -61,7 +61,7 @@ def test_png_keeps_its_depth_and_drops_alpha(
     path = tmp_path / "a.png"
     path.write_bytes(png_bytes(picture, colour_type, bits))
     assert same(pictures.read(path), picture[..., :kept])
-    assert pictures.size(path) == (7, 5)
+    assert pictures.header(path)[:2] == (7, 5)
 
 
 def test_palette_becomes_rgb_and_keeps_its_indices_as_labels(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_tiff_of_any_channels(tmp_path: Path, dtype: type, channels: int, compre
     for data, layout in layouts:
         tifffile.imwrite(path, data, **options, **layout)
         assert same(pictures.read(path), picture), layout
-        assert pictures.size(path) == (7, 6)
+        assert pictures.header(path)[:2] == (7, 6)
 
 
 def test_an_imagej_stack_of_channels(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_an_imagej_stack_of_channels(tmp_path: Path) -> None:
     assert same(pictures.read(tmp_path / "a.tif"), np.moveaxis(picture, 0, 2))
 
 
-@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("RGBA", 4), ("CMYK", 4)])
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("RGBA", 4)])
 def test_lzw_tiff_is_read_without_imagecodecs(tmp_path: Path, mode: str, channels: int) -> None:
     image = Image.fromarray(noise(6, 7, 3)).convert(mode)
     image.save(tmp_path / "a.tif", compression="tiff_lzw")
@@ -219,7 +219,7 @@ def test_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
         found = pictures.read(tmp_path / name)
         assert found.shape == expected.shape, name
         assert np.abs(found.astype(int) - expected).max() <= (8 if name == "a.jpg" else 0), name
-        assert pictures.size(tmp_path / name) == (expected.shape[1], expected.shape[0])
+        assert pictures.header(tmp_path / name)[:2] == (expected.shape[1], expected.shape[0])
 
 
 def test_labels(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
         ("missing.png", "No such file or directory"),
         ("", "Is a directory"),
     ]:
-        for function in (pictures.read, pictures.read_labels, pictures.size):
+        for function in (pictures.read, pictures.read_labels, pictures.header):
             with pytest.raises(UserError, match=message):
                 function(tmp_path / name)
 
@@ -290,7 +290,7 @@ def test_pictures_beyond_the_limit_of_pillow_are_read_and_absurd_ones_are_not(tm
     # A header alone, as size() asks for no pixels: 400 million, a common size for an aerial picture.
     header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
     (tmp_path / "aerial.png").write_bytes(png_file(header, zlib.compress(b"")))
-    assert pictures.size(tmp_path / "aerial.png") == (20_000, 20_000)
+    assert pictures.header(tmp_path / "aerial.png")[:2] == (20_000, 20_000)
     header = struct.pack(">IIBBBBB", 2**31 - 1, 2**31 - 1, 8, 2, 0, 0, 0)
     (tmp_path / "absurd.png").write_bytes(png_file(header, zlib.compress(b"")))
     with pytest.raises(UserError, match="expected at most 1073741824; cut it into tiles"):
@@ -307,8 +307,24 @@ def test_grey_and_rgb_turn_into_each_other() -> None:
 
 
 def test_other_changes_of_channels_are_refused() -> None:
-    with pytest.raises(UserError, match=r"train/a\.tif: found 4 channels, expected 3; "):
-        pictures.convert(noise(2, 2, 4), 3, Path("train/a.tif"))
+    with pytest.raises(UserError, match=r"train/a\.tif: found 5 channels, expected 3; "):
+        pictures.convert(noise(2, 2, 5), 3, Path("train/a.tif"))
+    with pytest.raises(UserError, match="found 2 channels, expected 3"):
+        pictures.convert(noise(2, 2, 2), 3)
+    with pytest.raises(UserError, match="found 3 channels, expected 4"):
+        pictures.convert(noise(2, 2, 3), 4)
+
+
+def test_of_four_channels_the_colours_are_taken() -> None:
+    picture = noise(9, 9, 4)
+    assert np.array_equal(pictures.convert(picture, 3), picture[..., :3])
+    assert np.array_equal(pictures.convert(picture, 1), pictures.convert(picture[..., :3], 1))
+
+
+def test_8_bits_become_16_over_the_whole_range() -> None:
+    assert pictures.deepen(np.array([[[0], [1], [255]]], np.uint8)).ravel().tolist() == [0, 257, 65535]
+    deep = noise(3, 3, 1, dtype=np.uint16)
+    assert np.array_equal(pictures.deepen(deep), deep)
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
@@ -365,35 +381,3 @@ def test_writing_fails_without_leftovers(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         pictures.write(tmp_path / "a", noise(2, 2, 1))
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.png", "file"]
-
-
-def touch(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-
-
-def test_find(tmp_path: Path) -> None:
-    touch(tmp_path, "b.JPG", "a.0.png", "c.TIFF", "._b.jpg", ".hidden.png", "notes.txt", "below/d.png", "e.png/f.png")
-    found = pictures.find(tmp_path)
-    assert list(found.items()) == [(name.rsplit(".", 1)[0], tmp_path / name) for name in ("a.0.png", "b.JPG", "c.TIFF")]
-    with pytest.raises(UserError, match="found no such folder"):
-        pictures.find(tmp_path / "missing")
-    (tmp_path / "none").mkdir()
-    assert pictures.find(tmp_path / "none") == {}
-
-
-def test_find_refuses_equal_stems(tmp_path: Path) -> None:
-    touch(tmp_path, "a.png", "a.jpg")
-    with pytest.raises(UserError, match=r"a\.jpg and .*a\.png: both have the item id 'a'; rename or remove one"):
-        pictures.find(tmp_path)
-
-
-def test_find_recursive(tmp_path: Path) -> None:
-    touch(tmp_path, "photos/z.png", "photos/bonn/left/0001.png", "photos/.git/x.png", "elsewhere/y.png")
-    (tmp_path / "photos" / "linked").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "photos" / "bonn" / "loop").symlink_to(tmp_path / "photos")
-    assert list(pictures.find_recursive(tmp_path / "photos")) == ["bonn__left__0001", "linked__y", "z"]
-    touch(tmp_path, "photos/linked__y.png")
-    with pytest.raises(UserError, match="both have the item id 'linked__y'"):
-        pictures.find_recursive(tmp_path / "photos")

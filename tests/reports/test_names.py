@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.layout import Report
-from reports.names import file_name, printable
+from reports.names import file_name, item_id, printable
 from tests.reports.names import HOSTILE
 
 PLAIN = ("losses", "L1+cGAN", "my_grid.2", "a-b", "道路", "ł", "日本語", "عربي")
@@ -64,3 +65,26 @@ def test_no_two_tables_share_a_file(tmp_path: Path) -> None:
     assert report.table("losses", "fcn-official") == tmp_path / "tables/losses--fcn-official.csv"
     assert report.latex("losses", "fcn-official") == tmp_path / "tables/losses--fcn-official.tex"
     assert len(report.latex("g" * 255, "s" * 240).name) < 255
+
+
+@pytest.mark.parametrize(
+    ("name", "id_"),
+    [
+        ("u\u0308ber", "\u00fcber"),
+        (b"caf\xe9".decode("utf-8", "surrogateescape"), "caf%E9"),
+        ("100%", "100%"),
+        ("日本語", "日本語"),
+        ("x" * 251, "x" * 251),
+    ],
+)
+def test_ids_are_composed_text(name: str, id_: str) -> None:
+    assert item_id(name) == id_
+
+
+@given(st.binary(max_size=400), st.binary(max_size=400))
+def test_any_bytes_have_an_id_of_their_own_that_is_the_name_of_a_file(one: bytes, other: bytes) -> None:
+    names = [content.replace(b"%", b"").decode("utf-8", "surrogateescape") for content in (one, other)]
+    ids = [item_id(name) for name in names]
+    assert all(len(id_.encode()) <= 251 and item_id(id_) == id_ for id_ in ids)
+    same = unicodedata.normalize("NFC", names[0]) == unicodedata.normalize("NFC", names[1])
+    assert (ids[0] == ids[1]) == same
