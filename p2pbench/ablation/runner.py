@@ -21,6 +21,7 @@ from p2pbench.results import RunRecord, check_run, read_runs, write_grid, write_
 from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import Stop, Stopped, stop_request
 from p2pbench.training.precision import Precisions, chosen, precisions
+from reports import apart
 from reports.layout import Grid, Run
 
 if TYPE_CHECKING:  # Ray is an extra
@@ -56,6 +57,7 @@ def run_grid(
 
     Raises:
         UserError: something in the settings, the data or the folders must be mended first, or runs failed.
+        ReportError: the grid's folder is, holds or lies in the data's.
         Stopped: the user asked to stop; all is saved.
     """
     folder = Grid(results / name)
@@ -66,6 +68,8 @@ def run_grid(
         replace(planned, config=with_precision(planned, each, made)) for planned, each in zip(plan, there, strict=True)
     ]
     data = _open_all(plan, listener)
+    for opened in data.values():  # files may be linked into the dataset from elsewhere
+        apart.check(folder.folder, (file for item in opened.items.train + opened.items.test for file in item.files))
     for planned in plan:
         check_run(planned.run, planned.config, data[data_key(planned.config)].items.describe(), made)
     _write_grid(folder, grid, plan, data[data_key(plan[0].config)])

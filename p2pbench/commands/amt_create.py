@@ -14,6 +14,7 @@ from p2pbench.study import choices
 from p2pbench.study.cells import from_folders, from_results
 from p2pbench.study.place import open_studies
 from p2pbench.terminal import Terminal
+from reports import apart
 
 _DEFAULTS = Protocol()
 
@@ -97,6 +98,7 @@ def command(
         material = from_results(results, grid, seed, allow_partial=allow_partial)
     elif real is not None and fakes:
         folders = {algorithm: Path(folder) for algorithm, folder in pairs(fakes, "--fake").items()}
+        apart.check(results / "study" / name, [real, *folders.values()])
         material = from_folders(real, folders, allow_partial=allow_partial)
     else:
         raise click.UsageError(
