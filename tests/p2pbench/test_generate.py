@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from p2pbench.ablation.data import Data
 from p2pbench.config import RunConfig
+from p2pbench.datasets import pictures
 from p2pbench.datasets.scale import from_network, to_network
 from p2pbench.errors import UserError
 from p2pbench.networks.unet import Generator
@@ -78,9 +81,9 @@ def test_pictures_of_any_size_keep_it(kept: Path, inputs: Path, tmp_path: Path) 
 def test_a_padded_picture_is_the_network_on_the_mirrored_one(kept: Path, inputs: Path, tmp_path: Path) -> None:
     made = applied(kept, inputs, tmp_path / "out", dropout=False, batch_norm="running")
     generator, card = load_generator(kept)
+    assert card.architecture.depth == 5
     values = np.asarray(Image.open(inputs / "a.png"))
     padded = np.pad(values, ((0, 64 - 37), (0, 64 - 50), (0, 0)), mode="symmetric")
-    assert np.array_equal(pad_to_stride(values, card.architecture.depth), padded)
     x = torch.from_numpy(padded).permute(2, 0, 1)[None] / 127.5 - 1
     with torch.no_grad():
         expected = generator.eval()(x)[0, :, :37, :50]
@@ -89,13 +92,14 @@ def test_a_padded_picture_is_the_network_on_the_mirrored_one(kept: Path, inputs:
 
 @given(height=st.integers(1, 90), width=st.integers(1, 90), depth=st.integers(1, 6))
 def test_padding_reaches_the_stride_and_keeps_the_picture(height: int, width: int, depth: int) -> None:
-    values = np.random.default_rng(height * 91 + width).integers(0, 256, (height, width, 2), dtype=np.uint8)
+    values = torch.rand(1, 2, height, width)
     padded = pad_to_stride(values, depth)
-    assert padded.shape[0] % 2**depth == padded.shape[1] % 2**depth == 0
-    assert padded.shape[0] - height < 2**depth > padded.shape[1] - width
-    assert np.array_equal(padded[:height, :width], values)
-    if padded.shape[0] > height:
-        assert np.array_equal(padded[height], padded[height - 1])  # mirrored with the edge repeated
+    tall, wide = padded.shape[-2:]
+    assert tall % 2**depth == wide % 2**depth == 0
+    assert tall - height < 2**depth > wide - width
+    assert torch.equal(padded[..., :height, :width], values)
+    if tall > height:
+        assert torch.equal(padded[..., height, :], padded[..., height - 1, :])  # mirrored with the edge repeated
 
 
 def test_a_picture_does_not_depend_on_the_others(kept: Path, inputs: Path, tmp_path: Path) -> None:
@@ -140,10 +144,33 @@ def test_generating_leaves_the_generator_and_torch_as_they_were(kept: Path) -> N
 
 def test_a_label_picture_is_coloured_by_the_table(tiny: Tiny, tmp_path: Path, tiny_data: Data) -> None:
     card = make_card(tiny(), tiny_data.dataset, tiny_data.channels)
-    camvid = card.model_copy(update={"dataset": "camvid", "direction": "labels-to-photo"})
-    coloured = bare_dataset(camvid).from_picture(np.array([[[3], [0]]], np.uint8))
-    assert coloured.tolist() == [[[128, 64, 128], [128, 128, 128]]]
-    assert bare_dataset(camvid).from_picture(np.array([[[3], [99]]], np.uint8)).shape == (1, 2, 1)
+    camvid = bare_dataset(card.model_copy(update={"dataset": "camvid", "direction": "labels-to-photo"}))
+    path = tmp_path / "labels.png"
+
+    def from_file(values: Any) -> Any:  # noqa: ANN401
+        Image.fromarray(values).save(path)
+        return camvid.from_picture(pictures.read(path), path).tolist()
+
+    road_and_sky = [[[128, 64, 128], [128, 128, 128]]]
+    assert from_file(np.array([[3, 0]], np.uint8)) == road_and_sky
+    assert from_file(np.array([[3, 0]], np.uint16)) == road_and_sky
+    assert from_file(np.array(road_and_sky, np.uint8)) == road_and_sky
+    path.write_bytes(four_bits([3, 0]))
+    assert camvid.from_picture(pictures.read(path), path).tolist() == road_and_sky
+    with pytest.raises(UserError, match=r"labels\.png: label values 99 are not in the table of camvid"):
+        from_file(np.array([[3, 99]], np.uint8))
+
+
+def four_bits(row: list[int]) -> bytes:
+    """A PNG of two grey pixels of four bits each, as optimisers make them of small label values."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    high, low = row
+    header = struct.pack(">IIBBBBB", 2, 1, 4, 0, 0, 0, 0)
+    data = zlib.compress(bytes([0, 16 * high + low]))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
