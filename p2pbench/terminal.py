@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from reports.names import printable
+
 if TYPE_CHECKING:  # the trainer imports torch, which not every command with a bar needs
     from p2pbench.training.trainer import Progress as Training
 
@@ -46,7 +48,7 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(escape(text))
+        self._console.print(escape(printable(text)))
 
     def count(self, work: str, done: int, total: int) -> None:
         """Items done of all."""
@@ -60,6 +62,7 @@ class Terminal:
         self._show(f"{work}: epoch {progress.epoch}", progress.step, progress.total, detail)
 
     def _show(self, work: str, done: int, total: int, detail: str) -> None:
+        work = printable(work)
         name = work.split(":")[0]
         if self._bar is None:
             now = time.monotonic()

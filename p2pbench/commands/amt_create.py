@@ -15,6 +15,7 @@ from p2pbench.study.cells import from_folders, from_results
 from p2pbench.study.place import open_studies
 from p2pbench.terminal import Terminal
 from reports import apart
+from reports.names import printable
 
 _DEFAULTS = Protocol()
 
@@ -122,7 +123,7 @@ def command(
         )
     algorithms = len(study.algorithms)
     click.echo(
-        f"{study.name}: {algorithms} algorithms ({', '.join(study.algorithms)}), {len(study.items)} items, "
+        f"{study.name}: {algorithms} algorithms ({printable(', '.join(study.algorithms))}), {len(study.items)} items, "
         f"{algorithms * protocol.raters} places; protocol {protocol.fingerprint}"
     )
     click.echo(f"next: p2pbench amt serve {results}")

@@ -13,6 +13,7 @@ from p2pbench.errors import UserError
 from p2pbench.terminal import Terminal
 from p2pbench.training.device import pick_device
 from p2pbench.training.translate_folder import translate_folder
+from reports.names import printable
 
 
 @click.command(
@@ -63,7 +64,7 @@ def command(
             overwrite=overwrite,
         )
     for line in result.remarks():
-        click.echo(line, err=True)
+        click.echo(printable(line), err=True)
     count = result.made + result.kept
     click.echo(f"{count} pictures{f', {result.kept} of them made before' * (result.kept > 0)}: {out}")
     if result.failed:

@@ -13,6 +13,7 @@ from p2pbench.metrics.image_score import SCORER
 from p2pbench.perceptual_scoring import PerceptualScorer
 from p2pbench.perceptual_scoring import download_weights as fetch_weights
 from p2pbench.terminal import Terminal
+from reports.names import printable
 from reports.scores import Scores
 
 
@@ -74,7 +75,8 @@ def command(
                 click.echo(json.dumps(place | _summary(scores)))
                 continue
             if scores.scorer == SCORER:  # the first of each run
-                click.echo(f"{grid.name}/{run.cell} seed {run.seed}, {scores.n} of {scores.n_expected} items:")
+                name = printable(f"{grid.name}/{run.cell}")
+                click.echo(f"{name} seed {run.seed}, {scores.n} of {scores.n_expected} items:")
             for name, metric in scores.metrics.items():
                 low, high = metric.interval
                 click.echo(f"    {name:<12} {metric.value:.4f}  [{low:.4f}, {high:.4f}]")

@@ -13,6 +13,7 @@ from p2pbench.commands import options
 from p2pbench.segmentation.after_training import score_trained
 from p2pbench.terminal import Terminal
 from reports import html
+from reports.names import printable
 
 
 @click.command(
@@ -69,7 +70,7 @@ def command(
     chosen = options.seed_list(seeds)
     if dry_run:
         for line in estimate_lines(out, name, content, where, overrides, chosen):
-            click.echo(line)
+            click.echo(printable(line))
         return
     with options.cluster(engine, address) as cluster, Terminal().watching() as terminal:
         trained = run_grid(out, name, content, where, overrides, chosen, terminal, parallel, cluster)

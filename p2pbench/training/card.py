@@ -17,6 +17,7 @@ from p2pbench.networks.unet import Generator
 from reports import atomic
 
 METADATA_KEY = "p2pbench"
+IMPORTED = "imported from"  # how the source of a generator begins that was trained elsewhere
 
 
 class Architecture(BaseModel):
