@@ -35,11 +35,9 @@ def command(
     """
     url = checked_url(public_url)
     chosen = choose(open_studies(results, database), name)
-    with ExitStack() as undo:
-        with chosen.database.writing() as connection:
-            secrets = links.make(connection, chosen.study, count, label)
-            # On disk before they count: links that nobody has could not be told from those that were handed out.
-            atomic.write_new(out, links_csv(url, chosen.study.name, secrets).encode())
-            undo.callback(out.unlink, missing_ok=True)
-        undo.pop_all()
+    with ExitStack() as undo, chosen.database.writing() as connection:
+        secrets = links.make(connection, chosen.study, count, label)
+        # On disk before they count: links that nobody has could not be told from those that were handed out.
+        atomic.write_new(out, links_csv(url, chosen.study.name, secrets).encode())
+        undo.push(lambda kind, *_: out.unlink(missing_ok=True) if kind else None)
     click.echo(f"{count} links: {out}")

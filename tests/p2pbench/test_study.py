@@ -26,7 +26,7 @@ from reports import html, ledger
 from reports import studies as report_studies
 from reports.errors import ReportError
 from reports.layout import Grid
-from tests.amt.study import ALGORITHMS, Rater, make_pictures
+from tests.amt.study import ALGORITHMS, Rater, make_pictures, no_commits
 
 SMALL_RATERS = 3
 SMALL = ("--raters", str(SMALL_RATERS), "--practice", "2", "--trials", "4", "--size", "16x16")
@@ -225,19 +225,10 @@ def test_links_whose_file_cannot_be_written_do_not_count(results: Path, linked: 
 
 
 def test_links_that_do_not_count_leave_no_file(results: Path, linked: Chosen, tmp_path: Path) -> None:
-    with linked.database.writing() as connection:  # which lets every insertion through and then refuses to commit
-        connection.exec_driver_sql("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
-        connection.exec_driver_sql(
-            "CREATE TABLE late (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)"
-        )
-        connection.exec_driver_sql(
-            f"CREATE TRIGGER refuse AFTER INSERT ON {schema.links.name} BEGIN INSERT INTO late VALUES (7); END"
-        )
-    result = make_links(results, tmp_path / "links.csv")
+    with no_commits(linked.database, schema.links.name):
+        result = make_links(results, tmp_path / "links.csv")
     assert "FOREIGN KEY constraint failed" in str(result.exception)
     assert list(tmp_path.glob("*.csv")) == []
-    with linked.database.writing() as connection:
-        connection.exec_driver_sql("DROP TRIGGER refuse")
     assert links_in(linked) == 0
     assert make_links(results, tmp_path / "links.csv").exit_code == 0
     assert links_in(linked) == 3
