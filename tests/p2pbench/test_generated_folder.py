@@ -258,19 +258,22 @@ def test_a_broken_picture_does_not_lose_the_rest(generator: Path, inputs: Path, 
     generate(generator, inputs, "--out", tmp_path / "whole")
     (inputs / "a.png").write_bytes(whole[: len(whole) // 2])
     (inputs / "below" / "empty.png").touch()
+    (inputs / "gone.png").symlink_to(tmp_path / "nothing.png")
     result = generate(generator, inputs, "--out", out)
     assert result.exit_code == 1
     assert "2 pictures: " in result.output
     said = str(result.exception)
-    assert said.startswith("2 of 4 pictures were not made: ")
+    assert said.startswith("3 of 5 pictures were not made: ")
+    assert "gone.png: found no picture that can be decoded (No such file or directory)" in said
     assert "a.png: found no picture that can be decoded" in said
     assert "empty.png: found an empty file" in said
     assert "\n" not in said
     assert sorted(made(out)) == ["b.png", "below__c.png"]
     assert record(out)["pictures"] == 2
-    assert sorted(record(out)["failed"]) == ["a", "below__empty"]
+    assert sorted(record(out)["failed"]) == ["a", "below__empty", "gone"]
     (inputs / "a.png").write_bytes(whole)
     (inputs / "below" / "empty.png").unlink()
+    (inputs / "gone.png").unlink()
     again = generate(generator, inputs, "--out", out)
     assert again.exit_code == 0
     assert "3 pictures, 2 of them made before" in again.output
