@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,7 +73,7 @@ def create(database: Database, folder: Studies, plan: Plan, count: _Count = lamb
             f"session ({need.practice} practice + {need.scored} scored + {need.attention} attention + {need.spares} "
             "spare); add items, or ask for fewer trials"
         )
-    with database.writing() as connection:
+    with ExitStack() as undo, database.writing() as connection:
         number = studies.create(
             connection,
             name=plan.name,
@@ -95,12 +96,9 @@ def create(database: Database, folder: Studies, plan: Plan, count: _Count = lamb
         studies.add_places(connection, number, _places(plan, numbers))
         study = studies.find(connection, plan.name)
         assert study is not None
-        try:
-            _write(target, plan, {numbers[picture]: picture for picture in wanted}, wanted, count)
-            target.description.write_text(describe(study, database.kind), "utf-8")
-        except BaseException:
-            shutil.rmtree(target.folder, ignore_errors=True)
-            raise
+        undo.push(lambda kind, *_: shutil.rmtree(target.folder, ignore_errors=True) if kind else None)
+        _write(target, plan, {numbers[picture]: picture for picture in wanted}, wanted, count)
+        target.description.write_text(describe(study, database.kind), "utf-8")
     return study
 
 

@@ -7,10 +7,11 @@ import hashlib
 import io
 from collections.abc import Mapping
 from typing import Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
+from amt.errors import AmtError
 from amt.statistics.cells import escape
 
 Source = Literal["open", "link", "prolific"]
@@ -51,6 +52,22 @@ class Recruitment(_Frozen):
         """Where a rater goes in the end, if anywhere."""
         code = self.codes.get(outcome)
         return PROLIFIC + quote(code, safe="") if self.by == "prolific" and code else None
+
+
+def checked_url(text: str) -> str:
+    """Return a public URL without a slash at its end.
+
+    Raises:
+        AmtError: It has no http:// or https:// before it, no host, or a query or fragment that no link can follow.
+    """
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:  # such as a port that is no number
+        host = None
+    if not host or parts.scheme not in {"http", "https"} or parts.query or parts.fragment or text.strip() != text:
+        raise AmtError(f"{text!r}: expected a URL that raters' browsers open, such as https://lab.example.org/study")
+    return text.rstrip("/")
 
 
 def rater_link(base: str, name: str, recruitment: Recruitment) -> str:

@@ -27,7 +27,7 @@ from fcn.labels import IGNORE
 from fcn.network import FCN
 from fcn.scoring import Example
 from fcn.segmenting import segment
-from fcn.torch_files import UNREADABLE, reason
+from fcn.torch_files import UNREADABLE, read, reason
 from fcn.training_batches import Decoded, batches, class_weights
 from fcn.whole import whole_file
 
@@ -240,7 +240,7 @@ def _save(path: Path, state: _State, settings: Settings, made_by: str) -> None:
 
 def _load(path: Path, state: _State, settings: Settings, made_by: str) -> None:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read(path)
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']}, expected {FORMAT}")
         for name, now in (("made_by", made_by), ("settings", asdict(settings))):

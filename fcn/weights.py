@@ -26,6 +26,7 @@ from fcn.network import FCN, STRIDES, Architecture
 from fcn.whole import whole_file
 
 METADATA_KEY = "fcn"
+IMPORTED = "imported from"  # how the source of a scorer begins that Caffe trained
 PUBLISHED = Architecture(channels=20)
 PUBLISHED_PHOTO_SIZE = 256
 EXPECTED = "expected a scorer's .safetensors, as `fcn.weights.save` writes it"
@@ -119,7 +120,7 @@ def from_caffe(path: Path) -> tuple[FCN, Card]:
         classes=CITYSCAPES.classes,
         labels=CITYSCAPES.name,
         photo_size=PUBLISHED_PHOTO_SIZE,
-        source=f"imported from {path.name}",
+        source=f"{IMPORTED} {path.name}",
         source_sha256=digest(path),
     )
     wanted = f"expected FCN-8s for Cityscapes with {PUBLISHED.channels} score channels, as published with pix2pix"

@@ -62,6 +62,7 @@ class Terminal:
         self._show(f"{work}: epoch {progress.epoch}", progress.step, progress.total, detail)
 
     def _show(self, work: str, done: int, total: int, detail: str) -> None:
+        work = printable(work)
         name = work.split(":")[0]
         if self._bar is None:
             now = time.monotonic()

@@ -10,7 +10,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports import browse, comparison, csv, gallery, grids, html, items, layout, ledger, picture, segmentations, status
+from reports import (
+    apart,
+    browse,
+    comparison,
+    csv,
+    gallery,
+    grids,
+    html,
+    items,
+    layout,
+    ledger,
+    picture,
+    segmentations,
+    status,
+)
 from reports.comparison import Comparison, Folder, Paired, Scored, Table
 from reports.errors import ReportError
 from reports.gallery import Column, Gallery
@@ -76,8 +90,10 @@ def write(a: Path, b: Path, out: Path, items: int | None = None) -> Path:
         The page's path.
 
     Raises:
-        ReportError: A folder has no grid, the two have no cell in common, or `out` is something else.
+        ReportError: A folder has no grid, the two have no cell in common, or `out` is something else, or is or lies in
+            a folder that is read.
     """
+    apart.check(out, [*layout.inputs(a), *layout.inputs(b)])
     folders = read(a), read(b)
     found = comparison.compare(*folders)
     return html.put(out, lambda report: _build(*found, folders, report, items))
@@ -89,6 +105,7 @@ def write_single(a: Path, b: Path, out: Path, items: int | None = html.SINGLE_IT
     Raises:
         ReportError: As `write`.
     """
+    apart.check(out, [*layout.inputs(a), *layout.inputs(b)])
     folders = read(a), read(b)
     found = comparison.compare(*folders)
     return html.put_single(out, lambda report: _build(*found, folders, report, items))

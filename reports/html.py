@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports import atomic, csv, gallery, ledger, page, paper, picture, single_file, swap
+from reports import apart, atomic, csv, gallery, layout, ledger, page, paper, picture, single_file, swap
 from reports.drawn import draw
 from reports.errors import ReportError
 from reports.glossary import GLOSSARY, term
@@ -37,8 +37,10 @@ def write(results: Path, out: Path, items: int | None = None) -> Path:
         The page's path.
 
     Raises:
-        ReportError: There is nothing to report, `out` holds something else, or it cannot be written.
+        ReportError: There is nothing to report, `out` holds something else, is or lies in a folder that is read, or
+            cannot be written.
     """
+    apart.check(out, layout.inputs(results))
     found = page.read(results)
     return put(out, lambda report: _build(found, results.resolve().name, report, items))
 
@@ -47,8 +49,9 @@ def write_single(results: Path, out: Path, items: int | None = SINGLE_ITEMS) -> 
     """Write the report as one file with everything in it; an earlier one stays until the new is whole.
 
     Raises:
-        ReportError: There is nothing to report, `out` is something else, or it cannot be written.
+        ReportError: As `write`.
     """
+    apart.check(out, layout.inputs(results))
     found = page.read(results)
     return put_single(out, lambda report: _build(found, results.resolve().name, report, items))
 

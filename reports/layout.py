@@ -196,6 +196,11 @@ def grids(results: Path) -> list[Grid]:
     return [Grid(path.parent) for path in sorted(results.glob("*/grid.json"))]
 
 
+def inputs(results: Path) -> list[Path]:
+    """The folders that a report of a results folder is made from."""
+    return [*(grid.folder for grid in grids(results)), results / "study"]
+
+
 def analyses(results: Path) -> dict[str, Path]:
     """The analysis of each study in a results folder by the study's name, whether or not it exists yet."""
     found = {path.parent for name in (_STUDY, _ANALYSIS) for path in (results / "study").glob(f"*/{name}")}

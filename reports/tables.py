@@ -187,7 +187,6 @@ def _row(group: list[Entry], reference: Scores, flaws: Mapping[Run, str]) -> Row
     )
 
 
-<<<<<<< HEAD
 def shared_metrics(group: Sequence[Entry]) -> list[str]:
     """The metrics that all runs have."""
     return [name for name in group[0].scores.metrics if all(name in entry.scores.metrics for entry in group)]
@@ -199,8 +198,6 @@ def numbers(group: Sequence[Entry]) -> dict[str, Number]:
     return {name: number for name, number in found.items() if not math.isnan(number.value)}
 
 
-def _mean_over_seeds(name: str, group: Sequence[Entry]) -> Number:
-=======
 def flaws_of(runs: Sequence[Run], flaws: Mapping[Run, str]) -> str:
     """The flaws of a cell's runs in one line, each with its seeds."""
     seeds: dict[str, list[str]] = {}
@@ -210,9 +207,7 @@ def flaws_of(runs: Sequence[Run], flaws: Mapping[Run, str]) -> str:
     return "; ".join(f"seed{'s' if len(of) > 1 else ''} {', '.join(of)} {flaw}" for flaw, of in seeds.items())
 
 
-def mean_over_seeds(name: str, group: Sequence[Entry]) -> Number:
-    """A metric of a cell from its runs, one a seed, that all have it and were all scored on the same basis."""
->>>>>>> i13-identity
+def _mean_over_seeds(name: str, group: Sequence[Entry]) -> Number:
     metrics = [entry.scores.metrics[name] for entry in group]
     replicates = bootstrap.over_seeds(np.stack([metric.replicates for metric in metrics]))
     return Number(float(np.mean([metric.value for metric in metrics])), replicates)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from p2pbench.config import SHARED, GridConfig, RunConfig, run_config
 from p2pbench.datasets.catalogue import check_root
 from p2pbench.errors import UserError
+from reports import apart
 from reports.layout import INPUT, REAL, Grid, Run
 
 LONGEST_NAME = 80
@@ -37,6 +39,7 @@ def expand(
     Raises:
         UserError: a setting is wrong, a cell's name cannot be a folder's, two cells have the same settings, or are
             tested on different pictures; or there is a root, and the dataset is drawn.
+        ReportError: the grid's folder is, holds or lies in the dataset's.
     """
     if "seed" in overrides or "seed" in grid.settings or any("seed" in cell for cell in grid.cells.values()):
         raise UserError(f"{where}: key 'seed': seeds are an axis of the grid; use --seeds 0,1,2 or seeds = [0, 1, 2]")
@@ -50,6 +53,7 @@ def expand(
             raise UserError(f"{where}: cells '{twin}' and '{name}' have the same settings; expected them to differ")
         configs[name] = config
     _check_shared(configs, where)
+    apart.check(folder.folder, {Path(config.root).expanduser() for config in configs.values() if config.root})
     return [
         Planned(folder.run(name, seed), config.model_copy(update={"seed": seed}))
         for name, config in configs.items()

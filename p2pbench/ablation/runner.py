@@ -31,6 +31,7 @@ from p2pbench.results import (
 from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import Stop, Stopped, stop_request
 from p2pbench.training.precision import Precisions, chosen, precisions
+from reports import apart
 from reports.arithmetic import flaw
 from reports.layout import Grid, Run
 
@@ -67,6 +68,7 @@ def run_grid(
 
     Raises:
         UserError: something in the settings, the data or the folders must be mended first, or runs failed.
+        ReportError: the grid's folder is, holds or lies in the data's.
         Stopped: the user asked to stop; all is saved.
     """
     folder = Grid(results / name)
@@ -75,6 +77,8 @@ def run_grid(
     made = read_runs(folder)
     plan = [replace(planned, config=as_begun(planned, each, made)) for planned, each in zip(plan, there, strict=True)]
     data = _open_all(plan, listener)
+    for opened in data.values():  # files may be linked into the dataset from elsewhere
+        apart.check(folder.folder, (file for item in opened.items.train + opened.items.test for file in item.files))
     for planned, each in zip(plan, there, strict=True):
         of_run = data[data_key(planned.config)]
         # On a GPU another number of threads changes no number.

@@ -12,6 +12,7 @@ from p2pbench.commands.amt_options import database_option, name_option
 from p2pbench.study.analysing import analyse_file, analyse_study, is_old_batch
 from p2pbench.study.looking import PEEK
 from p2pbench.study.place import choose, open_studies
+from reports.names import printable
 
 
 @click.command(epilog="Example: p2pbench amt analyse results")
@@ -40,6 +41,7 @@ def command(
         analysis, notes = analyse_file(source, seed, practice), list[str]()
     else:
         analysis, notes = analyse_study(source, choose(open_studies(source, database), name), seed, peek=peek)
-    click.echo(json.dumps(analysis.document(), indent=1) if as_json else analysis.text())
+    text = json.dumps(analysis.document(), indent=1) if as_json else analysis.text()
+    click.echo("\n".join(map(printable, text.split("\n"))))
     for note in notes:
-        click.echo(note, err=True)
+        click.echo(printable(note), err=True)

@@ -15,6 +15,7 @@ from p2pbench.study import choices
 from p2pbench.study.cells import from_folders, from_results
 from p2pbench.study.place import open_studies
 from p2pbench.terminal import Terminal
+from reports import apart
 from reports.names import printable
 
 _DEFAULTS = Protocol()
@@ -103,6 +104,7 @@ def command(
         material = from_results(results, grid, seed, allow_partial=allow_partial)
     elif real is not None and fakes:
         folders = {algorithm: Path(folder) for algorithm, folder in pairs(fakes, "--fake").items()}
+        apart.check(results / "study" / name, [real, *folders.values()])
         material = from_folders(
             real, folders, allow_partial=allow_partial, say=lambda line: click.echo(printable(line), err=True)
         )
@@ -128,7 +130,7 @@ def command(
         )
     algorithms = len(study.algorithms)
     click.echo(
-        f"{study.name}: {algorithms} algorithms ({', '.join(study.algorithms)}), {len(study.items)} items, "
+        f"{study.name}: {algorithms} algorithms ({printable(', '.join(study.algorithms))}), {len(study.items)} items, "
         f"{algorithms * protocol.raters} places; protocol {protocol.fingerprint}"
     )
     click.echo(f"next: p2pbench amt serve {results}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from amt.recruitment import links_csv
+from amt.recruitment import checked_url, links_csv
 from amt.store import links
 from p2pbench.commands.amt_options import database_option, name_option, results_argument
 from p2pbench.study.place import choose, open_studies
+from reports import atomic
 
 
 @click.command(
@@ -20,14 +22,22 @@ from p2pbench.study.place import choose, open_studies
 @click.option("--count", type=click.IntRange(1, 100_000), required=True, help="How many.")
 @click.option("--label", default="rater", show_default=True, help="Each link's label begins so; a number follows.")
 @click.option("--public-url", required=True, help="As raters reach the server.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The CSV: a row a link. Keep it safe.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="A new CSV file: a row a link. Keep it safe."
+)
 @database_option
 def command(
     results: Path, name: str | None, count: int, label: str, public_url: str, out: Path, database: str | None
 ) -> None:
-    """Make single-use links for raters whom you invite yourself: each lets in one rater, who may come back to it."""
+    """Make single-use links for raters whom you invite yourself: each lets in one rater, who may come back to it.
+
+    The secrets in the links are in OUT alone, which is never overwritten.
+    """
+    url = checked_url(public_url)
     chosen = choose(open_studies(results, database), name)
-    with chosen.database.writing() as connection:
+    with ExitStack() as undo, chosen.database.writing() as connection:
         secrets = links.make(connection, chosen.study, count, label)
-    out.write_text(links_csv(public_url, chosen.study.name, secrets), "utf-8")
+        # On disk before they count: links that nobody has could not be told from those that were handed out.
+        atomic.write_new(out, links_csv(url, chosen.study.name, secrets).encode())
+        undo.push(lambda kind, *_: out.unlink(missing_ok=True) if kind else None)
     click.echo(f"{count} links: {out}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from amt.recruitment import checked_url
 from amt.server.run import alone, bound, serve
 from p2pbench.commands.amt_options import database_option, results_argument
 from p2pbench.study.hosting import announcement
@@ -42,11 +43,12 @@ def command(
 
     Killed, it goes on where it was when it is started again: every answer that a rater's browser was told is kept.
     """
+    public_url = public_url and checked_url(public_url)
     opened = open_studies(results, database)
     with alone(opened.folder, opened.database.kind):
         sock = bound(host, port)
         listening = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
-        url = (public_url or listening).rstrip("/")
+        url = public_url or listening
         for line in announcement(opened, listening, url, new_password=new_password):
             click.echo(line)
         opened.database.close()

@@ -12,6 +12,7 @@ from amt.errors import AmtError
 from amt.store import counts, studies
 from p2pbench.commands.amt_options import database_option, results_argument
 from p2pbench.study.place import open_studies
+from reports.names import printable
 
 
 @click.command(epilog="Example: p2pbench amt status results")
@@ -34,9 +35,10 @@ def command(results: Path, as_json: bool, database: str | None) -> None:
             continue
         kind = ", simulated" if study.simulated else ""
         click.echo(f"{study.name} ({study.state}{kind}), protocol {study.protocol.fingerprint}")
-        width = max(map(len, [*tallied, "total"]))
+        names = [*map(printable, tallied), "total"]
+        width = max(map(len, names))
         click.echo(f"  {'':<{width}}  {'done':>6}{'running':>9}{'free':>6}{'of':>6}{'left':>7}{'answers':>9}")
-        for name, tally in [*tallied.items(), ("total", counts.total(tallied))]:
+        for name, tally in zip(names, [*tallied.values(), counts.total(tallied)], strict=True):
             left = tally.abandoned + tally.ended + tally.declined + tally.ineligible + tally.withdrawn
             numbers = f"{tally.done:>6}{tally.running:>9}{tally.free:>6}{tally.places:>6}{left:>7}{tally.answers:>9}"
             click.echo(f"  {name:<{width}}  {numbers}")

@@ -8,6 +8,7 @@ import click
 
 from fcn import weights
 from p2pbench.errors import UserError
+from reports import apart
 
 
 @click.command(epilog="Example: p2pbench fcn-import fcn-8s-cityscapes.caffemodel fcn8s.safetensors")
@@ -18,8 +19,9 @@ def command(caffemodel: Path, out: Path) -> None:
 
     Every layer's name and shape is checked. `p2pbench fcn-score --weights OUT` then uses it.
     """
-    if out.exists() and caffemodel.exists() and out.samefile(caffemodel):
-        raise UserError(f"{out}: is the file to be read; give another name for the new file")
+    apart.check(out, [caffemodel])
+    if out.exists() and not weights.load(out)[1].source.startswith(weights.IMPORTED):
+        raise UserError(f"{out}: is a scorer that was trained; expected an imported one or nothing; name another file")
     network, card = weights.from_caffe(caffemodel)
     weights.save(out, network, card)
     values = list(network.parameters())

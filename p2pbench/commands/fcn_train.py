@@ -13,6 +13,7 @@ from p2pbench.segmentation.own_scorer import SCRATCH, VGG16, Plan, train_scorer
 from p2pbench.terminal import Terminal
 from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import stop_request
+from reports import apart
 
 positive = click.IntRange(min=1)
 
@@ -65,6 +66,8 @@ def command(
     It learns from the training items, of which one in ten is held out to choose the best checkpoint; the test items
     have no part in it. A stopped training goes on by the same command.
     """
+    if init not in (VGG16, SCRATCH):
+        apart.check(out, [Path(init)])
     data = run_config({"dataset": dataset, "root": root, "train_items": train_items}, "fcn-train")
     check_root(data, "fcn-train")
     plan = Plan(data, init, width, photo_size or None, epochs, batch_size, learning_rate, seed)

@@ -8,9 +8,12 @@ from typing import Literal
 import click
 
 from p2pbench.commands import options
+from p2pbench.datasets.dataset import summary
+from p2pbench.errors import UserError
 from p2pbench.terminal import Terminal
 from p2pbench.training.device import pick_device
 from p2pbench.training.translate_folder import translate_folder
+from reports.names import printable
 
 
 @click.command(
@@ -28,6 +31,7 @@ from p2pbench.training.translate_folder import translate_folder
     help="The paper's is batch; not given: as the run was tested.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Of the dropout noise; not given: the run's.")
+@click.option("--overwrite", is_flag=True, help="Replace all pictures that an earlier call made in --out.")
 @options.device
 def command(
     generator: Path,
@@ -36,22 +40,33 @@ def command(
     dropout: Literal["on", "off"] | None,
     batch_norm: Literal["batch", "running"] | None,
     seed: int | None,
+    overwrite: bool,
     device: str | None,
 ) -> None:
     """Apply GENERATOR, a finished run's folder or a generator.safetensors, to all pictures in the folder INPUTS.
 
-    Pictures may have any size and keep it. Label maps may be given as colours or as label values. What made the
-    pictures is recorded in generation.json beside them.
+    Pictures may have any size and keep it, and must have the depth that the generator was trained on; grey is repeated
+    for a generator of colours, and colours become grey for one of grey. Label maps may be given as colours or as label
+    values. What made the pictures is recorded in generation.json beside them: the same call goes on where it was
+    stopped, another one needs a folder of its own, or --overwrite.
     """
     with Terminal().watching() as terminal:
-        count = translate_folder(
+        result = translate_folder(
             generator,
             inputs,
             out,
             pick_device(device or "auto"),
             lambda done, total: terminal.count("pictures", done, total),
+            say=terminal.say,
             dropout=None if dropout is None else dropout == "on",
             batch_norm=batch_norm,
             seed=seed,
+            overwrite=overwrite,
         )
-    click.echo(f"{count} pictures: {out}")
+    for line in result.remarks():
+        click.echo(printable(line), err=True)
+    count = result.made + result.kept
+    click.echo(f"{count} pictures{f', {result.kept} of them made before' * (result.kept > 0)}: {out}")
+    if result.failed:
+        failures = summary(f"of {count + len(result.failed)} pictures were not made", list(result.failed.values()))
+        raise UserError(f"{failures}; mend what is named and give the same command again")

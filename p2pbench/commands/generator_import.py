@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
-from p2pbench.training.card import save_generator
+from p2pbench.datasets.pairs import Paired
+from p2pbench.datasets.photos import Colorization
+from p2pbench.errors import UserError
+from p2pbench.training.card import IMPORTED, load_generator, save_generator
 from p2pbench.training.cyclegan_import import import_generator
+from reports import apart
 
 
-@click.command(epilog="Example: p2pbench generator-import checkpoints/facades/latest_net_G.pth facades.safetensors")
+@click.command(
+    epilog="Example: p2pbench generator-import checkpoints/facades/latest_net_G.pth facades.safetensors --dropout"
+)
 @click.argument("weights", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--direction", type=click.Choice(["AtoB", "BtoA"]), default="BtoA", show_default=True)
-def command(weights: Path, out: Path, direction: str) -> None:
-    """Write the generator in WEIGHTS, a latest_net_G.pth of pytorch-CycleGAN-and-pix2pix, as OUT.
+@click.option(
+    "--dropout/--no-dropout", default=None, help="Whether it was trained with dropout, which the weights cannot say."
+)
+@click.option(
+    "--dataset",
+    type=click.Choice([Paired.name, Colorization.name]),
+    help="colorization for L in and ab out; asked for where the channels are 1 to 2, else paired.",
+)
+@click.option("--direction", type=click.Choice(["AtoB", "BtoA"]), help="Of paired pictures; BtoA if not given.")
+def command(
+    weights: Path,
+    out: Path,
+    dropout: bool | None,
+    dataset: Literal["paired", "colorization"] | None,
+    direction: Literal["AtoB", "BtoA"] | None,
+) -> None:
+    """Import the generator in WEIGHTS, a latest_net_G.pth of pytorch-CycleGAN-and-pix2pix, as OUT.
 
-    unet_256 and unet_128 of its pix2pix model can be taken over; `p2pbench generate OUT ...` then uses them.
+    unet_256 and unet_128 of its pix2pix and colorization models can be imported; `p2pbench generate OUT ...` then uses
+    them. The train_opt.txt beside WEIGHTS says what it was trained with: no_dropout, direction, dataset_mode.
     """
-    generator, card = import_generator(weights, direction)
+    apart.check(out, [weights])
+    generator, card = import_generator(weights, dropout=dropout, dataset=dataset, direction=direction)
+    if out.exists() and not load_generator(out)[1].source.startswith(IMPORTED):
+        raise UserError(f"{out}: is the generator of a run; expected an imported one or nothing; name another file")
     save_generator(out, generator, card)
     shape = card.architecture
     click.echo(

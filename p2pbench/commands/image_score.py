@@ -14,6 +14,7 @@ from p2pbench.perceptual_scoring import PerceptualScorer
 from p2pbench.perceptual_scoring import download_weights as fetch_weights
 from p2pbench.terminal import Terminal
 from reports import arithmetic
+from reports.names import printable
 
 
 @click.command(epilog="Example: p2pbench image-score results; or p2pbench image-score results --fid --download-weights")
@@ -74,7 +75,8 @@ def command(
                 click.echo(json.dumps(place | scores.summary()))
                 continue
             if scores.scorer == SCORER:  # the first of each run
-                click.echo(f"{grid.name}/{run.cell} seed {run.seed}, {scores.n} of {scores.n_expected} items:")
+                name = printable(f"{grid.name}/{run.cell}")
+                click.echo(f"{name} seed {run.seed}, {scores.n} of {scores.n_expected} items:")
             for name, metric in scores.metrics.items():
                 click.echo(f"    {name:<12} {metric.value:.4f}  [{metric.interval.text(4)}]")
     for line in arithmetic.lines([results]):

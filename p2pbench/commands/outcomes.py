@@ -7,6 +7,7 @@ import click
 from fcn.protocol import Protocol
 from p2pbench.segmentation.outcome import Outcome
 from p2pbench.segmentation.score_table import json_lines, print_scores
+from reports.names import printable
 
 
 def print_outcome(outcome: Outcome, protocol: Protocol | None, *, as_json: bool) -> None:
@@ -19,4 +20,4 @@ def print_outcome(outcome: Outcome, protocol: Protocol | None, *, as_json: bool)
     else:
         print_scores(rows)
     for line in outcome.remarks():
-        click.echo(line, err=True)
+        click.echo(printable(line), err=True)

@@ -18,6 +18,7 @@ from p2pbench.segmentation.ready import unfit
 from p2pbench.terminal import Terminal
 from reports import html
 from reports.layout import Grid
+from reports.names import printable
 
 
 @click.command(
@@ -86,7 +87,7 @@ def command(
         )
         click.echo(f"results would be in {out / name}")
         for line in estimate_lines(out, name, content, where, overrides, chosen):
-            click.echo(line)
+            click.echo(printable(line))
         return
     with options.cluster(engine, address) as cluster, Terminal().watching() as terminal:
         trained = run_grid(out, name, content, where, overrides, chosen, terminal, parallel, cluster)

@@ -179,8 +179,12 @@ class Dataset(ABC):
         """A network's input (H, W, C) as a picture to look at; the default is the input itself."""
         return input_
 
-    def from_picture(self, picture: Picture) -> Picture:
-        """A user's picture (H, W, C) as an input of the network; the default takes it as it is."""
+    def from_picture(self, picture: Picture, file: Path) -> Picture:
+        """A user's picture (H, W, C), read from `file`, as an input of the network; the default takes it as it is.
+
+        Raises:
+            UserError: no input can be made of it.
+        """
         return picture
 
 
@@ -235,11 +239,14 @@ class LabelledPhotos(Dataset):
             return Sample(colours, photo, indices)
         return Sample(photo, colours, indices)
 
-    def from_picture(self, picture: Picture) -> Picture:
-        """A picture of label values is coloured by the table; anything else is taken as it is."""
-        one_channel = picture.shape[2] == 1
-        if self.direction == LABELS_TO_PHOTO and one_channel and not self.table.unknown_values(picture):
-            return self.table.to_colours(picture[..., 0])
+    def from_picture(self, picture: Picture, file: Path) -> Picture:
+        """A picture of one channel holds label values and is coloured by the table; colours are taken as they are.
+
+        Raises:
+            UserError: a value that is not in the table, or a JPEG, whose values are not exact.
+        """
+        if self.direction == LABELS_TO_PHOTO and picture.shape[2] == 1:
+            return self.table.to_colours(self._values(file))
         return picture
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 from skimage.color import lab2rgb, rgb2lab
@@ -37,10 +40,18 @@ class Photos(Dataset):
     def photo(self, item: Item, size: int | None) -> Picture:
         """The photo in colour, resized, 8 bits."""
         file = item.files[0]
-        photo = pictures.convert(pictures.read(file), 3, str(file))
-        if photo.dtype != np.uint8:
-            raise UserError(f"{file}: found 16 bits a channel, expected 8; convert the photos, or use dataset folders")
-        return square(photo, size)
+        return square(_in_colour(pictures.read(file), file), size)
+
+    def from_picture(self, picture: Picture, file: Path) -> Picture:
+        """A photo in colour, as those that were trained on."""
+        return _in_colour(picture, file)
+
+
+def _in_colour(photo: Picture, file: Path) -> Picture:
+    photo = pictures.convert(photo, 3, file)
+    if photo.dtype != np.uint8:
+        raise UserError(f"{file}: found 16 bits a channel, expected 8; convert the photos, or use dataset folders")
+    return photo
 
 
 class Colorization(Photos):
@@ -68,9 +79,9 @@ class Colorization(Photos):
         """L as a grey picture of 8 bits."""
         return join_lab(input_, np.full((*input_.shape[:2], 2), FULL / 2, np.uint16))
 
-    def from_picture(self, picture: Picture) -> Picture:
+    def from_picture(self, picture: Picture, file: Path) -> Picture:
         """The L of a photo."""
-        return split_lab(pictures.convert(picture, 3, "photo"))[0]
+        return split_lab(_in_colour(picture, file))[0]
 
 
 def split_lab(photo: Picture) -> tuple[Picture, Picture]:
@@ -89,7 +100,9 @@ def _sixteen_bits(shares: NDArray[np.floating]) -> Picture:
 def join_lab(lightness: Picture, ab: Picture) -> Picture:
     """The RGB photo (H, W, 3) of 8 bits that `split_lab` took apart; colours outside sRGB are clipped."""
     lab = np.concatenate([lightness / FULL * 100, (ab / FULL - 0.5) * 2 * AB_LIMIT], axis=2)
-    rgb: NDArray[np.float64] = lab2rgb(lab)
+    with warnings.catch_warnings():  # that it clips is what is wanted, and nothing that a user should see
+        warnings.filterwarnings("ignore", ".*negative Z values", UserWarning)
+        rgb: NDArray[np.float64] = lab2rgb(lab)
     return np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
 
 
@@ -134,9 +147,9 @@ class Edges(Photos):
         photo = self.photo(item, size)
         return Sample(edge_map(photo), photo, None)
 
-    def from_picture(self, picture: Picture) -> Picture:
+    def from_picture(self, picture: Picture, file: Path) -> Picture:
         """A grey picture is taken as an edge map; of a photo the edges are found."""
-        return picture if picture.shape[2] == 1 else edge_map(picture)
+        return picture if picture.shape[2] == 1 else edge_map(_in_colour(picture, file))
 
 
 def edge_map(photo: Picture) -> Picture:

@@ -42,7 +42,7 @@ from p2pbench.segmentation.scorers import open_scorer
 from p2pbench.segmentation.truth import Truth, read_bytes
 from p2pbench.segmentation.work import Work
 from p2pbench.training.device import failures_told
-from reports import atomic
+from reports import apart, atomic
 from reports.layout import Grid, Run
 from reports.paper import PaperRow, paper_row
 
@@ -83,12 +83,16 @@ def score_folder(folder: Path, truth: Truth, out: Path, work: Work) -> Outcome:
     Raises:
         UserError: No output is of a test item, some are missing and may not be, a file cannot be read, or another's
             pictures are where segmentations go.
+        ReportError: What is written would lie in the dataset's folder.
         FcnError: The scorer's file cannot be used.
         Stopped: The user asked to stop; what was segmented is kept.
     """
     outputs = find_outputs(folder)
     files = match_outputs(outputs, truth.items, folder, allow_partial=work.allow_partial)
     run = Run(out, folder.resolve().name, None)
+    if truth.dataset.needs_root:
+        for written in (run.scores, run.segmentations):  # in the folder of outputs they are known, and left out
+            apart.check(written, [truth.dataset.root])
     _check_free(run, files)
     paper = paper_row(SCORERS.official, "", run.cell) if truth.dataset.name == Cityscapes.name else None
     place: dict[str, str | int | None] = {"folder": str(folder)}

@@ -16,7 +16,7 @@ from fcn import weights
 from fcn.initial import draw_weights, take_vgg16, with_batch_norm
 from fcn.network import FCN, Architecture
 from fcn.scoring import Example, Loaded, Photo
-from fcn.torch_files import UNREADABLE, reason
+from fcn.torch_files import UNREADABLE, read, reason
 from fcn.training import Progress, Settings, train
 from fcn.weights import Card
 from p2pbench.ablation.listener import Listener
@@ -191,7 +191,7 @@ def _imagenet() -> Mapping[str, Tensor]:
 
 def _read_weights(path: Path) -> Mapping[str, Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read(path)
     except UNREADABLE as error:
         raise UserError(
             f"{path}: cannot be read ({reason(error)}); expected {SCRATCH}, {VGG16} or a .pth of VGG-16"

@@ -14,6 +14,7 @@ from fcn.protocol import Protocol
 from p2pbench.segmentation.confusion_scores import METRICS, ClassRow
 from reports.bootstrap import Interval
 from reports.metrics import cost_of_absent, describe
+from reports.names import printable
 from reports.paper import PaperRow
 from reports.scores import Scores
 
@@ -81,8 +82,9 @@ def print_scores(rows: Sequence[ScoreRow], console: Console | None = None) -> No
 def print_classes(name: str, rows: Sequence[ClassRow], console: Console | None = None) -> None:
     """Print a run's scores of each class, and how much of the truth it is; "-" where a number is undefined."""
     console = console or Console(highlight=False)
+    rows = [row._replace(name=printable(row.name)) for row in rows]
     width = max(len(row.name) for row in rows) + 2
-    _print(console, Text(name, "bold"))
+    _print(console, Text(printable(name), "bold"))
     head = [Text(title, "bold") for title in ("accuracy", "IoU")]
     _print(console, _line("", head, width, Text(f"{'pixels':>11}{'images':>7}", "bold")))
     for row in rows:
@@ -114,7 +116,7 @@ def _protocols(row: ScoreRow) -> dict[str, list[Text]]:
 
 
 def _title(row: ScoreRow) -> Text:
-    title = Text(row.name, "bold")
+    title = Text(printable(row.name), "bold")
     for scores in row.scores[:1]:  # both are of the same items
         style = "not bold dim" if scores.n == scores.n_expected else "not bold yellow"
         title.append(f"  {scores.n} of {scores.n_expected} items", style)

@@ -11,11 +11,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from p2pbench.datasets.scale import full_range
 from p2pbench.errors import UserError
 from p2pbench.networks.unet import Generator
 from reports import atomic
 
 METADATA_KEY = "p2pbench"
+IMPORTED = "imported from"  # how the source of a generator begins that was trained elsewhere
 
 
 class Architecture(BaseModel):
@@ -46,6 +48,8 @@ class GeneratorCard(BaseModel):
     direction: str
     image_size: int
     input_range: tuple[float, float]
+    input_bits: Literal[8, 16] | None = None
+    """Of the pictures that it was trained on; None in files of older versions."""
     output_range: tuple[float, float]
     output_bits: Literal[8, 16]
     test_dropout: bool
@@ -53,6 +57,18 @@ class GeneratorCard(BaseModel):
     seed: int
     source: str
     """What trained it, such as "p2pbench 0.1.0" or the file it was imported from."""
+
+
+def input_bits(card: GeneratorCard) -> int | None:
+    """The depth of the pictures that a generator was trained on; None where a card of an older version leaves it open.
+
+    Such a card has the range of the values alone, which is all of 8 or 16 bits unless the settings had another.
+    """
+    if card.input_bits is None and card.input_range == full_range("uint8"):
+        return 8
+    if card.input_bits is None and card.input_range[1] > full_range("uint8")[1]:
+        return 16
+    return card.input_bits
 
 
 def save_generator(path: Path, generator: Generator, card: GeneratorCard) -> None:

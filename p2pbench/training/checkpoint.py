@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fcn.torch_files import UNREADABLE, reason
+from fcn.torch_files import UNREADABLE, read, reason
 from p2pbench.errors import UserError
 from p2pbench.training.card import load_weights
 from p2pbench.training.model import Model
@@ -54,7 +54,7 @@ def load(path: Path, model: Model) -> int:
 
 def _read(path: Path) -> Any:  # noqa: ANN401 (what a file holds is not known before it is read)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return read(path)
     except UNREADABLE as error:
         raise UserError(
             f"{path}: damaged, or no checkpoint ({reason(error)}); delete it to train from the start"

@@ -3,26 +3,37 @@
 That code nests a block in a block: `model.model.1.model.3...`. Its networks differ from ours in four ways: nesting;
 skips are concatenated (encoder, decoder), ours (decoder, encoder) as in the paper's own code; no convolution but the
 last has a bias; and the innermost decoder block has no dropout, while the three (unet_256) or two (unet_128) after it
-have. The weights are reordered, missing biases are 0, and dropout goes where it was trained.
+have, unless it was trained with --no_dropout. The weights are reordered, missing biases are 0, and dropout goes where
+it was trained.
+
+What such a file cannot say is asked for: dropout has no weights, and channels have no names. The options that a model
+was trained with are in the `train_opt.txt` beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from fcn.torch_files import UNREADABLE, reason
+from fcn.torch_files import UNREADABLE, read, reason
+from p2pbench.datasets.dataset import B_TO_A
 from p2pbench.datasets.pairs import Paired
+from p2pbench.datasets.photos import Colorization
 from p2pbench.datasets.scale import full_range
 from p2pbench.errors import UserError
 from p2pbench.networks.unet import Generator
-from p2pbench.training.card import Architecture, GeneratorCard
+from p2pbench.training.card import IMPORTED, Architecture, GeneratorCard
+from reports.names import printable
 
 EXPECTED = "expected a latest_net_G.pth of its pix2pix model (unet_256 or unet_128, batch norm)"
+LAB = (1, 2)  # L in, ab out
+SHOWN = 3  # entries named of a file that is something else
+LONGEST_NAME = 80
 NORM_ENTRIES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
@@ -35,18 +46,32 @@ class _Layer(NamedTuple):
     our_norm: str | None
 
 
-def import_generator(path: Path, direction: str) -> tuple[Generator, GeneratorCard]:
+def import_generator(
+    path: Path, *, dropout: bool | None = None, dataset: str | None = None, direction: str | None = None
+) -> tuple[Generator, GeneratorCard]:
     """A generator with the weights of such a file, and its card.
 
     Args:
         path: the .pth file.
-        direction: "AtoB" or "BtoA", as it was trained.
+        dropout: whether it was trained with dropout.
+        dataset: "paired", or "colorization" for L in and ab out; None where the channels leave no doubt.
+        direction: "AtoB" or "BtoA" of paired pictures, as it was trained; None is "BtoA".
 
     Raises:
-        UserError: not such a file, or an entry is missing, left over or misshaped; it is named as in the file.
+        UserError: not such a file, or an entry is missing, left over or misshaped; it is named as in the file. Or
+            something is asked for that the file cannot say, or said that its channels contradict.
     """
     weights = _read(path)
     architecture = _architecture(weights, path)
+    _check_norm(weights, architecture.depth, path)
+    kind = _dataset(architecture, dataset, direction, path)
+    if dropout is None and architecture.dropout_blocks:
+        raise UserError(
+            f"{path}: cannot say whether it was trained with dropout; give --dropout, or --no-dropout if its "
+            "train_opt.txt says no_dropout: True"
+        )
+    if not dropout:
+        architecture = architecture.model_copy(update={"dropout_blocks": ()})
     generator = architecture.build()
     converted, used, problems = {}, set(), []
     state = generator.state_dict()
@@ -63,37 +88,42 @@ def import_generator(path: Path, direction: str) -> tuple[Generator, GeneratorCa
             problems.append(f"{theirs} has shape {tuple(value.shape)}, expected {tuple(state[ours].shape)}")
         else:
             converted[ours] = _swap_skip(ours, value)
-    problems += [f"{name} is left over" for name in sorted(weights.keys() - used)]
+    problems += [f"{_shown(name)} is left over" for name in sorted(weights.keys() - used)]
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise UserError(f"{path}: {'; '.join(problems[:5])}{more}; {EXPECTED}")
     generator.load_state_dict(converted)
-    ends = full_range("uint8")
+    bits: Literal[8, 16] = 16 if kind is Colorization else 8
+    ends = full_range(f"uint{bits}")
     card = GeneratorCard(
         architecture=architecture,
-        dataset=Paired.name,
-        direction=direction,
+        dataset=kind.name,
+        direction=kind.directions[0] if kind is Colorization else direction or B_TO_A,
         image_size=2**architecture.depth,
         input_range=ends,
+        input_bits=bits,
         output_range=ends,
-        output_bits=8,
-        test_dropout=True,
+        output_bits=bits,
+        test_dropout=bool(dropout),
         test_batch_norm="batch",
         seed=0,
-        source=f"imported from {path.name} of pytorch-CycleGAN-and-pix2pix",
+        source=f"{IMPORTED} {path.name} of pytorch-CycleGAN-and-pix2pix",
     )
     return generator, card
 
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {EXPECTED}") from None
     except UNREADABLE as error:
         raise UserError(f"{path}: cannot be read as weights ({reason(error)}); {EXPECTED}") from None
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise UserError(f"{path}: holds something else than named weights; {EXPECTED}")
+        found = f"a dictionary of {_first(content)}" if isinstance(content, dict) else f"a {type(content).__name__}"
+        raise UserError(
+            f"{path}: holds {found}, not weights alone; {EXPECTED}; where it was made, save net.state_dict()"
+        )
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
@@ -104,8 +134,8 @@ def _architecture(weights: dict[str, Tensor], path: Path) -> Architecture:
         depth += 1
     first, last = weights.get("model.model.0.weight"), weights.get("model.model.3.weight")
     if first is None or last is None or first.ndim != 4 or last.ndim != 4 or depth < 5:
-        shown = ", ".join(list(weights)[:3]) or "nothing"
-        raise UserError(f"{path}: not a U-Net of that code: its entries begin with {shown}; {EXPECTED}")
+        what = "a ResNet" if any(".conv_block." in name for name in weights) else "not a U-Net of that code"
+        raise UserError(f"{path}: {what}: its entries begin with {_first(weights)}; {EXPECTED}")
     return Architecture(
         input_channels=first.shape[1],
         output_channels=last.shape[1],
@@ -115,6 +145,50 @@ def _architecture(weights: dict[str, Tensor], path: Path) -> Architecture:
         bottleneck_norm=False,
         dropout_blocks=tuple(range(1, depth - 4)),
     )
+
+
+def _check_norm(weights: dict[str, Tensor], depth: int, path: Path) -> None:
+    """Refuse other norms than batch norm, which alone has weights and running statistics both.
+
+    Instance norm has neither there, or one of the two in files of other versions; the convolutions before it have a
+    bias, those before batch norm have none.
+    """
+    layers = [layer for layer in _layers(depth) if layer.their_norm is not None]
+    entries = {entry for layer in layers for entry in NORM_ENTRIES if f"{layer.their_norm}.{entry}" in weights}
+    if {"weight", "running_mean"} <= entries:
+        return
+    biased = any(f"{layer.theirs}.bias" in weights for layer in layers)
+    norm = "instance norm (--norm instance)" if entries or biased else "no norm (--norm none)"
+    raise UserError(f"{path}: was trained with {norm}, which cannot be imported; {EXPECTED}")
+
+
+def _dataset(
+    architecture: Architecture, dataset: str | None, direction: str | None, path: Path
+) -> type[Paired] | type[Colorization]:
+    """What the generator's inputs and outputs are."""
+    channels = architecture.input_channels, architecture.output_channels
+    shown = f"{path}: has {channels[0]} to {channels[1]} channels"
+    if channels == LAB and dataset is None:
+        raise UserError(
+            f"{shown} and cannot say which; give --dataset {Colorization.name} if they are L and ab, as its "
+            f"colorization model has them, or --dataset {Paired.name}"
+        )
+    if dataset != Colorization.name:
+        return Paired
+    if channels != LAB:
+        raise UserError(f"{shown}; expected 1 to 2, L to ab, for --dataset {Colorization.name}; leave that out")
+    if direction is not None:
+        raise UserError(f"--direction {direction}: {Colorization.name} has one direction; leave it out")
+    return Colorization
+
+
+def _first(names: Iterable[object]) -> str:
+    """The first names that a file gives."""
+    return ", ".join(_shown(str(name)) for name in islice(names, SHOWN)) or "nothing"
+
+
+def _shown(name: str) -> str:
+    return printable(name[:LONGEST_NAME])
 
 
 def _block(level: int) -> str:

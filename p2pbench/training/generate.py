@@ -43,8 +43,9 @@ class Translator:
     def __call__(self, values: Picture, item_id: str) -> Picture:
         """The picture (H, W, C) made of an input picture (H, W, C), whose sides may be any."""
         height, width = values.shape[:2]
-        padded = torch.from_numpy(pad_to_stride(values, self._generator.depth)).permute(2, 0, 1)
-        x = self._dataset.finish_input(to_network(padded[None], self._card.input_range))
+        x = to_network(torch.tensor(values).permute(2, 0, 1)[None], self._card.input_range)
+        # Finished before it is padded: a hole, say, is placed by the sides of the picture itself.
+        x = pad_to_stride(self._dataset.finish_input(x), self._generator.depth)
         torch.manual_seed(torch_seed(self._card.seed, Purpose.TEST, item_number(item_id)))
         output = self._generator(x.to(self._device))[0]
         bits = f"uint{self._card.output_bits}"
@@ -52,12 +53,12 @@ class Translator:
         return self._dataset.to_picture(values, picture)
 
 
-def pad_to_stride(picture: Picture, depth: int) -> Picture:
-    """A picture (H, W, C) mirrored beyond its right and lower edge, up to multiples of 2**depth."""
+def pad_to_stride(batch: Tensor, depth: int) -> Tensor:
+    """Inputs (B, C, H, W) mirrored beyond their right and lower edge, up to multiples of 2**depth."""
     stride = 2**depth
-    height, width = picture.shape[:2]
-    padding = ((0, -height % stride), (0, -width % stride), (0, 0))
-    return np.ascontiguousarray(np.pad(picture, padding, mode="symmetric"))
+    height, width = batch.shape[-2:]
+    padding = ((0, 0), (0, 0), (0, -height % stride), (0, -width % stride))
+    return torch.from_numpy(np.pad(batch.numpy(), padding, mode="symmetric"))
 
 
 def as_picture(values: Tensor) -> Picture:

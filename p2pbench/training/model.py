@@ -71,6 +71,7 @@ def make_card(config: RunConfig, dataset: Dataset, channels: Channels) -> Genera
         direction=dataset.direction,
         image_size=config.image_size,
         input_range=config.input_range or full_range(channels.input_dtype),
+        input_bits=8 if channels.input_dtype == np.uint8 else 16,
         output_range=config.output_range or full_range(channels.output_dtype),
         output_bits=8 if channels.output_dtype == np.uint8 else 16,
         test_dropout=config.test_dropout,

@@ -3,22 +3,50 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import DATASETS
-from p2pbench.datasets.dataset import Dataset
+from p2pbench.datasets.dataset import A_TO_B, MOST_NAMED, Dataset
+from p2pbench.datasets.pairs import Folders, Paired
+from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 from p2pbench.networks.norm import BatchNormMode
-from p2pbench.training.card import GeneratorCard, load_generator
+from p2pbench.training.card import GeneratorCard, input_bits, load_generator
+from p2pbench.training.device import failures_told
+from p2pbench.training.device_memory import is_out_of_memory
 from p2pbench.training.generate import Translator
-from reports import atomic
+from p2pbench.training.generated_folder import Record, begin, write_record
+from reports import apart
 
-RECORD = "generation.json"
+PADDING = "mirrored at the right and lower edge up to the stride, cut off afterwards"
+
+
+@dataclass
+class Translated:
+    """What became of a folder of pictures, by id.
+
+    Attributes:
+        made: How many pictures this call made.
+        kept: How many an earlier call had made.
+        failed: Why the others could not be made.
+        kinds: The files that were used, by what they are: channels, depth, and what was done to them.
+    """
+
+    made: int = 0
+    kept: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, list[str]] = field(default_factory=dict)
+
+    def remarks(self) -> list[str]:
+        """A line on each kind of file, if they are a mixture or were converted."""
+        if len(self.kinds) < 2 and not any("," in kind for kind in self.kinds):
+            return []
+        return [_remark(kind, files) for kind, files in sorted(self.kinds.items())]
 
 
 def translate_folder(
@@ -28,14 +56,17 @@ def translate_folder(
     device: torch.device,
     advance: Callable[[int, int], None],
     *,
+    say: Callable[[str], None] = lambda text: None,
     dropout: bool | None = None,
     batch_norm: BatchNormMode | None = None,
     seed: int | None = None,
-) -> int:
-    """Make a picture of every picture in a folder and those below it, at its own size; how many there are.
+    overwrite: bool = False,
+) -> Translated:
+    """Make a picture of every picture in a folder and those below it, at its own size.
 
     Sides are mirrored up to multiples of the generator's stride and cut back afterwards, so that the aspect is kept;
-    batch statistics are each picture's own. What made the pictures is recorded in `generation.json` beside them.
+    batch statistics are each picture's own. What made the pictures is recorded in `generation.json` beside them. The
+    same call goes on where it was stopped. A picture that cannot be used does not keep the others from being made.
 
     Args:
         generator_file: a `generator.safetensors`, or the folder of a finished run.
@@ -43,16 +74,22 @@ def translate_folder(
         out: the folder to write to, one lossless picture an input, under its name.
         device: what computes.
         advance: called with the number of pictures done and of all.
+        say: called with a line on what looks wrong and may be right.
         dropout: on or off; None takes what the run was tested with.
         batch_norm: "batch" or "running" statistics; None takes what the run was tested with.
         seed: of the dropout noise; None takes the run's.
+        overwrite: replace all pictures of an earlier call.
 
     Raises:
-        UserError: the generator or a picture cannot be used, or there are no pictures.
+        UserError: the generator cannot be used, there are no pictures, `out` holds others, or cannot be written to.
+        ReportError: `out` is, holds or lies in what is read.
+        DeviceLost: the device stopped working; the same call goes on from there.
     """
     if generator_file.is_dir():
         generator_file /= "generator.safetensors"
     generator, card = load_generator(generator_file)
+    if dropout and not card.architecture.dropout_blocks:
+        raise UserError(f"{generator_file}: has no dropout to switch on; leave --dropout out, or give --dropout off")
     changed = {"test_dropout": dropout, "test_batch_norm": batch_norm, "seed": seed}
     card = card.model_copy(update={key: value for key, value in changed.items() if value is not None})
     if dropout and not card.architecture.dropout_blocks:
@@ -61,24 +98,44 @@ def translate_folder(
         raise UserError(f"--seed {seed} has no effect: it is that of dropout's noise, which is off; leave it out")
     if not inputs.is_dir():
         raise UserError(f"{inputs}: no such folder; expected a folder of pictures")
+    apart.check(out, [inputs, generator_file])
     found = pictures.find_recursive(inputs)
     if not found:
         raise UserError(f"{inputs}: found no pictures; expected PNG, JPEG or TIFF files in it or below it")
+    apart.check(out, found.values())  # which may be linked from elsewhere
+    record = Record(
+        generator=generator_file.name,
+        sha256=_digest(generator_file),
+        padding=PADDING,
+        card=card,
+        inputs={id_: _digest(path) for id_, path in found.items()},
+    )
     dataset = bare_dataset(card)
-    with Translator(generator.to(device), card, dataset).open() as translate:
+    there = begin(out, record, overwrite=overwrite)
+    result = Translated(kept=len(there))
+    pair_seen = False
+    with failures_told(device), Translator(generator.to(device), card, dataset).open() as translate:
         for done, (id_, path) in enumerate(found.items(), 1):
-            values = pictures.convert(dataset.from_picture(pictures.read(path)), card.architecture.input_channels, path)
-            pictures.write(out / id_, translate(values, id_))
+            if id_ not in there:
+                try:
+                    values, kind = _input(path, dataset, card)
+                    if not pair_seen and (pair_seen := _may_be_pair(values, dataset)):
+                        say(_pair_remark(path, dataset))
+                    picture = translate(values, id_)
+                except UserError as error:
+                    result.failed[id_] = str(error)
+                except RuntimeError as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    result.failed[id_] = f"{path}: is too large for the memory there is; cut it into tiles"
+                else:
+                    pictures.write(out / id_, picture)
+                    result.made += 1
+                    result.kinds.setdefault(kind, []).append(path.name)
             advance(done, len(found))
-    record = {
-        "generator": generator_file.name,
-        "sha256": hashlib.sha256(generator_file.read_bytes()).hexdigest(),
-        "padding": "mirrored at the right and lower edge up to the stride, cut off afterwards",
-        "pictures": len(found),
-        "card": card.model_dump(mode="json"),
-    }
-    atomic.write(out / RECORD, json.dumps(record, indent=1).encode() + b"\n")
-    return len(found)
+    made = result.made + result.kept
+    write_record(out, record.model_copy(update={"failed": result.failed, "pictures": made}))
+    return result
 
 
 def bare_dataset(card: GeneratorCard) -> Dataset:
@@ -90,3 +147,49 @@ def bare_dataset(card: GeneratorCard) -> Dataset:
     if card.dataset not in DATASETS:
         raise UserError(f"the generator was trained on dataset '{card.dataset}', which this version does not know")
     return DATASETS[card.dataset](None, card.direction, files=False)
+
+
+def _input(path: Path, dataset: Dataset, card: GeneratorCard) -> tuple[Picture, str]:
+    """The input made of a file, of the depth and the channels that the generator was trained on, and what it was.
+
+    As in training, grey is repeated for a generator of colours and colours become grey for one of grey. Depth is never
+    changed: which value of 16 bits would be which of 8 is the user's to say.
+    """
+    picture = pictures.read(path)
+    values = dataset.from_picture(picture, path)
+    bits, expected, channels = 8 * values.itemsize, input_bits(card), card.architecture.input_channels
+    if expected is not None and bits != expected:
+        raise UserError(
+            f"{path}: found {bits} bits a channel, expected {expected}, as the generator was trained on; convert it"
+        )
+    kind = f"{picture.shape[2]} channel{'s' * (picture.shape[2] > 1)} of {8 * picture.itemsize} bits"
+    if values.shape[2] != channels:
+        kind += f", brought to {channels}"
+    return pictures.convert(values, channels, path), kind
+
+
+def _remark(kind: str, files: list[str]) -> str:
+    more = ", ..." if len(files) > MOST_NAMED else ""
+    return f"{len(files)} picture{'s' * (len(files) > 1)} of {kind}: {', '.join(files[:MOST_NAMED])}{more}"
+
+
+def _may_be_pair(values: Picture, dataset: Dataset) -> bool:
+    """Whether an input of a generator of pairs has the shape of a whole pair, A|B side by side."""
+    return isinstance(dataset, (Paired, Folders)) and values.shape[1] == 2 * values.shape[0]
+
+
+def _pair_remark(path: Path, dataset: Dataset) -> str:
+    side, half = ("A", "left") if dataset.direction == A_TO_B else ("B", "right")
+    return (
+        f"{path}: is twice as wide as high, and taken as one picture; "
+        f"if it is A|B side by side, give {side} alone, its {half} half"
+    )
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file; empty for one that cannot be read, which is named when its turn comes."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,22 @@ def make_study(
     )
     studies.folder.mkdir(exist_ok=True, parents=True)
     return create(database, studies, plan)
+
+
+@contextmanager
+def no_commits(database: Database, table: str) -> Iterator[None]:
+    """An SQLite database that takes rows of a table and then refuses to commit them."""
+    with database.writing() as connection:
+        connection.exec_driver_sql("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+        connection.exec_driver_sql(
+            "CREATE TABLE late (id INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)"
+        )
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER refuse AFTER INSERT ON {table} BEGIN INSERT INTO late VALUES (7); END"
+        )
+    yield
+    with database.writing() as connection:
+        connection.exec_driver_sql("DROP TRIGGER refuse")
 
 
 class Rater:

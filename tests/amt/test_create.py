@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
 
 from amt import pictures as pictures_module
 from amt.design import Planned
@@ -23,7 +24,7 @@ from amt.sources import folder, matched
 from amt.store import schema
 from amt.store.database import Database, open_database
 from amt.store.studies import Picture, Study, pictures_of
-from tests.amt.study import ALGORITHMS, SMALL, make_study
+from tests.amt.study import ALGORITHMS, SMALL, make_study, no_commits
 from tests.deep_folder import deep_folder
 
 
@@ -110,6 +111,15 @@ def test_a_picture_that_cannot_be_read_leaves_nothing(
         make_study(database, studies, tmp_path / "bad")
     assert not list(studies.folder.glob("small"))
     make_study(database, studies, pictures)
+
+
+def test_a_study_that_is_not_committed_leaves_no_folder(studies: Studies, pictures: Path) -> None:
+    database = open_database(studies.database, create=True)
+    with no_commits(database, schema.studies.name), pytest.raises(IntegrityError):
+        make_study(database, studies, pictures)
+    assert not list(studies.folder.glob("small"))
+    make_study(database, studies, pictures)
+    database.close()
 
 
 def test_unmatched_items_are_named(tmp_path: Path) -> None:

@@ -246,7 +246,9 @@ def test_the_command_does_not_write_onto_its_input(
     with pytest.raises(SystemExit) as stopped:
         main(["fcn-import", str(path), str(tmp_path / "." / "net.caffemodel")])
     assert stopped.value.code == 1
-    assert capsys.readouterr().err == f"Error: {path}: is the file to be read; give another name for the new file\n"
+    assert capsys.readouterr().err == (
+        f"Error: {path}: is the same as {path}, which is read; expected a place apart; write elsewhere\n"
+    )
     assert path.read_bytes() == before
 
 

@@ -1,8 +1,10 @@
-"""Trained generators: kept with their card, applied to pictures of any size, taken over from elsewhere."""
+"""Trained generators: kept with their card, and applied to pictures of any size."""
 
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from torch import Tensor, nn
 
 from p2pbench.ablation.data import Data
 from p2pbench.config import RunConfig
-from p2pbench.datasets.scale import from_network, to_network
+from p2pbench.datasets import pictures
+from p2pbench.datasets.scale import from_network
 from p2pbench.errors import UserError
-from p2pbench.networks.unet import Generator
 from p2pbench.training.card import GeneratorCard, load_generator, save_generator
-from p2pbench.training.cyclegan_import import import_generator
 from p2pbench.training.generate import Translator, pad_to_stride
 from p2pbench.training.model import build, make_card
 from p2pbench.training.translate_folder import bare_dataset, translate_folder
@@ -78,9 +78,9 @@ def test_pictures_of_any_size_keep_it(kept: Path, inputs: Path, tmp_path: Path) 
 def test_a_padded_picture_is_the_network_on_the_mirrored_one(kept: Path, inputs: Path, tmp_path: Path) -> None:
     made = applied(kept, inputs, tmp_path / "out", dropout=False, batch_norm="running")
     generator, card = load_generator(kept)
+    assert card.architecture.depth == 5
     values = np.asarray(Image.open(inputs / "a.png"))
     padded = np.pad(values, ((0, 64 - 37), (0, 64 - 50), (0, 0)), mode="symmetric")
-    assert np.array_equal(pad_to_stride(values, card.architecture.depth), padded)
     x = torch.from_numpy(padded).permute(2, 0, 1)[None] / 127.5 - 1
     with torch.no_grad():
         expected = generator.eval()(x)[0, :, :37, :50]
@@ -89,13 +89,14 @@ def test_a_padded_picture_is_the_network_on_the_mirrored_one(kept: Path, inputs:
 
 @given(height=st.integers(1, 90), width=st.integers(1, 90), depth=st.integers(1, 6))
 def test_padding_reaches_the_stride_and_keeps_the_picture(height: int, width: int, depth: int) -> None:
-    values = np.random.default_rng(height * 91 + width).integers(0, 256, (height, width, 2), dtype=np.uint8)
+    values = torch.rand(1, 2, height, width)
     padded = pad_to_stride(values, depth)
-    assert padded.shape[0] % 2**depth == padded.shape[1] % 2**depth == 0
-    assert padded.shape[0] - height < 2**depth > padded.shape[1] - width
-    assert np.array_equal(padded[:height, :width], values)
-    if padded.shape[0] > height:
-        assert np.array_equal(padded[height], padded[height - 1])  # mirrored with the edge repeated
+    tall, wide = padded.shape[-2:]
+    assert tall % 2**depth == wide % 2**depth == 0
+    assert tall - height < 2**depth > wide - width
+    assert torch.equal(padded[..., :height, :width], values)
+    if tall > height:
+        assert torch.equal(padded[..., height, :], padded[..., height - 1, :])  # mirrored with the edge repeated
 
 
 def test_a_picture_does_not_depend_on_the_others(kept: Path, inputs: Path, tmp_path: Path) -> None:
@@ -140,10 +141,33 @@ def test_generating_leaves_the_generator_and_torch_as_they_were(kept: Path) -> N
 
 def test_a_label_picture_is_coloured_by_the_table(tiny: Tiny, tmp_path: Path, tiny_data: Data) -> None:
     card = make_card(tiny(), tiny_data.dataset, tiny_data.channels)
-    camvid = card.model_copy(update={"dataset": "camvid", "direction": "labels-to-photo"})
-    coloured = bare_dataset(camvid).from_picture(np.array([[[3], [0]]], np.uint8))
-    assert coloured.tolist() == [[[128, 64, 128], [128, 128, 128]]]
-    assert bare_dataset(camvid).from_picture(np.array([[[3], [99]]], np.uint8)).shape == (1, 2, 1)
+    camvid = bare_dataset(card.model_copy(update={"dataset": "camvid", "direction": "labels-to-photo"}))
+    path = tmp_path / "labels.png"
+
+    def from_file(values: Any) -> Any:  # noqa: ANN401
+        Image.fromarray(values).save(path)
+        return camvid.from_picture(pictures.read(path), path).tolist()
+
+    road_and_sky = [[[128, 64, 128], [128, 128, 128]]]
+    assert from_file(np.array([[3, 0]], np.uint8)) == road_and_sky
+    assert from_file(np.array([[3, 0]], np.uint16)) == road_and_sky
+    assert from_file(np.array(road_and_sky, np.uint8)) == road_and_sky
+    path.write_bytes(four_bits([3, 0]))
+    assert camvid.from_picture(pictures.read(path), path).tolist() == road_and_sky
+    with pytest.raises(UserError, match=r"labels\.png: label values 99 are not in the table of camvid"):
+        from_file(np.array([[3, 99]], np.uint8))
+
+
+def four_bits(row: list[int]) -> bytes:
+    """A PNG of two grey pixels of four bits each, as optimisers make them of small label values."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    high, low = row
+    header = struct.pack(">IIBBBBB", 2, 1, 4, 0, 0, 0, 0)
+    data = zlib.compress(bytes([0, 16 * high + low]))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
@@ -177,95 +201,6 @@ def test_an_empty_folder_is_named(kept: Path, tmp_path: Path) -> None:
         applied(kept, tmp_path / "empty", tmp_path / "out")
     with pytest.raises(UserError, match="no such folder"):
         applied(kept, tmp_path / "nowhere", tmp_path / "out")
-
-
-class NestedBlock(nn.Module):
-    """A block of the other code's U-Net, written from its description: each holds the next, and `model` their list."""
-
-    def __init__(self, outer: int, inner: int, inside: nn.Module | None, *, outermost: bool, dropout: bool) -> None:
-        super().__init__()
-        self.outermost = outermost
-        down = nn.Conv2d(3 if outermost else outer, inner, 4, 2, 1, bias=False)
-        entering = inner if inside is None else 2 * inner
-        up = nn.ConvTranspose2d(entering, outer, 4, 2, 1, bias=outermost)
-        if outermost:
-            assert inside is not None
-            layers = [down, inside, nn.ReLU(), up, nn.Tanh()]
-        elif inside is None:
-            layers = [nn.LeakyReLU(0.2), down, nn.ReLU(), up, nn.BatchNorm2d(outer)]
-        else:
-            layers = [nn.LeakyReLU(0.2), down, nn.BatchNorm2d(inner), inside, nn.ReLU(), up, nn.BatchNorm2d(outer)]
-            layers += [nn.Dropout(0.5)] if dropout else []
-        self.model = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.model(x)
-        return output if self.outermost else torch.cat([x, output], 1)
-
-
-def nested_unet(depth: int, ngf: int) -> nn.Module:
-    block = NestedBlock(8 * ngf, 8 * ngf, None, outermost=False, dropout=False)
-    for _ in range(depth - 5):
-        block = NestedBlock(8 * ngf, 8 * ngf, block, outermost=False, dropout=True)
-    for outer, inner in ((4, 8), (2, 4), (1, 2)):
-        block = NestedBlock(outer * ngf, inner * ngf, block, outermost=False, dropout=False)
-    network = nn.Module()
-    network.model = NestedBlock(3, ngf, block, outermost=True, dropout=False)
-    for _ in range(3):  # running statistics of its own
-        network.model(torch.rand(2, 3, 2**depth, 2**depth) * 2 - 1)
-    return network
-
-
-@pytest.mark.parametrize("depth", [8, 7])
-@pytest.mark.parametrize("prefix", ["", "module."])
-def test_an_imported_generator_gives_the_same_outputs(tmp_path: Path, depth: int, prefix: str) -> None:
-    torch.manual_seed(0)
-    network = nested_unet(depth, ngf=4)
-    path = tmp_path / "latest_net_G.pth"
-    torch.save({prefix + name: value for name, value in network.state_dict().items()}, path)
-    generator, card = import_generator(path, "AtoB")
-    assert card.architecture.depth == depth
-    assert (card.image_size, card.architecture.ngf) == (2**depth, 4)
-    x = to_network(torch.randint(0, 256, (1, 3, 2**depth, 2**depth)), (0, 255))
-    assert isinstance(network.model, nn.Module)
-    with torch.no_grad():
-        for training in (False, True):  # running statistics; then batch statistics with dropout where it was trained
-            network.train(training)
-            generator.train(training)
-            torch.manual_seed(1)
-            expected = network.model(x)
-            torch.manual_seed(1)
-            assert torch.allclose(generator(x), expected, atol=1e-5)
-    save_generator(tmp_path / "kept.safetensors", generator, card)
-    again, _ = load_generator(tmp_path / "kept.safetensors")
-    assert isinstance(again, Generator)
-    with torch.no_grad():
-        assert torch.allclose(again.eval()(x), network.eval().model(x), atol=1e-5)  # type: ignore[operator]
-
-
-def test_entries_that_do_not_fit_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "latest_net_G.pth"
-    state = nested_unet(7, ngf=2).state_dict()
-
-    def refused(**changes: Tensor | None) -> str:
-        changed = {name: changes.get(name, value) for name, value in state.items()}
-        extra = {name: value for name, value in changes.items() if name not in state}
-        torch.save({name: value for name, value in (changed | extra).items() if value is not None}, path)
-        with pytest.raises(UserError) as error:
-            import_generator(path, "AtoB")
-        return str(error.value)
-
-    name = "model.model.1.model.5.weight"
-    assert f"{name} is missing" in refused(**{name: None})
-    assert f"{name} has shape (2, 2), expected (8, 2, 4, 4)" in refused(**{name: torch.zeros(2, 2)})
-    assert "model.model.1.model.9.weight is left over" in refused(**{"model.model.1.model.9.weight": torch.zeros(1)})
-    assert "model.model.3.bias is missing" in refused(**{"model.model.3.bias": None})
-    torch.save({"conv.weight": torch.zeros(1)}, path)
-    with pytest.raises(UserError, match=r"its entries begin with conv\.weight"):
-        import_generator(path, "AtoB")
-    path.write_bytes(b"nothing")
-    with pytest.raises(UserError, match="cannot be read as weights"):
-        import_generator(path, "AtoB")
 
 
 def test_a_card_is_read_as_it_was_written(kept: Path, tiny: Tiny, tiny_data: Data) -> None:

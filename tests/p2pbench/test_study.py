@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from amt.protocol import Protocol, Side
 from amt.recruitment import Recruitment
 from amt.statistics import table
-from amt.store import sessions, studies
+from amt.store import counts, schema, sessions, studies
 from amt.store.studies import Study
 from amt.store.truth import truth
 from p2pbench.cli import cli
@@ -24,8 +24,9 @@ from p2pbench.study.choices import consent, recruitment
 from p2pbench.study.place import Chosen, choose, open_studies
 from reports import html, ledger
 from reports import studies as report_studies
+from reports.errors import ReportError
 from reports.layout import Grid
-from tests.amt.study import ALGORITHMS, Rater, make_pictures
+from tests.amt.study import ALGORITHMS, Rater, make_pictures, no_commits
 
 SMALL_RATERS = 3
 SMALL = ("--raters", str(SMALL_RATERS), "--practice", "2", "--trials", "4", "--size", "16x16")
@@ -200,15 +201,90 @@ def test_links_are_for_studies_of_links(results: Path, chosen: Chosen, tmp_path:
     assert "not by links" in str(run(*made).exception)
     assert run("amt", "create", str(results), "--name", "second", "--recruit", "link", *SMALL).exit_code == 0
     assert "found the studies first, second, expected one" in str(run(*made).exception)
-    for _ in range(2):
-        assert run(*made, "--name", "second").exit_code == 0
-    rows = [line.split(",") for line in out.read_text().splitlines()]
+    assert run(*made, "--name", "second").exit_code == 0
+    first = out.read_bytes()
+    assert "found a file there, expected none" in str(run(*made, "--name", "second").exception)
+    assert out.read_bytes() == first  # the links in it are nowhere else
+    assert run(*made[:-1], str(tmp_path / "new" / "more.csv"), "--name", "second").exit_code == 0
+    rows = [line.split(",") for line in (tmp_path / "new" / "more.csv").read_text().splitlines()]
     assert [label for label, _ in rows] == ["label", "rater 4", "rater 5", "rater 6"]
     link = rows[1][1]
     assert link.startswith(f"{url}/s/second/?link=")
     second = choose(open_studies(results, None), "second")
     secret = link.partition("=")[2]
     assert sessions.start(second.database, second.study, secret, "link", "").new
+
+
+@pytest.fixture
+def linked(results: Path) -> Chosen:
+    """A study whose raters come by links."""
+    assert run("amt", "create", str(results), "--name", "linked", "--recruit", "link", *SMALL).exit_code == 0
+    return choose(open_studies(results, None), "linked")
+
+
+def make_links(results: Path, out: Path, url: str = "https://lab.example.org") -> Result:
+    return run("amt", "links", str(results), "--count", "3", "--public-url", url, "--out", str(out))
+
+
+def links_in(chosen: Chosen) -> int:
+    with chosen.database.reading() as connection:
+        return counts.links_of(connection, chosen.study.id).made
+
+
+def test_links_whose_file_cannot_be_written_do_not_count(results: Path, linked: Chosen, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    places = {tmp_path / "file" / "links.csv": "cannot be written", Path("/proc/links.csv"): "cannot be written"}
+    places |= {results: "found a file there", tmp_path / "link": "found a file there"}
+    for out, said in places.items():
+        result = make_links(results, out)
+        assert isinstance(result.exception, ReportError)
+        assert said in str(result.exception)
+    assert not (tmp_path / "nothing").exists()
+    assert links_in(linked) == 0
+
+
+def test_links_that_do_not_count_leave_no_file(results: Path, linked: Chosen, tmp_path: Path) -> None:
+    with no_commits(linked.database, schema.links.name):
+        result = make_links(results, tmp_path / "links.csv")
+    assert "FOREIGN KEY constraint failed" in str(result.exception)
+    assert list(tmp_path.glob("*.csv")) == []
+    assert links_in(linked) == 0
+    assert make_links(results, tmp_path / "links.csv").exit_code == 0
+    assert links_in(linked) == 3
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "lab.example.org",
+        "lab.example.org:8000",
+        "//lab.example.org",
+        "ftp://lab.example.org",
+        "https://",
+        "https:///study",
+        "https://lab.example.org:port",
+        "https://lab.example.org/?a=b",
+        "https://lab.example.org/#top",
+        " https://lab.example.org",
+        "",
+    ],
+)
+def test_a_public_url_is_one_that_browsers_open(results: Path, linked: Chosen, tmp_path: Path, url: str) -> None:
+    refused = make_links(results, tmp_path / "links.csv", url)
+    assert "such as https://lab.example.org/study" in str(refused.exception)
+    assert list(tmp_path.glob("*.csv")) == []
+    assert links_in(linked) == 0
+    if url:  # `amt serve` can do without
+        refused = run("amt", "serve", str(results), "--port", "0", "--public-url", url)
+        assert "such as https://lab.example.org/study" in str(refused.exception)
+
+
+def test_a_slash_behind_the_public_url_is_not_doubled(results: Path, linked: Chosen, tmp_path: Path) -> None:
+    for place, url in enumerate(("http://[::1]:8000", "https://lab.example.org/study/")):
+        out = tmp_path / f"{place}.csv"
+        assert make_links(results, out, url).exit_code == 0
+        assert f",{url.rstrip('/')}/s/linked/?link=" in out.read_text()
 
 
 def test_the_seed_chooses_the_run_and_the_grid_must_be_known(results: Path) -> None:

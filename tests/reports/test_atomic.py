@@ -1,0 +1,52 @@
+"""Files are there whole or not at all, and new ones replace none."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from reports import atomic
+from reports.errors import ReportError
+
+
+@contextmanager
+def short_files(length: int) -> Iterator[None]:
+    """A system that lets no file be longer, as one whose disk is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (length, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_new_file_replaces_none(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.csv"
+    atomic.write_new(path, b"first")
+    for other in (path, tmp_path / "link", tmp_path / "dangling"):
+        if other != path:
+            other.symlink_to(path if other.name == "link" else tmp_path / "nothing")
+        with pytest.raises(ReportError, match=f"{other.name}: found a file there, expected none"):
+            atomic.write_new(other, b"second")
+    assert path.read_bytes() == b"first"
+    assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize("write", [atomic.write, atomic.write_new])
+def test_a_file_that_does_not_fit_is_not_there(tmp_path: Path, write: Callable[[Path, bytes], None]) -> None:
+    with short_files(100), pytest.raises(ReportError, match="cannot be written"):
+        write(tmp_path / "a.csv", bytes(1000))
+    assert os.listdir(tmp_path) == []
+    write(tmp_path / "a.csv", bytes(1000))
+    assert (tmp_path / "a.csv").stat().st_size == 1000
+
+
+def test_a_folder_that_is_a_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ReportError, match="cannot be written"):
+        atomic.write_new(tmp_path / "file" / "a.csv", b"")
