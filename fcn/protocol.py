@@ -1,12 +1,12 @@
 """Scores from confusion matrices, by two protocols.
 
 `official` is what the published script computes, bug for bug (docs/paper-protocol.md#quirks). `strict` counts
-predictions outside the classes as errors of their true class and drops no image; its IoU equals that of Cityscapes' own
-script (cityscapesScripts 2.3, evalPixelLevelSemanticLabeling) to the last bit: a class is left out of the mean where neither
-truth nor prediction has it, and counts 0 where it is predicted alone. That script has no class accuracy. Here it is the
-mean over the classes of the truth: of other classes no pixel could be found, and predicting them is an error of the
-classes that are there. In both, matrices are summed over the images first, and ignored pixels are left out whatever is
-predicted there.
+predictions outside the classes as errors of their true class and drops no image; its IoU equals that of Cityscapes'
+own script (cityscapesScripts 2.3, evalPixelLevelSemanticLabeling) to the last bit: a class is left out of the mean
+where neither truth nor prediction has it, and counts 0 where it is predicted alone. That script has no class
+accuracy. Here it is the mean over the classes of the truth: of other classes no pixel could be found, and predicting
+them is an error of the classes that are there. In both, matrices are summed over the images first, and ignored pixels
+are left out whatever is predicted there.
 """
 
 from __future__ import annotations
