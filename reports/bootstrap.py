@@ -99,7 +99,7 @@ def over_seeds(runs: NDArray[np.floating]) -> NDArray[np.float64]:
         runs: Replicates (seeds, replicates), one row a seed, all made from the same item weights.
 
     Returns:
-        Replicates (replicates,); with one seed, that row itself.
+        Replicates (replicates,); with one seed, that row itself; NaN where one of the runs has no interval.
 
     Raises:
         ValueError: The array is not two-dimensional or has no seed.
@@ -110,6 +110,8 @@ def over_seeds(runs: NDArray[np.floating]) -> NDArray[np.float64]:
     seeds, replicates = values.shape
     if seeds == 1:
         return np.asarray(values[0])
+    if np.isnan(values).any():
+        return np.full(replicates, np.nan)
     drawn = _Draws(values.tobytes()).below(seeds, (replicates, seeds))
     return np.asarray(values[drawn, np.arange(replicates)[:, None]].mean(axis=1))
 

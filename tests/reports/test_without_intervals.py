@@ -111,6 +111,19 @@ def test_what_the_official_rules_drop_is_no_zero(build: Build) -> None:
     assert values["cGAN"].tolist() == [0.25, 0.25, pytest.approx(math.nan, nan_ok=True)]
 
 
+def test_one_seed_without_an_interval_leaves_the_mean_without(build: Build) -> None:
+    results = build(cells=("L1", "cGAN"), seeds=(0, 1, 2), items=ITEMS[:2])
+    grid = Grid(results / "losses")
+    for cell, counting in (("L1", (2, 1, 2)), ("cGAN", (2, 0, 2))):
+        for seed, count in enumerate(counting):
+            official(grid.run(cell, seed), count)
+    html.write(results, results / "report")
+    read = {row["cell"]: row for row in rows(results / "report/tables/losses--fcn-official.csv")}
+    assert float(read["L1"]["class_iou"]) == pytest.approx((0.5 + 0.25 + 0.5) / 3)
+    assert read["L1"]["class_iou_low"] == read["L1"]["class_iou_mark"] == ""
+    assert read["cGAN"]["class_iou"] == ""  # one of its trainings has no score
+
+
 @pytest.mark.parametrize(
     ("absent", "classes", "said"), [(8, 19, "8 of 19 classes do not occur and count 0"), (0, 19, "")]
 )
