@@ -45,6 +45,8 @@ def read_stored(path: Path, start: bytes) -> NDArray[Any]:
             raise UserError(f"{path}: found a JPEG, which changes label ids, expected PNG or TIFF; export it again")
         if (maxval := _ppm_maxval(image)) not in (255, 65535):
             raise UserError(f"{path}: found a PGM with maximum {maxval}, expected 255 or 65535; save the labels as PNG")
+        if start.startswith(_PNG) and start[24] == 16 and start[25] != 0:
+            return _read_png16(path, start[25])
         values = np.array(image)
         values = values[..., 0] if image.mode in ("LA", "PA") else values
     if start.startswith(_PNG) and start[24] in (2, 4) and start[25] == 0:

@@ -11,7 +11,8 @@ import torch
 
 from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import DATASETS
-from p2pbench.datasets.dataset import Dataset
+from p2pbench.datasets.dataset import LABELS_TO_PHOTO, Dataset, LabelledPhotos
+from p2pbench.datasets.train_ids import refuse_train_ids
 from p2pbench.errors import UserError
 from p2pbench.networks.norm import BatchNormMode
 from p2pbench.training.card import GeneratorCard, load_generator
@@ -61,6 +62,8 @@ def translate_folder(
     if not found:
         raise UserError(f"{inputs}: found no pictures; expected PNG, JPEG or TIFF files in it or below it")
     dataset = bare_dataset(card)
+    if isinstance(dataset, LabelledPhotos) and dataset.direction == LABELS_TO_PHOTO:
+        refuse_train_ids(dataset.table, list(found.values()))
     with Translator(generator.to(device), card, dataset).open() as translate:
         for done, (id_, path) in enumerate(found.items(), 1):
             values = pictures.convert(dataset.from_picture(pictures.read(path)), card.architecture.input_channels, path)
