@@ -45,6 +45,11 @@ class LabelTable:
         return np.array([label.colour for label in self._scored], np.uint8)
 
     @cached_property
+    def values_of_classes(self) -> tuple[int, ...]:
+        """The values of the scored classes, by class index."""
+        return tuple(label.value for label in self._scored)
+
+    @cached_property
     def values(self) -> frozenset[int]:
         """The values a label picture may hold."""
         return frozenset(label.value for label in self.labels)

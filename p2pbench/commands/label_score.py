@@ -10,6 +10,7 @@ from p2pbench.commands import options
 from p2pbench.commands.outcomes import print_outcome
 from p2pbench.metrics.label_maps import At
 from p2pbench.segmentation.label_score import score_folder, score_results
+from p2pbench.segmentation.reading import Reading
 from p2pbench.segmentation.truth import open_truth
 from p2pbench.terminal import Terminal
 
@@ -19,7 +20,17 @@ from p2pbench.terminal import Terminal
 @click.option(
     "--labels",
     metavar="DATASET:ROOT[:SPLIT]",
-    help="Take RESULTS as a plain folder of any model's outputs, and score them against these labels; writes nothing.",
+    help="Take RESULTS as a plain folder of any model's outputs, and score them against these labels.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="With --labels: where scores/ goes; default RESULTS."
+)
+@click.option(
+    "--read",
+    "reading",
+    type=click.Choice(["colours", "label-ids", "train-ids", "train-ids-from-1"]),
+    help="With --labels: how label maps are kept, where their files leave it open. train-ids: 0 to 18, and 19 or 255 "
+    "for void; train-ids-from-1: 1 to 19, and 0 for void.",
 )
 @click.option(
     "--at",
@@ -31,13 +42,25 @@ from p2pbench.terminal import Terminal
 @click.option("--root", metavar="DIR", help="The dataset's folder, if it is no longer where the runs found it.")
 @click.option("--allow-partial", is_flag=True, help="Score what is there where outputs are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run and protocol, all choices included.")
-def command(results: Path, labels: str | None, at: At, root: str | None, allow_partial: bool, as_json: bool) -> None:
+def command(
+    results: Path,
+    labels: str | None,
+    out: Path | None,
+    reading: Reading | None,
+    at: At,
+    root: str | None,
+    allow_partial: bool,
+    as_json: bool,
+) -> None:
     """Score photo-to-labels outputs: every pixel as the class of the nearest label colour (paper, Table 6).
 
     RESULTS is a results folder, of which every run of that direction is scored, or with --labels a folder of pictures.
+    Those may be colours or ids: label ids, train ids, palettes.
     """
     if labels is not None:
         options.without_effect("with --labels, which name the root", "root")
+    elif (out, reading) != (None, None):
+        raise click.UsageError("--out and --read are for a plain folder: give --labels DATASET:ROOT[:SPLIT] too")
     with Terminal().watching() as terminal:
 
         def advance(name: str, done: int, total: int) -> None:
@@ -45,7 +68,9 @@ def command(results: Path, labels: str | None, at: At, root: str | None, allow_p
 
         if labels is not None:
             truth = open_truth(labels)
-            outcome = score_folder(results, truth, at, allow_partial=allow_partial, advance=advance)
+            outcome = score_folder(
+                results, truth, out or results, at, reading, allow_partial=allow_partial, advance=advance
+            )
         else:
             outcome = score_results(results, at, advance, root=root, allow_partial=allow_partial)
     print_outcome(outcome, None, as_json=as_json)

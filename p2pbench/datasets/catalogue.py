@@ -79,7 +79,7 @@ def run_items(dataset: Dataset, config: RunConfig) -> Items:
     """The items of both splits, cut to `train_items` and `test_items`.
 
     Raises:
-        UserError: a split is empty or a file has no partner.
+        UserError: a split is empty, a file has no partner, or label files hold train ids.
     """
     return Items(split_items(dataset, "train", config.train_items), split_items(dataset, "test", config.test_items))
 
@@ -97,4 +97,6 @@ def split_items(dataset: Dataset, split: Split, limit: int | None, *, labels_onl
         items = dataset.items(split)[:limit]
     if not items:
         raise UserError(f"{dataset.root}: the {split} split of {dataset.name} is empty; expected {dataset.layout}")
+    if isinstance(dataset, LabelledPhotos):
+        dataset.check_numbering(items)
     return items

@@ -10,8 +10,10 @@ from p2pbench.datasets.dataset import Item, LabelledPhotos, Split, match
 from p2pbench.errors import UserError
 
 PHOTO_ENDING, LABEL_ENDING = "_leftImg8bit.png", "_gtFine_labelIds.png"
-_BESIDE_LABELS = tuple(
-    f"_gtFine_{what}.png" for what in ("color", "instanceIds", "labelTrainIds", "instanceTrainIds")
+TRAIN_IDS_ENDING = "_gtFine_labelTrainIds.png"
+_BESIDE_LABELS = (
+    TRAIN_IDS_ENDING,
+    *(f"_gtFine_{what}.png" for what in ("color", "instanceIds", "instanceTrainIds")),
 )  # of the same items, in the archives or made by cityscapesScripts
 
 
@@ -30,8 +32,7 @@ class Cityscapes(LabelledPhotos):
         """Photos and labels of all cities matched by CITY_SHOT_FRAME."""
         folder = "train" if split == "train" else self.test_split or "val"
         photos = self._named(self.root / "leftImg8bit" / folder, PHOTO_ENDING)
-        labels = self._named(self.root / "gtFine" / folder, LABEL_ENDING)
-        return match(self, photos, labels, "photo", "labels")
+        return match(self, photos, self._labels(folder), "photo", "labels")
 
     def label_items(self, split: Split) -> list[Item]:
         """As `items`, from gtFine alone where the photos are not there at all."""
@@ -39,8 +40,20 @@ class Cityscapes(LabelledPhotos):
         photos = self.root / "leftImg8bit" / folder
         if photos.is_dir():
             return self.items(split)
-        labels = self._named(self.root / "gtFine" / folder, LABEL_ENDING)
-        return [Item(id_, (photos / f"{id_}{PHOTO_ENDING}", path)) for id_, path in sorted(labels.items())]
+        named = self._labels(folder).items()
+        return [Item(id_, (photos / f"{id_}{PHOTO_ENDING}", path)) for id_, path in sorted(named)]
+
+    def _labels(self, split_folder: str) -> dict[str, Path]:
+        folder = self.root / "gtFine" / split_folder
+        labels = self._named(folder, LABEL_ENDING)
+        train_ids = [] if labels else sorted(folder.glob(f"*/*{TRAIN_IDS_ENDING}"))
+        if train_ids:
+            raise UserError(
+                f"{train_ids[0]}: found train ids (*{TRAIN_IDS_ENDING}, {len(train_ids)} files), expected label ids "
+                f"(*{LABEL_ENDING}), of which the program makes train ids itself; give a folder (--root, or in "
+                "--labels) with the label ids as published"
+            )
+        return labels
 
     def _named(self, folder: Path, ending: str) -> dict[str, Path]:
         """The files of all cities whose names end so, by CITY_SHOT_FRAME; a remark counts the others."""

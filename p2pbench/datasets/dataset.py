@@ -17,6 +17,7 @@ from torch import Tensor
 from fcn.labels import IGNORE, LabelTable
 from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Header, Picture
+from p2pbench.datasets.train_ids import refuse_train_ids
 from p2pbench.errors import UserError
 
 Split = Literal["train", "test"]
@@ -210,20 +211,29 @@ class LabelledPhotos(Dataset):
         """The items of a split whose labels alone are asked for; a dataset may have those without the photos."""
         return self.items(split)
 
-    def labels(self, item: Item) -> NDArray[np.uint8]:
-        """An item's class indices (H, W) at its own size, with IGNORE where there is none; the photo is not read.
+    def check_numbering(self, items: Sequence[Item]) -> None:
+        """Refuse items whose label files hold train ids in place of the table's values; drawn ones have no files.
+
+        Raises:
+            UserError: They do; one is named.
+        """
+        refuse_train_ids(self.table, [item.files[1] for item in items if item.files])
+
+    def labels(self, item: Item, size: int | None = None) -> NDArray[np.uint8]:
+        """An item's class indices (H, W), those of `load`, with IGNORE where there is none; the photo is not read.
 
         Raises:
             UserError: As `load`.
         """
         _, label_file = item.files
-        return self.table.to_indices(self._values(label_file))
+        values = self._values(label_file)
+        return self.table.to_indices(values if size is None else pictures.resize_labels(values, size, size))
 
     def _values(self, label_file: Path) -> NDArray[np.uint8 | np.uint16]:
         values = pictures.read_labels(label_file)
         unknown = self.table.unknown_values(values)
         if unknown:
-            looks = TRAIN_IDS if unknown == [IGNORE] and values[values != IGNORE].max(initial=0) < 19 else ""
+            looks = TRAIN_IDS if unknown == [IGNORE] and values[values != IGNORE].max(initial=0) <= 19 else ""
             raise UserError(
                 f"{label_file}: label values {', '.join(map(str, unknown[:MOST_NAMED]))} are not in the table of "
                 f"{self.table.name} ({min(self.table.values)} to {max(self.table.values)}); "

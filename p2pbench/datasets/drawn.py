@@ -34,9 +34,9 @@ class Streets(LabelledPhotos):
         count = count or (TRAIN_ITEMS if split == "train" else TEST_ITEMS)
         return [Item(f"{split}-{index:05d}") for index in range(count)]
 
-    def labels(self, item: Item) -> NDArray[np.uint8]:
-        """Class indices of a scene at its own size."""
-        labels = self.load(item, None).labels
+    def labels(self, item: Item, size: int | None = None) -> NDArray[np.uint8]:
+        """Class indices of a scene."""
+        labels = self.load(item, size).labels
         assert labels is not None, "scenes have labels"
         return labels
 

@@ -81,6 +81,8 @@ def read_stored(path: Path, start: bytes) -> NDArray[Any]:
         if (maxval := _ppm_maxval(image)) not in (255, 65535):
             raise UserError(f"{path}: found a PGM with maximum {maxval}, expected 255 or 65535; save the labels as PNG")
         orientation = _orientation(image, path)
+        if start.startswith(_PNG) and start[24] == 16 and start[25] != 0:
+            return upright(_read_png16(path, start[25]), orientation)
         values = np.array(image)
         values = values[..., 0] if image.mode in ("LA", "PA") else values
     if start.startswith(_PNG) and start[24] in (2, 4) and start[25] == 0:

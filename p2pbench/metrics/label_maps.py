@@ -1,4 +1,4 @@
-"""Label maps from pictures in a palette's colours: what Table 6 of the paper scores.
+"""Label maps from pictures in a palette's colours, and beside the truth: what Table 6 of the paper scores.
 
 Source: docs/paper-protocol.md#label-maps.
 """
@@ -71,16 +71,14 @@ class LabelMaps(NamedTuple):
         return confusion(self.truth, np.minimum(self.predicted, classes), classes, classes + 1)
 
 
-def label_maps(picture: NDArray[np.uint8], labels: NDArray[np.uint8], table: LabelTable, at: At) -> LabelMaps:
+def label_maps(predicted: NDArray[np.uint8], labels: NDArray[np.uint8], at: At) -> LabelMaps:
     """The label maps of one output and of its truth, of one size.
 
     Args:
-        picture: The output (H, W, 3), RGB in 0..255.
+        predicted: The output's class indices, with IGNORE.
         labels: The true class indices, with IGNORE, of any size.
-        table: The palette.
         at: At which size the two are compared.
     """
-    predicted = nearest_labels(picture, table)
     if at == "output":
         labels = pictures.resize_labels(labels, predicted.shape[1], predicted.shape[0]).astype(np.uint8)
     else:
@@ -88,11 +86,12 @@ def label_maps(picture: NDArray[np.uint8], labels: NDArray[np.uint8], table: Lab
     return LabelMaps(labels, predicted)
 
 
-def protocol(table: LabelTable, at: At) -> dict[str, object]:
-    """Every choice that changes a label matrix."""
+def protocol(table: LabelTable, at: At, ids: str | None = None) -> dict[str, object]:
+    """Every choice that changes a label matrix; `ids` says in which numbering the outputs are, None for colours."""
     return {
         "palette": table.name,
-        "prediction": "label of the nearest colour: squared Euclidean distance in RGB, void included; of colours "
+        "prediction": ids
+        or "label of the nearest colour: squared Euclidean distance in RGB, void included; of colours "
         "as near, scored classes go first, then the palette's order",
         "predicted_void": f"channel {len(table.classes)}, beyond the classes",
         "compared_at": _SIZES[at],

@@ -8,7 +8,7 @@ lies what the scorer saw in each output.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -19,12 +19,10 @@ import torch
 from numpy.typing import NDArray
 
 from fcn import protocol, scoring
-from fcn.labels import CITYSCAPES, IGNORE
 from fcn.preprocessing import MEAN_BGR
 from fcn.scoring import Example, Loaded, Scorer
 from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
-from p2pbench.errors import UserError
 from p2pbench.segmentation import label_pictures, score_files
 from p2pbench.segmentation.outcome import (
     Compared,
@@ -42,13 +40,12 @@ from p2pbench.segmentation.scorers import open_scorer
 from p2pbench.segmentation.truth import Truth, read_bytes
 from p2pbench.segmentation.work import Work
 from p2pbench.training.device import failures_told
-from reports import apart, atomic
+from reports import atomic
 from reports.layout import Grid, Run
 from reports.paper import PaperRow, paper_row
 
 SCORERS = Scorers(official="fcn-official", strict="fcn-strict")
 BEYOND = "a channel outside the classes"
-SUSPICIOUS_ITEMS = 10  # so many street photos without vegetation, sky and cars are not street photos
 
 
 def score_results(results: Path, root: str | None, work: Work) -> Outcome:
@@ -89,11 +86,7 @@ def score_folder(folder: Path, truth: Truth, out: Path, work: Work) -> Outcome:
     """
     outputs = find_outputs(folder)
     files = match_outputs(outputs, truth.items, folder, allow_partial=work.allow_partial)
-    run = Run(out, folder.resolve().name, None)
-    if truth.dataset.needs_root:
-        for written in (run.scores, run.segmentations):  # in the folder of outputs they are known, and left out
-            apart.check(written, [truth.dataset.root])
-    _check_free(run, files)
+    run = score_files.folder_run(out, folder, files, truth, "fcn-score")
     paper = paper_row(SCORERS.official, "", run.cell) if truth.dataset.name == Cityscapes.name else None
     place: dict[str, str | int | None] = {"folder": str(folder)}
     of_folder = _Outputs(run, str(folder), place, files, folder_origin(outputs, truth), paper, None)
@@ -178,9 +171,7 @@ def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Score
     row = score_row(outputs.name, SCORERS, compared, len(truth.items), whole)._replace(paper=outputs.paper)
     score_files.write(run, SCORERS, row, compared, truth.table.classes)
     _write_published(run, compared, truth.table.classes)
-    return Scored(
-        row, outputs.place, truth.table.classes, compared, [*notes(compared, BEYOND), *_suspicions(compared, truth)]
-    )
+    return Scored(row, outputs.place, truth.table.classes, compared, notes(compared, BEYOND))
 
 
 def _key(id_: str, path: Path, truth: Truth) -> str:
@@ -204,17 +195,6 @@ def _show_labels(grid: Grid, truth: Truth, id_: str, labels: NDArray[np.uint8] |
         label_pictures.write(path, truth.labels(id_) if labels is None else labels, truth.table, source)
 
 
-def _check_free(run: Run, ids: Iterable[str]) -> None:
-    """Refuse to write segmentations over another's pictures, which may lie in anybody's folder of outputs."""
-    for id_ in ids:
-        path = run.segmentations / f"{id_}.png"
-        if path.exists() and label_pictures.source_of(path) is None:
-            raise UserError(
-                f"{path}: found a picture that fcn-score has not written, expected none or one of its segmentations; "
-                "move it away, or give --out DIR"
-            )
-
-
 def _protocol(scorer: Scorer) -> dict[str, object]:
     """Every choice of the segmentation that changes a score."""
     card, network = scorer.card, scorer.card.architecture
@@ -235,17 +215,3 @@ def _write_published(run: Run, compared: Mapping[str, Compared], classes: Sequen
     summed = protocol.counted(np.stack([one.counts for one in compared.values()]), "official").sum(axis=0)
     published = protocol.published_text(protocol.scores(summed, "official"), classes)
     atomic.write(run.published, published.encode())
-
-
-def _suspicions(compared: Mapping[str, Compared], truth: Truth) -> list[str]:
-    """What the labels look like, where that is not what they should be."""
-    if truth.table is not CITYSCAPES:
-        return []
-    rows = sum(one.counts[:-1].sum(axis=1) for one in compared.values())
-    values = [label.value for label in CITYSCAPES.labels if label.index != IGNORE and rows[label.index] > 0]
-    if len(compared) < SUSPICIOUS_ITEMS or max(values, default=0) > len(CITYSCAPES.classes):
-        return []
-    return [
-        f"no label above {max(values, default=0)} in {len(compared)} label files: they look like train ids, where "
-        "label ids 0 to 33 are expected (*_gtFine_labelIds.png as published); the scores mean nothing then"
-    ]

@@ -2,7 +2,8 @@
 
 The authors took the nearest label colour and then the FCN-score's own confusion matrix
 (docs/paper-protocol.md#label-maps). Which palette and distance, and at which size, they do not say; ours are in the
-protocol. The label maps are written beside the scores, to be looked at.
+protocol. Other models keep label maps as ids, too: see `reading`. The label maps are written beside the scores, to be
+looked at.
 """
 
 from __future__ import annotations
@@ -15,15 +16,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.dataset import PHOTO_TO_LABELS
 from p2pbench.metrics.label_maps import At, LabelMaps, label_maps, protocol
 from p2pbench.segmentation import label_pictures, score_files
 from p2pbench.segmentation.outcome import Compared, Outcome, Scored, Scorers, folder_notes, folder_origin, score_row
 from p2pbench.segmentation.outcome import notes as compared_notes
-from p2pbench.segmentation.outputs import find_outputs, match_outputs, read_output
+from p2pbench.segmentation.outputs import find_outputs, match_outputs
+from p2pbench.segmentation.reading import (
+    COLOURS,
+    FolderReading,
+    Reading,
+    decide_reading,
+    describe,
+    read_map,
+)
 from p2pbench.segmentation.ready import Ready, check_something, ready_grids
 from p2pbench.segmentation.score_table import ScoreRow
 from p2pbench.segmentation.truth import Truth
+from reports.layout import Run
+from reports.paper import PaperRow, paper_row
 
 BEYOND = "void"  # what a prediction outside the classes is
 SCORERS = Scorers(official="labels-official", strict="labels")
@@ -55,46 +67,90 @@ def score_results(
     return outcome
 
 
-def score_folder(folder: Path, truth: Truth, at: At, *, allow_partial: bool, advance: Advance) -> Outcome:
-    """Score a plain folder of any model's outputs; nothing is written.
+def score_folder(
+    folder: Path, truth: Truth, out: Path, at: At, reading: Reading | None, *, allow_partial: bool, advance: Advance
+) -> Outcome:
+    """Score a plain folder of any model's outputs, and write the scores.
+
+    Args:
+        folder: The outputs.
+        truth: What they are compared with.
+        out: Where `scores/` and `segmentations/` are written.
+        at: At which size the two are compared.
+        reading: How the label maps are kept; None decides it by what they hold.
+        allow_partial: Whether some outputs may be missing.
+        advance: Called with how far it is.
 
     Raises:
-        UserError: No output is of a test item, some are missing and may not be, or a file cannot be read.
+        UserError: No output is of a test item, some are missing and may not be, a file cannot be read, the files may
+            be of several kinds, or another's pictures are where label maps go.
     """
     outputs = find_outputs(folder)
-    matched = match_outputs(outputs, truth.items, folder, allow_partial=allow_partial)
-    counted = partial(advance, str(folder))
-    (compared,) = _compare(truth, [matched], at, counted, lambda _id, _maps: None)
-    row = _row(str(folder), truth, compared, at, folder_origin(outputs, truth))
-    notes = [*folder_notes(outputs, truth), *compared_notes(compared, BEYOND)]
-    return Outcome([Scored(row, {"folder": str(folder)}, truth.table.classes, compared, notes)])
+    files = match_outputs(outputs, truth.items, folder, allow_partial=allow_partial)
+    run = score_files.folder_run(out, folder, files, truth, "label-score")
+    decided = decide_reading(folder, files, truth) if reading is None else FolderReading(reading, "")
+    paper = paper_row(SCORERS.official, "", run.cell) if truth.dataset.name == Cityscapes.name else None
+
+    def show(id_: str, maps: Mapping[int, LabelMaps]) -> None:
+        _show(run, id_, maps[0], truth, at)
+
+    (compared,) = _compare(truth, [files], at, decided.reading, partial(advance, str(folder)), show)
+    row = _row(str(folder), truth, compared, at, decided.reading, folder_origin(outputs, truth))
+    scored = _finish(run, row, {"folder": str(folder)}, truth, compared, paper)
+    scored.notes[:0] = [*([decided.seen] if decided.seen else []), *folder_notes(outputs, truth)]
+    return Outcome([scored])
 
 
 def score_ready(ready: Ready, at: At, advance: Advance, outcome: Outcome) -> None:
-    """Score one grid. Raises what `score_results` does."""
-    runs, table, source = list(ready.outputs), ready.truth.table, f"label-score at {at}"
+    """Score one grid, whose label maps are colours. Raises what `score_results` does."""
+    runs = list(ready.outputs)
 
     def show(id_: str, maps: Mapping[int, LabelMaps]) -> None:
         for place, of_run in maps.items():
-            label_pictures.write(runs[place].segmentations / f"{id_}.png", of_run.predicted, table, source)
+            _show(runs[place], id_, of_run, ready.truth, at)
         # All outputs of a grid have one size, so the truth is the same beside each.
         truth = next(iter(maps.values())).truth
-        label_pictures.write(ready.grid.labels / f"{id_}.png", truth, table, source)
+        label_pictures.write(ready.grid.labels / f"{id_}.png", truth, ready.truth.table, _source(at))
 
     counted = partial(advance, ready.grid.name)
-    compared = _compare(ready.truth, list(ready.outputs.values()), at, counted, show)
+    compared = _compare(ready.truth, list(ready.outputs.values()), at, COLOURS, counted, show)
     label_pictures.remove_others(ready.grid.labels, set().union(*ready.outputs.values()))
     for run, of_run in zip(runs, compared, strict=True):
-        label_pictures.remove_others(run.segmentations, of_run.keys())
-        row = _row(ready.name(run), ready.truth, of_run, at, ready.origin(run))
-        score_files.write(run, SCORERS, row, of_run, table.classes)
-        row = row._replace(paper=ready.paper(run, SCORERS.official))
-        notes = compared_notes(of_run, BEYOND)
-        outcome.scored.append(Scored(row, ready.place(run), ready.truth.table.classes, of_run, notes))
+        row = _row(ready.name(run), ready.truth, of_run, at, COLOURS, ready.origin(run))
+        paper = ready.paper(run, SCORERS.official)
+        outcome.scored.append(_finish(run, row, ready.place(run), ready.truth, of_run, paper))
+
+
+def _show(run: Run, id_: str, maps: LabelMaps, truth: Truth, at: At) -> None:
+    """Write the label map of an output, to be looked at."""
+    label_pictures.write(run.segmentations / f"{id_}.png", maps.predicted, truth.table, _source(at))
+
+
+def _source(at: At) -> str:
+    return f"label-score at {at}"
+
+
+def _finish(
+    run: Run,
+    row: ScoreRow,
+    place: dict[str, str | int | None],
+    truth: Truth,
+    compared: Mapping[str, Compared],
+    paper: PaperRow | None,
+) -> Scored:
+    """Write the scores of a folder of outputs."""
+    label_pictures.remove_others(run.segmentations, compared.keys())
+    score_files.write(run, SCORERS, row, compared, truth.table.classes)
+    return Scored(row._replace(paper=paper), place, truth.table.classes, compared, compared_notes(compared, BEYOND))
 
 
 def _compare(
-    truth: Truth, folders: Sequence[Mapping[str, Path]], at: At, advance: Callable[[int, int], None], show: Show
+    truth: Truth,
+    folders: Sequence[Mapping[str, Path]],
+    at: At,
+    reading: Reading,
+    advance: Callable[[int, int], None],
+    show: Show,
 ) -> list[dict[str, Compared]]:
     """Compare the outputs of several folders, item by item, so that each item's labels are read once."""
 
@@ -103,13 +159,13 @@ def _compare(
         found, shown = {}, {}
         for place, files in enumerate(folders):
             if id_ in files:
-                pixels, changed = read_output(files[id_])
-                height, width, _ = pixels.shape
+                predicted, changed = read_map(files[id_], reading, truth.table)
+                height, width = predicted.shape
                 # Squares are what networks make: their labels are those of the sample of that size, as of `real/`.
                 size = width if at == "output" and width == height else None
                 if size not in labels:
                     labels[size] = truth.labels(id_, size)
-                shown[place] = label_maps(pixels, labels[size], truth.table, at)
+                shown[place] = label_maps(predicted, labels[size], at)
                 counts = shown[place].matrix(len(truth.table.classes))
                 found[place] = Compared(counts, f"{width}x{height}", changed)
         show(id_, shown)
@@ -125,7 +181,15 @@ def _compare(
     return compared
 
 
-def _row(name: str, truth: Truth, compared: Mapping[str, Compared], at: At, origin: Mapping[str, object]) -> ScoreRow:
+def _row(
+    name: str,
+    truth: Truth,
+    compared: Mapping[str, Compared],
+    at: At,
+    reading: Reading,
+    origin: Mapping[str, object],
+) -> ScoreRow:
     sizes = sorted({one.size for one in compared.values()})
-    whole = {**origin, **protocol(truth.table, at), "output_sizes": sizes}
+    ids = None if reading == "colours" else describe(truth.table, reading)
+    whole = {**origin, **protocol(truth.table, at, ids), "output_sizes": sizes}
     return score_row(name, SCORERS, compared, len(truth.items), whole)

@@ -98,7 +98,7 @@ def find_outputs(folder: Path) -> Outputs:
                     f"{other} and {path}: both are outputs of item {id_!r}; "
                     "give the folder of one model's outputs, or rename or remove one"
                 )
-    lossy = sorted(path for path in files.values() if _is_lossy(path))
+    lossy = sorted(path for path in files.values() if is_lossy(path))
     return Outputs(dict(sorted(files.items())), name, lossy, pictures.passed_over_line(folder, passed_over))
 
 
@@ -165,7 +165,8 @@ def _recognise(folder: Path, paths: list[Path]) -> tuple[str, str]:
     return "NAME", ""
 
 
-def _is_lossy(path: Path) -> bool:
+def is_lossy(path: Path) -> bool:
+    """Whether a picture is a JPEG or a lossy WebP, which changes colours."""
     with path.open("rb") as file:
         start = file.read(16)
     return start.startswith(_JPEG) or start[8:] == _WEBP_LOSSY

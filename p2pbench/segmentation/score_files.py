@@ -12,14 +12,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcn.protocol import PROTOCOLS
+from p2pbench.errors import UserError
+from p2pbench.segmentation import label_pictures
 from p2pbench.segmentation.confusion_scores import ClassRow, class_rows
 from p2pbench.segmentation.outcome import Compared, Scorers
 from p2pbench.segmentation.score_table import ScoreRow
-from reports import atomic, ledger
+from p2pbench.segmentation.truth import Truth
+from reports import apart, atomic, ledger
 from reports.layout import Run
 
 CLASS_COLUMNS = ("class", "accuracy", "accuracy_low", "accuracy_high", "iou", "iou_low", "iou_high", "pixels", "images")
 TRUTH, IGNORED, BEYOND = "truth", "ignored", "beyond the classes"
+
+
+def folder_run(out: Path, folder: Path, ids: Iterable[str], truth: Truth, command: str) -> Run:
+    """Where the scores of a plain folder of outputs go.
+
+    Args:
+        out: The folder that gets `scores/` and `segmentations/`.
+        folder: The outputs.
+        ids: Of the items whose label maps will be written.
+        truth: What they are compared with; nothing is written into its folder.
+        command: Its name, for the message.
+
+    Raises:
+        UserError: Another's picture is where a label map goes, as may be in anybody's folder of outputs.
+        ReportError: `out` is, holds or lies in the folder of the truth.
+    """
+    run = Run(out, folder.resolve().name, None)
+    if truth.dataset.needs_root:
+        for written in (run.scores, run.segmentations):  # in the folder of outputs they are known, and left out
+            apart.check(written, [truth.dataset.root])
+    for id_ in ids:
+        path = run.segmentations / f"{id_}.png"
+        if path.exists() and label_pictures.source_of(path) is None:
+            raise UserError(
+                f"{path}: found a picture that {command} has not written, expected none or one of its segmentations; "
+                "move it away, or give --out DIR"
+            )
+    return run
 
 
 def write(run: Run, scorers: Scorers, row: ScoreRow, compared: Mapping[str, Compared], classes: Sequence[str]) -> None:

@@ -45,12 +45,7 @@ class Truth:
         Raises:
             UserError: A file is missing or damaged, or holds values that are not in the table.
         """
-        item = self.items[id_]
-        if size is None:
-            return self.dataset.labels(item)
-        labels = self.dataset.load(item, size).labels
-        assert labels is not None, f"{self.dataset.name} has a label table, so its samples have labels"
-        return labels
+        return self.dataset.labels(self.items[id_], size)
 
     def key(self, id_: str) -> str:
         """A hash of what an item's labels are made of, at the dataset's own size: its file, or how it is drawn."""

@@ -11,9 +11,10 @@ import torch
 
 from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import DATASETS
-from p2pbench.datasets.dataset import A_TO_B, MOST_NAMED, Dataset
+from p2pbench.datasets.dataset import A_TO_B, LABELS_TO_PHOTO, MOST_NAMED, Dataset, LabelledPhotos
 from p2pbench.datasets.pairs import Folders, Paired
 from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.train_ids import refuse_train_ids
 from p2pbench.errors import UserError
 from p2pbench.networks.norm import BatchNormMode
 from p2pbench.training.card import GeneratorCard, input_bits, load_generator
@@ -111,6 +112,8 @@ def translate_folder(
         inputs={id_: _digest(path) for id_, path in found.items()},
     )
     dataset = bare_dataset(card)
+    if isinstance(dataset, LabelledPhotos) and dataset.direction == LABELS_TO_PHOTO:
+        refuse_train_ids(dataset.table, list(found.values()))
     there = begin(out, record, overwrite=overwrite)
     result = Translated(kept=len(there))
     pair_seen = False
