@@ -185,7 +185,12 @@ def test_train_ids_of_few_scenes_are_always_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [[0], [7], [0, 7], [0, 11], [7, 8, 11], [0, 1, 2, 3], [1, 2, 3, 4], [0, 1, 3, 4, 7, 8, 11, 12, 13, 17], [0, 8, 13]],
+    [
+        *([0], [7], [0, 7], [0, 11], [7, 8, 11], [0, 1, 2, 3], [1, 2, 3, 4], [0, 8, 13]),
+        [0, 1, 3, 4, 7, 8, 11, 12, 13, 17],
+        [1, 2, 3, 4, 7, 16],  # road in a tunnel, which is void
+        [0, 8, 11, 12, 13, 17],  # no road, and nothing else that is void
+    ],
 )
 def test_few_values_may_be_label_ids(values: list[int], tmp_path: Path) -> None:
     ids = np.random.default_rng(0).choice(np.array(values, np.uint8), (32, 32))
