@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -184,11 +185,13 @@ def test_a_killed_fill_leaves_nothing_that_is_taken_for_newer(
         written.append(path)
         return write(path, values)
 
+    shutil.rmtree(start().run("L1", 0).folder)
+    replace(root, "B", "test", "p00", "p01", "p02")
     monkeypatch.setattr(pictures, "write", die)
     with pytest.raises(KeyboardInterrupt):
         start()
+    assert len(written) == 3
     monkeypatch.undo()
-    replace(root, "B", "test", "p00", "p01", "p02")
     grid = start()
     for name, path in grid.real.pictures().items():
         original = Image.open(root / "B" / "test" / f"{name}.png").resize((32, 32), Image.Resampling.BILINEAR)
@@ -343,13 +346,25 @@ def test_a_run_that_another_process_is_at_is_not_rewritten(start: Start, tmp_pat
 
 def test_who_waits_for_a_run_whose_record_is_replaced_holds_the_new_one(start: Start) -> None:
     run = start().run("L1", 0)
+    holds, may_end = threading.Event(), threading.Event()
+
+    def wait_and_hold() -> None:
+        with owned(run, patience=60.0):
+            holds.set()
+            may_end.wait(60)
+
+    waiter = threading.Thread(target=wait_and_hold)
     with owned(run):
+        waiter.start()
+        time.sleep(1.0)  # it has opened the old record
+        new = run.config.with_suffix(".new")
+        new.write_bytes(run.config.read_bytes())
+        new.replace(run.config)
+    assert holds.wait(60)
+    with pytest.raises(UserError, match="another process is training this run"), owned(run):
         pass
-    with run.config.open("r+b") as old:
-        run.config.unlink()
-        run.config.write_bytes(old.read())
-    with owned(run), pytest.raises(UserError, match="another process is training this run"), owned(run):
-        pass
+    may_end.set()
+    waiter.join()
 
 
 def test_an_older_run_with_wrong_gradients_is_not_resumed(start: Start, tmp_path: Path) -> None:
