@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from p2pbench.ablation.data import Data, data_key, open_data
+from p2pbench.ablation.data import Data, data_key, open_data, unfilled
 from p2pbench.ablation.grid import Planned, expand
 from p2pbench.ablation.listener import Listener
 from p2pbench.ablation.run import carry_out, fill_references, is_finished
@@ -73,6 +73,8 @@ def run_grid(
         write_run(planned.run, planned.config, data[data_key(planned.config)].items.describe())
     fill_references(data[data_key(plan[0].config)], folder.input, folder.real, listener)
     left = [planned for planned in plan if not is_finished(planned.run, data[data_key(planned.config)])]
+    if left and (line := unfilled(data[data_key(left[0].config)].train, left[0].config)):
+        listener.say(line)
     for planned in plan:
         if planned not in left:
             listener.say(f"{planned.name}: finished before, skipped")
