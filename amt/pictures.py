@@ -29,9 +29,8 @@ def read(path: Path, width: int, height: int, values: tuple[float, float] | None
         AmtError: The file is no picture that can be read.
     """
     try:
-        with Image.open(path) as file:
-            shown = _flat(ImageOps.exif_transpose(file)) if values is None else _scaled(path, file, values)
-            return shown.resize((width, height), Image.Resampling.BICUBIC)
+        shown = _opened(path) if values is None else _scaled(path, values)
+        return shown.resize((width, height), Image.Resampling.BICUBIC)
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise AmtError(f"{path}: cannot be read as a picture ({error}); replace it, or leave its item out") from None
 
@@ -61,13 +60,18 @@ def broken(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(result)
 
 
-def _scaled(path: Path, file: Image.Image, values: tuple[float, float]) -> Image.Image:
+def _opened(path: Path) -> Image.Image:
+    with Image.open(path) as file:
+        return _flat(ImageOps.exif_transpose(file))
+
+
+def _scaled(path: Path, values: tuple[float, float]) -> Image.Image:
     """8-bit RGB in which `values` are black and white: the first three channels, or the first as grey."""
-    if file.format == "TIFF":
-        pixels = tifffile.imread(path)  # of 16-bit RGB Pillow keeps the high byte alone
+    if path.suffix.lower() in {".tif", ".tiff"}:
+        pixels = tifffile.imread(path)  # of 16-bit RGB Pillow keeps the high byte alone, and of five channels nothing
     else:
-        grey = file.mode.startswith(("I", "L"))
-        pixels = np.asarray(file if grey else file.convert("RGB"))
+        with Image.open(path) as file:
+            pixels = np.asarray(file if file.mode.startswith(("I", "L")) else file.convert("RGB"))
     low, high = values
     shares = (np.atleast_3d(pixels).astype(np.float64).clip(low, high) - low) / (high - low)
     shown = np.rint(255 * shares).astype(np.uint8)

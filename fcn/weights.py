@@ -45,8 +45,8 @@ class Card:
         labels: Name of the `fcn.labels.LabelTable` it was trained for.
         photo_size: Photos are brought to so many pixels square and then up to the size of their labels; None: they are
             scored as they are.
-        source: What made it, such as the file it was imported from.
-        source_sha256: SHA-256 of that file, in hexadecimal.
+        source: What made it: the file it was imported from, or how it was trained and on what.
+        source_sha256: SHA-256 of that file, in hexadecimal; None for a scorer that was trained here.
     """
 
     architecture: Architecture
@@ -55,6 +55,11 @@ class Card:
     photo_size: int | None
     source: str
     source_sha256: str | None
+
+    @property
+    def published(self) -> bool:
+        """Whether these are the weights published with pix2pix, as `from_caffe` imports them, and nobody's own."""
+        return self.source_sha256 is not None and self.architecture == PUBLISHED
 
 
 def save(path: Path, network: FCN, card: Card) -> None:

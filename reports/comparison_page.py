@@ -153,6 +153,8 @@ def of_table(table: Table) -> pd.DataFrame:
                     "seeds_b": " ".join(map(str, row.b.seeds)),
                     "fingerprint_a": row.a.fingerprint,
                     "fingerprint_b": row.b.fingerprint,
+                    "scorer_a": row.a.scorer,
+                    "scorer_b": row.b.scorer,
                     "not_compared_because": "; ".join(f"{each.field}: {each.a} | {each.b}" for each in row.reasons),
                 }
             )
@@ -162,7 +164,7 @@ def of_table(table: Table) -> pd.DataFrame:
 _NUMBERS = ("a", "b", "b_minus_a", "b_minus_a_low", "b_minus_a_high")
 _COLUMNS = [
     *("cell", "metric", *_NUMBERS, "verdict", "n_a", "n_b", "seeds_a", "seeds_b"),
-    *("fingerprint_a", "fingerprint_b", "not_compared_because"),
+    *("fingerprint_a", "fingerprint_b", "scorer_a", "scorer_b", "not_compared_because"),
 ]
 
 
@@ -272,7 +274,8 @@ def _by_item(grid: Comparison, columns: Sequence[Column]) -> list[ItemMetric]:
                 values[_name("B", cell)] = changed
         if values:
             name = f"{metric.metric}{CHANGE}"
-            changes.append(ItemMetric(metric.scorer, name, f"{metric.label}{CHANGE}", describe(name).label, values))
+            short = describe(name).label
+            changes.append(ItemMetric(metric.scorer, name, f"{metric.label}{CHANGE}", short, values, metric.title))
     return [*changes, *metrics]
 
 

@@ -68,6 +68,7 @@ class Row:
         n: How many items were scored, the same for each seed.
         n_expected: How many the split has.
         fingerprint: Of the protocol.
+        protocol: By which they were scored.
         numbers: By metric; a metric that one of the seeds does not have is left out.
         differences: Why the row is set apart and not ranked; empty for a row of the table's own protocol and items.
     """
@@ -77,6 +78,7 @@ class Row:
     n: int
     n_expected: int
     fingerprint: str
+    protocol: Mapping[str, object]
     numbers: Mapping[str, Number]
     differences: tuple[Difference, ...]
 
@@ -173,6 +175,7 @@ def _row(group: list[Entry], reference: Scores) -> Row:
         n=first.n,
         n_expected=max(entry.scores.n_expected for entry in group),
         fingerprint=first.fingerprint,
+        protocol=first.protocol,
         numbers={name: mean_over_seeds(name, group) for name in shared},
         differences=differences(first, reference),
     )

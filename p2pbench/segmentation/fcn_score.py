@@ -176,7 +176,8 @@ def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Score
         matrices = scoring.score(scorer, examples, run.confusion, advance, predicted=show, again=lost)
     compared = {id_: Compared(kept.counts, kept.size, kept.changed) for id_, kept in matrices.images.items()}
     whole = {**outputs.origin, **_protocol(scorer)}
-    row = score_row(outputs.name, SCORERS, compared, len(truth.items), whole)._replace(paper=outputs.paper)
+    paper = outputs.paper if scorer.card.published else None
+    row = score_row(outputs.name, SCORERS, compared, len(truth.items), whole)._replace(paper=paper)
     score_files.write(run, SCORERS, row, compared, truth.table.classes)
     _write_published(run, compared, truth.table.classes)
     return Scored(
