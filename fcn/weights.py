@@ -56,11 +56,6 @@ class Card:
     source: str
     source_sha256: str | None
 
-    @property
-    def published(self) -> bool:
-        """Whether these are the weights published with pix2pix, as `from_caffe` imports them, and nobody's own."""
-        return self.source_sha256 is not None and self.architecture == PUBLISHED
-
 
 def save(path: Path, network: FCN, card: Card) -> None:
     """Write a network and its card, whole or not at all; the folder is made where it is missing.

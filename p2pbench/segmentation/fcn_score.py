@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 
 from fcn import protocol, scoring
 from fcn.labels import CITYSCAPES, IGNORE
-from fcn.preprocessing import MEAN_BGR
 from fcn.scoring import Example, Loaded, Scorer
 from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
@@ -39,13 +37,13 @@ from p2pbench.segmentation.outcome import (
 )
 from p2pbench.segmentation.outputs import find_outputs, match_outputs, read_output
 from p2pbench.segmentation.ready import Ready, check_something, ready_grids
-from p2pbench.segmentation.scorers import open_scorer
+from p2pbench.segmentation.scorers import open_scorer, scorer_protocol
 from p2pbench.segmentation.truth import Truth, read_bytes
 from p2pbench.segmentation.work import Work
 from p2pbench.training.device import failures_told
 from reports import atomic, grids
 from reports.layout import Grid, Run
-from reports.paper import PaperRow, paper_row
+from reports.paper import PaperRow, is_published, paper_row
 
 SCORERS = Scorers(official="fcn-official", strict="fcn-strict")
 BEYOND = "a channel outside the classes"
@@ -175,8 +173,8 @@ def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Score
         advance = work.advance(outputs.name)
         matrices = scoring.score(scorer, examples, run.confusion, advance, predicted=show, again=lost)
     compared = {id_: Compared(kept.counts, kept.size, kept.changed) for id_, kept in matrices.images.items()}
-    whole = {**outputs.origin, **_protocol(scorer)}
-    paper = outputs.paper if scorer.card.published else None
+    whole = {**outputs.origin, **scorer_protocol(scorer)}
+    paper = outputs.paper if is_published(whole) else None
     row = score_row(outputs.name, SCORERS, compared, len(truth.items), whole)._replace(paper=paper)
     score_files.write(run, SCORERS, row, compared, truth.table.classes)
     _write_published(run, compared, truth.table.classes)
@@ -216,21 +214,6 @@ def _check_free(run: Run, ids: Iterable[str]) -> None:
                 f"{path}: found a picture that fcn-score has not written, expected none or one of its segmentations; "
                 "move it away, or give --out DIR"
             )
-
-
-def _protocol(scorer: Scorer) -> dict[str, object]:
-    """Every choice of the segmentation that changes a score."""
-    card, network = scorer.card, scorer.card.architecture
-    size = f"to {card.photo_size}x{card.photo_size}, then " if card.photo_size is not None else ""
-    return {
-        "weights": scorer.digest,
-        "weights_source": card.source,
-        "network": f"FCN-{network.stride}s, {network.channels} channels for {len(card.classes)} classes, "
-        f"width {network.width:g}, padded {network.padding}",
-        "segmented_at": f"{size}to the label's size: Pillow {version('pillow')}, bilinear on 8 bits; labels untouched",
-        "input": f"BGR less {MEAN_BGR}, float32",
-        "labels": card.labels,
-    }
 
 
 def _write_published(run: Run, compared: Mapping[str, Compared], classes: Sequence[str]) -> None:
