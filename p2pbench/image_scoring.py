@@ -118,11 +118,18 @@ def score_new(grid: Grid, runs: Iterable[tuple[Run, int]], device: str, listener
     """
     perceptual = PerceptualScorer(grid.folder.parent, device, listener)
     for run, n_expected in runs:
-        done = run.scorers()
+        done = {scorer for scorer in run.scorers() if not _lacks_range(grid, run, scorer)}
         if SCORER not in done:
             score_run(run, pairs(grid, run, n_expected))
         if LPIPS not in done:
             perceptual.score_lpips(run, *pairs(grid, run, n_expected))
+
+
+def _lacks_range(grid: Grid, run: Run, scorer: str) -> bool:
+    """Whether a score is of a version that took all of the depth although the grid declares a range."""
+    if scorer not in {SCORER, LPIPS} or grids.ranges(grid).output is None:
+        return False
+    return "output_range" not in ledger.read_scorer(run, scorer).protocol
 
 
 def _write_histograms(run: Run, scored: ImageScores) -> None:

@@ -118,7 +118,7 @@ class Run:
 
     @property
     def lab_histograms(self) -> Path:
-        """Pixel counts over L, a and b of all scored outputs and their targets, CSV; RGB of 8 bits alone has them."""
+        """Pixel counts over L, a and b of all scored outputs and targets, CSV; of RGB in 8 bits or a declared range."""
         return self.scores / "image-lab.csv"
 
     def missing(self, scorer: str) -> Path:

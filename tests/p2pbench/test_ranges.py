@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from p2pbench.config import GridConfig, run_config
 from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
-from p2pbench.image_scoring import score_results
+from p2pbench.image_scoring import score_new, score_results
 from p2pbench.metrics import colour, gmsd, pixel, sharpness
 from p2pbench.metrics.image_score import protocol, score_images
 from p2pbench.metrics.lpips import Lpips
@@ -168,6 +170,19 @@ def test_a_run_is_scored_in_its_range(results: Path) -> None:
     assert native.protocol["output_range"] == scores.protocol["output_range"]
     assert 5 < native.metrics["psnr"].value < 30
     list(score_results(results, native=False))  # as it was, for other tests
+
+
+def test_scores_of_the_whole_depth_are_made_anew(results: Path, tmp_path: Path) -> None:
+    grid = Grid(shutil.copytree(results, tmp_path / "results") / "deep")
+    run = grid.run("L1", 0)
+    scores = ledger.read_scorer(run, "image")
+    older = {name: value for name, value in scores.protocol.items() if name != "output_range"}
+    ledger.write(run, replace(scores, protocol=older))
+    score_new(grid, [(run, ITEMS)], "cpu", Notes())
+    assert ledger.read_scorer(run, "image").fingerprint == scores.fingerprint
+    before = run.score("image").stat().st_mtime_ns
+    score_new(grid, [(run, ITEMS)], "cpu", Notes())
+    assert run.score("image").stat().st_mtime_ns == before
 
 
 def test_networks_see_the_range(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
