@@ -371,7 +371,7 @@ def test_the_self_test_tells_a_scorer_that_learned_nothing(scorer: Path) -> None
     lines = result.stdout.splitlines()
     assert lines[1].split() == ["labels", "against", "themselves", "1.000", "1.000", "1.000", "right"]
     assert lines[3].endswith("WRONG")
-    assert lines[4] == ("  the ceiling of what outputs can reach with this scorer; not above chance (shuffled labels)")
+    assert lines[4] == f"  {CEILING}; not above chance (shuffled labels)"
     assert lines[5].startswith("shuffled labels")
     assert lines[5].endswith("right")
     assert str(result.exception).startswith("the self-test failed; look at")
