@@ -161,7 +161,9 @@ def _write(
     target.pictures.mkdir(parents=True)
     sizes = set()
     for done, (number, picture) in enumerate(numbered.items(), 1):
-        pixels: Image.Image = pictures.read(files[picture], plan.protocol.width, plan.protocol.height)
+        pixels: Image.Image = pictures.read(
+            files[picture], plan.protocol.width, plan.protocol.height, plan.protocol.values
+        )
         if picture.kind == "broken":
             pixels = pictures.broken(pixels, np.random.default_rng((plan.seed, number)))
         content = pictures.encode(pixels)

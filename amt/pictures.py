@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import tifffile
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
@@ -33,15 +34,21 @@ _UNREADABLE = (
 _BLOCKS = 8  # a broken fake is a board of 8x8 shuffled blocks
 
 
-def read(path: Path, width: int, height: int) -> Image.Image:
+def read(path: Path, width: int, height: int, values: tuple[float, float] | None = None) -> Image.Image:
     """A picture as 8-bit sRGB of exactly this size in pixels: turned upright, on white, bicubic with antialiasing.
+
+    Args:
+        path: The file.
+        width: Pixels.
+        height: Pixels.
+        values: Those that are black and white, on the file's own scale; None is all of its depth.
 
     Raises:
         AmtError: The file is no picture that can be read.
     """
     try:
-        with Image.open(path) as file:
-            return _flat(ImageOps.exif_transpose(file)).resize((width, height), Image.Resampling.BICUBIC)
+        shown = _opened(path) if values is None else _scaled(path, values)
+        return shown.resize((width, height), Image.Resampling.BICUBIC)
     except _UNREADABLE as error:
         raise AmtError(f"{path}: cannot be read as a picture ({error}); replace it, or leave its item out") from None
 
@@ -69,6 +76,24 @@ def broken(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     result = pixels.copy()
     result[:height, :width] = mixed.transpose(0, 2, 1, 3, 4).reshape(height, width, 3)
     return Image.fromarray(result)
+
+
+def _opened(path: Path) -> Image.Image:
+    with Image.open(path) as file:
+        return _flat(ImageOps.exif_transpose(file))
+
+
+def _scaled(path: Path, values: tuple[float, float]) -> Image.Image:
+    """8-bit RGB in which `values` are black and white: the first three channels, or the first as grey."""
+    if path.suffix.lower() in {".tif", ".tiff"}:
+        pixels = tifffile.imread(path)  # of 16-bit RGB Pillow keeps the high byte alone, and of five channels nothing
+    else:
+        with Image.open(path) as file:
+            pixels = np.asarray(file if file.mode.startswith(("I", "L")) else file.convert("RGB"))
+    low, high = values
+    shares = (np.atleast_3d(pixels).astype(np.float64).clip(low, high) - low) / (high - low)
+    shown = np.rint(255 * shares).astype(np.uint8)
+    return Image.fromarray(shown[..., :3] if shown.shape[2] >= 3 else np.repeat(shown[..., :1], 3, axis=2))
 
 
 def _flat(picture: Image.Image) -> Image.Image:

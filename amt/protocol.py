@@ -9,7 +9,16 @@ import hashlib
 import json
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 Side = Literal["left", "right"]
 
@@ -58,6 +67,9 @@ class Protocol(_Frozen):
     voids: NonNegativeInt = Field(3, description="interruptions (hidden, blurred or resized page) that are put up with")
     width: PositiveInt = Field(256, description="CSS pixels")
     height: PositiveInt = Field(256, description="CSS pixels")
+    values: tuple[float, float] | None = Field(
+        None, description="values of the pictures that are black and white; None is all of 8 or 16 bits"
+    )
     resize: Literal["bicubic"] = Field("bicubic", description="Pillow's, antialiased, to exactly width x height")
     timing: Timing = Timing()
     rules: Rules = Rules()
@@ -68,6 +80,12 @@ class Protocol(_Frozen):
             if getattr(self, name) % 2:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected an even number: half of the fakes left")
         return self
+
+    @model_serializer(mode="wrap")
+    def _set_alone(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """All settings, without `values` where no range is declared: such studies keep their fingerprints."""
+        settings: dict[str, object] = handler(self)
+        return {name: value for name, value in settings.items() if name != "values" or value is not None}
 
     @property
     def items(self) -> int:

@@ -24,7 +24,7 @@ import torch
 
 import reports
 from browser import LACKING, chromium
-from reports import atomic
+from reports import atomic, layout, ledger
 from reports.metrics import describe, describe_scorer
 
 ROOT = Path(__file__).parent.parent
@@ -114,7 +114,9 @@ def table(results: Path, scorer: str, metrics: tuple[str, ...]) -> list[str]:
     scores = reports.read(results)
     of_all = scores[(scores["item"] == "all") & (scores["scorer"] == scorer)]
     heads = [describe(metric).label for metric in metrics]
-    lines = [f"| {describe_scorer(scorer).title} | {' | '.join(heads)} |", "|---" * (len(metrics) + 1) + "|"]
+    first = next(each for grid in layout.grids(results) for each in grid.runs())
+    title = describe_scorer(scorer, ledger.read_scorer(first, scorer).protocol).title
+    lines = [f"| {title} | {' | '.join(heads)} |", "|---" * (len(metrics) + 1) + "|"]
     of_seeds = zip(of_all["cell"], of_all["seed"], strict=True)
     runs = [f"{cell}, seed {seed}" if pd.notna(seed) else cell for cell, seed in of_seeds]
     for run, rows in of_all.groupby(runs, sort=False):

@@ -85,7 +85,8 @@ def main() -> None:
             studies.mkdir()
             with serving(studies) as studio:
                 material = from_results(options.results, None, None, allow_partial=False)
-                plan = Plan("streets", "Which image is fake?", *material, protocol=Protocol(raters=1, timing=STILL))
+                protocol = Protocol(raters=1, timing=STILL, values=material.values)
+                plan = Plan("streets", "Which image is fake?", material.sources, material.origin, protocol)
                 create(studio.database, studio.folder, plan)
                 page = browser.new_page(viewport=SMALL)  # type: ignore[arg-type]
                 study(Rater(page, studio.url), plan.name, options.images)

@@ -46,8 +46,8 @@ class Card:
         labels: Name of the `fcn.labels.LabelTable` it was trained for.
         photo_size: Photos are brought to so many pixels square and then up to the size of their labels; None: they are
             scored as they are.
-        source: What made it, such as the file it was imported from.
-        source_sha256: SHA-256 of that file, in hexadecimal.
+        source: What made it: the file it was imported from, or how it was trained and on what.
+        source_sha256: SHA-256 of that file, in hexadecimal; None for a scorer that was trained here.
     """
 
     architecture: Architecture

@@ -116,6 +116,8 @@ class RunConfig(BaseModel):
             ends = getattr(self, name)
             if ends is not None and not ends[0] < ends[1]:
                 raise ValueError(f"key '{name}': expected the lower value first, found {list(ends)}")
+            if ends is not None and self.dataset == "colorization":
+                raise ValueError(f"key '{name}': colorization translates L to ab, whose ranges are fixed; leave it out")
         self._check_discriminator()
         return self
 

@@ -11,14 +11,15 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import open_dataset, run_items
 from p2pbench.datasets.dataset import MOST_NAMED
 from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.scale import Range
 from p2pbench.errors import UserError
 from p2pbench.metrics import colour
 from p2pbench.metrics.image_score import SCORER, ImageScores, Target, score_images
 from p2pbench.origin import origin
 from p2pbench.perceptual_scoring import LPIPS, PerceptualScorer
 from p2pbench.results import check_test_items, found_now, grid_of, read_run
-from reports import atomic, ledger
-from reports.layout import Grid, Run, grids
+from reports import atomic, grids, layout, ledger
+from reports.layout import Grid, Run
 from reports.scores import Scores
 
 
@@ -30,12 +31,14 @@ class Pairs(NamedTuple):
         target: Finds an item's target.
         n_expected: How many items the split has.
         native: Targets have their own size and aspect, and outputs are resized to it.
+        ends: The values of both that are black and white; None is all of their depth.
     """
 
     outputs: dict[str, Path]
     target: Target
     n_expected: int
     native: bool
+    ends: Range | None
 
 
 def pairs(grid: Grid, run: Run, n_expected: int) -> Pairs:
@@ -45,10 +48,11 @@ def pairs(grid: Grid, run: Run, n_expected: int) -> Pairs:
         UserError: pictures are missing.
     """
     targets = grid.real.pictures()
-    return Pairs(_outputs(run, targets.keys()), lambda id_: pictures.read(targets[id_]), n_expected, native=False)
+    outputs = _outputs(run, targets.keys())
+    return Pairs(outputs, lambda id_: pictures.read(targets[id_]), n_expected, False, grids.ranges(grid).output)
 
 
-def native_pairs(run: Run) -> Pairs:
+def native_pairs(grid: Grid, run: Run) -> Pairs:
     """A run's pictures and the dataset's own targets, at their own size and aspect.
 
     Raises:
@@ -64,7 +68,7 @@ def native_pairs(run: Run) -> Pairs:
         sample = dataset.load(items[id_], None)
         return dataset.to_picture(sample.input, sample.target)
 
-    return Pairs(_outputs(run, items.keys()), target, len(items), native=True)
+    return Pairs(_outputs(run, items.keys()), target, len(items), True, grids.ranges(grid).output)
 
 
 def score_run(run: Run, found: Pairs) -> Scores:
@@ -73,7 +77,9 @@ def score_run(run: Run, found: Pairs) -> Scores:
     Raises:
         UserError: a picture cannot be decoded, or does not fit its target.
     """
-    scored = score_images(found.outputs, found.target, found.n_expected, native=found.native, origin=origin(run))
+    scored = score_images(
+        found.outputs, found.target, found.n_expected, native=found.native, ends=found.ends, origin=origin(run)
+    )
     _write_histograms(run, scored)  # before the scores: where those are, the histograms are theirs
     ledger.write(run, scored.scores)
     return scored.scores
@@ -93,11 +99,11 @@ def score_results(
     Raises:
         UserError: there is no run, or one cannot be scored.
     """
-    runs = [(grid, run) for grid in grids(results) for run in grid.runs()]
+    runs = [(grid, run) for grid in layout.grids(results) for run in grid.runs()]
     if not runs:
         raise UserError(f"{results}: no run found; expected a results folder as `p2pbench train-ablation` writes it")
     for grid, run in runs:
-        found = native_pairs(run) if native else pairs(grid, run, len(grid.real.pictures()))
+        found = native_pairs(grid, run) if native else pairs(grid, run, len(grid.real.pictures()))
         yield grid, run, score_run(run, found)
         if perceptual is not None:
             for scores in perceptual.score_lpips(run, *found):
@@ -114,11 +120,18 @@ def score_new(grid: Grid, runs: Iterable[tuple[Run, int]], device: str, listener
     """
     perceptual = PerceptualScorer(grid.folder.parent, device, listener)
     for run, n_expected in runs:
-        done = run.scorers()
+        done = {scorer for scorer in run.scorers() if not _lacks_range(grid, run, scorer)}
         if SCORER not in done:
             score_run(run, pairs(grid, run, n_expected))
         if LPIPS not in done:
             perceptual.score_lpips(run, *pairs(grid, run, n_expected))
+
+
+def _lacks_range(grid: Grid, run: Run, scorer: str) -> bool:
+    """Whether a score is of a version that took all of the depth although the grid declares a range."""
+    if scorer not in {SCORER, LPIPS} or grids.ranges(grid).output is None:
+        return False
+    return "output_range" not in ledger.read_scorer(run, scorer).protocol
 
 
 def _write_histograms(run: Run, scored: ImageScores) -> None:

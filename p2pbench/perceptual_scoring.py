@@ -17,6 +17,7 @@ from p2pbench.ablation.listener import Listener
 from p2pbench.datasets import pictures
 from p2pbench.datasets.contents import picture_hash
 from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.scale import Range
 from p2pbench.errors import UserError
 from p2pbench.metrics import distribution_score
 from p2pbench.metrics.distribution_score import FID, KID
@@ -25,7 +26,7 @@ from p2pbench.metrics.missing import Missing, MissingPackage, MissingWeights
 from p2pbench.metrics.published import ALEXNET, INCEPTION
 from p2pbench.origin import origin
 from p2pbench.training.device import pick_device
-from reports import atomic, ledger
+from reports import atomic, grids, ledger
 from reports.layout import Grid, Run
 from reports.scores import Scores
 
@@ -65,7 +66,13 @@ class PerceptualScorer:
         self._real: dict[Path, Seen] = {}
 
     def score_lpips(
-        self, run: Run, outputs: Mapping[str, Path], target: Target, n_expected: int, native: bool
+        self,
+        run: Run,
+        outputs: Mapping[str, Path],
+        target: Target,
+        n_expected: int,
+        native: bool,
+        ends: Range | None,
     ) -> list[Scores]:
         """Score a run by LPIPS and write the score, or the line that says why there is none; see `score_images`.
 
@@ -77,7 +84,7 @@ class PerceptualScorer:
             network = self._lpips
             from p2pbench.metrics.lpips import score_lpips
 
-            return score_lpips(outputs, target, n_expected, network, native=native, origin=origin(run))
+            return score_lpips(outputs, target, n_expected, network, native=native, ends=ends, origin=origin(run))
 
         return self._write(run, {LPIPS: score}, f"p2pbench image-score {self._results} --download-weights")
 
@@ -88,14 +95,15 @@ class PerceptualScorer:
             UserError: a picture cannot be decoded, or the file of weights is damaged.
         """
         ids = sorted(outputs)
+        ends = grids.ranges(grid).output
         features: list[NDArray[np.float32]] = []
 
         def seen() -> tuple[NDArray[np.float32], NDArray[np.float32], int, dict[str, object]]:
             if not features:
-                made, _ = self._features(f"{grid.name}/{run.cell} seed {run.seed}", outputs)
+                made, _ = self._features(f"{grid.name}/{run.cell} seed {run.seed}", outputs, ends)
                 features.append(made)
-            real, targets = self._real_features(grid, ids)
-            return features[0], real, len(ids), {**self._inception.protocol(), **truth(targets), **origin(run)}
+            real, targets = self._real_features(grid, ids, ends)
+            return features[0], real, len(ids), {**self._inception.protocol(ends), **truth(targets), **origin(run)}
 
         scorers = {
             FID: lambda: distribution_score.score_fid(ids, *seen()),
@@ -123,14 +131,14 @@ class PerceptualScorer:
 
         return Inception(self._inception_weights or INCEPTION.file, pick_device(self._device))
 
-    def _real_features(self, grid: Grid, ids: Sequence[str]) -> Seen:
+    def _real_features(self, grid: Grid, ids: Sequence[str], ends: Range | None) -> Seen:
         """Of the targets of all runs of a grid, once."""
         if grid.folder not in self._real:
             targets = grid.real.pictures()
-            self._real[grid.folder] = self._features(f"{grid.name}/real", {id_: targets[id_] for id_ in ids})
+            self._real[grid.folder] = self._features(f"{grid.name}/real", {id_: targets[id_] for id_ in ids}, ends)
         return self._real[grid.folder]
 
-    def _features(self, name: str, files: Mapping[str, Path]) -> Seen:
+    def _features(self, name: str, files: Mapping[str, Path], ends: Range | None) -> Seen:
         hashes: dict[str, str] = {}
 
         def read() -> Iterator[Picture]:
@@ -140,7 +148,7 @@ class PerceptualScorer:
                 yield picture
 
         features = self._inception.features(
-            read(), lambda done: self._listener.count(f"{name}: Inception's features", done, len(files))
+            read(), lambda done: self._listener.count(f"{name}: Inception's features", done, len(files)), ends
         )
         return Seen(features, hashes)
 

@@ -61,7 +61,7 @@ def _metric(metric: ItemMetric, columns: Sequence[Column], items: Sequence[str])
         "key": f"{metric.scorer}.{metric.metric}",
         "label": metric.label,
         "short": metric.short,
-        "scorer": describe_scorer(metric.scorer).title,
+        "scorer": metric.title or describe_scorer(metric.scorer).title,
         "better": {True: "high", False: "low", None: ""}[about.higher_is_better],
         "digits": about.digits,
         "values": [_values(metric.values.get(column.name), items, about.digits) for column in columns],

@@ -17,7 +17,7 @@ from reports.errors import ReportError
 from reports.grids import Description
 from reports.layout import REAL, Grid
 from reports.ledger import Entry
-from reports.metrics import STUDY, describe
+from reports.metrics import STUDY, Scorer, describe, describe_scorer
 from reports.page import plain, plain_fields
 from reports.scores import Scores
 from reports.status import Gap
@@ -105,6 +105,7 @@ class Side:
         left_out: Seeds that were scored by another protocol or on other items than these.
         n: How many items were scored.
         fingerprint: Of the protocol.
+        scorer: What the scorer is called by that protocol.
         note: What is, or may be, wrong with the training of its runs; empty where nothing is known to be.
     """
 
@@ -112,6 +113,7 @@ class Side:
     left_out: tuple[int, ...]
     n: int
     fingerprint: str
+    scorer: str
     note: str = ""
 
 
@@ -146,6 +148,7 @@ class Table:
         apart: The rows that may not be compared.
         cells: The cells, and the ground truth, that it scored on both sides, and on one.
         simulated: Whether the raters of a study were programs, on either side.
+        shown: How the scorer is shown; by its protocols where all agree.
     """
 
     scorer: str
@@ -155,6 +158,7 @@ class Table:
     apart: tuple[Row, ...]
     cells: Paired
     simulated: bool
+    shown: Scorer
 
     def all_rows(self) -> list[Row]:
         """The rows from top to bottom."""
@@ -271,7 +275,13 @@ def compare_scorer(scorer: str, a: Sequence[Entry], b: Sequence[Entry], cells: S
         apart=tuple(row for row in rows if row.reasons),
         cells=scored,
         simulated=any(entry.scores.protocol.get("simulated") for entry in [*a, *b]),
+        shown=_shown(scorer, [*a, *b]),
     )
+
+
+def _shown(scorer: str, entries: Sequence[Entry]) -> Scorer:
+    found = {describe_scorer(scorer, entry.scores.protocol) for entry in entries}
+    return found.pop() if len(found) == 1 else describe_scorer(scorer)
 
 
 def verdict(difference: Number, higher_is_better: bool | None) -> Verdict | None:
@@ -362,7 +372,9 @@ def _side(group: Sequence[Entry], entries: Sequence[Entry]) -> Side:
     left_out = tuple(seed for seed in every if seed not in seeds)
     runs = [entry.run for entry in group]
     note = tables.flaws_of(runs, arithmetic.flaws(runs))
-    return Side(seeds, left_out, group[0].scores.n, group[0].scores.fingerprint, note)
+    scores = group[0].scores
+    title = describe_scorer(scores.scorer, scores.protocol).title
+    return Side(seeds, left_out, scores.n, scores.fingerprint, title, note)
 
 
 def _reasons(a: Scores, b: Scores) -> tuple[Change, ...]:

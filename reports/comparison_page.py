@@ -28,6 +28,7 @@ from reports import (
 from reports.comparison import Comparison, Folder, Paired, Scored, Table
 from reports.errors import ReportError
 from reports.gallery import Column, Gallery
+from reports.grids import Range
 from reports.items import ItemMetric
 from reports.layout import REAL, Report, Run
 from reports.ledger import Entry
@@ -169,6 +170,8 @@ def of_table(table: Table) -> pd.DataFrame:
                     "seeds_b": " ".join(map(str, row.b.seeds)),
                     "fingerprint_a": row.a.fingerprint,
                     "fingerprint_b": row.b.fingerprint,
+                    "scorer_a": row.a.scorer,
+                    "scorer_b": row.b.scorer,
                     "note_a": row.a.note or None,
                     "note_b": row.b.note or None,
                     "not_compared_because": "; ".join(f"{each.field}: {each.a} | {each.b}" for each in row.reasons),
@@ -181,7 +184,7 @@ def of_table(table: Table) -> pd.DataFrame:
 _NUMBERS = ("a", "b", "b_minus_a", "b_minus_a_low", "b_minus_a_high")
 _COLUMNS = [
     *("cell", "metric", *_NUMBERS, "verdict", "n_a", "n_b", "seeds_a", "seeds_b"),
-    *("fingerprint_a", "fingerprint_b", "not_compared_because"),
+    *("fingerprint_a", "fingerprint_b", "scorer_a", "scorer_b", "not_compared_because"),
 ]
 
 
@@ -254,22 +257,24 @@ def _columns(grid: Comparison) -> tuple[list[Column], Paired]:
     """Input, each cell of A and then of B, real; with the items that have pictures of cells on both sides alone."""
     sides: list[dict[str, Column]] = []
     for scored in (grid.a, grid.b):
-        found = (gallery.cell_column(scored.grid, cell, scored.description.seeds) for cell in grid.cells.both)
+        about = scored.description
+        found = (gallery.cell_column(scored.grid, cell, about.seeds, about.ranges) for cell in grid.cells.both)
         sides.append({column.name: column for column in found})
     ids = comparison.pair(*(sorted({item for each in side.values() for item in each.pictures}) for side in sides))
     both = set(ids.both)
 
-    def column(run: Run, pictures: dict[str, Path]) -> Column:
-        return Column(run, {item: path for item, path in pictures.items() if item in both})
+    def column(run: Run, pictures: dict[str, Path], ends: Range | None) -> Column:
+        return Column(run, {item: path for item, path in pictures.items() if item in both}, ends)
 
     columns = [
-        column(replace(side[cell].run, cell=_name(letter, cell)), side[cell].pictures)
+        column(replace(side[cell].run, cell=_name(letter, cell)), side[cell].pictures, side[cell].ends)
         for cell in grid.cells.both
         for letter, side in zip("AB", sides, strict=True)
     ]
     before, after = grid.a.grid, grid.b.grid
-    shown = [column(after.input, before.input.pictures() | after.input.pictures())]
-    last = [column(after.real, before.real.pictures() | after.real.pictures())]
+    ranges = grid.b.description.ranges
+    shown = [column(after.input, before.input.pictures() | after.input.pictures(), ranges.input)]
+    last = [column(after.real, before.real.pictures() | after.real.pictures(), ranges.output)]
     return [each for each in [*shown, *columns, *last] if each.pictures or not each.given], ids
 
 
@@ -289,7 +294,8 @@ def _by_item(grid: Comparison, columns: Sequence[Column]) -> list[ItemMetric]:
                 values[_name("B", cell)] = changed
         if values:
             name = f"{metric.metric}{CHANGE}"
-            changes.append(ItemMetric(metric.scorer, name, f"{metric.label}{CHANGE}", describe(name).label, values))
+            short = describe(name).label
+            changes.append(ItemMetric(metric.scorer, name, f"{metric.label}{CHANGE}", short, values, metric.title))
     return [*changes, *metrics]
 
 
@@ -310,17 +316,16 @@ def _against(anchor: str, columns: Sequence[Column]) -> str:
 
 def _other_targets(grid: Comparison, ids: Sequence[str]) -> int:
     """How many of these items have an input or a target in A that looks otherwise than that in B."""
-    pairs = [
-        (run_a.pictures(), run_b.pictures())
-        for run_a, run_b in ((grid.a.grid.input, grid.b.grid.input), (grid.a.grid.real, grid.b.grid.real))
-    ]
-    return sum(any(_differ(a.get(item), b.get(item)) for a, b in pairs) for item in ids)
+    pairs = list(zip(*(gallery.given(each.grid, each.description.ranges) for each in (grid.a, grid.b)), strict=True))
+    return sum(any(_differ(a, b, item) for a, b in pairs) for item in ids)
 
 
-def _differ(a: Path | None, b: Path | None) -> bool:
+def _differ(column_a: Column, column_b: Column, item: str) -> bool:
+    a, b = column_a.pictures.get(item), column_b.pictures.get(item)
     if a is None or b is None or a.read_bytes() == b.read_bytes():
         return False
     try:
-        return not np.array_equal(np.asarray(picture.load(a)), np.asarray(picture.load(b)))
+        before, after = picture.load(a, column_a.ends), picture.load(b, column_b.ends)
+        return not np.array_equal(np.asarray(before), np.asarray(after))
     except ReportError:  # the gallery names what it cannot read
         return False

@@ -10,6 +10,7 @@ import pandas as pd
 from reports import paper
 from reports.grids import Description
 from reports.layout import REAL
+from reports.metrics import describe_scorer
 from reports.names import printable
 from reports.page import plain
 from reports.tables import Difference, Row, Table
@@ -58,6 +59,7 @@ def of_table(table: Table, description: Description) -> pd.DataFrame:
         "n": [row.n for row in rows],
         "n_expected": [row.n_expected for row in rows],
         "fingerprint": [row.fingerprint for row in rows],
+        "scorer": [describe_scorer(table.scorer, row.protocol).title for row in rows],
         "ranked": [row in table.rows for row in rows],
         "not_ranked_because": [_why(row) for row in rows],
     }

@@ -157,7 +157,7 @@ def draw(section: Section, index: int, report: Report, most: int | None) -> Draw
     description, grid = section.description, section.grid
     cells = list(description.cells)
     strokes = plots.strokes(cells)
-    columns = gallery.columns(grid, cells, description.seeds)
+    columns = gallery.columns(grid, cells, description.seeds, description.ranges)
     by_item = items.of_columns(columns, section.entries)
     pictures = gallery.write(columns, folder, most, items.notable(by_item))
     seen = None

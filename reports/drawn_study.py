@@ -69,7 +69,12 @@ def draw(
                 anchor=f"{anchor}-study{place}",
                 rates=put([study_plots.rates(study, cells, strokes)]),
                 learning=put(study_plots.learning(study, cells, strokes)),
-                scatters=put([study_plots.scatter(each, correlations, strokes) for each in comparisons]),
+                scatters=put(
+                    [
+                        study_plots.scatter(each, correlations, strokes, section.scorer(each.scorer))
+                        for each in comparisons
+                    ]
+                ),
                 within=tuple(sorted(within, key=lambda each: -abs(each.rho or 0))),
                 csv=report.relative(numbers),
                 correlations_csv=report.relative(table) if correlations else "",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reports import picture
 from reports.errors import ReportError
+from reports.grids import WHOLE, Range, Ranges
 from reports.layout import INPUT, REAL, Grid, Run
 from reports.picture import Shown
 
@@ -27,10 +28,12 @@ class Column:
     Attributes:
         run: The run, whose `seed` is None for input, real, and a cell that has no picture.
         pictures: Its picture files by item id.
+        ends: The values that are black and white in them; None is all of their depth.
     """
 
     run: Run
     pictures: dict[str, Path]
+    ends: Range | None = None
 
     @property
     def name(self) -> str:
@@ -115,17 +118,23 @@ class Gallery:
         return next((f"{each.width} / {each.height}" for each in shown), "1 / 1")
 
 
-def columns(grid: Grid, cells: Sequence[str], seeds: Sequence[int]) -> list[Column]:
+def columns(grid: Grid, cells: Sequence[str], seeds: Sequence[int], ranges: Ranges = WHOLE) -> list[Column]:
     """The input where there are such pictures, the cells, and real where there is such.
 
     Args:
         grid: Where the pictures are.
         cells: The cells, in the order of the columns.
         seeds: The grid's seeds; a cell shows the lowest that has pictures.
+        ranges: The values of its pictures.
     """
-    around = (Column(run, run.pictures()) for run in (grid.input, grid.real))
-    before, after = ([column] if column.pictures else [] for column in around)
-    return [*before, *(cell_column(grid, cell, seeds) for cell in cells), *after]
+    before, after = ([column] if column.pictures else [] for column in given(grid, ranges))
+    return [*before, *(cell_column(grid, cell, seeds, ranges) for cell in cells), *after]
+
+
+def given(grid: Grid, ranges: Ranges) -> tuple[Column, Column]:
+    """The inputs and the targets of a grid, whether or not there are pictures of them."""
+    inputs, real = grid.input, grid.real
+    return Column(inputs, inputs.pictures(), ranges.input), Column(real, real.pictures(), ranges.output)
 
 
 def write(
@@ -194,13 +203,13 @@ def _fill(notable: Sequence[str], ids: Sequence[str], most: int) -> list[str]:
     return sorted([*first, *choose(rest, most - len(first))])
 
 
-def cell_column(grid: Grid, cell: str, seeds: Sequence[int]) -> Column:
+def cell_column(grid: Grid, cell: str, seeds: Sequence[int], ranges: Ranges = WHOLE) -> Column:
     """The pictures of a cell: those of its lowest seed that has any."""
     for seed in sorted(seeds):
         run = grid.run(cell, seed)
         pictures = run.pictures()
         if pictures:
-            return Column(run, pictures)
+            return Column(run, pictures, ranges.output)
     return Column(Run(grid.folder / cell, cell, None), {})
 
 
@@ -218,6 +227,6 @@ def _tile(column: Column, item: str, stem: Path) -> Tile:
     if source is None:
         return Tile(None, "no picture", alt)
     try:
-        return Tile(picture.save(source, stem), "", alt)
+        return Tile(picture.save(source, stem, column.ends), "", alt)
     except ReportError as error:
         return Tile(None, "unreadable", alt, str(error))

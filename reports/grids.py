@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from reports.errors import ReportError
 from reports.layout import INPUT, REAL, SEEDS, Grid
+
+Range = tuple[float, float]
+"""The values of a picture that are black and white; those beyond are clipped."""
+
+
+class Ranges(NamedTuple):
+    """The value ranges of a grid's pictures; None is all of 8 or 16 bits.
+
+    Attributes:
+        input: Of those in `input/`.
+        output: Of those in `real/` and of every run's outputs.
+    """
+
+    input: Range | None
+    output: Range | None
+
+
+WHOLE = Ranges(None, None)
 
 
 @dataclass(frozen=True)
@@ -35,6 +54,24 @@ class Description:
     versions: Mapping[str, object]
     git_revision: str | None
 
+    @property
+    def ranges(self) -> Ranges:
+        """The value ranges of the grid's pictures: `input_range` and `output_range` of its settings.
+
+        Raises:
+            ValueError: One is neither null nor two numbers, the lower first.
+        """
+        return Ranges(*(_range(name, self.settings.get(name)) for name in ("input_range", "output_range")))
+
+
+def ranges(grid: Grid) -> Ranges:
+    """The value ranges of a grid's pictures, the ground truth's and every run's alike.
+
+    Raises:
+        ReportError: As `read`.
+    """
+    return read(grid).ranges
+
 
 def read(grid: Grid) -> Description:
     """The description of a grid.
@@ -50,6 +87,7 @@ def read(grid: Grid) -> Description:
         for seed in description.seeds:
             if not 0 <= seed < SEEDS:
                 raise ValueError(f"found seed {seed}, expected 0 to {SEEDS - 1}")
+        _ = description.ranges  # refuses what is no range
     except KeyError as error:
         raise _damaged(grid, f"found no {error}, expected it") from error
     except (OSError, TypeError, ValueError, AttributeError) as error:
@@ -69,6 +107,17 @@ def _description(name: str, document: dict[str, Any]) -> Description:
         versions=dict(document.get("versions") or {}),
         git_revision=None if revision is None else str(revision),
     )
+
+
+def _range(name: str, value: object) -> Range | None:
+    if value is None:
+        return None
+    ends = tuple(value) if isinstance(value, (list, tuple)) else ()
+    if len(ends) != 2 or any(type(end) not in (int, float) or not math.isfinite(end) for end in ends):
+        raise ValueError(f"found {name} {value!r}, expected null or two numbers")
+    if not ends[0] < ends[1]:
+        raise ValueError(f"found {name} {value!r}, expected the lower value first")
+    return float(ends[0]), float(ends[1])
 
 
 def _check_cell(cell: str) -> None:

@@ -14,7 +14,7 @@ from reports.drawn import draw
 from reports.errors import ReportError
 from reports.glossary import GLOSSARY, term
 from reports.layout import INPUT, REAL, Report
-from reports.metrics import describe, describe_scorer
+from reports.metrics import FCN_RULES, describe, describe_scorer
 from reports.page import Page
 from reports.reproduce import made_by
 
@@ -144,6 +144,7 @@ def environment() -> Environment:
     )
     known.globals |= {"INPUT": INPUT, "REAL": REAL, "GAP": gallery.GAP, "THUMB": picture.THUMB}
     known.globals |= {"describe": describe, "describe_scorer": describe_scorer, "paper_value": paper.value}
+    known.globals |= {"FCN_RULES": FCN_RULES, "is_published": paper.is_published}
     known.globals |= {"plain": page.plain, "plain_fields": page.plain_fields, "dataset_line": page.dataset_line}
     known.globals |= {"NO_INTERVAL": "no interval: of a single item, or a single rater, nobody knows the spread"}
     known.globals |= {"GLOSSARY": GLOSSARY, "term": term, "min": min}

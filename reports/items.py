@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reports.gallery import Column
 from reports.layout import REAL
 from reports.ledger import Entry
-from reports.metrics import STUDY, describe, describe_scorer
+from reports.metrics import STUDY, Scorer, describe, describe_scorer
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +21,7 @@ class ItemMetric:
         label: What it is called where scorers are mixed.
         short: What it is called among those of its scorer.
         values: By cell, as in the heads of the gallery, then by item.
+        title: What its scorer is called.
     """
 
     scorer: str
@@ -28,22 +29,32 @@ class ItemMetric:
     label: str
     short: str
     values: Mapping[str, Mapping[str, float]]
+    title: str = ""
 
 
 def of_columns(columns: Sequence[Column], entries: Sequence[Entry]) -> list[ItemMetric]:
     """The metrics that have values by item, for the runs whose pictures are shown, studies with raters last."""
     shown = {column.run: column.name for column in columns}
     found: dict[tuple[str, str], dict[str, Mapping[str, float]]] = {}
+    scorers: dict[str, Scorer] = {}
     for entry in entries:
         if entry.run not in shown:
             continue
+        scorers.setdefault(entry.scores.scorer, describe_scorer(entry.scores.scorer, entry.scores.protocol))
         for name in entry.scores.metrics:
             if values := entry.scores.by_item(name):
                 found.setdefault((entry.scores.scorer, name), {})[shown[entry.run]] = values
     several = {name for scorer, name in found if sum(other == name for _, other in found) > 1}
     ordered = sorted(found, key=lambda key: key[0].startswith(STUDY))
     return [
-        ItemMetric(scorer, name, _label(scorer, name, name in several), describe(name).label, found[scorer, name])
+        ItemMetric(
+            scorer,
+            name,
+            _label(scorers[scorer], name, name in several),
+            describe(name).label,
+            found[scorer, name],
+            scorers[scorer].title,
+        )
         for scorer, name in ordered
     ]
 
@@ -70,6 +81,6 @@ def without_pictures(metrics: Sequence[ItemMetric], items: Sequence[str]) -> lis
     return sorted(scored - set(items))
 
 
-def _label(scorer: str, metric: str, ambiguous: bool) -> str:
+def _label(scorer: Scorer, metric: str, ambiguous: bool) -> str:
     label = describe(metric).label
-    return f"{label} ({describe_scorer(scorer).title})" if ambiguous else label
+    return f"{label} ({scorer.brief or scorer.title})" if ambiguous else label

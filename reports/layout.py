@@ -11,6 +11,11 @@ A results folder holds grids, a grid holds cells, a cell holds one run a seed:
                                                                     ground-truth row; and the true labels
     results/study/NAME/analysis.json   what came out of a study with raters
     results/report/{index.html, assets/, tables/}   what people read
+
+Pictures hold data: their values are those of the dataset. Which of them are black and white, grid.json says in
+`settings.input_range` (of input/) and `settings.output_range` (of real/ and all runs' images/), each null or two
+numbers; null is all of 8 or 16 bits. Scorers and whoever shows pictures clip to that range and scale by it, and read it
+with `reports.grids.ranges`. A run's config.json has the same values.
 """
 
 from __future__ import annotations
@@ -114,7 +119,7 @@ class Run:
 
     @property
     def lab_histograms(self) -> Path:
-        """Pixel counts over L, a and b of all scored outputs and their targets, CSV; RGB of 8 bits alone has them."""
+        """Pixel counts over L, a and b of all scored outputs and targets, CSV; of RGB in 8 bits or a declared range."""
         return self.scores / "image-lab.csv"
 
     def missing(self, scorer: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -21,11 +22,15 @@ class Description:
 
 @dataclass(frozen=True)
 class Scorer:
-    """How a scorer, which gives one or more metrics, is shown; its intervals are by bootstrap over `over`."""
+    """How a scorer, which gives one or more metrics, is shown; its intervals are by bootstrap over `over`.
+
+    `brief` is its title where that of a metric stands before it; empty where the title is short enough.
+    """
 
     title: str
     meaning: str
     over: str = "items"
+    brief: str = ""
 
 
 _METRICS = {
@@ -123,6 +128,16 @@ _SCORERS = {
     ),
 }
 
+FCN_RULES = {"fcn-official": "official", "fcn-strict": "strict"}
+"""The rules of the scorers that segment by an FCN."""
+
+# What a protocol says of the network and of what made its weights: `fcn-import`, the program itself, `fcn-train`.
+_PUBLISHED = re.compile(r"FCN-8s, 20 channels\b")
+_IMPORTED = "imported from "
+_OF_STREETS = re.compile(r"p2pbench, (\d+ street scenes), ")
+_TRAINED = re.compile(r"p2pbench fcn-train: (\w+), (\d+) items ")
+_LONGEST_SOURCE = 60
+
 STUDY = "amt-"
 """The scorer of a study's fooling rates is called this and the study's name."""
 
@@ -153,7 +168,8 @@ def cost_of_absent(absent: int, classes: int) -> str:
 def describe_scorer(scorer: str, protocol: Mapping[str, object] | None = None) -> Scorer:
     """How to show a scorer; one that nobody has described shows under its own name.
 
-    FID and KID depend on the program and on the number of items, which their title names where the protocol is given.
+    FID and KID depend on the program and on the number of items, and the FCN-score on who trained its network: their
+    titles name that where the protocol is given.
     """
     if scorer.startswith(STUDY):
         return Scorer(
@@ -165,4 +181,29 @@ def describe_scorer(scorer: str, protocol: Mapping[str, object] | None = None) -
     if scorer in {"fid", "kid"} and protocol and {"implementation", "n"} <= protocol.keys():
         title = f"{scorer.upper()}, {protocol['implementation']} Inception, n = {protocol['n']}"
         return replace(known, title=title)
+    if scorer in FCN_RULES and protocol and (own := own_scorer(protocol)):
+        brief = f"{FCN_RULES[scorer]} rules, own scorer"
+        meaning = f"{known.meaning} The network is not the published one: compare only with scores by the same network."
+        return Scorer(f"{brief}: {own}", meaning, brief=brief)
     return known
+
+
+def own_scorer(protocol: Mapping[str, object]) -> str:
+    """The network of an FCN-score that is not the published one, such as "FCN-4s trained on 1200 street scenes".
+
+    Args:
+        protocol: That of the score. Where it does not say what made the weights, the network's form decides.
+
+    Returns:
+        "" for the published weights, and where nothing is known of the network.
+    """
+    network, source = str(protocol.get("network", "")), str(protocol.get("weights_source", ""))
+    if not network or (_PUBLISHED.match(network) and (not source or source.startswith(_IMPORTED))):
+        return ""
+    name = network.partition(",")[0]
+    if match := _OF_STREETS.match(source):
+        return f"{name} trained on {match[1]}"
+    if match := _TRAINED.match(source):
+        return f"{name} trained on {match[2]} items of {match[1]}"
+    short = source if len(source) <= _LONGEST_SOURCE else f"{source[:_LONGEST_SOURCE]} ..."
+    return f"{name}, {short}" if source else name

@@ -17,6 +17,7 @@ from reports.errors import ReportError
 from reports.grids import Description
 from reports.layout import REAL, Grid, Run
 from reports.ledger import Entry
+from reports.metrics import Scorer, describe_scorer
 from reports.status import Gap, Missing
 from reports.studies import Study
 from reports.tables import Table
@@ -55,6 +56,10 @@ class Section:
     colours: Colours | None
     damages: tuple[str, ...]
     threads: Mapping[str, str]
+
+    def scorer(self, name: str) -> Scorer:
+        """How a scorer is shown, by the protocol of its table where it has one."""
+        return describe_scorer(name, next((table.protocol for table in self.tables if table.scorer == name), None))
 
 
 class Page(NamedTuple):

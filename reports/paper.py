@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from reports.grids import Description
 from reports.layout import REAL
-from reports.metrics import STUDY
+from reports.metrics import STUDY, own_scorer
 
 FCN, LABELS, IMAGE = "fcn-official", "labels-official", "image"
 LABELS_TO_PHOTO, PHOTO_TO_LABELS = "labels to photo", "photo to labels"
@@ -23,7 +23,6 @@ COLORIZATION = "colorization"
 CITYSCAPES, MAPS, IMAGENET = "Cityscapes", "Google Maps", "ImageNet"
 # Counted from the paper's section 6.2.1, and the validation split that it tests on.
 CITYSCAPES_TRAIN, CITYSCAPES_TEST, MAPS_TRAIN = 2975, 500, 1096
-PUBLISHED_NETWORK = re.compile(r"FCN-8s, 20 channels\b")
 
 
 class PaperNumber(NamedTuple):
@@ -186,10 +185,10 @@ def value(
         scorer: The scorer; the strict protocols are ours, and the paper has no numbers by them.
         metric: The metric.
         cell: The cell, or `layout.REAL`.
-        protocol: That of our number. Given, an FCN-score must come from a network of the published architecture.
+        protocol: That of our number. Given, an FCN-score must come from the published network.
     """
     setting = _setting(description)
-    if scorer == FCN and protocol is not None and not PUBLISHED_NETWORK.match(str(protocol.get("network"))):
+    if scorer == FCN and protocol is not None and not is_published(protocol):
         return None
     tables = [table for table in _of_scorer(scorer) if (table.task, table.data) == setting]
     row = _row(tables, description.source, cell)
@@ -210,6 +209,11 @@ def reference(description: Description, scorer: str) -> PaperTable | None:
     like = [table for table in tables if shared[table.title]]
     like.sort(key=lambda table: (not _names(table, description.source), -shared[table.title]))
     return like[0] if like and (like[0].task, like[0].data) != (task, data) else None
+
+
+def is_published(protocol: Mapping[str, object]) -> bool:
+    """Whether an FCN-score comes from the published network, so that the paper's numbers may stand beside it."""
+    return bool(protocol.get("network")) and not own_scorer(protocol)
 
 
 def paper_row(scorer: str, source: str, cell: str) -> PaperRow | None:

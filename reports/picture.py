@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reports.errors import ReportError
+from reports.grids import Range
 
 LONGEST_SIDE = 512  # pixels; more is not seen at the size of a gallery, and would make its folder huge
 THUMB = 128  # pixels, longest side of a thumbnail
@@ -56,16 +57,17 @@ class Shown(NamedTuple):
     height: int
 
 
-def save(source: Path, stem: Path) -> Shown:
+def save(source: Path, stem: Path, ends: Range | None = None) -> Shown:
     """Write a picture as files beginning with `stem`, to be looked at.
 
-    Small ones, and those of few colours, stay as they are, as PNG; photos become JPEG, with a thumbnail.
+    Small ones, and those of few colours, stay as they are, as PNG; photos become JPEG, with a thumbnail. `ends` are the
+    values that are black and white, see `load`.
 
     Raises:
         ReportError: The source is missing or no picture.
         OSError: The files cannot be written.
     """
-    shown = load(source)
+    shown = load(source, ends)
     width, height = shown.size
     small = max(width, height) <= THUMB
     if small or "A" in shown.mode or source.stat().st_size <= _FLAT * width * height:
@@ -80,26 +82,30 @@ def save(source: Path, stem: Path) -> Shown:
     return Shown(name, thumb, width, height)
 
 
-def load(path: Path) -> Image.Image:
+def load(path: Path, ends: Range | None = None) -> Image.Image:
     """A picture as 8-bit grey, RGB or RGBA, at most `LONGEST_SIDE` pixels long.
 
-    16-bit values keep their high byte. Floats in 0..1 are scaled to 0..255; other numbers are stretched from their
-    least to their greatest. Of a TIFF with more than three channels the first three are shown, of one with two the
-    first.
+    With `ends`, values are clipped to them and scaled to 0..255. Without, 16-bit values keep their high byte, floats in
+    0..1 are scaled to 0..255, and other numbers are stretched from their least to their greatest. Of a TIFF with more
+    than three channels the first three are shown, of one with two the first.
 
     Raises:
         ReportError: The file is missing or no picture.
     """
     try:
-        picture = _from_tiff(path) if path.suffix in {".tif", ".tiff"} else _from_pillow(path)
+        picture = _from_tiff(path, ends) if path.suffix in {".tif", ".tiff"} else _from_pillow(path, ends)
     except _UNREADABLE as error:
         raise ReportError(f"{path}: found no picture ({error}), expected PNG or TIFF; make the images again") from error
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     return picture
 
 
-def to_eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+def to_eight_bits(values: NDArray[np.generic], ends: Range | None = None) -> NDArray[np.uint8]:
     """Pixel values of any type, scaled to 0..255 as `load` says; what is not a number becomes 0."""
+    if ends is not None:
+        low, high = ends
+        shares = (np.nan_to_num(values.astype(np.float64), nan=low).clip(low, high) - low) / (high - low)
+        return np.rint(shares * 255).astype(np.uint8)
     if values.dtype == np.uint8:
         return values.astype(np.uint8)
     if values.dtype == np.bool_:
@@ -114,17 +120,23 @@ def to_eight_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.rint(scaled * 255).astype(np.uint8)
 
 
-def _from_pillow(path: Path) -> Image.Image:
+def _from_pillow(path: Path, ends: Range | None) -> Image.Image:
     with Image.open(path) as picture:
         picture.load()
-        if picture.mode in _DISPLAYABLE:
-            return picture.copy()
         if picture.mode.startswith(("I", "F")):
-            return Image.fromarray(to_eight_bits(np.asarray(picture)))
-        return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+            return Image.fromarray(to_eight_bits(np.asarray(picture), ends))
+        shown = picture.copy()
+        if picture.mode not in _DISPLAYABLE:
+            shown = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    if ends is None:
+        return shown
+    values = to_eight_bits(np.asarray(shown), ends)
+    if shown.mode == "RGBA":
+        values[..., 3] = np.asarray(shown)[..., 3]  # opacity is no value of the range
+    return Image.fromarray(values)
 
 
-def _from_tiff(path: Path) -> Image.Image:
+def _from_tiff(path: Path, ends: Range | None) -> Image.Image:
     values = np.asarray(tifffile.imread(path))
     if values.ndim == 3 and values.shape[0] < min(values.shape[1:]):
         values = np.moveaxis(values, 0, -1)  # planes apart
@@ -132,4 +144,4 @@ def _from_tiff(path: Path) -> Image.Image:
         values = values[:, :, :3] if values.shape[2] >= 3 else values[:, :, 0]
     if values.ndim != 2 and values.ndim != 3:
         raise ValueError(f"an array of shape {values.shape}")
-    return Image.fromarray(to_eight_bits(values))
+    return Image.fromarray(to_eight_bits(values, ends))

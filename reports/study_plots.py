@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from reports import plots
 from reports.bootstrap import Interval
 from reports.correlation import ALL_CELLS, WITHIN_CELLS, Comparison, Correlation, Points
-from reports.metrics import describe, describe_scorer
+from reports.metrics import Scorer, describe, describe_scorer
 from reports.names import printable
 from reports.plots import DASHES, GREY, Drawing, Stroke
 from reports.studies import Block, Study, StudyCell
@@ -73,15 +73,21 @@ def learning(study: Study, cells: Sequence[str], strokes: Mapping[str, Stroke]) 
     ]
 
 
-def scatter(comparison: Comparison, correlations: Sequence[Correlation], strokes: Mapping[str, Stroke]) -> Drawing:
+def scatter(
+    comparison: Comparison,
+    correlations: Sequence[Correlation],
+    strokes: Mapping[str, Stroke],
+    scorer: Scorer | None = None,
+) -> Drawing:
     """Raters against one automatic score: a dot an item and cell, larger where more raters judged it; a ring a cell.
 
     Args:
         comparison: The values of a study.
         correlations: Those of `correlation.correlate` for it, or for all comparisons of the study.
         strokes: How to draw each cell.
+        scorer: How the score's scorer is shown; None goes by its name alone.
     """
-    label, scorer = describe(comparison.metric).label, describe_scorer(comparison.scorer).title
+    label, scorer = describe(comparison.metric).label, scorer or describe_scorer(comparison.scorer)
     count = sum(len(points.items) for points in comparison.points)
     found = {
         each.cell: each for each in correlations if (each.scorer, each.metric) == (comparison.scorer, comparison.metric)
@@ -103,7 +109,9 @@ def scatter(comparison: Comparison, correlations: Sequence[Correlation], strokes
     else:
         alt += f"Spearman's rho is {within}."
     name = re.sub(r"[^A-Za-z0-9_-]+", "_", f"{comparison.scorer}-{comparison.metric}")
-    return _drawing(name, f"{label} ({scorer}) against fooling rate, by item", alt, paint, (3.9, 3.1))
+    return _drawing(
+        name, f"{label} ({scorer.brief or scorer.title}) against fooling rate, by item", alt, paint, (3.9, 3.1)
+    )
 
 
 def _drawing(name: str, title: str, alt: str, paint: Callable[[Axes], None], size: tuple[float, float]) -> Drawing:

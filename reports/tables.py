@@ -70,6 +70,7 @@ class Row:
         n: How many items were scored, the same for each seed.
         n_expected: How many the split has.
         fingerprint: Of the protocol.
+        protocol: By which they were scored.
         numbers: By metric; a metric that one of the seeds does not have, or for which nothing counts, is left out.
         differences: Why the row is set apart and not ranked; empty for a row of the table's own protocol and items.
         note: What is, or may be, wrong with the training of its runs; empty where nothing is known to be.
@@ -80,6 +81,7 @@ class Row:
     n: int
     n_expected: int
     fingerprint: str
+    protocol: Mapping[str, object]
     numbers: Mapping[str, Number]
     differences: tuple[Difference, ...]
     note: str = ""
@@ -181,6 +183,7 @@ def _row(group: list[Entry], reference: Scores, flaws: Mapping[Run, str]) -> Row
         n=first.n,
         n_expected=max(entry.scores.n_expected for entry in group),
         fingerprint=first.fingerprint,
+        protocol=first.protocol,
         numbers=numbers(group),
         differences=differences(first, reference),
         note=flaws_of([entry.run for entry in group], flaws),

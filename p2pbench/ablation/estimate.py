@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from p2pbench.ablation.data import data_key
+from p2pbench.ablation.data import data_key, unfilled
 from p2pbench.ablation.grid import expand
 from p2pbench.ablation.pace import measure_step
 from p2pbench.config import GridConfig, RunConfig
-from p2pbench.datasets.cache import Channels
+from p2pbench.datasets.cache import Channels, StreamedSamples
 from p2pbench.datasets.catalogue import open_dataset, run_items
 from p2pbench.datasets.survey import sample_channels
 from p2pbench.training.device import pick_device
@@ -28,13 +28,14 @@ def estimate_lines(
     """Cells, steps, parameters and time of a grid, a line each; nothing is written.
 
     Raises:
-        UserError: as for the grid itself, but pictures are not decoded yet.
+        UserError: as for the grid itself, but only a few pictures are decoded yet.
     """
     plan = expand(Grid(results / name), grid, where, overrides, seeds or grid.seeds)
     device = pick_device(plan[0].config.device, plan[0].config.threads)
     sizes: dict[tuple[object, ...], tuple[int, Channels]] = {}
     seconds: dict[RunConfig, float] = {}
     total = 0.0
+    notice = None
     yield f"{'run':<32} {'steps':>8} {'parameters G':>13} {'parameters D':>13} {'ms/step':>8} {'time':>9}"
     for planned in plan:
         config = resolved(planned.config, device)
@@ -43,6 +44,8 @@ def estimate_lines(
             items = run_items(dataset, config)
             channels = sample_channels(dataset, [*items.train, *items.test], config)
             yield from dataset.remarks
+            if not sizes:
+                notice = unfilled(StreamedSamples(channels, dataset, items.train, config.load_side), config)
             sizes[data_key(config)] = len(items.train), channels
         count, channels = sizes[data_key(config)]
         unseeded = config.model_copy(update={"seed": 0})
@@ -56,6 +59,8 @@ def estimate_lines(
             f"{_parameters(model.discriminator):>13,} {1000 * seconds[unseeded]:>8.1f} "
             f"{_time(steps * seconds[unseeded]):>9}"
         )
+    if notice:
+        yield notice
     yield f"{len(plan)} runs on {device}, about {_time(total)} of training, one after the other"
 
 

@@ -13,6 +13,7 @@ from p2pbench.ablation.grid import Planned
 from p2pbench.ablation.listener import Listener
 from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.scale import Range
 from p2pbench.results import check_run, grid_of, has_begun, owned, read_run, read_runs, write_run
 from p2pbench.training.card import load_generator, save_generator
 from p2pbench.training.device import failures_told
@@ -139,12 +140,17 @@ def _sample(planned: Planned, data: Data, model: Model, epoch: int) -> None:
             (batch,) = data.test.batches([[place]])
             input_, target = as_picture(batch.input[0]), as_picture(batch.target[0])
             output = translate(input_, data.items.test[place].id)
-            row = data.dataset.input_picture(input_), output, data.dataset.to_picture(input_, target)
-            rows.append(np.concatenate([_rgb(picture) for picture in row], axis=1))
+            ends = planned.config.output_range
+            row = (
+                _rgb(data.dataset.input_picture(input_), planned.config.input_range),
+                _rgb(output, ends),
+                _rgb(data.dataset.to_picture(input_, target), ends),
+            )
+            rows.append(np.concatenate(row, axis=1))
     pictures.write(planned.run.samples / f"epoch-{epoch:04d}", np.concatenate(rows))
 
 
-def _rgb(picture: Picture) -> NDArray[np.uint8]:
+def _rgb(picture: Picture, ends: Range | None) -> NDArray[np.uint8]:
     """Any picture (H, W, C) as RGB of 8 bits: its first three channels, or its first as grey."""
-    shown = to_eight_bits(picture)
+    shown = to_eight_bits(picture, ends)
     return shown[..., :3] if shown.shape[2] >= 3 else np.repeat(shown[..., :1], 3, axis=2)

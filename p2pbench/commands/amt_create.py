@@ -112,6 +112,7 @@ def command(
         raise click.UsageError(
             "--real and --fake belong together: a folder of real pictures, and one or more of fakes."
         )
+    protocol = protocol.model_copy(update={"values": material.values})
     plan = Plan(
         name,
         title,

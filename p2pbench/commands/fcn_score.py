@@ -114,9 +114,14 @@ def command(
 def _print_answers(test: SelfTest) -> None:
     click.echo(f"{'':<26}{'pixel accuracy':>16}{'class accuracy':>16}{'class IoU':>12}")
     for answer in test.answers:
-        click.echo(f"{answer.question:<26}{_numbers(answer.scores)}  {'right' if answer.right else 'WRONG'}")
+        verdict = "WRONG" if not answer.right else "" if answer.expected is None else "right"
+        click.echo(f"{answer.question:<26}{_numbers(answer.scores)}  {verdict}".rstrip())
         if answer.expected is not None:
             click.echo(f"{'  expected':<26}{_numbers(answer.expected)}")
+        if answer.note:
+            click.echo(f"  {answer.note}")
+    if test.warning:
+        click.echo(f"warning: {test.warning}", err=True)
     if not all(answer.right for answer in test.answers):
         raise UserError("the self-test failed" + "".join(f"; look at {line}" for line in test.likely))
 

@@ -8,11 +8,34 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 Range = tuple[float, float]
+"""The values that are -1 and 1, black and white; a picture's values beyond them are clipped."""
 
 
 def full_range(dtype: DTypeLike) -> Range:
     """All values of 8 or 16 bits: (0, 255) or (0, 65535)."""
     return (0.0, float(np.iinfo(np.dtype(dtype).type).max))
+
+
+def within(picture: NDArray[np.uint8 | np.uint16], ends: Range | None) -> NDArray[np.float64]:
+    """Picture values clipped to a range, less its lower end; as they are where none is declared."""
+    values = picture.astype(np.float64)
+    return values if ends is None else np.clip(values, *ends) - ends[0]
+
+
+def span(dtype: DTypeLike, ends: Range | None) -> float:
+    """The length of a range; 255 or 65535 where none is declared."""
+    low, high = ends or full_range(dtype)
+    return high - low
+
+
+def declared(ends: Range | None) -> dict[str, str]:
+    """The protocol's entry for a declared range; empty without one, so that fingerprints stay as they were."""
+    return {} if ends is None else {"output_range": f"{shown(ends)} are black to white, values beyond are clipped"}
+
+
+def shown(ends: Range) -> str:
+    """A range for messages, such as 1000..1400."""
+    return "..".join(f"{end:.10g}" for end in ends)
 
 
 def to_network(values: Tensor, ends: Range) -> Tensor:

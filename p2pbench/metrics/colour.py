@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.color import rgb2lab
 
+from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.scale import Range, span, within
+
 CHANNELS = ("L", "a", "b")
 RANGES = ((0.0, 100.0), (-110.0, 110.0), (-110.0, 110.0))
 BINS = 100
@@ -20,9 +23,9 @@ BINS = 100
 Histograms = NDArray[np.float64]
 
 
-def lab_histograms(picture: NDArray[np.uint8]) -> Histograms:
-    """Pixel counts (3, BINS) of an RGB picture (H, W, 3) of 8 bits, over L, a and b."""
-    lab = rgb2lab(picture)
+def lab_histograms(picture: Picture, ends: Range | None = None) -> Histograms:
+    """Pixel counts (3, BINS) of an RGB picture (H, W, 3), over L, a and b; `ends` are its black and white."""
+    lab = rgb2lab(picture if ends is None else within(picture, ends) / span(picture.dtype, ends))
     return np.stack(
         [
             np.histogram(lab[..., channel], bins=BINS, range=ends)[0].astype(np.float64)

@@ -9,17 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.scale import Range
 from p2pbench.metrics.luminance import luminance
 
 C = 170.0  # of the paper, for luminance 0..255; keeps flat pictures from dividing by zero
 
 
-def gmsd(output: Picture, target: Picture) -> float:
+def gmsd(output: Picture, target: Picture, ends: Range | None = None) -> float:
     """The standard deviation, over a picture's pixels, of how alike the two gradient magnitudes are; 0 for equal ones.
 
     Pictures (H, W, C) of any size are halved first by the mean of 2x2 pixels; beyond their borders lies black.
+    `ends` is the range of values that they use, None all of their depth.
     """
-    one, other = (_gradient_magnitude(_halve(luminance(picture))) for picture in (output, target))
+    one, other = (_gradient_magnitude(_halve(luminance(picture, ends))) for picture in (output, target))
     return float(((2 * one * other + C) / (one**2 + other**2 + C)).std())
 
 

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from p2pbench.datasets import pictures
 from p2pbench.datasets.contents import digest, picture_hash
 from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.scale import Range, declared
 from p2pbench.errors import UserError
 from p2pbench.metrics import colour, gmsd, luminance, pixel, sharpness
 from reports import bootstrap
 from reports.scores import Metric, Scores
 
 SCORER = "image"
-PIXEL_METRICS: dict[str, Callable[[Picture, Picture], float]] = {
+PIXEL_METRICS: dict[str, Callable[[Picture, Picture, Range | None], float]] = {
     "l1": pixel.l1,
     "psnr": pixel.psnr,
     "ssim": pixel.ssim,
@@ -31,7 +32,7 @@ PIXEL_METRICS: dict[str, Callable[[Picture, Picture], float]] = {
 class _ItemScore(NamedTuple):
     pixel: list[float]
     energies: tuple[float, float]  # of output and target
-    histograms: tuple[colour.Histograms, colour.Histograms] | None  # of output and target; RGB alone has them
+    histograms: tuple[colour.Histograms, colour.Histograms] | None  # of output and target; see `_has_colours`
     truth: str  # a hash of the target
 
 
@@ -41,7 +42,7 @@ class ImageScores(NamedTuple):
     Attributes:
         scores: The scores.
         histograms: Pixel counts (3, BINS) over Lab of all outputs and of all targets; None where pictures are not all
-            RGB of 8 bits.
+            RGB of 8 bits, or of a declared range.
     """
 
     scores: Scores
@@ -58,6 +59,7 @@ def score_images(
     n_expected: int,
     *,
     native: bool = False,
+    ends: Range | None = None,
     origin: Mapping[str, object] | None = None,
 ) -> ImageScores:
     """Score output pictures against their targets.
@@ -67,6 +69,7 @@ def score_images(
         target: finds the target of an item.
         n_expected: how many items the split has.
         native: targets have their own size and aspect, and outputs are resized to it; else sizes must be equal.
+        ends: the values that are black and white; outputs and targets are clipped to them. None is all of the depth.
         origin: how the outputs were made, for the protocol.
 
     Raises:
@@ -74,7 +77,7 @@ def score_images(
     """
     ids = sorted(outputs)
     with ThreadPoolExecutor() as pool:
-        items = list(pool.map(lambda id_: _score_item(outputs[id_], target(id_), native), ids))
+        items = list(pool.map(lambda id_: _score_item(outputs[id_], target(id_), native, ends), ids))
     weights = bootstrap.item_weights(ids)
     metrics = {
         name: mean(np.array([item.pixel[place] for item in items]), weights) for place, name in enumerate(PIXEL_METRICS)
@@ -86,12 +89,15 @@ def score_images(
         fake, real = (np.stack(side) for side in zip(*histograms, strict=True))
         pooled = fake.sum(axis=0), real.sum(axis=0)
         metrics |= _colour_metrics(fake.astype(np.float32), real.astype(np.float32), weights)
-    whole = {**protocol(native=native), **truth({id_: item.truth for id_, item in zip(ids, items, strict=True)})}
+    whole = {
+        **protocol(native=native, ends=ends),
+        **truth({id_: item.truth for id_, item in zip(ids, items, strict=True)}),
+    }
     scores = Scores(SCORER, {**whole, **(origin or {})}, tuple(ids), n_expected, metrics)
     return ImageScores(scores, pooled)
 
 
-def protocol(*, native: bool = False) -> dict[str, object]:
+def protocol(*, native: bool = False, ends: Range | None = None) -> dict[str, object]:
     """Every choice that changes an image score."""
     return {
         "l1": "mean absolute difference, values scaled to 0..1",
@@ -104,6 +110,7 @@ def protocol(*, native: bool = False) -> dict[str, object]:
         "histogram": f"CIE Lab (D65), {colour.BINS} bins, L 0..100, a and b -110..110, all pixels of all items pooled",
         "implementation": f"scikit-image {version('scikit-image')}, Pillow {version('pillow')}",
         "pictures": compared(native=native),
+        **declared(ends),
     }
 
 
@@ -136,14 +143,19 @@ def read_output(output_file: Path, target: Picture, *, native: bool) -> Picture:
     return output
 
 
-def _score_item(output_file: Path, target: Picture, native: bool) -> _ItemScore:
+def _score_item(output_file: Path, target: Picture, native: bool, ends: Range | None) -> _ItemScore:
     output = read_output(output_file, target, native=native)
     histograms = None
-    if output.shape[2] == 3 and output.dtype == np.uint8:
-        histograms = colour.lab_histograms(output.astype(np.uint8)), colour.lab_histograms(target.astype(np.uint8))
-    energies = sharpness.energy(output), sharpness.energy(target)
-    values = [metric(output, target) for metric in PIXEL_METRICS.values()]
+    if _has_colours(output, ends):
+        histograms = colour.lab_histograms(output, ends), colour.lab_histograms(target, ends)
+    energies = sharpness.energy(output, ends), sharpness.energy(target, ends)
+    values = [metric(output, target, ends) for metric in PIXEL_METRICS.values()]
     return _ItemScore(values, energies, histograms, picture_hash(target))
+
+
+def _has_colours(picture: Picture, ends: Range | None) -> bool:
+    """Whether values are known to be colours: RGB of 8 bits, or of any depth with a declared black and white."""
+    return picture.shape[2] == 3 and (picture.dtype == np.uint8 or ends is not None)
 
 
 def mean(values: NDArray[np.float64], weights: NDArray[np.float32]) -> Metric:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.scale import Range, declared
 from p2pbench.metrics.batches import batches, rgb
 from p2pbench.metrics.published import INCEPTION
 from p2pbench.metrics.weights_file import check_weights, not_weights
@@ -44,15 +45,19 @@ class Inception:
             raise not_weights(file, INCEPTION.network, error) from error
         self._network = network.to(device)
 
-    def features(self, some: Iterable[Picture], seen: Callable[[int], None]) -> NDArray[np.float32]:
+    def features(
+        self, some: Iterable[Picture], seen: Callable[[int], None], ends: Range | None = None
+    ) -> NDArray[np.float32]:
         """Features (n, 2048) of pictures (H, W, 1 or 3); `seen` hears how many are done.
+
+        `ends` are the values that become 0 and 255; None leaves 8 bits, and of 16 the high byte.
 
         Raises:
             Missing: a picture is neither RGB nor grey.
         """
         rows: list[NDArray[np.float32]] = []
         done = 0
-        pictures = ((to_eight_bits(rgb(picture, "Inception")),) for picture in some)
+        pictures = ((to_eight_bits(rgb(picture, "Inception"), ends),) for picture in some)
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for (batch,) in batches(pictures, _PIXELS):
                 for start in range(0, len(batch), _AT_ONCE):
@@ -63,13 +68,15 @@ class Inception:
                     seen(done)
         return np.concatenate(rows)
 
-    def protocol(self) -> dict[str, object]:
+    def protocol(self, ends: Range | None = None) -> dict[str, object]:
         """Every choice that changes a feature."""
+        reduced = "of 16 bits the high byte" if ends is None else "values scaled to 0..255 and rounded"
         return {
             "network": "Inception v3 of 2015-12-05, the 2048 features of its last pooling",
             "implementation": f"torch-fidelity {version('torch-fidelity')}",
             "weights_sha256": self._hash,
-            "input": "RGB of 8 bits; grey repeated, of 16 bits the high byte; resized to 299x299 by TensorFlow 1's "
+            "input": f"RGB of 8 bits; grey repeated, {reduced}; resized to 299x299 by TensorFlow 1's "
             "bilinear filter, in the network",
             "precision": "float32",
+            **declared(ends),
         }

@@ -18,6 +18,7 @@ from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from p2pbench.datasets.contents import picture_hash
 from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.scale import Range, declared, full_range
 from p2pbench.metrics.batches import batches, rgb
 from p2pbench.metrics.image_score import Target, compared, mean, read_output, truth
 from p2pbench.metrics.missing import Missing
@@ -53,8 +54,8 @@ class Lpips:
             raise not_weights(ALEXNET.file, ALEXNET.network, error) from error
         self._metric = metric.to(device)
 
-    def distances(self, pairs: Iterable[tuple[Picture, Picture]]) -> NDArray[np.float64]:
-        """The distance (n,) of each pair of pictures (H, W, 1 or 3) of one form, at least 0.
+    def distances(self, pairs: Iterable[tuple[Picture, Picture]], ends: Range | None = None) -> NDArray[np.float64]:
+        """The distance (n,) of each pair of pictures (H, W, 1 or 3) of one form, at least 0; `ends` as `score_lpips`.
 
         Raises:
             Missing: a picture is smaller than the network can see, or is neither RGB nor grey.
@@ -63,7 +64,7 @@ class Lpips:
         seen = (tuple(_seen(picture) for picture in pair) for pair in pairs)
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for batch in batches(seen, _PIXELS):
-                self._metric.update(*(self._tensor(side) for side in batch))
+                self._metric.update(*(self._tensor(side, ends) for side in batch))
             values: NDArray[np.float64] = (
                 self._metric.compute().reshape(-1).double().cpu().numpy()
             )  # one item: a scalar
@@ -80,8 +81,9 @@ class Lpips:
             "mean": "over positions of a layer, summed over 5 layers; over items",
         }
 
-    def _tensor(self, batch: NDArray[np.uint8 | np.uint16]) -> torch.Tensor:
-        values = batch.astype(np.float32) / np.float32(np.iinfo(batch.dtype).max)
+    def _tensor(self, batch: NDArray[np.uint8 | np.uint16], ends: Range | None) -> torch.Tensor:
+        low, high = map(np.float32, ends or full_range(batch.dtype))
+        values = (batch.astype(np.float32).clip(low, high) - low) / (high - low)
         return torch.from_numpy(values).permute(0, 3, 1, 2).to(self._device)
 
 
@@ -92,6 +94,7 @@ def score_lpips(
     network: Lpips,
     *,
     native: bool = False,
+    ends: Range | None = None,
     origin: Mapping[str, object] | None = None,
 ) -> Scores:
     """Score output pictures against their targets; the arguments are those of `score_images`, and the network.
@@ -108,8 +111,14 @@ def score_lpips(
         targets[id_] = picture_hash(expected)
         return read_output(outputs[id_], expected, native=native), expected
 
-    values = network.distances(map(pair, ids))
-    protocol = {**network.protocol(), "pictures": compared(native=native), **truth(targets), **(origin or {})}
+    values = network.distances(map(pair, ids), ends)
+    protocol = {
+        **network.protocol(),
+        "pictures": compared(native=native),
+        **declared(ends),
+        **truth(targets),
+        **(origin or {}),
+    }
     return Scores(SCORER, protocol, tuple(ids), n_expected, {SCORER: mean(values, bootstrap.item_weights(ids))})
 
 

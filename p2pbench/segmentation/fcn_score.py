@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 
 from fcn import protocol, scoring
-from fcn.preprocessing import MEAN_BGR
 from fcn.scoring import Example, Loaded, Scorer
 from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
+from p2pbench.datasets.scale import Range, shown
 from p2pbench.segmentation import label_pictures, score_files
 from p2pbench.segmentation.outcome import (
     Compared,
@@ -36,13 +35,13 @@ from p2pbench.segmentation.outcome import (
 )
 from p2pbench.segmentation.outputs import find_outputs, match_outputs, read_output
 from p2pbench.segmentation.ready import Ready, check_something, ready_grids
-from p2pbench.segmentation.scorers import open_scorer
+from p2pbench.segmentation.scorers import open_scorer, scorer_protocol
 from p2pbench.segmentation.truth import Truth, read_bytes
 from p2pbench.segmentation.work import Work
 from p2pbench.training.device import failures_told
-from reports import atomic
+from reports import atomic, grids
 from reports.layout import Grid, Run
-from reports.paper import PaperRow, paper_row
+from reports.paper import PaperRow, is_published, paper_row
 
 SCORERS = Scorers(official="fcn-official", strict="fcn-strict")
 BEYOND = "a channel outside the classes"
@@ -99,7 +98,8 @@ def score_folder(folder: Path, truth: Truth, out: Path, work: Work) -> Outcome:
 class _Outputs:
     """A folder of outputs: where its scores go, what it is called, its files by item id, and where they come from.
 
-    `grid` is the one that the true labels are shown in; None shows none.
+    `grid` is the one that the true labels are shown in; None shows none. `ends` are the values of the outputs that are
+    black and white; None is all of their depth.
     """
 
     run: Run
@@ -109,6 +109,7 @@ class _Outputs:
     origin: Mapping[str, object]
     paper: PaperRow | None
     grid: Grid | None
+    ends: Range | None = None
 
     def segmentation(self, id_: str) -> Path:
         """What the scorer saw in an output."""
@@ -127,9 +128,11 @@ class _Outputs:
 def score_ready(ready: Ready, work: Work, outcome: Outcome) -> None:
     """Score one grid. Raises what `score_results` does."""
     folders = []
+    ends = grids.ranges(ready.grid).output
     for run, files in ready.outputs.items():
         paper = ready.paper(run, SCORERS.official)
-        folders.append(_Outputs(run, ready.name(run), ready.place(run), files, ready.origin(run), paper, ready.grid))
+        name, place = ready.name(run), ready.place(run)
+        folders.append(_Outputs(run, name, place, files, ready.origin(run), paper, ready.grid, ends))
     outcome.scored.extend(_score_each(folders, ready.truth, ready.grid.folder, work))
     shown = set().union(*ready.outputs.values())
     label_pictures.remove_others(ready.grid.labels, shown)
@@ -154,7 +157,7 @@ def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Score
     """Segment what is new or has lost its picture, and write the scores of all."""
     run, files = outputs.run, outputs.files
     with ThreadPoolExecutor() as pool:
-        keys = dict(zip(files, pool.map(lambda id_: _key(id_, files[id_], truth), files), strict=True))
+        keys = dict(zip(files, pool.map(lambda id_: _key(id_, files[id_], truth, outputs.ends), files), strict=True))
     sources = {id_: f"{scorer.digest} {key}" for id_, key in keys.items()}
 
     def show(id_: str, prediction: NDArray[np.uint8]) -> None:
@@ -162,27 +165,29 @@ def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Score
 
     label_pictures.remove_others(run.segmentations, files.keys())
     lost = {id_ for id_, source in sources.items() if label_pictures.source_of(outputs.segmentation(id_)) != source}
-    examples = [_example(id_, path, keys[id_], truth, outputs.grid) for id_, path in files.items()]
+    examples = [_example(id_, path, keys[id_], truth, outputs) for id_, path in files.items()]
     with failures_told(work.device):
         advance = work.advance(outputs.name)
         matrices = scoring.score(scorer, examples, run.confusion, advance, predicted=show, again=lost)
     compared = {id_: Compared(kept.counts, kept.size, kept.changed) for id_, kept in matrices.images.items()}
-    whole = {**outputs.origin, **_protocol(scorer)}
-    row = score_row(outputs.name, SCORERS, compared, len(truth.items), whole)._replace(paper=outputs.paper)
+    whole = {**outputs.origin, **scorer_protocol(scorer)}
+    paper = outputs.paper if is_published(whole) else None
+    row = score_row(outputs.name, SCORERS, compared, len(truth.items), whole)._replace(paper=paper)
     score_files.write(run, SCORERS, row, compared, truth.table.classes)
     _write_published(run, compared, truth.table.classes)
     return Scored(row, outputs.place, truth.table.classes, compared, notes(compared, BEYOND))
 
 
-def _key(id_: str, path: Path, truth: Truth) -> str:
-    return hashlib.sha256(read_bytes(path) + truth.key(id_).encode()).hexdigest()
+def _key(id_: str, path: Path, truth: Truth, ends: Range | None) -> str:
+    scaled = "" if ends is None else f" {shown(ends)}"
+    return hashlib.sha256(read_bytes(path) + f"{truth.key(id_)}{scaled}".encode()).hexdigest()
 
 
-def _example(id_: str, path: Path, key: str, truth: Truth, grid: Grid | None) -> Example:
+def _example(id_: str, path: Path, key: str, truth: Truth, outputs: _Outputs) -> Example:
     def load() -> Loaded:
-        photo, labels = read_output(path), truth.labels(id_)
-        if grid is not None:
-            _show_labels(grid, truth, id_, labels)
+        photo, labels = read_output(path, outputs.ends), truth.labels(id_)
+        if outputs.grid is not None:
+            _show_labels(outputs.grid, truth, id_, labels)
         return Loaded(photo, labels)
 
     return Example(id_, lambda: key, load)
@@ -193,21 +198,6 @@ def _show_labels(grid: Grid, truth: Truth, id_: str, labels: NDArray[np.uint8] |
     path, source = grid.labels / f"{id_}.png", truth.key(id_)
     if label_pictures.source_of(path) != source:
         label_pictures.write(path, truth.labels(id_) if labels is None else labels, truth.table, source)
-
-
-def _protocol(scorer: Scorer) -> dict[str, object]:
-    """Every choice of the segmentation that changes a score."""
-    card, network = scorer.card, scorer.card.architecture
-    size = f"to {card.photo_size}x{card.photo_size}, then " if card.photo_size is not None else ""
-    return {
-        "weights": scorer.digest,
-        "weights_source": card.source,
-        "network": f"FCN-{network.stride}s, {network.channels} channels for {len(card.classes)} classes, "
-        f"width {network.width:g}, padded {network.padding}",
-        "segmented_at": f"{size}to the label's size: Pillow {version('pillow')}, bilinear on 8 bits; labels untouched",
-        "input": f"BGR less {MEAN_BGR}, float32",
-        "labels": card.labels,
-    }
 
 
 def _write_published(run: Run, compared: Mapping[str, Compared], classes: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from fcn.scoring import Photo
 from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import MOST_NAMED
+from p2pbench.datasets.scale import Range, shown
 from p2pbench.errors import UserError
 from p2pbench.segmentation import label_pictures
 from reports.names import item_id
@@ -132,20 +133,26 @@ def match_outputs(
     return matched
 
 
-def read_output(path: Path) -> Photo:
+def read_output(path: Path, ends: Range | None = None) -> Photo:
     """Read an output as RGB of 8 bits: grey is repeated, alpha dropped, of 16 bits the upper 8 are kept.
+
+    Args:
+        path: The file.
+        ends: The values that become 0 and 255, for any depth; those beyond are clipped.
 
     Raises:
         UserError: As `pictures.read`; also for two channels without alpha, or more than four.
     """
     picture = pictures.read(path)
     changed = ["cut to 8 bits"] if picture.dtype != np.uint8 else []
+    if ends is not None:
+        changed = [f"{shown(ends)} scaled to 8 bits"]
     if picture.shape[2] == 4 or pictures.header(path).alpha:
         picture = picture[..., :-1] if picture.shape[2] in (2, 4) else picture
         changed.append("alpha dropped")
     if picture.shape[2] == 1:
         changed.append("grey repeated")
-    return Photo(to_eight_bits(pictures.convert(picture, 3, str(path))), ", ".join(sorted(changed)))
+    return Photo(to_eight_bits(pictures.convert(picture, 3, str(path)), ends), ", ".join(sorted(changed)))
 
 
 def _recognise(folder: Path, paths: list[Path]) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from rich.text import Text
 from fcn.protocol import Protocol
 from p2pbench.segmentation.confusion_scores import METRICS, ClassRow
 from reports.bootstrap import Interval
-from reports.metrics import cost_of_absent, describe
+from reports.metrics import FCN_RULES, cost_of_absent, describe, own_scorer
 from reports.names import printable
 from reports.paper import PaperRow
 from reports.scores import Scores
@@ -59,10 +59,13 @@ class ScoreRow(NamedTuple):
 def print_scores(rows: Sequence[ScoreRow], console: Console | None = None) -> None:
     """Print a table, at most 80 columns wide but for names: a run's name and number of items, and a line a protocol.
 
-    Protocols whose numbers are the same to the last digit shown have one line.
+    Protocols whose numbers are the same to the last digit shown have one line. A scorer other than the published one
+    is named on top.
     """
     console = console or Console(highlight=False)
     notes = ["in brackets: 95 % intervals over items"]
+    for title in dict.fromkeys(filter(None, map(_own_scorer, rows))):
+        _print(console, Text(title, "bold"))
     _print(console, _line("", [Text(describe(name).label, "bold") for name in METRICS]))
     for row in rows:
         _print(console, _title(row))
@@ -113,6 +116,14 @@ def _protocols(row: ScoreRow) -> dict[str, list[Text]]:
     if len(lines) == 2 and lines["official"] == lines["strict"]:
         return {BOTH: lines["strict"]}
     return lines
+
+
+def _own_scorer(row: ScoreRow) -> str:
+    """The table's title where the network is not the published one; "" for that, and for scorers without one."""
+    own = [(FCN_RULES[each.scorer], own_scorer(each.protocol)) for each in row.scores if each.scorer in FCN_RULES]
+    if not own or not own[0][1]:
+        return ""
+    return f"{' and '.join(rules for rules, _ in own)} rules, own scorer: {own[0][1]}"
 
 
 def _title(row: ScoreRow) -> Text:

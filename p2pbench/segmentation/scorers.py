@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from fcn import weights
+from fcn.preprocessing import MEAN_BGR
 from fcn.scoring import Scorer
 from fcn.segmenting import settled
 from p2pbench.ablation.listener import Listener
@@ -34,6 +36,21 @@ def open_scorer(truth: Truth, path: Path | None, device: torch.device, listener:
             f"{truth.table.name} ({len(truth.table.classes)} classes), as {truth.dataset.name} has them"
         )
     return Scorer(settled(network, device), card, weights.digest(path))
+
+
+def scorer_protocol(scorer: Scorer) -> dict[str, object]:
+    """Every choice of the segmentation that changes a score."""
+    card, network = scorer.card, scorer.card.architecture
+    size = f"to {card.photo_size}x{card.photo_size}, then " if card.photo_size is not None else ""
+    return {
+        "weights": scorer.digest,
+        "weights_source": card.source,
+        "network": f"FCN-{network.stride}s, {network.channels} channels for {len(card.classes)} classes, "
+        f"width {network.width:g}, padded {network.padding}",
+        "segmented_at": f"{size}to the label's size: Pillow {version('pillow')}, bilinear on 8 bits; labels untouched",
+        "input": f"BGR less {MEAN_BGR}, float32",
+        "labels": card.labels,
+    }
 
 
 def no_weights(dataset: str) -> str:

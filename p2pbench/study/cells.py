@@ -11,14 +11,22 @@ from amt.sources import Sources, folder, matched
 from p2pbench.datasets.pictures import passed_over_line
 from p2pbench.errors import UserError
 from p2pbench.segmentation.outputs import find_outputs
+from reports.grids import Range, ranges
 from reports.layout import Grid, Run, grids
 
 
 class Material(NamedTuple):
-    """A study's pictures and where they came from: runs as paths in the results folder, or folders."""
+    """A study's pictures.
+
+    Attributes:
+        sources: The files.
+        origin: Where they came from: runs as paths in the results folder, or folders.
+        values: Those of the pictures that are black and white; None is all of 8 or 16 bits.
+    """
 
     sources: Sources
     origin: Mapping[str, str]
+    values: Range | None = None
 
 
 def from_results(results: Path, grid_name: str | None, seed: int | None, *, allow_partial: bool) -> Material:
@@ -47,7 +55,8 @@ def from_results(results: Path, grid_name: str | None, seed: int | None, *, allo
     sources = matched(
         grid.real.pictures(), {cell: run.pictures() for cell, run in chosen.items()}, allow_partial=allow_partial
     )
-    return Material(sources, {cell: run.folder.relative_to(results).as_posix() for cell, run in chosen.items()})
+    origin = {cell: run.folder.relative_to(results).as_posix() for cell, run in chosen.items()}
+    return Material(sources, origin, ranges(grid).output)
 
 
 def from_folders(

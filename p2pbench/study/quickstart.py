@@ -33,7 +33,9 @@ def hold_study(results: Path, grid: str, listener: Listener) -> None:
         there = NAME in studies.names(connection)
     if not there:
         material = from_results(results, grid, None, allow_partial=False)
-        plan = Plan(NAME, "Which image is fake?", *material, protocol=PROTOCOL, simulated=True)
+        protocol = PROTOCOL.model_copy(update={"values": material.values})
+        title = "Which image is fake?"
+        plan = Plan(NAME, title, material.sources, material.origin, protocol=protocol, simulated=True)
         create(opened.database, opened.folder, plan)
     chosen = choose(opened, NAME)
     with opened.database.reading() as connection:

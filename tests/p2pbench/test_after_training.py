@@ -28,7 +28,7 @@ FEW = ("train_items=4", "test_items=3")
 @pytest.mark.parametrize(
     ("grid", "scorers", "title"),
     [
-        ("losses", ["fcn-official", "fcn-strict", "image"], "FCN-score, strict"),
+        ("losses", ["fcn-official", "fcn-strict", "image"], "strict rules, own scorer: FCN-8s, drawn"),
         ("segmentation", ["image", "labels", "labels-official"], "Label scores, official"),
     ],
 )

@@ -28,7 +28,7 @@ from p2pbench.datasets.drawn import NATIVE_SIZE
 from p2pbench.errors import MENDABLE
 from p2pbench.segmentation.truth import open_truth
 from p2pbench.terminal import Terminal
-from reports import ledger
+from reports import html, ledger
 from reports.layout import Grid, Run
 from tests.fcn.plain import official, strict
 from tests.p2pbench.tiny import TINY, Command, picture
@@ -36,21 +36,29 @@ from tests.p2pbench.tiny import TINY, Command, picture
 ITEMS = 4
 SMALL = {"dataset": "streets", "train_items": 4, "test_items": ITEMS, "epochs": 1, "device": "cpu"}
 PHOTO_SIZE = 48
+CEILING = "nothing is expected: the ceiling of what outputs can reach with this scorer"
 
 
-def make_scorer(path: Path, table: LabelTable, channels: int, seed: int = 0) -> Path:
+def make_scorer(path: Path, table: LabelTable, channels: int, seed: int = 0, source: str = "drawn") -> Path:
     """A scorer that has learned nothing, but chooses among all its channels."""
     network = FCN(Architecture(channels, width=1 / 32, hidden=8))
     draw_weights(network, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         network.get_parameter("upscore8.weight").normal_(generator=torch.Generator().manual_seed(seed))
-    weights.save(path, network, Card(network.architecture, table.classes, table.name, PHOTO_SIZE, "drawn", None))
+    weights.save(path, network, Card(network.architecture, table.classes, table.name, PHOTO_SIZE, source, None))
     return path
 
 
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_scorer(tmp_path_factory.mktemp("scorer") / "fcn.safetensors", CITYSCAPES, 20)
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One whose file says what that of the published weights says."""
+    folder = tmp_path_factory.mktemp("imported")
+    return make_scorer(folder / "fcn8s.safetensors", CITYSCAPES, 20, source="imported from fcn-8s.caffemodel")
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +135,8 @@ def test_the_numbers_are_those_of_the_published_script(results: Path, scorer: Pa
         assert lines[4].startswith("road           : acc = 0.")
         assert len(lines) == 4 + 19
     assert len(np.unique(maps(grid.real, scorer)[0][1])) > 3  # else nothing was tested
-    *shown, price = [line for line in result.stdout.splitlines() if not line.startswith((" ", "in brackets"))]
+    title, *shown, price = [line for line in result.stdout.splitlines() if not line.startswith((" ", "in brackets"))]
+    assert title == "official and strict rules, own scorer: FCN-8s, drawn"
     assert shown == [f"tiny/{name}  4 of 4 items" for name in ("L1 seed 0", "cGAN seed 0", "real")]
     absent = 19 - len(set(np.unique([truth for truth, _ in maps(grid.real, scorer)])) - {IGNORE})
     assert price.startswith(f"official: {absent} of 19 classes do not occur and count 0")
@@ -283,11 +292,20 @@ def make_cityscapes(root: Path, items: int, highest: int) -> Path:
     return root
 
 
-def test_cityscapes_stands_beside_the_paper(tmp_path: Path, scorer: Path) -> None:
+def test_cityscapes_by_the_published_weights_stands_beside_the_paper(
+    tmp_path: Path, scorer: Path, imported: Path
+) -> None:
     root = make_cityscapes(tmp_path / "cityscapes", 2, 33)
     outputs = tmp_path / "L1+cGAN"
     shutil.copytree(root / "leftImg8bit" / "val", outputs)
+    own = score(outputs, "--weights", scorer, "--labels", f"cityscapes:{root}")
+    assert own.stdout.splitlines()[0] == "official and strict rules, own scorer: FCN-8s, drawn"
+    assert "paper" not in own.stdout
+    alone = score(outputs, "--weights", scorer, "--labels", f"cityscapes:{root}", "--protocol", "official")
+    assert alone.stdout.splitlines()[0] == "official rules, own scorer: FCN-8s, drawn"
+    scorer = imported
     result = score(outputs, "--weights", scorer, "--labels", f"cityscapes:{root}")
+    assert "scorer" not in result.stdout
     assert result.stdout.splitlines()[-2].split() == ["paper", "0.66", "0.23", "0.17"]
     assert "2 of 2 items" in result.stdout
     (tmp_path / "labels").mkdir()
@@ -360,9 +378,52 @@ def test_the_self_test_tells_a_scorer_that_learned_nothing(scorer: Path) -> None
     lines = result.stdout.splitlines()
     assert lines[1].split() == ["labels", "against", "themselves", "1.000", "1.000", "1.000", "right"]
     assert lines[3].endswith("WRONG")
-    assert lines[4].startswith("shuffled labels")
-    assert lines[4].endswith("right")
-    assert "the self-test failed; look at" in str(result.exception)
+    assert lines[4] == f"  {CEILING}; not above chance (shuffled labels)"
+    assert lines[5].startswith("shuffled labels")
+    assert lines[5].endswith("right")
+    assert str(result.exception).startswith("the self-test failed; look at")
+    assert str(result.exception).endswith("; look at the scorer's training: drawn")
+
+
+@pytest.fixture(scope="module")
+def weak(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scorer that was trained on street scenes for a few steps."""
+    out = tmp_path_factory.mktemp("weak") / "weak.safetensors"
+    options = ["--photo-size", "64", "--width", "0.05", "--init", "scratch", "--epochs", "3", "--batch-size", "2"]
+    where = ["--dataset", "streets", "--train-items", "16", "--device", "cpu", "--out", str(out)]
+    assert CliRunner().invoke(cli, ["fcn-train", *where, *options]).exit_code == 0
+    return out
+
+
+def test_the_self_test_warns_of_a_weak_scorer(weak: Path) -> None:
+    result = score("--self-test", "--dataset", "streets", "--test-items", "3", "--weights", weak)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    pixel, accuracy, _ = (float(word) for word in lines[3].split()[2:])  # nothing was expected, so nothing is "right"
+    assert 0.25 < pixel < 0.7
+    assert lines[4] == f"  {CEILING}; above chance (shuffled labels)"
+    assert accuracy > 0.1 + float(lines[5].split()[3])
+    (warning,) = [line for line in result.stderr.splitlines() if line.startswith("warning")]
+    assert f"gets {100 * pixel:.1f} % of the pixels of real photos right" in warning
+    assert "expected 80 % or more" in warning
+
+
+def test_an_own_scorer_is_named_wherever_its_scores_stand(weak: Path, results: Path, tmp_path: Path) -> None:
+    name = "own scorer: FCN-8s trained on 16 items of streets"
+    printed = score(results, "--weights", weak).stdout
+    assert printed.splitlines()[0] == f"official and strict rules, {name}"
+    index = html.write(results, tmp_path / "report")
+    page = index.read_text()
+    assert f'<h3 id="grid0-fcn-official">official rules, {name}</h3>' in page
+    assert f"IoU of each class <small>strict rules, {name}</small>" in page
+    assert "FCN-score, official" not in page
+    assert "FCN-score, strict" not in page
+    assert "and another scorer than here" in page
+    tables = index.parent / "tables"
+    assert f"official rules, {name}." in (tables / "tiny--fcn-official.tex").read_text()
+    with (tables / "tiny--fcn-official.csv").open(newline="") as file:
+        assert {row["scorer"] for row in csv.DictReader(file)} == {f"official rules, {name}"}
+    assert f"official rules, {name}" in (index.parent / "assets" / "grid0.js").read_text()
 
 
 def test_street_scenes_bring_a_scorer_that_knows_them(trained: Path, tmp_path: Path, p2pbench: Command) -> None:
@@ -374,17 +435,23 @@ def test_street_scenes_bring_a_scorer_that_knows_them(trained: Path, tmp_path: P
     assert pixel > 0.92
     assert accuracy >= 0.9
     assert iou > 0.75
+    assert "above chance" in out.splitlines()[4]
+    assert "warning" not in err
     copy = shutil.copytree(trained, tmp_path / "results")
     again = score(copy)  # the same scorer, from the cache
     assert again.exit_code == 0
     assert "training a scorer" not in again.stderr
+    title = "official and strict rules, own scorer: FCN-4s trained on 1200 street scenes"
+    assert again.stdout.splitlines()[0] == title
     real = Grid(copy / "tiny").real
     assert values(real, "fcn-strict")[0] > 0.2 + values(Grid(copy / "tiny").run("L1", 0), "fcn-strict")[0]
 
 
-def test_the_self_test_compares_cityscapes_with_the_paper(tmp_path: Path, scorer: Path) -> None:
+def test_the_self_test_compares_cityscapes_with_the_paper(tmp_path: Path, scorer: Path, imported: Path) -> None:
     root = make_cityscapes(tmp_path / "cityscapes", 500, 33)
-    result = score("--self-test", "--dataset", "cityscapes", "--root", root, "--weights", scorer)
+    own = score("--self-test", "--dataset", "cityscapes", "--root", root, "--weights", scorer)
+    assert "0.800" not in own.stdout
+    result = score("--self-test", "--dataset", "cityscapes", "--root", root, "--weights", imported)
     lines = result.stdout.splitlines()
     assert lines[3].endswith("WRONG")
     assert lines[4].split() == ["expected", "0.800", "0.260", "0.210"]

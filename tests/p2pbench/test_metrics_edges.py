@@ -56,10 +56,10 @@ def test_gmsd_by_hand_and_of_other_depths() -> None:
     output = noisy(target)
     assert gmsd(target, target) == 0
     assert gmsd(output, target) == gmsd(target, output) > 0.05
-    deep = [side.astype(np.uint16) * 257 for side in (output, target)]
-    assert gmsd(*deep) == pytest.approx(gmsd(output, target))
-    many = [np.repeat(side, 5, axis=2) for side in (output, target)]
-    assert gmsd(*many) == pytest.approx(gmsd(output, target))
+    deep, deep_target = (side.astype(np.uint16) * 257 for side in (output, target))
+    assert gmsd(deep, deep_target) == pytest.approx(gmsd(output, target))
+    many, many_target = (np.repeat(side, 5, axis=2) for side in (output, target))
+    assert gmsd(many, many_target) == pytest.approx(gmsd(output, target))
     # 4x4 halved to 2x2 of white against black: each pixel sees two whites beside it, so both of Prewitt's filters give
     # two thirds of 255, and all pixels alike deviate by nothing.
     assert gmsd(np.full((4, 4, 1), 255, np.uint8), np.zeros((4, 4, 1), np.uint8)) == pytest.approx(0)

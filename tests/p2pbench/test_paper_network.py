@@ -9,6 +9,7 @@ from fcn.network import FCN
 from fcn.scoring import Scorer
 from fcn.weights import PUBLISHED, Card
 from p2pbench.segmentation import fcn_score
+from p2pbench.segmentation.scorers import scorer_protocol
 from reports import paper
 from reports.grids import Description
 
@@ -18,8 +19,8 @@ DATASET = {"name": "cityscapes", "direction": "labels-to-photo", "test": {"n": 5
 def test_the_protocol_names_the_published_network_as_the_report_expects_it() -> None:
     with torch.device("meta"):  # 500 MB of weights otherwise
         network = FCN(PUBLISHED)
-    card = Card(PUBLISHED, CITYSCAPES.classes, CITYSCAPES.name, 256, "imported", None)
-    protocol = fcn_score._protocol(Scorer(network, card, "digest"))
+    card = Card(PUBLISHED, CITYSCAPES.classes, CITYSCAPES.name, 256, "imported from fcn-8s-cityscapes.caffemodel", None)
+    protocol = scorer_protocol(Scorer(network, card, "digest"))
     grid = Description("", "", {"L1": {}}, (0,), DATASET, {}, {}, None)
     found = paper.value(grid, fcn_score.SCORERS.official, "class_iou", "L1", protocol)
     assert found is not None

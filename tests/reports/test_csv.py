@@ -63,6 +63,7 @@ def test_each_cell_has_a_row_with_its_numbers_in_full(tmp_path: Path) -> None:
         "n",
         "n_expected",
         "fingerprint",
+        "scorer",
         "ranked",
         "not_ranked_because",
         "l1",

@@ -9,6 +9,7 @@ import pytest
 
 from reports import paper
 from reports.grids import Description
+from reports.metrics import describe_scorer, own_scorer
 
 SEGMENTED = ("pixel_accuracy", "class_accuracy", "class_iou")
 HISTOGRAMS = ("histogram_l", "histogram_a", "histogram_b")
@@ -230,3 +231,36 @@ def test_the_terminal_takes_the_row_of_the_table_that_the_source_names() -> None
     assert paper.paper_row("fcn-official", "", "real") == paper.TABLES[0].rows["real"]
     assert paper.paper_row("fcn-official", "", "mine") is None
     assert paper.GROUND_TRUTH == (0.80, 0.26, 0.21)
+
+
+STREETS_SCORER = {
+    "network": "FCN-4s, 19 channels for 19 classes, width 0.25, padded layers",
+    "weights_source": "p2pbench, 1200 street scenes, step 300 of 600",
+}
+TRAINED = "p2pbench fcn-train: camvid, 367 items (0123), from vgg16, width 1, photos at 256, 40 epochs; step 9"
+IMPORTED = "imported from fcn-8s-cityscapes.caffemodel"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "name"),
+    [
+        (STREETS_SCORER, "FCN-4s trained on 1200 street scenes"),
+        ({"network": "FCN-8s, 11 channels", "weights_source": TRAINED}, "FCN-8s trained on 367 items of camvid"),
+        ({**FCN8, "weights_source": TRAINED}, "FCN-8s trained on 367 items of camvid"),
+        ({**FCN8, "weights_source": "a friend"}, "FCN-8s, a friend"),
+        ({**FCN8, "weights_source": 90 * "x"}, f"FCN-8s, {60 * 'x'} ..."),
+        ({"network": "FCN-8s, 11 channels"}, "FCN-8s"),
+        ({"network": "FCN-8s, 11 channels", "weights_source": IMPORTED}, f"FCN-8s, {IMPORTED}"),
+        ({**FCN8, "weights_source": IMPORTED}, ""),
+        (FCN8, ""),
+        ({}, ""),
+    ],
+)
+def test_a_scorer_that_is_not_the_published_one_has_a_name(protocol: dict[str, object], name: str) -> None:
+    assert own_scorer(protocol) == name
+    title = f"official rules, own scorer: {name}" if name else "FCN-score, official"
+    assert describe_scorer("fcn-official", protocol).title == title
+    assert describe_scorer("fcn-strict", protocol).title == title.replace("official", "strict")
+    assert describe_scorer("image", protocol).title == "Image scores"
+    beside = paper.value(grid(TO_PHOTO), "fcn-official", "class_iou", "L1", protocol)
+    assert (beside is not None) == (name == "" and protocol != {})
