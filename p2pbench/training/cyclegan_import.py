@@ -104,7 +104,7 @@ def import_generator(
         input_bits=bits,
         output_range=ends,
         output_bits=bits,
-        test_dropout=bool(dropout),
+        test_dropout=bool(architecture.dropout_blocks),
         test_batch_norm="batch",
         seed=0,
         source=f"{IMPORTED} {path.name} of pytorch-CycleGAN-and-pix2pix",
