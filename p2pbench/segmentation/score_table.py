@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from reports.paper import PaperRow
 from reports.scores import Scores
 
 DIGITS = 3
+WIDTH = 80
 BOTH = "both"
 _LABEL, _CELL = 12, 22  # columns; three cells and a label fit a terminal of 80
 
@@ -78,8 +80,8 @@ def print_scores(rows: Sequence[ScoreRow], console: Console | None = None) -> No
             _print(console, _line("  paper", [Text(f"{row.paper[name].value:.2f}", "dim") for name in METRICS]))
     costs = (cost_of_absent(row.absent, row.classes) for row in rows if row.official is not None)
     notes += [f"official: {cost}" for cost in dict.fromkeys(costs) if cost]
-    for note in notes:
-        _print(console, Text(note, "dim"))
+    for line in (line for note in notes for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")):
+        _print(console, Text(line, "dim"))
 
 
 def print_classes(name: str, rows: Sequence[ClassRow], console: Console | None = None) -> None:

@@ -89,8 +89,6 @@ def translate_folder(
     if generator_file.is_dir():
         generator_file /= "generator.safetensors"
     generator, card = load_generator(generator_file)
-    if dropout and not card.architecture.dropout_blocks:
-        raise UserError(f"{generator_file}: has no dropout to switch on; leave --dropout out, or give --dropout off")
     changed = {"test_dropout": dropout, "test_batch_norm": batch_norm, "seed": seed}
     card = card.model_copy(update={key: value for key, value in changed.items() if value is not None})
     if dropout and not card.architecture.dropout_blocks:

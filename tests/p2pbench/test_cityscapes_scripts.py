@@ -141,11 +141,11 @@ def test_thirteen_absent_classes_that_are_predicted(tmp_path: Path) -> None:
 def test_label_score_prints_their_number(tmp_path: Path) -> None:
     shown = set(VOID) - {18}  # polegroup has pole's colour, and is read back as pole
     maps = draw(Kind([*SCORED[:8], *shown], [*SCORED[:14], *shown]), 4, 1)
-    expected = theirs(*write(maps, tmp_path))["averageScoreClasses"]
+    expected = theirs(*write(maps, tmp_path / "truth"))["averageScoreClasses"]
     for frame, (_, predicted) in enumerate(maps):
         path = tmp_path / f"outputs/ulm_{frame:06d}_000019_fake_B.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(CITYSCAPES.to_colours(predicted)).save(path)
-    arguments = ["label-score", str(tmp_path / "outputs"), "--labels", f"cityscapes:{tmp_path}", "--json"]
+    arguments = ["label-score", str(tmp_path / "outputs"), "--labels", f"cityscapes:{tmp_path / 'truth'}", "--json"]
     lines = [json.loads(line) for line in CliRunner().invoke(cli, arguments).stdout.splitlines()]
     assert {line["scorer"]: line["metrics"]["class_iou"] for line in lines}["labels"] == expected

@@ -150,7 +150,7 @@ def test_a_generator_without_dropout_has_none_to_switch_on(tmp_path: Path) -> No
     Image.fromarray(picture(0, 32)).save(tmp_path / "in" / "a.png")
     generate = ["generate", str(out), str(tmp_path / "in"), "--out", str(tmp_path / "made"), "--device", "cpu"]
     refused = CliRunner().invoke(cli, [*generate, "--dropout", "on"])
-    assert "has no dropout to switch on" in str(refused.exception)
+    assert "has no dropout layers" in str(refused.exception)
     assert CliRunner().invoke(cli, [*generate, "--dropout", "off"]).exit_code == 0
 
 

@@ -395,7 +395,7 @@ def test_colours_become_grey_as_in_training(tmp_path: Path) -> None:
     assert made(tmp_path / "out") == made(tmp_path / "grey")
 
 
-@pytest.mark.parametrize("channels", [2, 4, 5])
+@pytest.mark.parametrize("channels", [2, 5])
 def test_channels_that_cannot_be_brought_are_named(tmp_path: Path, channels: int) -> None:
     path = saved(tmp_path / "g.safetensors")
     values = np.repeat(GREY[..., None], channels, axis=2)
