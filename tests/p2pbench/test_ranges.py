@@ -289,11 +289,12 @@ def test_data_that_fill_little_of_their_depth_are_named(root: Path, tmp_path: Pa
 
 def test_flat_data_have_no_range_to_declare(tmp_path: Path) -> None:
     for split, side in product(("train", "test"), "AB"):
-        (tmp_path / side / split).mkdir(parents=True)
+        folder = tmp_path / "flat" / side / split
+        folder.mkdir(parents=True)
         flat = np.full((32, 32), 7, np.uint8)
-        Image.fromarray(flat if side == "B" else picture(1, 32)[..., 0]).save(tmp_path / side / split / "p.png")
-    settings = {**TINY, "root": str(tmp_path), "device": "cpu"}
-    said = list(estimate_lines(tmp_path, "flat", CELL, "own.toml", settings, [0]))[-2]
+        Image.fromarray(flat if side == "B" else picture(1, 32)[..., 0]).save(folder / "p.png")
+    settings = {**TINY, "root": str(tmp_path / "flat"), "device": "cpu"}
+    said = list(estimate_lines(tmp_path / "results", "flat", CELL, "own.toml", settings, [0]))[-2]
     assert said.startswith("1 training items have output values 7..7 of 0..255")
     assert said.endswith("look at the data")
 
