@@ -13,8 +13,10 @@ class Item {
     for (const select of [this.left, this.right]) select.addEventListener("change", () => this.compare());
     dialog.querySelector(".before").addEventListener("click", () => this.step(-1));
     dialog.querySelector(".after").addEventListener("click", () => this.step(1));
+    this.following = false; /* whether the dialog closes because the address changed, which may have changed again by then */
     dialog.addEventListener("close", () => {
-      if (location.hash.includes("/")) history.replaceState(null, "", location.pathname + location.search);
+      if (!this.following && location.hash.includes("/")) history.replaceState(null, "", location.pathname + location.search);
+      this.following = false;
     });
     dialog.addEventListener("keydown", (event) => {
       const withOther = event.altKey || event.ctrlKey || event.metaKey || event.shiftKey; /* such as for Back */
@@ -32,6 +34,7 @@ class Item {
     if (gallery && gallery.data.items[found[2]] !== undefined && gallery.data.columns[found[3]]) {
       this.open(gallery, Number(found[2]), Number(found[3]));
     } else if (this.dialog.open) {
+      this.following = true;
       this.dialog.close();
     }
   }
