@@ -7,10 +7,12 @@ U-Net, conditional 70x70 discriminator, L1+cGAN at 256x256, ngf = ndf = 64, batc
 1. Our steps, captured and replayed, against the plain step of `train_step.py` on the same weights and batches, without
    dropout (its noise lies in memory otherwise). The losses of each step are apart by at most 1 % (and 0.002) in
    float32, 10 % (and 0.03) in bf16. Then replays against the same steps not captured, with dropout: within 1 %.
-2. Seconds a step, in turns in one process: the plain step, eager, as torch computes by default; ours by precision.
-3. A training of 400 made-up pictures for 200 epochs, checkpoints and log included, for so many seconds at most; where
+2. Gradients of the first step, by precision, against the plain networks in float64 on the CPU.
+3. Seconds a step, in turns in one process: the plain step, eager, as torch computes by default; ours by precision.
+   And in which kernels the time of a replayed step goes.
+4. A training of 400 made-up pictures for 200 epochs, checkpoints and log included, for so many seconds at most; where
    that is not enough, the whole is extrapolated from the pace after the first 200 steps.
-4. What must not go wrong: a run stopped and resumed, a loss that is not finite, a batch that does not fit, work that
+5. What must not go wrong: a run stopped and resumed, a loss that is not finite, a batch that does not fit, work that
    cannot be captured.
 
 Without a GPU, only the first part runs, small and on the CPU.
@@ -18,6 +20,7 @@ Without a GPU, only the first part runs, small and on the CPU.
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
 import tempfile
@@ -35,19 +38,22 @@ from record import Record, options  # noqa: E402
 
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
+from torch.autograd import DeviceType  # type: ignore[attr-defined]  # noqa: E402
 
 from p2pbench.config import RunConfig, run_config  # noqa: E402
 from p2pbench.datasets.cache import CachedSamples  # noqa: E402
 from p2pbench.datasets.drawn import Streets  # noqa: E402
 from p2pbench.errors import UserError  # noqa: E402
-from p2pbench.training.batches import Batches  # noqa: E402
+from p2pbench.training.batches import Batch, Batches  # noqa: E402
 from p2pbench.training.device_memory import needed_bytes  # noqa: E402
 from p2pbench.training.freed_memory import keep_freed_memory  # noqa: E402
 from p2pbench.training.interrupt import Stopped  # noqa: E402
 from p2pbench.training.model import Model, build  # noqa: E402
+from p2pbench.training.objective import adversarial  # noqa: E402
 from p2pbench.training.precision import set_up  # noqa: E402
 from p2pbench.training.randomness import default_generator  # noqa: E402
 from p2pbench.training.replay import Replay  # noqa: E402
+from p2pbench.training.step import training_step  # noqa: E402
 from p2pbench.training.steps import ReplayedSteps, Steps, open_steps  # noqa: E402
 from p2pbench.training.trainer import Progress, train  # noqa: E402
 from reports.layout import Run  # noqa: E402
@@ -146,6 +152,82 @@ def without_graphs() -> Iterator[None]:
         yield
     finally:
         torch.cuda.CUDAGraph = graph  # type: ignore[misc]
+
+
+def gradients(device: torch.device, **changed: Any) -> list[dict[str, Any]]:  # noqa: ANN401 (any setting)
+    """How far the first gradients are from those of the plain networks in float64 on the CPU, without dropout."""
+    changed["adversarial_gradient"] = "before-update"  # both networks' then rest on the first weights alone
+    config, cpu = settings("float32", **changed), torch.device("cpu")
+    batch = next(Batches(Streets(None), samples(config, 12), config, cpu).between(0, 1))
+    plain = plain_model(config, cpu, dropout=False)
+    generator, judge = plain.generator.double(), plain.judge.double()
+    x, y = batch.input.double(), batch.target.double()
+    output = generator(x)
+    on_fake = judge(torch.cat([x, output], 1))
+    (adversarial(on_fake, real=True) + 100 * (output - y).abs().mean()).backward()
+    judge.zero_grad()
+    on_fake, on_real = (judge(torch.cat([x, shown], 1)) for shown in (output.detach(), y))
+    (0.5 * (adversarial(on_fake, real=False) + adversarial(on_real, real=True))).backward()
+    there = Batch(batch.input.to(device), batch.target.to(device), None)
+    rows: list[dict[str, Any]] = []
+    for precision in ("float32", "bf16") if device.type == "cpu" else ("float32", "tf32", "bf16"):
+        config = settings(precision, **changed)
+        set_up(config, device)
+        model = without_dropout(build(config, CHANNELS, device))
+        training_step(model, there, config)
+        for title, ours, theirs in (
+            ("generator", model.generator, generator),
+            ("discriminator", model.discriminator, judge),
+        ):
+            assert ours is not None
+            rows.append({"network": title, "precision": precision, **gradients_apart(ours, theirs)})
+    return rows
+
+
+def gradients_apart(ours: nn.Module, expected: nn.Module) -> dict[str, object]:
+    """Relative differences in the norm: of all weights together, and of the worst that has a gradient to speak of."""
+    pairs: dict[str, tuple[float, float]] = {}
+    for (name, one), (_, other) in zip(ours.named_parameters(), expected.named_parameters(), strict=True):
+        assert one.grad is not None
+        assert other.grad is not None
+        difference = (one.grad.double().cpu() - other.grad).norm().item()
+        pairs[name] = (difference, other.grad.norm().item())
+    whole = math.hypot(*(norm for _, norm in pairs.values()))
+    shares = {name: difference / norm for name, (difference, norm) in pairs.items() if norm > 1e-4 * whole}
+    worst = max(shares, key=shares.__getitem__)
+    together = math.hypot(*(difference for difference, _ in pairs.values())) / whole
+    return {"all_weights": together, "worst_weight": shares[worst], "which": worst}
+
+
+def kernels(device: torch.device) -> list[dict[str, Any]]:
+    """The ten kernels that take the most time of a replayed step in bf16, and all of them together."""
+    config = settings("bf16")
+    set_up(config, device)
+    batches = Batches(Streets(None), samples(config, 400), config, device)
+    steps = ReplayedSteps(build(config, CHANNELS, device), batches, config, device, 0, 10**6, say)
+    with steps.on():
+        for step in range(BLOCK):
+            steps.take(step)
+        torch.cuda.synchronize(device)
+        activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
+        with torch.profiler.profile(activities=activities) as profile:
+            for step in range(BLOCK, 2 * BLOCK):
+                steps.take(step)
+            torch.cuda.synchronize(device)
+    run = [each for each in profile.key_averages() if each.device_type == DeviceType.CUDA]
+    run.sort(key=lambda each: -each.self_device_time_total)
+    every = sum(each.self_device_time_total for each in run)
+    rows: list[dict[str, Any]] = [
+        {
+            "kernel": each.key[:70],
+            "calls_per_step": each.count / BLOCK,
+            "microseconds_per_step": each.self_device_time_total / BLOCK,
+            "share": each.self_device_time_total / every,
+        }
+        for each in run[:10]
+    ]
+    calls = sum(each.count for each in run) / BLOCK
+    return [*rows, {"kernel": "all", "calls_per_step": calls, "microseconds_per_step": every / BLOCK, "share": 1.0}]
 
 
 def say(text: str) -> None:
@@ -327,6 +409,7 @@ def main() -> None:
         cpu = torch.device("cpu")
         checks = [{"check": f"{name} against plain", "found": against_plain(name, cpu, **TINY)} for name in TOLERANCES]
         record.table("Checks", checks)
+        record.table("Gradients", gradients(cpu, **{**TINY, "image_size": 64}))
         record.save()
         return
     device = torch.device("cuda", torch.cuda.current_device())
@@ -336,7 +419,9 @@ def main() -> None:
         for precision in TOLERANCES:
             parts[f"{precision} against plain"] = partial(against_plain, precision, device)
             parts[f"{precision} against uncaptured"] = partial(against_uncaptured, precision, device)
+        parts["gradients"] = lambda: gradients(device)
         parts["a step"] = lambda: paces(in_turns(device, arguments.turns))
+        parts["kernels"] = lambda: kernels(device)
         parts["whole training"] = lambda: [whole_training(device, arguments.seconds, folder)]
         parts["stopped and resumed"] = lambda: resumed(device, folder)
         parts["a loss that is not finite"] = lambda: not_finite(device, folder)

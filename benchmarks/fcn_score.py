@@ -28,9 +28,11 @@ import record  # noqa: E402
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
 from PIL import Image  # noqa: E402
+from torch import Tensor  # noqa: E402
 
-from fcn import weights  # noqa: E402
+from fcn import protocol, weights  # noqa: E402
 from fcn.confusion import matrices  # noqa: E402
 from fcn.errors import FcnError  # noqa: E402
 from fcn.labels import CITYSCAPES  # noqa: E402
@@ -56,6 +58,7 @@ PHOTO_SIZE = 256
 REPEATS = 7
 GIB = 2**30
 Size = tuple[int, int]
+Row = dict[str, object]
 
 
 class DoneTimes:
@@ -188,6 +191,51 @@ def layouts(network: FCN, device: torch.device, size: Size) -> dict[str, float]:
     return found
 
 
+def example(folder: Path, index: int, size: Size) -> tuple[Tensor, Tensor]:
+    """An output as the network gets it, and its labels."""
+    photo = read_output(folder / "outputs" / f"{name(index)}.png").pixels
+    labels = pictures.read_labels(folder / "data/gtFine/val/bench" / f"{name(index)}_gtFine_labelIds.png")
+    shown = resized(photo, PHOTO_SIZE, *size[::-1]).copy()
+    return torch.from_numpy(shown), torch.from_numpy(CITYSCAPES.to_indices(labels))
+
+
+def by_precision(network: FCN, device: torch.device, examples: list[tuple[Tensor, Tensor]], classes: int) -> list[Row]:
+    """The network in float32, TF32 and bf16: its time, and how far predictions and scores are from float32's.
+
+    Args:
+        network: As `settled` on the device.
+        device: It.
+        examples: Photos (H, W, 3) in 0..255, and class indices (H, W).
+        classes: How many of its channels are classes.
+    """
+    rows: list[Row] = []
+    whole: NDArray[np.float64] = np.empty(0)
+    expected: list[Tensor] = []
+    for precision in ("float32", "tf32", "bf16"):
+        autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+        with torch.inference_mode(), products("ieee" if precision == "float32" else "tf32", by_trial=True), autocast:
+            images = [to_input(photo[None].to(device), torch.contiguous_format) for photo, _ in examples]
+            predictions = [network(image).argmax(1).to(torch.uint8) for image in images]
+            seconds = median(lambda: network(images[0]), device)  # noqa: B023
+        labels = [true[None].to(device) for _, true in examples]
+        channels = network.architecture.channels
+        counts = [matrices(*pair, classes, channels) for pair in zip(labels, predictions, strict=True)]
+        every = torch.cat(counts).cpu().numpy()
+        by_rule = [protocol.scores(protocol.counted(every, rule).sum(0), rule)[:3] for rule in protocol.PROTOCOLS]
+        means = np.array(by_rule)
+        whole, expected = (means, predictions) if precision == "float32" else (whole, expected)
+        other = [(one != two).float().mean().item() for one, two in zip(predictions, expected, strict=True)]
+        rows.append(
+            {
+                "precision": precision,
+                "seconds": seconds,
+                "pixels_with_another_channel": statistics.mean(other),
+                "largest_change_of_a_mean": float(np.nanmax(abs(means - whole))),
+            }
+        )
+    return rows
+
+
 def agreement(network: FCN, cpu: FCN, size: Size) -> float:
     """The share of pixels for which the device and the CPU choose another channel."""
     image = to_input(torch.randint(0, 256, (1, *size, 3), dtype=torch.uint8))
@@ -197,6 +245,7 @@ def agreement(network: FCN, cpu: FCN, size: Size) -> float:
 def too_large(network: FCN, device: torch.device, size: Size) -> str:
     """What is said where not even one image fits."""
     torch.cuda.empty_cache()
+    device = torch.device("cuda", torch.cuda.current_device())
     _, total = torch.cuda.mem_get_info(device)
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved(device) + GIB // 8) / total, device)
     try:
@@ -237,6 +286,9 @@ def main() -> None:
             whole["peak_device_bytes"] = torch.cuda.max_memory_allocated(device)
         found.table("The whole", [whole])
         network = settled(network, device)
+        examples = [example(folder, index, size) for index in range(min(arguments.images, DIFFERENT))]
+        compared = by_precision(network, device, examples, len(CITYSCAPES.classes))
+        found.table("The network, by precision", compared)
         seconds = parts(folder, network, device, size)
         found.table("An image, part by part; reading is done by several threads", _rows("part", seconds))
     if gpu:

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from p2pbench import __version__
 from p2pbench.config import NOT_IDENTITY, SHARED, RunConfig
 from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.datasets.dataset import MOST_NAMED, Dataset, Item, item_hash
@@ -29,7 +30,7 @@ from reports import atomic
 from reports.arithmetic import ARITHMETIC, flaw
 from reports.layout import Grid, Run
 
-VERSIONED = ("p2pbench", "torch", "torchvision", "numpy", "scikit-image", "pillow")
+VERSIONED = ("torch", "torchvision", "numpy", "scikit-image", "pillow")
 SECONDS_BETWEEN_TRIES = 0.5
 
 Description = dict[str, dict[str, int | str]]
@@ -327,7 +328,7 @@ def found_now(settings: RunConfig, grid: Grid, root: str | None = None) -> RunCo
 def versions() -> dict[str, str]:
     """Versions of what makes numbers."""
     found = {name: importlib.metadata.version(name) for name in VERSIONED}
-    return {"python": platform.python_version(), **found}
+    return {"python": platform.python_version(), "p2pbench": __version__, **found}  # which need not be installed
 
 
 def git_revision() -> str | None:
