@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from reports.losses import LOSSES
 PALETTE = ("#2f80d0", "#d9662b", "#2e9e6b", "#c0569b", "#9a7d0a", "#7a6fd6", "#d64550", "#1d98a8")
 DASHES = ("", "5 2", "1.5 1.5")
 GREY = "#7c7c7c"
+_SIZE = re.compile(r'<svg [^>]*\bwidth="([\d.]+)pt" height="([\d.]+)pt"')
 _SMOOTHING = 25  # a rolling mean over one part in so many of the logged steps
 _POINTS = 400  # more cannot be told apart at this width
 
@@ -47,6 +49,14 @@ class Drawing:
     title: str
     alt: str
     svg: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in CSS pixels, of which 4 are 3 of the document's points."""
+        found = _SIZE.search(self.svg)
+        assert found, "matplotlib writes both"
+        width, height = (round(float(points) * 4 / 3) for points in found.groups())
+        return width, height
 
 
 def strokes(cells: Sequence[str]) -> dict[str, Stroke]:

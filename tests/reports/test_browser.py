@@ -40,6 +40,21 @@ def test_nothing_is_wider_than_the_window_and_every_picture_shows(rich: Path, vi
     assert load_pictures(page, "dialog") == 2 + 6 + 2 * 5 + 1
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_nothing_moves_when_pictures_come(rich: Path, visit: Visits, width: int) -> None:
+    page = visit(rich, width)
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    boxes = """() => [...document.querySelectorAll("img")].filter((image) => image.checkVisibility())
+        .map((image) => Math.round(image.getBoundingClientRect().top + scrollY))"""
+    out_of_view = "[...document.images].filter((image) => !image.complete).length"
+    assert page.evaluate(out_of_view) > 20
+    before = page.evaluate(boxes)
+    load_pictures(page)
+    assert page.evaluate(out_of_view) == 0
+    after = page.evaluate(boxes)
+    assert max(abs(one - other) for one, other in zip(before, after, strict=True)) <= 4  # sizes are whole pixels
+
+
 @pytest.mark.parametrize("width", [1440, 1024, 390])
 def test_names_that_could_do_harm_show_as_text(hostile: Path, visit: Visits, width: int) -> None:
     page = visit(hostile, width)

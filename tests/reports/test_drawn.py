@@ -18,7 +18,7 @@ from reports.figures import Figure, figures
 from reports.glossary import GLOSSARY, term
 from reports.layout import Grid
 from reports.metrics import describe, describe_scorer
-from reports.plots import Drawing
+from reports.plots import Drawing, svg
 from tests.reports.parsed import Page, rows
 from tests.reports.scored import (
     CITYSCAPES,
@@ -304,12 +304,14 @@ def test_a_study_as_a_table_has_its_rates_and_what_raters_learn(made: Path) -> N
 
 
 def test_drawings_are_written_under_their_names(tmp_path: Path) -> None:
-    drawing = Drawing("rate", "Rates", "Rates by cell", "<svg/>")
+    document = svg(lambda axes: None, "Rates", (5.0, 2.5))
+    drawing = Drawing("rate", "Rates", "Rates by cell", document)
     folder = tmp_path / "grid0"
     folder.mkdir()
-    assert figures([drawing], folder, "study1") == (Figure("Rates", "Rates by cell", "grid0/study1-rate.svg"),)
-    assert figures([drawing], folder) == (Figure("Rates", "Rates by cell", "grid0/rate.svg"),)
-    assert (folder / "study1-rate.svg").read_text() == (folder / "rate.svg").read_text() == "<svg/>"
+    shown = ("Rates", "Rates by cell"), (480, 240)
+    assert figures([drawing], folder, "study1") == (Figure(*shown[0], "grid0/study1-rate.svg", *shown[1]),)
+    assert figures([drawing], folder) == (Figure(*shown[0], "grid0/rate.svg", *shown[1]),)
+    assert (folder / "study1-rate.svg").read_text() == (folder / "rate.svg").read_text() == document
     assert figures([], folder) == ()
 
 

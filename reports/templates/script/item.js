@@ -51,6 +51,7 @@ class Item {
     const inOrder = gallery.order.map((each) => each.item);
     const order = inOrder.includes(item) ? inOrder : gallery.data.items.map((_, number) => number);
     Object.assign(this, { gallery, item, order });
+    this.dialog.style.setProperty("--aspect", getComputedStyle(gallery.table).getPropertyValue("--aspect"));
     this.left.value = String(place);
     this.right.value = String(other);
     this.show();
