@@ -24,8 +24,8 @@ import torch
 
 import reports
 from browser import LACKING, chromium
-from reports import atomic, layout, ledger
-from reports.metrics import describe, describe_scorer
+from reports import atomic
+from reports.metrics import describe
 
 ROOT = Path(__file__).parent.parent
 SHOTS = ("report", "pictures", "classes")
@@ -110,23 +110,22 @@ def page(results: Path, commands: dict[str, list[str]], seconds: dict[str, float
 
 
 def table(results: Path, scorer: str, metrics: tuple[str, ...]) -> list[str]:
-    """The scores of each run, with 95 % intervals over items."""
-    scores = reports.read(results)
-    of_all = scores[(scores["item"] == "all") & (scores["scorer"] == scorer)]
+    """The scores of each cell as the report has them, with 95 % intervals; where there are several, each seed's."""
+    (file,) = (results / "report" / "tables").glob(f"*--{scorer}.csv")
+    cells = pd.read_csv(file, keep_default_na=False)
+    every = reports.read(results)
+    of_all = every[(every["item"] == "all") & (every["scorer"] == scorer)]
+    of_seeds = of_all.groupby(["cell", "metric"])["value"].agg(list).to_dict()
     heads = [describe(metric).label for metric in metrics]
-    first = next(each for grid in layout.grids(results) for each in grid.runs())
-    title = describe_scorer(scorer, ledger.read_scorer(first, scorer).protocol).title
-    lines = [f"| {title} | {' | '.join(heads)} |", "|---" * (len(metrics) + 1) + "|"]
-    of_seeds = zip(of_all["cell"], of_all["seed"], strict=True)
-    runs = [f"{cell}, seed {seed}" if pd.notna(seed) else cell for cell, seed in of_seeds]
-    for run, rows in of_all.groupby(runs, sort=False):
-        by_metric = rows.set_index("metric")
-        cells = []
+    lines = [f"| {cells['scorer'][0]} | {' | '.join(heads)} |", "|---" * (len(metrics) + 1) + "|"]
+    for _, row in cells.iterrows():
+        texts = []
         for metric in metrics:
-            number, digits = by_metric.loc[metric], describe(metric).digits
-            low, high = (f"{number[end]:.{digits}f}" for end in ("low", "high"))
-            cells.append(f"{number['value']:.{digits}f} ({low} to {high})")
-        lines.append(f"| {run} | {' | '.join(cells)} |")
+            digits = describe(metric).digits
+            value, low, high = (f"{float(row[metric + end]):.{digits}f}" for end in ("", "_low", "_high"))
+            own = [f"{each:.{digits}f}" for each in of_seeds[row["cell"], metric]]
+            texts.append(f"{value} ({low} to {high})" + (f": {', '.join(own)}" if len(own) > 1 else ""))
+        lines.append(f"| {row['cell']} | {' | '.join(texts)} |")
     return lines
 
 
