@@ -78,9 +78,12 @@ class RunConfig(BaseModel):
     # Where the released code departs from the paper's text (docs/paper-protocol.md#released-code).
     halve_discriminator_loss: bool = Field(True, description="the released code halves the printed value alone")
     adversarial_gradient: Literal["after-update", "before-update"] = Field(
-        "after-update", description="ask the discriminator after its step; the released code asks before"
+        "after-update",
+        description="from a pass after the discriminator's step, or the one before; the released code mixes both",
     )
-    zero_conv_bias: bool = Field(False, description="keep convolution biases at 0, as the released code does")
+    zero_conv_bias: bool = Field(
+        False, description="zero convolution biases once a step; the released code does so twice"
+    )
     crop_from_one: bool = Field(False, description="never draw a crop offset of 0, as the released code does")
 
     precision: Literal["auto", "float32", "tf32", "bf16"] = Field(

@@ -169,7 +169,8 @@ def passed_over_line(folder: Path, passed_over: Counter[str]) -> str:
     """A line that says how many files of a folder were not read, by reason; empty if all were."""
     if not passed_over:
         return ""
-    reasons = ", ".join(f"{reason} ({count})" for reason, count in passed_over.most_common())
+    most_first = sorted(passed_over.items(), key=lambda each: (-each[1], each[0]))
+    reasons = ", ".join(f"{reason} ({count})" for reason, count in most_first)
     return f"{folder}: passed over {reasons}; read are {' '.join(sorted(SUFFIXES))}"
 
 
@@ -190,6 +191,8 @@ def _pictures(folder: Path, passed_over: Counter[str]) -> Iterator[Path]:
                     passed_over[suffix or "no ending"] += 1
             elif path.name.startswith("."):
                 passed_over["hidden pictures"] += 1
+            elif path.exists() and not path.is_file():  # whoever opens a pipe waits for ever
+                passed_over["pipes and devices"] += 1
             else:
                 yield path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,10 @@ def translate_folder(
     if not inputs.is_dir():
         raise UserError(f"{inputs}: no such folder; expected a folder of pictures")
     apart.check(out, [inputs, generator_file])
-    found = pictures.find_recursive(inputs)
+    passed_over: Counter[str] = Counter()
+    found = pictures.find_recursive(inputs, passed_over)
+    if line := pictures.passed_over_line(inputs, passed_over):
+        say(line)
     if not found:
         raise UserError(f"{inputs}: found no pictures; expected PNG, JPEG or TIFF files in it or below it")
     apart.check(out, found.values())  # which may be linked from elsewhere

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -193,6 +194,15 @@ def test_weights_without_a_card_or_of_another_one_are_named(kept: Path, tmp_path
     save_generator(tmp_path / "wider.safetensors", generator, wider)
     with pytest.raises(UserError, match=r"encoder\.0\.weight has shape \(4, 3, 4, 4\), expected \(8, 3, 4, 4\)"):
         load_generator(tmp_path / "wider.safetensors")
+
+
+def test_what_is_passed_over_is_said_and_a_pipe_does_not_stop_it(kept: Path, inputs: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32)).save(inputs / "moving.gif")
+    os.mkfifo(inputs / "pipe.png")
+    said: list[str] = []
+    assert list(applied(kept, inputs, tmp_path / "out", say=said.append)) == ["a", "b", "below__c"]
+    assert len(said) == 1, said
+    assert said[0].startswith(f"{inputs}: passed over .gif (1), pipes and devices (1); read are ")
 
 
 def test_an_empty_folder_is_named(kept: Path, tmp_path: Path) -> None:
