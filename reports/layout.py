@@ -26,7 +26,8 @@ from pathlib import Path
 
 from reports.names import file_name, item_id
 
-INPUT, REAL = "input", "real"
+INPUT, REAL, CONTENTS = "input", "real", "contents"  # of a grid's folder, beside its cells
+REPORT, STUDIES = "report", "study"  # of a results folder, beside its grids
 SEEDS = 10**18  # seeds are below it: a 64-bit number holds them
 _SEED = re.compile(r"seed-(0|[1-9][0-9]{0,17})")
 _BOOTSTRAP = "-bootstrap.npz"
@@ -175,7 +176,7 @@ class Grid:
 
     def contents(self, digest: str) -> Path:
         """The hash of each item's content by its id, of a split whose contents have that hash together, JSON."""
-        return self.folder / "contents" / f"{digest}.json"
+        return self.folder / CONTENTS / f"{digest}.json"
 
     @property
     def references(self) -> Path:
@@ -203,12 +204,12 @@ def grids(results: Path) -> list[Grid]:
 
 def inputs(results: Path) -> list[Path]:
     """The folders that a report of a results folder is made from."""
-    return [*(grid.folder for grid in grids(results)), results / "study"]
+    return [*(grid.folder for grid in grids(results)), results / STUDIES]
 
 
 def analyses(results: Path) -> dict[str, Path]:
     """The analysis of each study in a results folder by the study's name, whether or not it exists yet."""
-    found = {path.parent for name in (_STUDY, _ANALYSIS) for path in (results / "study").glob(f"*/{name}")}
+    found = {path.parent for name in (_STUDY, _ANALYSIS) for path in (results / STUDIES).glob(f"*/{name}")}
     return {folder.name: folder / _ANALYSIS for folder in sorted(found)}
 
 
@@ -270,7 +271,7 @@ class Report:
 
 def report(results: Path) -> Report:
     """The report of a results folder, where nobody asks for another place."""
-    return Report(results / "report")
+    return Report(results / REPORT)
 
 
 def comparison(results: Path) -> Report:

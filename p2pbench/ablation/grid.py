@@ -11,7 +11,7 @@ from p2pbench.config import SHARED, GridConfig, RunConfig, run_config
 from p2pbench.datasets.catalogue import check_root
 from p2pbench.errors import UserError
 from reports import apart
-from reports.layout import INPUT, REAL, Grid, Run
+from reports.layout import CONTENTS, INPUT, REAL, REPORT, STUDIES, Grid, Run
 
 LONGEST_NAME = 80
 
@@ -43,6 +43,11 @@ def expand(
     """
     if "seed" in overrides or "seed" in grid.settings or any("seed" in cell for cell in grid.cells.values()):
         raise UserError(f"{where}: key 'seed': seeds are an axis of the grid; use --seeds 0,1,2 or seeds = [0, 1, 2]")
+    if folder.name.lower() in {REPORT, STUDIES}:
+        raise UserError(
+            f"{where}: found a grid named '{folder.name}', the folder of the results' {folder.name.lower()}; expected "
+            "another name, which is that of the grid's file"
+        )
     configs: dict[str, RunConfig] = {}
     for name, cell in grid.cells.items():
         _check_name(name, where)
@@ -86,8 +91,8 @@ def _check_shared(configs: Mapping[str, RunConfig], where: str) -> None:
 
 def _check_name(name: str, where: str) -> None:
     harmful = not name or name.startswith(".") or set(name) & set('/\\:*?"<>|\0\n\r\t') or len(name) > LONGEST_NAME
-    if harmful or name != name.strip() or name.lower() in {REAL, INPUT}:
+    if harmful or name != name.strip() or name.lower() in {REAL, INPUT, CONTENTS}:
         raise UserError(
             f"{where}: cell '{name}': expected a name that can be a folder's: 1 to {LONGEST_NAME} characters, none of "
-            f'/ \\ : * ? " < > |, no leading dot, and not {REAL} or {INPUT}, which are rows of their own'
+            f'/ \\ : * ? " < > |, no leading dot, and not {REAL}, {INPUT} or {CONTENTS}, which lie beside the cells'
         )

@@ -16,6 +16,7 @@ from p2pbench.study.cells import from_folders, from_results
 from p2pbench.study.place import open_studies
 from p2pbench.terminal import Terminal
 from reports import apart
+from reports.layout import STUDIES
 from reports.names import printable
 
 _DEFAULTS = Protocol()
@@ -104,7 +105,7 @@ def command(
         material = from_results(results, grid, seed, allow_partial=allow_partial)
     elif real is not None and fakes:
         folders = {algorithm: Path(folder) for algorithm, folder in pairs(fakes, "--fake").items()}
-        apart.check(results / "study" / name, [real, *folders.values()])
+        apart.check(results / STUDIES / name, [real, *folders.values()])
         material = from_folders(
             real, folders, allow_partial=allow_partial, say=lambda line: click.echo(printable(line), err=True)
         )

@@ -10,6 +10,7 @@ from amt.layout import Studies, StudyFolder
 from amt.store import studies
 from amt.store.database import Database, open_database
 from amt.store.studies import Study
+from reports.layout import STUDIES
 
 
 class Opened(NamedTuple):
@@ -39,7 +40,7 @@ def open_studies(results: Path, url: str | None, *, create: bool = False) -> Ope
     Raises:
         AmtError: There are none, or the database cannot be used.
     """
-    folder = Studies(results / "study")
+    folder = Studies(results / STUDIES)
     if create:
         folder.folder.mkdir(parents=True, exist_ok=True)
     where = url or folder.database

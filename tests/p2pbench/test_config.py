@@ -168,7 +168,8 @@ def test_wrong_grids_are_named(tmp_path: Path, text: str, said: str) -> None:
         ({"a": {"seed": 1}}, {}, "seeds are an axis"),
         ({"a": {"widths": 1}}, {}, "own.toml, cell a: key 'widths' is unknown"),
         ({"../a": {}}, {}, "cell '../a': expected a name that can be a folder's"),
-        ({"real": {}}, {}, "rows of their own"),
+        ({"real": {}}, {}, "not real, input or contents, which lie beside the cells"),
+        ({"Contents": {}}, {}, "not real, input or contents, which lie beside the cells"),
     ],
 )
 def test_grids_that_make_no_sense_are_refused(
@@ -178,6 +179,13 @@ def test_grids_that_make_no_sense_are_refused(
     with pytest.raises(UserError) as error:
         expand(Grid(tmp_path), grid, "own.toml", overrides, [0])
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["report", "Study"])
+def test_a_grid_does_not_lie_where_the_report_or_the_studies_do(tmp_path: Path, name: str) -> None:
+    grid = GridConfig(title="x", cells={"a": {}})
+    with pytest.raises(UserError, match=f"found a grid named '{name}', the folder of the results' {name.lower()}"):
+        expand(Grid(tmp_path / name), grid, f"{name}.toml", {}, [0])
 
 
 def test_an_unknown_name_says_what_there_is() -> None:
