@@ -2,7 +2,8 @@
 
 The published training is not documented. Ours: Adam, a rate that rises and falls once, cross entropy with rare classes
 weighted up, mirrored images. The network that is kept is the one that was best on the validation items, by class IoU.
-A stopped training goes on from its checkpoint and ends, on a CPU, with the same weights as an uninterrupted one.
+A stopped training goes on from its checkpoint and ends, on a CPU with as many threads, with the weights of an
+uninterrupted one.
 """
 
 from __future__ import annotations
