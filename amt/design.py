@@ -105,7 +105,7 @@ def _place(
     groups = [scored, practice, others]
     reals = np.concatenate(groups)
     if len(others) == 1:  # it cannot change places with itself
-        groups = [scored, np.concatenate([practice, others])] if len(practice) else [reals]
+        groups = [scored, np.concatenate([practice, others])]
     fakes = reals if protocol.pairing == "paired" else np.concatenate([_deranged(group, rng) for group in groups])
     phases: list[Phase] = ["scored"] * len(scored)
     phases += ["practice"] * len(practice)

@@ -81,6 +81,15 @@ class Protocol(_Frozen):
                 raise ValueError(f"{name} is {getattr(self, name)}; expected an even number: half of the fakes left")
         return self
 
+    @model_validator(mode="after")
+    def _partners(self) -> Protocol:
+        if self.pairing == "unpaired" and self.attention + self.spares == 1 and self.practice == 0:
+            raise ValueError(
+                "found a single trial beside the scored ones, unpaired; expected none or at least two of attention and "
+                "spares, or practice: its fake is that of another such trial, else items are not scored equally often"
+            )
+        return self
+
     @model_serializer(mode="wrap")
     def _set_alone(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
         """All settings, without `values` where no range is declared: such studies keep their fingerprints."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PATIENCE = 300.0
+PATIENCE = 900.0
 """Seconds after which what did not come is taken for never coming. Only a test that fails waits for so long."""
 
 

@@ -13,7 +13,7 @@ from p2pbench.cluster.terms import Terms
 from p2pbench.errors import UserError
 from p2pbench.training.precision import ALL, Precisions, precisions_of_any
 
-SECONDS_OF_A_FIRST_LOOK = 120.0
+SECONDS_OF_A_FIRST_LOOK = 600.0  # a machine whose processors are all taken needs minutes to import torch
 
 Node = dict[str, Any]
 """A machine as Ray describes it."""

@@ -36,3 +36,11 @@ def test_every_setting_is_in_the_fingerprint(changed: dict[str, object]) -> None
 def test_odd_numbers_cannot_be_balanced() -> None:
     with pytest.raises(ValidationError, match="scored is 41; expected an even number"):
         Protocol(scored=41)
+
+
+@pytest.mark.parametrize("of_one", [{"spares": 1}, {"spares": 0, "attention": 1}])
+def test_a_single_unpaired_trial_beside_the_scored_ones_is_refused(of_one: dict[str, int]) -> None:
+    with pytest.raises(ValidationError, match="found a single trial beside the scored ones, unpaired"):
+        Protocol(pairing="unpaired", practice=0, **of_one)
+    Protocol(pairing="unpaired", practice=2, **of_one)
+    Protocol(pairing="paired", practice=0, **of_one)
