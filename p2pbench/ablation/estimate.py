@@ -36,9 +36,8 @@ def estimate_lines(
     seconds: dict[RunConfig, float] = {}
     total = 0.0
     notice = None
-    yield f"{'run':<32} {'steps':>8} {'parameters G':>13} {'parameters D':>13} {'ms/step':>8} {'time':>9}"
-    for planned in plan:
-        config = resolved(planned.config, device)
+    configs = [resolved(planned.config, device) for planned in plan]
+    for config in configs:
         if data_key(config) not in sizes:
             dataset = open_dataset(config)
             items = run_items(dataset, config)
@@ -47,6 +46,8 @@ def estimate_lines(
             if not sizes:
                 notice = unfilled(StreamedSamples(channels, dataset, items.train, config.load_side), config)
             sizes[data_key(config)] = len(items.train), channels
+    yield f"{'run':<32} {'steps':>8} {'parameters G':>13} {'parameters D':>13} {'ms/step':>8} {'time':>9}"
+    for planned, config in zip(plan, configs, strict=True):
         count, channels = sizes[data_key(config)]
         unseeded = config.model_copy(update={"seed": 0})
         model = build(config, channels, device)

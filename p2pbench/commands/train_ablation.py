@@ -85,9 +85,9 @@ def command(
             "engine",
             "address",
         )
-        click.echo(f"results would be in {out / name}")
         for line in estimate_lines(out, name, content, where, overrides, chosen):
             click.echo(printable(line))
+        click.echo(f"results would be in {out / name}")
         return
     with options.cluster(engine, address) as cluster, Terminal().watching() as terminal:
         trained = run_grid(out, name, content, where, overrides, chosen, terminal, parallel, cluster)
