@@ -19,6 +19,8 @@ import sys
 import time
 from pathlib import Path
 
+from record import revision
+
 import pandas as pd
 import torch
 
@@ -86,9 +88,6 @@ def screenshots(results: Path, images: Path) -> list[Path]:
 def page(results: Path, commands: dict[str, list[str]], seconds: dict[str, float], shots: list[str]) -> str:
     """What docs/camvid.md says; the places of the shots are as seen from there."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    revision = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout
     lines = [
         "# The losses grid on CamVid",
         "",
@@ -96,7 +95,7 @@ def page(results: Path, commands: dict[str, list[str]], seconds: dict[str, float
         "labels -> photo. Made by `python benchmarks/camvid.py`; what its commands do not name is as in the paper.",
         "",
         f"{time.strftime('%Y-%m-%d')}, {device}, {platform.machine()}, torch {torch.__version__}, revision "
-        f"{revision[:12] or 'unknown'}.",
+        f"{(revision(ROOT) or 'unknown')[:12]}.",
         "",
         "| step | command | seconds |",
         "|---|---|---|",

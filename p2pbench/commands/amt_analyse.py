@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from p2pbench.commands import options
-from p2pbench.commands.amt_options import database_option, name_option
+from p2pbench.commands.amt_options import database_option, name_option, opened_studies
 from p2pbench.study.analysing import analyse_file, analyse_study, is_old_batch
 from p2pbench.study.looking import PEEK
-from p2pbench.study.place import choose, open_studies
+from p2pbench.study.place import choose
 from reports.names import printable
 
 
@@ -40,7 +40,7 @@ def command(
     if source.is_file():
         analysis, notes = analyse_file(source, seed, practice), list[str]()
     else:
-        analysis, notes = analyse_study(source, choose(open_studies(source, database), name), seed, peek=peek)
+        analysis, notes = analyse_study(source, choose(opened_studies(source, database), name), seed, peek=peek)
     text = json.dumps(analysis.document(), indent=1) if as_json else analysis.text()
     click.echo("\n".join(map(printable, text.split("\n"))))
     for note in notes:

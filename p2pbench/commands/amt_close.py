@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from amt.store import looks
-from p2pbench.commands.amt_options import database_option, name_option, results_argument
-from p2pbench.study.place import choose, open_studies
+from p2pbench.commands.amt_options import database_option, name_option, opened_studies, results_argument
+from p2pbench.study.place import choose
 
 
 @click.command(epilog="Example: p2pbench amt close results")
@@ -18,7 +18,7 @@ from p2pbench.study.place import choose, open_studies
 @database_option
 def command(results: Path, name: str | None, reopen: bool, database: str | None) -> None:
     """Let no new raters into a study; those who are in it may finish."""
-    chosen = choose(open_studies(results, database), name)
+    chosen = choose(opened_studies(results, database), name)
     with chosen.database.writing() as connection:
         (looks.reopen if reopen else looks.close)(connection, chosen.study)
     click.echo(f"{chosen.study.name}: {'open' if reopen else 'closed'}")

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from amt import export
-from p2pbench.commands.amt_options import database_option, name_option, results_argument
+from p2pbench.commands.amt_options import database_option, name_option, opened_studies, results_argument
 from p2pbench.study.looking import PEEK, look
-from p2pbench.study.place import choose, open_studies
+from p2pbench.study.place import choose
 
 
 @click.command(epilog="Example: p2pbench amt export results")
@@ -19,7 +19,7 @@ from p2pbench.study.place import choose, open_studies
 @database_option
 def command(results: Path, name: str | None, peek: bool, database: str | None) -> None:
     """Write answers.csv, a row a trial, and sessions.csv, a row a rater, into RESULTS/study/NAME."""
-    chosen = choose(open_studies(results, database), name)
+    chosen = choose(opened_studies(results, database), name)
     study = look(chosen, peek=peek)
     export.write(chosen.database, study, chosen.folder)
     click.echo(f"answers:  {chosen.folder.answers}\nsessions: {chosen.folder.sessions}")

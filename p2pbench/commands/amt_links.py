@@ -9,8 +9,8 @@ import click
 
 from amt.recruitment import checked_url, links_csv
 from amt.store import links
-from p2pbench.commands.amt_options import database_option, name_option, results_argument
-from p2pbench.study.place import choose, open_studies
+from p2pbench.commands.amt_options import database_option, name_option, opened_studies, results_argument
+from p2pbench.study.place import choose
 from reports import atomic
 
 
@@ -34,7 +34,7 @@ def command(
     The secrets in the links are in OUT alone, which is never overwritten.
     """
     url = checked_url(public_url)
-    chosen = choose(open_studies(results, database), name)
+    chosen = choose(opened_studies(results, database), name)
     with ExitStack() as undo, chosen.database.writing() as connection:
         secrets = links.make(connection, chosen.study, count, label)
         # On disk before they count: links that nobody has could not be told from those that were handed out.

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from p2pbench.study.place import Opened, open_studies
+
 results_argument = click.argument("results", type=click.Path(path_type=Path), default=Path("results"))
 database_option = click.option(
     "--database",
@@ -15,6 +17,13 @@ database_option = click.option(
     help="PostgreSQL instead of RESULTS/study: postgresql+psycopg://USER@HOST/NAME (or $P2PBENCH_DATABASE).",
 )
 name_option = click.option("--name", help="The study; needed only where there are several.")
+
+
+def opened_studies(results: Path, url: str | None, *, create: bool = False) -> Opened:
+    """As `open_studies`; the database is let go of when the command ends."""
+    opened = open_studies(results, url, create=create)
+    click.get_current_context().call_on_close(opened.database.close)
+    return opened
 
 
 def pairs(given: Sequence[str], option: str) -> dict[str, str]:

@@ -9,9 +9,8 @@ import click
 
 from amt.recruitment import checked_url
 from amt.server.run import alone, bound, serve
-from p2pbench.commands.amt_options import database_option, results_argument
+from p2pbench.commands.amt_options import database_option, opened_studies, results_argument
 from p2pbench.study.hosting import announcement
-from p2pbench.study.place import open_studies
 
 _MOST_WORKERS = 4
 
@@ -44,7 +43,7 @@ def command(
     Killed, it goes on where it was when it is started again: every answer that a rater's browser was told is kept.
     """
     public_url = public_url and checked_url(public_url)
-    opened = open_studies(results, database)
+    opened = opened_studies(results, database)
     with alone(opened.folder, opened.database.kind):
         sock = bound(host, port)
         listening = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"

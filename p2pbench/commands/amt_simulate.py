@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from p2pbench.commands import options
-from p2pbench.commands.amt_options import database_option, name_option, pairs, results_argument
+from p2pbench.commands.amt_options import database_option, name_option, opened_studies, pairs, results_argument
 from p2pbench.study import rehearsing
-from p2pbench.study.place import choose, open_studies
+from p2pbench.study.place import choose
 
 
 @click.command(epilog="Example: p2pbench amt simulate results --name rehearsal --fooling L1+cGAN=19")
@@ -41,7 +41,7 @@ def command(
     """
     if kinds and not {"careful", "leaving", "double"} & pairs(kinds, "--raters").keys():
         options.without_effect("without raters that look: careful, leaving or double ones", "fooling")
-    opened = open_studies(results, database)
+    opened = opened_studies(results, database)
     chosen = choose(opened, name)
     rates = rehearsing.rates(chosen.study, pairs(fooling, "--fooling"))
     raters = rehearsing.crowd(chosen.study, pairs(kinds, "--raters"))

@@ -10,8 +10,7 @@ import click
 
 from amt.errors import AmtError
 from amt.store import counts, studies
-from p2pbench.commands.amt_options import database_option, results_argument
-from p2pbench.study.place import open_studies
+from p2pbench.commands.amt_options import database_option, opened_studies, results_argument
 from reports.names import printable
 
 
@@ -21,7 +20,7 @@ from reports.names import printable
 @database_option
 def command(results: Path, as_json: bool, database: str | None) -> None:
     """How far the studies of RESULTS are: places done, running and free of each algorithm, and raters who left."""
-    opened = open_studies(results, database)
+    opened = opened_studies(results, database)
     with opened.database.reading() as connection:
         found = [studies.find(connection, name) for name in studies.names(connection)]
         tallies = [counts.tallies(connection, study.id, time.time()) for study in found if study]

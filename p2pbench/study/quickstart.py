@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 from amt.create import Plan, create
@@ -29,22 +30,22 @@ def hold_study(results: Path, grid: str, listener: Listener) -> None:
         AmtError: A study of that name is there that people take part in, or its server does not start.
     """
     opened = open_studies(results, None, create=True)
-    with opened.database.reading() as connection:
-        there = NAME in studies.names(connection)
-    if not there:
-        material = from_results(results, grid, None, allow_partial=False)
-        protocol = PROTOCOL.model_copy(update={"values": material.values})
-        title = "Which image is fake?"
-        plan = Plan(NAME, title, material.sources, material.origin, protocol=protocol, simulated=True)
-        create(opened.database, opened.folder, plan)
-    chosen = choose(opened, NAME)
-    with opened.database.reading() as connection:
-        tally = counts.total(counts.tallies(connection, chosen.study.id, time.time()))
-    if tally.done < tally.places:
-        listener.say(f"a study with {tally.places} simulated raters (programs, not people)")
-        rates = {cell: rate / 100 for cell, rate in INVENTED.items()}
-        rehearse_study(opened, chosen, crowd(chosen.study, {}), rates, seed=0)
-    with opened.database.writing() as connection:
-        looks.close(connection, chosen.study)
-    analyse_study(results, choose(opened, NAME), seed=0)
-    opened.database.close()
+    with closing(opened.database):
+        with opened.database.reading() as connection:
+            there = NAME in studies.names(connection)
+        if not there:
+            material = from_results(results, grid, None, allow_partial=False)
+            protocol = PROTOCOL.model_copy(update={"values": material.values})
+            title = "Which image is fake?"
+            plan = Plan(NAME, title, material.sources, material.origin, protocol=protocol, simulated=True)
+            create(opened.database, opened.folder, plan)
+        chosen = choose(opened, NAME)
+        with opened.database.reading() as connection:
+            tally = counts.total(counts.tallies(connection, chosen.study.id, time.time()))
+        if tally.done < tally.places:
+            listener.say(f"a study with {tally.places} simulated raters (programs, not people)")
+            rates = {cell: rate / 100 for cell, rate in INVENTED.items()}
+            rehearse_study(opened, chosen, crowd(chosen.study, {}), rates, seed=0)
+        with opened.database.writing() as connection:
+            looks.close(connection, chosen.study)
+        analyse_study(results, choose(opened, NAME), seed=0)

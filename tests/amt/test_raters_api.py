@@ -36,6 +36,7 @@ def http(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Iterator[h
     make_study(database, folder, pictures, PROTOCOL.model_copy(update={"raters": 1}), name="tiny")
     with served(database, folder) as found:
         yield found
+    database.close()
 
 
 def error(response: httpx.Response) -> tuple[int, str]:

@@ -79,6 +79,7 @@ def test_too_many_tries_on_any_server(database: Database, studies: Studies, stud
             assert "Try again in 15 min" in refused.text
         one.cookies = inside
         assert one.get("/admin/").status_code == 200  # whoever is in stays in
+    other.close()
 
 
 @pytest.mark.parametrize(

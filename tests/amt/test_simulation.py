@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -35,9 +36,10 @@ FOOLING = {"L1": 0.1, "cGAN": 0.6}
 
 
 @pytest.fixture
-def opened(studies: Studies) -> Database:
+def opened(studies: Studies) -> Iterator[Database]:
     """An SQLite database without studies."""
-    return open_database(studies.database, create=True)
+    with closing(open_database(studies.database, create=True)) as database:
+        yield database
 
 
 @pytest.fixture

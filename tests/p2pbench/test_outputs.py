@@ -104,7 +104,7 @@ def test_what_is_passed_over_is_counted(make: Make) -> None:
     folder = make("a_fake_B.png", "a_real_A.png", "a_real_B.png", "._a_fake_B.png", "notes.txt")
     (folder / "b_fake_B.gif").touch()
     assert find_outputs(folder).passed_over == (
-        f"{folder}: passed over not named NAME_fake_B (pytorch-CycleGAN-and-pix2pix) (2), hidden pictures (1), .gif (1)"
+        f"{folder}: passed over not named NAME_fake_B (pytorch-CycleGAN-and-pix2pix) (2), .gif (1), hidden pictures (1)"
         "; read are .bmp .jfif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from p2pbench.study import quickstart
 from p2pbench.study.analysing import analyse_study
 from p2pbench.study.cells import from_results
 from p2pbench.study.choices import consent, recruitment
-from p2pbench.study.place import Chosen, choose, open_studies
+from p2pbench.study.place import Chosen, Opened, choose, open_studies
 from reports import html, ledger
 from reports import studies as report_studies
 from reports.errors import ReportError
@@ -57,10 +58,18 @@ def results(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def chosen(results: Path) -> Chosen:
+def opened(results: Path) -> Iterator[Opened]:
+    """Its studies, none so far."""
+    found = open_studies(results, None, create=True)
+    yield found
+    found.database.close()
+
+
+@pytest.fixture
+def chosen(results: Path, opened: Opened) -> Chosen:
     """A study of it."""
     assert run("amt", "create", str(results), "--name", "first", *SMALL).exit_code == 0
-    return choose(open_studies(results, None), None)
+    return choose(opened, None)
 
 
 def take_part(chosen: Chosen, raters: int = 2 * SMALL_RATERS) -> None:
@@ -134,10 +143,10 @@ def test_one_rater_a_cell_has_a_rate_and_no_interval(results: Path, chosen: Chos
     assert "tie" not in table.split("<tbody>")[1]
 
 
-def test_the_report_reads_what_the_analysis_writes(results: Path, chosen: Chosen) -> None:
+def test_the_report_reads_what_the_analysis_writes(results: Path, opened: Opened, chosen: Chosen) -> None:
     take_part(chosen)
     run("amt", "close", str(results))
-    analysis, _ = analyse_study(results, choose(open_studies(results, None), None), 0)
+    analysis, _ = analyse_study(results, choose(opened, None), 0)
     found = report_studies.collect(results)
     assert found.damages == ()
     entries, _ = ledger.collect(Grid(results / "losses"))
@@ -156,9 +165,9 @@ def test_the_report_reads_what_the_analysis_writes(results: Path, chosen: Chosen
         assert [block.trials for block in cell.curve.practice] == [2 * SMALL_RATERS]
 
 
-def test_a_simulated_study_says_so_in_the_report(results: Path) -> None:
+def test_a_simulated_study_says_so_in_the_report(results: Path, opened: Opened) -> None:
     assert run("amt", "create", str(results), "--name", "first", "--simulated", *SMALL).exit_code == 0
-    chosen = choose(open_studies(results, None), "first")
+    chosen = choose(opened, "first")
     take_part(chosen)
     analyse_study(results, chosen, 0, peek=True)
     page = html.write(results, results / "report").read_text("utf-8")
@@ -195,7 +204,7 @@ def test_an_analysis_is_the_same_twice_and_another_seed_differs(results: Path, c
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_links_are_for_studies_of_links(results: Path, chosen: Chosen, tmp_path: Path) -> None:
+def test_links_are_for_studies_of_links(results: Path, opened: Opened, chosen: Chosen, tmp_path: Path) -> None:
     out, url = tmp_path / "links.csv", "https://lab.example.org/study"
     made = ("amt", "links", str(results), "--count", "3", "--public-url", url, "--out", str(out))
     assert "not by links" in str(run(*made).exception)
@@ -210,16 +219,16 @@ def test_links_are_for_studies_of_links(results: Path, chosen: Chosen, tmp_path:
     assert [label for label, _ in rows] == ["label", "rater 4", "rater 5", "rater 6"]
     link = rows[1][1]
     assert link.startswith(f"{url}/s/second/?link=")
-    second = choose(open_studies(results, None), "second")
+    second = choose(opened, "second")
     secret = link.partition("=")[2]
     assert sessions.start(second.database, second.study, secret, "link", "").new
 
 
 @pytest.fixture
-def linked(results: Path) -> Chosen:
+def linked(results: Path, opened: Opened) -> Chosen:
     """A study whose raters come by links."""
     assert run("amt", "create", str(results), "--name", "linked", "--recruit", "link", *SMALL).exit_code == 0
-    return choose(open_studies(results, None), "linked")
+    return choose(opened, "linked")
 
 
 def make_links(results: Path, out: Path, url: str = "https://lab.example.org") -> Result:
@@ -298,10 +307,10 @@ def test_the_seed_chooses_the_run_and_the_grid_must_be_known(results: Path) -> N
     assert len(from_results(results, None, None, allow_partial=True).sources.items) == 11
 
 
-def test_tasks_have_the_papers_pairing(results: Path) -> None:
+def test_tasks_have_the_papers_pairing(results: Path, opened: Opened) -> None:
     for task, pairing in (("map", "unpaired"), ("colorization", "paired")):
         assert run("amt", "create", str(results), "--name", task, "--task", task, *SMALL).exit_code == 0
-        study: Study = choose(open_studies(results, None), task).study
+        study: Study = choose(opened, task).study
         assert study.protocol.pairing == pairing
 
 
