@@ -14,6 +14,7 @@ from PIL import Image
 
 import camvid
 from tests.p2pbench.tiny import TINY, picture
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 CELLS = ("L1", "GAN", "cGAN", "L1+GAN", "L1+cGAN")
@@ -54,7 +55,7 @@ def test_one_command_trains_scores_and_writes_the_page(tmp_path: Path) -> None:
         *["--init", "scratch", "--scorer-width", "0.0625", "--scorer-epochs", "1", "--set", "epochs=1", *settings],
         *["--scorer-photo-size", "32", "--parallel", "2"],
     ]
-    ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 0, ended.stderr
     assert (out / "report" / "index.html").exists()
     written = page.read_text()

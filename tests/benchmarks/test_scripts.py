@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from all import benchmarks
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 STARTS_EACH = """
@@ -30,7 +31,7 @@ def test_each_starts() -> None:
         names.remove("ray_grid")
     # In one process, since most of a start is torch's.
     command = [sys.executable, "-c", STARTS_EACH, *names]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout[-500:] + done.stderr
     helped = {part.split()[0]: part for part in done.stdout.split("== ")[1:]}
     assert list(helped) == names
