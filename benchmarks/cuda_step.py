@@ -15,7 +15,7 @@ U-Net, conditional 70x70 discriminator, L1+cGAN at 256x256, ngf = ndf = 64, batc
 5. What must not go wrong: a run stopped and resumed, a loss that is not finite, a batch that does not fit, work that
    cannot be captured.
 
-Without a GPU, only the first part runs, small and on the CPU.
+Without a GPU, only the first comparison and the gradients run, small and on the CPU.
 """
 
 from __future__ import annotations

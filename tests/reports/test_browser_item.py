@@ -83,11 +83,12 @@ def test_an_address_opens_its_item_and_back_and_forward_follow(rich: Path, visit
 def test_forward_right_after_back_shows_the_item_again(rich: Path, visit: Visits) -> None:
     page = visit(rich, fragment="#grid0/3/2")
     page.evaluate("""() => {  // the dialog's close event comes later than both
+        document.getElementById("item").addEventListener("close", () => { window.heard = true; });
         location.hash = "";
         window.addEventListener("hashchange", () => { location.hash = "#grid0/3/2"; }, { once: true });
     }""")
+    page.wait_for_function("window.heard")  # which is after the page's own listener
     expect_item(page, ITEMS[3])
-    page.wait_for_timeout(300)
     assert page.evaluate("location.hash") == "#grid0/3/2"
     assert dialog(page).is_visible()
 
