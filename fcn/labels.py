@@ -54,10 +54,6 @@ class LabelTable:
         """The values a label picture may hold."""
         return frozenset(label.value for label in self.labels)
 
-    def unknown_values(self, picture: NDArray[np.integer]) -> list[int]:
-        """The values in a label picture that the table does not have, ascending."""
-        return sorted(set(np.unique(picture).tolist()) - self.values)
-
     def to_indices(self, picture: NDArray[np.integer]) -> NDArray[np.uint8]:
         """Class indices of a label picture (H, W) whose values are all in the table."""
         return self._lookup[picture.astype(np.intp)]

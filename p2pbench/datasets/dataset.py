@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fcn.labels import IGNORE, LabelTable
+from fcn.labels import CITYSCAPES, LabelTable
 from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Header, Picture
-from p2pbench.datasets.train_ids import refuse_train_ids
+from p2pbench.datasets.train_ids import count_values, look_like_train_ids, refusal, refuse_train_ids
 from p2pbench.errors import UserError
 
 Split = Literal["train", "test"]
@@ -25,7 +25,6 @@ Split = Literal["train", "test"]
 LABELS_TO_PHOTO, PHOTO_TO_LABELS = "labels-to-photo", "photo-to-labels"
 A_TO_B, B_TO_A = "AtoB", "BtoA"
 TEST_FOLDERS = ("val", "test")
-TRAIN_IDS = ": these look like train ids (0 to 18, and 255 for ignored), which the program makes itself"
 MOST_NAMED = 10  # how many culprits one message names
 
 
@@ -231,13 +230,14 @@ class LabelledPhotos(Dataset):
 
     def _values(self, label_file: Path) -> NDArray[np.uint8 | np.uint16]:
         values = pictures.read_labels(label_file)
-        unknown = self.table.unknown_values(values)
-        if unknown:
-            looks = TRAIN_IDS if unknown == [IGNORE] and values[values != IGNORE].max(initial=0) <= 19 else ""
+        counts = count_values(values)
+        if self.table == CITYSCAPES and look_like_train_ids(counts):
+            raise UserError(refusal(label_file, np.flatnonzero(counts)))
+        if unknown := sorted(set(np.flatnonzero(counts).tolist()) - self.table.values):
             raise UserError(
                 f"{label_file}: label values {', '.join(map(str, unknown[:MOST_NAMED]))} are not in the table of "
                 f"{self.table.name} ({min(self.table.values)} to {max(self.table.values)}); "
-                f"expected the dataset's untouched label ids{looks}"
+                "expected the dataset's untouched label ids"
             )
         return values
 

@@ -2,7 +2,8 @@
 
 Cityscapes numbers its labels -1 to 33, and its scored classes 0 to 18 once more as train ids, with 255, 19 or 0 for
 ignored pixels (then the classes may be 1 to 19). Nearly every train id is a label id of another meaning, so that such
-files pass for label ids and every number made from them is wrong.
+files pass for label ids and every number made from them is wrong. What tells them apart is how much of a street each
+value covers: 10 is sky or a rail track, 13 a car or a fence.
 """
 
 from __future__ import annotations
@@ -13,18 +14,28 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn.labels import IGNORE, LabelTable
+from fcn.labels import CITYSCAPES, IGNORE, LabelTable
 from p2pbench.datasets import pictures
 from p2pbench.errors import UserError
 
-MOST_READ = 100  # label files, evenly spread; the first that can hold nothing but label ids ends the reading
-FEWEST_VALUES = 5  # fewer are no street scene, and may be anything
-MOST_ROAD = 0.1  # of all pixels: train ids call road 0 or 1, and what label ids call road is a traffic sign or light
-LEAST_VOID = 0.4  # of the pixels but 0 and 19: in label ids building, sidewalk and sky of train ids are void
+MOST_READ = 100  # label files, evenly spread, that are looked at before work begins; each is again when it is read
+# What each class covers of the labelled pixels of Cityscapes' train split, by class index, to two digits.
+COVERED = (
+    *(0.37, 0.061, 0.23, 0.0066, 0.0088, 0.012, 0.0021, 0.0055, 0.16, 0.012),
+    *(0.04, 0.012, 0.0014, 0.07, 0.0027, 0.0024, 0.0023, 0.001, 0.0041),
+)
+# And of all pixels, by their order of magnitude: the voids 0 to 4 around and in each picture, any other void label,
+# and all void pixels where they share one value.
+LAST_COMMON_VOID, COMMON_VOID, RARE_VOID, ALL_VOID = 4, 0.05, 0.003, 0.1
+EITHER_WAY = (0, 8)  # road or unlabelled, vegetation or sidewalk: no evidence
+MANY_VALUES = 12  # so many label ids are never all below 20, where vegetation, sky, people and cars begin
+FEWEST_VALUES = 4  # fewer may be anything, as may
+MOST_UNLABELLED = 0.75  # files of which more is 0
+EVIDENCE = 0.2  # nats per pixel; of whole scenes in train ids 99.9 % have more, in label ids none is above -1.8
 
 
 def refuse_train_ids(table: LabelTable, files: Sequence[Path]) -> None:
-    """Check that a folder's label files do not hold train ids in place of the table's values.
+    """Check that a folder's label files do not hold train ids in place of the table's values: none, nor all together.
 
     Files that cannot be read are left to the reader of all files, which names every one of them.
 
@@ -33,51 +44,77 @@ def refuse_train_ids(table: LabelTable, files: Sequence[Path]) -> None:
         files: The label files of one split.
 
     Raises:
-        UserError: They hold train ids; one of them is named.
+        UserError: Some do; one of them is named.
     """
-    classes = len(table.classes)
-    if all(table.values_of_classes[index] == index for index in range(classes)):
-        return  # the two numberings are one
-    counts = np.zeros(2**16, np.int64)
-    read: list[Path] = []
+    if table != CITYSCAPES:
+        return
+    counts: dict[Path, NDArray[np.intp]] = {}
     for file in _spread(files):
         try:
-            values = pictures.read_labels(file)
+            of_file = count_values(pictures.read_labels(file))
         except UserError:
             continue
-        of_file = np.bincount(values.ravel(), minlength=len(counts))
-        if of_file[classes + 1 : IGNORE].any() or of_file[IGNORE + 1 :].any():
-            return
-        read.append(file)
-        counts += of_file
-    if not look_like_train_ids(counts, table):
-        return
-    found = ", ".join(map(str, np.flatnonzero(counts)))
-    raise UserError(
-        f"{read[0]}: found train ids (values {found} in {len(read)} label files), expected label ids "
-        f"{max(0, min(table.values))} to {max(table.values)}, of which the program makes train ids itself; give a "
-        "folder (--root, or in --labels) with the label ids as published, *_gtFine_labelIds.png"
+        if not _surely_label_ids(of_file):
+            counts[file] = of_file
+    together = np.sum(list(counts.values()), axis=0, dtype=np.intp)
+    found = list(counts) if counts and look_like_train_ids(together) else []
+    found = found or [file for file, of_file in counts.items() if look_like_train_ids(of_file)]
+    if found:
+        values = np.flatnonzero(np.sum([counts[file] for file in found], axis=0))
+        raise UserError(refusal(found[0], values, f" in {len(found)} label files" if len(found) > 1 else ""))
+
+
+def refusal(file: Path, values: Sequence[int] | NDArray[np.intp], where: str = "") -> str:
+    """The line that refuses a file of train ids, given the values seen, and where besides in this file."""
+    return (
+        f"{file}: found train ids (values {', '.join(map(str, values))}{where}), expected label ids 0 to "
+        f"{max(CITYSCAPES.values)}, of which the program makes train ids itself; give a folder (--root, or in "
+        "--labels) with the label ids as published, *_gtFine_labelIds.png"
     )
 
 
-def look_like_train_ids(counts: NDArray[np.integer], table: LabelTable) -> bool:
-    """Whether label files whose values are all 0 to 19, or 255, make sense as train ids alone.
+def count_values(picture: NDArray[np.integer]) -> NDArray[np.intp]:
+    """The pixels of each value (65536,) of a label picture (H, W) of 8 or 16 bits."""
+    return np.bincount(picture.ravel(), minlength=2**16)
 
-    Label ids of street scenes have vegetation, sky, cars or people, all above 19, in every image; where they have
-    not, they have road. What has neither, and is mostly void or has 255 besides, holds no label ids.
+
+def look_like_train_ids(counts: NDArray[np.integer]) -> bool:
+    """Whether the values of one or more label pictures cover what they do in a street in train ids, not in label ids.
+
+    Each value's share of the pixels is evidence: the logarithm of what the value covers in Cityscapes as a train id,
+    over what it does as a label id. Label ids hold no 255; train ids hold 0 to 19, and 255.
 
     Args:
-        counts: Pixels of each value, over all files: (256,) or longer.
-        table: What the values would mean as label ids.
+        counts: Pixels of each value (65536,).
     """
-    values = np.arange(len(table.classes) + 1)
-    ignored, counts = counts[IGNORE], counts[: len(values)]
-    if counts[table.values_of_classes[0]] >= MOST_ROAD * max(1, counts.sum()):
+    if _surely_label_ids(counts):
         return False
-    inner = (values > 0) & (values < len(table.classes))  # 0 and 19 may be ignored pixels in either numbering
-    void = inner & (table.to_indices(values) == IGNORE)
-    mostly_void = counts[void].sum() > LEAST_VOID * counts[inner].sum()
-    return bool(ignored > 0 or (mostly_void and np.count_nonzero(counts) >= FEWEST_VALUES))
+    used = np.flatnonzero(counts)
+    if counts[IGNORE] or len(used) >= MANY_VALUES:
+        return True
+    counts = counts[: len(COVERED) + 1]
+    if len(used) < FEWEST_VALUES or used[-1] <= LAST_COMMON_VOID or counts[0] > MOST_UNLABELLED * counts.sum():
+        return False
+    weights = counts.copy()
+    weights[list(EITHER_WAY)] = 0
+    if not weights.any():
+        return False
+    as_label_ids = np.log(_covered_by_label_ids()[: len(counts)])
+    as_train_ids = [np.log((*COVERED, ALL_VOID)), np.log((ALL_VOID, *COVERED))]
+    return any(np.average(log - as_label_ids, weights=weights) > EVIDENCE for log in as_train_ids)
+
+
+def _surely_label_ids(counts: NDArray[np.integer]) -> bool:
+    """Whether there are values that no train id has."""
+    return bool(counts[len(COVERED) + 1 : IGNORE].any() or counts[IGNORE + 1 :].any())
+
+
+def _covered_by_label_ids() -> NDArray[np.float64]:
+    """What each label id, from 0 on, covers."""
+    covered = np.full(max(CITYSCAPES.values) + 1, RARE_VOID)
+    covered[: LAST_COMMON_VOID + 1] = COMMON_VOID
+    covered[list(CITYSCAPES.values_of_classes)] = COVERED
+    return covered
 
 
 def _spread(files: Sequence[Path]) -> list[Path]:

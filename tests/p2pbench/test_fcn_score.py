@@ -332,10 +332,10 @@ def test_train_ids_are_refused(tmp_path: Path, scorer: Path) -> None:
     said = error(outputs, "--weights", scorer, "--labels", f"cityscapes:{root}")
     assert "found train ids (values 0, 1, 2, 3, " in said
     assert "in 10 label files), expected label ids 0 to 33" in said
-    path = next((root / "gtFine" / "val").rglob("*.png"))
-    values_ = np.asarray(Image.open(path)).copy()
-    values_[0], values_[1] = 255, 33
-    Image.fromarray(values_).save(path)
+    for path in (root / "gtFine" / "val").rglob("*.png"):
+        values_ = np.asarray(Image.open(path)).copy()
+        values_[0], values_[1] = 255, 33
+        Image.fromarray(values_).save(path)
     assert "label values 255 are not in the table" in error(
         outputs, "--labels", f"cityscapes:{root}", "--weights", scorer
     )
