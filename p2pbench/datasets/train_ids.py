@@ -56,7 +56,7 @@ def refuse_train_ids(table: LabelTable, files: Sequence[Path]) -> None:
             continue
         if not _surely_label_ids(of_file):
             counts[file] = of_file
-    together = np.sum(list(counts.values()), axis=0, dtype=np.intp)
+    together = sum(counts.values(), np.zeros(2**16, np.intp))
     found = list(counts) if counts and look_like_train_ids(together) else []
     found = found or [file for file, of_file in counts.items() if look_like_train_ids(of_file)]
     if found:

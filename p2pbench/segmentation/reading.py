@@ -3,13 +3,14 @@
 Decided over all files of a folder, never file by file. A picture in colours can be nothing else. A palette in the
 table's colours is read by them, or by its indices where these are ids of the same colours (then polegroup, which has
 pole's colour, stays what it is). Any other palette is only there to be looked at: its indices count. One channel, or
-three equal ones, are ids where all values are. Of two numberings that fit, the true labels decide, and only where they
-do so clearly; whatever stays open is refused.
+three equal ones, are ids where all values are; other greys are not in the table's colours. Of two numberings that fit,
+the true labels decide, and only where they do so clearly; whatever stays open is refused. A file whose ids agree with
+its true labels in another numbering than the folder's is of another numbering, and is named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -40,9 +41,10 @@ WORDS: dict[Reading, str] = {
 }
 NO_ID = -1
 MINUS_ONE = (255, 65535)  # of 8 and 16 bits; other tools' mark for void as well
-COMPARED = 20  # files that are compared with the true labels, evenly spread
 AGREEING = 0.5  # of the labelled pixels, at least, in the numbering that is taken,
 CLEARLY = 2  # and so many times those in any other
+
+GREY_WITH_LOSS = 8  # of 255: so far channels of grey may differ where a lossy format has kept them as colours
 
 
 class LabelMap(NamedTuple):
@@ -66,6 +68,7 @@ class _File(NamedTuple):
         path: The file.
         readings: All that it can be read as.
         kind: What to call it.
+        coloured: Whether it shows any colour, or only such greys as the table has.
         shades: The colour of each value that is stored, where these may be ids.
         stored: How values are stored.
     """
@@ -73,6 +76,7 @@ class _File(NamedTuple):
     path: Path
     readings: frozenset[Reading]
     kind: str
+    coloured: bool
     shades: Mapping[int, Colour]
     stored: Literal["palette", "one channel", "three channels"]
 
@@ -96,10 +100,16 @@ def read_map(path: Path, reading: Reading, table: LabelTable) -> LabelMap:
     """Read one label map.
 
     Raises:
-        UserError: As `pictures.read` and `pictures.read_labels`; also for a value that the numbering does not have.
+        UserError: As `pictures.read` and `pictures.read_labels`; also for a value that the numbering does not have, and
+            for one channel of greys that the table does not have, read as colours.
     """
     if reading == "colours":
         pixels, changed = read_output(path)
+        if "grey" in changed and (others := np.setdiff1d(pixels, _greys(table))).size:
+            raise UserError(
+                f"{path}: found one channel (values {_listed(others.tolist())}), expected the colours of {table.name}; "
+                "export the picture in colours, or ids as PNG without --read colours"
+            )
         return LabelMap(nearest_labels(pixels, table), changed)
     values = pictures.read_labels(path)
     indices = class_lookup(table, reading)[values]
@@ -136,24 +146,32 @@ def decide_reading(folder: Path, files: Mapping[str, Path], truth: Truth) -> Fol
     if not common:
         raise UserError(_mixture(folder, seen, table))
     values = sorted({value for file in seen for value in file.shades})
-    meanings: dict[tuple[int, ...], Numbering] = {}
-    for numbering in NUMBERINGS:
-        if numbering in common:
-            meanings.setdefault(tuple(lookups[numbering][values].tolist()), numbering)
-    blank = set(values) <= {0, *MINUS_ONE}
-    if not meanings or (blank and COLOURS in common and all(file.stored == "three channels" for file in seen)):
+    blank = _is_blank(values)
+    fitting = _meanings(common, values, lookups)
+    if not fitting or (blank and COLOURS in common and all(file.stored == "three channels" for file in seen)):
+        if not blank and not any(file.coloured for file in seen):
+            raise UserError(_mixture(folder, seen, table))
         return FolderReading(COLOURS, "")
     if COLOURS not in common:
         _check_palettes(folder, [file for file in seen if file.stored == "palette"])
-    fitting = list(meanings.values())
-    found = f"{len(seen)} pictures of values {_listed(values)}"
-    if len(fitting) == 1:
-        return FolderReading(fitting[0], f"read as {WORDS[fitting[0]]}: {found}")
-    shares = {} if blank else _agreement(files, truth, {numbering: lookups[numbering] for numbering in fitting})
+    found = f"{len(seen)} {'picture' if len(seen) == 1 else 'pictures'} of values {_listed(values)}"
+    agreements = _agreements(dict(zip(files, seen, strict=True)), truth, lookups)
+    numbering, agreeing = fitting[0], ""
+    if len(fitting) > 1:
+        numbering, agreeing = _best(folder, found, [] if blank else [of for _, of in agreements], fitting)
+    _check_agreements(folder, numbering, agreements)
+    return FolderReading(numbering, f"read as {WORDS[numbering]}: {found}{agreeing}")
+
+
+def _best(
+    folder: Path, found: str, agreements: Sequence[Mapping[Numbering, float]], fitting: Sequence[Numbering]
+) -> tuple[Numbering, str]:
+    """The one of the numberings that fit all files which clearly agrees with the true labels, and by how much."""
+    shares = {name: float(np.mean([of[name] for of in agreements])) for name in fitting} if agreements else {}
     agreeing = ", ".join(f"{share:.0%} as {WORDS[numbering]}" for numbering, share in shares.items())
     best, *others = sorted(shares, key=lambda numbering: -shares[numbering]) or fitting
-    if shares and shares[best] >= max(AGREEING, CLEARLY * max(shares[other] for other in others)):
-        return FolderReading(best, f"read as {WORDS[best]}: {found}; of the labelled pixels agree {agreeing}")
+    if shares and all(_is_clear(shares[best], shares[other]) for other in others):
+        return best, f"; of the labelled pixels agree {agreeing}"
     raise UserError(
         f"{folder}: found {found}, which may be {' or '.join(WORDS[numbering] for numbering in fitting)}"
         + (f" (of the labelled pixels agree {agreeing})" if agreeing else "")
@@ -161,14 +179,57 @@ def decide_reading(folder: Path, files: Mapping[str, Path], truth: Truth) -> Fol
     )
 
 
+def _check_agreements(
+    folder: Path, numbering: Numbering, agreements: Sequence[tuple[_File, Mapping[Numbering, float]]]
+) -> None:
+    """Refuse a folder of which some files agree with the true labels in another numbering alone."""
+    strays = [
+        f"{file.path.name}, of whose labelled pixels agree {share:.0%} as {WORDS[other]} and {of[numbering]:.0%} as "
+        f"{WORDS[numbering]}"
+        for file, of in agreements
+        for other, share in of.items()
+        if other != numbering and _is_clear(share, of[numbering])
+    ]
+    if strays:
+        raise UserError(
+            f"{folder}: found ids of two numberings, most {WORDS[numbering]}, {len(strays)} another ({strays[0]}), "
+            f"expected one; convert or remove those, or give {_options([numbering])} to read all alike"
+        )
+
+
+def _is_clear(share: float, other: float) -> bool:
+    return share >= max(AGREEING, CLEARLY * other)
+
+
+def _is_blank(values: Collection[int]) -> bool:
+    """Whether there is nothing but 0 and what other tools write for void, which tells nothing of a numbering."""
+    return len(values) > 0 and {0, *MINUS_ONE}.issuperset(values)
+
+
+def _meanings(
+    readings: Collection[Reading], values: Sequence[int], lookups: Mapping[Numbering, NDArray[np.int16]]
+) -> list[Numbering]:
+    """The numberings among some readings; of those that mean the same by all values the first."""
+    meanings: dict[tuple[int, ...], Numbering] = {}
+    for numbering in NUMBERINGS:
+        if numbering in readings:
+            meanings.setdefault(tuple(lookups[numbering][values].tolist()), numbering)
+    return list(meanings.values())
+
+
 def _look(path: Path, table: LabelTable, lookups: Mapping[Numbering, NDArray[np.int16]]) -> _File:
     """See what one file can be."""
-    in_colours = _File(path, frozenset({COLOURS}), "in colours", {}, "three channels")
-    if is_lossy(path):
-        return in_colours
     shown, palette = pictures.read(path), _has_palette(path)
-    if not palette and (shown[..., 1:3] != shown[..., :1]).any():
+    stored: Literal["palette", "one channel", "three channels"] = (
+        "palette" if palette else "one channel" if shown.shape[2] < 3 else "three channels"
+    )
+    in_colours = _File(path, frozenset({COLOURS}), "in colours", True, {}, stored)
+    lossy = is_lossy(path)
+    if stored == "three channels" and np.ptp(shown[..., :3], axis=2).max() > (GREY_WITH_LOSS if lossy else 0):
         return in_colours
+    if lossy:
+        possible = in_colours.readings if stored == "three channels" else frozenset[Reading]()
+        return _File(path, possible, "in grey, and kept with loss", False, {}, stored)
     values = pictures.read_labels(path)
     used = np.flatnonzero(np.bincount(values.ravel()))
     shades = dict(zip(used.tolist(), _colours_of(values, shown, used), strict=True))
@@ -178,12 +239,9 @@ def _look(path: Path, table: LabelTable, lookups: Mapping[Numbering, NDArray[np.
     if palette and in_table:
         exact = {name for name in lookups if name in readings and _same_colours(table, lookups[name], shades)}
         readings, kind = {COLOURS, *exact}, "of ids" if exact else "in colours"
-    elif in_table or (not palette and shown.shape[2] >= 3):
+    elif in_table or stored == "three channels":
         readings.add(COLOURS)  # three channels are made for colours, even where a picture happens to have none
-    stored: Literal["palette", "one channel", "three channels"] = (
-        "palette" if palette else "one channel" if shown.shape[2] < 3 else "three channels"
-    )
-    return _File(path, frozenset(readings), kind, shades, stored)
+    return _File(path, frozenset(readings), kind, in_table, shades, stored)
 
 
 def _colours_of(values: Picture, shown: Picture, used: NDArray[np.intp]) -> list[Colour]:
@@ -214,20 +272,28 @@ def _check_palettes(folder: Path, seen: Sequence[_File]) -> None:
                 )
 
 
-def _agreement(
-    files: Mapping[str, Path], truth: Truth, lookups: Mapping[Numbering, NDArray[np.int16]]
-) -> dict[Numbering, float]:
-    """The share of labelled pixels that are right in each numbering, over some files."""
-    ids = list(files)
-    right, labelled = dict.fromkeys(lookups, 0), 0
-    for id_ in ids[:: max(1, len(ids) // COMPARED)]:
-        labels = truth.labels(id_)
-        values = pictures.resize_labels(pictures.read_labels(files[id_]), labels.shape[1], labels.shape[0])
+def _agreements(
+    files: Mapping[str, _File], truth: Truth, lookups: Mapping[Numbering, NDArray[np.int16]]
+) -> list[tuple[_File, dict[Numbering, float]]]:
+    """The share of an item's labelled pixels that are right in each numbering that its file may be of.
+
+    Only of files that may be of several, and are not blank.
+    """
+
+    def agreement(id_: str) -> tuple[_File, dict[Numbering, float]]:
+        file, labels = files[id_], truth.labels(id_)
+        values = pictures.resize_labels(pictures.read_labels(file.path), labels.shape[1], labels.shape[0])
         scored = labels != IGNORE
-        labelled += int(scored.sum())
-        for numbering, lookup in lookups.items():
-            right[numbering] += int((lookup[values[scored]] == labels[scored]).sum())
-    return {numbering: count / max(1, labelled) for numbering, count in right.items()}
+        right = {name: lookups[name][values[scored]] == labels[scored] for name in lookups if name in file.readings}
+        return file, {name: float(of.mean()) if of.size else 0.0 for name, of in right.items()}
+
+    open_ = [
+        id_
+        for id_, file in files.items()
+        if not _is_blank(file.shades) and len(_meanings(file.readings, list(file.shades), lookups)) > 1
+    ]
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(agreement, open_))
 
 
 def _mixture(folder: Path, seen: Sequence[_File], table: LabelTable) -> str:
@@ -243,6 +309,10 @@ def _mixture(folder: Path, seen: Sequence[_File], table: LabelTable) -> str:
         f"{folder}: found {counted}, expected label maps of one kind, ids or the colours of {table.name}; "
         f"convert or remove what is not, or give {_options([COLOURS, *NUMBERINGS])} to read all alike"
     )
+
+
+def _greys(table: LabelTable) -> list[int]:
+    return [label.colour[0] for label in table.labels if len({*label.colour}) == 1]
 
 
 def _example(file: _File) -> str:

@@ -220,9 +220,58 @@ def test_a_mixture_is_named_with_counts(cityscapes: Path, tmp_path: Path) -> Non
         grey(folder / f"{name(frame)}.png", predicted(frame) + 60)
     said = error(folder, "--labels", labels)
     assert f"found 3 pictures in grey ({name(0)}.png: 60, 61," in said
-    result = score(folder, "--labels", labels, "--read", "colours")
+    said = error(folder, "--labels", labels, "--read", "colours")
+    assert f"{name(0)}.png: found one channel (values 60, 61," in said
+
+
+@pytest.mark.parametrize("other", [train_ids(255), train_ids(19), train_ids(0)], ids=["255", "19", "0"])
+@pytest.mark.parametrize("strays", [[1], [0, 2]])
+def test_files_of_another_numbering_are_named(strays: list[int], other: Save, cityscapes: Path, tmp_path: Path) -> None:
+    """Train ids are nearly all label ids, too: only the true labels tell."""
+    folder = outputs(tmp_path / "theirs", grey)
+    for frame in strays:
+        other(folder / f"{name(frame)}.png", predicted(frame))
+    said = error(folder, "--labels", f"cityscapes:{cityscapes}")
+    assert said.startswith(f"{folder}: found ids of two numberings, most label ids, {len(strays)} another (")
+    assert f"{name(strays[0])}.png, of whose labelled pixels agree " in said
+    result = score(folder, "--labels", f"cityscapes:{cityscapes}", "--read", "label-ids")
     assert result.exit_code == 0
-    assert "3 outputs are not RGB of 8 bits (grey repeated)" in result.stderr
+
+
+def test_one_blank_file_is_of_any_numbering(cityscapes: Path, tmp_path: Path) -> None:
+    for kept, save in (("label ids", grey), ("train ids", train_ids(255))):
+        folder = outputs(tmp_path / kept, save)
+        grey(folder / f"{name(1)}.png", np.zeros((64, 64), np.uint8))
+        result = score(folder, "--labels", f"cityscapes:{cityscapes}")
+        assert f"read as {kept}: 3 pictures of values 0" in result.stderr, result.exception
+
+
+GREYS: dict[str, Save] = {
+    "JPEG": lambda path, ids: grey(path.with_suffix(".jpg"), ids),
+    "JPEG of three channels": lambda path, ids: three(path.with_suffix(".jpg"), ids),
+    "WebP": lambda path, ids: three(path.with_suffix(".webp"), ids),
+    "JPEG, brighter": lambda path, ids: grey(path.with_suffix(".jpg"), ids * 7),
+    "three channels, brighter": lambda path, ids: three(path, ids * 7),
+}
+
+
+@pytest.mark.parametrize("kept", GREYS)
+def test_greys_are_no_colours(kept: str, cityscapes: Path, tmp_path: Path) -> None:
+    """Ids that were brightened to be looked at, or whose values a lossy format has changed."""
+    folder = outputs(tmp_path / "theirs", GREYS[kept])
+    said = error(folder, "--labels", f"cityscapes:{cityscapes}")
+    loss = kept.startswith(("JPEG", "WebP"))
+    assert said.startswith(f"{folder}: found 3 pictures in grey{', and kept with loss' if loss else ''} ({name(0)}.")
+    assert "expected label maps of one kind, ids or the colours of cityscapes label ids" in said
+
+
+def test_greys_of_the_table_are_colours(cityscapes: Path, tmp_path: Path) -> None:
+    """Programs that shrink PNG files keep a picture of buildings alone in one channel."""
+    folder = outputs(tmp_path / "theirs", lambda path, ids: grey(path, CITYSCAPES.to_colours(ids)))
+    grey(folder / f"{name(1)}.png", np.full((64, 64), 70, np.uint8))
+    result = score(folder, "--labels", f"cityscapes:{cityscapes}")
+    assert result.exit_code == 0
+    assert "(grey repeated)" in result.stderr
 
 
 def test_palettes_that_differ_are_no_ids(cityscapes: Path, tmp_path: Path) -> None:
@@ -262,7 +311,7 @@ def test_maps_of_one_class_that_agree_are_read(tmp_path: Path) -> None:
     for value, reading in ((7, "label ids"), (1, "train ids plus 1")):
         grey(folder / f"{name(0)}.png", np.full((8, 8), value, np.uint8))
         result = score(folder, "--labels", f"cityscapes:{tmp_path / 'cityscapes'}")
-        assert f"read as {reading}: 1 pictures of values {value}; " in result.stderr
+        assert f"read as {reading}: 1 picture of values {value}; " in result.stderr
         assert "strict    1.000" in result.stdout
 
 
