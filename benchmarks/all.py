@@ -35,7 +35,7 @@ SHORT = {
     "study_load": "--raters 100 --pace 1",
     "study_page": "--sessions keyboard",
 }
-PARTS = {"all", "browser", "record", "timing"}  # of benchmarks, not benchmarks
+PARTS = {"all", "browser", "cuda_checks", "record", "timing"}  # of benchmarks, not benchmarks
 
 
 def benchmarks() -> list[str]:
