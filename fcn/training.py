@@ -2,8 +2,8 @@
 
 The published training is not documented. Ours: Adam, a rate that rises and falls once, cross entropy with rare classes
 weighted up, mirrored images. The network that is kept is the one that was best on the validation items, by class IoU.
-A stopped training goes on from its checkpoint and ends, on a CPU with as many threads, with the weights of an
-uninterrupted one.
+A stopped training goes on from its checkpoint and ends, on a CPU, with the weights of an uninterrupted one: it keeps
+its number of threads, which changes how sums are rounded.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class _State:
 
     network: FCN
     optimiser: torch.optim.Adam
+    threads: int
     step: int = 0
     last: float = -1.0  # class IoU on the validation items
     best: float = -1.0
@@ -99,12 +100,14 @@ class Trained(NamedTuple):
         step: The step it was of.
         class_iou: What it had on the validation items.
         last_class_iou: What the network of the last step had.
+        threads: How many threads of a CPU trained it.
     """
 
     network: FCN
     step: int
     class_iou: float
     last_class_iou: float
+    threads: int
 
 
 def train(
@@ -142,7 +145,9 @@ def train(
     device = network.score_fr.weight.device
     network.train().to(memory_format=torch.channels_last)
     fused = device.type in {"cpu", "cuda"}
-    state = _State(network, torch.optim.Adam(network.parameters(), settings.learning_rate, BETAS, fused=fused))
+    threads = torch.get_num_threads()
+    optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate, BETAS, fused=fused)
+    state = _State(network, optimiser, threads)
     if checkpoint.exists():
         _load(checkpoint, state, settings, made_by)
     learned, held_out = Decoded(examples, photo_size, classes), Decoded(validation, photo_size, classes)
@@ -150,6 +155,7 @@ def train(
     started, first = time.monotonic(), state.step
     saved = started
     complete = False  # whether the state is that of a step's end; in the middle of a step it would not go on as it was
+    torch.set_num_threads(state.threads)
     try:
         for images, labels in batches(learned, settings.batch_size, settings.seed, state.step, settings.steps):
             complete = False
@@ -167,12 +173,13 @@ def train(
                 _save(checkpoint, state, settings, made_by)
                 saved = time.monotonic()
     finally:
+        torch.set_num_threads(threads)
         if complete:
             _save(checkpoint, state, settings, made_by)
     best = FCN(network.architecture)
     assert state.best_weights is not None, "the last step is validated"
     best.load_state_dict(state.best_weights)
-    return Trained(best.eval(), state.best_step, state.best, state.last)
+    return Trained(best.eval(), state.best_step, state.best, state.last, state.threads)
 
 
 def one_cycle(step: int, steps: int) -> float:
@@ -229,6 +236,7 @@ def _save(path: Path, state: _State, settings: Settings, made_by: str) -> None:
         "made_by": made_by,
         "network": state.network.state_dict(),
         "optimiser": state.optimiser.state_dict(),
+        "threads": state.threads,
         "step": state.step,
         "last": state.last,
         "best": state.best,
@@ -249,6 +257,7 @@ def _load(path: Path, state: _State, settings: Settings, made_by: str) -> None:
                 raise FcnError(f"{path}: made with {content[name]}, not {now}; delete it to begin anew")
         state.network.load_state_dict(content["network"])
         state.optimiser.load_state_dict(content["optimiser"])
+        state.threads = content.get("threads", state.threads)  # older versions did not keep it
         state.step, state.last = content["step"], content["last"]
         state.best, state.best_step = content["best"], content["best_step"]
         state.best_weights = content["best_weights"]

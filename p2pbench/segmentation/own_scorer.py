@@ -118,7 +118,8 @@ def train_scorer(
         checkpoint_seconds,
         hear,
     )
-    source = f"{made_by}; step {trained.step}"
+    threads = f", threads {trained.threads}" if device.type == "cpu" else ""
+    source = f"{made_by}; step {trained.step}{threads}"
     card = Card(network.architecture, table.classes, table.name, plan.photo_size, source, None)
     weights.save(out, trained.network, card)
     checkpoint.unlink(missing_ok=True)

@@ -130,6 +130,24 @@ def test_stopped_and_resumed_equals_uninterrupted(stops: list[int], norm: bool, 
     assert_same(again, whole)
 
 
+def test_a_training_keeps_its_number_of_threads(path: Path) -> None:
+    before, seen = torch.get_num_threads(), []
+
+    def listener(progress: Progress) -> None:
+        seen.append(torch.get_num_threads())
+        stop_at(4)(progress)
+
+    try:
+        torch.set_num_threads(3)
+        with pytest.raises(Stop):
+            trained(path, listener)
+        torch.set_num_threads(1)
+        found = trained(path, listener)
+        assert (seen, found.threads, torch.get_num_threads()) == ([3] * 9, 3, 1)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_finished_training_is_there_at_once(path: Path) -> None:
     whole = trained(path)
     assert_same(trained(path, lambda progress: pytest.fail("there is nothing to do")), whole)
