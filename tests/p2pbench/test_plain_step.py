@@ -126,6 +126,22 @@ def assert_same_network(
         assert_same(parameter.detach(), expected.detach(), f"{name} {i}, weight")
 
 
+def assert_same_statistics(name: str, ours: nn.Module, plain: PlainGenerator) -> None:
+    """Compare what batch norm keeps for `test_batch_norm = "running"`."""
+    pairs = list(zip(statistics(ours), statistics(plain), strict=True))
+    assert pairs
+    for i, ((mean, variance, _), (other_mean, other_variance, steps)) in enumerate(pairs):
+        if steps:  # of one value per channel, nothing is kept: see plain_step.normalised
+            assert_same(variance, other_variance, f"{name} {i}, running variance")
+            apart = (mean - other_mean).abs() / other_variance.sqrt()
+            assert apart.max() <= EXACT, f"{name} {i}, running mean"  # it holds the bias, which rounding alone moves
+
+
+def statistics(network: nn.Module) -> list[list[Tensor]]:
+    """Running mean, running variance and number of steps of each batch norm."""
+    return [list(module.buffers()) for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
 def compare(sizes: Sequence[int], *, channels: Channels = RGB, **settings: Any) -> None:  # noqa: ANN401 (any setting)
     """Make a step on a batch of each size with both implementations, and hold them together after each."""
     config = run_config({**SMALL, **settings}, "test")
@@ -147,6 +163,7 @@ def compare(sizes: Sequence[int], *, channels: Channels = RGB, **settings: Any) 
         assert_same_network(
             f"step {step}: generator", model.generator, model.generator_adam, plain.generator, plain.generator_adam
         )
+        assert_same_statistics(f"step {step}: generator", model.generator, plain.generator)
         if plain.discriminator is not None:
             assert model.discriminator is not None
             assert model.discriminator_adam is not None
