@@ -3,7 +3,7 @@
 A results folder holds grids, a grid holds cells, a cell holds one run a seed:
 
     results/GRID/grid.json
-    results/GRID/CELL/seed-0/{config.json, losses.csv, checkpoint.pt, generator.safetensors,
+    results/GRID/CELL/seed-0/{config.json, losses.csv, checkpoint.pt, generator.safetensors, made.jsonl,
                               samples/, images/, scores/, segmentations/}
     results/GRID/contents/       hashes of the items that runs were made from, JSON
     results/GRID/input/images/   what the generators got, as pictures

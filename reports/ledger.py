@@ -141,6 +141,16 @@ def read_scorer(run: Run, scorer: str) -> Scores:
     return scores
 
 
+def is_score(path: Path) -> bool:
+    """Whether a file begins as those that `write` writes, so that one of a user's is not taken for it."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(200)
+    except OSError:
+        return False
+    return start.lstrip().startswith(b"{") and b'"scorer"' in start
+
+
 def collect(grid: layout.Grid) -> tuple[list[Entry], list[Damage]]:
     """All scores of a grid's runs, by cell, seed and scorer, the ground truth last; and those that cannot be read."""
     entries, damages = [], []
