@@ -16,7 +16,10 @@ RECORD = "made.jsonl"
 
 
 class Made:
-    """The record of one folder; files are named by their paths below it."""
+    """The record of one folder; files are named by their paths below it.
+
+    A name has several hashes where its file was made anew: a call may be killed before the new one is there.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._path = folder, folder / RECORD
@@ -34,22 +37,23 @@ class Made:
             OSError: As above.
         """
         name = path.relative_to(self._folder).as_posix()
-        self._hashes[name] = sha256
+        self._hashes.setdefault(name, set()).add(sha256)
         if not self._whole:  # a killed call may have torn the last line
-            atomic.write(self._path, "".join(map(_line, self._hashes.items())).encode())
+            lines = [_line(each, hash_) for each, hashes in self._hashes.items() for hash_ in sorted(hashes)]
+            atomic.write(self._path, "".join(lines).encode())
             self._whole = True
         else:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(_line((name, sha256)))
+                file.write(_line(name, sha256))
 
     def names(self, path: Path) -> bool:
         """Whether the program ever made a file of this name here."""
         return path.relative_to(self._folder).as_posix() in self._hashes
 
     def holds(self, path: Path) -> bool:
-        """Whether a file is one that the program made, and has that content still."""
+        """Whether a file is one that the program made, and has such a content still."""
         known = self._hashes.get(path.relative_to(self._folder).as_posix())
-        return known is not None and known == digest(path)
+        return known is not None and digest(path) in known
 
     def files(self) -> list[Path]:
         """The files that the program made and that have that content still."""
@@ -65,13 +69,13 @@ def digest(path: Path) -> str:
         return ""
 
 
-def _line(named: tuple[str, str]) -> str:
-    return json.dumps({"file": named[0], "sha256": named[1]}) + "\n"
+def _line(name: str, sha256: str) -> str:
+    return json.dumps({"file": name, "sha256": sha256}) + "\n"
 
 
-def _read(path: Path) -> dict[str, str]:
+def _read(path: Path) -> dict[str, set[str]]:
     """The hashes by name; lines that a killed call has torn are left out."""
-    found = {}
+    found: dict[str, set[str]] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -79,7 +83,7 @@ def _read(path: Path) -> dict[str, str]:
     for line in lines:
         try:
             entry = json.loads(line)
-            found[str(entry["file"])] = str(entry["sha256"])
+            found.setdefault(str(entry["file"]), set()).add(str(entry["sha256"]))
         except (ValueError, LookupError, TypeError):
             continue
     return found
