@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from p2pbench.errors import UserError
-from p2pbench.made import RECORD, Made, digest
 from p2pbench.segmentation import label_pictures
 from reports import ledger
 from reports.layout import Run
+from reports.made import RECORD, Made, digest
 
 LOSSES = b"step,epoch,"  # with which losses.csv begins
 

@@ -311,9 +311,11 @@ def write_grid(grid: Grid, content: dict[str, Any]) -> None:
 
 
 def read_grid_record(grid: Grid) -> dict[str, Any]:
-    """grid.json as it was written. Raises UserError when it is damaged."""
+    """grid.json as it was written. Raises UserError when it is damaged, or another's."""
     try:
         content: dict[str, Any] = json.loads(grid.json.read_bytes())
+        if not (isinstance(content, dict) and {"cells", "seeds", "title"} <= content.keys()):
+            raise ValueError("found no cells, seeds and title, expected a grid of this program")
     except (OSError, ValueError) as error:
         raise UserError(f"{grid.json}: cannot be read ({error}); move it away to write it anew") from None
     return content

@@ -16,11 +16,11 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import summary
 from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
-from p2pbench.made import Made
 from p2pbench.results import RunRecord, has_begun
 from p2pbench.training.generate import as_picture
 from reports import atomic, ledger
 from reports.layout import Grid, Run
+from reports.made import Made
 from reports.names import item_id
 
 SUFFIXES = {".png", ".tif"}  # of what `pictures.write` writes
@@ -137,7 +137,7 @@ def _read(grid: Grid) -> dict[str, str]:
         known: dict[str, str] = json.loads(grid.references.read_bytes())
     except (OSError, ValueError):
         return {}
-    return known
+    return known if isinstance(known, dict) else {}
 
 
 def _write(grid: Grid, sources: Mapping[str, str]) -> None:

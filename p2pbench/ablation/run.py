@@ -15,7 +15,6 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.scale import Range
 from p2pbench.leftovers import adopt, remove_leftovers
-from p2pbench.made import Made
 from p2pbench.results import check_run, grid_of, has_begun, owned, read_run, read_runs, write_run
 from p2pbench.training.card import load_generator, save_generator
 from p2pbench.training.device import failures_told
@@ -25,6 +24,7 @@ from p2pbench.training.model import Model, make_card
 from p2pbench.training.precision import set_up
 from p2pbench.training.trainer import train
 from reports.layout import Run
+from reports.made import Made
 from reports.picture import to_eight_bits
 
 SAMPLES = 4

@@ -60,8 +60,17 @@ class Made:
         return [path for path in (self._folder / name for name in self._hashes) if self.holds(path)]
 
 
+def record(folder: Path) -> None:
+    """Write the record of a folder in which every file was made by the program."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [_line(path.relative_to(folder).as_posix(), digest(path)) for path in found]
+    atomic.write(folder / RECORD, "".join(lines).encode())
+
+
 def digest(path: Path) -> str:
-    """SHA-256 of a file; empty for one that cannot be read."""
+    """SHA-256 of a file; empty for what is none, or cannot be read."""
+    if not path.is_file():  # whoever opens a pipe waits for ever
+        return ""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
