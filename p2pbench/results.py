@@ -10,7 +10,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import shutil
 import subprocess
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from p2pbench.config import NOT_IDENTITY, SHARED, RunConfig
 from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.datasets.dataset import MOST_NAMED, Dataset, Item, item_hash
 from p2pbench.errors import UserError
+from p2pbench.leftovers import check_leftovers, check_outputs
 from p2pbench.training.interrupt import Stop, Stopped
 from reports import atomic
 from reports.arithmetic import ARITHMETIC, flaw
@@ -72,7 +72,7 @@ def check_run(
 
     Raises:
         UserError: settings or items differ, each difference is shown; or the run would go on from weights that an
-            older version trained with wrong gradients.
+            older version trained with wrong gradients; or files of the user's would be taken for the run's.
     """
     if not run.config.exists():
         leftovers = [path.name for path in (run.checkpoint, run.generator) if path.exists()]
@@ -80,6 +80,9 @@ def check_run(
             raise UserError(
                 f"{run.folder}: holds {leftovers[0]} but no config.json; move it away, or use another --out"
             )
+    check_outputs(run)
+    if not has_begun(run):
+        check_leftovers(run)
     for other, record in made:
         if not has_begun(other):
             continue
@@ -216,7 +219,6 @@ def write_run(run: Run, config: RunConfig, data: Description) -> None:
         _write_record(run, record)
     elif not has_begun(run) and read_run(run) != record:
         with owned(run):
-            shutil.rmtree(run.samples, ignore_errors=True)  # of a training that came to nothing
             _write_record(run, record)
 
 
@@ -309,9 +311,11 @@ def write_grid(grid: Grid, content: dict[str, Any]) -> None:
 
 
 def read_grid_record(grid: Grid) -> dict[str, Any]:
-    """grid.json as it was written. Raises UserError when it is damaged."""
+    """grid.json as it was written. Raises UserError when it is damaged, or another's."""
     try:
         content: dict[str, Any] = json.loads(grid.json.read_bytes())
+        if not (isinstance(content, dict) and {"cells", "seeds", "title"} <= content.keys()):
+            raise ValueError("found no cells, seeds and title, expected a grid of this program")
     except (OSError, ValueError) as error:
         raise UserError(f"{grid.json}: cannot be read ({error}); move it away to write it anew") from None
     return content

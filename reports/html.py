@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports import apart, atomic, csv, gallery, layout, ledger, page, paper, picture, single_file, swap
+from reports import apart, atomic, csv, gallery, layout, ledger, made, page, paper, picture, single_file, swap
 from reports.drawn import draw
 from reports.errors import ReportError
 from reports.glossary import GLOSSARY, term
@@ -63,6 +63,7 @@ def put(out: Path, build: Callable[[Report], None]) -> Path:
         _check_free(target)
         with swap.replaced(target.folder) as folder:
             build(Report(folder))
+            made.record(folder)
     return target.index
 
 
@@ -103,6 +104,14 @@ def _check_free(target: Report) -> None:
         raise ReportError(
             f"{target.folder}: found {other!r}, expected an earlier report or nothing; give the report its own folder"
         )
+    known = made.Made(target.folder)
+    inside = sorted(path for path in target.folder.rglob("*") if not (path.is_dir() or path.name.startswith(".")))
+    for path in inside if known else ():  # reports of older versions have no record
+        if not (known.holds(path) or path == target.folder / made.RECORD):
+            raise ReportError(
+                f"{path}: was changed since the report was written, or is of someone else, and would be gone; move it "
+                "away, or put the report elsewhere: --out"
+            )
 
 
 def _is_ours(index: Path) -> bool:

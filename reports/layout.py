@@ -3,7 +3,7 @@
 A results folder holds grids, a grid holds cells, a cell holds one run a seed:
 
     results/GRID/grid.json
-    results/GRID/CELL/seed-0/{config.json, losses.csv, checkpoint.pt, generator.safetensors,
+    results/GRID/CELL/seed-0/{config.json, losses.csv, checkpoint.pt, generator.safetensors, made.jsonl,
                               samples/, images/, scores/, segmentations/}
     results/GRID/contents/       hashes of the items that runs were made from, JSON
     results/GRID/input/images/   what the generators got, as pictures
@@ -24,6 +24,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from reports.made import RECORD
 from reports.names import file_name, item_id
 
 INPUT, REAL, CONTENTS = "input", "real", "contents"  # of a grid's folder, beside its cells
@@ -266,7 +267,7 @@ class Report:
 
     def entries(self) -> set[str]:
         """What a report folder holds, by file name; anything else in it is someone else's."""
-        return {self.index.name, self.assets.name, self.tables.name}
+        return {self.index.name, self.assets.name, self.tables.name, RECORD}
 
 
 def report(results: Path) -> Report:

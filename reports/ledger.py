@@ -101,8 +101,10 @@ def write(run: Run, scores: Scores) -> None:
     The JSON comes last: where it is, its replicates are.
 
     Raises:
-        ReportError: A value is not finite, the parts do not fit together, or the folder cannot be written.
+        ReportError: A value is not finite, the parts do not fit together, the folder cannot be written, or another's
+            file is there.
     """
+    check_free(run, scores.scorer)
     try:
         scores.check()
     except ValueError as error:
@@ -139,6 +141,26 @@ def read_scorer(run: Run, scorer: str) -> Scores:
     except (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, ReportError) as error:
         raise _damaged(run.score(scorer), str(error)) from error
     return scores
+
+
+def is_score(path: Path) -> bool:
+    """Whether a file begins as those that `write` writes, so that one of a user's is not taken for it."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(200)
+    return start.lstrip().startswith(b"{") and b'"scorer"' in start
+
+
+def check_free(run: Run, scorer: str) -> None:
+    """Refuse to write scores over a file that is none.
+
+    Raises:
+        ReportError: There is one; it is named.
+    """
+    path = run.score(scorer)
+    if path.exists() and not is_score(path):
+        raise ReportError(f"{path}: found something else, expected earlier scores or nothing; move it away")
 
 
 def collect(grid: layout.Grid) -> tuple[list[Entry], list[Damage]]:

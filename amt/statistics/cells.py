@@ -60,11 +60,14 @@ def text(table: pd.DataFrame, columns: Iterable[str]) -> str:
 
 
 def write(content: str, path: Path) -> None:
-    """Write a file in UTF-8, whole or not at all; its folder is made if need be.
+    """Write a table as a file in UTF-8, whole or not at all; its folder is made if need be.
 
     Raises:
-        AmtError: It cannot be written.
+        AmtError: It cannot be written, or would replace something else than a table of the same columns.
     """
+    header = content.splitlines()[0].encode()
+    if path.exists() and not (path.is_file() and path.read_bytes().startswith(header)):
+        raise AmtError(f"{path}: found something else, expected an earlier export or nothing; move it away")
     temporary = path.with_name(f".{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from amt.store import schema
 
 _BUSY_SECONDS = 30
 _WRITES = "writes"
+_SMALLEST = 512  # bytes of SQLite's smallest page, and so of its smallest file but for the empty one
 
 
 class Database:
@@ -99,6 +100,7 @@ def open_database(where: str | Path, *, create: bool = False) -> Database:
         raise AmtError(
             f"{url.database}: found no studies there, expected a database; make one with `p2pbench amt create`"
         )
+    _check_file(url)
     database = Database(_engine(url))
     shown = url.render_as_string(hide_password=True) if isinstance(where, str) else str(where)
     try:
@@ -111,6 +113,18 @@ def open_database(where: str | Path, *, create: bool = False) -> Database:
         reason = str(getattr(error, "orig", error)).splitlines()[0]
         raise AmtError(f"{shown}: cannot be used as a database ({reason}); check the path or the URL") from error
     return database
+
+
+def _check_file(url: URL) -> None:
+    """Refuse an SQLite file that is too short to be one: SQLite takes one of a byte for empty, and writes over it.
+
+    The file is not opened: closing it would let go of the locks of all of this process's connections to it.
+    """
+    path = Path(url.database or "")
+    if url.get_backend_name() != "sqlite" or not path.exists():
+        return
+    if not path.is_file() or 0 < path.stat().st_size < _SMALLEST:
+        raise AmtError(f"{path}: found something else, expected a database of studies or nothing; move it away")
 
 
 def _url(where: str | Path) -> URL:
@@ -158,7 +172,13 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _check_version(database: Database, shown: str) -> None:
     with database.writing() as connection:
-        if not inspect(connection).has_table(schema.about.name):
+        tables = inspect(connection).get_table_names()
+        if schema.about.name not in tables:
+            if tables and database.kind == "sqlite":
+                raise AmtError(
+                    f"{shown}: found a database with a table {tables[0]!r}, expected one of studies or nothing; move "
+                    "it away"
+                )
             schema.metadata.create_all(connection)
             connection.execute(insert(schema.about).values(key="schema", value=str(schema.VERSION)))
             return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -17,16 +18,23 @@ from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 from p2pbench.results import RunRecord, has_begun
 from p2pbench.training.generate import as_picture
-from reports import atomic
+from reports import atomic, ledger
 from reports.layout import Grid, Run
+from reports.made import Made
+from reports.names import item_id
+
+SUFFIXES = {".png", ".tif"}  # of what `pictures.write` writes
 
 
 def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[tuple[Run, RunRecord]]) -> None:
     """Refuse data whose targets are not those that runs of an older version, without hashes, were tested on.
 
+    Pictures of a user's where those of `input/` and `real/` go are refused too, unless they are the same.
+
     Raises:
-        UserError: Pictures of `real/` are not of these data; they are named.
+        UserError: Pictures of `real/` are not of these data, or are a user's; they are named.
     """
+    _check_own(grid, data, config)
     if not any("content" not in record.data["test"] and has_begun(run) for run, record in made):
         return
     there, known, wanted = grid.real.pictures(), _read(grid), _sources(data, config)
@@ -41,6 +49,30 @@ def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[t
             f"{culprits}. The pictures of {data.dataset.name} were replaced since runs of {grid.folder} were made; use "
             "another --out, or delete that folder to train anew"
         )
+
+
+def _check_own(grid: Grid, data: Data, config: RunConfig) -> None:
+    known, places = _read(grid), {id_: place for place, id_ in enumerate(_sources(data, config))}
+    foreign = {path: item_id(path.stem) for row in (grid.input, grid.real) for path in _foreign(row, known)}
+    if not foreign:
+        return
+    both = _made(data, sorted({places[id_] for id_ in foreign.values() if id_ in places}))
+    wanted = {id_: {grid.input.images: input_, grid.real.images: target} for id_, input_, target in both}
+    for path, id_ in foreign.items():
+        if id_ not in wanted or not _equal(pictures.read(path), wanted[id_][path.parent]):
+            raise UserError(
+                f"{path}: was not made by this program, or was replaced since; expected in that folder only the "
+                f"{'inputs' if path.parent == grid.input.images else 'targets'} that it makes; move the file away"
+            )
+
+
+def _foreign(row: Run, known: Collection[str]) -> list[Path]:
+    """The pictures of a row that are not as the program made them; an older version recorded only their ids."""
+    if not row.images.is_dir():
+        return []
+    made = Made(row.folder)
+    files = sorted(path for path in row.images.iterdir() if path.suffix in SUFFIXES and not path.name.startswith("."))
+    return [path for path in files if not (made.holds(path) if made else item_id(path.stem) in known)]
 
 
 def fill_references(grid: Grid, data: Data, config: RunConfig, listener: Listener) -> None:
@@ -63,15 +95,17 @@ def fill_references(grid: Grid, data: Data, config: RunConfig, listener: Listene
     new = {ids[place] for place in left}
     _write(grid, {id_: source for id_, source in known.items() if id_ not in new | others})
     if others or there[0].keys() & new:
-        for scorer in grid.real.scorers():
-            grid.real.score(scorer).unlink(missing_ok=True)
+        for path in map(grid.real.score, grid.real.scorers()):
+            if ledger.is_score(path):
+                path.unlink(missing_ok=True)
     for row in there:
         for id_ in others & row.keys():
             row[id_].unlink()
+    records = Made(grid.input.folder), Made(grid.real.folder)
     for done, (id_, input_, target) in enumerate(_made(data, left), 1):
-        for run, picture in ((grid.input, input_), (grid.real, target)):
-            path = pictures.write(run.images / id_, picture)
-            for suffix in {".png", ".tif"} - {path.suffix}:  # of another depth or number of channels
+        for run, picture, made in zip((grid.input, grid.real), (input_, target), records, strict=True):
+            path = pictures.write(run.images / id_, picture, made.note)
+            for suffix in SUFFIXES - {path.suffix}:  # of another depth or number of channels
                 path.with_name(id_ + suffix).unlink(missing_ok=True)
         listener.count("inputs and targets", done, len(left))
     _write(grid, wanted)
@@ -103,7 +137,7 @@ def _read(grid: Grid) -> dict[str, str]:
         known: dict[str, str] = json.loads(grid.references.read_bytes())
     except (OSError, ValueError):
         return {}
-    return known
+    return known if isinstance(known, dict) else {}
 
 
 def _write(grid: Grid, sources: Mapping[str, str]) -> None:

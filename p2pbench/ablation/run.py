@@ -14,6 +14,7 @@ from p2pbench.ablation.listener import Listener
 from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.scale import Range
+from p2pbench.leftovers import adopt, remove_leftovers
 from p2pbench.results import check_run, grid_of, has_begun, owned, read_run, read_runs, write_run
 from p2pbench.training.card import load_generator, save_generator
 from p2pbench.training.device import failures_told
@@ -23,20 +24,23 @@ from p2pbench.training.model import Model, make_card
 from p2pbench.training.precision import set_up
 from p2pbench.training.trainer import train
 from reports.layout import Run
+from reports.made import Made
 from reports.picture import to_eight_bits
 
 SAMPLES = 4
 
 
 def is_finished(run: Run, data: Data) -> bool:
-    """Whether a run is trained and has a picture of every test item."""
+    """Whether a run is trained and has a picture of its own of every test item."""
     return run.generator.exists() and not missing_items(run, data)
 
 
 def missing_items(run: Run, data: Data) -> list[int]:
-    """Places, in the test split, of the items that have no picture yet."""
-    made = run.pictures().keys()
-    return [place for place, item in enumerate(data.items.test) if item.id not in made]
+    """Places, in the test split, of the items that have no picture of the run's own yet."""
+    there, made = run.pictures(), Made(run.folder)
+    if made:
+        there = {id_: path for id_, path in there.items() if made.holds(path)}
+    return [place for place, item in enumerate(data.items.test) if item.id not in there]
 
 
 def begin(planned: Planned, data: Data, threads: int | None, listener: Listener) -> Planned:
@@ -91,6 +95,8 @@ def carry_out(
         made = [(planned.run, read_run(planned.run))]
         check_run(planned.run, planned.config, data.describe(), made, data.contents)
         if not planned.run.generator.exists():
+            if not planned.run.checkpoint.exists():
+                remove_leftovers(planned.run)
             _train(planned, data, device, listener, stop)
         _make_pictures(planned, data, device, listener, stop)
 
@@ -115,13 +121,13 @@ def _make_pictures(planned: Planned, data: Data, device: torch.device, listener:
     run = planned.run
     generator, card = load_generator(run.generator)
     set_up(planned.config, device)  # a run that was trained before, in another process
-    missing = missing_items(run, data)
+    missing, made = missing_items(run, data), adopt(run)
     with Translator(generator.to(device), card, data.dataset).open() as translate:
         for done, place in enumerate(missing, 1):
             if stop:
                 raise Stopped(f"{run.folder}: stopped while making pictures; the same command goes on from here")
             item = data.items.test[place]
-            pictures.write(run.images / item.id, translate(test_input(data, place), item.id))
+            pictures.write(run.images / item.id, translate(test_input(data, place), item.id), made.note)
             listener.count(f"{planned.name}: pictures", done, len(missing))
 
 
@@ -147,7 +153,8 @@ def _sample(planned: Planned, data: Data, model: Model, epoch: int) -> None:
                 _rgb(data.dataset.to_picture(input_, target), ends),
             )
             rows.append(np.concatenate(row, axis=1))
-    pictures.write(planned.run.samples / f"epoch-{epoch:04d}", np.concatenate(rows))
+    note = Made(planned.run.folder).note
+    pictures.write(planned.run.samples / f"epoch-{epoch:04d}", np.concatenate(rows), note)
 
 
 def _rgb(picture: Picture, ends: Range | None) -> NDArray[np.uint8]:

@@ -8,13 +8,14 @@ The rest of the program knows pictures by this file alone; what it offers of `co
 with `as`.
 """
 
+import hashlib
 import lzma
 import os
 import secrets
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -35,7 +36,8 @@ from p2pbench.errors import UserError
 from reports.names import item_id
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm"})
-_BESIDE_PICTURES = frozenset({".csv", ".html", ".json", ".md", ".npz", ".txt", ".xml"})  # what nobody takes for one
+# What nobody takes for a picture.
+_BESIDE_PICTURES = frozenset({".csv", ".html", ".json", ".jsonl", ".md", ".npz", ".txt", ".xml"})
 
 # All that the decoders raise on damaged files, found by cutting and flipping bytes of good ones. OSError holds
 # Pillow's UnidentifiedImageError.
@@ -91,7 +93,7 @@ def header(path: Path) -> Header:
         return tiffs.header(path) if start.startswith(tiffs.FIRST_BYTES) else pillow_files.header(path, start)
 
 
-def write(path_without_suffix: Path, picture: Picture) -> Path:
+def write(path_without_suffix: Path, picture: Picture, note: Callable[[Path, str], None] | None = None) -> Path:
     """Write a picture without loss: PNG for 8-bit grey and RGB and for 16-bit grey, TIFF for all else.
 
     The file appears whole or not at all: it is written beside its place and then renamed.
@@ -99,6 +101,7 @@ def write(path_without_suffix: Path, picture: Picture) -> Path:
     Args:
         path_without_suffix: Folder and item id; dots in the id are kept. Missing folders are made.
         picture: (H, W, C), uint8 or uint16.
+        note: Called with the path and the SHA-256 of the content before the file takes its place.
 
     Returns:
         The path written, with its suffix.
@@ -118,6 +121,9 @@ def write(path_without_suffix: Path, picture: Picture) -> Path:
             tifffile.imwrite(
                 part, picture, photometric=photometric, planarconfig="contig", metadata=None, compression="zlib"
             )
+        if note is not None:
+            with part.open("rb") as file:
+                note(path, hashlib.file_digest(file, "sha256").hexdigest())
         part.replace(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error}); free disk space or choose another folder") from error

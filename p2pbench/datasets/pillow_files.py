@@ -94,8 +94,9 @@ def header(path: Path, start: bytes) -> Header:
     """Return what `read` would, from the header alone."""
     with opened(path) as image:
         width, height = upright_size(image.width, image.height, _orientation(image, path))
-        one = image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
-        deep = image.mode.startswith("I") or (start.startswith(_PNG) and start[24] == 16)
+        is_png = start.startswith(_PNG)  # whose 16-bit grey with alpha Pillow calls RGBA
+        one = start[25] in (0, 4) if is_png else image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
+        deep = image.mode.startswith("I") or (is_png and start[24] == 16)
         return Header(width, height, 1 if one else 3, 16 if deep else 8, bool(image.has_transparency_data))
 
 

@@ -82,7 +82,9 @@ def _layout(tiff: Any, path: Path) -> tuple[Any, str, tuple[int, ...]]:  # noqa:
 
 def _read_with_pillow(path: Path, page: Any, pages: int) -> NDArray[Any]:  # noqa: ANN401 (tifffile has no types)
     """Read, upright, a TIFF whose compression (LZW, JPEG, fax) tifffile leaves to the package imagecodecs."""
-    if pages > 1 or (page.bitspersample == 16 and page.samplesperpixel > 1):  # Pillow would cut to one page, or 8 bits
+    # Pillow would cut to one page, to 8 bits, or to three channels where it takes the fourth for padding.
+    padded = page.photometric == _PHOTOMETRIC.RGB and page.samplesperpixel == 4 and not _has_alpha(page)
+    if pages > 1 or (page.bitspersample == 16 and page.samplesperpixel > 1) or padded:
         raise UserError(
             f"{path}: found {page.compression.name} compression, which needs a package that is not there, expected "
             "deflate or none; pip install imagecodecs, or save the picture with deflate compression"

@@ -22,6 +22,7 @@ from fcn.scoring import Example, Loaded, Scorer
 from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
 from p2pbench.datasets.scale import Range, shown
+from p2pbench.errors import UserError
 from p2pbench.segmentation import label_pictures, score_files
 from p2pbench.segmentation.outcome import (
     Compared,
@@ -85,7 +86,9 @@ def score_folder(folder: Path, truth: Truth, out: Path, work: Work) -> Outcome:
     """
     outputs = find_outputs(folder)
     files = match_outputs(outputs, truth.items, folder, allow_partial=work.allow_partial)
-    run = score_files.folder_run(out, folder, files, truth, "fcn-score")
+    run = score_files.folder_run(out, folder, files, truth, SCORERS)
+    if run.published.exists() and not run.score(SCORERS.official).exists():
+        raise UserError(f"{run.published}: was written by another program; move it away, or give --out DIR")
     paper = paper_row(SCORERS.official, "", run.cell) if truth.dataset.name == Cityscapes.name else None
     place: dict[str, str | int | None] = {"folder": str(folder)}
     of_folder = _Outputs(run, str(folder), place, files, folder_origin(outputs, truth), paper, None)

@@ -16,6 +16,7 @@ from PIL import Image, PngImagePlugin
 
 from fcn.labels import IGNORE, LabelTable
 from p2pbench.datasets import pictures
+from p2pbench.errors import UserError
 from reports import atomic
 
 LONGEST_SIDE = 512  # pixels; more is not seen on a page
@@ -33,10 +34,26 @@ def write(path: Path, labels: NDArray[np.uint8], table: LabelTable, source: str)
 
     Raises:
         ReportError: The file cannot be written.
+        UserError: Another's picture is there.
     """
     content = _png(labels, table, source)
-    if not (path.is_file() and path.read_bytes() == content):
-        atomic.write(path, content)
+    if path.is_file() and path.read_bytes() == content:
+        return
+    check_free(path)
+    atomic.write(path, content)
+
+
+def check_free(path: Path) -> None:
+    """Refuse to write over a picture that is no label map of ours.
+
+    Raises:
+        UserError: There is one.
+    """
+    if path.exists() and source_of(path) is None:
+        raise UserError(
+            f"{path}: found a picture that was not written by this program, expected none or one of its segmentations; "
+            "move it away"
+        )
 
 
 def source_of(path: Path) -> str | None:

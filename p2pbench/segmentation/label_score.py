@@ -87,7 +87,7 @@ def score_folder(
     """
     outputs = find_outputs(folder)
     files = match_outputs(outputs, truth.items, folder, allow_partial=allow_partial)
-    run = score_files.folder_run(out, folder, files, truth, "label-score")
+    run = score_files.folder_run(out, folder, files, truth, SCORERS)
     decided = decide_reading(folder, files, truth) if reading is None else FolderReading(reading, "")
     paper = paper_row(SCORERS.official, "", run.cell) if truth.dataset.name == Cityscapes.name else None
 

@@ -25,7 +25,7 @@ CLASS_COLUMNS = ("class", "accuracy", "accuracy_low", "accuracy_high", "iou", "i
 TRUTH, IGNORED, BEYOND = "truth", "ignored", "beyond the classes"
 
 
-def folder_run(out: Path, folder: Path, ids: Iterable[str], truth: Truth, command: str) -> Run:
+def folder_run(out: Path, folder: Path, ids: Iterable[str], truth: Truth, scorers: Scorers) -> Run:
     """Where the scores of a plain folder of outputs go.
 
     Args:
@@ -33,24 +33,30 @@ def folder_run(out: Path, folder: Path, ids: Iterable[str], truth: Truth, comman
         folder: The outputs.
         ids: Of the items whose label maps will be written.
         truth: What they are compared with; nothing is written into its folder.
-        command: Its name, for the message.
+        scorers: The names of the scorer by each protocol.
 
     Raises:
-        UserError: Another's picture is where a label map goes, as may be in anybody's folder of outputs.
-        ReportError: `out` is, holds or lies in the folder of the truth.
+        UserError: Another's file is where a label map or a score goes, as may be in anybody's folder of outputs.
+        ReportError: As above; or `out` is, holds or lies in the folder of the truth.
     """
     run = Run(out, folder.resolve().name, None)
     if truth.dataset.needs_root:
         for written in (run.scores, run.segmentations):  # in the folder of outputs they are known, and left out
             apart.check(written, [truth.dataset.root])
     for id_ in ids:
-        path = run.segmentations / f"{id_}.png"
-        if path.exists() and label_pictures.source_of(path) is None:
-            raise UserError(
-                f"{path}: found a picture that {command} has not written, expected none or one of its segmentations; "
-                "move it away, or give --out DIR"
-            )
+        label_pictures.check_free(run.segmentations / f"{id_}.png")
+    for scorer in scorers:
+        ledger.check_free(run, scorer)
+    beside = {run.classes(scorer): CLASS_COLUMNS[0] for scorer in scorers}
+    beside[run.confusion_table(scorers.strict)] = TRUTH
+    foreign = [path for path, start in beside.items() if path.exists() and not _begins(path, f"{start},")]
+    if foreign:
+        raise UserError(f"{foreign[0]}: was not written by this program; move it away, or give --out DIR")
     return run
+
+
+def _begins(path: Path, start: str) -> bool:
+    return path.is_file() and path.read_bytes().startswith(start.encode())
 
 
 def write(run: Run, scorers: Scorers, row: ScoreRow, compared: Mapping[str, Compared], classes: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from amt import export, old_batches
 from amt.errors import AmtError
+from amt.layout import StudyFolder
 from amt.protocol import Protocol
 from amt.statistics import cells, table
 from amt.statistics.analysis import Analysis, analyse
@@ -19,6 +20,7 @@ from p2pbench.study.looking import look
 from p2pbench.study.place import Chosen
 from reports import atomic
 
+_BEGINNING = b'{\n "title": '  # of analysis.json
 _WORKER = "WorkerId"  # a column of every results CSV of Mechanical Turk
 
 
@@ -29,7 +31,8 @@ def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = Fals
         What came out, and a line on each thing that was written.
 
     Raises:
-        AmtError: The study is open and nobody asked to look early, or there are no answers yet.
+        AmtError: The study is open and nobody asked to look early, there are no answers yet, or another's file is
+            where the analysis goes.
     """
     study = look(chosen, peek=peek)
     answers = export.answers(chosen.database, study)
@@ -39,6 +42,7 @@ def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = Fals
         remarks.append("The raters of this study were simulated: programs, not people.")
     if study.revealed is not None:
         remarks.append("This study was looked at before it was closed.")
+    _check_free(chosen.folder)
     document = _about(study) | analysis.document()
     atomic.write(chosen.folder.analysis, json.dumps(document, indent=1).encode() + b"\n")
     atomic.write(chosen.folder.analysis_text, "\n".join([*remarks, analysis.text(), ""]).encode())
@@ -47,6 +51,17 @@ def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = Fals
     if written:
         notes.append(f"fooling rates of {len(written)} runs written; p2pbench report {results}")
     return analysis, notes
+
+
+def _check_free(folder: StudyFolder) -> None:
+    """Refuse to write an analysis over another's files."""
+    foreign = [folder.analysis_text]  # which is ours where the other is
+    if folder.analysis.exists():
+        ours = folder.analysis.is_file() and folder.analysis.read_bytes().startswith(_BEGINNING)
+        foreign = [] if ours else [folder.analysis]
+    for path in foreign:
+        if path.exists():
+            raise AmtError(f"{path}: found something else, expected an earlier analysis or nothing; move it away")
 
 
 def analyse_file(path: Path, seed: int, practice: int) -> Analysis:

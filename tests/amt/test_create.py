@@ -223,9 +223,16 @@ def test_a_newer_schema_is_refused(database: Database, request: pytest.FixtureRe
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AmtError, match="found no studies there"):
         open_database(tmp_path / "none.sqlite")
-    (tmp_path / "text.sqlite").write_text("no database " * 100)
-    with pytest.raises(AmtError, match="cannot be used as a database"):
-        open_database(tmp_path / "text.sqlite")
+    for text in ("no database " * 100, "mine", "x"):
+        (tmp_path / "text.sqlite").write_text(text)
+        with pytest.raises(AmtError, match="cannot be used as a database|found something else, expected a database"):
+            open_database(tmp_path / "text.sqlite", create=True)
+        assert (tmp_path / "text.sqlite").read_text() == text
+    with sqlite3.connect(tmp_path / "bank.sqlite") as other:
+        other.execute("CREATE TABLE accounts (owner TEXT)")
+    other.close()
+    with pytest.raises(AmtError, match="found a database with a table 'accounts', expected one of studies or nothing"):
+        open_database(tmp_path / "bank.sqlite", create=True)
     with sqlite3.connect(tmp_path / "other.sqlite") as other:
         other.execute("CREATE TABLE amt_about (key TEXT, value TEXT)")
     other.close()

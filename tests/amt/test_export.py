@@ -195,9 +195,23 @@ def test_a_place_that_cannot_be_written_is_named(database: Database, studies: St
         export.write(database, study, StudyFolder(blocked / "exports"))
     folder = studies.study(study.name)
     folder.sessions.mkdir()
-    with pytest.raises(AmtError, match=r"sessions\.csv: cannot be written"):
+    with pytest.raises(AmtError, match=r"sessions\.csv: found something else, expected an earlier export or nothing"):
         export.write(database, study, folder)
     assert Counter(path.suffix for path in folder.folder.glob(".*")) == {}
+
+
+@pytest.mark.parametrize("name", ["answers.csv", "sessions.csv"])
+def test_an_export_replaces_an_earlier_one_and_nothing_else(
+    database: Database, studies: Studies, study: Study, name: str
+) -> None:
+    folder = studies.study(study.name)
+    export.write(database, study, folder)
+    export.write(database, study, folder)
+    path = folder.folder / name
+    path.write_text("rater,my notes\n7,kind\n")
+    with pytest.raises(AmtError, match=rf"{name}: found something else, .* move it away"):
+        export.write(database, study, folder)
+    assert path.read_text() == "rater,my notes\n7,kind\n"
 
 
 def test_links_made_and_used(database: Database, study: Study, rater: Rater) -> None:

@@ -84,6 +84,7 @@ def test_a_grid_leaves_the_results_folder_that_the_design_says(
             "generator.safetensors",
             "images",
             "losses.csv",
+            "made.jsonl",
             "samples",
             "scores",
         ]

@@ -158,7 +158,7 @@ def test_real_and_input_follow_the_data(start: Start, root: Path) -> None:
     grid = start()
     shutil.rmtree(grid.run("L1", 0).folder)
     (grid.real.scores).mkdir()
-    grid.real.score("fcn-strict").write_text("{}")
+    grid.real.score("fcn-strict").write_text('{"scorer": "fcn-strict"}')
     replace(root, "A", "test", "p01")
     replace(root, "B", "test", "p00")
     (root / "A" / "test" / "p02.png").unlink()
@@ -179,11 +179,12 @@ def test_a_killed_fill_leaves_nothing_that_is_taken_for_newer(
     write = pictures.write
     written: list[Path] = []
 
-    def die(path: Path, values: Any) -> Path:  # noqa: ANN401
+    def die(path: Path, values: Any, note: Any) -> Path:  # noqa: ANN401
         if len(written) == 3:
+            note(path.with_suffix(".png"), "f" * 64)  # of what will not be there any more
             raise KeyboardInterrupt
         written.append(path)
-        return write(path, values)
+        return write(path, values, note)
 
     shutil.rmtree(start().run("L1", 0).folder)
     replace(root, "B", "test", "p00", "p01", "p02")

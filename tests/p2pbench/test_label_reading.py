@@ -348,7 +348,7 @@ def test_scores_are_written_where_they_are_wanted(cityscapes: Path, tmp_path: Pa
     shutil.copy(folder / f"{name(0)}.png", theirs)
     assert label_pictures.source_of(theirs) is None
     (folder / f"{name(0)}.png").unlink()
-    assert f"{theirs}: found a picture that label-score has not written" in error(folder, "--labels", labels)
+    assert f"{theirs}: found a picture that was not written by this program" in error(folder, "--labels", labels)
 
 
 def test_a_folder_of_the_papers_name_stands_beside_the_paper(cityscapes: Path, tmp_path: Path) -> None:

@@ -272,9 +272,30 @@ def test_pictures_of_others_are_not_overwritten(outputs: tuple[Path, str], tmp_p
     before = theirs.read_bytes()
     scorer = make_scorer(tmp_path / "fcn.safetensors", CAMVID, 11)
     said = error(folder, "--weights", scorer, "--labels", labels, "--out", tmp_path / "kept")
-    assert said.startswith(f"{theirs}: found a picture that fcn-score has not written")
+    assert said.startswith(f"{theirs}: found a picture that was not written by this program")
     assert theirs.read_bytes() == before
     assert not (tmp_path / "kept" / "scores").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["fcn-strict.json", "fcn-official-classes.csv", "fcn-strict-confusion.csv", "evaluation_results.txt"],
+)
+def test_scores_of_others_are_not_overwritten(outputs: tuple[Path, str], tmp_path: Path, name: str) -> None:
+    folder, labels = outputs
+    theirs = tmp_path / "kept" / "scores" / name
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text('{"mine": 1}')
+    scorer = make_scorer(tmp_path / "fcn.safetensors", CAMVID, 11)
+    arguments = (folder, "--weights", scorer, "--labels", labels, "--out", tmp_path / "kept")
+    said = error(*arguments)
+    assert said.startswith(f"{theirs}: ")
+    assert "move it away" in said
+    assert theirs.read_text() == '{"mine": 1}'
+    assert [path.name for path in (tmp_path / "kept").rglob("*") if path.is_file()] == [name]
+    theirs.unlink()
+    score(*arguments)
+    score(*arguments)
 
 
 @pytest.fixture(scope="module")

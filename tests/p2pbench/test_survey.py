@@ -22,6 +22,7 @@ from p2pbench.datasets.survey import sample_channels
 from p2pbench.errors import UserError
 from p2pbench.segmentation.own_scorer import Plan, train_scorer
 from p2pbench.training.device import pick_device
+from tests.p2pbench.png_files import write_png
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 
@@ -65,6 +66,25 @@ def test_one_grey_file_turns_nothing_grey(tmp_path: Path, values: list[Array]) -
     (remark,) = dataset.remarks
     counts = "2 of 8-bit grey, 2 of 8-bit colour" if values[0] is GREY else "3 of 8-bit colour, 1 of 8-bit grey"
     assert f"folders: A: {counts} (such as {tmp_path}/A/train/1.png); networks get 3 channels" in remark
+
+
+def test_a_deep_grey_file_with_alpha_turns_no_deep_colours_grey(tmp_path: Path) -> None:
+    """The first of the files, by name, of a data set of 16-bit RGBA."""
+    for folder in ("train", "val"):
+        (tmp_path / folder).mkdir()
+    write_png(tmp_path / "train" / "0.png", 16, 4)
+    for path in (tmp_path / "train" / "1.png", tmp_path / "train" / "2.png", tmp_path / "val" / "3.png"):
+        write_png(path, 16, 6)
+    for side in "AB":
+        (tmp_path / side).mkdir()
+        for split, to in (("train", "train"), ("val", "test")):
+            (tmp_path / side / to).symlink_to(tmp_path / split)
+    dataset, items, config = surveyed("folders", tmp_path)
+    channels = sample_channels(dataset, items, config)
+    assert (channels.input, channels.output) == (3, 3)
+    assert channels.input_dtype == channels.output_dtype == np.uint16
+    counts = f"3 of 16-bit colour less its alpha, 1 of 16-bit grey less its alpha (such as {tmp_path}/A/train/0.png)"
+    assert f"folders: A: {counts}" in dataset.remarks[0]
 
 
 def test_the_settings_decide_of_a_mixture(tmp_path: Path) -> None:

@@ -232,9 +232,9 @@ def test_writing_twice_gives_the_same_files(results: Path, tmp_path: Path) -> No
 
 def test_a_report_takes_the_place_of_the_last(results: Path) -> None:
     write(results)
-    (results / "report/assets/stale.png").write_bytes(b"old")
-    write(results)
-    assert not (results / "report/assets/stale.png").exists()
+    before = {path.name for path in (results / "report/assets").rglob("*")}
+    html.write(results, results / "report", items=1)
+    assert {path.name for path in (results / "report/assets").rglob("*")} < before
     assert sorted(path.name for path in results.iterdir()) == ["losses", "report"]
 
 
@@ -253,6 +253,36 @@ def test_a_report_that_fails_leaves_the_last(build: Callable[..., Path]) -> None
     assert (results / "report/index.html").read_bytes() == before
     assert (results / "report/tables/losses--image.csv").is_file()
     assert [path.name for path in results.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    "there", ["assets/mine.png", "tables/notes/mine.txt", "tables/losses--image.tex", "index.html"]
+)
+def test_what_was_put_into_a_report_or_changed_is_not_lost(results: Path, there: str) -> None:
+    write(results)
+    path = results / "report" / there
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a") as file:
+        file.write("by hand")
+    content = path.read_bytes()
+    with pytest.raises(ReportError, match="was changed since the report was written, or is of someone else") as error:
+        write(results)
+    assert str(error.value).startswith(str(path))
+    assert path.read_bytes() == content
+    path.unlink()
+    if there == "index.html":
+        with pytest.raises(ReportError, match="expected an earlier report or nothing"):
+            write(results)
+    else:
+        write(results)
+
+
+def test_a_report_of_an_older_version_is_replaced(results: Path) -> None:
+    write(results)
+    (results / "report/made.jsonl").unlink()
+    (results / "report/assets/.DS_Store").touch()
+    write(results)
+    assert (results / "report/made.jsonl").exists()
 
 
 @pytest.mark.parametrize("there", ["thesis.txt", "index.html"])

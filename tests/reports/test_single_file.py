@@ -53,7 +53,7 @@ def test_every_file_of_the_report_is_in_it(build: Callable[..., Path], tmp_path:
     held = {payload(image["src"]) for image in page.named("img")}
     held |= {payload(link["href"]) for link in page.named("a") if (link["href"] or "").startswith("data:")}
     held |= {payload(data) for data in files_of_script(text).values()}
-    beside = {path for path in folder.rglob("*") if path.is_file()} - {folder / "index.html"}
+    beside = {path for path in folder.rglob("*") if path.is_file()} - {folder / "index.html", folder / "made.jsonl"}
     assert {path.suffix for path in beside} == {".png", ".svg", ".js", ".csv", ".tex", ".toml"}
     for path in beside:
         if path.suffix == ".js":

@@ -1,0 +1,98 @@
+"""The files that the program made in a folder, by what they held: what it may replace or remove, and what is a user's.
+
+`made.jsonl` names each with its SHA-256, one a line, before the file takes its place: a killed call leaves lines
+without files, and never files without lines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from reports import atomic
+
+RECORD = "made.jsonl"
+
+
+class Made:
+    """The record of one folder; files are named by their paths below it.
+
+    A name has several hashes where its file was made anew: a call may be killed before the new one is there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._path = folder, folder / RECORD
+        self._hashes = _read(self._path)
+        self._whole = False  # whether the file is known to end with a whole line
+
+    def __bool__(self) -> bool:
+        return bool(self._hashes)
+
+    def note(self, path: Path, sha256: str) -> None:
+        """Say that a file is about to be there with this content; `path` lies below the folder.
+
+        Raises:
+            ReportError: The record cannot be written.
+            OSError: As above.
+        """
+        name = path.relative_to(self._folder).as_posix()
+        self._hashes.setdefault(name, set()).add(sha256)
+        if not self._whole:  # a killed call may have torn the last line
+            lines = [_line(each, hash_) for each, hashes in self._hashes.items() for hash_ in sorted(hashes)]
+            atomic.write(self._path, "".join(lines).encode())
+            self._whole = True
+        else:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(_line(name, sha256))
+
+    def names(self, path: Path) -> bool:
+        """Whether the program ever made a file of this name here."""
+        return path.relative_to(self._folder).as_posix() in self._hashes
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file is one that the program made, and has such a content still."""
+        known = self._hashes.get(path.relative_to(self._folder).as_posix())
+        return known is not None and digest(path) in known
+
+    def files(self) -> list[Path]:
+        """The files that the program made and that have that content still."""
+        return [path for path in (self._folder / name for name in self._hashes) if self.holds(path)]
+
+
+def record(folder: Path) -> None:
+    """Write the record of a folder in which every file was made by the program."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [_line(path.relative_to(folder).as_posix(), digest(path)) for path in found]
+    atomic.write(folder / RECORD, "".join(lines).encode())
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file; empty for what is none, or cannot be read."""
+    if not path.is_file():  # whoever opens a pipe waits for ever
+        return ""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _line(name: str, sha256: str) -> str:
+    return json.dumps({"file": name, "sha256": sha256}) + "\n"
+
+
+def _read(path: Path) -> dict[str, set[str]]:
+    """The hashes by name; lines that a killed call has torn are left out."""
+    found: dict[str, set[str]] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            found.setdefault(str(entry["file"]), set()).add(str(entry["sha256"]))
+        except (ValueError, LookupError, TypeError):
+            continue
+    return found
