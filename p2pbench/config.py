@@ -101,8 +101,8 @@ class RunConfig(BaseModel):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...")
     threads: Positive | None = Field(
         None,
-        description="on a CPU; None shares the cores among the runs at once; sums are rounded otherwise with another "
-        "number, so a run keeps the one that it began with; 1 is best for small networks",
+        description="on a CPU; None shares the cores among the runs at once (one a run with Ray); sums are rounded "
+        "otherwise with another number, so a run keeps the one that it began with; 1 is best for small networks",
     )
 
     @model_validator(mode="after")
