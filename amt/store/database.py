@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -99,6 +101,8 @@ def open_database(where: str | Path, *, create: bool = False) -> Database:
         raise AmtError(
             f"{url.database}: found no studies there, expected a database; make one with `p2pbench amt create`"
         )
+    if url.get_backend_name() == "sqlite" and url.database:
+        _make_private(Path(url.database))
     database = Database(_engine(url))
     shown = url.render_as_string(hide_password=True) if isinstance(where, str) else str(where)
     try:
@@ -113,13 +117,29 @@ def open_database(where: str | Path, *, create: bool = False) -> Database:
     return database
 
 
+def _make_private(file: Path) -> None:
+    """Make an SQLite file that its owner alone may read, unless it is there: it holds the key of the pseudonyms.
+
+    SQLite gives the files beside it the same rights.
+    """
+    if file.exists():  # to open and close it would let go of the locks that this process has on it
+        return
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise AmtError(f"{file}: cannot be opened ({error.strerror}); make the file and its folder writable") from error
+
+
 def _url(where: str | Path) -> URL:
     if isinstance(where, Path):
         return URL.create("sqlite", database=str(where))
     try:
         url = make_url(where)
     except ArgumentError:
-        raise AmtError(f"{where!r}: found no database URL, expected postgresql+psycopg://USER@HOST/NAME") from None
+        hidden = re.sub("//.*@", "//***@", where)
+        raise AmtError(f"{hidden!r}: found no database URL, expected postgresql+psycopg://USER@HOST/NAME") from None
     if url.drivername in {"postgresql", "postgres"}:
         return url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in {"sqlite", "postgresql"}:
