@@ -98,6 +98,7 @@ def create(database: Database, folder: Studies, plan: Plan, count: _Count = lamb
         assert study is not None
         undo.push(lambda kind, *_: shutil.rmtree(target.folder, ignore_errors=True) if kind else None)
         _write(target, plan, {numbers[picture]: picture for picture in wanted}, wanted, count)
+        target.description.touch(0o600 if plan.recruitment.codes else 0o666)  # whoever has the codes may claim the pay
         target.description.write_text(describe(study, database.kind), "utf-8")
     return study
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Mapping
+from contextlib import suppress
+from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
@@ -17,6 +20,9 @@ from amt.statistics.cells import escape
 Source = Literal["open", "link", "prolific"]
 Outcome = Literal["completed", "no_consent", "ineligible"]
 PROLIFIC = "https://app.prolific.com/submissions/complete?cc="
+_LONGEST_HOST = 253
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_PATH = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)*")
 CONSENT = (
     "You will see pairs of images, each for a second, and say which of the two was made by a computer program.",
     "Your answers, their times, and technical facts about your display and browser are stored under a pseudonym, "
@@ -58,16 +64,44 @@ def checked_url(text: str) -> str:
     """Return a public URL without a slash at its end.
 
     Raises:
-        AmtError: It has no http:// or https:// before it, no host, or a query or fragment that no link can follow.
+        AmtError: It is not http:// or https://, a host, perhaps a port and a path, as they stand in a link; the message
+            says what is wrong and repeats no password.
     """
+    if wrong := _wrong(text):
+        raise AmtError(
+            f"{re.sub('//.*@', '//***@', text)!r}: found {wrong}, expected a URL that raters' browsers open, such as "
+            "https://lab.example.org/study"
+        )
+    return text.rstrip("/")
+
+
+def _wrong(text: str) -> str | None:
+    """What keeps a text from being a public URL, if anything."""
+    if not re.fullmatch("[!-~]*", text):
+        return "a blank, or a character that is written otherwise in URLs"
     try:
         parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
-    except ValueError:  # such as a port that is no number
-        host = None
-    if not host or parts.scheme not in {"http", "https"} or parts.query or parts.fragment or text.strip() != text:
-        raise AmtError(f"{text!r}: expected a URL that raters' browsers open, such as https://lab.example.org/study")
-    return text.rstrip("/")
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:  # such as a port that is no number
+        return f"no URL ({error})"
+    if parts.scheme not in {"http", "https"}:
+        return "no http:// or https:// before it"
+    if "@" in parts.netloc:
+        return "a user name or password, which every rater would see"
+    if set(text) & {"?", "#"}:
+        return "a query or fragment, behind which no link can go on"
+    if port == 0 or not _is_host(host):
+        return f"no host at {parts.netloc!r}"
+    return None if _PATH.fullmatch(parts.path) else f"a path {parts.path!r} that must be percent-encoded"
+
+
+def _is_host(text: str) -> bool:
+    """Whether a text is an IP address or a host's name."""
+    with suppress(ValueError):
+        return ip_address(text).version == 4 or "%" not in text
+    labels = text.removesuffix(".").split(".")
+    # A last label of digits is for browsers the end of an IPv4 address.
+    return len(text) <= _LONGEST_HOST and not labels[-1].isdecimal() and all(map(_LABEL.fullmatch, labels))
 
 
 def rater_link(base: str, name: str, recruitment: Recruitment) -> str:

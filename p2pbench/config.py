@@ -24,7 +24,9 @@ SMALLEST_IMAGE = 32
 TERMS = ("L1", "L2", "GAN", "cGAN")
 
 DatasetName = Literal["streets", "cityscapes", "camvid", "paired", "folders", "colorization", "inpainting", "edges"]
-Direction = Literal["labels-to-photo", "photo-to-labels", "AtoB", "BtoA"]
+Direction = Literal[
+    "labels-to-photo", "photo-to-labels", "AtoB", "BtoA", "grey-to-colour", "hole-to-photo", "edges-to-photo"
+]
 ReceptiveFieldSetting = Literal[1, 16, 34, 70, 142, 286]
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Positive = Annotated[int, Field(gt=0)]
@@ -99,8 +101,8 @@ class RunConfig(BaseModel):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...")
     threads: Positive | None = Field(
         None,
-        description="on a CPU; None shares the cores among the runs at once; sums are rounded otherwise with another "
-        "number, so a run keeps the one that it began with; 1 is best for small networks",
+        description="on a CPU; None shares the cores among the runs at once (one a run with Ray); sums are rounded "
+        "otherwise with another number, so a run keeps the one that it began with; 1 is best for small networks",
     )
 
     @model_validator(mode="after")
@@ -172,7 +174,7 @@ class RunConfig(BaseModel):
             return f"the objective {self.objective} has no {term}"
         if key in OF_DISCRIMINATOR and not self.adversarial:
             return f"the objective {self.objective} has no discriminator"
-        if key == "crop_from_one" and self.load_side == self.image_size:
+        if self.load_side == self.image_size and (key == "crop_from_one" or (key == "jitter" and self.jitter > 1)):
             return f"jitter = {self.jitter:g} leaves nothing to crop"
         return None
 

@@ -32,14 +32,14 @@ def write(path: Path, content: bytes) -> None:
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, where nothing may be yet, and wait until both are on disk.
+    """Put `content` at `path`, where nothing may be yet, and wait until both are on disk; its owner alone may read it.
 
     Raises:
         ReportError: Something is there, or the folder or the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file, ExitStack() as undo:
+        with open(path, "xb", opener=_for_owner) as file, ExitStack() as undo:
             undo.callback(path.unlink, missing_ok=True)
             file.write(content)
             file.flush()
@@ -51,6 +51,10 @@ def write_new(path: Path, content: bytes) -> None:
         if isinstance(error, FileExistsError) and os.path.lexists(path):
             raise ReportError(f"{path}: found a file there, expected none; name a new file") from error
         raise _cannot(path, error) from error
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _sync(folder: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -100,7 +102,9 @@ def open_database(where: str | Path, *, create: bool = False) -> Database:
         raise AmtError(
             f"{url.database}: found no studies there, expected a database; make one with `p2pbench amt create`"
         )
-    _check_file(url)
+    if url.get_backend_name() == "sqlite" and url.database:
+        _check_file(Path(url.database))
+        _make_private(Path(url.database))
     database = Database(_engine(url))
     shown = url.render_as_string(hide_password=True) if isinstance(where, str) else str(where)
     try:
@@ -115,16 +119,28 @@ def open_database(where: str | Path, *, create: bool = False) -> Database:
     return database
 
 
-def _check_file(url: URL) -> None:
+def _check_file(path: Path) -> None:
     """Refuse an SQLite file that is too short to be one: SQLite takes one of a byte for empty, and writes over it.
 
     The file is not opened: closing it would let go of the locks of all of this process's connections to it.
     """
-    path = Path(url.database or "")
-    if url.get_backend_name() != "sqlite" or not path.exists():
-        return
-    if not path.is_file() or 0 < path.stat().st_size < _SMALLEST:
+    if path.exists() and (not path.is_file() or 0 < path.stat().st_size < _SMALLEST):
         raise AmtError(f"{path}: found something else, expected a database of studies or nothing; move it away")
+
+
+def _make_private(file: Path) -> None:
+    """Make an SQLite file that its owner alone may read, unless it is there: it holds the key of the pseudonyms.
+
+    SQLite gives the files beside it the same rights.
+    """
+    if file.exists():  # to open and close it would let go of the locks that this process has on it
+        return
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise AmtError(f"{file}: cannot be opened ({error.strerror}); make the file and its folder writable") from error
 
 
 def _url(where: str | Path) -> URL:
@@ -133,7 +149,8 @@ def _url(where: str | Path) -> URL:
     try:
         url = make_url(where)
     except ArgumentError:
-        raise AmtError(f"{where!r}: found no database URL, expected postgresql+psycopg://USER@HOST/NAME") from None
+        hidden = re.sub("//.*@", "//***@", where)
+        raise AmtError(f"{hidden!r}: found no database URL, expected postgresql+psycopg://USER@HOST/NAME") from None
     if url.drivername in {"postgresql", "postgres"}:
         return url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in {"sqlite", "postgresql"}:

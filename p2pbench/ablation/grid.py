@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from p2pbench.config import SHARED, GridConfig, RunConfig, run_config
-from p2pbench.datasets.catalogue import check_root
+from p2pbench.datasets.catalogue import check_settings
 from p2pbench.errors import UserError
 from reports import apart
 from reports.layout import CONTENTS, INPUT, REAL, REPORT, STUDIES, Grid, Run
@@ -37,8 +37,8 @@ def expand(
     Settings are the defaults, then the grid's, then the cell's, then the overrides.
 
     Raises:
-        UserError: a setting is wrong, a cell's name cannot be a folder's, two cells have the same settings, or are
-            tested on different pictures; or there is a root, and the dataset is drawn.
+        UserError: a setting is wrong, or none of the dataset's; a cell's name cannot be a folder's, two cells have the
+            same settings, or are tested on different pictures.
         ReportError: the grid's folder is, holds or lies in the dataset's.
     """
     if "seed" in overrides or "seed" in grid.settings or any("seed" in cell for cell in grid.cells.values()):
@@ -52,7 +52,7 @@ def expand(
     for name, cell in grid.cells.items():
         _check_name(name, where)
         config = run_config({**grid.settings, **cell, **overrides}, f"{where}, cell {name}")
-        check_root(config, where)
+        check_settings(config, where)
         twin = next((other for other, known in configs.items() if known == config), None)
         if twin is not None:
             raise UserError(f"{where}: cells '{twin}' and '{name}' have the same settings; expected them to differ")
@@ -76,6 +76,23 @@ def check_effect(plan: Sequence[Planned], keys: Iterable[str], where: str) -> No
         reasons = [planned.config.without_effect(key) for planned in plan]
         if all(reasons):
             raise UserError(f"{where}: key '{key}' has no effect: {reasons[0]}; leave it out")
+
+
+def check_own_effect(grid: GridConfig, where: str) -> None:
+    """Refuse settings of a grid's file that have no effect; those of the command line may leave them without one.
+
+    Raises:
+        UserError: there is one that has none in its cell, or, shared, in none of them; it says why.
+    """
+    cells = {name: RunConfig.model_construct(**{**grid.settings, **cell}) for name, cell in grid.cells.items()}
+    for key in grid.settings:
+        reasons = [config.without_effect(key) for config in cells.values()]
+        if all(reasons):
+            raise UserError(f"{where}: key '{key}' has no effect: {reasons[0]}; leave it out")
+    for name, cell in grid.cells.items():
+        for key in cell:
+            if reason := cells[name].without_effect(key):
+                raise UserError(f"{where}, cell {name}: key '{key}' has no effect: {reason}; leave it out")
 
 
 def _check_shared(configs: Mapping[str, RunConfig], where: str) -> None:

@@ -11,7 +11,7 @@ from p2pbench.ablation.data import Data, data_key
 from p2pbench.ablation.grid import Planned
 from p2pbench.ablation.kept_data import KeptData
 from p2pbench.ablation.listener import Listener
-from p2pbench.ablation.run import begin, carry_out
+from p2pbench.ablation.run import begin, carry_out, say_threads
 from p2pbench.ablation.workers import Outcome
 from p2pbench.cluster.device import given_device
 from p2pbench.cluster.jobs import Cluster, Job
@@ -37,6 +37,8 @@ def carry_out_on(
     Raises:
         UserError: a machine has another version, or does not see the results folder.
     """
+    on_cpus = [planned for planned in plan if not cluster.needs(planned.config.device, planned.config.threads).gpus]
+    say_threads(on_cpus, 1, listener)
     jobs = [_job(cluster, planned, data[data_key(planned.config)], listener) for planned in plan]
     with closing(cluster.carry_out(jobs, grid.folder, listener, stop)) as answers:
         for number, answer in answers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +42,21 @@ def missing_items(run: Run, data: Data) -> list[int]:
     if made:
         there = {id_: path for id_, path in there.items() if made.holds(path)}
     return [place for place, item in enumerate(data.items.test) if item.id not in there]
+
+
+def say_threads(plan: Sequence[Planned], threads: int | None, listener: Listener) -> None:
+    """Say how many threads runs will have where neither their settings nor their beginnings decide it.
+
+    Args:
+        plan: the runs.
+        threads: those of the CPU that each will have; None for a GPU, where they change no number.
+        listener: hears it.
+    """
+    if threads is not None and any(planned.config.threads is None for planned in plan):
+        listener.say(
+            f"threads = {threads} for each run, recorded with it: another number, as on other machines or with other "
+            "runs at once, rounds sums otherwise and changes results a little; --set threads=N fixes it"
+        )
 
 
 def begin(planned: Planned, data: Data, threads: int | None, listener: Listener) -> Planned:

@@ -14,7 +14,7 @@ from p2pbench.ablation.data import Data, data_key, open_data, unfilled
 from p2pbench.ablation.grid import Planned, expand
 from p2pbench.ablation.listener import Listener
 from p2pbench.ablation.references import check_references, fill_references
-from p2pbench.ablation.run import begin, carry_out, is_finished
+from p2pbench.ablation.run import begin, carry_out, is_finished, say_threads
 from p2pbench.ablation.side_by_side import IN_TURN, NotMeasured, verdict, weigh
 from p2pbench.ablation.workers import Outcome, Workers, share, workers
 from p2pbench.config import GridConfig, RunConfig
@@ -156,6 +156,7 @@ def _carry_out_here(
         with workers(count, listener, stop) as opened:
             if _is_quicker(opened, plan[:count], data, listener):
                 threads = share(count) if pick_device(plan[0].config.device).type == "cpu" else None
+                say_threads(plan, threads, listener)
                 begun = []
                 for planned in plan:
                     try:
@@ -187,6 +188,8 @@ def _carry_out_in_turn(
     plan: Sequence[Planned], data: Mapping[tuple[object, ...], Data], listener: Listener, stop: Stop
 ) -> Generator[Outcome, None, None]:
     threads = torch.get_num_threads()
+    if plan and pick_device(plan[0].config.device).type == "cpu":
+        say_threads(plan, threads, listener)
     try:
         for planned in plan:
             try:

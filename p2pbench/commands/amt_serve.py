@@ -42,7 +42,7 @@ def command(
 
     Killed, it goes on where it was when it is started again: every answer that a rater's browser was told is kept.
     """
-    public_url = public_url and checked_url(public_url)
+    public_url = None if public_url is None else checked_url(public_url)
     opened = opened_studies(results, database)
     with alone(opened.folder, opened.database.kind):
         sock = bound(host, port)

@@ -10,7 +10,7 @@ from fcn.protocol import Protocol
 from p2pbench.commands import options
 from p2pbench.commands.outcomes import print_outcome
 from p2pbench.config import run_config
-from p2pbench.datasets.catalogue import check_root
+from p2pbench.datasets.catalogue import check_settings
 from p2pbench.errors import UserError
 from p2pbench.segmentation.confusion_scores import class_rows
 from p2pbench.segmentation.fcn_score import score_folder, score_results
@@ -94,7 +94,7 @@ def command(
         if results is None:
             data = {"dataset": dataset, "root": root, "test_items": test_items}
             config = run_config(data, "fcn-score --self-test")
-            check_root(config, "fcn-score --self-test")
+            check_settings(config, "fcn-score --self-test")
             answers = self_test(run_truth(config), work)
         elif labels is not None:
             outcome = score_folder(results, open_truth(labels), out or results, work)

@@ -8,7 +8,7 @@ import click
 
 from p2pbench.commands import options
 from p2pbench.config import run_config
-from p2pbench.datasets.catalogue import check_root
+from p2pbench.datasets.catalogue import check_settings
 from p2pbench.segmentation.own_scorer import SCRATCH, VGG16, Plan, train_scorer
 from p2pbench.terminal import Terminal
 from p2pbench.training.device import pick_device
@@ -69,7 +69,7 @@ def command(
     if init not in (VGG16, SCRATCH):
         apart.check(out, [Path(init)])
     data = run_config({"dataset": dataset, "root": root, "train_items": train_items}, "fcn-train")
-    check_root(data, "fcn-train")
+    check_settings(data, "fcn-train")
     plan = Plan(data, init, width, photo_size or None, epochs, batch_size, learning_rate, seed)
     with Terminal().watching() as terminal, stop_request() as stop:
         line = train_scorer(plan, out, pick_device(device or "auto"), checkpoint_seconds, terminal, stop)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from p2pbench.ablation.estimate import estimate_lines
-from p2pbench.ablation.grid import check_effect, expand
+from p2pbench.ablation.grid import check_effect, check_own_effect, expand
 from p2pbench.ablation.presets import find_grid, preset_names
 from p2pbench.ablation.runner import run_grid
 from p2pbench.commands import options
@@ -74,6 +74,7 @@ def command(
     overrides = options.overrides(settings, dataset=dataset, root=root, device=device)
     chosen = options.seed_list(seeds)
     plan = expand(Grid(out / name), content, where, overrides, chosen or content.seeds)
+    check_own_effect(content, where)
     check_effect(plan, overrides, where)
     reason = unfit(plan[0].config, LABELS_TO_PHOTO)
     if fcn_weights is not None and reason:

@@ -41,14 +41,27 @@ def open_dataset(config: RunConfig) -> Dataset:
     return kind(root, config.direction, config.test_split)
 
 
-def check_root(config: RunConfig, where: str) -> None:
-    """Refuse a root, or a split, for a dataset that is drawn and would pass them over.
+def check_settings(config: RunConfig, where: str) -> None:
+    """Refuse settings that the dataset, whatever its files, does not have or would pass over.
 
     Raises:
-        UserError: the datasets whose layout fits the root are named.
+        UserError: a root or a split for a dataset that is drawn, where the datasets whose layout fits the root are
+            named; a direction or numbers of channels that are not the dataset's.
     """
-    if DATASETS[config.dataset].needs_root:
-        return
+    kind = DATASETS[config.dataset]
+    direction = kind(None, config.direction, files=False).direction
+    if not kind.needs_root:
+        _check_drawn(config, where)
+    for key, possible in zip(("input_channels", "output_channels"), kind.channels(direction) or (), strict=False):
+        asked = getattr(config, key)
+        if asked not in (None, *possible):
+            raise UserError(
+                f"{where}: key '{key}': expected {' or '.join(map(str, possible))} for {direction} of {kind.name}, "
+                f"found {asked}; change it, or leave it out"
+            )
+
+
+def _check_drawn(config: RunConfig, where: str) -> None:
     if config.root is not None:
         fits = fitting(Path(config.root).expanduser())
         mend = (

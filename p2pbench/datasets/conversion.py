@@ -27,17 +27,22 @@ def convert(picture: Picture, channels: int, name: str | Path = "picture") -> Pi
         UserError: Any other change of channels.
     """
     found = picture.shape[2]
-    if found == 4 and channels in (1, 3):
-        return convert(picture[..., :3], channels, name)
+    if channels not in convertible(found):
+        raise UserError(f"{name}: found {found} channels, expected {channels}; mend the picture or the settings")
     if found == channels:
         return picture
-    if (found, channels) == (1, 3):
+    if found == 1:
         return np.repeat(picture, 3, axis=2)
-    if (found, channels) == (3, 1):
-        # 16-bit fixed point; 65535 * 65536 + 32768 still fits into 32 bits.
-        luma = (picture @ np.array([19595, 38470, 7471], np.uint32) + np.uint32(0x8000)) >> np.uint32(16)
-        return luma[..., None].astype(picture.dtype)
-    raise UserError(f"{name}: found {found} channels, expected {channels}; mend the picture or the settings")
+    if found == 4:
+        return convert(picture[..., :3], channels, name)
+    # 16-bit fixed point; 65535 * 65536 + 32768 still fits into 32 bits.
+    luma = (picture @ np.array([19595, 38470, 7471], np.uint32) + np.uint32(0x8000)) >> np.uint32(16)
+    return luma[..., None].astype(picture.dtype)
+
+
+def convertible(found: int) -> frozenset[int]:
+    """The numbers of channels that `convert` can give a picture of so many."""
+    return frozenset({found, 1, 3} if found in (1, 3, 4) else {found})
 
 
 def deepen(picture: Picture) -> NDArray[np.uint16]:

@@ -102,6 +102,11 @@ class Dataset(ABC):
         assert self._root is not None, f"{self.name} is drawn and has no folder"
         return self._root
 
+    @classmethod
+    def channels(cls, direction: str) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """The numbers of channels that inputs, and outputs, may have in a direction; None where the files decide."""
+        return None
+
     def split_folder(self, split: Split) -> Path:
         """The folder `train`, or the one to test on: `test_split`, else `val` as in the released code, else `test`.
 
@@ -196,6 +201,12 @@ class LabelledPhotos(Dataset):
 
     directions = (LABELS_TO_PHOTO, PHOTO_TO_LABELS)
     table: ClassVar[LabelTable]
+
+    @classmethod
+    def channels(cls, direction: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Photos in colour or grey; label maps in colour alone, since classes share greys."""
+        photos, labels = (1, 3), (3,)
+        return (labels, photos) if direction == LABELS_TO_PHOTO else (photos, labels)
 
     def load(self, item: Item, size: int | None) -> Sample:
         """The photo resized bilinearly, the labels by nearest neighbour alone."""

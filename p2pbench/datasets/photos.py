@@ -27,10 +27,24 @@ class Photos(Dataset):
 
     layout = "train/ and val/ or test/ with photos, or photos alone (every tenth is then held out for test)"
 
+    @classmethod
+    def channels(cls, direction: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Colour or grey."""
+        return (1, 3), (1, 3)
+
     def items(self, split: Split) -> list[Item]:
-        """The photos of a split, found in all folders below it."""
+        """The photos of a split, found in all folders below it.
+
+        Raises:
+            UserError: A split to test on is named, and there are no folders of splits.
+        """
         if (self.root / "train").is_dir():
             found = list(self.find(self.split_folder(split)).items())
+        elif self.test_split is not None:
+            raise UserError(
+                f"{self.root}: found no train/, so that every tenth photo is the test, but test_split = "
+                f"{self.test_split!r}, which then has no effect; leave it out, or make train/ and {self.test_split}/"
+            )
         else:
             everything = list(self.find(self.root).items())
             testing = split == "test"
@@ -65,6 +79,11 @@ class Colorization(Photos):
     about = "any photos: grey to colour in Lab"
     directions = ("grey-to-colour",)
     note = "L/50 - 1 in, ab/110 out; the picture kept is Lab with the input's L, clipped to sRGB"
+
+    @classmethod
+    def channels(cls, direction: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """L, and a and b."""
+        return (1,), (2,)
 
     def load(self, item: Item, size: int | None) -> Sample:
         """L (H, W, 1) and ab (H, W, 2), 16 bits."""

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from p2pbench.datasets import pillow_files, tiffs
 from p2pbench.datasets.conversion import convert as convert
+from p2pbench.datasets.conversion import convertible as convertible
 from p2pbench.datasets.conversion import deepen as deepen
 from p2pbench.datasets.conversion import resize as resize
 from p2pbench.datasets.conversion import resize_labels as resize_labels

@@ -10,6 +10,7 @@ import numpy as np
 
 from p2pbench.config import RunConfig
 from p2pbench.datasets.cache import Channels, Depth
+from p2pbench.datasets.conversion import convertible
 from p2pbench.datasets.dataset import Dataset, Item, Sample
 from p2pbench.datasets.pictures import Header
 from p2pbench.errors import UserError
@@ -26,7 +27,7 @@ def sample_channels(dataset: Dataset, items: Sequence[Item], config: RunConfig) 
         config: Its `input_channels`, `output_channels` and ranges.
 
     Raises:
-        UserError: Kinds that cannot be brought to one, or a file that cannot be read.
+        UserError: Kinds that cannot be brought to one, or to the channels asked for, or a file that cannot be read.
     """
     line = kinds_line(dataset, items)
     kinds = [tuple(header.kind for header in dataset.headers(_pictures(dataset, item))) for item in items]
@@ -83,6 +84,13 @@ def _counted(counts: Counter[str], headers: dict[Path, Header]) -> list[str]:
 
 def _widest(found: Sequence[int], asked: int | None, side: str, line: str) -> int:
     if asked is not None:
+        possible = frozenset.intersection(*map(convertible, found))
+        if asked not in possible:
+            become = f"can become {' or '.join(map(str, sorted(possible)))}" if possible else "cannot become one kind"
+            raise UserError(
+                f"key '{side}_channels': found {asked}, but the {side}s of the files have "
+                f"{' or '.join(map(str, sorted(set(found))))} channels, which {become}; change it, or leave it out"
+            )
         return asked
     if len(set(found)) > 1 and not set(found) <= {1, 3}:
         counts = " or ".join(map(str, sorted(set(found))))

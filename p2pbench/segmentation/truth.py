@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fcn.labels import LabelTable
 from p2pbench.config import RunConfig, run_config
-from p2pbench.datasets.catalogue import DATASETS, check_root, open_dataset, split_items
+from p2pbench.datasets.catalogue import DATASETS, check_settings, open_dataset, split_items
 from p2pbench.datasets.contents import digest
 from p2pbench.datasets.dataset import Item, LabelledPhotos
 from p2pbench.errors import UserError
@@ -92,7 +92,7 @@ def open_truth(text: str) -> Truth:
     root, _, split = rest.partition(":")
     settings = {"dataset": name, "root": root or None, "test_split": split or None}
     config = run_config(settings, f"--labels {text}")
-    check_root(config, f"--labels {text}")
+    check_settings(config, f"--labels {text}")
     return run_truth(config)
 
 

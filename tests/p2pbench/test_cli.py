@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from p2pbench.cli import COMMANDS, cli, main
 from p2pbench.commands.options import overrides, seed_list
+from p2pbench.config import OF_DISCRIMINATOR
 from p2pbench.errors import UserError
 from tests.p2pbench.tiny import TINY
 
@@ -114,7 +115,8 @@ def test_the_whole_way_with_two_runs_at_once(folders: Path, tmp_path: Path) -> N
 
 def test_a_run_that_fails_does_not_stop_the_others(folders: Path, tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
-    settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in TINY.items())
+    shared = {key: value for key, value in TINY.items() if key not in OF_DISCRIMINATOR}
+    settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in shared.items())
     file.write_text(
         f'title = "Own"\n[settings]\n{settings}\nobjective = "L2"\n'
         "[cells.bad]\nlearning_rate = 1e30\n[cells.good]\nlearning_rate = 1e-4\n"

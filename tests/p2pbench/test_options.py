@@ -173,7 +173,16 @@ def test_weights_of_a_scorer_that_will_not_score_are_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], folders: Path
 ) -> None:
     weights = ["--fcn-weights", "x.safetensors"]
-    without_labels = ["train-ablation", "losses", "--dataset", "folders", "--root", str(folders)]
+    without_labels = [
+        "train-ablation",
+        "losses",
+        "--set",
+        "direction=AtoB",
+        "--dataset",
+        "folders",
+        "--root",
+        str(folders),
+    ]
     assert (
         "there will be no FCN-score, its dataset folders has no label table"
         in failed([*without_labels, *weights], capfd)[1]
