@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,6 +12,8 @@ from reports.layout import INPUT, REAL, SEEDS, Grid
 
 Range = tuple[float, float]
 """The values of a picture that are black and white; those beyond are clipped."""
+
+LARGEST = 65535  # value of a picture, at 16 bits
 
 
 class Ranges(NamedTuple):
@@ -59,7 +60,7 @@ class Description:
         """The value ranges of the grid's pictures: `input_range` and `output_range` of its settings.
 
         Raises:
-            ValueError: One is neither null nor two numbers, the lower first.
+            ValueError: One is neither null nor a range; see `as_range`.
         """
         return Ranges(*(_range(name, self.settings.get(name)) for name in ("input_range", "output_range")))
 
@@ -109,15 +110,32 @@ def _description(name: str, document: dict[str, Any]) -> Description:
     )
 
 
-def _range(name: str, value: object) -> Range | None:
-    if value is None:
-        return None
+def as_range(value: object) -> Range:
+    """A range as a document has it: two values that a picture may have.
+
+    Raises:
+        ValueError: It is not two whole numbers from 0 to 65535, the lower first.
+    """
     ends = tuple(value) if isinstance(value, (list, tuple)) else ()
-    if len(ends) != 2 or any(type(end) not in (int, float) or not math.isfinite(end) for end in ends):
-        raise ValueError(f"found {name} {value!r}, expected null or two numbers")
-    if not ends[0] < ends[1]:
-        raise ValueError(f"found {name} {value!r}, expected the lower value first")
+    numbers = len(ends) == 2 and all(type(end) in (int, float) and 0 <= end <= LARGEST and end % 1 == 0 for end in ends)
+    if not numbers or not ends[0] < ends[1]:
+        raise ValueError(
+            f"expected two whole numbers from 0 to {LARGEST} (of pictures of 8 bits, to 255), the lower first, such as "
+            f"[1000, 1400], found {list(ends) or value!r}"
+        )
     return float(ends[0]), float(ends[1])
+
+
+def shown(ends: Range) -> str:
+    """A range for messages, such as 1000..1400."""
+    return "..".join(f"{end:.10g}" for end in ends)
+
+
+def _range(name: str, value: object) -> Range | None:
+    try:
+        return None if value is None else as_range(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _check_cell(cell: str) -> None:

@@ -16,6 +16,7 @@ from p2pbench.results import check_test_items, found_now, read_grid_record, read
 from p2pbench.segmentation.outcome import Outcome
 from p2pbench.segmentation.outputs import Outputs, match_outputs
 from p2pbench.segmentation.truth import Truth, run_truth
+from reports import filled
 from reports.arithmetic import flaws
 from reports.layout import Grid, Run, grids
 from reports.paper import PaperRow, paper_row
@@ -90,6 +91,7 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
 
     Raises:
         UserError: The dataset is no longer where the runs found it.
+        ReportError: The grid's range is not that of its pictures.
     """
     records = dict(read_runs(grid))
     settings = {run: record.settings for run, record in records.items()}
@@ -105,6 +107,7 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
     )
     if not trained:
         return None
+    filled.ranges(grid, outcome.clipped.append)
     outcome.flawed.extend(f"{_name(grid, run)}: {flaw}" for run, flaw in flaws(trained).items())
     truth = run_truth(found_now(settings[trained[0]], grid, root))
     for run in {records[run].data["test"].get("content"): run for run in trained}.values():

@@ -13,6 +13,7 @@ import torch
 from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import DATASETS
 from p2pbench.datasets.dataset import A_TO_B, LABELS_TO_PHOTO, MOST_NAMED, Dataset, LabelledPhotos
+from p2pbench.datasets.filled import folder_lines
 from p2pbench.datasets.pairs import Folders, Paired
 from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.train_ids import refuse_train_ids
@@ -76,7 +77,7 @@ def translate_folder(
         out: the folder to write to, one lossless picture an input, under its name.
         device: what computes.
         advance: called with the number of pictures done and of all.
-        say: called with a line on what looks wrong and may be right.
+        say: called with a line on what looks wrong and may be right, such as values beyond the generator's range.
         dropout: on or off; None takes what the run was tested with.
         batch_norm: "batch" or "running" statistics; None takes what the run was tested with.
         seed: of the dropout noise; None takes the run's.
@@ -84,7 +85,8 @@ def translate_folder(
 
     Raises:
         UserError: the generator cannot be used, there are no pictures, `out` holds others, or cannot be written to.
-        ReportError: `out` is, holds or lies in what is read.
+        ReportError: `out` is, holds or lies in what is read, or nearly no value of the pictures lies within the
+            generator's range.
         DeviceLost: the device stopped working; the same call goes on from there.
     """
     if generator_file.is_dir():
@@ -116,6 +118,10 @@ def translate_folder(
     dataset = bare_dataset(card)
     if isinstance(dataset, LabelledPhotos) and dataset.direction == LABELS_TO_PHOTO:
         refuse_train_ids(dataset.table, list(found.values()))
+    for line in folder_lines(
+        list(found.values()), lambda path: _input(path, dataset, card)[0], card.input_range, str(generator_file)
+    ):
+        say(line)
     there = begin(out, record, overwrite=overwrite)
     result = Translated(kept=len(there))
     pair_seen = False
