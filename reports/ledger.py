@@ -17,16 +17,15 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports import atomic, layout
+from reports import atomic, json_files, layout
 from reports.errors import ReportError
 from reports.layout import Run
-from reports.names import printable
 from reports.scores import Metric, Scores, fingerprint, null_if_nan
 
 __all__ = [
@@ -73,7 +72,7 @@ COLUMNS = (
     "scorer",
 )
 ALL_ITEMS = "all"
-LONGEST_COMPLAINT = 300  # characters: what a damaged file holds may be as long as it likes
+_AGAIN = "score the run again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +127,7 @@ def read_scorer(run: Run, scorer: str) -> Scores:
     Raises:
         ReportError: A file is missing, half-written or changed by hand; the message names it.
     """
-    document = _load_document(run.score(scorer))
+    document = json_files.read_object(run.score(scorer), _AGAIN)
     replicates = _load_archive(run.bootstrap(scorer))
     try:
         scores = _scores(document, replicates)
@@ -238,16 +237,6 @@ def _document(scores: Scores, metrics: dict[str, Metric]) -> dict[str, object]:
     }
 
 
-def _load_document(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, f"found no JSON ({error}), expected an object") from error
-    if not isinstance(document, dict):
-        raise _damaged(path, f"found a JSON {type(document).__name__}, expected an object")
-    return document
-
-
 def _load_archive(path: Path) -> dict[str, NDArray[np.float32]]:
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
@@ -314,10 +303,5 @@ def _check_summary(scores: Scores, document: dict[str, Any], scorer: str) -> Non
             raise ValueError(f"found {name} in {ends}, expected {list(metric.interval)} from its replicates")
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
-
-
 def _damaged(path: Path, what: str) -> ReportError:
-    short = what if len(what) <= LONGEST_COMPLAINT else f"{what[:LONGEST_COMPLAINT]} ..."
-    return ReportError(printable(f"{path}: {short}; score the run again"))
+    return json_files.damaged(path, what, _AGAIN)

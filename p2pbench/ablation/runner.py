@@ -160,7 +160,7 @@ def _carry_out_here(
                 for planned in plan:
                     try:
                         begun.append(begin(planned, data[data_key(planned.config)], threads, listener))
-                    except UserError as error:
+                    except MENDABLE as error:
                         yield planned, error
                 yield from opened.carry_out(begun)
                 return

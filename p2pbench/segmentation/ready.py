@@ -12,12 +12,13 @@ from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.dataset import MOST_NAMED
 from p2pbench.errors import UserError
 from p2pbench.origin import origin
-from p2pbench.results import check_test_items, found_now, read_grid_record, read_runs
+from p2pbench.results import check_test_items, found_now, read_runs
 from p2pbench.segmentation.outcome import Outcome
 from p2pbench.segmentation.outputs import Outputs, match_outputs
 from p2pbench.segmentation.truth import Truth, run_truth
 from reports import filled
 from reports.arithmetic import flaws
+from reports.grids import read
 from reports.layout import Grid, Run, grids
 from reports.paper import PaperRow, paper_row
 
@@ -54,7 +55,7 @@ class Ready:
         """The paper's row of the same name, where the dataset is the paper's."""
         if self.truth.dataset.name != Cityscapes.name:
             return None
-        return paper_row(scorer, str(read_grid_record(self.grid).get("source")), run.cell)
+        return paper_row(scorer, read(self.grid).source, run.cell)
 
 
 def ready_grids(
@@ -99,7 +100,7 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
     if reason:
         outcome.skipped.append(f"{grid.name}: skipped, {reason}")
         return None
-    cells = list(read_grid_record(grid).get("cells", {}))  # in the order in which the paper or the user has them
+    cells = list(read(grid).cells)  # in the order in which the paper or the user has them
     trained = [run for run in grid.runs() if run in settings and run.generator.exists()]
     trained.sort(key=lambda run: cells.index(run.cell) if run.cell in cells else len(cells))
     outcome.unfinished.extend(
