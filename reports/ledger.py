@@ -24,8 +24,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reports import atomic, json_files, layout
+from reports.arithmetic import flaw
 from reports.errors import ReportError
 from reports.layout import Run
+from reports.metrics import describe_scorer
 from reports.scores import Metric, Scores, fingerprint, null_if_nan
 
 __all__ = [
@@ -70,6 +72,8 @@ COLUMNS = (
     "n_expected",
     "fingerprint",
     "scorer",
+    "scorer_title",
+    "note",
 )
 ALL_ITEMS = "all"
 _AGAIN = "score the run again"
@@ -165,18 +169,22 @@ def tidy(entries: Iterable[Entry]) -> pd.DataFrame:
     """Scores as a table with the columns of `COLUMNS`, one row a run, metric and item.
 
     The row of the metric over all items has the item "all" and its interval, if there is one; the rows of single items
-    have none. What is undefined is NaN. The ground truth has no seed.
+    have none. What is undefined is NaN. The ground truth has no seed. The title of a scorer says which network it saw
+    with; a note says what is, or may be, wrong with the run's training, and is None elsewhere.
     """
     columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
+    notes: dict[Run, str | None] = {}
     for entry in entries:
+        if entry.run not in notes:
+            notes[entry.run] = flaw(entry.run)
         for name, metric in sorted(entry.scores.metrics.items()):
-            for column, values in _rows(entry, name, metric).items():
+            for column, values in _rows(entry, name, metric, notes[entry.run]).items():
                 columns[column] += values
     seeds = pd.Series(columns["seed"], dtype="Int64")  # which among missing ones would be floats, and so not exact
     return pd.DataFrame(columns).assign(seed=seeds).astype({"value": float, "low": float, "high": float})
 
 
-def _rows(entry: Entry, name: str, metric: Metric) -> dict[str, Sequence[object]]:
+def _rows(entry: Entry, name: str, metric: Metric, note: str | None) -> dict[str, Sequence[object]]:
     """The columns of one metric, the row of all items first."""
     scores = entry.scores
     per_item = () if metric.per_item is None else metric.per_item.tolist()
@@ -190,6 +198,8 @@ def _rows(entry: Entry, name: str, metric: Metric) -> dict[str, Sequence[object]
         "n_expected": scores.n_expected,
         "fingerprint": scores.fingerprint,
         "scorer": scores.scorer,
+        "scorer_title": describe_scorer(scores.scorer, scores.protocol).title,
+        "note": note,
     }
     return {
         "item": [ALL_ITEMS, *(scores.item_ids if per_item else ())],

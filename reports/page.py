@@ -63,6 +63,15 @@ class Section:
         """How a scorer is shown, by the protocol of its table where it has one."""
         return describe_scorer(name, next((table.protocol for table in self.tables if table.scorer == name), None))
 
+    def scorer_titles(self, name: str) -> Mapping[str, Mapping[int | None, str]]:
+        """What a scorer is called by cell and seed: it names a network of the user's own, which need not be all runs'."""
+        titles: dict[str, dict[int | None, str]] = {}
+        for entry in self.entries:
+            if entry.scores.scorer == name:
+                title = describe_scorer(name, entry.scores.protocol).title
+                titles.setdefault(entry.run.cell, {})[entry.run.seed] = title
+        return titles
+
 
 class Page(NamedTuple):
     """The grids of a results folder, and what is wrong with those that cannot be shown, one line each."""

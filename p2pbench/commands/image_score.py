@@ -71,7 +71,7 @@ def command(
         perceptual = PerceptualScorer(results, device or "auto", terminal, inception_weights)
         for grid, run, scores in score_results(results, native=native, perceptual=perceptual, fid=fid):
             if as_json:
-                place = {"grid": grid.name, "cell": run.cell, "seed": run.seed}
+                place = {"grid": grid.name, "cell": run.cell, "seed": run.seed, "note": arithmetic.flaw(run)}
                 click.echo(json.dumps(place | scores.summary()))
                 continue
             if scores.scorer == SCORER:  # the first of each run

@@ -37,7 +37,7 @@ class Scored:
 
     Attributes:
         row: Its scores by both protocols, as they are printed.
-        place: Where it is: grid, cell and seed, or folder.
+        place: Where it is: grid, cell and seed, and a note on a flawed training; or folder.
         classes: The names of the scored classes, by index.
         compared: Its outputs, by item id.
         notes: What a user should know of these outputs, a line each.

@@ -17,7 +17,7 @@ from p2pbench.segmentation.outcome import Outcome
 from p2pbench.segmentation.outputs import Outputs, match_outputs
 from p2pbench.segmentation.truth import Truth, run_truth
 from reports import filled
-from reports.arithmetic import flaws
+from reports.arithmetic import flaw, flaws
 from reports.grids import read
 from reports.layout import Grid, Run, grids
 from reports.paper import PaperRow, paper_row
@@ -44,8 +44,8 @@ class Ready:
         return _name(self.grid, run)
 
     def place(self, run: Run) -> dict[str, str | int | None]:
-        """A run's place, for machines."""
-        return {"grid": self.grid.name, "cell": run.cell, "seed": run.seed}
+        """A run's place, for machines, and what is, or may be, wrong with its training."""
+        return {"grid": self.grid.name, "cell": run.cell, "seed": run.seed, "note": flaw(run)}
 
     def origin(self, run: Run) -> dict[str, object]:
         """Where a run's outputs come from; the ground truth stands beside the runs, under their protocol."""
@@ -109,7 +109,7 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
     if not trained:
         return None
     filled.ranges(grid, outcome.clipped.append)
-    outcome.flawed.extend(f"{_name(grid, run)}: {flaw}" for run, flaw in flaws(trained).items())
+    outcome.flawed.extend(f"{_name(grid, run)}: {wrong}" for run, wrong in flaws(trained).items())
     truth = run_truth(found_now(settings[trained[0]], grid, root))
     for run in {records[run].data["test"].get("content"): run for run in trained}.values():
         check_test_items(run, records[run], truth.dataset, list(truth.items.values()))

@@ -19,12 +19,14 @@ from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.train_ids import refuse_train_ids
 from p2pbench.errors import UserError
 from p2pbench.networks.norm import BatchNormMode
-from p2pbench.training.card import GeneratorCard, input_bits, load_generator
+from p2pbench.training.card import IMPORTED, GeneratorCard, input_bits, load_generator
 from p2pbench.training.device import failures_told
 from p2pbench.training.device_memory import is_out_of_memory
 from p2pbench.training.generate import Translator
 from p2pbench.training.generated_folder import Record, begin, write_record
 from reports import apart
+from reports.arithmetic import flaw
+from reports.layout import Run
 
 PADDING = "mirrored at the right and lower edge up to the stride, cut off afterwards"
 
@@ -77,7 +79,8 @@ def translate_folder(
         out: the folder to write to, one lossless picture an input, under its name.
         device: what computes.
         advance: called with the number of pictures done and of all.
-        say: called with a line on what looks wrong and may be right, such as values beyond the generator's range.
+        say: called with a line on what looks wrong and may be right, such as values beyond the generator's range,
+            and on what is wrong with the generator's training.
         dropout: on or off; None takes what the run was tested with.
         batch_norm: "batch" or "running" statistics; None takes what the run was tested with.
         seed: of the dropout noise; None takes the run's.
@@ -92,6 +95,9 @@ def translate_folder(
     if generator_file.is_dir():
         generator_file /= "generator.safetensors"
     generator, card = load_generator(generator_file)
+    run = Run(generator_file.parent, generator_file.parent.parent.name, None)
+    if run.generator == generator_file and not card.source.startswith(IMPORTED) and (wrong := flaw(run)):
+        say(f"{generator_file}: {wrong}")
     changed = {"test_dropout": dropout, "test_batch_norm": batch_norm, "seed": seed}
     card = card.model_copy(update={key: value for key, value in changed.items() if value is not None})
     if dropout and not card.architecture.dropout_blocks:
