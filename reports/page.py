@@ -64,7 +64,7 @@ class Section:
         return describe_scorer(name, next((table.protocol for table in self.tables if table.scorer == name), None))
 
     def scorer_titles(self, name: str) -> Mapping[str, Mapping[int | None, str]]:
-        """What a scorer is called by cell and seed: it names a network of the user's own, which need not be all runs'."""
+        """What a scorer is called by cell and seed; runs need not have the same network."""
         titles: dict[str, dict[int | None, str]] = {}
         for entry in self.entries:
             if entry.scores.scorer == name:
