@@ -93,7 +93,7 @@ def load(path: Path) -> tuple[FCN, Card]:
         raise FcnError(f"{path}: holds no scorer's card; {EXPECTED}")
     try:
         card = _card(metadata[METADATA_KEY])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FcnError(f"{path}: its card cannot be used: {error}; {EXPECTED}") from None
     return _network(card.architecture, weights, path, EXPECTED), card
 

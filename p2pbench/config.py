@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from p2pbench.errors import UserError, check_text
+from reports.grids import as_range
 from reports.layout import SEEDS
 
 SMALLEST_IMAGE = 32
@@ -31,7 +32,7 @@ ReceptiveFieldSetting = Literal[1, 16, 34, 70, 142, 286]
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Range = tuple[float, float]
+Range = Annotated[tuple[float, float], BeforeValidator(as_range)]
 
 
 class RunConfig(BaseModel):
@@ -118,10 +119,7 @@ class RunConfig(BaseModel):
         if self.decay_epochs > self.epochs:
             raise ValueError(f"key 'decay_epochs': expected at most epochs, {self.epochs}, found {self.decay_epochs}")
         for name in ("input_range", "output_range"):
-            ends = getattr(self, name)
-            if ends is not None and not ends[0] < ends[1]:
-                raise ValueError(f"key '{name}': expected the lower value first, found {list(ends)}")
-            if ends is not None and self.dataset == "colorization":
+            if getattr(self, name) is not None and self.dataset == "colorization":
                 raise ValueError(f"key '{name}': colorization translates L to ab, whose ranges are fixed; leave it out")
         self._check_discriminator()
         return self
@@ -242,7 +240,7 @@ def run_config(settings: Mapping[str, Any], where: str) -> RunConfig:
         UserError: an unknown key, a wrong type or a value out of range: key, expected, found.
     """
     try:
-        return RunConfig.model_validate(_tuples(settings))
+        return RunConfig.model_validate(settings)
     except ValidationError as error:
         raise UserError(_message(error, where, RunConfig)) from None
 
@@ -292,19 +290,15 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return key.strip(), value.strip()
 
 
-def _tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with lists as the tuples that strict checking expects; TOML knows lists alone."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-
-
 def _message(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     return f"{where}: " + "; ".join(_problem(problem, model) for problem in error.errors())
 
 
 def _problem(problem: ErrorDetails, model: type[BaseModel]) -> str:
-    if problem["type"] == "value_error":
-        return problem["msg"].removeprefix("Value error, ")
     key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "value_error":  # ours, which name the key themselves where several settings do not fit
+        said = problem["msg"].removeprefix("Value error, ")
+        return f"key '{key}': {said}" if key else said
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, list(model.model_fields), n=1)
         meant = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(model.model_fields)}"

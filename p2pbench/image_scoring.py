@@ -18,7 +18,7 @@ from p2pbench.metrics.image_score import SCORER, ImageScores, Target, score_imag
 from p2pbench.origin import origin
 from p2pbench.perceptual_scoring import LPIPS, PerceptualScorer
 from p2pbench.results import check_test_items, found_now, grid_of, read_run
-from reports import atomic, grids, layout, ledger
+from reports import atomic, filled, grids, layout, ledger
 from reports.layout import Grid, Run
 from reports.scores import Scores
 
@@ -46,10 +46,11 @@ def pairs(grid: Grid, run: Run, n_expected: int) -> Pairs:
 
     Raises:
         UserError: pictures are missing.
+        ReportError: the grid's range is not that of its targets.
     """
     targets = grid.real.pictures()
     outputs = _outputs(run, targets.keys())
-    return Pairs(outputs, lambda id_: pictures.read(targets[id_]), n_expected, False, grids.ranges(grid).output)
+    return Pairs(outputs, lambda id_: pictures.read(targets[id_]), n_expected, False, filled.ranges(grid).output)
 
 
 def native_pairs(grid: Grid, run: Run) -> Pairs:
@@ -57,6 +58,7 @@ def native_pairs(grid: Grid, run: Run) -> Pairs:
 
     Raises:
         UserError: pictures are missing, or the dataset is no longer where the run found it.
+        ReportError: the grid's range is not that of its targets.
     """
     record = read_run(run)
     config = found_now(record.settings, grid_of(run))
@@ -68,7 +70,7 @@ def native_pairs(grid: Grid, run: Run) -> Pairs:
         sample = dataset.load(items[id_], None)
         return dataset.to_picture(sample.input, sample.target)
 
-    return Pairs(_outputs(run, items.keys()), target, len(items), True, grids.ranges(grid).output)
+    return Pairs(_outputs(run, items.keys()), target, len(items), True, filled.ranges(grid).output)
 
 
 def score_run(run: Run, found: Pairs) -> Scores:

@@ -54,13 +54,13 @@ class PerceptualScorer:
         inception_weights: Inception's file; None takes the published one, if it has been downloaded.
 
     Raises:
-        UserError: Inception's file is not there.
+        UserError: Inception's file, or the device, is not there.
     """
 
     def __init__(self, results: Path, device: str, listener: Listener, inception_weights: Path | None = None) -> None:
         if inception_weights is not None and not inception_weights.is_file():
             raise UserError(f"{inception_weights}: found no such file, expected Inception's weights; check the path")
-        self._results, self._device, self._listener = results, device, listener
+        self._results, self._device, self._listener = results, pick_device(device), listener
         self._inception_weights = inception_weights
         self._said: set[str] = set()
         self._real: dict[Path, Seen] = {}
@@ -120,7 +120,7 @@ class PerceptualScorer:
         ALEXNET.require_weights()
         from p2pbench.metrics.lpips import Lpips
 
-        return Lpips(pick_device(self._device))
+        return Lpips(self._device)
 
     @cached_property
     def _inception(self) -> Inception:
@@ -129,7 +129,7 @@ class PerceptualScorer:
             INCEPTION.require_weights()
         from p2pbench.metrics.inception import Inception
 
-        return Inception(self._inception_weights or INCEPTION.file, pick_device(self._device))
+        return Inception(self._inception_weights or INCEPTION.file, self._device)
 
     def _real_features(self, grid: Grid, ids: Sequence[str], ends: Range | None) -> Seen:
         """Of the targets of all runs of a grid, once."""

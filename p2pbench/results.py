@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from p2pbench import __version__
 from p2pbench.config import NOT_IDENTITY, SHARED, RunConfig
@@ -26,8 +26,9 @@ from p2pbench.datasets.dataset import MOST_NAMED, Dataset, Item, item_hash
 from p2pbench.errors import UserError
 from p2pbench.leftovers import check_leftovers, check_outputs
 from p2pbench.training.interrupt import Stop, Stopped
-from reports import atomic
+from reports import atomic, grids, json_files
 from reports.arithmetic import ARITHMETIC, flaw
+from reports.errors import ReportError
 from reports.layout import Grid, Run
 
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-image", "pillow")
@@ -49,6 +50,15 @@ class RunRecord(BaseModel):
     data: Description
     versions: dict[str, str]
     arithmetic: int = 1  # which older versions did not write
+
+    @field_validator("data")
+    @classmethod
+    def _described(cls, data: Description) -> Description:
+        for split in ("train", "test"):
+            of_split = data.get(split, {})
+            if type(of_split.get("n")) is not int or not isinstance(of_split.get("hash"), str):
+                raise ValueError(f"expected n and hash of the {split} items, found {of_split}")
+        return data
 
 
 def check_run(
@@ -72,7 +82,8 @@ def check_run(
 
     Raises:
         UserError: settings or items differ, each difference is shown; or the run would go on from weights that an
-            older version trained with wrong gradients; or files of the user's would be taken for the run's.
+            older version trained with wrong gradients, or another one by an arithmetic that is not known here; or files
+            of the user's would be taken for the run's.
     """
     if not run.config.exists():
         leftovers = [path.name for path in (run.checkpoint, run.generator) if path.exists()]
@@ -197,14 +208,13 @@ def write_contents(grid: Grid, data: Description, contents: Contents) -> None:
 def read_contents(grid: Grid, digest: str) -> dict[str, str]:
     """The hash of each item's content by its id; empty where it is not kept any more."""
     try:
-        kept: dict[str, str] = json.loads(grid.contents(digest).read_bytes())
-    except (OSError, ValueError):
+        return json_files.read(grid.contents(digest), dict[str, str], "delete it")
+    except ReportError:
         return {}
-    return kept
 
 
 def read_runs(grid: Grid) -> list[tuple[Run, RunRecord]]:
-    """The runs of a grid that have their settings, with them. Raises UserError when some are damaged."""
+    """The runs of a grid that have their settings, with them. Raises ReportError when some are damaged."""
     return [(run, read_run(run)) for run in grid.runs() if run.config.exists()]
 
 
@@ -282,16 +292,9 @@ def read_run(run: Run) -> RunRecord:
     """config.json as it was written.
 
     Raises:
-        UserError: it is missing, damaged, or of another version.
+        ReportError: it is missing, damaged, or of another version.
     """
-    try:
-        return RunRecord.model_validate_json(run.config.read_bytes())
-    except OSError as error:
-        raise UserError(f"{run.config}: cannot be read ({error.strerror}); expected a run of p2pbench") from None
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise UserError(f"{run.config}: damaged, or of another version: {where}: {problem['msg']}") from None
+    return json_files.read(run.config, RunRecord, "put it back, or move the run's folder away")
 
 
 def write_grid(grid: Grid, content: dict[str, Any]) -> None:
@@ -300,32 +303,21 @@ def write_grid(grid: Grid, content: dict[str, Any]) -> None:
     Cells and seeds that an earlier call trained stay in it.
     """
     if grid.json.exists():
-        old = read_grid_record(grid)
+        old = grids.read(grid)
         content = content | {
             "cells": content["cells"]
-            | {name: cell for name, cell in old["cells"].items() if name not in content["cells"]},
-            "seeds": sorted({*content["seeds"], *old["seeds"]}),
+            | {name: cell for name, cell in old.cells.items() if name not in content["cells"]},
+            "seeds": sorted({*content["seeds"], *old.seeds}),
         }
     content = content | {"versions": versions(), "git_revision": git_revision()}
     atomic.write(grid.json, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
-
-
-def read_grid_record(grid: Grid) -> dict[str, Any]:
-    """grid.json as it was written. Raises UserError when it is damaged, or another's."""
-    try:
-        content: dict[str, Any] = json.loads(grid.json.read_bytes())
-        if not (isinstance(content, dict) and {"cells", "seeds", "title"} <= content.keys()):
-            raise ValueError("found no cells, seeds and title, expected a grid of this program")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{grid.json}: cannot be read ({error}); move it away to write it anew") from None
-    return content
 
 
 def found_now(settings: RunConfig, grid: Grid, root: str | None = None) -> RunConfig:
     """A run's settings with the root where its data is now: the one that is given, or the grid's last one."""
     if settings.root is None:
         return settings
-    last = (read_grid_record(grid).get("dataset") or {}).get("root") if grid.json.exists() else None
+    last = grids.read(grid).dataset.get("root") if grid.json.exists() else None
     return settings.model_copy(update={"root": root or last or settings.root})
 
 

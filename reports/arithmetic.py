@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+from pydantic import BaseModel, Field
+
+from reports import json_files
+from reports.errors import ReportError
 from reports.layout import Run, grids
 
 ARITHMETIC = 2
@@ -19,11 +22,41 @@ ARITHMETIC = 2
 """
 
 
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Settings(BaseModel):
+    batch_size: Count = 1
+    device: str = "auto"
+    threads: Count | None = None
+
+
+class _Split(BaseModel):
+    n: Count = 1
+
+
+class _Record(BaseModel):
+    """config.json, as far as it says what arithmetic trained a run."""
+
+    settings: _Settings
+    data: dict[str, _Split] = {}
+    versions: dict[str, str] = {}
+    arithmetic: int = 1
+
+
 def flaw(run: Run) -> str | None:
     """What is, or may be, wrong with a run's training, in a few words; None if nothing is known to be."""
-    record = _read(run)
-    if record is None or record.get("arithmetic", 1) >= ARITHMETIC:
+    try:
+        record = _read(run)
+    except ReportError as error:
+        return f"it is not known what trained it: {error}"
+    if record is None or record.arithmetic == ARITHMETIC:
         return None
+    if not 1 <= record.arithmetic <= ARITHMETIC:
+        return (
+            f"trained by p2pbench {record.versions.get('p2pbench', 'of an unknown version')} with arithmetic "
+            f"{record.arithmetic}, which this version, of arithmetic {ARITHMETIC}, does not know"
+        )
     batches = _single_item_batches(record)
     device = _device(run, record)
     if batches is None or device == "gpu":
@@ -53,40 +86,45 @@ def threads(runs: Iterable[Run]) -> dict[str, str]:
     """How many threads of a CPU trained each cell, in words, where it is recorded: they change how sums are rounded."""
     seeds: dict[str, dict[int, list[str]]] = {}
     for run in runs:
-        number = (_read(run) or {}).get("settings", {}).get("threads")
-        if number is not None:
-            seeds.setdefault(run.cell, {}).setdefault(number, []).append(str(run.seed))
+        try:
+            record = _read(run)
+        except ReportError:  # which its flaw says
+            continue
+        if record is not None and record.settings.threads is not None:
+            seeds.setdefault(run.cell, {}).setdefault(record.settings.threads, []).append(str(run.seed))
     return {
         cell: "; ".join(f"{number} (seed{'s' if len(of) > 1 else ''} {', '.join(of)})" for number, of in counts.items())
         for cell, counts in seeds.items()
     }
 
 
-def _read(run: Run) -> dict[str, Any] | None:
-    """config.json; None for outputs of other tools, or where it is damaged, which training says."""
-    try:
-        record = json.loads(run.config.read_bytes())
-    except (OSError, ValueError):
+def _read(run: Run) -> _Record | None:
+    """config.json; None for outputs of other tools, which have none.
+
+    Raises:
+        ReportError: It is damaged.
+    """
+    if not run.config.exists():
         return None
-    return record if isinstance(record, dict) and isinstance(record.get("settings"), dict) else None
+    return json_files.read(run.config, _Record, "put it back, or move the run's folder away")
 
 
-def _single_item_batches(record: dict[str, Any]) -> str | None:
-    size, train = record["settings"].get("batch_size", 1), (record.get("data") or {}).get("train") or {}
+def _single_item_batches(record: _Record) -> str | None:
+    size = record.settings.batch_size
     if size == 1:
         return "all batches (of one item)"
-    if train.get("n", 1) % size == 1:
+    if record.data.get("train", _Split()).n % size == 1:
         return "the last batch of each epoch (of one item)"
     return None
 
 
-def _device(run: Run, record: dict[str, Any]) -> str | None:
+def _device(run: Run, record: _Record) -> str | None:
     """What trained a run: "cpu", "gpu", or None where that cannot be known."""
-    asked = str(record["settings"].get("device", "auto"))
+    asked = record.settings.device
     if asked != "auto":
         return "cpu" if asked.startswith("cpu") else "gpu"
     saved = _checkpoint_device(run)
-    if saved is None and str((record.get("versions") or {}).get("torch", "")).endswith("+cpu"):
+    if saved is None and record.versions.get("torch", "").endswith("+cpu"):
         return "cpu"
     return saved
 

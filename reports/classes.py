@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ SCORERS = ("fcn-strict", "labels")
 _BY_OFFICIAL_RULES = {"fcn-official": "fcn-strict", "labels-official": "labels"}
 _NUMBERS = ("accuracy", "accuracy_low", "accuracy_high", "iou", "iou_low", "iou_high", "pixels", "images")
 _SHARES, _COUNTS = _NUMBERS[:6], _NUMBERS[6:]
+
+Titles = Mapping[str, Mapping[int | None, str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,19 +67,27 @@ class Classes:
         table = pd.DataFrame(shares(self.confusion[cell]), index=list(self.names), columns=list(self.predictions))
         return table.loc[self.labelled, self.predicted]
 
-    def rows(self) -> pd.DataFrame:
-        """A table of its own: one row a cell, seed and class; of several seeds also their mean IoU, without a seed."""
+    def rows(self, titles: Titles) -> pd.DataFrame:
+        """A table of its own: one row a cell, seed and class; of several seeds also their mean IoU, without a seed.
+
+        Args:
+            titles: What the scorer is called by cell and seed.
+        """
         mean = self.cells.rename_axis("cell").reset_index().melt(id_vars="cell", var_name="class", value_name="iou")
         seeds = self.by_run.groupby("cell")["seed"].nunique()
         several = mean[mean["cell"].isin(seeds[seeds > 1].index)].assign(seed=None)
-        return (
-            pd.concat([self.by_run, several.astype({"seed": "Int64"})], ignore_index=True)
-            if len(several)
-            else self.by_run
-        )
+        parts = [self.by_run, several.astype({"seed": "Int64"})] if len(several) else [self.by_run]
+        table = pd.concat(parts, ignore_index=True)
+        seeds_of = [None if pd.isna(seed) else int(seed) for seed in table["seed"]]
+        scorer = [_title(titles, cell, seed) for cell, seed in zip(table["cell"], seeds_of, strict=True)]
+        return table.assign(scorer=pd.Series(scorer, index=table.index, dtype=object))
 
-    def counts(self) -> pd.DataFrame:
-        """The confusion matrices as a table: cell, truth, prediction, pixels, share (of the true class's pixels)."""
+    def counts(self, titles: Titles) -> pd.DataFrame:
+        """The confusion matrices as a table: cell, truth, prediction, pixels, share of the true class's pixels, scorer.
+
+        Args:
+            titles: What the scorer is called by cell and seed.
+        """
         parts = []
         for cell, matrix in self.confusion.items():
             parts.append(
@@ -88,10 +98,18 @@ class Classes:
                         "prediction": np.tile(self.predictions, len(self.names)),
                         "pixels": matrix.ravel(),
                         "share": shares(matrix).ravel(),
+                        "scorer": _title(titles, cell, None),
                     }
                 )
             )
         return pd.concat(parts, ignore_index=True)
+
+
+def _title(titles: Titles, cell: str, seed: int | None) -> str | None:
+    """What the scorer of one seed, or of all of a cell, is called; None where its scores are not there."""
+    of_cell = titles.get(cell, {})
+    named = [of_cell[seed]] if seed in of_cell else list(dict.fromkeys(of_cell.values())) if seed is None else []
+    return "; ".join(named) or None
 
 
 def remark(scorer: str, found: Iterable[Classes]) -> str:

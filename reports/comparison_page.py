@@ -15,6 +15,7 @@ from reports import (
     browse,
     comparison,
     csv,
+    filled,
     gallery,
     grids,
     html,
@@ -122,6 +123,7 @@ def read(results: Path) -> Folder:
     unreadable: list[str] = []
     for grid in layout.grids(results):
         try:
+            filled.ranges(grid)
             description = grids.read(grid)
         except ReportError as error:
             unreadable.append(str(error))

@@ -221,10 +221,11 @@ def _classes(section: Section, report: Report) -> dict[str, ClassFiles]:
     found = {}
     for classes in (each for each in section.classes if each.names):
         path = report.numbers(section.grid.name, classes.scorer, "classes")
-        csv.write(classes.rows(), path)
+        titles = section.scorer_titles(classes.scorer)
+        csv.write(classes.rows(titles), path)
         confusion = report.numbers(section.grid.name, classes.scorer, "confusion")
         if classes.confusion:
-            csv.write(classes.counts(), confusion)
+            csv.write(classes.counts(titles), confusion)
         found[classes.scorer] = ClassFiles(report.relative(path), report.relative(confusion))
     return found
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from reports.errors import ReportError
+from pydantic import AfterValidator, BaseModel
+
+from reports import json_files
 from reports.layout import INPUT, REAL, SEEDS, Grid
 
 Range = tuple[float, float]
 """The values of a picture that are black and white; those beyond are clipped."""
+
+LARGEST = 65535  # value of a picture, at 16 bits
+_AGAIN = "train the grid again, or put its grid.json back"
 
 
 class Ranges(NamedTuple):
@@ -59,7 +62,7 @@ class Description:
         """The value ranges of the grid's pictures: `input_range` and `output_range` of its settings.
 
         Raises:
-            ValueError: One is neither null nor two numbers, the lower first.
+            ValueError: One is neither null nor a range; see `as_range`.
         """
         return Ranges(*(_range(name, self.settings.get(name)) for name in ("input_range", "output_range")))
 
@@ -73,58 +76,84 @@ def ranges(grid: Grid) -> Ranges:
     return read(grid).ranges
 
 
+def _rooted(dataset: dict[str, Any] | None) -> dict[str, Any] | None:
+    root = (dataset or {}).get("root")
+    if root is not None and not isinstance(root, str):
+        raise ValueError(f"expected a folder as root, found {root!r}")
+    return dataset
+
+
+class _Document(BaseModel):
+    """grid.json, as far as reports need it."""
+
+    title: str | None = None
+    source: str | None = None
+    cells: dict[str, dict[str, Any]]
+    seeds: list[int]
+    dataset: Annotated[dict[str, Any] | None, AfterValidator(_rooted)] = None
+    settings: dict[str, Any] | None = None
+    versions: dict[str, Any] | None = None
+    git_revision: str | None = None
+
+
 def read(grid: Grid) -> Description:
     """The description of a grid.
 
     Raises:
         ReportError: grid.json is damaged, or names a cell that cannot be a folder of this grid.
     """
+    document = json_files.read(grid.json, _Document, _AGAIN)
+    description = Description(
+        title=document.title or grid.name,
+        source=document.source or "",
+        cells=document.cells,
+        seeds=tuple(document.seeds),
+        dataset=document.dataset or {},
+        settings=document.settings or {},
+        versions=document.versions or {},
+        git_revision=document.git_revision,
+    )
     try:
-        document = json.loads(grid.json.read_bytes())
-        description = _description(grid.name, document)
         for cell in description.cells:
             _check_cell(cell)
         for seed in description.seeds:
             if not 0 <= seed < SEEDS:
                 raise ValueError(f"found seed {seed}, expected 0 to {SEEDS - 1}")
         _ = description.ranges  # refuses what is no range
-    except KeyError as error:
-        raise _damaged(grid, f"found no {error}, expected it") from error
-    except (OSError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(grid, str(error)) from error
+    except ValueError as error:
+        raise json_files.damaged(grid.json, str(error), _AGAIN) from error
     return description
 
 
-def _description(name: str, document: dict[str, Any]) -> Description:
-    revision = document.get("git_revision")
-    return Description(
-        title=str(document.get("title") or name),
-        source=str(document.get("source") or ""),
-        cells={str(cell): dict(settings) for cell, settings in document["cells"].items()},
-        seeds=tuple(int(seed) for seed in document["seeds"]),
-        dataset=dict(document.get("dataset") or {}),
-        settings=dict(document.get("settings") or {}),
-        versions=dict(document.get("versions") or {}),
-        git_revision=None if revision is None else str(revision),
-    )
+def as_range(value: object) -> Range:
+    """A range as a document has it: two values that a picture may have.
+
+    Raises:
+        ValueError: It is not two whole numbers from 0 to 65535, the lower first.
+    """
+    ends = tuple(value) if isinstance(value, (list, tuple)) else ()
+    numbers = len(ends) == 2 and all(type(end) in (int, float) and 0 <= end <= LARGEST and end % 1 == 0 for end in ends)
+    if not numbers or not ends[0] < ends[1]:
+        raise ValueError(
+            f"expected two whole numbers from 0 to {LARGEST} (of pictures of 8 bits, to 255), the lower first, such as "
+            f"[1000, 1400], found {list(ends) or value!r}"
+        )
+    return float(ends[0]), float(ends[1])
+
+
+def shown(ends: Range) -> str:
+    """A range for messages, such as 1000..1400."""
+    return "..".join(f"{end:.10g}" for end in ends)
 
 
 def _range(name: str, value: object) -> Range | None:
-    if value is None:
-        return None
-    ends = tuple(value) if isinstance(value, (list, tuple)) else ()
-    if len(ends) != 2 or any(type(end) not in (int, float) or not math.isfinite(end) for end in ends):
-        raise ValueError(f"found {name} {value!r}, expected null or two numbers")
-    if not ends[0] < ends[1]:
-        raise ValueError(f"found {name} {value!r}, expected the lower value first")
-    return float(ends[0]), float(ends[1])
+    try:
+        return None if value is None else as_range(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _check_cell(cell: str) -> None:
     """A cell's name is a folder's: one that leads elsewhere must not be followed."""
     if not cell or "/" in cell or "\\" in cell or "\0" in cell or cell in {".", "..", INPUT, REAL}:
         raise ValueError(f"found cell {cell!r}, expected a folder's name other than {INPUT!r} and {REAL!r}")
-
-
-def _damaged(grid: Grid, what: str) -> ReportError:
-    return ReportError(f"{grid.json}: {what}; train the grid again, or put its grid.json back")

@@ -17,16 +17,17 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports import atomic, layout
+from reports import atomic, json_files, layout
+from reports.arithmetic import flaw
 from reports.errors import ReportError
 from reports.layout import Run
-from reports.names import printable
+from reports.metrics import describe_scorer
 from reports.scores import Metric, Scores, fingerprint, null_if_nan
 
 __all__ = [
@@ -71,9 +72,11 @@ COLUMNS = (
     "n_expected",
     "fingerprint",
     "scorer",
+    "scorer_title",
+    "note",
 )
 ALL_ITEMS = "all"
-LONGEST_COMPLAINT = 300  # characters: what a damaged file holds may be as long as it likes
+_AGAIN = "score the run again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +133,7 @@ def read_scorer(run: Run, scorer: str) -> Scores:
     Raises:
         ReportError: A file is missing, half-written or changed by hand; the message names it.
     """
-    document = _load_document(run.score(scorer))
+    document = json_files.read_object(run.score(scorer), _AGAIN)
     replicates = _load_archive(run.bootstrap(scorer))
     try:
         scores = _scores(document, replicates)
@@ -188,18 +191,22 @@ def tidy(entries: Iterable[Entry]) -> pd.DataFrame:
     """Scores as a table with the columns of `COLUMNS`, one row a run, metric and item.
 
     The row of the metric over all items has the item "all" and its interval, if there is one; the rows of single items
-    have none. What is undefined is NaN. The ground truth has no seed.
+    have none. What is undefined is NaN. The ground truth has no seed. The title of a scorer says which network it saw
+    with; a note says what is, or may be, wrong with the run's training, and is None elsewhere.
     """
     columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
+    notes: dict[Run, str | None] = {}
     for entry in entries:
+        if entry.run not in notes:
+            notes[entry.run] = flaw(entry.run)
         for name, metric in sorted(entry.scores.metrics.items()):
-            for column, values in _rows(entry, name, metric).items():
+            for column, values in _rows(entry, name, metric, notes[entry.run]).items():
                 columns[column] += values
     seeds = pd.Series(columns["seed"], dtype="Int64")  # which among missing ones would be floats, and so not exact
     return pd.DataFrame(columns).assign(seed=seeds).astype({"value": float, "low": float, "high": float})
 
 
-def _rows(entry: Entry, name: str, metric: Metric) -> dict[str, Sequence[object]]:
+def _rows(entry: Entry, name: str, metric: Metric, note: str | None) -> dict[str, Sequence[object]]:
     """The columns of one metric, the row of all items first."""
     scores = entry.scores
     per_item = () if metric.per_item is None else metric.per_item.tolist()
@@ -213,6 +220,8 @@ def _rows(entry: Entry, name: str, metric: Metric) -> dict[str, Sequence[object]
         "n_expected": scores.n_expected,
         "fingerprint": scores.fingerprint,
         "scorer": scores.scorer,
+        "scorer_title": describe_scorer(scores.scorer, scores.protocol).title,
+        "note": note,
     }
     return {
         "item": [ALL_ITEMS, *(scores.item_ids if per_item else ())],
@@ -258,16 +267,6 @@ def _document(scores: Scores, metrics: dict[str, Metric]) -> dict[str, object]:
             for index, item in enumerate(scores.item_ids)
         },
     }
-
-
-def _load_document(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, f"found no JSON ({error}), expected an object") from error
-    if not isinstance(document, dict):
-        raise _damaged(path, f"found a JSON {type(document).__name__}, expected an object")
-    return document
 
 
 def _load_archive(path: Path) -> dict[str, NDArray[np.float32]]:
@@ -336,10 +335,5 @@ def _check_summary(scores: Scores, document: dict[str, Any], scorer: str) -> Non
             raise ValueError(f"found {name} in {ends}, expected {list(metric.interval)} from its replicates")
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
-
-
 def _damaged(path: Path, what: str) -> ReportError:
-    short = what if len(what) <= LONGEST_COMPLAINT else f"{what[:LONGEST_COMPLAINT]} ..."
-    return ReportError(printable(f"{path}: {short}; score the run again"))
+    return json_files.damaged(path, what, _AGAIN)

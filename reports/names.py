@@ -55,3 +55,8 @@ def item_id(name: str) -> str:
         return text
     digest = hashlib.sha256(content).hexdigest()[:8]
     return f"{content[: LONGEST_ITEM_ID - len(digest) - 1].decode(errors='ignore')}-{digest}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, such as "1 item" and "2 items"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from reports import arithmetic, classes, colours, grids, layout, ledger, losses, status, studies, tables
+from reports import arithmetic, classes, colours, filled, grids, layout, ledger, losses, status, studies, tables
 from reports.classes import Classes
 from reports.colours import Colours
 from reports.errors import ReportError
@@ -41,6 +41,7 @@ class Section:
         colours: Distributions of colours, where there are any.
         damages: Files that cannot be read, one line each.
         threads: How many threads trained each cell, where it is recorded.
+        clipped: Declared ranges that clip some values of the grid's pictures, one line each.
     """
 
     grid: Grid
@@ -56,10 +57,20 @@ class Section:
     colours: Colours | None
     damages: tuple[str, ...]
     threads: Mapping[str, str]
+    clipped: tuple[str, ...]
 
     def scorer(self, name: str) -> Scorer:
         """How a scorer is shown, by the protocol of its table where it has one."""
         return describe_scorer(name, next((table.protocol for table in self.tables if table.scorer == name), None))
+
+    def scorer_titles(self, name: str) -> Mapping[str, Mapping[int | None, str]]:
+        """What a scorer is called by cell and seed; runs need not have the same network."""
+        titles: dict[str, dict[int | None, str]] = {}
+        for entry in self.entries:
+            if entry.scores.scorer == name:
+                title = describe_scorer(name, entry.scores.protocol).title
+                titles.setdefault(entry.run.cell, {})[entry.run.seed] = title
+        return titles
 
 
 class Page(NamedTuple):
@@ -128,6 +139,8 @@ def dataset_line(dataset: Mapping[str, object]) -> str:
 
 
 def _section(grid: Grid) -> Section:
+    clipped: list[str] = []
+    filled.ranges(grid, clipped.append)
     description = grids.read(grid)
     entries, damages = ledger.collect(grid)
     named = [entry for entry in entries if _is_named(entry.run, description)]
@@ -157,6 +170,7 @@ def _section(grid: Grid) -> Section:
             *(lab.damages if lab else ()),
         ),
         threads=arithmetic.threads(runs),
+        clipped=tuple(clipped),
     )
 
 

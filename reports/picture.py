@@ -100,6 +100,21 @@ def load(path: Path, ends: Range | None = None) -> Image.Image:
     return picture
 
 
+def stored(path: Path) -> NDArray[np.generic]:
+    """A picture's values of 8 or 16 bits as its file has them, in whatever order of channels.
+
+    Raises:
+        ReportError: As `load`.
+    """
+    try:
+        if path.suffix in {".tif", ".tiff"}:
+            return np.asarray(tifffile.imread(path))
+        with Image.open(path) as picture:
+            return np.asarray(picture)
+    except _UNREADABLE as error:
+        raise ReportError(f"{path}: found no picture ({error}), expected PNG or TIFF; make the images again") from error
+
+
 def to_eight_bits(values: NDArray[np.generic], ends: Range | None = None) -> NDArray[np.uint8]:
     """Pixel values of any type, scaled to 0..255 as `load` says; what is not a number becomes 0."""
     if ends is not None:

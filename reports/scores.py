@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from reports import bootstrap
 from reports.bootstrap import Interval
 from reports.errors import ReportError
+from reports.metrics import describe_scorer
 
 _SCORER = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -111,6 +112,7 @@ class Scores:
         """All but replicates and single items, for JSON; null for a value or an interval that there is not."""
         return {
             "scorer": self.scorer,
+            "scorer_title": describe_scorer(self.scorer, self.protocol).title,
             "n": self.n,
             "n_expected": self.n_expected,
             "metrics": {name: null_if_nan(metric.value) for name, metric in self.metrics.items()},

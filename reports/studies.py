@@ -5,7 +5,6 @@ Rates are in percent here, as in the ledger.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,10 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reports import layout
+from reports import json_files, layout
 from reports.bootstrap import NO_INTERVAL, Interval
+from reports.errors import ReportError
+from reports.json_files import LONGEST_COMPLAINT
 from reports.layout import Run
-from reports.ledger import LONGEST_COMPLAINT, Entry
+from reports.ledger import Entry
 from reports.metrics import STUDY
 from reports.names import printable
 
@@ -182,10 +183,12 @@ def collect(results: Path) -> Found:
             waiting.append(printable(f"Study {name} has no analysis yet; close it, then {again}."))
             continue
         try:
-            studies.append(_study(name, _load(path)))
+            studies.append(_study(name, json_files.read_object(path, again)))
+        except ReportError as error:
+            damages.append(str(error))
         except KeyError as error:
             damages.append(printable(f"{path}: found no {error}, expected it; {again}"))
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             damages.append(printable(f"{path}: {str(error)[:LONGEST_COMPLAINT]}; {again}"))
     return Found(tuple(studies), tuple(damages), tuple(waiting))
 
@@ -238,13 +241,6 @@ def _problem(study: Study, rates: Mapping[str, Entry]) -> str:
 def _origin(run: Run) -> str:
     """A run as studies name it: GRID/CELL/seed-N."""
     return "/".join(run.folder.parts[-3:])
-
-
-def _load(path: Path) -> dict[str, Any]:
-    document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
-    if not isinstance(document, dict):
-        raise ValueError(f"found a JSON {type(document).__name__}, expected an object")
-    return document
 
 
 def _study(name: str, document: Mapping[str, Any]) -> Study:
@@ -335,7 +331,3 @@ def _count(value: object, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST:
         raise ValueError(f"found {what} = {value!r}, expected a count")
     return value
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")

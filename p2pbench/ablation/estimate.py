@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from p2pbench.ablation.data import data_key, unfilled
+from p2pbench.ablation.data import data_key
 from p2pbench.ablation.grid import expand
 from p2pbench.ablation.pace import measure_step
 from p2pbench.config import GridConfig, RunConfig
-from p2pbench.datasets.cache import Channels, StreamedSamples
+from p2pbench.datasets.cache import Channels
 from p2pbench.datasets.catalogue import open_dataset, run_items
+from p2pbench.datasets.filled import dataset_lines
 from p2pbench.datasets.survey import sample_channels
 from p2pbench.training.device import pick_device
 from p2pbench.training.model import build
@@ -35,7 +36,7 @@ def estimate_lines(
     sizes: dict[tuple[object, ...], tuple[int, Channels]] = {}
     seconds: dict[RunConfig, float] = {}
     total = 0.0
-    notice = None
+    notices: list[str] = []
     configs = [resolved(planned.config, device) for planned in plan]
     for config in configs:
         if data_key(config) not in sizes:
@@ -44,7 +45,7 @@ def estimate_lines(
             channels = sample_channels(dataset, [*items.train, *items.test], config)
             yield from dataset.remarks
             if not sizes:
-                notice = unfilled(StreamedSamples(channels, dataset, items.train, config.load_side), config)
+                notices = dataset_lines(dataset, items, channels, config)
             sizes[data_key(config)] = len(items.train), channels
     yield f"{'run':<32} {'steps':>8} {'parameters G':>13} {'parameters D':>13} {'ms/step':>8} {'time':>9}"
     for planned, config in zip(plan, configs, strict=True):
@@ -60,8 +61,7 @@ def estimate_lines(
             f"{_parameters(model.discriminator):>13,} {1000 * seconds[unseeded]:>8.1f} "
             f"{_time(steps * seconds[unseeded]):>9}"
         )
-    if notice:
-        yield notice
+    yield from notices
     yield f"{len(plan)} runs on {device}, about {_time(total)} of training, one after the other"
 
 

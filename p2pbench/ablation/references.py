@@ -18,7 +18,8 @@ from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
 from p2pbench.results import RunRecord, has_begun
 from p2pbench.training.generate import as_picture
-from reports import atomic, ledger
+from reports import atomic, json_files, ledger
+from reports.errors import ReportError
 from reports.layout import Grid, Run
 from reports.made import Made
 from reports.names import item_id
@@ -133,11 +134,11 @@ def _equal(one: Picture, other: Picture) -> bool:
 
 
 def _read(grid: Grid) -> dict[str, str]:
+    """What each picture was made from; nothing where that is damaged, as the pictures can be made again."""
     try:
-        known: dict[str, str] = json.loads(grid.references.read_bytes())
-    except (OSError, ValueError):
+        return json_files.read(grid.references, dict[str, str], "delete it")
+    except ReportError:
         return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _write(grid: Grid, sources: Mapping[str, str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from p2pbench.ablation.data import Data, data_key, open_data, unfilled
+from p2pbench.ablation.data import Data, data_key, open_data
 from p2pbench.ablation.grid import Planned, expand
 from p2pbench.ablation.listener import Listener
 from p2pbench.ablation.references import check_references, fill_references
@@ -93,7 +93,7 @@ def run_grid(
     left = [planned for planned in plan if not is_finished(planned.run, data[data_key(planned.config)])]
     for line in _remarks(plan, left, made):
         listener.say(line)
-    if left and (notice := unfilled(data[data_key(left[0].config)].train, left[0].config)):
+    for notice in data[data_key(left[0].config)].notices if left else ():
         listener.say(notice)
     with stop_request() as stop:
         if cluster is not None:
@@ -161,7 +161,7 @@ def _carry_out_here(
                 for planned in plan:
                     try:
                         begun.append(begin(planned, data[data_key(planned.config)], threads, listener))
-                    except UserError as error:
+                    except MENDABLE as error:
                         yield planned, error
                 yield from opened.carry_out(begun)
                 return

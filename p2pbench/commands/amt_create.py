@@ -101,13 +101,11 @@ def command(
         }
     )
     if real is None and not fakes:
-        material = from_results(results, grid, seed, allow_partial=allow_partial)
+        material = from_results(results, grid, seed, allow_partial=allow_partial, say=_say)
     elif real is not None and fakes:
         folders = {algorithm: Path(folder) for algorithm, folder in pairs(fakes, "--fake").items()}
         apart.check(results / STUDIES / name, [real, *folders.values()])
-        material = from_folders(
-            real, folders, allow_partial=allow_partial, say=lambda line: click.echo(printable(line), err=True)
-        )
+        material = from_folders(real, folders, allow_partial=allow_partial, say=_say)
     else:
         raise click.UsageError(
             "--real and --fake belong together: a folder of real pictures, and one or more of fakes."
@@ -135,3 +133,7 @@ def command(
         f"{algorithms * protocol.raters} places; protocol {protocol.fingerprint}"
     )
     click.echo(f"next: p2pbench amt serve {results}")
+
+
+def _say(line: str) -> None:
+    click.echo(printable(line), err=True)

@@ -13,7 +13,7 @@ from p2pbench.metrics.image_score import SCORER
 from p2pbench.perceptual_scoring import PerceptualScorer
 from p2pbench.perceptual_scoring import download_weights as fetch_weights
 from p2pbench.terminal import Terminal
-from reports import arithmetic
+from reports import arithmetic, filled, layout
 from reports.names import printable
 
 
@@ -71,7 +71,7 @@ def command(
         perceptual = PerceptualScorer(results, device or "auto", terminal, inception_weights)
         for grid, run, scores in score_results(results, native=native, perceptual=perceptual, fid=fid):
             if as_json:
-                place = {"grid": grid.name, "cell": run.cell, "seed": run.seed}
+                place = {"grid": grid.name, "cell": run.cell, "seed": run.seed, "note": arithmetic.flaw(run)}
                 click.echo(json.dumps(place | scores.summary()))
                 continue
             if scores.scorer == SCORER:  # the first of each run
@@ -79,5 +79,8 @@ def command(
                 click.echo(f"{name} seed {run.seed}, {scores.n} of {scores.n_expected} items:")
             for name, metric in scores.metrics.items():
                 click.echo(f"    {name:<12} {metric.value:.4f}  [{metric.interval.text(4)}]")
-    for line in arithmetic.lines([results]):
-        click.echo(line, err=True)
+    ranges: list[str] = []
+    for grid in layout.grids(results):
+        filled.ranges(grid, ranges.append)
+    for line in [*ranges, *arithmetic.lines([results])]:
+        click.echo(printable(line), err=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from reports import arithmetic, comparison_page, gallery, html, layout
+from reports.names import printable
 
 
 @click.command(
@@ -39,8 +40,9 @@ def command(results: Path, other: Path | None, out: Path | None, single_file: bo
     most = items or (html.SINGLE_ITEMS if single_file else None)
     if single_file and out is None:
         folder = folder.with_suffix(".html")
-    for line in arithmetic.lines([results] if other is None else [results, other]):
-        click.echo(line, err=True)
+    read = [results] if other is None else [results, other]
+    for line in arithmetic.lines(read):
+        click.echo(printable(line), err=True)
     if other is None:
         write = html.write_single if single_file else html.write
         click.echo(f"report: {write(results, folder, most)}")

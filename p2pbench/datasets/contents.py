@@ -16,7 +16,7 @@ from pathlib import Path
 from p2pbench.datasets.dataset import Dataset, Item
 from p2pbench.datasets.pictures import Picture
 from p2pbench.errors import UserError
-from reports import atomic
+from reports import atomic, json_files
 from reports.errors import ReportError
 
 DIGITS = 16  # hexadecimal, of every hash here
@@ -108,10 +108,10 @@ def _unreadable(file: Path, error: OSError) -> UserError:
 def _read(path: Path) -> dict[str, list[int | str]]:
     """What was kept; nothing where that is damaged, as it can be found out again."""
     try:
-        kept: dict[str, list[int | str]] = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        kept = json_files.read_object(path, "delete it")  # names in it need not be UTF-8, as checked types must be
+    except ReportError:
         return {}
-    return kept
+    return {file: entry for file, entry in kept.items() if isinstance(entry, list) and len(entry) == 4}
 
 
 def _keep(path: Path, entries: Mapping[str, Sequence[int | str]]) -> None:

@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from p2pbench.errors import UserError
+from reports import json_files
+from reports.errors import ReportError
 
 TIMEOUT = 30.0  # seconds without a byte after which a connection counts as broken
 TRIES = 4  # broken connections in a row, none of which brought a new byte
@@ -184,8 +186,8 @@ def _note(part: Path) -> Path:
 
 def _read_note(part: Path) -> _Version:
     try:
-        return _Version(**json.loads(_note(part).read_text()))
-    except (FileNotFoundError, ValueError, TypeError):  # none, or cut by a crash: then nothing can be resumed
+        return json_files.read(_note(part), _Version, "delete it")
+    except ReportError:  # none, or cut by a crash: then nothing can be resumed
         return _Version("", "", 0)
 
 

@@ -7,6 +7,8 @@ import torch
 from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
+from reports.grids import shown
+
 Range = tuple[float, float]
 """The values that are -1 and 1, black and white; a picture's values beyond them are clipped."""
 
@@ -31,11 +33,6 @@ def span(dtype: DTypeLike, ends: Range | None) -> float:
 def declared(ends: Range | None) -> dict[str, str]:
     """The protocol's entry for a declared range; empty without one, so that fingerprints stay as they were."""
     return {} if ends is None else {"output_range": f"{shown(ends)} are black to white, values beyond are clipped"}
-
-
-def shown(ends: Range) -> str:
-    """A range for messages, such as 1000..1400."""
-    return "..".join(f"{end:.10g}" for end in ends)
 
 
 def to_network(values: Tensor, ends: Range) -> Tensor:

@@ -21,7 +21,7 @@ from fcn import protocol, scoring
 from fcn.scoring import Example, Loaded, Scorer
 from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
-from p2pbench.datasets.scale import Range, shown
+from p2pbench.datasets.scale import Range
 from p2pbench.errors import UserError
 from p2pbench.segmentation import label_pictures, score_files
 from p2pbench.segmentation.outcome import (
@@ -41,6 +41,7 @@ from p2pbench.segmentation.truth import Truth, read_bytes
 from p2pbench.segmentation.work import Work
 from p2pbench.training.device import failures_told
 from reports import atomic, grids
+from reports.grids import shown
 from reports.layout import Grid, Run
 from reports.paper import PaperRow, is_published, paper_row
 

@@ -37,7 +37,7 @@ class Scored:
 
     Attributes:
         row: Its scores by both protocols, as they are printed.
-        place: Where it is: grid, cell and seed, or folder.
+        place: Where it is: grid, cell and seed, and a note on a flawed training; or folder.
         classes: The names of the scored classes, by index.
         compared: Its outputs, by item id.
         notes: What a user should know of these outputs, a line each.
@@ -59,17 +59,20 @@ class Outcome:
         skipped: Which grids were passed over and why, a line each.
         unfinished: Which runs cannot be scored yet and why, a line each.
         flawed: Which runs were trained with wrong gradients, a line each.
+        clipped: Of which grids the declared range clips values, a line each.
     """
 
     scored: list[Scored] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
     flawed: list[str] = field(default_factory=list)
+    clipped: list[str] = field(default_factory=list)
 
     def remarks(self) -> list[str]:
         """Everything to say beside the scores, a line each."""
         notes = [f"{one.row.name}: {note}" for one in self.scored for note in one.notes]
-        return [*notes, *self.flawed, *self.skipped, *(f"unfinished: {line}" for line in self.unfinished)]
+        unfinished = [f"unfinished: {line}" for line in self.unfinished]
+        return [*notes, *self.clipped, *self.flawed, *self.skipped, *unfinished]
 
 
 class Scorers(NamedTuple):

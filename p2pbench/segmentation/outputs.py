@@ -18,9 +18,10 @@ import numpy as np
 from fcn.scoring import Photo
 from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import MOST_NAMED
-from p2pbench.datasets.scale import Range, shown
+from p2pbench.datasets.scale import Range
 from p2pbench.errors import UserError
 from p2pbench.segmentation import label_pictures
+from reports.grids import shown
 from reports.names import item_id
 from reports.picture import to_eight_bits
 

@@ -12,11 +12,13 @@ from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.dataset import MOST_NAMED
 from p2pbench.errors import UserError
 from p2pbench.origin import origin
-from p2pbench.results import check_test_items, found_now, read_grid_record, read_runs
+from p2pbench.results import check_test_items, found_now, read_runs
 from p2pbench.segmentation.outcome import Outcome
 from p2pbench.segmentation.outputs import Outputs, match_outputs
 from p2pbench.segmentation.truth import Truth, run_truth
-from reports.arithmetic import flaws
+from reports import filled
+from reports.arithmetic import flaw, flaws
+from reports.grids import read
 from reports.layout import Grid, Run, grids
 from reports.paper import PaperRow, paper_row
 
@@ -42,8 +44,8 @@ class Ready:
         return _name(self.grid, run)
 
     def place(self, run: Run) -> dict[str, str | int | None]:
-        """A run's place, for machines."""
-        return {"grid": self.grid.name, "cell": run.cell, "seed": run.seed}
+        """A run's place, for machines, and what is, or may be, wrong with its training."""
+        return {"grid": self.grid.name, "cell": run.cell, "seed": run.seed, "note": flaw(run)}
 
     def origin(self, run: Run) -> dict[str, object]:
         """Where a run's outputs come from; the ground truth stands beside the runs, under their protocol."""
@@ -53,7 +55,7 @@ class Ready:
         """The paper's row of the same name, where the dataset is the paper's."""
         if self.truth.dataset.name != Cityscapes.name:
             return None
-        return paper_row(scorer, str(read_grid_record(self.grid).get("source")), run.cell)
+        return paper_row(scorer, read(self.grid).source, run.cell)
 
 
 def ready_grids(
@@ -90,6 +92,7 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
 
     Raises:
         UserError: The dataset is no longer where the runs found it.
+        ReportError: The grid's range is not that of its pictures.
     """
     records = dict(read_runs(grid))
     settings = {run: record.settings for run, record in records.items()}
@@ -97,7 +100,7 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
     if reason:
         outcome.skipped.append(f"{grid.name}: skipped, {reason}")
         return None
-    cells = list(read_grid_record(grid).get("cells", {}))  # in the order in which the paper or the user has them
+    cells = list(read(grid).cells)  # in the order in which the paper or the user has them
     trained = [run for run in grid.runs() if run in settings and run.generator.exists()]
     trained.sort(key=lambda run: cells.index(run.cell) if run.cell in cells else len(cells))
     outcome.unfinished.extend(
@@ -105,7 +108,8 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
     )
     if not trained:
         return None
-    outcome.flawed.extend(f"{_name(grid, run)}: {flaw}" for run, flaw in flaws(trained).items())
+    filled.ranges(grid, outcome.clipped.append)
+    outcome.flawed.extend(f"{_name(grid, run)}: {wrong}" for run, wrong in flaws(trained).items())
     truth = run_truth(found_now(settings[trained[0]], grid, root))
     for run in {records[run].data["test"].get("content"): run for run in trained}.values():
         check_test_items(run, records[run], truth.dataset, list(truth.items.values()))

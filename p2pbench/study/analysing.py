@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 
 import pandas as pd
+from pydantic import BaseModel
 
 from amt import export, old_batches
 from amt.errors import AmtError
@@ -18,7 +19,7 @@ from amt.store.studies import Study
 from p2pbench.study import fooling
 from p2pbench.study.looking import look
 from p2pbench.study.place import Chosen
-from reports import atomic
+from reports import atomic, json_files
 
 _BEGINNING = b'{\n "title": '  # of analysis.json
 _WORKER = "WorkerId"  # a column of every results CSV of Mechanical Turk
@@ -96,13 +97,15 @@ def _about(study: Study) -> dict[str, object]:
     }
 
 
+class _Described(BaseModel):
+    """study.json, as far as an analysis needs it."""
+
+    protocol: Protocol
+
+
 def _protocol(description: Path, answers: pd.DataFrame) -> Protocol:
     if description.is_file():
-        try:
-            return Protocol.model_validate(json.loads(description.read_bytes())["protocol"])
-        except (ValueError, LookupError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            raise AmtError(f"{description}: damaged ({reason}); restore it, or move the CSV away from it") from None
+        return json_files.read(description, _Described, "restore it, or move the CSV away from it").protocol
     scored = answers[(answers["phase"] == "scored") & answers["void"].isna()]
     most = int(scored.groupby("session").size().max()) if len(scored) else 0
     return Protocol(scored=max(2, most - most % 2))

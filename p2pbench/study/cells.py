@@ -11,7 +11,8 @@ from amt.sources import Sources, folder, matched
 from p2pbench.datasets.pictures import passed_over_line
 from p2pbench.errors import UserError
 from p2pbench.segmentation.outputs import find_outputs
-from reports.grids import Range, ranges
+from reports import filled
+from reports.grids import Range
 from reports.layout import Grid, Run, grids
 
 
@@ -29,7 +30,14 @@ class Material(NamedTuple):
     values: Range | None = None
 
 
-def from_results(results: Path, grid_name: str | None, seed: int | None, *, allow_partial: bool) -> Material:
+def from_results(
+    results: Path,
+    grid_name: str | None,
+    seed: int | None,
+    *,
+    allow_partial: bool,
+    say: Callable[[str], None] = lambda line: None,
+) -> Material:
     """Each cell of a grid as an algorithm, its outputs as fakes, the ground truth as real.
 
     Args:
@@ -37,9 +45,11 @@ def from_results(results: Path, grid_name: str | None, seed: int | None, *, allo
         grid_name: Which grid; None if there is one.
         seed: Which run of each cell; None for the first.
         allow_partial: Whether to go on with the items that all have.
+        say: Called with a line where the grid's range clips some values.
 
     Raises:
         UserError: There is no such grid, or a cell has no run of that seed.
+        ReportError: The grid's range is not that of its pictures.
         AmtError: Items lack pictures.
     """
     grid = _grid(results, grid_name)
@@ -56,7 +66,7 @@ def from_results(results: Path, grid_name: str | None, seed: int | None, *, allo
         grid.real.pictures(), {cell: run.pictures() for cell, run in chosen.items()}, allow_partial=allow_partial
     )
     origin = {cell: run.folder.relative_to(results).as_posix() for cell, run in chosen.items()}
-    return Material(sources, origin, ranges(grid).output)
+    return Material(sources, origin, filled.ranges(grid, say).output)
 
 
 def from_folders(

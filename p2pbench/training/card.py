@@ -15,6 +15,7 @@ from p2pbench.datasets.scale import full_range
 from p2pbench.errors import UserError
 from p2pbench.networks.unet import Generator
 from reports import atomic
+from reports.grids import shown
 
 METADATA_KEY = "p2pbench"
 IMPORTED = "imported from"  # how the source of a generator begins that was trained elsewhere
@@ -81,7 +82,8 @@ def load_generator(path: Path) -> tuple[Generator, GeneratorCard]:
     """A generator on the CPU, and its card.
 
     Raises:
-        UserError: no such file, not a generator's file, or entries that do not fit the architecture.
+        UserError: no such file, not a generator's file, a range beyond the depth of the pictures, or entries that do
+            not fit the architecture.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -96,6 +98,16 @@ def load_generator(path: Path) -> tuple[Generator, GeneratorCard]:
         raise UserError(
             f"{path}: holds no generator's card; expected a file written by `p2pbench train` or `generator-import`"
         ) from None
+    for side, ends, bits in (
+        ("input", card.input_range, card.input_bits or 16),
+        ("output", card.output_range, card.output_bits),
+    ):
+        low, high = full_range(f"uint{bits}")
+        if not low <= ends[0] < ends[1] <= high:
+            raise UserError(
+                f"{path}: found {side}_range {shown(ends)}, expected it within {shown((low, high))}, the values of "
+                f"{bits} bits; train it anew with the data's own range"
+            )
     generator = card.architecture.build()
     load_weights(generator, weights, path)
     return generator, card

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 from p2pbench.errors import UserError
+from reports.names import counted
 
 # Apple's mps is none of them: its backward pass of channels-last batch norm was wrong (pytorch issue 175189).
-SUPPORTED = ("cpu", "cuda")
+_SUPPORTED = re.compile(r"cpu(:0)?|cuda(:\d{1,2})?")
+_EXPECTED = "expected auto, cpu, cuda, or cuda:1 and so on"
 
 
 def pick_device(name: str, threads: int | None = None) -> torch.device:
@@ -23,17 +27,26 @@ def pick_device(name: str, threads: int | None = None) -> torch.device:
         torch.set_num_threads(threads)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"device '{name}' cannot be used here ({reason}); expected auto, cpu, or cuda") from None
-    if device.type not in SUPPORTED:
-        raise UserError(
-            f"device '{name}' is not supported, since its gradients were not checked; expected auto, cpu, or cuda"
-        )
+    match = _SUPPORTED.fullmatch(name)
+    if match is None:  # PyTorch, asked for those that it has not, says so in twenty lines
+        raise UserError(f"device '{name}' is not one whose gradients were checked; {_EXPECTED}")
+    device = torch.device(name)
+    if device.type == "cuda":
+        _check_gpu(name, device)
     return device
+
+
+def _check_gpu(name: str, device: torch.device) -> None:
+    with warnings.catch_warnings(record=True) as said:  # such as of a driver that is too old
+        warnings.simplefilter("always")
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count <= (device.index or 0):
+        why = f" ({str(said[0].message).splitlines()[0]})" if said else ""
+        raise UserError(f"device '{name}' is not here: PyTorch finds {counted(count, 'GPU')}{why}; {_EXPECTED}")
+    try:
+        torch.empty(0, device=device)
+    except RuntimeError as error:
+        raise UserError(f"device '{name}' cannot be used ({str(error).splitlines()[0]}); {_EXPECTED}") from None
 
 
 def has_failed(error: RuntimeError) -> bool:

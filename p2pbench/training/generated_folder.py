@@ -11,7 +11,7 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import MOST_NAMED
 from p2pbench.errors import UserError
 from p2pbench.training.card import GeneratorCard
-from reports import atomic
+from reports import atomic, json_files
 
 RECORD = "generation.json"
 SUFFIXES = {".png", ".tif"}  # of what `pictures.write` writes
@@ -70,6 +70,7 @@ def begin(folder: Path, record: Record, *, overwrite: bool) -> set[str]:
 
     Raises:
         UserError: The folder holds other pictures, or those of another call and they may not be replaced.
+        ReportError: Its record is damaged, or of an older version.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; expected a folder for the pictures; name another")
@@ -110,11 +111,6 @@ def _pictures(folder: Path, earlier: Record | None) -> dict[str, Path]:
 
 
 def _read(folder: Path) -> Record:
-    path = folder / RECORD
-    try:
-        return Record.model_validate(json.loads(path.read_bytes()))
-    except (ValueError, OSError):  # ValidationError is a ValueError
-        raise UserError(
-            f"{path}: damaged, or of an older version, and does not say which pictures are of that call; "
-            "name another folder, or delete this one"
-        ) from None
+    return json_files.read(
+        folder / RECORD, Record, "damaged, or of an older version: name another folder, or delete this one"
+    )

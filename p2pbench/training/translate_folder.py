@@ -13,17 +13,20 @@ import torch
 from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import DATASETS
 from p2pbench.datasets.dataset import A_TO_B, LABELS_TO_PHOTO, MOST_NAMED, Dataset, LabelledPhotos
+from p2pbench.datasets.filled import folder_lines
 from p2pbench.datasets.pairs import Folders, Paired
 from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.train_ids import refuse_train_ids
 from p2pbench.errors import UserError
 from p2pbench.networks.norm import BatchNormMode
-from p2pbench.training.card import GeneratorCard, input_bits, load_generator
+from p2pbench.training.card import IMPORTED, GeneratorCard, input_bits, load_generator
 from p2pbench.training.device import failures_told
 from p2pbench.training.device_memory import is_out_of_memory
 from p2pbench.training.generate import Translator
 from p2pbench.training.generated_folder import Record, begin, write_record
 from reports import apart
+from reports.arithmetic import flaw
+from reports.layout import Run
 
 PADDING = "mirrored at the right and lower edge up to the stride, cut off afterwards"
 
@@ -76,7 +79,8 @@ def translate_folder(
         out: the folder to write to, one lossless picture an input, under its name.
         device: what computes.
         advance: called with the number of pictures done and of all.
-        say: called with a line on what looks wrong and may be right.
+        say: called with a line on what looks wrong and may be right, such as values beyond the generator's range,
+            and on what is wrong with the generator's training.
         dropout: on or off; None takes what the run was tested with.
         batch_norm: "batch" or "running" statistics; None takes what the run was tested with.
         seed: of the dropout noise; None takes the run's.
@@ -84,12 +88,16 @@ def translate_folder(
 
     Raises:
         UserError: the generator cannot be used, there are no pictures, `out` holds others, or cannot be written to.
-        ReportError: `out` is, holds or lies in what is read.
+        ReportError: `out` is, holds or lies in what is read, or nearly no value of the pictures lies within the
+            generator's range.
         DeviceLost: the device stopped working; the same call goes on from there.
     """
     if generator_file.is_dir():
         generator_file /= "generator.safetensors"
     generator, card = load_generator(generator_file)
+    run = Run(generator_file.parent, generator_file.parent.parent.name, None)
+    if run.generator == generator_file and not card.source.startswith(IMPORTED) and (wrong := flaw(run)):
+        say(f"{generator_file}: {wrong}")
     changed = {"test_dropout": dropout, "test_batch_norm": batch_norm, "seed": seed}
     card = card.model_copy(update={key: value for key, value in changed.items() if value is not None})
     if dropout and not card.architecture.dropout_blocks:
@@ -116,6 +124,10 @@ def translate_folder(
     dataset = bare_dataset(card)
     if isinstance(dataset, LabelledPhotos) and dataset.direction == LABELS_TO_PHOTO:
         refuse_train_ids(dataset.table, list(found.values()))
+    for line in folder_lines(
+        list(found.values()), lambda path: _input(path, dataset, card)[0], card.input_range, str(generator_file)
+    ):
+        say(line)
     there = begin(out, record, overwrite=overwrite)
     result = Translated(kept=len(there))
     pair_seen = False

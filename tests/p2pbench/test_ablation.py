@@ -24,6 +24,7 @@ from p2pbench.errors import UserError
 from p2pbench.image_scoring import score_results
 from p2pbench.training.trainer import Progress
 from reports import html
+from reports.errors import ReportError
 from reports.layout import Grid
 from tests.p2pbench.tiny import TINY, picture
 
@@ -210,7 +211,7 @@ def test_a_folder_without_its_settings_is_not_taken_over(run: Run) -> None:
     with pytest.raises(UserError, match=r"checkpoint\.pt but no config\.json"):
         run(seeds=[0])
     grid.run("L1", 0).config.write_text('{"settings": {}')
-    with pytest.raises(UserError, match=r"config\.json: damaged"):
+    with pytest.raises(ReportError, match=r"config\.json: found no JSON .*; put it back"):
         run(seeds=[0])
 
 

@@ -48,7 +48,7 @@ def test_every_command_helps_with_an_example(name: str) -> None:
         (["fcn-import", "nothing", "out.safetensors"], "nothing: no such file"),
         (["fcn-train", "--dataset", "edges", "--out", "out.safetensors"], "dataset edges has pictures but no label"),
         (["report", "nothing"], "nothing"),
-        (["train-ablation", "losses", "--set", "device=tpu9"], "device 'tpu9' cannot be used here"),
+        (["train-ablation", "losses", "--set", "device=tpu9"], "device 'tpu9' is not one whose gradients were checked"),
     ],
 )
 def test_what_a_user_can_mend_is_one_line_and_exit_code_1(

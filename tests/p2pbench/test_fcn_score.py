@@ -28,7 +28,7 @@ from p2pbench.datasets.drawn import NATIVE_SIZE
 from p2pbench.errors import MENDABLE
 from p2pbench.segmentation.truth import open_truth
 from p2pbench.terminal import Terminal
-from reports import html, ledger
+from reports import ledger
 from reports.layout import Grid, Run
 from tests.fcn.plain import official, strict
 from tests.p2pbench.tiny import TINY, Command, picture
@@ -406,24 +406,6 @@ def test_the_self_test_warns_of_a_weak_scorer(weak: Path) -> None:
     (warning,) = [line for line in result.stderr.splitlines() if line.startswith("warning")]
     assert f"gets {100 * pixel:.1f} % of the pixels of real photos right" in warning
     assert "expected 80 % or more" in warning
-
-
-def test_an_own_scorer_is_named_wherever_its_scores_stand(weak: Path, results: Path, tmp_path: Path) -> None:
-    name = "own scorer: FCN-8s trained on 16 items of streets"
-    printed = score(results, "--weights", weak).stdout
-    assert printed.splitlines()[0] == f"official and strict rules, {name}"
-    index = html.write(results, tmp_path / "report")
-    page = index.read_text()
-    assert f'<h3 id="grid0-fcn-official">official rules, {name}</h3>' in page
-    assert f"IoU of each class <small>strict rules, {name}</small>" in page
-    assert "FCN-score, official" not in page
-    assert "FCN-score, strict" not in page
-    assert "and another scorer than here" in page
-    tables = index.parent / "tables"
-    assert f"official rules, {name}." in (tables / "tiny--fcn-official.tex").read_text()
-    with (tables / "tiny--fcn-official.csv").open(newline="") as file:
-        assert {row["scorer"] for row in csv.DictReader(file)} == {f"official rules, {name}"}
-    assert f"official rules, {name}" in (index.parent / "assets" / "grid0.js").read_text()
 
 
 def test_street_scenes_bring_a_scorer_that_knows_them(trained: Path, tmp_path: Path, p2pbench: Command) -> None:

@@ -247,7 +247,9 @@ def test_a_record_that_names_no_pictures_vouches_for_none(
     out = tmp_path / "out"
     generate(generator, inputs, "--out", out)
     (out / "generation.json").write_text(text)
-    assert "generation.json: damaged, or of an older version" in refused(generator, inputs, "--out", out, "--overwrite")
+    said = refused(generator, inputs, "--out", out, "--overwrite")
+    assert "generation.json: " in said
+    assert "damaged, or of an older version: name another folder" in said
 
 
 # Broken pictures

@@ -397,5 +397,5 @@ def test_a_finished_older_run_with_wrong_gradients_is_named(start: Start) -> Non
     assert said.startswith("L1 seed 0: trained on a CPU by an older version")
     assert said.endswith(f"delete {grid.run('L1', 0).folder} to train it anew")
     assert RunRecord.model_validate_json(grid.run("L1", 0).config.read_bytes()).arithmetic == 1
-    write_run(grid.run("L1", 0), run_config({}, "test"), {})
+    write_run(grid.run("L1", 0), run_config({}, "test"), read_run(grid.run("L1", 0)).data)
     assert RunRecord.model_validate_json(grid.run("L1", 0).config.read_bytes()).arithmetic == 1

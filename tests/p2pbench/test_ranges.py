@@ -76,7 +76,7 @@ def results(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("ranges") / "results"
     notes = Notes()
     train(results, root, notes, **DECLARED)
-    assert not [line for line in notes.said if "training items have" in line]
+    assert not [line for line in notes.said if "items have" in line]
     return results
 
 
@@ -271,14 +271,14 @@ def test_colours_of_a_range_have_histograms(tmp_path: Path) -> None:
 def test_data_that_fill_little_of_their_depth_are_named(root: Path, tmp_path: Path) -> None:
     notes = Notes()
     train(tmp_path / "results", root, notes, output_range=RANGE)
-    (said,) = [line for line in notes.said if "training items have" in line]
-    assert said.startswith("4 training items have input values 10")
+    (said,) = [line for line in notes.said if "items have" in line]
+    assert said.startswith("15 items have input values 10")
     assert "of 0..65535: under 5% of what is black to white" in said
     assert "--set 'input_range=[10" in said
     assert "output_range" not in said
     notes.said.clear()
     train(tmp_path / "results", root, notes, output_range=RANGE)  # all is done: nothing begins
-    assert not [line for line in notes.said if "training items have" in line]
+    assert not [line for line in notes.said if "items have" in line]
     settings = {**TINY, "root": str(root), "device": "cpu"}
     lines = list(estimate_lines(tmp_path, "deep", CELL, "own.toml", settings, [0]))
     assert "input values 10" in lines[-2]
@@ -295,7 +295,7 @@ def test_flat_data_have_no_range_to_declare(tmp_path: Path) -> None:
         Image.fromarray(flat if side == "B" else picture(1, 32)[..., 0]).save(folder / "p.png")
     settings = {**TINY, "root": str(tmp_path / "flat"), "device": "cpu"}
     said = list(estimate_lines(tmp_path / "results", "flat", CELL, "own.toml", settings, [0]))[-2]
-    assert said.startswith("1 training items have output values 7..7 of 0..255")
+    assert said.startswith("2 items have output values 7..7 of 0..255")
     assert said.endswith("look at the data")
 
 
@@ -304,12 +304,19 @@ def test_the_range_of_colorization_is_fixed() -> None:
         run_config({"dataset": "colorization", "output_range": (0.0, 100.0)}, "test")
 
 
-@pytest.mark.parametrize("value", [[5], [5, 5], [6, 5], ["1", "2"], [True, 3], 7, [0, float("nan")]])
+@pytest.mark.parametrize(
+    "value", [[5], [5, 5], [6, 5], ["1", "2"], [True, 3], 7, [0, float("nan")], [-5, 100], [0, 70000], [0.5, 1200], []]
+)
 def test_a_range_that_is_none_is_refused(value: object, tmp_path: Path) -> None:
     grid = Grid(tmp_path)
     grid.json.write_text(json.dumps({"cells": {}, "seeds": [], "settings": {"output_range": value}}))
-    with pytest.raises(ReportError, match=r"grid\.json: found output_range"):
+    said = (
+        r"output_range: expected two whole numbers from 0 to 65535 \(of pictures of 8 bits, to 255\), the lower first"
+    )
+    with pytest.raises(ReportError, match=rf"grid\.json: {said}"):
         grids.ranges(grid)
+    with pytest.raises(UserError, match=rf"^test: key '{said}".replace("range:", "range':")):
+        run_config({"output_range": value}, "test")
 
 
 def test_a_grid_without_settings_has_no_range(tmp_path: Path) -> None:

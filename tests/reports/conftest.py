@@ -12,6 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from reports import bootstrap, html, ledger
+from reports.arithmetic import ARITHMETIC
 from reports.layout import Grid, Run
 from tests.reports import browsing
 from tests.reports import rich as rich_results
@@ -74,7 +75,7 @@ def build(tmp_path: Path) -> Callable[..., Path]:
                 run = grid.run(cell, seed)
                 for number, item in enumerate(items):
                     _paint(run.images / f"{item}.png", 1000 * place + 10 * seed + number)
-                run.config.write_text("{}")
+                run.config.write_text(json.dumps({"settings": {}, "arithmetic": ARITHMETIC}))
                 run.generator.write_bytes(b"weights")
                 _score(run, [0.2 * (place + 1) + 0.01 * number for number in range(len(items))], items, len(items))
                 _log(run, place)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reports import bootstrap, ledger
+from reports.arithmetic import ARITHMETIC
 from reports.layout import Grid, Run
 from reports.metrics import describe
 from tests.reports import analysed
@@ -81,7 +82,7 @@ def _write_grid(grid: Grid, random: np.random.Generator, items: Sequence[str]) -
     for run in (grid.real, *(grid.run(cell, 0) for cell in CELLS)):
         _write_scores(run, items, random)
     for cell in CELLS:
-        grid.run(cell, 0).config.write_text("{}")
+        grid.run(cell, 0).config.write_text(json.dumps({"settings": {}, "arithmetic": ARITHMETIC}))
         grid.run(cell, 0).generator.write_bytes(b"weights")
 
 

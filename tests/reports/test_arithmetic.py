@@ -80,9 +80,51 @@ def test_what_is_no_training_of_ours_has_no_flaw(tmp_path: Path) -> None:
     run = Grid(tmp_path).run("SPADE", 0)
     assert flaw(run) is None
     run.folder.mkdir(parents=True)
-    for content in ("[]", "{", '{"settings": 3}'):
-        run.config.write_text(content)
-        assert flaw(run) is None
+
+
+WRONG: dict[str, list[object]] = {
+    "arithmetic": [None, "2", "x", [], 2.5, True],
+    "data": ["x", [], {"train": {"n": None}}, {"train": {"n": "5"}}, {"train": 3}],
+    "versions": ["x", [], {"torch": None}],
+    "settings": ["x", [], None],
+}
+WRONG_SETTINGS: dict[str, list[object]] = {
+    "batch_size": ["1", None, 0, [], True],
+    "threads": [[], "2", 0],
+    "device": [None, 3],
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields"),
+    [
+        *(({}, {name: value}) for name, values in WRONG.items() for value in values),
+        *(({name: value}, {}) for name, values in WRONG_SETTINGS.items() for value in values),
+    ],
+)
+def test_a_damaged_record_is_named_with_what_is_wrong(
+    tmp_path: Path, settings: dict[str, Any], fields: dict[str, Any]
+) -> None:
+    run = Grid(tmp_path).run("L1", 0)
+    put(run, **settings)
+    document = json.loads(run.config.read_text()) | fields
+    run.config.write_text(json.dumps(document))
+    (name,) = settings or fields
+    said = str(flaw(run))
+    assert said.startswith(f"it is not known what trained it: {run.config}: ")
+    assert name in said
+    assert "\n" not in said
+    assert threads([run]) == {}
+
+
+@pytest.mark.parametrize("number", [ARITHMETIC + 1, 0, -1])
+def test_an_arithmetic_that_is_not_known_here_is_marked(tmp_path: Path, number: int) -> None:
+    run = Grid(tmp_path).run("L1", 0)
+    put(run, arithmetic=number, device="cuda", batch_size=4)
+    assert flaw(run) == (
+        f"trained by p2pbench of an unknown version with arithmetic {number}, which this version, of arithmetic "
+        f"{ARITHMETIC}, does not know"
+    )
 
 
 def test_threads_by_cell_and_seed(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_the_iou_of_a_cell_is_the_mean_over_its_seeds(grid: Grid) -> None:
     assert list(found.cells.index) == ["L1", "GAN", "real"]
     np.testing.assert_array_equal(found.cells.to_numpy(), [[0.5, 0.625], [0.125, np.nan], [1, 0.875]])
     assert found.damages == ()
-    rows = found.rows()
+    rows = found.rows({})
     mean = rows.loc[rows["seed"].isna(), ["cell", "class", "iou"]]
     assert mean.to_numpy().tolist() == [
         ["real", "road", 1],
@@ -77,7 +77,7 @@ def test_the_iou_of_a_cell_is_the_mean_over_its_seeds(grid: Grid) -> None:
 
 def test_with_one_seed_the_rows_are_those_of_the_runs(grid: Grid) -> None:
     put(grid.run("L1", 0), GOOD)
-    rows = read(grid).rows()
+    rows = read(grid).rows({})
     assert rows[["cell", "seed", "class", "iou"]].to_numpy().tolist() == [
         ["L1", 0, "road", 0.25],
         ["L1", 0, "sky", 0.5],
@@ -105,9 +105,9 @@ def test_confusion_is_in_shares_of_the_true_class(grid: Grid) -> None:
     assert found.confusion["L1"].tolist() == [[150, 40, 0, 10], [10, 74, 16, 0], [0, 0, 0, 0]]
     assert found.predicted == ["road", "sky", "bus", "beyond the classes"]
     assert found.shown("L1").to_numpy().tolist() == [[0.75, 0.2, 0, 0.05], [0.1, 0.74, 0.16, 0]]
-    counts = found.counts()
-    assert counts.columns.tolist() == ["cell", "truth", "prediction", "pixels", "share"]
-    assert counts.iloc[3].tolist() == ["L1", "road", "beyond the classes", 10, 0.05]
+    counts = found.counts({"L1": {0: "one", 1: "another"}})
+    assert counts.columns.tolist() == ["cell", "truth", "prediction", "pixels", "share", "scorer"]
+    assert counts.iloc[3].tolist() == ["L1", "road", "beyond the classes", 10, 0.05, "one; another"]
     assert counts.iloc[9, :4].tolist() == ["L1", "bus", "sky", 0]
     assert counts["share"].isna().tolist() == [False] * 8 + [True] * 4
 
@@ -132,9 +132,9 @@ def test_class_names_are_text(grid: Grid, names: tuple[str, ...]) -> None:
     assert found.names == names
     assert found.labelled == list(names)
     assert found.cells.loc["GAN"].to_dict() == dict(zip(names, (0.1, 0.2, 0.3), strict=True))
-    assert found.rows()["class"].tolist() == [*names, *names]
+    assert found.rows({})["class"].tolist() == [*names, *names]
     if confusion:
-        assert found.counts()["truth"].drop_duplicates().tolist() == list(names)
+        assert found.counts({})["truth"].drop_duplicates().tolist() == list(names)
         assert found.shown("L1").to_numpy().tolist() == [[1 / 3] * 3] * 3
 
 
@@ -196,7 +196,7 @@ def test_bytes_that_are_no_text_are_named(grid: Grid) -> None:
     assert found.damages[0].startswith(f"{path}: found no table of classes (")
     assert found.names == ()
     assert found.cells.empty
-    assert found.rows().empty
+    assert found.rows({}).empty
 
 
 @pytest.mark.parametrize(

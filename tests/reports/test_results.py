@@ -59,6 +59,8 @@ def test_each_metric_has_a_row_for_all_items_and_one_for_each(grid: Grid) -> Non
         "n_expected",
         "fingerprint",
         "scorer",
+        "scorer_title",
+        "note",
     ]
     assert table["cell"].tolist() == ["L1"] * 5 + ["real"] * 5
     trained = table[table["cell"] == "L1"]
@@ -74,6 +76,8 @@ def test_each_metric_has_a_row_for_all_items_and_one_for_each(grid: Grid) -> Non
     assert set(trained["n_expected"]) == {5}
     assert set(trained["fingerprint"]) == {_scores().fingerprint}
     assert set(trained["scorer"]) == {"image"}
+    assert set(trained["scorer_title"]) == {"Image scores"}
+    assert table["note"].isna().all()
     assert set(trained["grid"]) == {"losses"}
     assert table.attrs["damaged"] == []
 
