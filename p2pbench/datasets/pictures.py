@@ -36,6 +36,7 @@ from p2pbench.errors import UserError
 from reports.names import item_id
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm"})
+WRITTEN = frozenset({".png", ".tif"})  # the endings of `write`
 # What nobody takes for a picture.
 _BESIDE_PICTURES = frozenset({".csv", ".html", ".json", ".jsonl", ".md", ".npz", ".txt", ".xml"})
 
