@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from p2pbench import __version__
-from p2pbench.errors import MENDABLE, check_text
+from p2pbench.errors import MENDABLE, check_no_pipe, check_text
 from p2pbench.lazy import Entry, LazyGroup
 from p2pbench.threads import SPINS
 from reports.names import printable
@@ -55,6 +55,7 @@ def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 (click's ow
     try:
         for argument in sys.argv[1:] if arguments is None else arguments:
             check_text(argument)
+            check_no_pipe(argument)
         return cli.main(args=arguments, prog_name="p2pbench")
     except MENDABLE as error:
         message = str(error)

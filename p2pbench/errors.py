@@ -1,5 +1,9 @@
 """The errors a user can cause, and mend."""
 
+import re
+from contextlib import suppress
+from pathlib import Path
+
 from amt.errors import AmtError
 from amt.store.refusal import Refusal
 from fcn.errors import FcnError
@@ -25,6 +29,21 @@ def check_text(path: str) -> str:
     except UnicodeEncodeError:
         raise UserError(f"{path}: the name is not UTF-8; rename that folder or file, or give a link to it") from None
     return path
+
+
+def check_no_pipe(argument: str) -> None:
+    """Refuse an argument of the command line that names a pipe or a device: whoever opens one may wait for ever.
+
+    `--option=PATH`, `NAME=PATH` and `DATASET:PATH` are looked into.
+
+    Raises:
+        UserError: It does, itself or by a link.
+    """
+    for text in {argument, *re.split("[=:]", argument)}:
+        path = Path(text)
+        with suppress(OSError, ValueError):  # too long for a name, or with a null in it
+            if path.exists() and not (path.is_file() or path.is_dir()):
+                raise UserError(f"{path}: is a pipe or a device; expected a file or a folder; copy what it gives first")
 
 
 # Each package has errors of its own kind, since those below know nobody above.

@@ -56,6 +56,18 @@ def write_single(results: Path, out: Path, items: int | None = SINGLE_ITEMS) -> 
     return put_single(out, lambda report: _build(found, results.resolve().name, report, items))
 
 
+def check(results: Path, out: Path) -> None:
+    """Refuse a place where `write` could not put the report, before there is anything to report.
+
+    Raises:
+        ReportError: As `write`.
+    """
+    apart.check(out, layout.inputs(results))
+    target = Report(out.resolve())
+    with _writing(target.folder):
+        _check_free(target)
+
+
 def put(out: Path, build: Callable[[Report], None]) -> Path:
     """Put a page with its files where it belongs, as `write` does; `build` writes them into a new, empty folder."""
     target = Report(out.resolve())

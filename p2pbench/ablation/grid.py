@@ -11,7 +11,7 @@ from p2pbench.config import SHARED, GridConfig, RunConfig, run_config
 from p2pbench.datasets.catalogue import check_settings
 from p2pbench.errors import UserError
 from reports import apart
-from reports.layout import CONTENTS, INPUT, REAL, REPORT, STUDIES, Grid, Run
+from reports.layout import CONTENTS, INPUT, REAL, REPORT, STUDIES, Grid, Run, report
 
 LONGEST_NAME = 80
 
@@ -58,7 +58,9 @@ def expand(
             raise UserError(f"{where}: cells '{twin}' and '{name}' have the same settings; expected them to differ")
         configs[name] = config
     _check_shared(configs, where)
-    apart.check(folder.folder, {Path(config.root).expanduser() for config in configs.values() if config.root})
+    roots = {Path(config.root).expanduser() for config in configs.values() if config.root}
+    for written in (folder.folder, report(folder.folder.parent).folder):
+        apart.check(written, roots)
     return [
         Planned(folder.run(name, seed), config.model_copy(update={"seed": seed}))
         for name, config in configs.items()

@@ -24,8 +24,6 @@ from reports.layout import Grid, Run
 from reports.made import Made
 from reports.names import item_id
 
-SUFFIXES = {".png", ".tif"}  # of what `pictures.write` writes
-
 
 def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[tuple[Run, RunRecord]]) -> None:
     """Refuse data whose targets are not those that runs of an older version, without hashes, were tested on.
@@ -72,7 +70,9 @@ def _foreign(row: Run, known: Collection[str]) -> list[Path]:
     if not row.images.is_dir():
         return []
     made = Made(row.folder)
-    files = sorted(path for path in row.images.iterdir() if path.suffix in SUFFIXES and not path.name.startswith("."))
+    files = sorted(
+        path for path in row.images.iterdir() if path.suffix in pictures.WRITTEN and not path.name.startswith(".")
+    )
     return [path for path in files if not (made.holds(path) if made else item_id(path.stem) in known)]
 
 
@@ -106,7 +106,7 @@ def fill_references(grid: Grid, data: Data, config: RunConfig, listener: Listene
     for done, (id_, input_, target) in enumerate(_made(data, left), 1):
         for run, picture, made in zip((grid.input, grid.real), (input_, target), records, strict=True):
             path = pictures.write(run.images / id_, picture, made.note)
-            for suffix in SUFFIXES - {path.suffix}:  # of another depth or number of channels
+            for suffix in pictures.WRITTEN - {path.suffix}:  # of another depth or number of channels
                 path.with_name(id_ + suffix).unlink(missing_ok=True)
         listener.count("inputs and targets", done, len(left))
     _write(grid, wanted)

@@ -26,6 +26,7 @@ def command(out: Path) -> None:
     The report also has a small real-vs-fake study, to show what one looks like: its raters are programs.
     """
     name, grid = find_grid(GRID)
+    html.check(out, out / "report")
     with Terminal().watching() as terminal:
         trained = run_grid(out, name, grid, "quickstart", SETTINGS, None, terminal, parallel=os.cpu_count() or 1)
         score_trained(trained, None, "auto", terminal)

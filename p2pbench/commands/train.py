@@ -53,6 +53,7 @@ def command(
     grid = GridConfig(title=title, source=source, settings=shared, cells={cell: {}})
     where = f"task {task}" if task else "settings"
     check_effect(expand(Grid(out / name), grid, where, overrides, [seed]), overrides, where)
+    html.check(out, out / "report")
     with Terminal().watching() as terminal:
         trained = run_grid(out, name, grid, where, overrides, [seed], terminal)
         score_trained(trained, None, device or "auto", terminal)

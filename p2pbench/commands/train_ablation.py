@@ -79,6 +79,7 @@ def command(
     reason = unfit(plan[0].config, LABELS_TO_PHOTO)
     if fcn_weights is not None and reason:
         raise UserError(f"--fcn-weights {fcn_weights}: there will be no FCN-score, {reason}; leave it out")
+    html.check(out, out / "report")
     if dry_run:
         options.without_effect(
             "with --dry-run, which measures here how long runs take one after the other",

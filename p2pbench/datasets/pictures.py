@@ -37,6 +37,7 @@ from p2pbench.errors import UserError
 from reports.names import item_id
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm"})
+WRITTEN = frozenset({".png", ".tif"})  # the endings of `write`
 # What nobody takes for a picture.
 _BESIDE_PICTURES = frozenset({".csv", ".html", ".json", ".jsonl", ".md", ".npz", ".txt", ".xml"})
 
@@ -214,6 +215,8 @@ def _cannot_open(error: OSError) -> NoReturn:
 def _decoding(path: Path) -> Iterator[bytes]:
     """Give a file's first bytes, which say what it is; turn what the decoders raise in the block into a UserError."""
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # whoever opens a pipe waits for ever
+            raise UserError(f"{path}: found a pipe or a device, expected a picture; check the path")
         with path.open("rb") as file:
             start = file.read(32)
         if not start:

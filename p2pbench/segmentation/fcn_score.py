@@ -85,7 +85,7 @@ def score_folder(folder: Path, truth: Truth, out: Path, work: Work) -> Outcome:
         FcnError: The scorer's file cannot be used.
         Stopped: The user asked to stop; what was segmented is kept.
     """
-    outputs = find_outputs(folder)
+    outputs = find_outputs(folder, truth.items)
     files = match_outputs(outputs, truth.items, folder, allow_partial=work.allow_partial)
     run = score_files.folder_run(out, folder, files, truth, SCORERS)
     if run.published.exists() and not run.score(SCORERS.official).exists():

@@ -85,7 +85,7 @@ def score_folder(
         UserError: No output is of a test item, some are missing and may not be, a file cannot be read, the files may
             be of several kinds, or another's pictures are where label maps go.
     """
-    outputs = find_outputs(folder)
+    outputs = find_outputs(folder, truth.items)
     files = match_outputs(outputs, truth.items, folder, allow_partial=allow_partial)
     run = score_files.folder_run(out, folder, files, truth, SCORERS)
     decided = decide_reading(folder, files, truth) if reading is None else FolderReading(reading, "")

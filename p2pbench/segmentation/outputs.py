@@ -73,8 +73,11 @@ class Outputs:
         return [path for id_, path in self.files.items() if id_ not in wanted]
 
 
-def find_outputs(folder: Path) -> Outputs:
+def find_outputs(folder: Path, expected: Collection[str] = ()) -> Outputs:
     """Find the outputs in a folder and all folders below it; hidden files are passed over.
+
+    An output in a folder below is of the item `deep__X`, as items in folders are called, where that is expected, else
+    of the item `X`.
 
     Where a tool's outputs are among the pictures, they alone count: neither what the tool wrote beside them nor
     pictures with plain names. Label maps that a scorer has written beside its scores are no outputs.
@@ -89,11 +92,12 @@ def find_outputs(folder: Path) -> Outputs:
         raise UserError(f"{folder}: found no pictures, expected a model's outputs as PNG or JPEG; check the path")
     name, ending = _recognise(folder, paths)
     files: dict[str, Path] = {}
+    ids = set(expected)
     for path in paths:
         if not path.stem.endswith(ending):
             passed_over[f"not named {name}"] += 1
         else:
-            id_ = item_id(_INPUT_ENDING.sub("", path.stem.removesuffix(ending)))
+            id_ = _item(path.relative_to(folder), ending, ids)
             other = files.setdefault(id_, path)
             if other != path:
                 raise UserError(
@@ -102,6 +106,14 @@ def find_outputs(folder: Path) -> Outputs:
                 )
     lossy = sorted(path for path in files.values() if is_lossy(path))
     return Outputs(dict(sorted(files.items())), name, lossy, pictures.passed_over_line(folder, passed_over))
+
+
+def _item(path: Path, ending: str, expected: set[str]) -> str:
+    """The id of an output at a path below the folder: with the names of as many folders as an expected item has."""
+    *above, _ = path.parts
+    last = _INPUT_ENDING.sub("", path.stem.removesuffix(ending))
+    ids = [item_id("__".join([*above[start:], last])) for start in range(len(above) + 1)]
+    return next((id_ for id_ in ids if id_ in expected), ids[-1])
 
 
 def match_outputs(

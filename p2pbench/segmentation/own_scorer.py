@@ -28,6 +28,7 @@ from p2pbench.datasets.survey import kinds_line
 from p2pbench.errors import UserError
 from p2pbench.segmentation.truth import label_table
 from p2pbench.training.interrupt import Stop, Stopped
+from reports import apart
 from reports.picture import to_eight_bits
 
 HELD_OUT = 10  # one training item in so many chooses the best checkpoint
@@ -70,12 +71,15 @@ def train_scorer(
     Raises:
         UserError: The dataset has no labels or too few items, ImageNet's weights cannot be had, or the file is there
             and was made otherwise.
+        ReportError: The file would lie in the dataset's folder.
         FcnError: See `fcn.training.train`.
         Stopped: The user asked to stop; the same call goes on from there.
     """
     table = label_table(plan.data.dataset)
     dataset = open_dataset(plan.data)
     items = split_items(dataset, "train", plan.data.train_items)
+    roots = [Path(plan.data.root).expanduser()] if plan.data.root else []
+    apart.check(out, [*roots, *(file for item in items for file in item.files)])
     dataset.remark(kinds_line(dataset, items))
     for remark in dataset.remarks:
         listener.say(remark)

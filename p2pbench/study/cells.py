@@ -86,7 +86,7 @@ def from_folders(
     """
     passed_over: Counter[str] = Counter()
     originals = folder(real, passed_over)
-    outputs = {name: find_outputs(path) for name, path in fakes.items()}
+    outputs = {name: find_outputs(path, originals) for name, path in fakes.items()}
     sources = matched(originals, {name: found.files for name, found in outputs.items()}, allow_partial=allow_partial)
     for line in (passed_over_line(real, passed_over), *(found.passed_over for found in outputs.values())):
         if line:

@@ -12,9 +12,10 @@ from p2pbench.datasets.dataset import MOST_NAMED
 from p2pbench.errors import UserError
 from p2pbench.training.card import GeneratorCard
 from reports import atomic, json_files
+from reports.made import RECORD as RECORD_OF_PICTURES
+from reports.made import Made, digest
 
 RECORD = "generation.json"
-SUFFIXES = {".png", ".tif"}  # of what `pictures.write` writes
 
 
 class Record(BaseModel):
@@ -54,7 +55,7 @@ def write_record(folder: Path, record: Record) -> None:
     atomic.write(folder / RECORD, json.dumps(record.model_dump(mode="json"), indent=1).encode() + b"\n")
 
 
-def begin(folder: Path, record: Record, *, overwrite: bool) -> set[str]:
+def begin(folder: Path, record: Record, *, overwrite: bool) -> tuple[set[str], Made]:
     """Make a folder ready for the pictures of a record, and write the record into it.
 
     Pictures of an earlier call stay if that was the same: made by the same generator in the same way, of inputs that
@@ -66,7 +67,7 @@ def begin(folder: Path, record: Record, *, overwrite: bool) -> set[str]:
         overwrite: Whether to remove all pictures of an earlier call, whatever made them.
 
     Returns:
-        The ids of the pictures that are there already.
+        The ids of the pictures that are there already, and the record of what they hold.
 
     Raises:
         UserError: The folder holds other pictures, or those of another call and they may not be replaced.
@@ -79,6 +80,7 @@ def begin(folder: Path, record: Record, *, overwrite: bool) -> set[str]:
     if earlier is not None and overwrite:
         for path in there.values():
             path.unlink()
+        (folder / RECORD_OF_PICTURES).unlink(missing_ok=True)
         there = {}
     elif earlier is not None and there:
         differences = earlier.differences(record)
@@ -92,19 +94,33 @@ def begin(folder: Path, record: Record, *, overwrite: bool) -> set[str]:
                 f"{'; ...' if len(differences) > MOST_NAMED else ''}. Name another folder, or replace all: --overwrite"
             )
     write_record(folder, record)
-    return set(there)
+    made = Made(folder)
+    if not made:  # an older version kept no hashes
+        for path in there.values():
+            made.note(path, digest(path))
+    return set(there), made
 
 
 def _pictures(folder: Path, earlier: Record | None) -> dict[str, Path]:
-    """The pictures of an earlier call by id; refuses those that it did not make."""
+    """The pictures of an earlier call by id; refuses those that it did not make, or that were replaced since."""
     found: dict[str, Path] = {}
+    made = Made(folder)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix.lower() not in pictures.SUFFIXES or path.name.startswith("."):
             continue
-        if earlier is None or path.stem not in earlier.inputs or path.suffix not in SUFFIXES or path.stem in found:
+        if (
+            earlier is None
+            or path.stem not in earlier.inputs
+            or path.suffix not in pictures.WRITTEN
+            or path.stem in found
+        ):
             raise UserError(
                 f"{path}: was there before, and no earlier call made it; expected a folder without other pictures; "
                 "name another folder"
+            )
+        if made and not made.holds(path):
+            raise UserError(
+                f"{path}: was replaced since an earlier call made it; move it away, and the same command makes it again"
             )
         found[path.stem] = path
     return found

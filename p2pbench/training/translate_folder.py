@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from p2pbench.training.generated_folder import Record, begin, write_record
 from reports import apart
 from reports.arithmetic import flaw
 from reports.layout import Run
+from reports.made import digest
 
 PADDING = "mirrored at the right and lower edge up to the stride, cut off afterwards"
 
@@ -116,10 +116,10 @@ def translate_folder(
     apart.check(out, found.values())  # which may be linked from elsewhere
     record = Record(
         generator=generator_file.name,
-        sha256=_digest(generator_file),
+        sha256=digest(generator_file),
         padding=PADDING,
         card=card,
-        inputs={id_: _digest(path) for id_, path in found.items()},
+        inputs={id_: digest(path) for id_, path in found.items()},
     )
     dataset = bare_dataset(card)
     if isinstance(dataset, LabelledPhotos) and dataset.direction == LABELS_TO_PHOTO:
@@ -128,7 +128,7 @@ def translate_folder(
         list(found.values()), lambda path: _input(path, dataset, card)[0], card.input_range, str(generator_file)
     ):
         say(line)
-    there = begin(out, record, overwrite=overwrite)
+    there, made_files = begin(out, record, overwrite=overwrite)
     result = Translated(kept=len(there))
     pair_seen = False
     with failures_told(device), Translator(generator.to(device), card, dataset).open() as translate:
@@ -146,7 +146,7 @@ def translate_folder(
                         raise
                     result.failed[id_] = f"{path}: is too large for the memory there is; cut it into tiles"
                 else:
-                    pictures.write(out / id_, picture)
+                    pictures.write(out / id_, picture, made_files.note)
                     result.made += 1
                     result.kinds.setdefault(kind, []).append(path.name)
             advance(done, len(found))
@@ -201,12 +201,3 @@ def _pair_remark(path: Path, dataset: Dataset) -> str:
         f"{path}: is twice as wide as high, and taken as one picture; "
         f"if it is A|B side by side, give {side} alone, its {half} half"
     )
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of a file; empty for one that cannot be read, which is named when its turn comes."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +79,39 @@ def _one_error_line(printed: str, said: str) -> None:
     assert printed.startswith("Error: ")
     assert printed.count("\n") == 1
     assert said in printed
+
+
+@pytest.mark.parametrize("name", ["pipe", "linked", "zeros", "socket"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generator-import", "PIPE", "out.safetensors", "--dropout"],
+        ["generate", "PIPE", "inputs", "--out", "out"],
+        ["label-score", "PIPE", "--labels", "streets:"],
+        ["label-score", "outputs", "--labels", "camvid:PIPE"],
+        ["fcn-score", "results", "--weights", "PIPE"],
+        ["fcn-score", "results", "--weights=PIPE"],
+        ["fcn-train", "--dataset", "camvid", "--root", "PIPE", "--init", "PIPE", "--out", "x"],
+        ["fcn-import", "PIPE", "x"],
+        ["train-ablation", "PIPE"],
+        ["amt", "analyse", "PIPE"],
+        ["amt", "create", "results", "--real", "real", "--fake", "a=PIPE"],
+        ["report", "results", "--single-file", "--out", "PIPE"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:3]),
+)
+def test_pipes_and_devices_are_refused_and_not_waited_for(
+    arguments: list[str], name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "linked").symlink_to(tmp_path / "pipe")
+    (tmp_path / "zeros").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(tmp_path / "socket"))
+        with pytest.raises(SystemExit) as end:
+            main([argument.replace("PIPE", str(tmp_path / name)) for argument in arguments])
+    assert end.value.code == 1
+    assert f"Error: {tmp_path / name}: is a pipe or a device; expected a file or a folder" in capsys.readouterr().err
 
 
 def test_wrong_usage_is_exit_code_2() -> None:

@@ -100,7 +100,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def made(folder: Path) -> dict[str, bytes]:
-    return {name: data for name, data in content(folder).items() if name != "generation.json"}
+    return {name: data for name, data in content(folder).items() if name not in {"generation.json", "made.jsonl"}}
 
 
 def record(folder: Path) -> dict[str, Any]:
@@ -185,6 +185,25 @@ def test_the_same_call_goes_on(generator: Path, inputs: Path, tmp_path: Path) ->
     assert {name: data for name, data in made(out).items() if name != "d.png"} == made(tmp_path / "whole")
     assert record(out)["pictures"] == 4
     assert sorted(record(out)["inputs"]) == ["a", "b", "below__c", "d"]
+
+
+def test_a_picture_that_was_replaced_is_refused_and_stays(generator: Path, inputs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert generate(generator, inputs, "--out", out).exit_code == 0
+    whole = made(out)
+    save(out / "b.png", picture(9))
+    for overwrite in ([], ["--overwrite"]):
+        said = refused(generator, inputs, "--out", out, *overwrite)
+        assert said.startswith(f"{out / 'b.png'}: was replaced since an earlier call made it; move it away")
+    (out / "b.png").unlink()
+    assert generate(generator, inputs, "--out", out).exit_code == 0
+    assert made(out) == whole
+    (out / "made.jsonl").unlink()  # as of an older version
+    (out / "a.png").unlink()
+    assert generate(generator, inputs, "--out", out).exit_code == 0
+    assert made(out) == whole
+    save(out / "b.png", picture(9))
+    assert "was replaced since" in refused(generator, inputs, "--out", out)
 
 
 def test_a_stopped_call_goes_on(generator: Path, inputs: Path, tmp_path: Path) -> None:
@@ -279,7 +298,8 @@ def test_a_broken_picture_does_not_lose_the_rest(generator: Path, inputs: Path, 
     again = generate(generator, inputs, "--out", out)
     assert again.exit_code == 0
     assert "3 pictures, 2 of them made before" in again.output
-    assert content(out) == content(tmp_path / "whole")
+    assert made(out) == made(tmp_path / "whole")
+    assert record(out) == record(tmp_path / "whole")
 
 
 def test_a_folder_that_cannot_be_written_ends_the_call(generator: Path, inputs: Path) -> None:

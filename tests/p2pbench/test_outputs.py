@@ -172,3 +172,14 @@ def test_deep_and_layered_tiffs(tmp_path: Path) -> None:
         read_output(pictures.write(tmp_path / "two", four[..., :2]))
     with pytest.raises(UserError, match=r"none\.png: found no picture"):
         read_output(tmp_path / "none.png")
+
+
+def test_outputs_in_folders_are_of_the_items_in_folders(make: Make) -> None:
+    folder = make("x/a.png", "y/a.png")
+    with pytest.raises(UserError, match="both are outputs of item 'a'"):
+        find_outputs(folder)
+    names = ("x/a.png", "y/a.png", "run/x/b.png", "run/c.png")
+    folder = make(*(f"nested/{name}" for name in names)) / "nested"
+    found = find_outputs(folder, ["x__a", "y__a", "x__b", "c"])
+    assert found.files == dict(zip(["x__a", "y__a", "x__b", "c"], (folder / name for name in names), strict=True))
+    assert find_outputs(folder / "x", ["x__a"]).files.keys() == {"a"}

@@ -74,7 +74,34 @@ def test_what_is_linked_into_the_data_counts(photos: Path, tmp_path: Path) -> No
     (photos / "more").symlink_to(results / "colorization" / "outputs")
     arguments = ("train", "--dataset", "colorization", "--root", photos, "--out", results, *SETTINGS)
     said = refused(*arguments, "--device", "cpu", unchanged=tmp_path)
-    assert f"{results}/colorization: holds {photos}/more/" in said
+    assert f"{results}/colorization: holds {photos}/more, which is read" in said
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_report_that_could_not_be_written_is_known_before_training(
+    photos: Path, tmp_path: Path, dry: list[str]
+) -> None:
+    results = tmp_path / "results"
+    root = shutil.copytree(photos, results / "report" / "photos")
+    command = ("train-ablation", "losses", "--dataset", "edges", "--out", results, "--device", "cpu", *SETTINGS, *dry)
+    said = refused(*command, "--root", root, unchanged=tmp_path)
+    assert said == f"{results}/report: holds {root}, which is read; expected a place apart; write elsewhere"
+    said = refused(*command, "--root", photos, unchanged=tmp_path)
+    assert f"{results}/report: found 'photos', expected an earlier report or nothing" in said
+    if not dry:
+        said = refused("train", "--dataset", "edges", "--root", photos, "--out", results, *SETTINGS, unchanged=tmp_path)
+        assert "found 'photos', expected an earlier report or nothing" in said
+        assert "found 'photos'" in refused("quickstart", "--out", results, unchanged=tmp_path)
+
+
+@pytest.mark.parametrize("out", ["camvid/scorer.safetensors", "camvid/train/scorer.safetensors", "link/x"])
+def test_a_scorer_is_not_written_into_what_it_learns_from(
+    scored: Callable[..., tuple[object, ...]], tmp_path: Path, out: str
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "camvid")
+    command = ("fcn-train", "--dataset", "camvid", "--root", tmp_path / "camvid", "--init", "scratch", "--epochs", 1)
+    said = refused(*command, "--width", "0.02", "--device", "cpu", "--out", tmp_path / out, unchanged=tmp_path)
+    assert f"lies in {tmp_path}/camvid, which is read" in said
 
 
 def test_results_beside_the_data_are_apart(photos: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
@@ -95,3 +96,10 @@ def test_a_fourth_channel_without_a_meaning_is_not_lost_by_compression(tmp_path:
     image.save(tmp_path / "b.tif", compression="tiff_lzw")
     with pytest.raises(UserError, match=r"b\.tif: found LZW compression, .* save the picture with deflate"):
         pictures.read(tmp_path / "b.tif")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    for read in (pictures.read, pictures.read_labels, pictures.header):
+        with pytest.raises(UserError, match=r"a\.png: found a pipe or a device, expected a picture"):
+            read(tmp_path / "a.png")

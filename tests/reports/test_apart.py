@@ -50,6 +50,31 @@ def test_an_output_apart_is_not(pictures: Path, tmp_path: Path, output: str) -> 
     apart.check(tmp_path / output, [pictures, pictures / "a.png"])
 
 
+@pytest.mark.parametrize("output", ["data/pictures/linked", "data/pictures/linked/new", "elsewhere", "elsewhere/new"])
+@pytest.mark.parametrize("full", [False, True])
+def test_a_linked_folder_belongs_to_the_input_before_anything_is_in_it(
+    pictures: Path, tmp_path: Path, output: str, full: bool
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (pictures / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(pictures)  # which may not be followed for ever
+    if full:
+        (tmp_path / "elsewhere" / "a.png").touch()
+    with pytest.raises(ReportError, match="(lies in|is the same as) .*, which is read"):
+        apart.check(tmp_path / output, [pictures])
+
+
+@pytest.mark.parametrize("there", ["report/thesis.txt", "report"])
+def test_a_place_that_a_report_cannot_have_is_known_before(tmp_path: Path, there: str) -> None:
+    results = tmp_path / "results"
+    (results / there).parent.mkdir(parents=True)
+    (results / there).write_text("mine")
+    with pytest.raises(ReportError, match="expected an earlier report or nothing"):
+        html.check(results, results / "report")
+    html.check(results, results / "other")
+    assert (results / there).read_text() == "mine"
+
+
 def test_a_file_may_be_an_input_too(pictures: Path, tmp_path: Path) -> None:
     linked = tmp_path / "linked.png"
     linked.symlink_to(pictures / "a.png")
