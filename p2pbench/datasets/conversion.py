@@ -8,6 +8,7 @@ from PIL import Image
 
 from p2pbench.datasets.pillow_files import Picture, as_image
 from p2pbench.errors import UserError
+from reports.names import counted
 
 
 def convert(picture: Picture, channels: int, name: str | Path = "picture") -> Picture:
@@ -37,7 +38,7 @@ def convert(picture: Picture, channels: int, name: str | Path = "picture") -> Pi
         # 16-bit fixed point; 65535 * 65536 + 32768 still fits into 32 bits.
         luma = (picture @ np.array([19595, 38470, 7471], np.uint32) + np.uint32(0x8000)) >> np.uint32(16)
         return luma[..., None].astype(picture.dtype)
-    raise UserError(f"{name}: found {found} channels, expected {channels}; mend the picture or the settings")
+    raise UserError(f"{name}: found {counted(found, 'channel')}, expected {channels}; mend the picture or the settings")
 
 
 def deepen(picture: Picture) -> NDArray[np.uint16]:

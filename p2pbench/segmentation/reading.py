@@ -26,6 +26,7 @@ from p2pbench.errors import UserError
 from p2pbench.metrics.label_maps import nearest_labels
 from p2pbench.segmentation.outputs import is_lossy, read_output
 from p2pbench.segmentation.truth import Truth
+from reports.names import counted
 
 Numbering = Literal["label-ids", "train-ids", "train-ids-from-1"]
 Reading = Literal["colours"] | Numbering
@@ -146,7 +147,7 @@ def decide_reading(folder: Path, files: Mapping[str, Path], truth: Truth) -> Fol
     if COLOURS not in common:
         _check_palettes(folder, [file for file in seen if file.stored == "palette"])
     fitting = list(meanings.values())
-    found = f"{len(seen)} pictures of values {_listed(values)}"
+    found = f"{counted(len(seen), 'picture')} of values {_listed(values)}"
     if len(fitting) == 1:
         return FolderReading(fitting[0], f"read as {WORDS[fitting[0]]}: {found}")
     shares = {} if blank else _agreement(files, truth, {numbering: lookups[numbering] for numbering in fitting})

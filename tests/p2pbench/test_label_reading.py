@@ -262,7 +262,7 @@ def test_maps_of_one_class_that_agree_are_read(tmp_path: Path) -> None:
     for value, reading in ((7, "label ids"), (1, "train ids plus 1")):
         grey(folder / f"{name(0)}.png", np.full((8, 8), value, np.uint8))
         result = score(folder, "--labels", f"cityscapes:{tmp_path / 'cityscapes'}")
-        assert f"read as {reading}: 1 pictures of values {value}; " in result.stderr
+        assert f"read as {reading}: 1 picture of values {value}; " in result.stderr
         assert "strict    1.000" in result.stdout
 
 

@@ -196,9 +196,7 @@ def test_a_gpu_that_is_not_there_is_named_with_its_machine(cluster: Cluster, tra
     assert not (tmp_path / "two").exists()
     node = add_node(cluster, num_gpus=1)
     try:
-        with pytest.raises(
-            UserError, match=r"machine .*: Ray gave this process a GPU, and device 'cuda' is not here"
-        ):
+        with pytest.raises(UserError, match=r"machine .*: Ray gave this process a GPU, and device 'cuda' is not here"):
             train(tmp_path, cluster.address, cells={"L1": CELLS["L1"]}, device="auto")
     finally:
         cluster.remove_node(node)
