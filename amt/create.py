@@ -22,6 +22,7 @@ from amt.sources import Sources
 from amt.store import studies
 from amt.store.database import Database
 from amt.store.studies import Picture, Study
+from amt.words import counted
 
 _Count = Callable[[int, int], None]
 
@@ -69,9 +70,9 @@ def create(database: Database, folder: Studies, plan: Plan, count: _Count = lamb
     if len(items) < plan.protocol.items:
         need = plan.protocol
         raise AmtError(
-            f"{plan.name}: found {len(items)} items, expected at least {need.items}, since no item comes twice in a "
-            f"session ({need.practice} practice + {need.scored} scored + {need.attention} attention + {need.spares} "
-            "spare); add items, or ask for fewer trials"
+            f"{plan.name}: found {counted(len(items), 'item')}, expected at least {need.items}, since no item comes "
+            f"twice in a session ({need.practice} practice + {need.scored} scored + {need.attention} attention + "
+            f"{need.spares} spare); add items, or ask for fewer trials"
         )
     with ExitStack() as undo, database.writing() as connection:
         number = studies.create(

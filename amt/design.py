@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amt.protocol import Protocol, Side
+from amt.words import counted
 
 Phase = Literal["practice", "scored", "attention", "spare"]
 
@@ -56,7 +57,9 @@ def schedules(items: int, protocol: Protocol, rng: np.random.Generator) -> list[
         ValueError: There are fewer items than `protocol.items`.
     """
     if items < protocol.items:
-        raise ValueError(f"found {items} items, expected at least {protocol.items}, each shown once in a session")
+        raise ValueError(
+            f"found {counted(items, 'item')}, expected at least {protocol.items}, each shown once in a session"
+        )
     every = np.arange(items)
     scored = _dealt([every] * protocol.raters, items, protocol.scored, rng)
     free = [np.setdiff1d(every, taken) for taken in scored]

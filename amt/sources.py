@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from amt.errors import AmtError
+from amt.words import counted
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm"})
 _MOST_NAMED = 5
@@ -101,7 +102,7 @@ def matched(
             if every - pictures.keys()
         ]
         raise AmtError(
-            f"found {len(common)} items with all their pictures of {len(every)}: {'; '.join(lacking)}. "
+            f"found {counted(len(common), 'item')} with all pictures, of {len(every)}: {'; '.join(lacking)}. "
             "Add or remove them, or go on with those that all have: --allow-partial"
         )
     return Sources(

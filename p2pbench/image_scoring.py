@@ -20,6 +20,7 @@ from p2pbench.perceptual_scoring import LPIPS, PerceptualScorer
 from p2pbench.results import check_test_items, found_now, grid_of, read_run
 from reports import atomic, filled, grids, layout, ledger
 from reports.layout import Grid, Run
+from reports.names import counted
 from reports.scores import Scores
 
 
@@ -150,7 +151,7 @@ def _outputs(run: Run, expected: Collection[str]) -> dict[str, Path]:
         raise UserError(f"{run.folder}: there are no targets to score against; run `p2pbench train-ablation` again")
     if missing:
         raise UserError(
-            f"{run.images}: {len(outputs)} of {len(expected)} pictures are there; missing "
+            f"{run.images}: {len(outputs)} of {counted(len(expected), 'picture')} there; missing "
             f"{', '.join(missing[:MOST_NAMED])}; run `p2pbench train-ablation` again to make the rest"
         )
     return {id_: outputs[id_] for id_ in expected}

@@ -30,6 +30,7 @@ from reports import atomic, grids, json_files
 from reports.arithmetic import ARITHMETIC, flaw
 from reports.errors import ReportError
 from reports.layout import Grid, Run
+from reports.names import counted
 
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-image", "pillow")
 SECONDS_BETWEEN_TRIES = 0.5
@@ -160,7 +161,7 @@ def _data_differences(
             found.append(f"the {split} items were {was['n']} ({was['hash']}), are {now['n']} ({now['hash']})")
         elif "content" in was and "content" in now and was["content"] != now["content"]:
             old = read_contents(grid_of(run), str(was["content"]))
-            found.append(f"of {now['n']} {split} items {changed_items(old, contents.get(split, {}))}")
+            found.append(f"of {counted(int(now['n']), f'{split} item')} {changed_items(old, contents.get(split, {}))}")
     return found
 
 

@@ -15,6 +15,7 @@ from reports.errors import ReportError
 from reports.glossary import GLOSSARY, term
 from reports.layout import INPUT, REAL, Report
 from reports.metrics import FCN_RULES, describe, describe_scorer
+from reports.names import counted
 from reports.page import Page
 from reports.reproduce import made_by
 
@@ -168,7 +169,7 @@ def environment() -> Environment:
     known.globals |= {"FCN_RULES": FCN_RULES, "is_published": paper.is_published}
     known.globals |= {"plain": page.plain, "plain_fields": page.plain_fields, "dataset_line": page.dataset_line}
     known.globals |= {"NO_INTERVAL": "no interval: of a single item, or a single rater, nobody knows the spread"}
-    known.globals |= {"GLOSSARY": GLOSSARY, "term": term, "min": min}
+    known.globals |= {"counted": counted, "GLOSSARY": GLOSSARY, "term": term, "min": min}
     known.filters |= {"number": number, "signed": signed}
     return known
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from reports.csv import reason
 from reports.grids import Description
 from reports.metrics import describe, describe_scorer
-from reports.names import file_name, printable
+from reports.names import counted, file_name, printable
 from reports.tables import Mark, Number, Row, Table
 
 LONG_NAME = 30  # characters; longer ones are broken into lines
@@ -97,17 +97,21 @@ def escape(text: str) -> str:
     return "".join(_SPECIAL.get(character, character) for character in plain).replace("\0", "{}")
 
 
-def _caption(table: Table, description: Description, counted: bool) -> str:
+def _caption(table: Table, description: Description, with_counts: bool) -> str:
     scorer = describe_scorer(table.scorer, table.protocol)
     rows = table.rows or table.all_rows()[:1]
-    items = f"{rows[0].n} of {rows[0].n_expected}" if rows[0].n < rows[0].n_expected else str(rows[0].n)
-    seeds = "" if counted or not rows[0].seeds else f", {_seeds(rows[0])}"
+    first = rows[0]
+    items = (
+        f"{first.n} of {counted(first.n_expected, 'item')}" if first.n < first.n_expected else counted(first.n, "item")
+    )
+    seeds = "" if with_counts or not rows[0].seeds else f", {_seeds(rows[0])}"
     over = scorer.over + (" and seeds" if any(len(row.seeds) > 1 for row in rows) else "")
+    intervals = f"; in brackets 95\\,\\% intervals by bootstrap over {escape(over)}" if table.with_intervals else ""
     simulated = " Simulated raters: these numbers say nothing about the images." * bool(table.protocol.get("simulated"))
     early = " The study was looked at before it was closed." * bool(table.protocol.get("looked_at_early"))
     return (
-        f"{escape(description.title)}: {escape(scorer.title)}. {items} items{seeds}; in brackets 95\\,\\% intervals by "
-        f"bootstrap over {escape(over)}.{simulated}{early} Protocol \\texttt{{{escape(table.fingerprint)}}}."
+        f"{escape(description.title)}: {escape(scorer.title)}. {items}{seeds}"
+        f"{intervals}.{simulated}{early} Protocol \\texttt{{{escape(table.fingerprint)}}}."
     )
 
 

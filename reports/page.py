@@ -134,7 +134,7 @@ def dataset_line(dataset: Mapping[str, object]) -> str:
     for split in ("train", "test"):
         items = dataset.get(split)
         if isinstance(items, Mapping) and "n" in items:
-            words.append(f"{items['n']} {split} items")
+            words.append(f"{items['n']} {split} item{'s' * (items['n'] != 1)}")
     return " · ".join([*words, *([plain(dataset["note"])] if dataset.get("note") else [])])
 
 

@@ -19,7 +19,7 @@ from reports.json_files import LONGEST_COMPLAINT
 from reports.layout import Run
 from reports.ledger import Entry
 from reports.metrics import STUDY
-from reports.names import printable
+from reports.names import counted, printable
 
 FORMAT = 2
 """Of the analyses that can be read."""
@@ -232,7 +232,7 @@ def _problem(study: Study, rates: Mapping[str, Entry]) -> str:
         foreign = sorted(cell.items.keys() - set(entry.scores.item_ids))
         if foreign:
             return (
-                f"it judged {len(foreign)} items of {cell.cell} that are not among those scored, such as {foreign[0]}"
+                f"it judged {counted(len(foreign), 'item')} of {cell.cell} not among those scored, such as {foreign[0]}"
             )
     grids = sorted({rates[cell.origin].grid for cell in study.cells})
     return f"its cells are of {len(grids)} grids, {', '.join(grids)}" if len(grids) > 1 else ""

@@ -111,6 +111,11 @@ class Table:
     fingerprint: str
     remark: str = ""
 
+    @property
+    def with_intervals(self) -> bool:
+        """Whether any number has an interval; those of a single item, or a single rater, have none."""
+        return any(number.interval.known for row in self.all_rows() for number in row.numbers.values())
+
     def all_rows(self) -> list[Row]:
         """The rows from top to bottom."""
         return [*self.rows, *([self.real] if self.real else []), *self.apart]

@@ -18,7 +18,7 @@ const ENGLISH = {
       "You will see pairs of images, one image after the other. One is real. The other is fake: a computer program " +
       "made it. After each pair you say which one was fake.",
     minutes: (n) => [`About ${n}`, n === 1 ? "minute" : "minutes"],
-    pairs: (n) => [`${n}`, "pairs of images"],
+    pairs: (n) => [`${n}`, n === 1 ? "pair of images" : "pairs of images"],
     controls: ["Mouse", "or keyboard"],
     stop: "Taking part is voluntary, and you can stop at any time. Please use a computer, not a phone.",
     begin: "Begin",

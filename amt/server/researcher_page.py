@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from amt.store.refusal import Refusal
+from amt.words import counted
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -95,3 +96,4 @@ _templates = Environment(
     lstrip_blocks=True,
 )
 _templates.filters |= {"moment": moment, "percent": _percent, "thousands": "{:,}".format, "minus": _minus}
+_templates.globals["counted"] = counted

@@ -10,6 +10,7 @@ import pandas as pd
 from amt.protocol import Protocol
 from amt.statistics import exposures
 from amt.statistics.table import scored
+from amt.words import counted
 
 ROUNDING = 1e-9  # shares such as 0.9 x 40 are not exact in binary
 
@@ -76,7 +77,7 @@ def exclusions(table: pd.DataFrame, protocol: Protocol) -> Exclusions:
             excluded.append(Excluded(str(session), str(rows["rater"].iloc[0]), names, tuple(found)))
     sessions = table["session"].nunique()
     notes = tuple(
-        f"In {count} of {sessions} sessions no {what} was not applied to them."
+        f"In {count} of {counted(sessions, 'session')} no {what} was not applied to them."
         for what, count in unmeasured.items()
         if count
     )

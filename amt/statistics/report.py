@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from amt.statistics.bootstrap import Estimate
+from amt.words import counted
 
 if TYPE_CHECKING:
     from amt.statistics.analysis import Algorithm, Analysis, Results
@@ -54,7 +55,7 @@ def _head(analysis: Analysis) -> Iterator[str]:
     yield from _wrapped(f"Study {analysis.study}: how often fakes were taken for real")
     yield f"protocol {analysis.protocol.fingerprint}, {analysis.replicates:,} bootstrap draws, seed {analysis.seed}"
     excluded = everything.sessions - kept.sessions
-    yield f"{everything.sessions:,} sessions: {kept.sessions:,} count, {excluded:,} excluded"
+    yield f"{counted(everything.sessions, 'session')}: {kept.sessions:,} count, {excluded:,} excluded"
 
 
 def _rates(analysis: Analysis) -> Iterator[str]:

@@ -17,6 +17,7 @@ from amt.store.refusal import Refusal
 from amt.store.schema import NEVER, pictures, places, trials
 from amt.store.schema import sessions as sessions_table
 from amt.store.sessions import Session
+from amt.words import counted
 
 Interruption = Literal["hidden", "blur", "resize"]
 RELOAD = "reload"
@@ -240,7 +241,7 @@ def complete(connection: Connection, session: Session, code: str) -> Completed:
     if session.state == "running":
         left = connection.scalar(select(func.count()).select_from(trials).where(trials.c.session == session.id, _left))
         if left:
-            raise Refusal(409, "unfinished", f"{left} trials are left.", left=left)
+            raise Refusal(409, "unfinished", f"{counted(left, 'trial')} left.", left=left)
         kept = connection.execute(
             update(places).where(places.c.id == session.place, places.c.session == session.id).values(lease=NEVER)
         )

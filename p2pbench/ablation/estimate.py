@@ -21,6 +21,7 @@ from p2pbench.training.device import pick_device
 from p2pbench.training.model import build
 from p2pbench.training.precision import resolved
 from reports.layout import Grid
+from reports.names import counted
 
 
 def estimate_lines(
@@ -62,7 +63,8 @@ def estimate_lines(
             f"{_time(steps * seconds[unseeded]):>9}"
         )
     yield from notices
-    yield f"{len(plan)} runs on {device}, about {_time(total)} of training, one after the other"
+    order = ", one after the other" if len(plan) > 1 else ""
+    yield f"{counted(len(plan), 'run')} on {device}, about {_time(total)} of training{order}"
 
 
 def _parameters(network: torch.nn.Module | None) -> int:

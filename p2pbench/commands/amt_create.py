@@ -16,7 +16,7 @@ from p2pbench.study.cells import from_folders, from_results
 from p2pbench.terminal import Terminal
 from reports import apart
 from reports.layout import STUDIES
-from reports.names import printable
+from reports.names import counted, printable
 
 _DEFAULTS = Protocol()
 
@@ -129,8 +129,9 @@ def command(
         )
     algorithms = len(study.algorithms)
     click.echo(
-        f"{study.name}: {algorithms} algorithms ({printable(', '.join(study.algorithms))}), {len(study.items)} items, "
-        f"{algorithms * protocol.raters} places; protocol {protocol.fingerprint}"
+        f"{study.name}: {counted(algorithms, 'algorithm')} ({printable(', '.join(study.algorithms))}), "
+        f"{counted(len(study.items), 'item')}, {counted(algorithms * protocol.raters, 'place')}; "
+        f"protocol {protocol.fingerprint}"
     )
     click.echo(f"next: p2pbench amt serve {results}")
 

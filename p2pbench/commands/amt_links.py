@@ -12,6 +12,7 @@ from amt.store import links
 from p2pbench.commands.amt_options import database_option, name_option, opened_studies, results_argument
 from p2pbench.study.place import choose
 from reports import atomic
+from reports.names import counted
 
 
 @click.command(
@@ -40,4 +41,4 @@ def command(
         # On disk before they count: links that nobody has could not be told from those that were handed out.
         atomic.write_new(out, links_csv(url, chosen.study.name, secrets).encode())
         undo.push(lambda kind, *_: out.unlink(missing_ok=True) if kind else None)
-    click.echo(f"{count} links: {out}")
+    click.echo(f"{counted(count, 'link')}: {out}")

@@ -6,6 +6,7 @@ import click
 
 from amt.statistics.planning import raters_needed, smallest_difference
 from p2pbench.errors import UserError
+from reports.names import counted
 
 
 @click.command(epilog="Example: p2pbench amt plan --difference 5 --rate 20")
@@ -39,6 +40,7 @@ def command(
     except ValueError as error:
         raise UserError(f"{error}; change that option") from None
     click.echo(
-        f"{raters} raters an algorithm x {trials} trials: a difference of {difference:.1f} percentage points near "
-        f"{rate:g} % is found with {100 * power:g} % power (ICC {icc:g}, {pairs} pair{'s' if pairs > 1 else ''})"
+        f"{counted(raters, 'rater')} an algorithm x {counted(trials, 'trial')}: "
+        f"a difference of {difference:.1f} percentage points near "
+        f"{rate:g} % is found with {100 * power:g} % power (ICC {icc:g}, {counted(pairs, 'pair')})"
     )

@@ -13,7 +13,7 @@ from p2pbench.errors import UserError
 from p2pbench.terminal import Terminal
 from p2pbench.training.device import pick_device
 from p2pbench.training.translate_folder import translate_folder
-from reports.names import printable
+from reports.names import counted, printable
 
 
 @click.command(
@@ -66,7 +66,9 @@ def command(
     for line in result.remarks():
         click.echo(printable(line), err=True)
     count = result.made + result.kept
-    click.echo(f"{count} pictures{f', {result.kept} of them made before' * (result.kept > 0)}: {out}")
+    click.echo(f"{counted(count, 'picture')}{f', {result.kept} of them made before' * (result.kept > 0)}: {out}")
     if result.failed:
-        failures = summary(f"of {count + len(result.failed)} pictures were not made", list(result.failed.values()))
+        failures = summary(
+            f"of {counted(count + len(result.failed), 'picture')} not made", list(result.failed.values())
+        )
         raise UserError(f"{failures}; mend what is named and give the same command again")

@@ -14,7 +14,7 @@ from p2pbench.perceptual_scoring import PerceptualScorer
 from p2pbench.perceptual_scoring import download_weights as fetch_weights
 from p2pbench.terminal import Terminal
 from reports import arithmetic, filled, layout
-from reports.names import printable
+from reports.names import counted, printable
 
 
 @click.command(epilog="Example: p2pbench image-score results; or p2pbench image-score results --fid --download-weights")
@@ -76,7 +76,7 @@ def command(
                 continue
             if scores.scorer == SCORER:  # the first of each run
                 name = printable(f"{grid.name}/{run.cell}")
-                click.echo(f"{name} seed {run.seed}, {scores.n} of {scores.n_expected} items:")
+                click.echo(f"{name} seed {run.seed}, {scores.n} of {counted(scores.n_expected, 'item')}:")
             for name, metric in scores.metrics.items():
                 click.echo(f"    {name:<12} {metric.value:.4f}  [{metric.interval.text(4)}]")
     ranges: list[str] = []

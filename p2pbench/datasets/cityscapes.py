@@ -8,6 +8,7 @@ from fcn.labels import CITYSCAPES
 from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import Item, LabelledPhotos, Split, match
 from p2pbench.errors import UserError
+from reports.names import counted
 
 PHOTO_ENDING, LABEL_ENDING = "_leftImg8bit.png", "_gtFine_labelIds.png"
 TRAIN_IDS_ENDING = "_gtFine_labelTrainIds.png"
@@ -49,9 +50,9 @@ class Cityscapes(LabelledPhotos):
         train_ids = [] if labels else sorted(folder.glob(f"*/*{TRAIN_IDS_ENDING}"))
         if train_ids:
             raise UserError(
-                f"{train_ids[0]}: found train ids (*{TRAIN_IDS_ENDING}, {len(train_ids)} files), expected label ids "
-                f"(*{LABEL_ENDING}), of which the program makes train ids itself; give a folder (--root, or in "
-                "--labels) with the label ids as published"
+                f"{train_ids[0]}: found train ids (*{TRAIN_IDS_ENDING}, {counted(len(train_ids), 'file')}), "
+                f"expected label ids (*{LABEL_ENDING}), of which the program makes train ids itself; give a "
+                "folder (--root, or in --labels) with the label ids as published"
             )
         return labels
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from p2pbench.datasets.pillow_files import Picture, as_image
 from p2pbench.errors import UserError
+from reports.names import counted
 
 
 def convert(picture: Picture, channels: int, name: str | Path = "picture") -> Picture:
@@ -28,7 +29,9 @@ def convert(picture: Picture, channels: int, name: str | Path = "picture") -> Pi
     """
     found = picture.shape[2]
     if channels not in convertible(found):
-        raise UserError(f"{name}: found {found} channels, expected {channels}; mend the picture or the settings")
+        raise UserError(
+            f"{name}: found {counted(found, 'channel')}, expected {channels}; mend the picture or the settings"
+        )
     if found == channels:
         return picture
     if found == 1:

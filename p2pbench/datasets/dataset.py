@@ -297,7 +297,7 @@ def match(
     only_left = [f"{left[id_]} has no {right_name}" for id_ in sorted(left.keys() - right.keys())]
     only_right = [f"{right[id_]} has no {left_name}" for id_ in sorted(right.keys() - left.keys())]
     if only_left or only_right:
-        raise UserError(summary("unmatched files", only_left + only_right))
+        raise UserError(summary("unmatched files", only_left + only_right, "unmatched file"))
     items = [Item(id_, (left[id_], right[id_])) for id_ in sorted(left)]
     sizes = [(header.width, header.height) for header in dataset.headers(file for item in items for file in item.files)]
     differing = [
@@ -306,14 +306,14 @@ def match(
         if one != other
     ]
     if differing:
-        raise UserError(summary("pairs of differing sizes", differing))
+        raise UserError(summary("pairs of differing sizes", differing, "pair of differing sizes"))
     return items
 
 
-def summary(what: str, culprits: Sequence[str]) -> str:
-    """One line that counts the culprits and names the first of them."""
+def summary(what: str, culprits: Sequence[str], one: str | None = None) -> str:
+    """One line that counts the culprits, which are `what` or a single `one`, and names the first of them."""
     more = f"; and {len(culprits) - MOST_NAMED} more" if len(culprits) > MOST_NAMED else ""
-    return f"{len(culprits)} {what}: " + "; ".join(culprits[:MOST_NAMED]) + more
+    return f"{len(culprits)} {one if one and len(culprits) == 1 else what}: " + "; ".join(culprits[:MOST_NAMED]) + more
 
 
 def _by(size: tuple[int, int]) -> str:

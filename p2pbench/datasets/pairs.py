@@ -45,7 +45,13 @@ class Paired(Dataset):
         widths = [header.width for header in self.headers(found.values())]
         odd = [f"{path} is {width} wide" for path, width in zip(found.values(), widths, strict=True) if width % 2]
         if odd:
-            raise UserError(summary("pictures of odd width, which cannot be A|B side by side", odd))
+            raise UserError(
+                summary(
+                    "pictures of odd width, which cannot be A|B side by side",
+                    odd,
+                    "picture of odd width, which is no A|B",
+                )
+            )
         return [Item(id_, (path,)) for id_, path in found.items()]
 
     def load(self, item: Item, size: int | None) -> Sample:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from p2pbench.errors import UserError
+from reports.names import counted
 
 Picture = NDArray[np.uint8 | np.uint16]
 
@@ -61,7 +62,7 @@ class Header(NamedTuple):
             }
         if self.channels in colours:
             return f"{self.bits}-bit {colours[self.channels]}"
-        return f"{self.channels} channels of {self.bits} bits"
+        return f"{counted(self.channels, 'channel')} of {self.bits} bits"
 
 
 def read(path: Path, start: bytes) -> Picture:

@@ -14,6 +14,7 @@ from p2pbench.datasets.conversion import convertible
 from p2pbench.datasets.dataset import Dataset, Item, Sample
 from p2pbench.datasets.pictures import Header
 from p2pbench.errors import UserError
+from reports.names import counted
 
 
 def sample_channels(dataset: Dataset, items: Sequence[Item], config: RunConfig) -> Channels:
@@ -113,7 +114,7 @@ def _deepest(found: Sequence[Depth], ends: tuple[float, float] | None, side: str
 
 def _described(channels: Channels) -> str:
     one, other = (
-        f"{count} channel{'s' * (count > 1)} of {8 * dtype.itemsize} bits"
+        f"{counted(count, 'channel')} of {8 * dtype.itemsize} bits"
         for count, dtype in ((channels.input, channels.input_dtype), (channels.output, channels.output_dtype))
     )
     return f"networks get {one} and make {other} (--set input_channels, output_channels)"

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Picture
 from p2pbench.metrics.missing import Missing
+from reports.names import counted
 
 Batch = tuple[NDArray[np.uint8 | np.uint16], ...]
 
@@ -40,7 +41,7 @@ def rgb(picture: Picture, scorer: str) -> Picture:
         Missing: it has other channels, of which nobody knows the colours.
     """
     if picture.shape[2] not in (1, 3):
-        raise Missing(f"{scorer} sees RGB or grey, and these pictures have {picture.shape[2]} channels")
+        raise Missing(f"{scorer} sees RGB or grey, and these pictures have {counted(picture.shape[2], 'channel')}")
     return pictures.convert(picture, 3)
 
 

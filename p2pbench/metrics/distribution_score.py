@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from p2pbench.metrics import fid, kid
 from p2pbench.metrics.missing import Missing
 from reports import bootstrap
+from reports.names import counted
 from reports.scores import Metric, Scores
 
 FID, KID = "fid", "kid"
@@ -74,7 +75,8 @@ def warning(n: int) -> str | None:
     """What readers of a FID of so few items must know; None where they are enough."""
     if n >= ENOUGH:
         return None
-    return f"{n} items: fewer than {ENOUGH} make FID too high; compare it only with a FID of {n} items"
+    items = counted(n, "item")
+    return f"{items}: fewer than {ENOUGH} make FID too high; compare it only with a FID of {items}"
 
 
 def _sampling(n: int, replicates: int) -> dict[str, object]:

@@ -18,6 +18,7 @@ from p2pbench.datasets.scale import Range, declared
 from p2pbench.errors import UserError
 from p2pbench.metrics import colour, gmsd, luminance, pixel, sharpness
 from reports import bootstrap
+from reports.names import counted
 from reports.scores import Metric, Scores
 
 SCORER = "image"
@@ -189,4 +190,4 @@ def _colour_metrics(
 
 def _form(picture: Picture) -> str:
     height, width, channels = picture.shape
-    return f"{width}x{height}, {channels} channel{'s' if channels > 1 else ''}, {picture.dtype}"
+    return f"{width}x{height}, {counted(channels, 'channel')}, {picture.dtype}"

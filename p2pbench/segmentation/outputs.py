@@ -22,7 +22,7 @@ from p2pbench.datasets.scale import Range
 from p2pbench.errors import UserError
 from p2pbench.segmentation import label_pictures
 from reports.grids import shown
-from reports.names import item_id
+from reports.names import counted, item_id
 from reports.picture import to_eight_bits
 
 
@@ -135,12 +135,12 @@ def match_outputs(
     missing = sorted(wanted - matched.keys())
     if not matched:
         raise UserError(
-            f"{where}: none of {len(outputs.files)} outputs is of one of {len(missing)} items; "
+            f"{where}: none of {counted(len(outputs.files), 'output')} is of one of {counted(len(missing), 'item')}; "
             f"found {_examples(outputs.files)}, expected {_examples(missing)}; name each output after its item"
         )
     if missing and not allow_partial:
         raise UserError(
-            f"{where}: {len(missing)} of {len(wanted)} outputs are missing: {_examples(missing, MOST_NAMED)}; "
+            f"{where}: {len(missing)} of {counted(len(wanted), 'output')} missing: {_examples(missing, MOST_NAMED)}; "
             "make them, or give --allow-partial to score what is there"
         )
     return matched

@@ -20,6 +20,7 @@ from reports import filled
 from reports.arithmetic import flaw, flaws
 from reports.grids import read
 from reports.layout import Grid, Run, grids
+from reports.names import counted
 from reports.paper import PaperRow, paper_row
 
 
@@ -120,7 +121,9 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
         if len(matched) == len(truth.items) or (matched and allow_partial):
             outputs[run] = matched
         else:
-            outcome.unfinished.append(f"{_name(grid, run)}: {len(matched)} of {len(truth.items)} pictures are there")
+            outcome.unfinished.append(
+                f"{_name(grid, run)}: {len(matched)} of {counted(len(truth.items), 'picture')} there"
+            )
     return None if outputs.keys() <= {grid.real} else Ready(grid, truth, trained, outputs)
 
 

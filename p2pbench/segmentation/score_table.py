@@ -15,13 +15,15 @@ from fcn.protocol import Protocol
 from p2pbench.segmentation.confusion_scores import METRICS, ClassRow
 from reports.bootstrap import Interval
 from reports.metrics import FCN_RULES, cost_of_absent, describe, own_scorer
-from reports.names import printable
+from reports.names import counted, printable
 from reports.paper import PaperRow
 from reports.scores import Scores
 
 DIGITS = 3
 WIDTH = 80
 BOTH = "both"
+SAME = f"{BOTH}: the official and the strict protocol give the same"
+SAME = f"{BOTH}: the official and the strict protocol give the same"
 _LABEL, _CELL = 12, 22  # columns; three cells and a label fit a terminal of 80
 
 
@@ -65,15 +67,16 @@ def print_scores(rows: Sequence[ScoreRow], console: Console | None = None) -> No
     is named on top.
     """
     console = console or Console(highlight=False)
-    notes = ["in brackets: 95 % intervals over items"]
+    shown = [metric for row in rows for scores in row.scores for metric in scores.metrics.values()]
+    notes = ["in brackets: 95 % intervals over items"] * any(metric.interval.known for metric in shown)
     for title in dict.fromkeys(filter(None, map(_own_scorer, rows))):
         _print(console, Text(title, "bold"))
     _print(console, _line("", [Text(describe(name).label, "bold") for name in METRICS]))
     for row in rows:
         _print(console, _title(row))
         lines = _protocols(row)
-        if BOTH in lines and len(notes) == 1:
-            notes.append(f"{BOTH}: the official and the strict protocol give the same")
+        if BOTH in lines and SAME not in notes:
+            notes.append(SAME)
         for label, cells in lines.items():
             _print(console, _line(f"  {label}", cells))
         if row.paper is not None:
@@ -132,7 +135,7 @@ def _title(row: ScoreRow) -> Text:
     title = Text(printable(row.name), "bold")
     for scores in row.scores[:1]:  # both are of the same items
         style = "not bold dim" if scores.n == scores.n_expected else "not bold yellow"
-        title.append(f"  {scores.n} of {scores.n_expected} items", style)
+        title.append(f"  {scores.n} of {counted(scores.n_expected, 'item')}", style)
     return title
 
 

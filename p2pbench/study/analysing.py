@@ -20,6 +20,7 @@ from p2pbench.study import fooling
 from p2pbench.study.looking import look
 from p2pbench.study.place import Chosen
 from reports import atomic, json_files
+from reports.names import counted
 
 _BEGINNING = b'{\n "title": '  # of analysis.json
 _WORKER = "WorkerId"  # a column of every results CSV of Mechanical Turk
@@ -50,7 +51,7 @@ def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = Fals
     notes = [*remarks, f"analysis: {chosen.folder.analysis_text}"]
     written = fooling.write(results, study, answers, analysis)
     if written:
-        notes.append(f"fooling rates of {len(written)} runs written; p2pbench report {results}")
+        notes.append(f"fooling rates of {counted(len(written), 'run')} written; p2pbench report {results}")
     return analysis, notes
 
 

@@ -27,6 +27,7 @@ from reports import apart
 from reports.arithmetic import flaw
 from reports.layout import Run
 from reports.made import digest
+from reports.names import counted
 
 PADDING = "mirrored at the right and lower edge up to the stride, cut off afterwards"
 
@@ -179,7 +180,7 @@ def _input(path: Path, dataset: Dataset, card: GeneratorCard) -> tuple[Picture, 
         raise UserError(
             f"{path}: found {bits} bits a channel, expected {expected}, as the generator was trained on; convert it"
         )
-    kind = f"{picture.shape[2]} channel{'s' * (picture.shape[2] > 1)} of {8 * picture.itemsize} bits"
+    kind = f"{counted(picture.shape[2], 'channel')} of {8 * picture.itemsize} bits"
     if values.shape[2] != channels:
         kind += f", brought to {channels}"
     return pictures.convert(values, channels, path), kind
@@ -187,7 +188,7 @@ def _input(path: Path, dataset: Dataset, card: GeneratorCard) -> tuple[Picture, 
 
 def _remark(kind: str, files: list[str]) -> str:
     more = ", ..." if len(files) > MOST_NAMED else ""
-    return f"{len(files)} picture{'s' * (len(files) > 1)} of {kind}: {', '.join(files[:MOST_NAMED])}{more}"
+    return f"{counted(len(files), 'picture')} of {kind}: {', '.join(files[:MOST_NAMED])}{more}"
 
 
 def _may_be_pair(values: Picture, dataset: Dataset) -> bool:

@@ -266,7 +266,7 @@ def test_scoring_names_what_is_missing(run: Run, tmp_path: Path) -> None:
         list(score_results(tmp_path, native=False))
     grid = run(seeds=[0])
     (grid.run("L1", 0).images / "p02.png").unlink()
-    with pytest.raises(UserError, match="2 of 3 pictures are there; missing p02"):
+    with pytest.raises(UserError, match="2 of 3 pictures there; missing p02"):
         list(score_results(tmp_path / "results", native=False))
 
 

@@ -199,7 +199,7 @@ def test_what_is_unfinished_is_listed_and_the_rest_is_scored(results: Path, scor
     assert result.stderr.splitlines()[-1] == "unfinished: tiny/L1 seed 0: its training is not finished"
     assert "tiny/cGAN seed 0" in result.stdout
     next(iter(grid.run("cGAN", 0).pictures().values())).unlink()
-    assert "tiny/cGAN seed 0: 3 of 4 pictures are there" in error(results, "--weights", scorer)
+    assert "tiny/cGAN seed 0: 3 of 4 pictures there" in error(results, "--weights", scorer)
     partial = score(results, "--weights", scorer, "--allow-partial")
     assert "tiny/cGAN seed 0  3 of 4 items" in partial.stdout
 
@@ -256,7 +256,7 @@ def test_outputs_of_another_model(camvid_root: Path, tmp_path: Path) -> None:
     assert Run(tmp_path / "kept", "kept", None).published.exists()
     (folder / "b_fake_B.png").unlink()
     said = error(tmp_path / "test_latest", "--weights", scorer, "--labels", labels)
-    assert "1 of 2 outputs are missing: b" in said
+    assert "1 of 2 outputs missing: b" in said
     partial = score(tmp_path / "test_latest", "--weights", scorer, "--labels", labels, "--allow-partial")
     assert "1 of 2 items" in partial.stdout
 
@@ -347,7 +347,7 @@ def test_what_cannot_be_scored(tmp_path: Path, scorer: Path, results: Path, camv
     labels = f"camvid:{camvid_root}"
     assert "found no pictures" in error(outputs, "--labels", labels, "--weights", scorer)
     Image.fromarray(picture(1)).save(outputs / "c.png")
-    assert "none of 1 outputs is of one of 2 items; found c, expected a, b" in error(
+    assert "none of 1 output is of one of 2 items; found c, expected a, b" in error(
         outputs, "--labels", labels, "--weights", scorer
     )
     for id_ in "ab":

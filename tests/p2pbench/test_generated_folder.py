@@ -284,7 +284,7 @@ def test_a_broken_picture_does_not_lose_the_rest(generator: Path, inputs: Path, 
     assert result.exit_code == 1
     assert "2 pictures: " in result.output
     said = str(result.exception)
-    assert said.startswith("3 of 5 pictures were not made: ")
+    assert said.startswith("3 of 5 pictures not made: ")
     assert "gone.png: found no picture that can be decoded (No such file or directory)" in said
     assert "a.png: found no picture that can be decoded" in said
     assert "empty.png: found an empty file" in said

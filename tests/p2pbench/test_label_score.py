@@ -186,7 +186,7 @@ def test_what_is_unfinished_is_listed_and_the_rest_is_scored(results: Path) -> N
     assert grid.run("L1", 0).scorers() == ["image", "labels", "labels-official"]
     assert grid.run("cGAN", 0).scorers() == ["image"]
     (grid.run("L1", 0).images / "test-00003.png").unlink()
-    with pytest.raises(UserError, match=r"nothing can be scored: .*; tiny/L1 seed 0: 4 of 5 pictures are there"):
+    with pytest.raises(UserError, match=r"nothing can be scored: .*; tiny/L1 seed 0: 4 of 5 pictures there"):
         score_results(results, "output", allow_partial=False, advance=lambda *_: None)
     result = score(results, "--allow-partial")
     assert "tiny/L1 seed 0  4 of 5 items" in result.stdout
@@ -215,7 +215,7 @@ def test_a_folder_of_another_models_outputs(results: Path, tmp_path: Path) -> No
         pictures.write(folder / f"{id_}_fake_B", pictures.read(path))
         pictures.write(folder / f"{id_}_real_A", pictures.read(path))
     pictures.write(folder / "stray_fake_B", pictures.read(path))
-    with pytest.raises(UserError, match="95 of 100 outputs are missing: test-00005, .* --allow-partial"):
+    with pytest.raises(UserError, match="95 of 100 outputs missing: test-00005, .* --allow-partial"):
         CliRunner().invoke(cli, ["label-score", str(folder), "--labels", "streets:"], catch_exceptions=False)
     result = score(tmp_path / "theirs", "--labels", "streets:", "--allow-partial")
     assert result.exit_code == 0
@@ -305,7 +305,7 @@ def test_one_item_has_no_interval_whatever_scores_it(tmp_path: Path) -> None:
 def test_missing_labels_are_named(camvid_root: Path, tmp_path: Path) -> None:
     pictures.write(tmp_path / "outputs" / "a", np.zeros((16, 24, 3), np.uint8))
     (camvid_root / "testannot" / "b.png").unlink()
-    with pytest.raises(UserError, match=r"unmatched files: .*test/b\.png has no labels"):
+    with pytest.raises(UserError, match=r"unmatched files?: .*test/b\.png has no labels"):
         open_truth(f"camvid:{camvid_root}")
     (camvid_root / "test" / "b.png").unlink()
     Image.fromarray(np.full((16, 24), 77, np.uint8)).save(camvid_root / "testannot" / "a.png")

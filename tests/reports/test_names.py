@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.layout import Report
-from reports.names import file_name, item_id, printable
+from reports.names import counted, file_name, item_id, printable
 from tests.reports.names import HOSTILE
 
 PLAIN = ("losses", "L1+cGAN", "my_grid.2", "a-b", "道路", "ł", "日本語", "عربي")
@@ -88,3 +88,7 @@ def test_any_bytes_have_an_id_of_their_own_that_is_the_name_of_a_file(one: bytes
     assert all(len(id_.encode()) <= 251 and item_id(id_) == id_ for id_ in ids)
     same = unicodedata.normalize("NFC", names[0]) == unicodedata.normalize("NFC", names[1])
     assert (ids[0] == ids[1]) == same
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(count, "item") for count in (0, 1, 2)] == ["0 items", "1 item", "2 items"]

@@ -53,6 +53,12 @@ def test_one_item_has_no_interval_anywhere(build: Build) -> None:
         assert float(row["l1"]) >= 0
     latex = (results / "report/tables/losses--image.tex").read_text()
     assert r"\estimate{0.2000}{--}" in latex
+    for text in (page.split("<h3", 2)[1], latex):  # the first table, and the same in LaTeX
+        assert "intervals by" not in text
+        assert "95&nbsp;%" not in text
+    assert "1 items" not in page + latex
+    assert "1 item." in page
+    assert "1 item, seed 0." in latex
     table = reports.read(results)
     assert table.loc[table["item"] == "all", "value"].notna().all()
     assert table[["low", "high"]].isna().all(axis=None)
@@ -71,6 +77,8 @@ def test_one_item_decides_nothing_between_two_folders(build: Build, tmp_path: Pa
     page = comparison_page.write(before, after, tmp_path / "page").read_text("utf-8")
     assert "No difference has an interval." in " ".join(page.split())
     assert page.count(DASH) == 3
+    assert "with its 95&nbsp;% interval" not in page
+    assert "1 items" not in page
     assert 'class="verdict"' not in page
     changed, unchanged = rows(tmp_path / "page/tables/losses--image.csv")[:2]
     assert [changed[name] for name in ("b_minus_a", "b_minus_a_low", "b_minus_a_high", "verdict")] == [

@@ -96,7 +96,7 @@ class Gallery {
     this.table.tBodies[0].append(...rows);
     this.shown += rows.length;
     this.more.hidden = this.shown >= this.order.length;
-    this.table.caption.firstElementChild.textContent = `${this.shown} of ${this.data.items.length} items.`;
+    this.table.caption.firstElementChild.textContent = `${this.shown} of ${this.data.items.length} item${this.data.items.length === 1 ? "" : "s"}.`;
     return rows[0];
   }
 
