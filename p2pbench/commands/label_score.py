@@ -9,8 +9,8 @@ import click
 from p2pbench.commands import options
 from p2pbench.commands.outcomes import print_outcome
 from p2pbench.metrics.label_maps import At
+from p2pbench.segmentation.label_files import Reading
 from p2pbench.segmentation.label_score import score_folder, score_results
-from p2pbench.segmentation.reading import Reading
 from p2pbench.segmentation.truth import open_truth
 from p2pbench.terminal import Terminal
 

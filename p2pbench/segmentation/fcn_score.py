@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from fcn import protocol, scoring
 from fcn.scoring import Example, Loaded, Scorer
-from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
 from p2pbench.datasets.scale import Range
 from p2pbench.errors import UserError
@@ -90,7 +89,7 @@ def score_folder(folder: Path, truth: Truth, out: Path, work: Work) -> Outcome:
     run = score_files.folder_run(out, folder, files, truth, SCORERS)
     if run.published.exists() and not run.score(SCORERS.official).exists():
         raise UserError(f"{run.published}: was written by another program; move it away, or give --out DIR")
-    paper = paper_row(SCORERS.official, "", run.cell) if truth.dataset.name == Cityscapes.name else None
+    paper = paper_row(SCORERS.official, "", run.cell) if truth.is_papers else None
     place: dict[str, str | int | None] = {"folder": str(folder)}
     of_folder = _Outputs(run, str(folder), place, files, folder_origin(outputs, truth), paper, None)
     (scored,) = _score_each([of_folder], truth, out, work)

@@ -16,21 +16,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.dataset import PHOTO_TO_LABELS
 from p2pbench.metrics.label_maps import At, LabelMaps, label_maps, protocol
 from p2pbench.segmentation import label_pictures, score_files
+from p2pbench.segmentation.label_files import COLOURS, Reading, describe, read_map
 from p2pbench.segmentation.outcome import Compared, Outcome, Scored, Scorers, folder_notes, folder_origin, score_row
 from p2pbench.segmentation.outcome import notes as compared_notes
 from p2pbench.segmentation.outputs import find_outputs, match_outputs
-from p2pbench.segmentation.reading import (
-    COLOURS,
-    FolderReading,
-    Reading,
-    decide_reading,
-    describe,
-    read_map,
-)
+from p2pbench.segmentation.reading import FolderReading, decide_reading
 from p2pbench.segmentation.ready import Ready, check_something, ready_grids
 from p2pbench.segmentation.score_table import ScoreRow
 from p2pbench.segmentation.truth import Truth
@@ -89,7 +82,7 @@ def score_folder(
     files = match_outputs(outputs, truth.items, folder, allow_partial=allow_partial)
     run = score_files.folder_run(out, folder, files, truth, SCORERS)
     decided = decide_reading(folder, files, truth) if reading is None else FolderReading(reading, "")
-    paper = paper_row(SCORERS.official, "", run.cell) if truth.dataset.name == Cityscapes.name else None
+    paper = paper_row(SCORERS.official, "", run.cell) if truth.is_papers else None
 
     def show(id_: str, maps: Mapping[int, LabelMaps]) -> None:
         _show(run, id_, maps[0], truth, at)

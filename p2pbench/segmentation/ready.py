@@ -8,7 +8,6 @@ from pathlib import Path
 
 from p2pbench.config import RunConfig
 from p2pbench.datasets.catalogue import DATASETS
-from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.dataset import MOST_NAMED
 from p2pbench.errors import UserError
 from p2pbench.origin import origin
@@ -53,10 +52,8 @@ class Ready:
         return {**origin(run if run in self.trained else self.trained[0]), "truth": self.truth.content}
 
     def paper(self, run: Run, scorer: str) -> PaperRow | None:
-        """The paper's row of the same name, where the dataset is the paper's."""
-        if self.truth.dataset.name != Cityscapes.name:
-            return None
-        return paper_row(scorer, read(self.grid).source, run.cell)
+        """The paper's row of the same name, where the images are the paper's."""
+        return paper_row(scorer, read(self.grid).source, run.cell) if self.truth.is_papers else None
 
 
 def ready_grids(

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from fcn.labels import LabelTable
 from p2pbench.config import RunConfig, run_config
 from p2pbench.datasets.catalogue import DATASETS, check_settings, open_dataset, split_items
+from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.contents import digest
 from p2pbench.datasets.dataset import Item, LabelledPhotos
 from p2pbench.errors import UserError
+from reports.paper import CITYSCAPES_TEST
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class Truth:
     dataset: LabelledPhotos
     table: LabelTable
     items: dict[str, Item]
+
+    @property
+    def is_papers(self) -> bool:
+        """Whether these are the images that the paper tests on, as far as name and number tell."""
+        return self.dataset.name == Cityscapes.name and len(self.items) == CITYSCAPES_TEST
 
     def labels(self, id_: str, size: int | None = None) -> NDArray[np.uint8]:
         """Class indices (H, W) of an item, with IGNORE where there is none.

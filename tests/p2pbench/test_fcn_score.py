@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from p2pbench.cli import cli
 from p2pbench.config import GridConfig
 from p2pbench.datasets.drawn import NATIVE_SIZE
 from p2pbench.errors import MENDABLE
+from p2pbench.segmentation import truth
 from p2pbench.segmentation.truth import open_truth
 from p2pbench.terminal import Terminal
 from reports import ledger
@@ -293,11 +295,14 @@ def make_cityscapes(root: Path, items: int, highest: int) -> Path:
 
 
 def test_cityscapes_by_the_published_weights_stands_beside_the_paper(
-    tmp_path: Path, scorer: Path, imported: Path
+    tmp_path: Path, scorer: Path, imported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_cityscapes(tmp_path / "cityscapes", 2, 33)
     outputs = tmp_path / "L1+cGAN"
     shutil.copytree(root / "leftImg8bit" / "val", outputs)
+    few = score(outputs, "--weights", imported, "--labels", f"cityscapes:{root}")
+    assert "paper" not in few.stdout  # of 2 images of 500
+    monkeypatch.setattr(truth, "CITYSCAPES_TEST", 2)
     own = score(outputs, "--weights", scorer, "--labels", f"cityscapes:{root}")
     assert own.stdout.splitlines()[0] == "official and strict rules, own scorer: FCN-8s, drawn"
     assert "paper" not in own.stdout
@@ -378,7 +383,11 @@ def test_the_self_test_tells_a_scorer_that_learned_nothing(scorer: Path) -> None
     lines = result.stdout.splitlines()
     assert lines[1].split() == ["labels", "against", "themselves", "1.000", "1.000", "1.000", "right"]
     assert lines[3].endswith("WRONG")
-    assert lines[4] == f"  {CEILING}; not above chance (shuffled labels)"
+    accuracy, iou = (value + 0.05 * (1 - value) for value in map(float, lines[5].split()[5:7]))
+    place = "hardly above chance: class accuracy above (.*) and class IoU above (.*) are expected"
+    said = re.fullmatch(rf"  {re.escape(CEILING)}; {place} \(shuffled labels\)", lines[4])
+    assert said is not None, lines[4]
+    assert [float(value) for value in said.groups()] == pytest.approx([accuracy, iou], abs=2e-3)
     assert lines[5].startswith("shuffled labels")
     assert lines[5].endswith("right")
     assert str(result.exception).startswith("the self-test failed; look at")

@@ -21,8 +21,8 @@ from p2pbench.cli import cli
 from p2pbench.datasets import pictures
 from p2pbench.datasets.streets import draw_scene
 from p2pbench.errors import UserError
-from p2pbench.segmentation import label_pictures
-from p2pbench.segmentation.reading import NUMBERINGS, class_lookup
+from p2pbench.segmentation import label_pictures, truth
+from p2pbench.segmentation.label_files import NUMBERINGS, class_lookup
 from reports import ledger
 from reports.layout import Run
 from tests.fcn.plain import official, strict
@@ -118,6 +118,10 @@ def train_ids(void: int, save: Save = grey) -> Save:
         save(path, np.where(indices == IGNORE, void, indices + (void == 0)).astype(np.uint8))
 
     return save_them
+
+
+def exact(ids: Ids) -> NDArray[np.uint8]:
+    return CITYSCAPES.to_colours(ids)
 
 
 def by_frequency(path: Path, ids: Ids) -> None:
@@ -226,13 +230,23 @@ def test_a_mixture_is_named_with_counts(cityscapes: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("other", [train_ids(255), train_ids(19), train_ids(0)], ids=["255", "19", "0"])
 @pytest.mark.parametrize("strays", [[1], [0, 2]])
-def test_files_of_another_numbering_are_named(strays: list[int], other: Save, cityscapes: Path, tmp_path: Path) -> None:
-    """Train ids are nearly all label ids, too: only the true labels tell."""
+@pytest.mark.parametrize("right", [1.0, 0.3])
+def test_files_of_another_numbering_are_named(
+    right: float, strays: list[int], other: Save, cityscapes: Path, tmp_path: Path
+) -> None:
+    """Train ids are nearly all label ids, too: only the true labels tell, of a poor model as well."""
+
+    def poor(frame: int) -> Ids:
+        noise = np.random.default_rng(frame)
+        wrong = noise.choice(np.array([7, 8, 11, 21, 23, 26], np.uint8), (64, 64))
+        return np.where(noise.random((64, 64)) < right, predicted(frame), wrong).astype(np.uint8)
+
     folder = outputs(tmp_path / "theirs", grey)
-    for frame in strays:
-        other(folder / f"{name(frame)}.png", predicted(frame))
+    for frame in range(ITEMS):
+        (other if frame in strays else grey)(folder / f"{name(frame)}.png", poor(frame))
     said = error(folder, "--labels", f"cityscapes:{cityscapes}")
-    assert said.startswith(f"{folder}: found ids of two numberings, most label ids, {len(strays)} another (")
+    counted = f"{ITEMS - len(strays)} pictures in label ids and {len(strays)} in another"
+    assert said.startswith(f"{folder}: found ids of two numberings, {counted} (")
     assert f"{name(strays[0])}.png, of whose labelled pixels agree " in said
     result = score(folder, "--labels", f"cityscapes:{cityscapes}", "--read", "label-ids")
     assert result.exit_code == 0
@@ -315,9 +329,46 @@ def test_maps_of_one_class_that_agree_are_read(tmp_path: Path) -> None:
         assert "strict    1.000" in result.stdout
 
 
-def test_black_pictures_in_three_channels_are_colours(cityscapes: Path, tmp_path: Path) -> None:
-    folder = outputs(tmp_path / "theirs", lambda path, ids: three(path, np.zeros_like(ids)))
-    result = score(folder, "--labels", f"cityscapes:{cityscapes}")
+@pytest.mark.parametrize(("void", "options"), [(0, "--read colours or --read label-ids"), (255, "--read label-ids")])
+def test_black_and_white_in_three_channels_may_be_anything(
+    void: int, options: str, cityscapes: Path, tmp_path: Path
+) -> None:
+    """A model that knows road alone gives such train ids."""
+    folder = outputs(tmp_path / "theirs", lambda path, ids: three(path, np.where(ids == 7, 0, void).astype(np.uint8)))
+    said = error(folder, "--labels", f"cityscapes:{cityscapes}")
+    assert f"found 3 pictures of values {'0, 255' if void else '0'}, which may be " in said
+    assert said.endswith(f"; give {options} or --read train-ids")
+
+
+COLOURS: dict[str, tuple[Save, str]] = {
+    "ids in red": (lambda path, ids: grey(path, np.dstack([ids, 0 * ids, 0 * ids])), "14 colours, 1"),
+    "BGR": (lambda path, ids: grey(path, CITYSCAPES.to_colours(ids)[..., ::-1].copy()), "12 colours, 5"),
+    "others": (lambda path, ids: grey(path, VOC[ids]), "14 colours, 0"),
+}
+
+
+@pytest.mark.parametrize("kept", COLOURS)
+def test_colours_of_another_table_are_refused(kept: str, cityscapes: Path, tmp_path: Path) -> None:
+    save, found = COLOURS[kept]
+    folder = outputs(tmp_path / "theirs", save)
+    said = error(folder, "--labels", f"cityscapes:{cityscapes}")
+    assert said == (
+        f"{folder}: found {found} of them in cityscapes label ids, expected its colours or ids; convert the pictures, or "
+        "give --read colours to take the nearest"
+    )
+    assert score(folder, "--labels", f"cityscapes:{cityscapes}", "--read", "colours").exit_code == 0
+
+
+def test_a_few_other_colours_are_said_and_those_of_networks_are_not(cityscapes: Path, tmp_path: Path) -> None:
+    white = outputs(tmp_path / "white", lambda path, ids: grey(path, np.where(ids[..., None] < 4, 255, exact(ids))))
+    said = score(white, "--labels", f"cityscapes:{cityscapes}").stderr
+    assert "read as colours: 1 of 12 are not in cityscapes label ids and are taken for the nearest" in said
+    noise = np.random.default_rng(0)
+    noisy = outputs(
+        tmp_path / "noisy",
+        lambda path, ids: grey(path, np.clip(exact(ids) + noise.integers(-9, 9, (64, 64, 3)), 0, 255).astype(np.uint8)),
+    )
+    result = score(noisy, "--labels", f"cityscapes:{cityscapes}")
     assert result.exit_code == 0
     assert "read as" not in result.stderr
 
@@ -351,8 +402,13 @@ def test_scores_are_written_where_they_are_wanted(cityscapes: Path, tmp_path: Pa
     assert f"{theirs}: found a picture that was not written by this program" in error(folder, "--labels", labels)
 
 
-def test_a_folder_of_the_papers_name_stands_beside_the_paper(cityscapes: Path, tmp_path: Path) -> None:
-    result = score(outputs(tmp_path / "L1+cGAN", grey), "--labels", f"cityscapes:{cityscapes}")
+def test_a_folder_of_the_papers_name_stands_beside_the_paper(
+    cityscapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = outputs(tmp_path / "L1+cGAN", grey)
+    assert "paper" not in score(folder, "--labels", f"cityscapes:{cityscapes}").stdout  # of 3 images of 500
+    monkeypatch.setattr(truth, "CITYSCAPES_TEST", ITEMS)
+    result = score(folder, "--labels", f"cityscapes:{cityscapes}")
     assert ["paper", "0.83", "0.36", "0.29"] in [line.split() for line in result.stdout.splitlines()]
 
 
