@@ -32,6 +32,7 @@ from p2pbench.segmentation.label_files import (
     look,
 )
 from p2pbench.segmentation.truth import Truth
+from reports.names import counted
 
 PLUS_ONE: Numbering = "train-ids-from-1"
 AGREEING = 0.2  # of the labelled pixels, at least, in the numbering that is taken,
@@ -70,7 +71,7 @@ def decide_reading(folder: Path, files: Mapping[str, Path], truth: Truth) -> Fol
         return FolderReading(COLOURS, _check_colours(folder, seen, table))
     if COLOURS not in common:
         _check_palettes(folder, [file for file in seen if file.stored == "palette"])
-    found = f"{len(seen)} {'picture' if len(seen) == 1 else 'pictures'} of values {listed(values)}"
+    found = f"{counted(len(seen), 'picture')} of values {listed(values)}"
     if _is_blank(values) and all(file.stored == "three channels" for file in seen):
         raise UserError(_may_be(folder, found, [*([COLOURS] if all(file.coloured for file in seen) else []), *fitting]))
     agreements = _agreements(dict(zip(files, seen, strict=True)), truth, lookups)
@@ -135,9 +136,9 @@ def _check_agreements(
     ]
     if strays:
         raise UserError(
-            f"{folder}: found ids of two numberings, {count - len(strays)} pictures in {WORDS[numbering]} and "
-            f"{len(strays)} in another ({strays[0]}), "
-            f"expected one; convert or remove those, or give {_options([numbering])} to read all alike"
+            f"{folder}: found ids of two numberings, {counted(count - len(strays), 'picture')} in {WORDS[numbering]}, "
+            f"{len(strays)} in another ({strays[0]}), expected one; convert or remove those, or give "
+            f"{_options([numbering])} to read all alike"
         )
 
 

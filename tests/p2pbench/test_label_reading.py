@@ -245,7 +245,9 @@ def test_files_of_another_numbering_are_named(
     for frame in range(ITEMS):
         (other if frame in strays else grey)(folder / f"{name(frame)}.png", poor(frame))
     said = error(folder, "--labels", f"cityscapes:{cityscapes}")
-    counted = f"{ITEMS - len(strays)} pictures in label ids and {len(strays)} in another"
+    counted = (
+        f"{ITEMS - len(strays)} {'picture' if len(strays) == 2 else 'pictures'} in label ids, {len(strays)} in another"
+    )
     assert said.startswith(f"{folder}: found ids of two numberings, {counted} (")
     assert f"{name(strays[0])}.png, of whose labelled pixels agree " in said
     result = score(folder, "--labels", f"cityscapes:{cityscapes}", "--read", "label-ids")
@@ -353,8 +355,8 @@ def test_colours_of_another_table_are_refused(kept: str, cityscapes: Path, tmp_p
     folder = outputs(tmp_path / "theirs", save)
     said = error(folder, "--labels", f"cityscapes:{cityscapes}")
     assert said == (
-        f"{folder}: found {found} of them in cityscapes label ids, expected its colours or ids; convert the pictures, or "
-        "give --read colours to take the nearest"
+        f"{folder}: found {found} of them in cityscapes label ids, expected its colours or ids; convert the pictures, "
+        "or give --read colours to take the nearest"
     )
     assert score(folder, "--labels", f"cityscapes:{cityscapes}", "--read", "colours").exit_code == 0
 
@@ -406,7 +408,7 @@ def test_a_folder_of_the_papers_name_stands_beside_the_paper(
     cityscapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = outputs(tmp_path / "L1+cGAN", grey)
-    assert "paper" not in score(folder, "--labels", f"cityscapes:{cityscapes}").stdout  # of 3 images of 500
+    assert "  paper  " not in score(folder, "--labels", f"cityscapes:{cityscapes}").stdout  # of 3 images of 500
     monkeypatch.setattr(truth, "CITYSCAPES_TEST", ITEMS)
     result = score(folder, "--labels", f"cityscapes:{cityscapes}")
     assert ["paper", "0.83", "0.36", "0.29"] in [line.split() for line in result.stdout.splitlines()]
