@@ -28,14 +28,15 @@ COVERED = (
 # and all void pixels where they share one value.
 LAST_COMMON_VOID, COMMON_VOID, RARE_VOID, ALL_VOID = 4, 0.05, 0.003, 0.1
 EITHER_WAY = (0, 8)  # road or unlabelled, vegetation or sidewalk: no evidence
-MANY_VALUES = 12  # so many label ids are never all below 20, where vegetation, sky, people and cars begin
-FEWEST_VALUES = 4  # fewer may be anything, as may
-MOST_UNLABELLED = 0.75  # files of which more is 0
-EVIDENCE = 0.2  # nats per pixel; of whole scenes in train ids 99.9 % have more, in label ids none is above -1.8
+MANY_VALUES = 15  # so many label ids are never all below 20, where vegetation, sky, people and cars begin
+# Fewer values may be anything, as a crop of a fence and a pavement: in one file, and in most of a folder together.
+FEWEST_IN_FILE, FEWEST_IN_FOLDER = 7, 4
+MOST_UNLABELLED = 0.75  # files of which more is 0 may be anything, too
+EVIDENCE = 0.2  # nats per pixel; whole scenes in train ids have more, those in label ids less than -1.8
 
 
 def refuse_train_ids(table: LabelTable, files: Sequence[Path]) -> None:
-    """Check that a folder's label files do not hold train ids in place of the table's values: none, nor all together.
+    """Check that a folder's label files do not hold train ids in place of the table's values: none, nor most together.
 
     Files that cannot be read are left to the reader of all files, which names every one of them.
 
@@ -49,15 +50,18 @@ def refuse_train_ids(table: LabelTable, files: Sequence[Path]) -> None:
     if table != CITYSCAPES:
         return
     counts: dict[Path, NDArray[np.intp]] = {}
+    label_ids = 0
     for file in _spread(files):
         try:
             of_file = count_values(pictures.read_labels(file))
         except UserError:
             continue
-        if not _surely_label_ids(of_file):
+        if _surely_label_ids(of_file):
+            label_ids += 1
+        else:
             counts[file] = of_file
     together = sum(counts.values(), np.zeros(2**16, np.intp))
-    found = list(counts) if counts and look_like_train_ids(together) else []
+    found = list(counts) if len(counts) > label_ids and look_like_train_ids(together, FEWEST_IN_FOLDER) else []
     found = found or [file for file, of_file in counts.items() if look_like_train_ids(of_file)]
     if found:
         values = np.flatnonzero(np.sum([counts[file] for file in found], axis=0))
@@ -78,7 +82,7 @@ def count_values(picture: NDArray[np.integer]) -> NDArray[np.intp]:
     return np.bincount(picture.ravel(), minlength=2**16)
 
 
-def look_like_train_ids(counts: NDArray[np.integer]) -> bool:
+def look_like_train_ids(counts: NDArray[np.integer], fewest: int = FEWEST_IN_FILE) -> bool:
     """Whether the values of one or more label pictures cover what they do in a street in train ids, not in label ids.
 
     Each value's share of the pixels is evidence: the logarithm of what the value covers in Cityscapes as a train id,
@@ -86,6 +90,7 @@ def look_like_train_ids(counts: NDArray[np.integer]) -> bool:
 
     Args:
         counts: Pixels of each value (65536,).
+        fewest: How many values are needed for a verdict.
     """
     if _surely_label_ids(counts):
         return False
@@ -93,7 +98,7 @@ def look_like_train_ids(counts: NDArray[np.integer]) -> bool:
     if counts[IGNORE] or len(used) >= MANY_VALUES:
         return True
     counts = counts[: len(COVERED) + 1]
-    if len(used) < FEWEST_VALUES or used[-1] <= LAST_COMMON_VOID or counts[0] > MOST_UNLABELLED * counts.sum():
+    if len(used) < fewest or used[-1] <= LAST_COMMON_VOID or counts[0] > MOST_UNLABELLED * counts.sum():
         return False
     weights = counts.copy()
     weights[list(EITHER_WAY)] = 0

@@ -185,6 +185,7 @@ def test_train_ids_of_few_scenes_are_always_refused(tmp_path: Path) -> None:
 
 
 LABEL_IDS = [
+    [*range(10), 11, 12, 13],
     *([0], [7], [0, 7], [0, 11], [7, 8, 11], [0, 1, 2, 3], [1, 2, 3, 4], [0, 8, 13]),
     [0, 1, 3, 4, 7, 8, 11, 12, 13, 17],
     [1, 2, 3, 4, 7, 16],  # road in a tunnel, which is void
@@ -231,6 +232,25 @@ def test_real_streets_are_never_mistaken(numbering: str, camvid: Path) -> None:
         assert look_like_train_ids(count_values(NUMBERINGS[numbering](ids))), file
         assert not look_like_train_ids(count_values(ids)), file
         assert not look_like_train_ids(count_values(np.where(ids > 19, 0, ids))), file
+
+
+def test_crops_of_real_streets_are_never_refused(camvid: Path) -> None:
+    """A fence and a pavement alone, as patches may hold, are no train ids of cars and trees."""
+    rng = np.random.default_rng(0)
+    files = sorted((camvid / "trainannot").glob("*.png"))
+    assert len(files) > 100
+    for file in files:
+        ids = CAMVID_IDS[np.asarray(Image.open(file))]
+        for side in (32, 64, 96, 128):
+            for _ in range(4):
+                row, column = (int(rng.integers(0, length - side + 1)) for length in ids.shape)
+                assert not look_like_train_ids(count_values(ids[row : row + side, column : column + side])), file
+
+
+def test_label_files_of_little_variety_may_stand_among_others(tmp_path: Path) -> None:
+    """A parking deck and a rail yard, whose values would make sense as train ids, too."""
+    odd = [np.repeat(np.array(values, np.uint8), 40).reshape(-1, 8) for values in ([1, 2, 9, 11, 12], [6, 10, 13, 15])]
+    refuse_train_ids(CITYSCAPES, write(tmp_path / "labels", [scene(0), scene(1), *odd]))
 
 
 def test_one_file_of_train_ids_among_label_ids_is_found(tmp_path: Path) -> None:
