@@ -81,6 +81,9 @@ def overrides(settings: tuple[str, ...], **named: str | None) -> dict[str, Any]:
     given = {key: value for key, value in named.items() if value is not None}
     for text in settings:
         key, value = parse_setting(text)
+        if key == "seed":
+            option = "--seeds 0,1,2" if "seeds" in click.get_current_context().params else "--seed"
+            raise UserError(f"--set {text}: seeds have an option of their own; give {option} instead")
         if key in given:
             raise UserError(f"--set {text}: '{key}' is given twice; expected it once")
         given[key] = value

@@ -50,8 +50,8 @@ class Cityscapes(LabelledPhotos):
         if train_ids:
             raise UserError(
                 f"{train_ids[0]}: found train ids (*{TRAIN_IDS_ENDING}, {len(train_ids)} files), expected label ids "
-                f"(*{LABEL_ENDING}), of which the program makes train ids itself; give a folder (--root, or in "
-                "--labels) with the label ids as published"
+                f"(*{LABEL_ENDING}), of which the program makes train ids itself; give a folder with the "
+                "label ids as published"
             )
         return labels
 

@@ -56,7 +56,7 @@ def refuse_train_ids(table: LabelTable, files: Sequence[Path]) -> None:
     raise UserError(
         f"{read[0]}: found train ids (values {found} in {len(read)} label files), expected label ids "
         f"{max(0, min(table.values))} to {max(table.values)}, of which the program makes train ids itself; give a "
-        "folder (--root, or in --labels) with the label ids as published, *_gtFine_labelIds.png"
+        "folder with the label ids as published, *_gtFine_labelIds.png"
     )
 
 
