@@ -288,8 +288,8 @@ def read_run(run: Run) -> RunRecord:
         raise UserError(f"{run.config}: cannot be read ({error.strerror}); expected a run of p2pbench") from None
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise UserError(f"{run.config}: damaged, or of another version: {where}: {problem['msg']}") from None
+        where = "".join(f"{part}: " for part in problem["loc"])  # none where the file is no JSON at all
+        raise UserError(f"{run.config}: damaged, or of another version: {where}{problem['msg']}") from None
 
 
 def write_grid(grid: Grid, content: dict[str, Any]) -> None:

@@ -58,7 +58,7 @@ class Cityscapes(LabelledPhotos):
     def _named(self, folder: Path, ending: str) -> dict[str, Path]:
         """The files of all cities whose names end so, by CITY_SHOT_FRAME; a remark counts the others."""
         if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder; expected a root with {self.layout}")
+            raise self.no_folder(folder)
         found = list(self.find(folder).values())
         named = pictures.by_id((path.name.removesuffix(ending), path) for path in found if path.name.endswith(ending))
         others = sum(not path.name.endswith((ending, *_BESIDE_LABELS)) for path in found)
