@@ -89,9 +89,7 @@ def create(database: Database, folder: Studies, plan: Plan, count: _Count = lamb
             algorithms=list(plan.sources.fakes),
         )
         if target.folder.exists():
-            raise AmtError(
-                f"{target.folder}: found a folder there, expected none; give another --name, or move it away"
-            )
+            raise AmtError(f"{target.folder}: found a folder there, expected none; give another name, or move it away")
         wanted = _pictures(plan)
         numbers = dict(zip(wanted, studies.add_pictures(connection, number, list(wanted)), strict=True))
         studies.add_places(connection, number, _places(plan, numbers))

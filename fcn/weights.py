@@ -29,7 +29,7 @@ METADATA_KEY = "fcn"
 IMPORTED = "imported from"  # how the source of a scorer begins that Caffe trained
 PUBLISHED = Architecture(channels=20)
 PUBLISHED_PHOTO_SIZE = 256
-EXPECTED = "expected a scorer's .safetensors, as `fcn.weights.save` writes it"
+EXPECTED = "expected a scorer's .safetensors, imported from Caffe's weights or trained"
 SHOWN = 5
 LONGEST_NAME = 60
 WIDEST = 16.0

@@ -9,10 +9,9 @@ from typing import Any
 import click
 
 from p2pbench import __version__
-from p2pbench.errors import MENDABLE, check_no_pipe, check_text
+from p2pbench.errors import MENDABLE, check_no_pipe, check_text, shown
 from p2pbench.lazy import Entry, LazyGroup
 from p2pbench.threads import SPINS
-from reports.names import printable
 
 COMMANDS = {
     "quickstart": Entry(
@@ -61,5 +60,5 @@ def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 (click's ow
         message = str(error)
     except OSError as error:  # a full disk, a folder without permission: outside the program too
         message = f"{error.filename or 'a file'}: {error.strerror or error}; mend that and give the command again"
-    click.echo(f"Error: {printable(message)}", err=True)  # names in it may come from files
+    click.echo(f"Error: {shown(message)}", err=True)
     sys.exit(1)

@@ -32,6 +32,7 @@ ReceptiveFieldSetting = Literal[1, 16, 34, 70, 142, 286]
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotEmpty = Annotated[str, Field(min_length=1)]
 Range = Annotated[tuple[float, float], BeforeValidator(as_range)]
 
 
@@ -45,7 +46,7 @@ class RunConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     dataset: DatasetName = "streets"
-    root: str | None = Field(None, description="folder of the dataset; streets needs none")
+    root: NotEmpty | None = Field(None, description="folder of the dataset; streets needs none")
     direction: Direction | None = Field(None, description="None takes the dataset's first")
     test_split: str | None = Field(None, description="None takes the dataset's own; see `p2pbench datasets`")
     train_items: Positive | None = Field(None, description="take the first so many; None takes all")

@@ -8,14 +8,24 @@ from amt.errors import AmtError
 from amt.store.refusal import Refusal
 from fcn.errors import FcnError
 from reports.errors import ReportError
+from reports.names import printable
 
 
 class UserError(Exception):
     """Something outside the program is wrong, and the message says how to mend it.
 
-    The message is one line: which file or setting, what was found, what was expected, what to do. The command line
-    prints it and exits with code 1; anything else that reaches the user is a bug of ours and shows its traceback.
+    The message is one line, with one more for each of several files: which file or setting, what was found, what was
+    expected, what to do. The command line prints it and exits with code 1; anything else that reaches the user is a bug
+    of ours and shows its traceback.
     """
+
+
+NEXT_LINE = "\n  "  # before each culprit where a message names several
+
+
+def shown(message: str) -> str:
+    """A message as it is printed: names in it may come from files, and control nothing."""
+    return NEXT_LINE.join(map(printable, message.split(NEXT_LINE)))
 
 
 def check_text(path: str) -> str:

@@ -104,7 +104,7 @@ def score_results(
     """
     runs = [(grid, run) for grid in layout.grids(results) for run in grid.runs()]
     if not runs:
-        raise UserError(f"{results}: no run found; expected a results folder as `p2pbench train-ablation` writes it")
+        raise UserError(f"{results}: no run found; expected a results folder as training writes it")
     for grid, run in runs:
         found = native_pairs(grid, run) if native else pairs(grid, run, len(grid.real.pictures()))
         yield grid, run, score_run(run, found)
@@ -148,10 +148,10 @@ def _outputs(run: Run, expected: Collection[str]) -> dict[str, Path]:
     outputs = run.pictures()
     missing = sorted(set(expected) - outputs.keys())
     if not expected:
-        raise UserError(f"{run.folder}: there are no targets to score against; run `p2pbench train-ablation` again")
+        raise UserError(f"{run.folder}: there are no targets to score against; give the command that trained it again")
     if missing:
         raise UserError(
             f"{run.images}: {len(outputs)} of {counted(len(expected), 'picture')} there; missing "
-            f"{', '.join(missing[:MOST_NAMED])}; run `p2pbench train-ablation` again to make the rest"
+            f"{', '.join(missing[:MOST_NAMED])}; give the command that trained it again, to make the rest"
         )
     return {id_: outputs[id_] for id_ in expected}

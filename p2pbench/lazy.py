@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
+
+from p2pbench.errors import UserError
 
 
 class Entry(NamedTuple):
@@ -33,6 +35,13 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(f"p2pbench.commands.{self._table[cmd_name].module}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's own)
+        """Call a command; Ctrl-C, where the command itself does not say how to go on, is a line that does."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise UserError("stopped; what was finished is kept: give the same command again for the rest") from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, from the table instead of from their modules."""

@@ -180,7 +180,7 @@ def check_test_items(run: Run, record: RunRecord, dataset: Dataset, items: Seque
         changed = changed_items(read_contents(grid_of(run), str(was["content"])), contents)
         raise UserError(
             f"{run.folder} was made from other test items: of {len(items)} {changed}. Put those back that it was made "
-            "from, give their --root, or use another --out to train anew"
+            "from, name the folder where those are now, or train anew into another results folder"
         )
 
 
@@ -284,7 +284,7 @@ def _lock(file: BinaryIO, run: Run) -> bool:
     except OSError as error:  # such as ENOLCK or ENOSYS: two processes could train one run and not know it
         raise UserError(
             f"{run.config}: its file system keeps no locks ({error.strerror}); expected one that does: mount it with "
-            "locks (Lustre: -o flock), or use another --out"
+            "locks (Lustre: -o flock), or use another results folder"
         ) from None
     return True
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from p2pbench.errors import shown
 from reports.names import printable
 
 if TYPE_CHECKING:  # the trainer imports torch, which not every command with a bar needs
@@ -48,7 +49,7 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(escape(printable(text)))
+        self._console.print(escape(shown(text)))
 
     def count(self, work: str, done: int, total: int) -> None:
         """Items done of all."""

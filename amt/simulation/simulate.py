@@ -108,8 +108,8 @@ async def _about(base_url: str, name: str, *, rehearsal: bool) -> dict[str, Any]
         raise AmtError(f"{base_url}: found no study {name}, expected one that the server has; mend the name")
     if not about["simulated"] and not rehearsal:
         raise AmtError(
-            f"{name}: found a study for people, expected one made with --simulated; invented answers are not mixed "
-            "with theirs"
+            f"{name}: found a study for people, expected a rehearsal, made for simulated raters; invented answers are "
+            "not mixed with theirs"
         )
     if about["recruitment"] == "link":
         raise AmtError(f"{name}: found a study by single-use links, expected an open one; simulated raters have none")

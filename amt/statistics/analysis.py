@@ -149,6 +149,8 @@ def analyse(table: pd.DataFrame, protocol: Protocol, seed: int = 0, replicates: 
     """
     check(table)
     names = sorted(table["study"].unique())
+    if not names:
+        raise AmtError("found no answers, expected those of a study; wait until raters have taken part")
     if len(names) != 1:
         raise AmtError(f"the table has answers of {len(names)} studies ({', '.join(names)}); expected one; split it")
     if scored(table).empty:

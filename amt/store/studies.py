@@ -110,7 +110,7 @@ def create(
     try:
         return int(connection.execute(insert(studies).returning(studies.c.id), row).scalar_one())
     except IntegrityError:
-        raise AmtError(f"{name}: found a study of that name, expected a new one; give another --name") from None
+        raise AmtError(f"{name}: found a study of that name, expected a new one; give another name") from None
 
 
 def add_pictures(connection: Connection, study: int, found: Sequence[Picture]) -> list[int]:

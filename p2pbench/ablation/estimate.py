@@ -48,7 +48,7 @@ def estimate_lines(
             if not sizes:
                 notices = dataset_lines(dataset, items, channels, config)
             sizes[data_key(config)] = len(items.train), channels
-    yield f"{'run':<32} {'steps':>8} {'parameters G':>13} {'parameters D':>13} {'ms/step':>8} {'time':>9}"
+    yield f"{'run':<28} {'steps':>8} {'parameters G':>12} {'parameters D':>12} {'ms/step':>7} {'time':>8}"
     for planned, config in zip(plan, configs, strict=True):
         count, channels = sizes[data_key(config)]
         unseeded = config.model_copy(update={"seed": 0})
@@ -58,9 +58,9 @@ def estimate_lines(
         steps = math.ceil(count / config.batch_size) * config.epochs
         total += steps * seconds[unseeded]
         yield (
-            f"{f'{planned.run.cell} seed {config.seed}':<32} {steps:>8} {_parameters(model.generator):>13,} "
-            f"{_parameters(model.discriminator):>13,} {1000 * seconds[unseeded]:>8.1f} "
-            f"{_time(steps * seconds[unseeded]):>9}"
+            f"{f'{planned.run.cell} seed {config.seed}':<28} {steps:>8} {_parameters(model.generator):>12,} "
+            f"{_parameters(model.discriminator):>12,} {1000 * seconds[unseeded]:>7.1f} "
+            f"{_time(steps * seconds[unseeded]):>8}"
         )
     yield from notices
     order = ", one after the other" if len(plan) > 1 else ""

@@ -42,7 +42,7 @@ def expand(
         ReportError: the grid's folder is, holds or lies in the dataset's.
     """
     if "seed" in overrides or "seed" in grid.settings or any("seed" in cell for cell in grid.cells.values()):
-        raise UserError(f"{where}: key 'seed': seeds are an axis of the grid; use --seeds 0,1,2 or seeds = [0, 1, 2]")
+        raise UserError(f"{where}: key 'seed': seeds are an axis of the grid; leave it out, and give seeds = [0, 1, 2]")
     if folder.name.lower() in {REPORT, STUDIES}:
         raise UserError(
             f"{where}: found a grid named '{folder.name}', the folder of the results' {folder.name.lower()}; expected "

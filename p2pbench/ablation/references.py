@@ -15,7 +15,7 @@ from p2pbench.config import RunConfig
 from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import summary
 from p2pbench.datasets.pictures import Picture
-from p2pbench.errors import UserError
+from p2pbench.errors import NEXT_LINE, UserError
 from p2pbench.results import RunRecord, has_begun
 from p2pbench.training.generate import as_picture
 from reports import atomic, json_files, ledger
@@ -45,8 +45,8 @@ def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[t
             "targets are not those of the data any more", [str(there.get(id_, id_)) for id_ in differing]
         )
         raise UserError(
-            f"{culprits}. The pictures of {data.dataset.name} were replaced since runs of {grid.folder} were made; use "
-            "another --out, or delete that folder to train anew"
+            f"{culprits}{NEXT_LINE}The pictures of {data.dataset.name} were replaced since runs of {grid.folder} were "
+            "made; use another --out, or delete that folder to train anew"
         )
 
 

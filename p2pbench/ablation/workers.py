@@ -185,7 +185,7 @@ def _outcome(future: Future[Exception | None]) -> Exception | None:
 
 
 def _died() -> UserError:
-    return UserError(f"{DIED}; the same command with a smaller --parallel goes on")
+    return UserError(f"{DIED}; the same command goes on, and needs less with fewer runs at once")
 
 
 class _Teller(threading.Thread):

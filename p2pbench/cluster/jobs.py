@@ -271,7 +271,7 @@ def _after_a_loss(call: _Call, running: _Running, reason: str, stop: Stop) -> An
             error=UserError(
                 f"{name}: its worker was lost {running.losses} times without getting further ({reason}), perhaps for "
                 "want of memory; save more often (checkpoint_seconds), look there, or lower batch_size or image_size "
-                "(with another --out where a checkpoint was saved)"
+                "(into another results folder where a checkpoint was saved)"
             )
         )
     call.listener.say(f"{name}: lost{where} ({reason}); goes on from its last state where there is room")

@@ -74,7 +74,7 @@ def refusal(terms: Terms) -> str | None:
     if not _appears(Path(terms.token), terms.secret):
         return (
             f"machine {socket.gethostname()}: does not see the results folder {Path(terms.token).parent}; expected one "
-            "that all machines share under the same path; give such a folder with --out"
+            "that all machines share under the same path; use such a folder"
         )
     return None
 

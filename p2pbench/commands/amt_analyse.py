@@ -16,7 +16,7 @@ from reports.names import printable
 
 
 @click.command(epilog="Example: p2pbench amt analyse results")
-@click.argument("source", metavar="RESULTS|CSV", type=click.Path(path_type=Path), default=Path("results"))
+@click.argument("source", metavar="RESULTS|CSV", type=options.PATH, default=Path("results"))
 @name_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstraps.")
 @click.option("--peek", is_flag=True, help=PEEK)

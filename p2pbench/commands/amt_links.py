@@ -9,6 +9,7 @@ import click
 
 from amt.recruitment import checked_url, links_csv
 from amt.store import links
+from p2pbench.commands import options
 from p2pbench.commands.amt_options import database_option, name_option, opened_studies, results_argument
 from p2pbench.study.place import choose
 from reports import atomic
@@ -23,9 +24,7 @@ from reports.names import counted
 @click.option("--count", type=click.IntRange(1, 100_000), required=True, help="How many.")
 @click.option("--label", default="rater", show_default=True, help="Each link's label begins so; a number follows.")
 @click.option("--public-url", required=True, help="As raters reach the server.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="A new CSV file: a row a link. Keep it safe."
-)
+@click.option("--out", type=options.PATH, required=True, help="A new CSV file: a row a link. Keep it safe.")
 @database_option
 def command(
     results: Path, name: str | None, count: int, label: str, public_url: str, out: Path, database: str | None

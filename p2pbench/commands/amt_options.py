@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from p2pbench.commands import options
 from p2pbench.study.place import Opened, open_studies
 
-results_argument = click.argument("results", type=click.Path(path_type=Path), default=Path("results"))
+results_argument = click.argument("results", type=options.PATH, default=Path("results"))
 database_option = click.option(
     "--database",
     metavar="URL",

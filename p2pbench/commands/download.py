@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bar
 
+from p2pbench.commands import options
 from p2pbench.datasets import archives
 from p2pbench.datasets.archives import ARCHIVES
 
@@ -33,7 +34,7 @@ SIZES = ", ".join(f"{name} {archive.megabytes} MB" for name, archive in ARCHIVES
 @click.argument("name", type=click.Choice(list(ARCHIVES)))
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=options.PATH,
     default=Path("data"),
     show_default=True,
     help="The folder for all datasets; this one goes into OUT/NAME.",

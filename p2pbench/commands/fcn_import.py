@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from fcn import weights
+from p2pbench.commands import options
 from p2pbench.errors import UserError
 from reports import apart
 
 
 @click.command(epilog="Example: p2pbench fcn-import fcn-8s-cityscapes.caffemodel fcn8s.safetensors")
-@click.argument("caffemodel", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("caffemodel", type=options.PATH)
+@click.argument("out", type=options.PATH)
 def command(caffemodel: Path, out: Path) -> None:
     """Write the scorer in CAFFEMODEL, the FCN-8s published with pix2pix, as OUT.
 

@@ -26,8 +26,8 @@ from p2pbench.training.interrupt import stop_request
     epilog="Example: p2pbench fcn-score results; or "
     "p2pbench fcn-score my-outputs --labels cityscapes:/data/cityscapes:val --weights fcn8s.safetensors"
 )
-@click.argument("results", type=click.Path(path_type=Path), required=False)
-@click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="The scorer; streets need none.")
+@click.argument("results", type=options.PATH, required=False)
+@click.option("--weights", type=options.PATH, metavar="FILE", help="The scorer; streets need none.")
 @click.option(
     "--protocol",
     type=click.Choice(["official", "strict"]),
@@ -38,9 +38,7 @@ from p2pbench.training.interrupt import stop_request
     metavar="DATASET:ROOT[:SPLIT]",
     help="Take RESULTS as a plain folder of any model's outputs, and score them against these labels.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="DIR", help="With --labels: where scores/ goes; default RESULTS."
-)
+@click.option("--out", type=options.PATH, metavar="DIR", help="With --labels: where scores/ goes; default RESULTS.")
 @click.option("--classes", is_flag=True, help="Print the scores of each class too: strict unless --protocol official.")
 @click.option("--allow-partial", is_flag=True, help="Score what is there where outputs are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run and protocol, all choices included.")
@@ -48,7 +46,7 @@ from p2pbench.training.interrupt import stop_request
     "--self-test", "test", is_flag=True, help="Ask of --dataset what is known: labels themselves, real photos, chance."
 )
 @click.option("--dataset", metavar="NAME", help="With --self-test: a dataset with labels.")
-@click.option("--root", metavar="DIR", help="The dataset's folder, if it is no longer where the runs found it.")
+@options.root_now
 @click.option("--test-items", type=click.IntRange(min=1), metavar="N", help="With --self-test: the first so many.")
 @options.device
 @options.engine

@@ -21,7 +21,7 @@ positive = click.IntRange(min=1)
 @click.command(epilog="Example: p2pbench fcn-train --dataset camvid --root data/camvid --out camvid.safetensors")
 @click.option("--dataset", metavar="NAME", required=True, help="A dataset with labels; see `p2pbench datasets`.")
 @options.root
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", required=True, help="The scorer's file.")
+@click.option("--out", type=options.PATH, metavar="FILE", required=True, help="The scorer's file.")
 @click.option(
     "--init",
     default=VGG16,

@@ -9,9 +9,10 @@ import click
 
 from p2pbench.commands import options
 from p2pbench.datasets.dataset import summary
-from p2pbench.errors import UserError
+from p2pbench.errors import NEXT_LINE, UserError
 from p2pbench.terminal import Terminal
 from p2pbench.training.device import pick_device
+from p2pbench.training.interrupt import stop_request
 from p2pbench.training.translate_folder import translate_folder
 from reports.names import counted, printable
 
@@ -19,9 +20,9 @@ from reports.names import counted, printable
 @click.command(
     epilog="Example: p2pbench generate results/losses/L1+cGAN/seed-0 my-label-maps --out my-photos --dropout off"
 )
-@click.argument("generator", type=click.Path(path_type=Path))
-@click.argument("inputs", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder for the pictures.")
+@click.argument("generator", type=options.PATH)
+@click.argument("inputs", type=options.PATH)
+@click.option("--out", type=options.PATH, required=True, help="The folder for the pictures.")
 @click.option(
     "--dropout", type=click.Choice(["on", "off"]), help="The paper's is on; not given: as the run was tested."
 )
@@ -50,7 +51,7 @@ def command(
     values. What made the pictures is recorded in generation.json beside them: the same call goes on where it was
     stopped, another one needs a folder of its own, or --overwrite.
     """
-    with Terminal().watching() as terminal:
+    with Terminal().watching() as terminal, stop_request() as stop:
         result = translate_folder(
             generator,
             inputs,
@@ -62,6 +63,7 @@ def command(
             batch_norm=batch_norm,
             seed=seed,
             overwrite=overwrite,
+            stop=stop,
         )
     for line in result.remarks():
         click.echo(printable(line), err=True)
@@ -71,4 +73,4 @@ def command(
         failures = summary(
             f"of {counted(count + len(result.failed), 'picture')} not made", list(result.failed.values())
         )
-        raise UserError(f"{failures}; mend what is named and give the same command again")
+        raise UserError(f"{failures}{NEXT_LINE}mend what is named and give the same command again")

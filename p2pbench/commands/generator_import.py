@@ -7,6 +7,7 @@ from typing import Literal
 
 import click
 
+from p2pbench.commands import options
 from p2pbench.datasets.pairs import Paired
 from p2pbench.datasets.photos import Colorization
 from p2pbench.errors import UserError
@@ -18,8 +19,8 @@ from reports import apart
 @click.command(
     epilog="Example: p2pbench generator-import checkpoints/facades/latest_net_G.pth facades.safetensors --dropout"
 )
-@click.argument("weights", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("weights", type=options.PATH)
+@click.argument("out", type=options.PATH)
 @click.option(
     "--dropout/--no-dropout", default=None, help="Whether it was trained with dropout, which the weights cannot say."
 )

@@ -13,12 +13,13 @@ from p2pbench.metrics.image_score import SCORER
 from p2pbench.perceptual_scoring import PerceptualScorer
 from p2pbench.perceptual_scoring import download_weights as fetch_weights
 from p2pbench.terminal import Terminal
+from p2pbench.training.interrupt import Stopped, stop_request
 from reports import arithmetic, filled, layout
 from reports.names import counted, printable
 
 
 @click.command(epilog="Example: p2pbench image-score results; or p2pbench image-score results --fid --download-weights")
-@click.argument("results", type=click.Path(path_type=Path))
+@click.argument("results", type=options.PATH)
 @click.option("--native", is_flag=True, help="Compare at the targets' own size and aspect; needs the dataset's root.")
 @click.option("--fid", is_flag=True, help="FID and KID too. Slow on a CPU: minutes a run of some hundred items.")
 @click.option(
@@ -28,7 +29,7 @@ from reports.names import counted, printable
 )
 @click.option(
     "--inception-weights",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     metavar="FILE",
     help="With --fid: torch-fidelity's Inception weights, if they are not where torch keeps its downloads.",
 )
@@ -67,9 +68,16 @@ def command(
         raise click.UsageError("--inception-weights is for --fid: give that too")
     if download_weights:
         fetch_weights(fid=fid and inception_weights is None)
-    with Terminal().watching() as terminal:
+    scored = 0
+    with Terminal().watching() as terminal, stop_request() as stop:
         perceptual = PerceptualScorer(results, device or "auto", terminal, inception_weights)
         for grid, run, scores in score_results(results, native=native, perceptual=perceptual, fid=fid):
+            scored += 1
+            if stop:
+                raise Stopped(
+                    f"stopped; {scored} scores are written, the last {scores.scorer} of {grid.name}/{run.cell} seed "
+                    f"{run.seed}, and the same command begins again"
+                )
             if as_json:
                 place = {"grid": grid.name, "cell": run.cell, "seed": run.seed, "note": arithmetic.flaw(run)}
                 click.echo(json.dumps(place | scores.summary()))

@@ -13,18 +13,17 @@ from p2pbench.segmentation.label_files import Reading
 from p2pbench.segmentation.label_score import score_folder, score_results
 from p2pbench.segmentation.truth import open_truth
 from p2pbench.terminal import Terminal
+from p2pbench.training.interrupt import Stopped, stop_request
 
 
 @click.command(epilog="Example: p2pbench label-score results")
-@click.argument("results", type=click.Path(path_type=Path))
+@click.argument("results", type=options.PATH)
 @click.option(
     "--labels",
     metavar="DATASET:ROOT[:SPLIT]",
     help="Take RESULTS as a plain folder of any model's outputs, and score them against these labels.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="DIR", help="With --labels: where scores/ goes; default RESULTS."
-)
+@click.option("--out", type=options.PATH, metavar="DIR", help="With --labels: where scores/ goes; default RESULTS.")
 @click.option(
     "--read",
     "reading",
@@ -39,7 +38,7 @@ from p2pbench.terminal import Terminal
     show_default=True,
     help="Compare at the outputs' size, as generated, or at the size of the dataset's own labels.",
 )
-@click.option("--root", metavar="DIR", help="The dataset's folder, if it is no longer where the runs found it.")
+@options.root_now
 @click.option("--allow-partial", is_flag=True, help="Score what is there where outputs are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run and protocol, all choices included.")
 def command(
@@ -61,10 +60,15 @@ def command(
         options.without_effect("with --labels, which name the root", "root")
     elif (out, reading) != (None, None):
         raise click.UsageError("--out and --read are for a plain folder: give --labels DATASET:ROOT[:SPLIT] too")
-    with Terminal().watching() as terminal:
+    with Terminal().watching() as terminal, stop_request() as stop:
 
         def advance(name: str, done: int, total: int) -> None:
             terminal.count(f"{name}: label maps", done, total)
+            if stop and done < total:
+                raise Stopped(
+                    f"{name}: stopped after {done} of {total} label maps; scores of runs before it are written, and "
+                    "the same command begins again"
+                )
 
         if labels is not None:
             truth = open_truth(labels)

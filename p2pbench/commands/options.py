@@ -16,11 +16,24 @@ from p2pbench.errors import UserError
 if TYPE_CHECKING:  # Ray is an extra
     from p2pbench.cluster.jobs import Cluster
 
-out = click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="The results folder."
-)
+
+class _Path(click.Path):
+    """A path that is not empty: that of a variable which is not set would silently be the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+        """Refuse an empty path."""
+        if not str(value):
+            self.fail("found an empty path, expected one; the folder where you are is a single dot", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _Path(path_type=Path)
+out = click.option("--out", type=PATH, default=Path("results"), show_default=True, help="The results folder.")
 dataset = click.option("--dataset", metavar="NAME", help="A name of `p2pbench datasets`.")
-root = click.option("--root", metavar="DIR", help="The dataset's folder.")
+root = click.option("--root", type=_Path(), metavar="DIR", help="The dataset's folder.")
+root_now = click.option(
+    "--root", type=_Path(), metavar="DIR", help="The dataset's folder, if it is no longer where the runs found it."
+)
 settings = click.option(
     "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Any setting of `p2pbench settings`; repeat it."
 )
@@ -81,6 +94,9 @@ def overrides(settings: tuple[str, ...], **named: str | None) -> dict[str, Any]:
     given = {key: value for key, value in named.items() if value is not None}
     for text in settings:
         key, value = parse_setting(text)
+        if key == "seed":
+            option = "--seeds 0,1,2" if "seeds" in click.get_current_context().params else "--seed"
+            raise UserError(f"--set {text}: seeds have an option of their own; give {option} instead")
         if key in given:
             raise UserError(f"--set {text}: '{key}' is given twice; expected it once")
         given[key] = value

@@ -10,6 +10,7 @@ import click
 from p2pbench.ablation.presets import find_grid
 from p2pbench.ablation.quickstart import GRID, SETTINGS
 from p2pbench.ablation.runner import run_grid
+from p2pbench.commands import options
 from p2pbench.segmentation.after_training import score_trained
 from p2pbench.study.quickstart import hold_study
 from p2pbench.terminal import Terminal
@@ -17,9 +18,7 @@ from reports import html
 
 
 @click.command(epilog="Example: p2pbench quickstart --out demo")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="The results folder."
-)
+@click.option("--out", type=options.PATH, default=Path("demo"), show_default=True, help="The results folder.")
 def command(out: Path) -> None:
     """Train the paper's losses ablation on street scenes drawn by the program, score it, and write the report.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from p2pbench.commands import options
 from reports import arithmetic, comparison_page, gallery, html, layout
 from reports.names import printable
 
@@ -14,11 +15,11 @@ from reports.names import printable
     epilog="Example: p2pbench report results; or p2pbench report results --single-file; or what changed from one "
     "folder to another: p2pbench report results-before results-after"
 )
-@click.argument("results", type=click.Path(path_type=Path))
-@click.argument("other", type=click.Path(path_type=Path), required=False)
+@click.argument("results", type=options.PATH)
+@click.argument("other", type=options.PATH, required=False)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     metavar="PATH",
     help="Where to write it; RESULTS/report, or OTHER/comparison, if not given, with .html behind it for one file.",
 )

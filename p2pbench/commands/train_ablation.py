@@ -44,9 +44,7 @@ from reports.names import printable
 )
 @options.engine
 @options.address
-@click.option(
-    "--fcn-weights", type=click.Path(path_type=Path), metavar="FILE", help="The FCN-score's scorer; streets need none."
-)
+@click.option("--fcn-weights", type=options.PATH, metavar="FILE", help="The FCN-score's scorer; streets need none.")
 @click.option("--dry-run", is_flag=True, help="Only print cells, steps, parameters and an estimate of the time.")
 def command(
     grid: str,

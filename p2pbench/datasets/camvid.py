@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fcn.labels import CAMVID
 from p2pbench.datasets.dataset import Item, LabelledPhotos, Split, match
-from p2pbench.errors import UserError
 
 
 class CamVid(LabelledPhotos):
@@ -21,5 +20,5 @@ class CamVid(LabelledPhotos):
         photos, labels = self.root / folder, self.root / f"{folder}annot"
         for needed in (photos, labels):
             if not needed.is_dir():
-                raise UserError(f"{needed}: no such folder; expected a root with {self.layout}")
+                raise self.no_folder(needed, "annot")
         return match(self, self.find(photos), self.find(labels), "photo", "labels")

@@ -19,6 +19,9 @@ DATASETS: dict[str, type[Dataset]] = {
 }
 
 
+TWICE = 0.05  # how near to 2 width / height of most pictures A|B is
+
+
 class Items(NamedTuple):
     """What a run trains and tests on."""
 
@@ -63,9 +66,14 @@ def check_settings(config: RunConfig, where: str) -> None:
 
 def _check_drawn(config: RunConfig, where: str) -> None:
     if config.root is not None:
-        fits = fitting(Path(config.root).expanduser())
+        root = Path(config.root).expanduser()
+        fits = fitting(root) if root.is_dir() else []
         mend = (
-            f"its files fit --dataset {' | '.join(fits)}" if fits else "its files fit no dataset of `p2pbench datasets`"
+            f"its files fit the dataset {' | '.join(fits)}"
+            if fits
+            else "its files fit no dataset of `p2pbench datasets`"
+            if root.is_dir()
+            else "there is no such folder"
         )
         raise UserError(f"{where}: dataset {config.dataset} is drawn and takes no root, found {config.root}; {mend}")
     if config.test_split is not None:
@@ -81,7 +89,11 @@ def fitting(root: Path) -> list[str]:
     def fits(kind: type[Dataset]) -> bool:
         try:
             dataset = kind(root)
-            return bool(dataset.items("train") and dataset.items("test"))
+            train, test = dataset.items("train"), dataset.items("test")
+            # Photos have even widths too: pictures A|B are known by being twice as wide as high.
+            files = [item.files[0] for item in [*train, *test]] if kind is Paired else []
+            twice = [abs(header.width / header.height - 2) < TWICE for header in dataset.headers(files)]
+            return bool(train and test) and 2 * sum(twice) >= len(twice)
         except UserError:
             return False
 

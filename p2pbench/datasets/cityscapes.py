@@ -51,15 +51,15 @@ class Cityscapes(LabelledPhotos):
         if train_ids:
             raise UserError(
                 f"{train_ids[0]}: found train ids (*{TRAIN_IDS_ENDING}, {counted(len(train_ids), 'file')}), "
-                f"expected label ids (*{LABEL_ENDING}), of which the program makes train ids itself; give a "
-                "folder (--root, or in --labels) with the label ids as published"
+                f"expected label ids (*{LABEL_ENDING}), of which the program makes train ids itself; give a folder "
+                "with the label ids as published"
             )
         return labels
 
     def _named(self, folder: Path, ending: str) -> dict[str, Path]:
         """The files of all cities whose names end so, by CITY_SHOT_FRAME; a remark counts the others."""
         if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder; expected a root with {self.layout}")
+            raise self.no_folder(folder)
         found = list(self.find(folder).values())
         named = pictures.by_id((path.name.removesuffix(ending), path) for path in found if path.name.endswith(ending))
         others = sum(not path.name.endswith((ending, *_BESIDE_LABELS)) for path in found)

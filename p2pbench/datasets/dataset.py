@@ -18,7 +18,8 @@ from fcn.labels import CITYSCAPES, LabelTable
 from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Header, Picture
 from p2pbench.datasets.train_ids import count_values, look_like_train_ids, refusal, refuse_train_ids
-from p2pbench.errors import UserError
+from p2pbench.errors import NEXT_LINE, UserError
+from reports.names import printable
 
 Split = Literal["train", "test"]
 
@@ -69,6 +70,8 @@ class Dataset(ABC):
     needs_root: ClassVar[bool] = True
     note: ClassVar[str] = ""
     """What the protocol must say of how samples are made."""
+    own_scale: ClassVar[bool] = False
+    """Whether networks get values on scales of the dataset's own, whatever the files' channels and depth."""
     kinds: ClassVar[tuple[str, ...]] = ("photos",)
     """What the first files of an item are, for messages; those after them are no pictures."""
 
@@ -115,8 +118,16 @@ class Dataset(ABC):
         """
         folder = "train" if split == "train" else self.test_split or first_folder(self.root, TEST_FOLDERS) or "val"
         if not (self.root / folder).is_dir():
-            raise UserError(f"{self.root / folder}: no such folder; expected a root with {self.layout}")
+            raise self.no_folder(self.root / folder)
         return self.root / folder
+
+    def no_folder(self, folder: Path, ending: str = "") -> UserError:
+        """The error that a folder of a split is missing; it lists those beside it, less an ending that all have."""
+        beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+        named = (path.name for path in beside if path.is_dir() and path.name.endswith(ending) and path.name[0] != ".")
+        there = sorted(name.removesuffix(ending) for name in named)
+        listed = f"; beside it are {', '.join(there[:MOST_NAMED])}" if there else ""
+        return UserError(f"{folder}: no such folder; expected a root with {self.layout}{listed}")
 
     def find(self, folder: Path) -> dict[str, Path]:
         """The pictures in a folder and below it by item id; a remark says what is passed over.
@@ -311,9 +322,14 @@ def match(
 
 
 def summary(what: str, culprits: Sequence[str], one: str | None = None) -> str:
-    """One line that counts the culprits, which are `what` or a single `one`, and names the first of them."""
-    more = f"; and {len(culprits) - MOST_NAMED} more" if len(culprits) > MOST_NAMED else ""
-    return f"{len(culprits)} {one if one and len(culprits) == 1 else what}: " + "; ".join(culprits[:MOST_NAMED]) + more
+    """A line that counts the culprits, which are `what` or a single `one`, and one for each of the first of them.
+
+    A single one stands in the same line.
+    """
+    if len(culprits) == 1:
+        return f"1 {one or what}: {printable(culprits[0])}"
+    more = [f"and {len(culprits) - MOST_NAMED} more"] if len(culprits) > MOST_NAMED else []
+    return NEXT_LINE.join([f"{len(culprits)} {what}:", *map(printable, culprits[:MOST_NAMED]), *more])
 
 
 def _by(size: tuple[int, int]) -> str:

@@ -97,7 +97,7 @@ class Folders(Dataset):
     def _side(self, side: str, names: tuple[str, ...]) -> Path:
         folder = first_folder(self.root, [path for name in names for path in (f"{side}/{name}", f"{name}{side}")])
         if folder is None:
-            raise UserError(f"{self.root / side / names[0]}: no such folder; expected a root with {self.layout}")
+            raise self.no_folder(self.root / side / names[0])
         return self.root / folder
 
     def load(self, item: Item, size: int | None) -> Sample:

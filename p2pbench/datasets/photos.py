@@ -77,6 +77,7 @@ class Colorization(Photos):
 
     name = "colorization"
     about = "any photos: grey to colour in Lab"
+    own_scale = True
     directions = ("grey-to-colour",)
     note = "L/50 - 1 in, ab/110 out; the picture kept is Lab with the input's L, clipped to sRGB"
 

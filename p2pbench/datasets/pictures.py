@@ -223,6 +223,11 @@ def _decoding(path: Path) -> Iterator[bytes]:
             raise UserError(f"{path}: found an empty file, expected a picture; copy or export it again")
         yield start
     except _DECODER_ERRORS as error:
+        if path.is_symlink() and not path.exists():
+            raise UserError(
+                f"{path}: found a link that leads nowhere, to {os.readlink(path)}, expected a picture; mend or "
+                "remove it"
+            ) from error
         detail = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
         raise UserError(
             f"{path}: found no picture that can be decoded ({detail}), expected a whole PNG, JPEG, TIFF, BMP, WebP or "

@@ -40,7 +40,7 @@ def sample_channels(dataset: Dataset, items: Sequence[Item], config: RunConfig) 
         _deepest([sample.input.dtype for sample in samples], config.input_range, "input", line),
         _deepest([sample.target.dtype for sample in samples], config.output_range, "output", line),
     )
-    dataset.remark(line and f"{line}; {_described(channels)}")
+    dataset.remark(line if dataset.own_scale or not line else f"{line}; {_described(channels)}")
     for suspicion in dataset.suspicions(items):
         dataset.remark(suspicion)
     return channels

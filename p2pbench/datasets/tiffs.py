@@ -72,12 +72,24 @@ def _layout(tiff: Any, path: Path) -> tuple[Any, str, tuple[int, ...]]:  # noqa:
     kept = [at for at, axis in enumerate(axes) if axis in "YX" or shape[at] > 1]
     axes, shape = "".join(axes[at] for at in kept), tuple(shape[at] for at in kept)
     if sorted(axes) not in (["X", "Y"], ["S", "X", "Y"], ["C", "X", "Y"]):
+        if len(series.pages) > 1:
+            raise _pages(path, len(series.pages))
         raise UserError(
             f"{path}: found a TIFF with axes {axes} and shape {shape}, expected one picture with axes YX, YXS, SYX or "
             "CYX; write it with tifffile.imwrite(..., photometric='minisblack', planarconfig='contig')"
         )
+    alike = sum(other.shape == series.shape for other in tiff.series)  # others may be thumbnails
+    if alike > 1:
+        raise _pages(path, alike)
     check_size(shape[axes.index("X")], shape[axes.index("Y")], path)
     return page, axes, shape
+
+
+def _pages(path: Path, count: int) -> UserError:
+    return UserError(
+        f"{path}: found {count} pages, expected one picture; save each page as a file of its own (by ImageMagick: "
+        "magick FILE.tif FILE-%d.tif), or, where they are channels of one picture, write it with axes CYX"
+    )
 
 
 def _read_with_pillow(path: Path, page: Any, pages: int) -> NDArray[Any]:  # noqa: ANN401 (tifffile has no types)

@@ -72,8 +72,8 @@ def refusal(file: Path, values: Sequence[int] | NDArray[np.intp], where: str = "
     """The line that refuses a file of train ids, given the values seen, and where besides in this file."""
     return (
         f"{file}: found train ids (values {', '.join(map(str, values))}{where}), expected label ids 0 to "
-        f"{max(CITYSCAPES.values)}, of which the program makes train ids itself; give a folder (--root, or in "
-        "--labels) with the label ids as published, *_gtFine_labelIds.png"
+        f"{max(CITYSCAPES.values)}, of which the program makes train ids itself; give a folder with "
+        "the label ids as published, *_gtFine_labelIds.png"
     )
 
 

@@ -46,7 +46,10 @@ def score_trained(
             if direction == PHOTO_TO_LABELS:
                 label_score.score_ready(ready, "output", lambda name, done, total: None, outcome)
             elif weights is None and not isinstance(ready.truth.dataset, Streets):
-                listener.say(f"no FCN-score: {no_weights(ready.truth.dataset.name)}; then p2pbench fcn-score")
+                listener.say(
+                    f"no FCN-score: {no_weights(ready.truth.dataset.name)}. Then: "
+                    "p2pbench fcn-score RESULTS --weights FILE"
+                )
             else:
                 fcn_score.score_ready(ready, work, outcome)
     for one in outcome.scored:

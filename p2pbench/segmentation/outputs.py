@@ -44,6 +44,7 @@ SCHEMES = (
     Scheme("pytorch-CycleGAN-and-pix2pix", ("_fake_B", "_fake_A", "_fake")),
     Scheme("pix2pix-tensorflow", ("-outputs",)),
     Scheme("pix2pixHD", ("_synthesized_image",)),
+    Scheme("segmentation tools", ("_pred",)),
 )
 # An item of Cityscapes is CITY_SHOT_FRAME; tools keep the rest of the input's name in front of their own ending.
 PHOTO_ENDING = "_leftImg8bit"

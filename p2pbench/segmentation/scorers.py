@@ -27,7 +27,7 @@ def open_scorer(truth: Truth, path: Path | None, device: torch.device, listener:
     """
     if path is None:
         if not isinstance(truth.dataset, Streets):
-            raise UserError(no_weights(truth.dataset.name))
+            raise UserError(f"{no_weights(truth.dataset.name)}. Give it as --weights FILE")
         path = streets_scorer(listener)
     network, card = weights.load(path)
     if (card.labels, card.classes) != (truth.table.name, truth.table.classes):
@@ -56,8 +56,8 @@ def scorer_protocol(scorer: Scorer) -> dict[str, object]:
 def no_weights(dataset: str) -> str:
     """What to do where a dataset has no scorer."""
     return (
-        f"dataset {dataset} needs a scorer's weights: give --weights FILE. Three ways to get them: for Cityscapes take "
-        "over the published ones (p2pbench fcn-import fcn-8s-cityscapes.caffemodel fcn8s.safetensors); train your own "
-        f"(p2pbench fcn-train --dataset {dataset} --root DIR --out FILE); or use a file that someone else imported or "
+        f"dataset {dataset} needs a scorer's file. Three ways to get one: for Cityscapes take over the published "
+        "weights (p2pbench fcn-import fcn-8s-cityscapes.caffemodel fcn8s.safetensors); train your own "
+        f"(p2pbench fcn-train --dataset {dataset} --root DIR --out FILE); or use one that someone else imported or "
         "trained"
     )

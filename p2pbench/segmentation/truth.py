@@ -97,6 +97,10 @@ def open_truth(text: str) -> Truth:
             "such as cityscapes:/data/cityscapes:val or streets:"
         )
     root, _, split = rest.partition(":")
+    kind = DATASETS[name]
+    if kind.needs_root and kind.table is not None and not (root and Path(root).expanduser().is_dir()):
+        found = f"no folder {root}" if root else "no folder"
+        raise UserError(f"--labels {text}: found {found}, expected {name}:ROOT[:SPLIT] with a root of {kind.layout}")
     settings = {"dataset": name, "root": root or None, "test_split": split or None}
     config = run_config(settings, f"--labels {text}")
     check_settings(config, f"--labels {text}")

@@ -59,9 +59,7 @@ def from_results(
             chosen.setdefault(run.cell, run)
     if not chosen:
         which = "" if seed is None else f" of seed {seed}"
-        raise UserError(
-            f"{grid.folder}: found no outputs{which}; run `p2pbench train-ablation`, or give another --seed"
-        )
+        raise UserError(f"{grid.folder}: found no outputs{which}; finish its training, or give another --seed")
     sources = matched(
         grid.real.pictures(), {cell: run.pictures() for cell, run in chosen.items()}, allow_partial=allow_partial
     )

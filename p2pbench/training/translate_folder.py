@@ -23,6 +23,7 @@ from p2pbench.training.device import failures_told
 from p2pbench.training.device_memory import is_out_of_memory
 from p2pbench.training.generate import Translator
 from p2pbench.training.generated_folder import Record, begin, write_record
+from p2pbench.training.interrupt import Stop, Stopped
 from reports import apart
 from reports.arithmetic import flaw
 from reports.layout import Run
@@ -67,6 +68,7 @@ def translate_folder(
     batch_norm: BatchNormMode | None = None,
     seed: int | None = None,
     overwrite: bool = False,
+    stop: Stop = False,
 ) -> Translated:
     """Make a picture of every picture in a folder and those below it, at its own size.
 
@@ -86,12 +88,14 @@ def translate_folder(
         batch_norm: "batch" or "running" statistics; None takes what the run was tested with.
         seed: of the dropout noise; None takes the run's.
         overwrite: replace all pictures of an earlier call.
+        stop: whether somebody asked to stop.
 
     Raises:
         UserError: the generator cannot be used, there are no pictures, `out` holds others, or cannot be written to.
         ReportError: `out` is, holds or lies in what is read, or nearly no value of the pictures lies within the
             generator's range.
         DeviceLost: the device stopped working; the same call goes on from there.
+        Stopped: `stop` was asked for; the same call goes on from there.
     """
     if generator_file.is_dir():
         generator_file /= "generator.safetensors"
@@ -151,6 +155,12 @@ def translate_folder(
                     result.made += 1
                     result.kinds.setdefault(kind, []).append(path.name)
             advance(done, len(found))
+            if stop and done < len(found):
+                more = ", without --overwrite," if overwrite else ""
+                raise Stopped(
+                    f"{out}: stopped; {result.made + result.kept} of {len(found)} pictures are made, and the same "
+                    f"command{more} makes the rest"
+                )
     made = result.made + result.kept
     write_record(out, record.model_copy(update={"failed": result.failed, "pictures": made}))
     return result

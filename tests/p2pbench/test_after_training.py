@@ -47,5 +47,5 @@ def test_street_scenes_are_scored_and_reported_with_the_ground_truth(
 def test_a_dataset_without_a_scorer_is_told_how_to_get_one(tmp_path: Path) -> None:
     root = make_cityscapes(tmp_path / "cityscapes", 2, 33)
     result = train("losses", tmp_path / "results", "--dataset", "cityscapes", "--root", str(root))
-    assert "no FCN-score: dataset cityscapes needs a scorer's weights" in result.stderr
+    assert "no FCN-score: dataset cityscapes needs a scorer's file" in result.stderr
     assert Grid(tmp_path / "results" / "losses").real.scorers() == []

@@ -358,7 +358,7 @@ def test_what_cannot_be_scored(tmp_path: Path, scorer: Path, results: Path, camv
     for id_ in "ab":
         Image.fromarray(picture(1)).save(outputs / f"{id_}.png")
     said = error(outputs, "--labels", labels)
-    assert all(part in said for part in ("dataset camvid needs a scorer's weights", "fcn-import", "fcn-train"))
+    assert all(part in said for part in ("dataset camvid needs a scorer's file", "fcn-import", "fcn-train"))
     assert "trained for cityscapes label ids (19 classes); expected one for camvid" in error(
         outputs, "--labels", labels, "--weights", scorer
     )

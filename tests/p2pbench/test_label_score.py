@@ -320,8 +320,8 @@ def test_missing_labels_are_named(camvid_root: Path, tmp_path: Path) -> None:
         ("streets", "--labels streets: expected DATASET:ROOT.*streets, cityscapes, camvid"),
         ("citiscapes:/data", "--labels citiscapes:/data: expected DATASET:ROOT"),
         ("paired:/data", "dataset paired has pictures but no label table"),
-        ("camvid:", "dataset camvid needs a folder"),
-        ("camvid:nowhere:val", "nowhere: no such folder"),
+        ("camvid:", "found no folder, expected camvid:ROOT"),
+        ("camvid:nowhere:val", "found no folder nowhere, expected camvid:ROOT"),
     ],
 )
 def test_truth_that_cannot_be_opened(text: str, said: str) -> None:

@@ -150,7 +150,7 @@ def test_a_root_without_its_dataset_is_an_error_that_names_what_fits(
         kind = DATASETS[name](root)
         assert kind.items("train")
         assert kind.items("test")
-    said = f"--dataset {' | '.join(expected)}" if expected else "no dataset of `p2pbench datasets`"
+    said = f"the dataset {' | '.join(expected)}" if expected else "no dataset of `p2pbench datasets`"
     for command in (
         ["train", "--root", str(root)],
         ["train-ablation", "losses", "--root", str(root), "--dry-run"],

@@ -17,6 +17,7 @@ from fcn.labels import CAMVID
 from fcn.network import FCN, Architecture
 from fcn.weights import Card
 from p2pbench.cli import cli
+from p2pbench.datasets.catalogue import DATASETS
 from p2pbench.errors import MENDABLE
 from tests.p2pbench.tiny import TINY, picture
 
@@ -53,7 +54,8 @@ def test_training_writes_nothing_into_its_data(photos: Path, tmp_path: Path, out
     (tmp_path / "link").symlink_to(photos)
     where = ("--root", photos, "--out", tmp_path / out, "--device", "cpu")
     for dataset in FROM_PHOTOS:
-        arguments = ("train-ablation", "losses", "--dataset", dataset, *where, *SETTINGS, *dry)
+        direction = f"direction={DATASETS[dataset].directions[0]}"
+        arguments = ("train-ablation", "losses", "--dataset", dataset, "--set", direction, *where, *SETTINGS, *dry)
         assert f"lies in {photos}, which is read" in refused(*arguments, unchanged=tmp_path)
     arguments = ("train", "--dataset", "colorization", *where, *SETTINGS)
     assert f"lies in {photos}, which is read" in refused(*arguments, unchanged=tmp_path)

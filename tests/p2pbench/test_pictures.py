@@ -190,8 +190,8 @@ def test_white_is_zero_is_inverted_but_labels_are_raw(tmp_path: Path) -> None:
         (np.zeros((6, 7), np.float32), {}, "found 32-bit float32 samples, expected uint8 or uint16"),
         (np.zeros((6, 7), np.int16), {}, "found 16-bit int16 samples"),
         (np.zeros((6, 7), np.uint32), {}, "found 32-bit uint32 samples"),
-        (np.zeros((4, 6, 7), np.uint8), {}, r"found a TIFF with axes QYX and shape \(4, 6, 7\), expected .* write it"),
-        (np.zeros((2, 4, 6, 7), np.uint8), {"metadata": {"axes": "TCYX"}}, "found a TIFF with axes TCYX"),
+        (np.zeros((4, 6, 7), np.uint8), {}, "found 4 pages, expected one .* axes CYX"),
+        (np.zeros((2, 4, 6, 7), np.uint8), {"metadata": {"axes": "TCYX"}}, "found 8 pages, expected one picture"),
     ],
 )
 def test_tiff_that_is_no_picture(tmp_path: Path, data: Array, options: dict[str, Any], message: str) -> None:

@@ -249,7 +249,9 @@ def test_a_worker_that_dies_is_noticed(tiny: Tiny, tiny_data: Data, tmp_path: Pa
     with workers.workers(2, Notes(), Strikes()) as opened:
         with pytest.raises(NotMeasured, match="a worker process died"):
             opened.measure(cells)
-        with pytest.raises(UserError, match="^a worker process died, .* smaller --parallel goes on$"):
+        with pytest.raises(
+            UserError, match="^a worker process died, .* goes on, and needs less with fewer runs at once$"
+        ):
             list(opened.carry_out([Planned(Run(tmp_path, "L1", 0), cells[0][0])]))
 
 

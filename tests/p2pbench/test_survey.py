@@ -205,7 +205,7 @@ def test_damaged_headers_are_all_named(tmp_path: Path) -> None:
     root = folders(tmp_path, [COLOUR, COLOUR, COLOUR])
     for name in ("0.png", "2.png"):
         (root / "A" / "train" / name).write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"2 files cannot be used: .*A/train/0\.png: .*; .*A/train/2\.png: "):
+    with pytest.raises(UserError, match=r"2 files cannot be used:\n  .*A/train/0\.png: .*\n  .*A/train/2\.png: "):
         surveyed("folders", root)
 
 

@@ -92,7 +92,7 @@ def test_train_ids_are_refused_wherever_labels_are_read(numbering: str, items: i
         first = root / "gtFine" / split / "ulm" / "ulm_000000_000019_gtFine_labelIds.png"
         assert line.startswith(f"{first}: found train ids (values 0, 1, 2, "), command
         assert (f" in {items} label files), " if items > 1 else "), ") + "expected label ids 0 to 33, " in line
-        assert "; give a folder (--root, or in --labels) with the label ids as published, *_gtFine_labelIds.png" in line
+        assert "; give a folder with the label ids as published, *_gtFine_labelIds.png" in line
     assert not list((tmp_path / "out").rglob("*.json"))
 
 
