@@ -4,51 +4,29 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from click.testing import CliRunner, Result
-from numpy.typing import NDArray
 from PIL import Image
 
 from fcn import weights
 from fcn.confusion import load
-from fcn.initial import draw_weights
-from fcn.labels import CAMVID, CITYSCAPES, IGNORE, LabelTable
-from fcn.network import FCN, Architecture
-from fcn.weights import Card
-from p2pbench.ablation.runner import run_grid
-from p2pbench.cli import cli
-from p2pbench.config import GridConfig
-from p2pbench.datasets.drawn import NATIVE_SIZE
-from p2pbench.errors import MENDABLE
+from fcn.labels import CAMVID, CITYSCAPES, IGNORE
 from p2pbench.segmentation import truth
-from p2pbench.segmentation.truth import open_truth
-from p2pbench.terminal import Terminal
 from reports import ledger
 from reports.layout import Grid, Run
 from tests.fcn.plain import official, strict
-from tests.p2pbench.tiny import TINY, Command, picture
-
-ITEMS = 4
-SMALL = {"dataset": "streets", "train_items": 4, "test_items": ITEMS, "epochs": 1, "device": "cpu"}
-PHOTO_SIZE = 48
-CEILING = "nothing is expected: the ceiling of what outputs can reach with this scorer"
-
-
-def make_scorer(path: Path, table: LabelTable, channels: int, seed: int = 0, source: str = "drawn") -> Path:
-    """A scorer that has learned nothing, but chooses among all its channels."""
-    network = FCN(Architecture(channels, width=1 / 32, hidden=8))
-    draw_weights(network, torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        network.get_parameter("upscore8.weight").normal_(generator=torch.Generator().manual_seed(seed))
-    weights.save(path, network, Card(network.architecture, table.classes, table.name, PHOTO_SIZE, source, None))
-    return path
+from tests.p2pbench.drawn_scorer import (
+    error,
+    make_cityscapes,
+    make_scorer,
+    maps,
+    score,
+    train,
+)
+from tests.p2pbench.tiny import Command, picture
 
 
 @pytest.fixture(scope="module")
@@ -71,45 +49,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return results
 
 
-def train(results: Path, name: str, cells: tuple[str, ...] = ("L1", "cGAN"), **settings: Any) -> None:  # noqa: ANN401
-    grid = GridConfig(title="Tiny", cells={cell: {"objective": cell} for cell in cells})
-    run_grid(results, name, grid, "own.toml", {**TINY, **SMALL, **settings}, [0], Terminal())
-
-
 @pytest.fixture
 def results(trained: Path, tmp_path: Path) -> Path:
     """A copy, to spoil."""
     return shutil.copytree(trained, tmp_path / "results")
-
-
-def score(*arguments: object) -> Result:
-    result = CliRunner().invoke(cli, ["fcn-score", "--device", "cpu", *map(str, arguments)])
-    if result.exception and not isinstance(result.exception, (SystemExit, *MENDABLE)):
-        raise result.exception
-    return result
-
-
-def error(*arguments: object) -> str:
-    """The one line that a call ends with."""
-    result = score(*arguments)
-    assert isinstance(result.exception, MENDABLE)
-    assert "\n" not in str(result.exception)
-    return str(result.exception)
-
-
-def maps(run: Run, file: Path) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Truth and prediction worked out step by step (docs/paper-protocol.md#script)."""
-    network, _ = weights.load(file)
-    truth = open_truth("streets:")
-    pairs = []
-    for id_, path in run.pictures().items():
-        image = Image.open(path).convert("RGB").resize((PHOTO_SIZE, PHOTO_SIZE), Image.Resampling.BILINEAR)
-        image = image.resize((NATIVE_SIZE, NATIVE_SIZE), Image.Resampling.BILINEAR)
-        bgr = np.asarray(image, np.float32)[:, :, ::-1] - np.array((72.78044, 83.21195, 73.45286), np.float32)
-        with torch.no_grad():
-            scores = network(torch.from_numpy(bgr.transpose(2, 0, 1).copy())[None])
-        pairs.append((truth.labels(id_), scores[0].argmax(0).numpy().astype(np.uint8)))
-    return pairs
 
 
 def values(run: Run, name: str) -> list[float]:
@@ -279,21 +222,6 @@ def test_jpeg_grey_and_alpha_are_scored_and_said(camvid_root: Path, tmp_path: Pa
     assert ledger.read_scorer(Run(folder, "outputs", None), "fcn-strict").fingerprint == scores.fingerprint
 
 
-def make_cityscapes(root: Path, items: int, highest: int) -> Path:
-    """Photos, and labels with values up to `highest`, in the official folders."""
-    rng = np.random.default_rng(0)
-    for split in ("train", "val"):
-        for frame in range(items):
-            for folder, ending, pixels in (
-                ("leftImg8bit", "leftImg8bit", rng.integers(0, 256, (32, 64, 3))),
-                ("gtFine", "gtFine_labelIds", rng.integers(0, highest + 1, (32, 64))),
-            ):
-                path = root / folder / split / "ulm" / f"ulm_{frame:06d}_000019_{ending}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(pixels.astype(np.uint8)).save(path)
-    return root
-
-
 def test_cityscapes_by_the_published_weights_stands_beside_the_paper(
     tmp_path: Path, scorer: Path, imported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,45 +306,6 @@ def test_wrong_usage() -> None:
     assert score("results", "--out", "elsewhere").exit_code == 2
 
 
-def test_the_self_test_tells_a_scorer_that_learned_nothing(scorer: Path) -> None:
-    result = score("--self-test", "--dataset", "streets", "--test-items", "3", "--weights", scorer)
-    lines = result.stdout.splitlines()
-    assert lines[1].split() == ["labels", "against", "themselves", "1.000", "1.000", "1.000", "right"]
-    assert lines[3].endswith("WRONG")
-    accuracy, iou = (value + 0.05 * (1 - value) for value in map(float, lines[6].split()[2:4]))  # from chance
-    place = "hardly above chance: class accuracy above (.*) and class IoU above (.*) are expected"
-    said = re.fullmatch(rf"  {re.escape(CEILING)}; {place} \(shuffled labels\)", lines[4])
-    assert said is not None, lines[4]
-    assert [float(value) for value in said.groups()] == pytest.approx([accuracy, iou], abs=2e-3)
-    assert lines[5].startswith("shuffled labels")
-    assert lines[5].endswith("right")
-    assert str(result.exception).startswith("the self-test failed; look at")
-    assert str(result.exception).endswith("; look at the scorer's training: drawn")
-
-
-@pytest.fixture(scope="module")
-def weak(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scorer that was trained on street scenes for a few steps."""
-    out = tmp_path_factory.mktemp("weak") / "weak.safetensors"
-    options = ["--photo-size", "64", "--width", "0.05", "--init", "scratch", "--epochs", "3", "--batch-size", "2"]
-    where = ["--dataset", "streets", "--train-items", "16", "--device", "cpu", "--out", str(out)]
-    assert CliRunner().invoke(cli, ["fcn-train", *where, *options]).exit_code == 0
-    return out
-
-
-def test_the_self_test_warns_of_a_weak_scorer(weak: Path) -> None:
-    result = score("--self-test", "--dataset", "streets", "--test-items", "3", "--weights", weak)
-    assert result.exit_code == 0
-    lines = result.stdout.splitlines()
-    pixel, accuracy, _ = (float(word) for word in lines[3].split()[2:])  # nothing was expected, so nothing is "right"
-    assert 0.25 < pixel < 0.7
-    assert lines[4] == f"  {CEILING}; above chance (shuffled labels)"
-    assert accuracy > 0.1 + float(lines[5].split()[3])
-    (warning,) = [line for line in result.stderr.splitlines() if line.startswith("warning")]
-    assert f"gets {100 * pixel:.1f} % of the pixels of real photos right" in warning
-    assert "expected 80 % or more" in warning
-
-
 def test_street_scenes_bring_a_scorer_that_knows_them(trained: Path, tmp_path: Path, p2pbench: Command) -> None:
     """The one that is trained on first use: its accuracy on real test photos is what quickstart rests on."""
     process = p2pbench("fcn-score", "--self-test", "--dataset", "streets", "--device", "cpu")
@@ -436,16 +325,3 @@ def test_street_scenes_bring_a_scorer_that_knows_them(trained: Path, tmp_path: P
     assert again.stdout.splitlines()[0] == title
     real = Grid(copy / "tiny").real
     assert values(real, "fcn-strict")[0] > 0.2 + values(Grid(copy / "tiny").run("L1", 0), "fcn-strict")[0]
-
-
-def test_the_self_test_compares_cityscapes_with_the_paper(tmp_path: Path, scorer: Path, imported: Path) -> None:
-    root = make_cityscapes(tmp_path / "cityscapes", 500, 33)
-    own = score("--self-test", "--dataset", "cityscapes", "--root", root, "--weights", scorer)
-    assert "0.800" not in own.stdout
-    result = score("--self-test", "--dataset", "cityscapes", "--root", root, "--weights", imported)
-    lines = result.stdout.splitlines()
-    assert lines[3].endswith("WRONG")
-    assert lines[4].split() == ["expected", "0.800", "0.260", "0.210"]
-    said = str(result.exception)
-    assert "look at the weights: import fcn-8s-cityscapes.caffemodel as published" in said
-    assert "\n" not in said

@@ -18,9 +18,9 @@ from PIL import Image
 
 from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig, run_config
-from p2pbench.datasets import contents, pictures
+from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import open_dataset, run_items
-from p2pbench.datasets.contents import digest, file_hashes, item_contents
+from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.errors import UserError
 from p2pbench.image_scoring import score_results
 from p2pbench.results import RunRecord, how_to_change, owned, read_run, write_run
@@ -89,38 +89,6 @@ def test_a_hash_is_of_the_content_alone(root: Path, tmp_path: Path) -> None:
     assert [id_ for id_ in first if first[id_] != changed[id_]] == ["p03"]
     assert digest(changed) != digest(first)
     assert digest(dict(reversed(first.items()))) == digest(first)
-
-
-def test_files_are_read_again_only_when_they_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("P2PBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(contents, "CLOCK_TICK", -(10**12))
-    files = [tmp_path / f"{number}.png" for number in range(5)]
-    for file in files:
-        file.write_bytes(b"old")
-    first = file_hashes(files)
-    read: list[Path] = []
-    whole = contents._sha256
-
-    def remember(file: Path) -> str:
-        read.append(file)
-        return whole(file)
-
-    monkeypatch.setattr(contents, "_sha256", remember)
-    assert file_hashes(files) == first
-    assert read == []
-    before = files[3].stat()
-    time.sleep(0.05)
-    files[3].write_bytes(b"new")  # as long, and with the time of the old one: a copy by rsync -t may look so
-    os.utime(files[3], ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert file_hashes(files)[files[3]] != first[files[3]]
-    assert read == [files[3]]
-
-
-def test_what_changed_just_now_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("P2PBENCH_CACHE", str(tmp_path / "cache"))
-    (file := tmp_path / "a.png").write_bytes(b"old")
-    file_hashes([file])
-    assert not (tmp_path / "cache").exists()  # within a tick of its clock another change would look like none
 
 
 @pytest.mark.parametrize(("side", "split"), [("A", "train"), ("B", "train"), ("A", "test"), ("B", "test")])

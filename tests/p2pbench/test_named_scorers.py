@@ -16,7 +16,7 @@ from p2pbench.cli import cli
 from reports import html
 from reports.arithmetic import flaw
 from reports.layout import Grid
-from tests.p2pbench.test_fcn_score import make_scorer, score, train
+from tests.p2pbench.drawn_scorer import make_scorer, score, train
 
 NAME = "own scorer: FCN-8s trained on 16 items of streets"
 SOURCE = "p2pbench fcn-train: streets, 16 items (made up)"

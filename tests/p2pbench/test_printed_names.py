@@ -17,7 +17,7 @@ from p2pbench.segmentation.confusion_scores import class_rows
 from p2pbench.segmentation.score_table import print_classes
 from p2pbench.terminal import Terminal
 from tests.amt.answers import drawn
-from tests.p2pbench.test_generated_folder import saved
+from tests.p2pbench.generating import saved
 
 RED, WRITTEN = "\x1b[31mred", r"\x1b[31mred"
 

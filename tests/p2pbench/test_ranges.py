@@ -38,9 +38,9 @@ from reports import grids, html, ledger
 from reports.errors import ReportError
 from reports.layout import Grid, Run
 from reports.picture import load
+from tests.p2pbench.drawn_scorer import SMALL, make_scorer, score
 from tests.p2pbench.random_weights import write_alexnet, write_inception
 from tests.p2pbench.test_ablation import Notes
-from tests.p2pbench.test_fcn_score import SMALL, make_scorer, score
 from tests.p2pbench.tiny import TINY, picture
 
 RANGE = (1000.0, 1400.0)

@@ -25,7 +25,7 @@ from reports.gallery import Column
 from reports.grids import Description
 from reports.layout import Grid, Run
 from reports.tables import Table
-from tests.p2pbench.test_fcn_score import make_scorer, score, train
+from tests.p2pbench.drawn_scorer import make_scorer, score, train
 
 ODD = 'a "b" \\ 道路\nline\x7f'
 

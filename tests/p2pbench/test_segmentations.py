@@ -26,7 +26,7 @@ from p2pbench.datasets.drawn import NATIVE_SIZE
 from p2pbench.metrics.label_maps import nearest_labels
 from p2pbench.segmentation.truth import open_truth, run_truth
 from reports.layout import Grid, Run
-from tests.p2pbench.test_fcn_score import error, make_cityscapes, make_scorer, maps, score, train
+from tests.p2pbench.drawn_scorer import error, make_cityscapes, make_scorer, maps, score, train
 from tests.p2pbench.tiny import picture
 
 BEYOND = "beyond the classes"

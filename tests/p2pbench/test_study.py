@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from amt.protocol import Protocol, Side
-from amt.recruitment import Recruitment
 from amt.statistics import table
 from amt.store import counts, schema, sessions, studies
 from amt.store.studies import Study
@@ -21,7 +20,6 @@ from p2pbench.errors import UserError
 from p2pbench.study import quickstart
 from p2pbench.study.analysing import analyse_study
 from p2pbench.study.cells import from_results
-from p2pbench.study.choices import consent, recruitment
 from p2pbench.study.place import Chosen, Opened, choose, open_studies
 from reports import html, ledger
 from reports import studies as report_studies
@@ -312,46 +310,6 @@ def test_tasks_have_the_papers_pairing(results: Path, opened: Opened) -> None:
         assert run("amt", "create", str(results), "--name", task, "--task", task, *SMALL).exit_code == 0
         study: Study = choose(opened, task).study
         assert study.protocol.pairing == pairing
-
-
-def test_a_consent_of_ones_own(tmp_path: Path) -> None:
-    path = tmp_path / "consent.txt"
-    path.write_text("We ask\nyou.\n\n  You may stop.  \n", "utf-8")
-    found = consent(path, "lab@example.org")
-    assert found.paragraphs == ("We ask you.", "You may stop.")
-    assert found.version != consent(None, "lab@example.org").version
-    path.write_text(" \n\n ")
-    with pytest.raises(UserError, match="found no text"):
-        consent(path, "")
-    path.write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="no UTF-8"):
-        consent(path, "")
-
-
-def test_prolific_needs_its_code() -> None:
-    assert recruitment("prolific", {"completed": "C1"}) == Recruitment(by="prolific", codes={"completed": "C1"})
-    for by, given in (("prolific", {}), ("open", {"completed": "C1"}), ("prolific", {"done": "C1"})):
-        with pytest.raises(UserError, match="prolific"):
-            recruitment(by, given)  # type: ignore[arg-type] # as the command line passes it
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--difference", "6.1"], "50 raters an algorithm x 40 trials: a difference of 6.1 percentage points"),
-        (["--raters", "50", "--icc", "0"], "a difference of 3.5 percentage points near 20 %"),
-        (["--raters", "50", "--icc", "0.1"], "a difference of 7.8 percentage points"),
-    ],
-)
-def test_plans_are_those_of_the_specification(arguments: list[str], said: str) -> None:
-    assert said in run("amt", "plan", *arguments).output
-
-
-@pytest.mark.parametrize(
-    "arguments", [[], ["--difference", "5", "--raters", "5"], ["--raters", "5", "--algorithms", "1"]]
-)
-def test_plans_need_one_question(arguments: list[str]) -> None:
-    assert run("amt", "plan", *arguments).exit_code == 2
 
 
 def test_programs_take_part_in_rehearsals_only(results: Path, chosen: Chosen) -> None:

@@ -14,7 +14,7 @@ from fcn.confusion import load
 from fcn.labels import CITYSCAPES
 from p2pbench.cli import cli
 from reports.layout import Grid
-from tests.p2pbench.test_fcn_score import ITEMS, make_scorer, train
+from tests.p2pbench.drawn_scorer import ITEMS, make_scorer, train
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,82 @@
+"""Generators without training, `generate` as a call, and what it leaves, for tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from p2pbench.cli import cli
+from p2pbench.datasets.pictures import Picture
+from p2pbench.errors import MENDABLE
+from p2pbench.training.card import Architecture, GeneratorCard, save_generator
+
+DEEP = (0.0, 65535.0)
+
+
+def saved(path: Path, seed: int = 0, channels: tuple[int, int] = (3, 3), **card: Any) -> Path:  # noqa: ANN401
+    """A generator with weights of its own, for pictures of 8 bits unless the card says otherwise."""
+    torch.manual_seed(seed)
+    shape = Architecture(
+        input_channels=channels[0],
+        output_channels=channels[1],
+        depth=5,
+        ngf=2,
+        skips=True,
+        bottleneck_norm=False,
+        dropout_blocks=(0,),
+    )
+    settings = {
+        "dataset": "folders",
+        "direction": "AtoB",
+        "image_size": 32,
+        "input_range": (0.0, 255.0),
+        "input_bits": 8,
+        "output_range": (0.0, 255.0),
+        "output_bits": 8,
+        "test_dropout": True,
+        "test_batch_norm": "batch",
+        "seed": 0,
+        "source": "a test",
+        **card,
+    }
+    save_generator(path, shape.build(), GeneratorCard.model_validate({"architecture": shape, **settings}))
+    return path
+
+
+def save(path: Path, values: Picture) -> None:
+    Image.fromarray(values).save(path)
+
+
+def generate(*arguments: object) -> Result:
+    result = CliRunner().invoke(cli, ["generate", *map(str, arguments), "--device", "cpu"])
+    if result.exception and not isinstance(result.exception, (SystemExit, *MENDABLE)):
+        raise result.exception
+    return result
+
+
+def refused(*arguments: object) -> str:
+    """The one line of a refused call, which changes no file of the test's folder."""
+    everything = Path(str(arguments[1])).parent
+    before = content(everything)
+    error = generate(*arguments).exception
+    assert isinstance(error, MENDABLE)
+    assert content(everything) == before
+    return str(error)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def made(folder: Path) -> dict[str, bytes]:
+    return {name: data for name, data in content(folder).items() if name not in {"generation.json", "made.jsonl"}}
+
+
+def record(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "generation.json").read_text())
+    return found
