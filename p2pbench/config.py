@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from p2pbench.errors import UserError, check_text
@@ -29,10 +29,18 @@ Direction = Literal[
     "labels-to-photo", "photo-to-labels", "AtoB", "BtoA", "grey-to-colour", "hole-to-photo", "edges-to-photo"
 ]
 ReceptiveFieldSetting = Literal[1, 16, 34, 70, 142, 286]
+
+
+def _filled(path: str) -> str:
+    if not path:
+        raise ValueError("found an empty path, expected one")
+    return path
+
+
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotEmpty = Annotated[str, Field(min_length=1)]
+NotEmpty = Annotated[str, AfterValidator(_filled)]
 Range = Annotated[tuple[float, float], BeforeValidator(as_range)]
 
 

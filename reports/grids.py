@@ -15,7 +15,7 @@ Range = tuple[float, float]
 """The values of a picture that are black and white; those beyond are clipped."""
 
 LARGEST = 65535  # value of a picture, at 16 bits
-_AGAIN = "train the grid again, or put its grid.json back"
+_AGAIN = "put the grid's own back, or move it away and train the grid again"
 
 
 class Ranges(NamedTuple):

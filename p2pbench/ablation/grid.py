@@ -83,18 +83,25 @@ def check_effect(plan: Sequence[Planned], keys: Iterable[str], where: str) -> No
 def check_own_effect(grid: GridConfig, where: str) -> None:
     """Refuse settings of a grid's file that have no effect; those of the command line may leave them without one.
 
+    Their default values may stand there all the same, as in the files that reports write.
+
     Raises:
         UserError: there is one that has none in its cell, or, shared, in none of them; it says why.
     """
     cells = {name: RunConfig.model_construct(**{**grid.settings, **cell}) for name, cell in grid.cells.items()}
-    for key in grid.settings:
+    for key in _changed(grid.settings):
         reasons = [config.without_effect(key) for config in cells.values()]
         if all(reasons):
             raise UserError(f"{where}: key '{key}' has no effect: {reasons[0]}; leave it out")
     for name, cell in grid.cells.items():
-        for key in cell:
+        for key in _changed(cell):
             if reason := cells[name].without_effect(key):
                 raise UserError(f"{where}, cell {name}: key '{key}' has no effect: {reason}; leave it out")
+
+
+def _changed(settings: Mapping[str, object]) -> list[str]:
+    """The settings that are not at their defaults."""
+    return [key for key, value in settings.items() if value != RunConfig.model_fields[key].default]
 
 
 def _check_shared(configs: Mapping[str, RunConfig], where: str) -> None:

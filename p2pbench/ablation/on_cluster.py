@@ -14,7 +14,7 @@ from p2pbench.ablation.listener import Listener
 from p2pbench.ablation.run import begin, carry_out, say_threads
 from p2pbench.ablation.workers import Outcome
 from p2pbench.cluster.device import given_device
-from p2pbench.cluster.jobs import Cluster, Job
+from p2pbench.cluster.jobs import Cluster, Job, Needs
 from p2pbench.cluster.line import Line
 from p2pbench.cluster.terms import Unfit
 from p2pbench.errors import UserError
@@ -37,7 +37,7 @@ def carry_out_on(
     Raises:
         UserError: a machine has another version, or does not see the results folder.
     """
-    on_cpus = [planned for planned in plan if not cluster.needs(planned.config.device, planned.config.threads).gpus]
+    on_cpus = [planned for planned in plan if not _needs(cluster, planned).gpus]
     say_threads(on_cpus, 1, listener)
     jobs = [_job(cluster, planned, data[data_key(planned.config)], listener) for planned in plan]
     with closing(cluster.carry_out(jobs, grid.folder, listener, stop)) as answers:
@@ -46,13 +46,17 @@ def carry_out_on(
 
 
 def _job(cluster: Cluster, planned: Planned, data: Data, listener: Listener) -> Job:
-    # A run that began with more threads than a machine has cores keeps them: another number would change its weights.
-    needs = cluster.needs(planned.config.device, min(planned.config.threads or 1, cluster.most_cpus()))
+    needs = _needs(cluster, planned)
     begun = begin(planned, data, None if needs.gpus else 1, listener)
     # Workers have another working directory.
     run = replace(begun.run, folder=begun.run.folder.absolute())
     there = Planned(run, begun.config.with_absolute_root())
     return Job(planned.name, _train, (there, data.describe()), needs, run.checkpoint)
+
+
+def _needs(cluster: Cluster, planned: Planned) -> Needs:
+    # A run that began with more threads than a machine has cores keeps them: another number would change its weights.
+    return cluster.needs(planned.config.device, min(planned.config.threads or 1, cluster.most_cpus()))
 
 
 _data = KeptData()  # of a worker process

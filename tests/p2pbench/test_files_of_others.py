@@ -97,6 +97,6 @@ def test_a_grid_json_of_another_is_refused(tmp_path: Path, folders: Path, conten
     path.write_text(content)
     settings = {**TINY, "root": str(folders), "device": "cpu", "epochs": 1}
     grid = GridConfig(title="One", cells={"L1": {"objective": "L1"}})
-    with pytest.raises(UserError, match=r"grid\.json: cannot be read .* move it away"):
+    with pytest.raises(ReportError, match=r"grid\.json: .*, or move it away and train the grid again"):
         run_grid(tmp_path / "results", "one", grid, "own.toml", settings, [0], Notes())
     assert path.read_text() == content

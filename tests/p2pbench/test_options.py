@@ -196,7 +196,8 @@ def test_a_root_that_no_run_has_is_refused(tmp_path: Path, capfd: pytest.Capture
     grid = Grid(tmp_path / "results" / "one")
     grid.folder.mkdir(parents=True)
     grid.json.write_text('{"cells": {"L1": {}}, "seeds": [0]}')
-    record = {"settings": run_config({}, "test").model_dump(), "data": {"test": {"n": 1, "hash": ""}}, "versions": {}}
+    data = {split: {"n": 1, "hash": ""} for split in ("train", "test")}
+    record = {"settings": run_config({}, "test").model_dump(), "data": data, "versions": {}}
     run = grid.run("L1", 0)
     run.folder.mkdir(parents=True)
     run.config.write_text(json.dumps(record))

@@ -85,7 +85,8 @@ def test_a_report_that_could_not_be_written_is_known_before_training(
 ) -> None:
     results = tmp_path / "results"
     root = shutil.copytree(photos, results / "report" / "photos")
-    command = ("train-ablation", "losses", "--dataset", "edges", "--out", results, "--device", "cpu", *SETTINGS, *dry)
+    edges = ("--dataset", "edges", "--set", "direction=edges-to-photo")  # which the preset says otherwise
+    command = ("train-ablation", "losses", *edges, "--out", results, "--device", "cpu", *SETTINGS, *dry)
     said = refused(*command, "--root", root, unchanged=tmp_path)
     assert said == f"{results}/report: holds {root}, which is read; expected a place apart; write elsewhere"
     said = refused(*command, "--root", photos, unchanged=tmp_path)

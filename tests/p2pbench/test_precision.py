@@ -31,6 +31,9 @@ def test_of_several_machines_auto_takes_what_all_have_and_one_that_has_it_is_eno
         chosen(tiny(precision="bf16"), old)
 
 
+DATA = {split: {"n": 1, "hash": ""} for split in ("train", "test")}
+
+
 @pytest.mark.parametrize(
     ("recorded", "there", "expected"),
     [(None, NEW, "bf16"), ("auto", NEW, "tf32"), ("auto", OLD, "float32"), ("float32", NEW, "float32")],
@@ -40,7 +43,9 @@ def test_a_run_goes_on_in_what_it_began_in(
 ) -> None:
     planned = Planned(Run(tmp_path, "L1", 0), tiny())
     made = (
-        [] if recorded is None else [(planned.run, RunRecord(settings=tiny(precision=recorded), data={}, versions={}))]
+        []
+        if recorded is None
+        else [(planned.run, RunRecord(settings=tiny(precision=recorded), data=DATA, versions={}))]
     )
     planned.run.checkpoint.touch()
     assert as_begun(planned, there, made).precision == expected

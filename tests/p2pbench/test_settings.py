@@ -81,8 +81,8 @@ DATA: dict[str, list[Any]] = {
     "image_size": [64],
     "input_channels": [1, 2, 3, 4],
     "output_channels": [1, 2, 3, 4],
-    "input_range": [[10, 200]],
-    "output_range": [[10, 200]],
+    "input_range": [[0, 200]],
+    "output_range": [[0, 200]],
 }
 
 
