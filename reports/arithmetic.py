@@ -1,4 +1,4 @@
-"""Which arithmetic trained a run, and what is wrong with runs of older ones."""
+"""Which arithmetic trained a run, what is wrong with runs of older ones, and with pictures that a run did not make."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pydantic import BaseModel, Field
 from reports import json_files
 from reports.errors import ReportError
 from reports.layout import Run, grids
+from reports.made import Made
+from reports.names import counted
 
 ARITHMETIC = 2
 """The arithmetic of this version's trainings, kept in config.json; raise it when equal settings train other weights.
@@ -69,17 +71,29 @@ def flaw(run: Run) -> str | None:
     )
 
 
+def mark(run: Run) -> str | None:
+    """What readers of a run's numbers must know of it: its flaw, and pictures that it did not make; None for nothing.
+
+    Runs of older versions, and outputs of other tools, have no record of their pictures.
+    """
+    made = Made(run.folder)
+    others = [path.name for path in run.pictures().values() if not made.holds(path)] if made else []
+    replaced = f"{counted(len(others), 'picture')} in images/ not as made, such as {others[0]}" if others else None
+    return "; ".join(each for each in (flaw(run), replaced) if each) or None
+
+
 def flaws(runs: Iterable[Run]) -> dict[Run, str]:
-    """The flaw of each run that has one."""
-    return {run: found for run in runs if (found := flaw(run))}
+    """The mark of each run that has one."""
+    return {run: found for run in runs if (found := mark(run))}
 
 
 def lines(folders: Iterable[Path]) -> Iterator[str]:
     """The flaws of all runs in results folders, a line each."""
     for folder in folders:
         for grid in grids(folder):
-            for run, found in flaws(grid.runs()).items():
-                yield f"{grid.name}/{run.cell} seed {run.seed}: {found}"
+            for run, found in flaws([*grid.runs(), grid.real]).items():
+                seed = "" if run.seed is None else f" seed {run.seed}"
+                yield f"{grid.name}/{run.cell}{seed}: {found}"
 
 
 def threads(runs: Iterable[Run]) -> dict[str, str]:

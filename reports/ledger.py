@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reports import atomic, json_files, layout
-from reports.arithmetic import flaw
+from reports.arithmetic import mark
 from reports.errors import ReportError
 from reports.layout import Run
 from reports.metrics import describe_scorer
@@ -198,7 +198,7 @@ def tidy(entries: Iterable[Entry]) -> pd.DataFrame:
     notes: dict[Run, str | None] = {}
     for entry in entries:
         if entry.run not in notes:
-            notes[entry.run] = flaw(entry.run)
+            notes[entry.run] = mark(entry.run)
         for name, metric in sorted(entry.scores.metrics.items()):
             for column, values in _rows(entry, name, metric, notes[entry.run]).items():
                 columns[column] += values

@@ -79,7 +79,7 @@ def command(
                     f"{run.seed}, and the same command begins again"
                 )
             if as_json:
-                place = {"grid": grid.name, "cell": run.cell, "seed": run.seed, "note": arithmetic.flaw(run)}
+                place = {"grid": grid.name, "cell": run.cell, "seed": run.seed, "note": arithmetic.mark(run)}
                 click.echo(json.dumps(place | scores.summary()))
                 continue
             if scores.scorer == SCORER:  # the first of each run

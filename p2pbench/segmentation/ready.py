@@ -16,7 +16,7 @@ from p2pbench.segmentation.outcome import Outcome
 from p2pbench.segmentation.outputs import Outputs, match_outputs
 from p2pbench.segmentation.truth import Truth, run_truth
 from reports import filled
-from reports.arithmetic import flaw, flaws
+from reports.arithmetic import flaws, mark
 from reports.grids import read
 from reports.layout import Grid, Run, grids
 from reports.names import counted
@@ -45,7 +45,7 @@ class Ready:
 
     def place(self, run: Run) -> dict[str, str | int | None]:
         """A run's place, for machines, and what is, or may be, wrong with its training."""
-        return {"grid": self.grid.name, "cell": run.cell, "seed": run.seed, "note": flaw(run)}
+        return {"grid": self.grid.name, "cell": run.cell, "seed": run.seed, "note": mark(run)}
 
     def origin(self, run: Run) -> dict[str, object]:
         """Where a run's outputs come from; the ground truth stands beside the runs, under their protocol."""
@@ -107,7 +107,7 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
     if not trained:
         return None
     filled.ranges(grid, outcome.clipped.append)
-    outcome.flawed.extend(f"{_name(grid, run)}: {wrong}" for run, wrong in flaws(trained).items())
+    outcome.flawed.extend(f"{_name(grid, run)}: {wrong}" for run, wrong in flaws([*trained, grid.real]).items())
     truth = run_truth(found_now(settings[trained[0]], grid, root))
     for run in {records[run].data["test"].get("content"): run for run in trained}.values():
         check_test_items(run, records[run], truth.dataset, list(truth.items.values()))

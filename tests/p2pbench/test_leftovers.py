@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+import reports
 from p2pbench.ablation.runner import run_grid
+from p2pbench.cli import cli
 from p2pbench.config import GridConfig
 from p2pbench.errors import UserError
 from reports import ledger
@@ -150,3 +153,20 @@ def test_what_a_score_looks_like(train: Train, tmp_path: Path) -> None:
         (tmp_path / "a.json").write_text(text)
         assert not ledger.is_score(tmp_path / "a.json")
     assert not ledger.is_score(tmp_path / "none.json")
+
+
+def test_pictures_that_were_replaced_are_named_wherever_their_scores_stand(train: Train) -> None:
+    run = train()
+    results, real = run.folder.parents[2], run.folder.parents[1] / "real"
+    assert "not as made" not in CliRunner().invoke(cli, ["image-score", str(results)]).stderr
+    (run.images / "p00.png").write_bytes((run.images / "p01.png").read_bytes())
+    (real / "images" / "p01.png").write_bytes((real / "images" / "p00.png").read_bytes())
+    said = CliRunner().invoke(cli, ["image-score", str(results)]).stderr
+    assert "one/L1 seed 0: 1 picture in images/ not as made, such as p00.png\n" in said
+    assert "one/real: 1 picture in images/ not as made, such as p01.png\n" in said
+    notes = reports.read(results).groupby("cell")["note"].unique()
+    assert list(notes["L1"]) == ["1 picture in images/ not as made, such as p00.png"]
+    line = json.loads(CliRunner().invoke(cli, ["image-score", str(results), "--json"]).stdout.splitlines()[0])
+    assert line["note"] == "1 picture in images/ not as made, such as p00.png"
+    assert CliRunner().invoke(cli, ["report", str(results)]).exit_code == 0
+    assert "not as made" in (results / "report" / "index.html").read_text()
