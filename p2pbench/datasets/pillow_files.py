@@ -29,6 +29,7 @@ ORIENTATION = 0x0112  # the tag of EXIF and TIFF
 _SIDEWAYS = range(5, 9)  # the orientations that swap width and height
 
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM")  # Pillow knows dozens more, some of which start other programs
+_ANIMATED = ("PNG", "WEBP")
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -116,9 +117,19 @@ def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
 
 @contextmanager
 def opened(path: Path, formats: tuple[str, ...] = _FORMATS) -> Iterator[Image.Image]:
-    """Open a picture with Pillow, its pixels not decoded yet; `formats` are those it may have, in Pillow's words."""
+    """Open a picture with Pillow, its pixels not decoded yet; `formats` are those it may have, in Pillow's words.
+
+    Raises:
+        UserError: It has too many pixels, or is an animation. (A camera's JPEG may hold a preview, or a second view.)
+    """
     with Image.open(path, formats=formats) as image:
         check_size(image.width, image.height, path)
+        frames = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
+        if frames > 1:
+            raise UserError(
+                f"{path}: found an animation of {frames} frames, expected one picture; save the frame that is meant as "
+                "a file of its own"
+            )
         yield image
 
 

@@ -103,6 +103,17 @@ def test_colorization_says_no_depth_that_the_files_have_not(tmp_path: Path) -> N
     assert "--set" not in remark
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.webp"])
+def test_an_animation_is_no_picture(name: str, tmp_path: Path) -> None:
+    frames = [Image.fromarray(picture(seed)) for seed in range(3)]
+    frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    for reads in (pictures.read, pictures.header):
+        with pytest.raises(UserError, match="found an animation of 3 frames, expected one picture"):
+            reads(tmp_path / name)
+    frames[0].save(tmp_path / name)
+    assert pictures.read(tmp_path / name).shape == picture(0).shape
+
+
 def test_a_record_that_is_no_json_has_no_field(tmp_path: Path) -> None:
     run = Run(tmp_path, "L1", 0)
     run.folder.mkdir(parents=True, exist_ok=True)
