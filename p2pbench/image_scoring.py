@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from p2pbench.ablation.listener import Listener
+from p2pbench.ablation.references import recorded
 from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import open_dataset, run_items
 from p2pbench.datasets.dataset import MOST_NAMED
@@ -46,10 +47,15 @@ def pairs(grid: Grid, run: Run, n_expected: int) -> Pairs:
     """A run's pictures and those of `real/`, under the same resizing.
 
     Raises:
-        UserError: pictures are missing.
+        UserError: pictures of the run or of `real/` are missing.
         ReportError: the grid's range is not that of its targets.
     """
     targets = grid.real.pictures()
+    if gone := sorted(recorded(grid).keys() - targets.keys()):
+        raise UserError(
+            f"{grid.real.images}: found no picture of {', '.join(gone[:MOST_NAMED])}, which runs of {grid.name} were "
+            "tested on; give the command that trained one of them again, which makes it"
+        )
     outputs = _outputs(run, targets.keys())
     return Pairs(outputs, lambda id_: pictures.read(targets[id_]), n_expected, False, filled.ranges(grid).output)
 

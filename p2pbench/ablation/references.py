@@ -36,7 +36,7 @@ def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[t
     _check_own(grid, data, config)
     if not any("content" not in record.data["test"] and has_begun(run) for run, record in made):
         return
-    there, known, wanted = grid.real.pictures(), _read(grid), _sources(data, config)
+    there, known, wanted = grid.real.pictures(), recorded(grid), _sources(data, config)
     differing = [id_ for id_ in wanted if id_ in known and known[id_] != wanted[id_]]
     unknown = [place for place, id_ in enumerate(wanted) if id_ in there and id_ not in known]
     differing += [id_ for id_, _, target in _made(data, unknown) if not _equal(pictures.read(there[id_]), target)]
@@ -51,7 +51,7 @@ def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[t
 
 
 def _check_own(grid: Grid, data: Data, config: RunConfig) -> None:
-    known, places = _read(grid), {id_: place for place, id_ in enumerate(_sources(data, config))}
+    known, places = recorded(grid), {id_: place for place, id_ in enumerate(_sources(data, config))}
     foreign = {path: item_id(path.stem) for row in (grid.input, grid.real) for path in _foreign(row, known)}
     if not foreign:
         return
@@ -82,7 +82,7 @@ def fill_references(grid: Grid, data: Data, config: RunConfig, listener: Listene
     What each picture was made from is recorded once it is there, so a killed call leaves none that is taken for newer.
     """
     wanted = _sources(data, config)
-    known = _read(grid)
+    known = recorded(grid)
     there = [row.pictures() for row in (grid.real, grid.input)]
     left = [
         place
@@ -133,8 +133,8 @@ def _equal(one: Picture, other: Picture) -> bool:
     return one.dtype == other.dtype and np.array_equal(one, other)
 
 
-def _read(grid: Grid) -> dict[str, str]:
-    """What each picture was made from; nothing where that is damaged, as the pictures can be made again."""
+def recorded(grid: Grid) -> dict[str, str]:
+    """What each picture was made from, by item; nothing where that is damaged, as the pictures can be made again."""
     try:
         return json_files.read(grid.references, dict[str, str], "delete it")
     except ReportError:

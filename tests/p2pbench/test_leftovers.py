@@ -170,3 +170,15 @@ def test_pictures_that_were_replaced_are_named_wherever_their_scores_stand(train
     assert line["note"] == "1 picture in images/ not as made, such as p00.png"
     assert CliRunner().invoke(cli, ["report", str(results)]).exit_code == 0
     assert "not as made" in (results / "report" / "index.html").read_text()
+
+
+def test_scores_want_every_target(train: Train) -> None:
+    run = train()
+    results, real = run.folder.parents[2], run.folder.parents[1] / "real"
+    kept = (real / "images" / "p01.png").read_bytes()
+    (real / "images" / "p01.png").unlink()
+    said = str(CliRunner().invoke(cli, ["image-score", str(results)]).exception)
+    assert said.startswith(f"{real / 'images'}: found no picture of p01, which runs of one were tested on; give the")
+    train()
+    assert (real / "images" / "p01.png").read_bytes() == kept
+    assert CliRunner().invoke(cli, ["image-score", str(results)]).exit_code == 0
