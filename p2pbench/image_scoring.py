@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,7 +48,6 @@ def pairs(grid: Grid, run: Run, n_expected: int) -> Pairs:
 
     Raises:
         UserError: pictures of the run or of `real/` are missing.
-        ReportError: the grid's range is not that of its targets.
     """
     targets = grid.real.pictures()
     if gone := sorted(recorded(grid).keys() - targets.keys()):
@@ -57,7 +56,7 @@ def pairs(grid: Grid, run: Run, n_expected: int) -> Pairs:
             "tested on; give the command that trained one of them again, which makes it"
         )
     outputs = _outputs(run, targets.keys())
-    return Pairs(outputs, lambda id_: pictures.read(targets[id_]), n_expected, False, filled.ranges(grid).output)
+    return Pairs(outputs, lambda id_: pictures.read(targets[id_]), n_expected, False, grids.ranges(grid).output)
 
 
 def native_pairs(grid: Grid, run: Run) -> Pairs:
@@ -65,7 +64,6 @@ def native_pairs(grid: Grid, run: Run) -> Pairs:
 
     Raises:
         UserError: pictures are missing, or the dataset is no longer where the run found it.
-        ReportError: the grid's range is not that of its targets.
     """
     record = read_run(run)
     config = found_now(record.settings, grid_of(run))
@@ -77,7 +75,7 @@ def native_pairs(grid: Grid, run: Run) -> Pairs:
         sample = dataset.load(items[id_], None)
         return dataset.to_picture(sample.input, sample.target)
 
-    return Pairs(_outputs(run, items.keys()), target, len(items), True, filled.ranges(grid).output)
+    return Pairs(_outputs(run, items.keys()), target, len(items), True, grids.ranges(grid).output)
 
 
 def score_run(run: Run, found: Pairs) -> Scores:
@@ -95,7 +93,12 @@ def score_run(run: Run, found: Pairs) -> Scores:
 
 
 def score_results(
-    results: Path, *, native: bool, perceptual: PerceptualScorer | None = None, fid: bool = False
+    results: Path,
+    *,
+    native: bool,
+    perceptual: PerceptualScorer | None = None,
+    fid: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[tuple[Grid, Run, Scores]]:
     """Score every run in a results folder, one after the other, and each by one scorer after the other.
 
@@ -104,13 +107,17 @@ def score_results(
         native: compare with the dataset's own targets instead of `real/`.
         perceptual: scores by LPIPS too, if given.
         fid: has it score by FID and KID too, against `real/`.
+        say: called with a line where a grid's range clips some values.
 
     Raises:
         UserError: there is no run, or one cannot be scored.
+        ReportError: a grid's range is not that of its pictures.
     """
     runs = [(grid, run) for grid in layout.grids(results) for run in grid.runs()]
     if not runs:
         raise UserError(f"{results}: no run found; expected a results folder as training writes it")
+    for grid in {grid: None for grid, _ in runs}:
+        filled.ranges(grid, say)
     for grid, run in runs:
         found = native_pairs(grid, run) if native else pairs(grid, run, len(grid.real.pictures()))
         yield grid, run, score_run(run, found)
@@ -126,7 +133,9 @@ def score_new(grid: Grid, runs: Iterable[tuple[Run, int]], device: str, listener
 
     Raises:
         UserError: pictures are missing, or do not fit their targets.
+        ReportError: the grid's range is not that of its pictures.
     """
+    filled.ranges(grid)
     perceptual = PerceptualScorer(grid.folder.parent, device, listener)
     for run, n_expected in runs:
         done = {scorer for scorer in run.scorers() if not _lacks_range(grid, run, scorer)}

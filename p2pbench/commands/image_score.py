@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import click
@@ -14,7 +15,7 @@ from p2pbench.perceptual_scoring import PerceptualScorer
 from p2pbench.perceptual_scoring import download_weights as fetch_weights
 from p2pbench.terminal import Terminal
 from p2pbench.training.interrupt import Stopped, stop_request
-from reports import arithmetic, filled, layout
+from reports import arithmetic
 from reports.names import counted, printable
 
 
@@ -69,17 +70,19 @@ def command(
     if download_weights:
         fetch_weights(fid=fid and inception_weights is None)
     scored = 0
+    said: list[str] = []
+    mark = cache(arithmetic.mark)  # which reads all pictures of a run
     with Terminal().watching() as terminal, stop_request() as stop:
         perceptual = PerceptualScorer(results, device or "auto", terminal, inception_weights)
-        for grid, run, scores in score_results(results, native=native, perceptual=perceptual, fid=fid):
+        for grid, run, scores in score_results(results, native=native, perceptual=perceptual, fid=fid, say=said.append):
             scored += 1
             if stop:
                 raise Stopped(
-                    f"stopped; {scored} scores are written, the last {scores.scorer} of {grid.name}/{run.cell} seed "
-                    f"{run.seed}, and the same command begins again"
+                    f"stopped; {counted(scored, 'score')} written, the last {scores.scorer} of {grid.name}/{run.cell} "
+                    f"seed {run.seed}, and the same command begins again"
                 )
             if as_json:
-                place = {"grid": grid.name, "cell": run.cell, "seed": run.seed, "note": arithmetic.mark(run)}
+                place = {"grid": grid.name, "cell": run.cell, "seed": run.seed, "note": mark(run)}
                 click.echo(json.dumps(place | scores.summary()))
                 continue
             if scores.scorer == SCORER:  # the first of each run
@@ -87,8 +90,5 @@ def command(
                 click.echo(f"{name} seed {run.seed}, {scores.n} of {counted(scores.n_expected, 'item')}:")
             for name, metric in scores.metrics.items():
                 click.echo(f"    {name:<12} {metric.value:.4f}  [{metric.interval.text(4)}]")
-    ranges: list[str] = []
-    for grid in layout.grids(results):
-        filled.ranges(grid, ranges.append)
-    for line in [*ranges, *arithmetic.lines([results])]:
+    for line in [*said, *arithmetic.lines([results])]:
         click.echo(printable(line), err=True)

@@ -40,7 +40,7 @@ def dataset_lines(dataset: Dataset, items: Items, channels: Channels, config: Ru
         ReportError: A declared range is beyond the depth, or nearly no value lies within it.
     """
     declared = {"input": config.input_range, "output": config.output_range}
-    if config.dataset == "colorization":  # its values are L and ab, on scales of their own
+    if dataset.own_scale:
         return []
     if not dataset.needs_root and not any(declared.values()):  # drawn ones fill all of their depth
         return []

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from p2pbench.config import RunConfig
+from p2pbench.datasets import pictures
 from p2pbench.datasets.cache import Channels, Depth
-from p2pbench.datasets.conversion import convertible
 from p2pbench.datasets.dataset import Dataset, Item, Sample
 from p2pbench.datasets.pictures import Header
 from p2pbench.errors import UserError
@@ -85,7 +85,7 @@ def _counted(counts: Counter[str], headers: dict[Path, Header]) -> list[str]:
 
 def _widest(found: Sequence[int], asked: int | None, side: str, line: str) -> int:
     if asked is not None:
-        possible = frozenset.intersection(*map(convertible, found))
+        possible = frozenset.intersection(*map(pictures.convertible, found))
         if asked not in possible:
             become = f"can become {' or '.join(map(str, sorted(possible)))}" if possible else "cannot become one kind"
             raise UserError(

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from fcn.labels import CITYSCAPES, IGNORE, LabelTable
 from p2pbench.datasets import pictures
 from p2pbench.errors import UserError
+from reports.filled import spread
 
 MOST_READ = 100  # label files, evenly spread, that are looked at before work begins; each is again when it is read
-# What each class covers of the labelled pixels of Cityscapes' train split, by class index, to two digits.
+# About what each class covers of the labelled pixels of Cityscapes, by class index: orders of magnitude decide.
 COVERED = (
     *(0.37, 0.061, 0.23, 0.0066, 0.0088, 0.012, 0.0021, 0.0055, 0.16, 0.012),
     *(0.04, 0.012, 0.0014, 0.07, 0.0027, 0.0024, 0.0023, 0.001, 0.0041),
@@ -51,7 +52,7 @@ def refuse_train_ids(table: LabelTable, files: Sequence[Path]) -> None:
         return
     counts: dict[Path, NDArray[np.intp]] = {}
     label_ids = 0
-    for file in _spread(files):
+    for file in spread(files, MOST_READ):
         try:
             of_file = count_values(pictures.read_labels(file))
         except UserError:
@@ -120,8 +121,3 @@ def _covered_by_label_ids() -> NDArray[np.float64]:
     covered[: LAST_COMMON_VOID + 1] = COMMON_VOID
     covered[list(CITYSCAPES.values_of_classes)] = COVERED
     return covered
-
-
-def _spread(files: Sequence[Path]) -> list[Path]:
-    step = max(1.0, len(files) / MOST_READ)
-    return [files[int(step * place)] for place in range(min(len(files), MOST_READ))]

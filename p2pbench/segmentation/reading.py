@@ -205,12 +205,11 @@ def _mixture(folder: Path, seen: Sequence[LabelFile], table: LabelTable) -> str:
     kinds: dict[str, list[LabelFile]] = {}
     for file in seen:
         kinds.setdefault(file.kind, []).append(file)
-    counted = " and ".join(
-        f"{len(files)} {'picture' if len(files) == 1 else 'pictures'} {kind} ({_example(files[0])})"
-        for kind, files in kinds.items()
+    found = " and ".join(
+        f"{counted(len(files), 'picture')} {kind} ({_example(files[0])})" for kind, files in kinds.items()
     )
     return (
-        f"{folder}: found {counted}, expected label maps of one kind, ids or the colours of {table.name}; "
+        f"{folder}: found {found}, expected label maps of one kind, ids or the colours of {table.name}; "
         f"convert or remove what is not, or give {_options([COLOURS, *NUMBERINGS])} to read all alike"
     )
 

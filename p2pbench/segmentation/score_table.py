@@ -23,7 +23,6 @@ DIGITS = 3
 WIDTH = 80
 BOTH = "both"
 SAME = f"{BOTH}: the official and the strict protocol give the same"
-SAME = f"{BOTH}: the official and the strict protocol give the same"
 _LABEL, _CELL = 12, 22  # columns; three cells and a label fit a terminal of 80
 
 
