@@ -102,6 +102,7 @@ def trained(config: RunConfig, data: CachedSamples, folder: Path, device: torch.
         config,
         Streets(None),
         data,
+        {},  # of its items nobody asks: the folder is the benchmark's own
         Run(folder, "benchmark", 0),
         device,
         report=listeners.get("report", lambda progress: None),

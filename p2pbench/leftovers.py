@@ -17,7 +17,8 @@ LOSSES = b"step,epoch,"  # with which losses.csv begins
 def check_outputs(run: Run) -> None:
     """Refuse pictures in a run's `images/` that it did not make, or that were replaced since, as they would be scored.
 
-    Runs that an older version finished have no record of theirs; their pictures are taken as they are.
+    So is a replaced generator, which would make the pictures that are missing. Runs that an older version finished have
+    no record of theirs; their files are taken as they are.
 
     Raises:
         UserError: There is one; it is named.
@@ -25,12 +26,26 @@ def check_outputs(run: Run) -> None:
     made = Made(run.folder)
     if not made and run.generator.exists():
         return
+    check_generator(run, made)
     for path in run.pictures().values():
         if not made.holds(path):
             what = "was replaced since this run made it" if made.names(path) else "was not made by this run"
             raise UserError(
                 f"{path}: {what}, and would be scored as its output; move it away, and the same command goes on"
             )
+
+
+def check_generator(run: Run, made: Made) -> None:
+    """Refuse a finished run's generator that is not the one it trained, where that is recorded.
+
+    Raises:
+        UserError: It was replaced, or is damaged.
+    """
+    if made.names(run.generator) and run.generator.exists() and not made.holds(run.generator):
+        raise UserError(
+            f"{run.generator}: is not the one that this run trained; put that back, or keep this file elsewhere and "
+            f"delete {run.folder} to train anew"
+        )
 
 
 def check_leftovers(run: Run) -> None:

@@ -5,17 +5,13 @@ The names of files are those of `reports.layout`, which the packages share.
 
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
@@ -25,7 +21,7 @@ from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.datasets.dataset import MOST_NAMED, Dataset, Item, item_hash
 from p2pbench.errors import UserError
 from p2pbench.leftovers import check_leftovers, check_outputs
-from p2pbench.training.interrupt import Stop, Stopped
+from p2pbench.locks import is_held, owned
 from reports import atomic, grids, json_files
 from reports.arithmetic import ARITHMETIC, flaw
 from reports.errors import ReportError
@@ -33,7 +29,6 @@ from reports.layout import Grid, Run
 from reports.names import counted
 
 VERSIONED = ("torch", "torchvision", "numpy", "scikit-image", "pillow")
-SECONDS_BETWEEN_TRIES = 0.5
 
 Description = dict[str, dict[str, int | str]]
 """The items of each split: how many, a hash of their ids, and a hash of their contents (older versions: none)."""
@@ -84,7 +79,7 @@ def check_run(
     Raises:
         UserError: settings or items differ, each difference is shown; or the run would go on from weights that an
             older version trained with wrong gradients, or another one by an arithmetic that is not known here; or files
-            of the user's would be taken for the run's.
+            of the user's would be taken for the run's, or its own were replaced.
     """
     if not run.config.exists():
         leftovers = [path.name for path in (run.checkpoint, run.generator) if path.exists()]
@@ -95,6 +90,17 @@ def check_run(
     check_outputs(run)
     if not has_begun(run):
         check_leftovers(run)
+    check_fits(run, config, data, made, contents)
+
+
+def check_fits(
+    run: Run,
+    config: RunConfig,
+    data: Description,
+    made: Sequence[tuple[Run, RunRecord]],
+    contents: Contents | None = None,
+) -> None:
+    """Refuse a run whose settings and data do not fit the runs of its grid; see `check_run`."""
     for other, record in made:
         if not has_begun(other):
             continue
@@ -121,9 +127,15 @@ def check_run(
             )
 
 
+def identity(config: RunConfig, data: Description) -> dict[str, Any]:
+    """What makes a run the one that it is: its settings and its items, by name, in plain values."""
+    settings = config.model_dump(mode="json", exclude=set(NOT_IDENTITY))
+    return settings | {f"{split} items": dict(of_split) for split, of_split in data.items()}
+
+
 def has_begun(run: Run) -> bool:
     """Whether anything of a run's training is kept, or another process is at it."""
-    return run.checkpoint.exists() or run.generator.exists() or _is_held(run)
+    return run.checkpoint.exists() or run.generator.exists() or is_held(run)
 
 
 def how_to_change(run: Run, *, shared: bool) -> str:
@@ -235,58 +247,6 @@ def write_run(run: Run, config: RunConfig, data: Description) -> None:
 
 def _write_record(run: Run, record: RunRecord) -> None:
     atomic.write(run.config, record.model_dump_json(indent=1).encode() + b"\n")
-
-
-@contextmanager
-def owned(run: Run, patience: float = 0.0, stop: Stop = False) -> Iterator[None]:
-    """Hold a run for this process alone; the system lets go of it when the process ends, however it ends.
-
-    On a folder that several machines share it is the file system that must keep locks for all of them, as NFS does.
-    It may keep that of a machine that died for a while, hence the patience.
-
-    Args:
-        run: the run.
-        patience: seconds to wait for another process to let go.
-        stop: whether somebody asked to stop.
-
-    Raises:
-        UserError: another process holds it, or the file system keeps no locks.
-        Stopped: `stop` was asked for while another process held it.
-    """
-    deadline = time.monotonic() + patience
-    while True:
-        with run.config.open("r+b") as file:  # for writing too: NFS gives nobody else an exclusive lock
-            while not _lock(file, run):
-                if stop:
-                    raise Stopped(f"{run.folder}: stopped before it began; the same command goes on from here")
-                if time.monotonic() >= deadline:
-                    raise UserError(f"{run.folder}: another process is training this run; wait for it, or stop it")
-                time.sleep(SECONDS_BETWEEN_TRIES)
-            if os.path.samestat(os.fstat(file.fileno()), run.config.stat()):  # else it was replaced meanwhile
-                yield
-                return
-
-
-def _is_held(run: Run) -> bool:
-    """Whether another process holds a run."""
-    if not run.config.exists():
-        return False
-    with run.config.open("r+b") as file:
-        return not _lock(file, run)
-
-
-def _lock(file: BinaryIO, run: Run) -> bool:
-    """Whether the lock is ours now."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:  # such as ENOLCK or ENOSYS: two processes could train one run and not know it
-        raise UserError(
-            f"{run.config}: its file system keeps no locks ({error.strerror}); expected one that does: mount it with "
-            "locks (Lustre: -o flock), or use another results folder"
-        ) from None
-    return True
 
 
 def read_run(run: Run) -> RunRecord:

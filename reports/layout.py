@@ -175,6 +175,11 @@ class Grid:
         """The true labels of the items, ITEM.png, of the size and kind of the segmentations; 255 is ignored."""
         return self.real.folder / "labels"
 
+    @property
+    def lock(self) -> Path:
+        """Locked by the call that makes ready what the runs share; empty."""
+        return self.folder / ".lock"
+
     def contents(self, digest: str) -> Path:
         """The hash of each item's content by its id, of a split whose contents have that hash together, JSON."""
         return self.folder / CONTENTS / f"{digest}.json"

@@ -50,6 +50,21 @@ def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[t
         )
 
 
+def check_same_references(grid: Grid, data: Data, config: RunConfig) -> None:
+    """Refuse to train on other data than those that `real/` was made of: another call had them, before a run began.
+
+    Raises:
+        UserError: It is so.
+    """
+    known = recorded(grid)
+    other = [id_ for id_, source in _sources(data, config).items() if known.get(id_) != source]
+    if other or known.keys() != data.contents["test"].keys():
+        raise UserError(
+            f"{grid.real.folder}: another call made it anew, from other data or settings; give the same command "
+            "again, into another --out"
+        )
+
+
 def _check_own(grid: Grid, data: Data, config: RunConfig) -> None:
     known, places = recorded(grid), {id_: place for place, id_ in enumerate(_sources(data, config))}
     foreign = {path: item_id(path.stem) for row in (grid.input, grid.real) for path in _foreign(row, known)}

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from p2pbench.ablation.data import Data
 from p2pbench.ablation.grid import Planned
 from p2pbench.ablation.listener import Listener
+from p2pbench.ablation.references import check_same_references
 from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.scale import Range
 from p2pbench.leftovers import adopt, remove_leftovers
-from p2pbench.results import check_run, grid_of, has_begun, owned, read_run, read_runs, write_run
+from p2pbench.locks import made_ready, owned
+from p2pbench.results import check_run, grid_of, has_begun, read_run, read_runs, write_run
 from p2pbench.training.card import load_generator, save_generator
 from p2pbench.training.device import failures_told
 from p2pbench.training.generate import Translator, as_picture
@@ -110,6 +112,8 @@ def carry_out(
         # What another process, or another machine's copy of the data, has made of it since it was planned.
         made = [(planned.run, read_run(planned.run))]
         check_run(planned.run, planned.config, data.describe(), made, data.contents)
+        with made_ready(grid := grid_of(planned.run)):  # who makes it ready after this sees that the run has begun
+            check_same_references(grid, data, planned.config)
         if not planned.run.generator.exists():
             if not planned.run.checkpoint.exists():
                 remove_leftovers(planned.run)
@@ -122,6 +126,7 @@ def _train(planned: Planned, data: Data, device: torch.device, listener: Listene
         planned.config,
         data.dataset,
         data.train,
+        data.describe(),
         planned.run,
         device,
         report=lambda progress: listener.train(planned.name, progress),
@@ -130,7 +135,7 @@ def _train(planned: Planned, data: Data, device: torch.device, listener: Listene
         say=lambda text: listener.say(f"{planned.name}: {text}"),
     )
     card = make_card(planned.config, data.dataset, data.channels)
-    save_generator(planned.run.generator, model.generator, card)
+    save_generator(planned.run.generator, model.generator, card, Made(planned.run.folder).note)
 
 
 def _make_pictures(planned: Planned, data: Data, device: torch.device, listener: Listener, stop: Stop) -> None:

@@ -18,10 +18,13 @@ from p2pbench.ablation.run import begin, carry_out, is_finished, say_threads
 from p2pbench.ablation.side_by_side import IN_TURN, NotMeasured, verdict, weigh
 from p2pbench.ablation.workers import Outcome, Workers, share, workers
 from p2pbench.config import GridConfig, RunConfig
+from p2pbench.datasets.catalogue import more_than_there_are
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.image_scoring import score_new
+from p2pbench.locks import made_ready
 from p2pbench.results import (
     RunRecord,
+    check_fits,
     check_run,
     has_begun,
     read_runs,
@@ -79,21 +82,22 @@ def run_grid(
     data = _open_all(plan, listener)
     for opened in data.values():  # files may be linked into the dataset from elsewhere
         apart.check(folder.folder, (file for item in opened.items.train + opened.items.test for file in item.files))
-    for planned, each in zip(plan, there, strict=True):
-        of_run = data[data_key(planned.config)]
-        # On a GPU another number of threads changes no number.
-        config = planned.config if each.on_cpu else planned.config.model_copy(update={"threads": None})
-        check_run(planned.run, config, of_run.describe(), made, of_run.contents)
+    for run, config, of_run in (wanted := _wanted(plan, there, data)):
+        check_run(run, config, of_run.describe(), made, of_run.contents)
     first = data[data_key(plan[0].config)]
     check_references(folder, first, plan[0].config, made)
-    for of_run in data.values():
-        write_contents(folder, of_run.describe(), of_run.contents)
-    _write_grid(folder, grid, plan, first)
-    fill_references(folder, first, plan[0].config, listener)
+    with made_ready(folder):
+        made = read_runs(folder)  # another call may have begun some since
+        for run, config, of_run in wanted:
+            check_fits(run, config, of_run.describe(), made, of_run.contents)
+        for of_run in data.values():
+            write_contents(folder, of_run.describe(), of_run.contents)
+        _write_grid(folder, grid, plan, first)
+        fill_references(folder, first, plan[0].config, listener)
     left = [planned for planned in plan if not is_finished(planned.run, data[data_key(planned.config)])]
     for line in _remarks(plan, left, made):
         listener.say(line)
-    for notice in data[data_key(left[0].config)].notices if left else ():
+    for notice in dict.fromkeys(line for planned in left for line in _notices(planned, data)):
         listener.say(notice)
     with stop_request() as stop:
         if cluster is not None:
@@ -107,6 +111,21 @@ def run_grid(
     made_items = [(planned.run, len(data[data_key(planned.config)].items.test)) for planned in plan]
     score_new(folder, made_items, plan[0].config.device if cluster is None else "auto", listener)
     return folder
+
+
+def _wanted(
+    plan: Sequence[Planned], there: Sequence[Precisions], data: Mapping[tuple[object, ...], Data]
+) -> list[tuple[Run, RunConfig, Data]]:
+    """The runs with what must fit those that are there: settings and data."""
+    return [
+        (
+            planned.run,
+            # On a GPU another number of threads changes no number.
+            planned.config if each.on_cpu else planned.config.model_copy(update={"threads": None}),
+            data[data_key(planned.config)],
+        )
+        for planned, each in zip(plan, there, strict=True)
+    ]
 
 
 def _precisions(plan: Sequence[Planned], cluster: Cluster | None) -> list[Precisions]:
@@ -145,6 +164,13 @@ def _remarks(plan: Sequence[Planned], left: Sequence[Planned], made: Sequence[tu
             f"{', '.join(f'{run.cell} seed {run.seed}' for run in old)}: made by an older version, which recorded no "
             "hashes of pictures; only the targets could be compared, and are the same"
         )
+
+
+def _notices(planned: Planned, data: Mapping[tuple[object, ...], Data]) -> Iterator[str]:
+    """What users should know of a run's data."""
+    of_run = data[data_key(planned.config)]
+    yield from more_than_there_are(of_run.items, planned.config)
+    yield from of_run.notices
 
 
 def _carry_out_here(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from p2pbench.datasets.drawn import Streets
 from p2pbench.datasets.pairs import Folders, Paired
 from p2pbench.datasets.photos import Colorization, Edges, Inpainting
 from p2pbench.errors import UserError
+from reports.names import counted
 
 DATASETS: dict[str, type[Dataset]] = {
     kind.name: kind for kind in (Streets, Cityscapes, CamVid, Paired, Folders, Colorization, Inpainting, Edges)
@@ -107,6 +109,17 @@ def run_items(dataset: Dataset, config: RunConfig) -> Items:
         UserError: a split is empty, a file has no partner, or label files hold train ids.
     """
     return Items(split_items(dataset, "train", config.train_items), split_items(dataset, "test", config.test_items))
+
+
+def more_than_there_are(items: Items, config: RunConfig) -> Iterator[str]:
+    """A line for each setting that asks for more items than a run has."""
+    for split, of_split in items._asdict().items():
+        asked = getattr(config, f"{split}_items")
+        if asked is not None and asked > len(of_split):
+            yield f"{split}_items = {asked}: there are {counted(len(of_split), f'{split} item')}, and all are taken"
+    if config.batch_size > len(items.train):
+        count = counted(len(items.train), "train item")
+        yield f"batch_size = {config.batch_size}: there are {count}, and each batch has no more"
 
 
 def split_items(dataset: Dataset, split: Split, limit: int | None, *, labels_only: bool = False) -> list[Item]:

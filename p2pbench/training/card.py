@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -72,10 +74,22 @@ def input_bits(card: GeneratorCard) -> int | None:
     return card.input_bits
 
 
-def save_generator(path: Path, generator: Generator, card: GeneratorCard) -> None:
-    """Write a generator and its card, whole or not at all."""
+def save_generator(
+    path: Path, generator: Generator, card: GeneratorCard, note: Callable[[Path, str], None] | None = None
+) -> None:
+    """Write a generator and its card, whole or not at all.
+
+    Args:
+        path: the file.
+        generator: on any device.
+        card: how it is to be used.
+        note: called with the path and the SHA-256 of the content before the file takes its place.
+    """
     weights = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
-    atomic.write(path, save(weights, metadata={METADATA_KEY: card.model_dump_json()}))
+    content = save(weights, metadata={METADATA_KEY: card.model_dump_json()})
+    if note is not None:
+        note(path, hashlib.sha256(content).hexdigest())
+    atomic.write(path, content)
 
 
 def load_generator(path: Path) -> tuple[Generator, GeneratorCard]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +16,45 @@ from p2pbench.training.card import load_weights
 from p2pbench.training.model import Model
 from reports import atomic
 
-FORMAT = 1
+FORMAT = 2
+WITHOUT_IDENTITY = 1  # the format of older versions, which did not say whose state it is
+
+Identity = Mapping[str, Any]
+"""What makes a run the one that it is, by name; see `p2pbench.results.identity`."""
 
 
-def save(path: Path, model: Model, step: int) -> None:
+def save(path: Path, model: Model, step: int, run: Identity) -> None:
     """Write the state after `step` steps, whole or not at all: the old file stays until the new one is on disk.
 
     Random states are not in it, since all randomness is addressed by the step.
     """
-    content = {"format": FORMAT, "step": step} | {name: part.state_dict() for name, part in model.parts()}
+    content = {"format": FORMAT, "step": step, "run": dict(run)}
+    content |= {name: part.state_dict() for name, part in model.parts()}
     buffer = io.BytesIO()
     torch.save(content, buffer)
     atomic.write(path, buffer.getvalue())
 
 
-def load(path: Path, model: Model) -> int:
+def load(path: Path, model: Model, run: Identity) -> int:
     """Set a model's state from a file; the number of steps it had taken.
 
     Raises:
-        UserError: the file is damaged, or of another architecture or objective.
+        UserError: the file is damaged, of another run, or of another architecture or objective.
     """
     content = _read(path)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") not in {FORMAT, WITHOUT_IDENTITY}:
         raise UserError(f"{path}: not a checkpoint of this version of p2pbench; delete it to train from the start")
+    was = content.get("run", run)
+    differing = [name for name in run if name in was and was[name] != run[name]]
+    if differing:
+        found = "; ".join(f"{name} {was[name]}, expected {run[name]}" for name in differing)
+        raise UserError(
+            f"{path}: is of another run, found {found}; put this run's own there, or delete it to train from the start"
+        )
     names = {name for name, _ in model.parts()}
-    if content.keys() - {"format", "step"} != names:
-        found = ", ".join(sorted(content.keys() - {"format", "step"}))
+    found_names = content.keys() - {"format", "step", "run"}
+    if found_names != names:
+        found = ", ".join(sorted(found_names))
         raise UserError(f"{path}: holds {found}; expected {', '.join(sorted(names))}: another objective made it")
     for name, part in model.parts():
         if isinstance(part, nn.Module):

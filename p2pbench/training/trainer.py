@@ -12,7 +12,7 @@ from p2pbench.config import RunConfig
 from p2pbench.datasets.cache import Samples
 from p2pbench.datasets.dataset import Dataset
 from p2pbench.errors import UserError
-from p2pbench.results import how_to_change
+from p2pbench.results import Description, how_to_change, identity
 from p2pbench.training import checkpoint
 from p2pbench.training.batches import Batches
 from p2pbench.training.device import DeviceLost, has_failed
@@ -50,6 +50,7 @@ def train(
     config: RunConfig,
     dataset: Dataset,
     samples: Samples,
+    data: Description,
     run: Run,
     device: torch.device,
     *,
@@ -69,7 +70,7 @@ def train(
     keep_freed_memory()
     set_up(config, device)
     try:
-        return _train(config, dataset, samples, run, device, report, sample, stop, say)
+        return _train(config, dataset, samples, data, run, device, report, sample, stop, say)
     except RuntimeError as error:
         kind: type[UserError] = UserError
         if is_out_of_memory(error):
@@ -88,6 +89,7 @@ def _train(
     config: RunConfig,
     dataset: Dataset,
     samples: Samples,
+    data: Description,
     run: Run,
     device: torch.device,
     report: Report,
@@ -98,7 +100,8 @@ def _train(
     model = build(config, samples.channels, device)
     batches = Batches(dataset, samples, config, device)
     total = batches.per_epoch * config.epochs
-    step = first = checkpoint.load(run.checkpoint, model) if run.checkpoint.exists() else 0
+    own = identity(config, data)
+    step = first = checkpoint.load(run.checkpoint, model, own) if run.checkpoint.exists() else 0
     model.generator.train()
     steps = open_steps(model, batches, config, device, step, total, say)
     sample_steps = batches.per_epoch * max(1, config.epochs // 10)
@@ -130,12 +133,12 @@ def _train(
                 if to_sample:
                     sample(model, progress.epoch)
                 if stop and step < total:
-                    checkpoint.save(run.checkpoint, model, step)
+                    checkpoint.save(run.checkpoint, model, step, own)
                     raise Stopped(
                         f"{run.folder}: stopped after step {step} of {total}; the same command goes on from here"
                     )
                 if to_save:
-                    checkpoint.save(run.checkpoint, model, step)
+                    checkpoint.save(run.checkpoint, model, step, own)
                     saved_at = time.monotonic()
     finally:
         log.close()

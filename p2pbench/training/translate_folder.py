@@ -17,6 +17,7 @@ from p2pbench.datasets.pairs import Folders, Paired
 from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.train_ids import refuse_train_ids
 from p2pbench.errors import UserError
+from p2pbench.leftovers import check_generator
 from p2pbench.networks.norm import BatchNormMode
 from p2pbench.training.card import IMPORTED, GeneratorCard, input_bits, load_generator
 from p2pbench.training.device import failures_told
@@ -27,7 +28,7 @@ from p2pbench.training.interrupt import Stop, Stopped
 from reports import apart
 from reports.arithmetic import flaw
 from reports.layout import Run
-from reports.made import digest
+from reports.made import Made, digest
 from reports.names import counted
 
 PADDING = "mirrored at the right and lower edge up to the stride, cut off afterwards"
@@ -101,8 +102,10 @@ def translate_folder(
         generator_file /= "generator.safetensors"
     generator, card = load_generator(generator_file)
     run = Run(generator_file.parent, generator_file.parent.parent.name, None)
-    if run.generator == generator_file and not card.source.startswith(IMPORTED) and (wrong := flaw(run)):
-        say(f"{generator_file}: {wrong}")
+    if run.generator == generator_file:
+        check_generator(run, Made(run.folder))
+        if not card.source.startswith(IMPORTED) and (wrong := flaw(run)):
+            say(f"{generator_file}: {wrong}")
     changed = {"test_dropout": dropout, "test_batch_norm": batch_norm, "seed": seed}
     card = card.model_copy(update={key: value for key, value in changed.items() if value is not None})
     if dropout and not card.architecture.dropout_blocks:

@@ -10,7 +10,8 @@ import pytest
 from p2pbench.ablation.data import Data
 from p2pbench.ablation.kept_data import KeptData
 from p2pbench.config import RunConfig
-from p2pbench.results import owned, write_run
+from p2pbench.locks import owned
+from p2pbench.results import write_run
 from p2pbench.training.interrupt import Stopped, StopRequest
 from reports.layout import Run
 

@@ -23,7 +23,8 @@ from p2pbench.datasets.catalogue import open_dataset, run_items
 from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.errors import UserError
 from p2pbench.image_scoring import score_results
-from p2pbench.results import RunRecord, how_to_change, owned, read_run, write_run
+from p2pbench.locks import owned
+from p2pbench.results import RunRecord, how_to_change, read_run, write_run
 from p2pbench.segmentation.outcome import Outcome
 from p2pbench.segmentation.ready import ready_grid
 from p2pbench.training.trainer import Progress

@@ -206,6 +206,7 @@ def run(config: RunConfig, data: Data, folder: Path, stop: StopRequest | None = 
         config,
         data.dataset,
         data.train,
+        data.describe(),
         Run(folder, "a", 0),
         CPU,
         report=lambda progress: None,

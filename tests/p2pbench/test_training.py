@@ -44,6 +44,7 @@ def trained(config: RunConfig, data: Data, run: Run, **listeners: Callable[..., 
         config,
         data.dataset,
         data.train,
+        data.describe(),
         run,
         CPU,
         report=listeners.get("report", nothing),  # type: ignore[arg-type]
@@ -254,18 +255,18 @@ def test_a_full_disk_leaves_the_old_checkpoint(tiny: Tiny, tiny_data: Data, tmp_
     """The limit on a file's size fails in the middle of the write, as a full disk does."""
     model = build(tiny(), tiny_data.channels, CPU)
     path = tmp_path / "checkpoint.pt"
-    checkpoint.save(path, model, 7)
+    checkpoint.save(path, model, 7, {})
     old = path.read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(old) // 2, hard))
     try:
         with pytest.raises(ReportError, match=r"checkpoint\.pt: cannot be written"):
-            checkpoint.save(path, model, 8)
+            checkpoint.save(path, model, 8, {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == old
     assert list(tmp_path.iterdir()) == [path]
-    assert checkpoint.load(path, model) == 7
+    assert checkpoint.load(path, model, {}) == 7
 
 
 @pytest.mark.parametrize(
@@ -281,9 +282,9 @@ def test_a_checkpoint_of_another_architecture_is_named(
     tiny: Tiny, tiny_data: Data, tmp_path: Path, settings: dict[str, object], said: str
 ) -> None:
     path = tmp_path / "checkpoint.pt"
-    checkpoint.save(path, build(tiny(), tiny_data.channels, CPU), 3)
+    checkpoint.save(path, build(tiny(), tiny_data.channels, CPU), 3, {})
     with pytest.raises(UserError) as error:
-        checkpoint.load(path, build(tiny(**settings), tiny_data.channels, CPU))
+        checkpoint.load(path, build(tiny(**settings), tiny_data.channels, CPU), {})
     assert str(path) in str(error.value)
     assert said in str(error.value)
 
@@ -293,7 +294,7 @@ def test_a_damaged_checkpoint_is_named(tiny: Tiny, tiny_data: Data, tmp_path: Pa
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(content)
     with pytest.raises(UserError, match="delete it to train from the start"):
-        checkpoint.load(path, build(tiny(), tiny_data.channels, CPU))
+        checkpoint.load(path, build(tiny(), tiny_data.channels, CPU), {})
 
 
 def test_a_checkpoint_holds_nothing_that_could_run(tiny: Tiny, tiny_data: Data, tmp_path: Path) -> None:
@@ -305,7 +306,7 @@ def test_a_checkpoint_holds_nothing_that_could_run(tiny: Tiny, tiny_data: Data, 
 
     torch.save({"format": 1, "step": Harmful()}, path)
     with pytest.raises(UserError, match="damaged, or no checkpoint"):
-        checkpoint.load(path, build(tiny(), tiny_data.channels, CPU))
+        checkpoint.load(path, build(tiny(), tiny_data.channels, CPU), {})
 
 
 def test_tensorboard_has_the_losses(tiny: Tiny, tiny_data: Data, tmp_path: Path) -> None:
