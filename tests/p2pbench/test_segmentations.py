@@ -34,11 +34,6 @@ CLASSES = len(CITYSCAPES.classes)
 
 
 @pytest.fixture(scope="module")
-def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_scorer(tmp_path_factory.mktemp("scorer") / "fcn.safetensors", CITYSCAPES, 20)
-
-
-@pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory, scorer: Path) -> Path:
     """A results folder with two scored cells of labels to street scenes, and the ground truth."""
     results = tmp_path_factory.mktemp("trained") / "results"
