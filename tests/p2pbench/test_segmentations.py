@@ -185,8 +185,9 @@ def test_pictures_of_items_that_are_gone_are_removed(results: Path, scorer: Path
     id_, path = next(iter(run.pictures().items()))
     path.unlink()
     (run.segmentations / "notes.txt").write_text("not ours")
+    Image.fromarray(picture(2)).save(run.segmentations / "mine.png")
     score(results, "--weights", scorer, "--allow-partial")
-    assert sorted(path.stem for path in run.segmentations.glob("*.png")) == sorted(run.pictures())
+    assert sorted(path.stem for path in run.segmentations.glob("*.png")) == sorted([*run.pictures(), "mine"])
     assert (run.segmentations / "notes.txt").exists()
     assert (other.segmentations / f"{id_}.png").exists()
     assert (Grid(results / "tiny").labels / f"{id_}.png").exists()  # others are compared with it
