@@ -1,4 +1,4 @@
-"""A small dataset of real files, and the command line as a process of its own."""
+"""Small datasets of real files, scorers without training, and the command line as a process of its own."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from fcn.labels import CITYSCAPES
 from p2pbench.ablation.data import Data, open_data
 from p2pbench.config import RunConfig, run_config
+from tests.p2pbench import label_files
+from tests.p2pbench.drawn_scorer import make_scorer
 from tests.p2pbench.tiny import TINY, Command, picture
 
 
@@ -26,6 +29,29 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for index in range(count):
                 Image.fromarray(picture(index + shift)).save(root / side / split / f"p{index:02d}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def cityscapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labels of a few test items in the official folders."""
+    folder = tmp_path_factory.mktemp("cityscapes") / "gtFine" / "val" / "ulm"
+    folder.mkdir(parents=True)
+    for frame in range(label_files.ITEMS):
+        ids = Image.fromarray(label_files.scene(frame))
+        ids.save(folder / f"{label_files.name(frame)}_gtFine_labelIds.png")
+    return folder.parents[2]
+
+
+@pytest.fixture(scope="session")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_scorer(tmp_path_factory.mktemp("scorer") / "fcn.safetensors", CITYSCAPES, 20)
+
+
+@pytest.fixture(scope="session")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scorer whose file says what that of the published weights says."""
+    folder = tmp_path_factory.mktemp("imported")
+    return make_scorer(folder / "fcn8s.safetensors", CITYSCAPES, 20, source="imported from fcn-8s.caffemodel")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from p2pbench.cli import COMMANDS, cli, main
 from p2pbench.commands.options import overrides, seed_list
 from p2pbench.config import OF_DISCRIMINATOR
 from p2pbench.errors import UserError
-from tests.p2pbench.tiny import TINY
+from tests.p2pbench.tiny import TINY, Command
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -112,6 +112,15 @@ def test_pipes_and_devices_are_refused_and_not_waited_for(
             main([argument.replace("PIPE", str(tmp_path / name)) for argument in arguments])
     assert end.value.code == 1
     assert f"Error: {tmp_path / name}: is a pipe or a device; expected a file or a folder" in capsys.readouterr().err
+
+
+def test_a_reader_that_is_gone_ends_it_without_a_word(p2pbench: Command) -> None:
+    with p2pbench("settings") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
 
 
 def test_wrong_usage_is_exit_code_2() -> None:

@@ -30,18 +30,6 @@ from tests.p2pbench.tiny import Command, picture
 
 
 @pytest.fixture(scope="module")
-def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_scorer(tmp_path_factory.mktemp("scorer") / "fcn.safetensors", CITYSCAPES, 20)
-
-
-@pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One whose file says what that of the published weights says."""
-    folder = tmp_path_factory.mktemp("imported")
-    return make_scorer(folder / "fcn8s.safetensors", CITYSCAPES, 20, source="imported from fcn-8s.caffemodel")
-
-
-@pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with two cells of labels to street scenes, and the ground truth."""
     results = tmp_path_factory.mktemp("trained") / "results"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from reports import ledger
 from reports.errors import ReportError
 from reports.layout import Grid, Run
 from reports.ledger import Metric, Scores
+from reports.made import Made, digest
 from tests.amt.study import ALGORITHMS, make_pictures
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY
@@ -76,6 +78,17 @@ def test_scores_are_not_written_over_something_else(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"image\.json: found something else, .* move it away"):
         ledger.write(run, scores)
     assert run.score("image").read_text() == '{"l1": 0.25}'
+
+
+def test_pipes_and_devices_are_no_files_that_were_made(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    known = Made(tmp_path)
+    known.note(tmp_path / "a.png", digest(tmp_path / "a.png"))
+    assert known.holds(tmp_path / "a.png")
+    for place in (lambda path: path.symlink_to("/dev/null"), os.mkfifo):
+        (tmp_path / "a.png").unlink()
+        place(tmp_path / "a.png")
+        assert not known.holds(tmp_path / "a.png")
 
 
 def test_a_label_map_is_not_written_over_another_picture(tmp_path: Path) -> None:

@@ -108,6 +108,14 @@ def test_a_picture_does_not_depend_on_the_others(kept: Path, inputs: Path, tmp_p
     assert np.array_equal(all_of_them["below__c"], without_b["below__c"])
 
 
+def test_each_item_has_noise_of_its_own(kept: Path, inputs: Path, tmp_path: Path) -> None:
+    (inputs / "same.png").write_bytes((inputs / "b.png").read_bytes())
+    made = applied(kept, inputs, tmp_path / "out")
+    assert not np.array_equal(made["b"], made["same"])
+    silent = applied(kept, inputs, tmp_path / "silent", dropout=False)
+    assert np.array_equal(silent["b"], silent["same"])
+
+
 def test_the_two_switches_and_the_seed(kept: Path, inputs: Path, tmp_path: Path) -> None:
     made = {}
     every: list[dict[str, Any]] = [

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from fcn.labels import CITYSCAPES
 from p2pbench.segmentation.label_files import NUMBERINGS
@@ -21,22 +20,11 @@ from tests.p2pbench.label_files import (
     name,
     outputs,
     predicted,
-    scene,
     score,
     three,
     train_ids,
     with_palette,
 )
-
-
-@pytest.fixture(scope="module")
-def cityscapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Labels of three test items in the official folders."""
-    folder = tmp_path_factory.mktemp("cityscapes") / "gtFine" / "val" / "ulm"
-    folder.mkdir(parents=True)
-    for frame in range(ITEMS):
-        Image.fromarray(scene(frame)).save(folder / f"{name(frame)}_gtFine_labelIds.png")
-    return folder.parents[2]
 
 
 def test_a_mixture_is_named_with_counts(cityscapes: Path, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
 
 from fcn.labels import CAMVID, CITYSCAPES, IGNORE
 from p2pbench.datasets import pictures
@@ -38,17 +37,6 @@ from tests.p2pbench.label_files import (
     with_palette,
 )
 from tests.p2pbench.tiny import Command
-
-
-@pytest.fixture(scope="module")
-def cityscapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Labels of three test items in the official folders."""
-    folder = tmp_path_factory.mktemp("cityscapes") / "gtFine" / "val" / "ulm"
-    folder.mkdir(parents=True)
-    for frame in range(ITEMS):
-        Image.fromarray(scene(frame)).save(folder / f"{name(frame)}_gtFine_labelIds.png")
-    return folder.parents[2]
-
 
 label_palette = CITYSCAPES.to_colours(np.arange(34)).astype(np.uint8)
 class_palette = np.concatenate([CITYSCAPES.class_colours, np.zeros((237, 3), np.uint8)])

@@ -53,13 +53,14 @@ def test_new_weights_get_pictures_scores_and_losses_of_their_own(train: Train, w
     forget(run)
     for name in without:
         (run.folder / name).unlink()
-    (run.scores / "fcn-strict-classes.csv").write_text("mine\n")  # of no scorer that is there: stays
+    for path in (run.scores / "fcn-strict-classes.csv", run.published):  # of no scorer that is there: they stay
+        path.write_text("mine\n")
     train(learning_rate=0.0001)
     after = [contents(folder) for folder in (run.images, run.scores)]
     assert after[0].keys() == before[0].keys()
     assert all(after[0][name] != before[0][name] for name in after[0])
     assert after[1]["image.json"] != before[1]["image.json"]
-    assert after[1]["fcn-strict-classes.csv"] == b"mine\n"
+    assert after[1]["fcn-strict-classes.csv"] == after[1][run.published.name] == b"mine\n"
     assert run.losses.read_bytes() != losses
 
 

@@ -77,6 +77,10 @@ def test_what_is_linked_into_the_data_counts(photos: Path, tmp_path: Path) -> No
     arguments = ("train", "--dataset", "colorization", "--root", photos, "--out", results, *SETTINGS)
     said = refused(*arguments, "--device", "cpu", unchanged=tmp_path)
     assert f"{results}/colorization: holds {photos}/more, which is read" in said
+    (photos / "more").unlink()
+    (photos / "more.png").symlink_to(results / "colorization" / "outputs" / "05.png")
+    said = refused(*arguments, "--device", "cpu", unchanged=tmp_path)
+    assert f"{results}/colorization: holds {photos}/more.png, which is read" in said
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
@@ -105,6 +109,17 @@ def test_a_scorer_is_not_written_into_what_it_learns_from(
     command = ("fcn-train", "--dataset", "camvid", "--root", tmp_path / "camvid", "--init", "scratch", "--epochs", 1)
     said = refused(*command, "--width", "0.02", "--device", "cpu", "--out", tmp_path / out, unchanged=tmp_path)
     assert f"lies in {tmp_path}/camvid, which is read" in said
+
+
+@pytest.mark.parametrize("part", ["train", "trainannot"])
+def test_a_scorer_is_not_written_over_a_file_that_is_linked_into_what_it_learns_from(
+    scored: Callable[..., tuple[object, ...]], tmp_path: Path, part: str
+) -> None:
+    file = tmp_path / "camvid" / part / "1.png"
+    file.symlink_to(file.rename(tmp_path / "elsewhere.png"))
+    command = ("fcn-train", "--dataset", "camvid", "--root", tmp_path / "camvid", "--init", "scratch", "--epochs", 1)
+    said = refused(*command, "--device", "cpu", "--out", tmp_path / "elsewhere.png", unchanged=tmp_path)
+    assert f"elsewhere.png: is the same as {file}, which is read" in said
 
 
 def test_results_beside_the_data_are_apart(photos: Path, tmp_path: Path) -> None:

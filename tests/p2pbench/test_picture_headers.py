@@ -98,8 +98,10 @@ def test_a_fourth_channel_without_a_meaning_is_not_lost_by_compression(tmp_path:
         pictures.read(tmp_path / "b.tif")
 
 
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "a.png")
-    for read in (pictures.read, pictures.read_labels, pictures.header):
-        with pytest.raises(UserError, match=r"a\.png: found a pipe or a device, expected a picture"):
-            read(tmp_path / "a.png")
+def test_a_device_is_not_read_and_a_pipe_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to("/dev/null")
+    os.mkfifo(tmp_path / "b.png")
+    for name in ("a.png", "b.png"):
+        for read in (pictures.read, pictures.read_labels, pictures.header):
+            with pytest.raises(UserError, match=rf"{name}: found a pipe or a device, expected a picture"):
+                read(tmp_path / name)

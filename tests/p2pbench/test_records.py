@@ -200,6 +200,10 @@ def test_a_checked_type_takes_nothing_for_another(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(ReportError, match=r"a\.json: .*found .*; put it back$"):
             json_files.read(file, dict[str, str], "put it back")
+    for text in ('{"a": "1"}', '{"a": true}', '{"a": 1.0}'):
+        file.write_text(text)
+        with pytest.raises(ReportError, match=r"a\.json: a: expected a valid integer, found .*; put it back$"):
+            json_files.read(file, dict[str, int], "put it back")
     file.write_text('{"a": "1"}')
     assert json_files.read(file, dict[str, str], "") == {"a": "1"}
     with pytest.raises(ReportError, match="cannot be read"):

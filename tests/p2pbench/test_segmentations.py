@@ -34,11 +34,6 @@ CLASSES = len(CITYSCAPES.classes)
 
 
 @pytest.fixture(scope="module")
-def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_scorer(tmp_path_factory.mktemp("scorer") / "fcn.safetensors", CITYSCAPES, 20)
-
-
-@pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory, scorer: Path) -> Path:
     """A results folder with two scored cells of labels to street scenes, and the ground truth."""
     results = tmp_path_factory.mktemp("trained") / "results"
@@ -190,8 +185,9 @@ def test_pictures_of_items_that_are_gone_are_removed(results: Path, scorer: Path
     id_, path = next(iter(run.pictures().items()))
     path.unlink()
     (run.segmentations / "notes.txt").write_text("not ours")
+    Image.fromarray(picture(2)).save(run.segmentations / "mine.png")
     score(results, "--weights", scorer, "--allow-partial")
-    assert sorted(path.stem for path in run.segmentations.glob("*.png")) == sorted(run.pictures())
+    assert sorted(path.stem for path in run.segmentations.glob("*.png")) == sorted([*run.pictures(), "mine"])
     assert (run.segmentations / "notes.txt").exists()
     assert (other.segmentations / f"{id_}.png").exists()
     assert (Grid(results / "tiny").labels / f"{id_}.png").exists()  # others are compared with it

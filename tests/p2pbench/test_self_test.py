@@ -8,22 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fcn.labels import CITYSCAPES
 from p2pbench.cli import cli
-from tests.p2pbench.drawn_scorer import make_cityscapes, make_scorer, score
-
-
-@pytest.fixture(scope="module")
-def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_scorer(tmp_path_factory.mktemp("scorer") / "fcn.safetensors", CITYSCAPES, 20)
-
-
-@pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One whose file says what that of the published weights says."""
-    folder = tmp_path_factory.mktemp("imported")
-    return make_scorer(folder / "fcn8s.safetensors", CITYSCAPES, 20, source="imported from fcn-8s.caffemodel")
-
+from tests.p2pbench.drawn_scorer import make_cityscapes, score
 
 CEILING = "nothing is expected: the ceiling of what outputs can reach with this scorer"
 

@@ -64,6 +64,18 @@ def test_a_linked_folder_belongs_to_the_input_before_anything_is_in_it(
         apart.check(tmp_path / output, [pictures])
 
 
+def test_what_a_link_in_the_input_will_lead_to_belongs_to_it(pictures: Path, tmp_path: Path) -> None:
+    (pictures / "later").symlink_to(tmp_path / "nothing yet")
+    for output in ("data/pictures/later", "data/pictures/later/new", "link/later/new"):
+        with pytest.raises(ReportError, match="lies in .*pictures, which is read"):
+            apart.check(tmp_path / output, [pictures])
+
+
+def test_a_link_that_leads_back_is_followed_once(pictures: Path) -> None:
+    (pictures / "here").symlink_to(pictures)
+    assert list(apart._linked(pictures)) == [pictures / "here"]
+
+
 @pytest.mark.parametrize("there", ["report/thesis.txt", "report"])
 def test_a_place_that_a_report_cannot_have_is_known_before(tmp_path: Path, there: str) -> None:
     results = tmp_path / "results"

@@ -298,8 +298,11 @@ def test_a_folder_of_other_things_is_never_replaced(results: Path, tmp_path: Pat
 def test_a_report_with_something_beside_it_is_never_replaced(results: Path) -> None:
     write(results)
     (results / "report/notes.txt").write_text("mine")
-    with pytest.raises(ReportError, match=r"notes\.txt"):
-        write(results)
+    for _ in range(2):
+        with pytest.raises(ReportError, match=r"found 'notes\.txt', expected an earlier report or nothing"):
+            write(results)
+        (results / "report/made.jsonl").unlink(missing_ok=True)  # as of an older version
+    assert (results / "report/notes.txt").read_text() == "mine"
 
 
 def test_an_empty_folder_may_be_used(results: Path, tmp_path: Path) -> None:
