@@ -57,7 +57,7 @@ def check_leftovers(run: Run) -> None:
     foreign = [
         *(path for path in _files(run.scores, "*.json") if not ledger.is_score(path)),
         *(path for path in _files(run.segmentations, "*.png") if label_pictures.source_of(path) is None),
-        *(path for path in (run.losses,) if path.exists() and not path.read_bytes().startswith(LOSSES)),
+        *(path for path in (run.losses,) if path.exists() and not _are_losses(path)),
     ]
     if foreign:
         raise UserError(
@@ -87,6 +87,10 @@ def adopt(run: Run) -> Made:
         for path in run.pictures().values():
             made.note(path, digest(path))
     return made
+
+
+def _are_losses(path: Path) -> bool:
+    return path.is_file() and path.read_bytes().startswith(LOSSES)
 
 
 def _scores(run: Run) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from p2pbench.ablation.run import begin, carry_out, is_finished, say_threads
 from p2pbench.ablation.side_by_side import IN_TURN, NotMeasured, verdict, weigh
 from p2pbench.ablation.workers import Outcome, Workers, share, workers
 from p2pbench.config import GridConfig, RunConfig
-from p2pbench.datasets.catalogue import more_than_there_are
+from p2pbench.datasets.catalogue import files_of, more_than_there_are
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.image_scoring import score_new
 from p2pbench.locks import made_ready
@@ -80,8 +80,8 @@ def run_grid(
     made = read_runs(folder)
     plan = [replace(planned, config=as_begun(planned, each, made)) for planned, each in zip(plan, there, strict=True)]
     data = _open_all(plan, listener)
-    for opened in data.values():  # files may be linked into the dataset from elsewhere
-        apart.check(folder.folder, (file for item in opened.items.train + opened.items.test for file in item.files))
+    for opened in data.values():
+        apart.check(folder.folder, files_of(opened.items))
     for run, config, of_run in (wanted := _wanted(plan, there, data)):
         check_run(run, config, of_run.describe(), made, of_run.contents)
     first = data[data_key(plan[0].config)]

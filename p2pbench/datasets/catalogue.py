@@ -111,6 +111,11 @@ def run_items(dataset: Dataset, config: RunConfig) -> Items:
     return Items(split_items(dataset, "train", config.train_items), split_items(dataset, "test", config.test_items))
 
 
+def files_of(items: Items) -> Iterator[Path]:
+    """The files of all items, which may be linked into the dataset from elsewhere."""
+    return (file for of_split in items for item in of_split for file in item.files)
+
+
 def more_than_there_are(items: Items, config: RunConfig) -> Iterator[str]:
     """A line for each setting that asks for more items than a run has."""
     for split, of_split in items._asdict().items():

@@ -70,17 +70,22 @@ def test_a_grids_folder_is_not_its_data(photos: Path, tmp_path: Path) -> None:
     assert "holds" in refused(*arguments, unchanged=tmp_path)
 
 
-def test_what_is_linked_into_the_data_counts(photos: Path, tmp_path: Path) -> None:
-    results = tmp_path / "results"
-    shutil.copytree(photos, results / "colorization" / "outputs")
-    (photos / "more").symlink_to(results / "colorization" / "outputs")
-    arguments = ("train", "--dataset", "colorization", "--root", photos, "--out", results, *SETTINGS)
-    said = refused(*arguments, "--device", "cpu", unchanged=tmp_path)
-    assert f"{results}/colorization: holds {photos}/more, which is read" in said
+@pytest.mark.parametrize(
+    "command", [("train",), ("train-ablation", "losses"), ("train-ablation", "losses", "--dry-run")]
+)
+def test_what_is_linked_into_the_data_counts(photos: Path, tmp_path: Path, command: tuple[str, ...]) -> None:
+    out = tmp_path / "results"
+    grid = out / ("losses" if "losses" in command else "edges")
+    shutil.copytree(photos, grid / "outputs")
+    (photos / "more").symlink_to(grid / "outputs")
+    edges = ("--dataset", "edges", "--root", photos, "--set", "direction=edges-to-photo")
+    arguments = (*command, *edges, "--out", out, *SETTINGS, "--device", "cpu")
+    said = refused(*arguments, unchanged=tmp_path)
+    assert f"{grid}: holds {photos}/more, which is read" in said
     (photos / "more").unlink()
-    (photos / "more.png").symlink_to(results / "colorization" / "outputs" / "05.png")
-    said = refused(*arguments, "--device", "cpu", unchanged=tmp_path)
-    assert f"{results}/colorization: holds {photos}/more.png, which is read" in said
+    (photos / "more.png").symlink_to(grid / "outputs" / "05.png")
+    said = refused(*arguments, unchanged=tmp_path)
+    assert f"{grid}: holds {photos}/more.png, which is read" in said
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
