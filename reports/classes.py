@@ -210,7 +210,7 @@ def _classes(run: Run, scorer: str) -> pd.DataFrame | None:
         _check_classes(table)
     except (OSError, ValueError, KeyError) as error:
         raise ReportError(
-            f"{path}: found no table of classes ({' '.join(str(error).split())}); score the run again"
+            f"{path}: found no table of classes ({' '.join(str(error).split())}); move it away and score the run again"
         ) from error
     return table
 
@@ -242,6 +242,6 @@ def _confusion(run: Run, scorer: str, names: tuple[str, ...]) -> pd.DataFrame | 
             raise ValueError("something that is no count, or a class twice")
     except (OSError, ValueError, KeyError) as error:
         raise ReportError(
-            f"{path}: found no confusion matrix ({' '.join(str(error).split())}); score the run again"
+            f"{path}: found no confusion matrix ({' '.join(str(error).split())}); move it away and score the run again"
         ) from error
     return counts

@@ -184,7 +184,7 @@ def test_a_damaged_table_of_classes_is_named_in_one_line(grid: Grid, content: st
     found = read(grid, ("L1", "GAN"))
     (damage,) = found.damages
     assert damage.startswith(f"{path}: found no table of classes (")
-    assert damage.endswith("); score the run again")
+    assert damage.endswith("); move it away and score the run again")
     assert "\n" not in damage
     assert list(found.cells.index) == ["GAN"]
 
