@@ -182,7 +182,7 @@ def _outputs(run: Run, expected: Collection[str]) -> dict[str, Path]:
         raise UserError(f"{run.folder}: there are no targets to score against; give the command that trained it again")
     if missing:
         raise UserError(
-            f"{run.images}: {len(outputs)} of {counted(len(expected), 'picture')} there; missing "
+            f"{run.images}: {len(expected) - len(missing)} of {counted(len(expected), 'picture')} there; missing "
             f"{', '.join(missing[:MOST_NAMED])}; give the command that trained it again, to make the rest"
         )
     return {id_: outputs[id_] for id_ in expected}
