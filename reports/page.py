@@ -157,7 +157,7 @@ def _section(grid: Grid) -> Section:
         description=description,
         entries=tuple(entries),
         tables=tuple(
-            replace(table, remark=classes.remark(table.scorer, by_class))
+            replace(table, remark=classes.remark(table, by_class))
             for table in tables.build(list(description.cells), named, arithmetic.flaws(runs))
         ),
         losses=logged,
