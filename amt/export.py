@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -87,16 +88,11 @@ def sessions_text(listed: pd.DataFrame) -> str:
     return cells.text(listed, SESSIONS)
 
 
-def write(database: Database, study: Study, folder: StudyFolder) -> None:
-    """Write `answers.csv` and `sessions.csv`, each whole or not at all.
-
-    Raises:
-        AmtError: The folder cannot be written.
-    """
+def texts(database: Database, study: Study, folder: StudyFolder) -> dict[Path, str]:
+    """`answers.csv` and `sessions.csv` as CSV, by their places in the study's folder."""
     found = answers(database, study)
-    content = sessions_text(sessions(database, study, exclusions(found, study.protocol)))
-    table.write(found, folder.answers)
-    cells.write(content, folder.sessions)
+    listed = sessions(database, study, exclusions(found, study.protocol))
+    return {folder.answers: table.text(found), folder.sessions: sessions_text(listed)}
 
 
 def iso(seconds: float | None) -> str | None:

@@ -6,6 +6,7 @@ NAME/pictures/NUMBER.png       its pictures, by their number in the database
 NAME/answers.csv               one row a trial, after an export
 NAME/sessions.csv              one row a rater
 NAME/analysis.{json,txt}       what came out
+NAME/made.jsonl                hashes of the exports and analyses, by which those that were changed by hand are known
 """
 
 from __future__ import annotations

@@ -77,8 +77,10 @@ class Protocol(_Frozen):
     @model_validator(mode="after")
     def _even(self) -> Protocol:
         for name in ("practice", "scored"):
-            if getattr(self, name) % 2:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected an even number: half of the fakes left")
+            if (count := getattr(self, name)) % 2:
+                near = f"{count - 1} or {count + 1}" if count > 1 or name == "practice" else f"{count + 1}"
+                expected = f"an even number such as {near}, as half of the trials have the fake on the left"
+                raise ValueError(f"{name}: found {count}, expected {expected}")
         return self
 
     @model_validator(mode="after")

@@ -15,11 +15,12 @@ from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.scale import Range
 from p2pbench.errors import UserError
 from p2pbench.metrics import colour
+from p2pbench.metrics.distribution_score import FID, KID
 from p2pbench.metrics.image_score import SCORER, ImageScores, Target, score_images
 from p2pbench.origin import origin
 from p2pbench.perceptual_scoring import LPIPS, PerceptualScorer
 from p2pbench.results import check_test_items, found_now, grid_of, read_run
-from reports import atomic, filled, grids, layout, ledger
+from reports import filled, grids, layout, ledger, made
 from reports.layout import Grid, Run
 from reports.names import counted
 from reports.scores import Scores
@@ -111,13 +112,16 @@ def score_results(
 
     Raises:
         UserError: there is no run, or one cannot be scored.
-        ReportError: a grid's range is not that of its pictures.
+        ReportError: a grid's range is not that of its pictures; or a file that is another's, or was changed by hand, is
+            where scores go.
     """
     runs = [(grid, run) for grid in layout.grids(results) for run in grid.runs()]
     if not runs:
         raise UserError(f"{results}: no run found; expected a results folder as training writes it")
     for grid in {grid: None for grid, _ in runs}:
         filled.ranges(grid, say)
+    for _, run in runs:
+        _check_free(run)
     for grid, run in runs:
         found = native_pairs(grid, run) if native else pairs(grid, run, len(grid.real.pictures()))
         yield grid, run, score_run(run, found)
@@ -153,10 +157,22 @@ def _lacks_range(grid: Grid, run: Run, scorer: str) -> bool:
 
 
 def _write_histograms(run: Run, scored: ImageScores) -> None:
+    made.check_free(run.lab_histograms, colour.HEADER)
     if scored.histograms is None:
         run.lab_histograms.unlink(missing_ok=True)
     else:
-        atomic.write(run.lab_histograms, colour.histogram_csv(*scored.histograms).encode())
+        made.put(run.lab_histograms, colour.histogram_csv(*scored.histograms).encode(), colour.HEADER)
+
+
+def _check_free(run: Run) -> None:
+    """Refuse to score a run by another's files, or ones that were changed by hand, where its scores go.
+
+    Raises:
+        ReportError: There is one; it is named.
+    """
+    for scorer in (SCORER, LPIPS, FID, KID):
+        ledger.check_free(run, scorer)
+    made.check_free(run.lab_histograms, colour.HEADER)
 
 
 def _outputs(run: Run, expected: Collection[str]) -> dict[str, Path]:
@@ -166,7 +182,7 @@ def _outputs(run: Run, expected: Collection[str]) -> dict[str, Path]:
         raise UserError(f"{run.folder}: there are no targets to score against; give the command that trained it again")
     if missing:
         raise UserError(
-            f"{run.images}: {len(outputs)} of {counted(len(expected), 'picture')} there; missing "
+            f"{run.images}: {len(expected) - len(missing)} of {counted(len(expected), 'picture')} there; missing "
             f"{', '.join(missing[:MOST_NAMED])}; give the command that trained it again, to make the rest"
         )
     return {id_: outputs[id_] for id_ in expected}

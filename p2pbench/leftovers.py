@@ -57,12 +57,13 @@ def check_leftovers(run: Run) -> None:
     foreign = [
         *(path for path in _files(run.scores, "*.json") if not ledger.is_score(path)),
         *(path for path in _files(run.segmentations, "*.png") if label_pictures.source_of(path) is None),
+        *Made(run.scores).changed(),
         *(path for path in (run.losses,) if path.exists() and not _are_losses(path)),
     ]
     if foreign:
         raise UserError(
-            f"{foreign[0]}: was not written by this program, and would be reported with a run that is trained anew; "
-            "move it away, or use another --out"
+            f"{foreign[0]}: was not written by this program, or was changed since, and would be reported with a run "
+            "that is trained anew; move it away, or use another --out"
         )
 
 
@@ -77,7 +78,8 @@ def remove_leftovers(run: Run) -> None:
     for path in [*Made(run.folder).files(), *_scores(run)]:
         path.unlink(missing_ok=True)
     label_pictures.remove_others(run.segmentations, ())
-    (run.folder / RECORD).unlink(missing_ok=True)
+    for folder in (run.folder, run.scores):
+        (folder / RECORD).unlink(missing_ok=True)
 
 
 def adopt(run: Run) -> Made:

@@ -165,14 +165,17 @@ def _differences(record: RunRecord, config: RunConfig, keys: Collection[str]) ->
 def _data_differences(
     run: Run, record: RunRecord, data: Description, contents: Contents, splits: Collection[str]
 ) -> list[str]:
-    """How a run's items differ from others; where only their contents do, the items."""
+    """How a run's items differ from others; the first that are new, gone or have other contents are named."""
     found = []
     for split in sorted(splits):
         was, now = record.data[split], data[split]
+        old = read_contents(grid_of(run), str(was["content"])) if "content" in was else {}
         if (was["n"], was["hash"]) != (now["n"], now["hash"]):
-            found.append(f"the {split} items were {was['n']} ({was['hash']}), are {now['n']} ({now['hash']})")
+            found.append(
+                f"the {split} items were {was['n']} ({was['hash']}), are {now['n']} ({now['hash']})"
+                f"{_new_and_gone(old, contents.get(split, {}))}"
+            )
         elif "content" in was and "content" in now and was["content"] != now["content"]:
-            old = read_contents(grid_of(run), str(was["content"]))
             found.append(f"of {counted(int(now['n']), f'{split} item')} {changed_items(old, contents.get(split, {}))}")
     return found
 
@@ -203,6 +206,14 @@ def changed_items(old: Mapping[str, str], new: Mapping[str, str]) -> str:
         return "some have other contents"
     named = ", ".join(ids[:MOST_NAMED]) + (", ..." if len(ids) > MOST_NAMED else "")
     return f"{len(ids)} {'has' if len(ids) == 1 else 'have'} other contents: {named}"
+
+
+def _new_and_gone(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """The first item that is new and the first that is gone; nothing where it is not known what was or is there."""
+    if not old or not new:
+        return ""
+    others = (("new", [id_ for id_ in new if id_ not in old]), ("gone", [id_ for id_ in old if id_ not in new]))
+    return "".join(f", {word}: {ids[0]}{', ...' * (len(ids) > 1)}" for word, ids in others if ids)
 
 
 def grid_of(run: Run) -> Grid:

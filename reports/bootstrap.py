@@ -76,6 +76,8 @@ def item_weights(item_ids: Sequence[str], replicates: int = REPLICATES) -> NDArr
 def interval(replicates: NDArray[np.floating]) -> Interval:
     """The 2.5 and 97.5 percentiles of a vector of replicates; no interval where all of them are NaN.
 
+    The ends have seven digits, as many as replicates, which are kept in float32: 0.35, not 0.3499999940395355.
+
     Raises:
         ValueError: There is no replicate, or one is not finite.
     """
@@ -84,7 +86,7 @@ def interval(replicates: NDArray[np.floating]) -> Interval:
     if replicates.size == 0 or not np.isfinite(replicates).all():
         raise ValueError(f"expected finite replicates, found {replicates.size}, not all finite or none")
     low, high = np.percentile(replicates.astype(np.float64), [2.5, 97.5])
-    return Interval(float(low), float(high))
+    return Interval(float(f"{low:.7g}"), float(f"{high:.7g}"))
 
 
 def over_seeds(runs: NDArray[np.floating]) -> NDArray[np.float64]:

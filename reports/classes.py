@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from reports.errors import ReportError
 from reports.layout import Grid, Run
 from reports.metrics import cost_of_absent
+from reports.tables import Table
 
 SCORERS = ("fcn-strict", "labels")
 _BY_OFFICIAL_RULES = {"fcn-official": "fcn-strict", "labels-official": "labels"}
@@ -112,12 +113,14 @@ def _title(titles: Titles, cell: str, seed: int | None) -> str | None:
     return "; ".join(named) or None
 
 
-def remark(scorer: str, found: Iterable[Classes]) -> str:
-    """What the classes that the truth does not have cost a scorer of official rules; empty for any other scorer."""
+def remark(table: Table, found: Iterable[Classes]) -> str:
+    """What the classes that the truth does not have cost numbers by official rules; empty where there are none."""
+    if not any(row.numbers for row in table.all_rows()):
+        return ""
     costs = (
         cost_of_absent(len(each.names) - len(each.labelled), len(each.names))
         for each in found
-        if each.names and each.scorer == _BY_OFFICIAL_RULES.get(scorer)
+        if each.names and each.scorer == _BY_OFFICIAL_RULES.get(table.scorer)
     )
     return next(costs, "")
 
@@ -210,9 +213,9 @@ def _classes(run: Run, scorer: str) -> pd.DataFrame | None:
         _check_classes(table)
     except (OSError, ValueError, KeyError) as error:
         raise ReportError(
-            f"{path}: found no table of classes ({' '.join(str(error).split())}); score the run again"
+            f"{path}: found no table of classes ({' '.join(str(error).split())}); move it away and score the run again"
         ) from error
-    return table
+    return table.astype(dict.fromkeys(_COUNTS, "Int64"))  # with nothing in the rows of means over seeds
 
 
 def _check_classes(table: pd.DataFrame) -> None:
@@ -222,7 +225,7 @@ def _check_classes(table: pd.DataFrame) -> None:
     shares_, counts = table[[*_SHARES]], table[[*_COUNTS]]
     if ((shares_ < 0) | (shares_ > 1)).any(axis=None):
         raise ValueError("a share outside 0 to 1")
-    if not ((counts >= 0) & np.isfinite(counts)).all(axis=None):
+    if not ((counts >= 0) & np.isfinite(counts) & (counts % 1 == 0)).all(axis=None):
         raise ValueError("something that is no count")
 
 
@@ -242,6 +245,6 @@ def _confusion(run: Run, scorer: str, names: tuple[str, ...]) -> pd.DataFrame | 
             raise ValueError("something that is no count, or a class twice")
     except (OSError, ValueError, KeyError) as error:
         raise ReportError(
-            f"{path}: found no confusion matrix ({' '.join(str(error).split())}); score the run again"
+            f"{path}: found no confusion matrix ({' '.join(str(error).split())}); move it away and score the run again"
         ) from error
     return counts

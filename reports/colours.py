@@ -14,6 +14,7 @@ from reports.layout import Run
 
 CHANNELS = {"L": "L: dark to light", "a": "a: green to red", "b": "b: blue to yellow"}
 _BIN, _SIDES = ["channel", "low", "high"], ["output", "target"]
+_AGAIN = "move it away and run p2pbench image-score again"
 _SHOWN = ["cell", *_BIN, "share"]
 
 
@@ -47,9 +48,7 @@ def read(runs: Sequence[Run], real: str) -> Colours | None:
     pooled: dict[str, pd.DataFrame] = {}
     for run, table in tables.items():
         if binned[run] != bins:
-            damages.append(
-                f"{run.lab_histograms}: found other bins than those of most runs; run p2pbench image-score again"
-            )
+            damages.append(f"{run.lab_histograms}: found other bins than those of most runs; {_AGAIN}")
             continue
         counts = table[_SIDES] + (pooled[run.cell][_SIDES] if run.cell in pooled else 0)
         pooled[run.cell] = table.assign(**counts)
@@ -80,9 +79,7 @@ def _read(run: Run) -> pd.DataFrame | None:
             dict.fromkeys(["low", "high", *_SIDES], float)
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ReportError(
-            f"{path}: found no histograms ({' '.join(str(error).split())}); run p2pbench image-score again"
-        ) from error
+        raise ReportError(f"{path}: found no histograms ({' '.join(str(error).split())}); {_AGAIN}") from error
     counts = table[_SIDES]
     totals = counts.groupby(table["channel"]).sum()
     whole = np.isfinite(table[["low", "high", *_SIDES]]).all(axis=None)
@@ -92,7 +89,5 @@ def _read(run: Run) -> pd.DataFrame | None:
         or (counts < 0).any(axis=None)
         or (totals <= 0).any(axis=None)
     ):
-        raise ReportError(
-            f"{path}: found no counts of L, a and b, expected some of each; run p2pbench image-score again"
-        )
+        raise ReportError(f"{path}: found no counts of L, a and b, expected some of each; {_AGAIN}")
     return table

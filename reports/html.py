@@ -88,10 +88,15 @@ def put_single(out: Path, build: Callable[[Report], None]) -> Path:
             raise ReportError(
                 f"{target}: found something else, expected an earlier report or nothing; name another file"
             )
+        if target.exists() and not single_file.is_as_written(target.read_bytes()):
+            raise ReportError(
+                f"{target}: was changed since the report was written, and would be gone; move it away, or name another "
+                "file: --out"
+            )
         with tempfile.TemporaryDirectory() as folder:
             report = Report(Path(folder))
             build(report)
-            atomic.write(target, single_file.inlined(report).encode())
+            atomic.write(target, single_file.sealed(single_file.inlined(report).encode()))
     return target
 
 

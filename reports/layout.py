@@ -79,7 +79,7 @@ class Run:
 
     @property
     def scores(self) -> Path:
-        """One JSON file a scorer."""
+        """One JSON file a scorer, and its tables, whose hashes are in made.jsonl."""
         return self.folder / "scores"
 
     def score(self, scorer: str) -> Path:

@@ -76,7 +76,7 @@ COLUMNS = (
     "note",
 )
 ALL_ITEMS = "all"
-_AGAIN = "score the run again"
+_AGAIN, _AWAY = "score the run again", "move it away and score the run again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,25 +133,29 @@ def read_scorer(run: Run, scorer: str) -> Scores:
     Raises:
         ReportError: A file is missing, half-written or changed by hand; the message names it.
     """
-    document = json_files.read_object(run.score(scorer), _AGAIN)
+    path = run.score(scorer)
+    if path.exists() and not is_score(path):  # which `write` does not write over
+        raise json_files.damaged(path, "found something else, expected scores", _AWAY)
+    document = json_files.read_object(path, _AGAIN)
     replicates = _load_archive(run.bootstrap(scorer))
     try:
         scores = _scores(document, replicates)
         scores.check()
         _check_summary(scores, document, scorer)
     except KeyError as error:
-        raise _damaged(run.score(scorer), f"found no {error}, expected it") from error
+        raise _damaged(path, f"found no {error}, expected it") from error
     except (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, ReportError) as error:
-        raise _damaged(run.score(scorer), str(error)) from error
+        raise _damaged(path, str(error)) from error
     return scores
 
 
 def is_score(path: Path) -> bool:
     """Whether a file begins as those that `write` writes, so that one of a user's is not taken for it."""
-    if not path.is_file():
+    try:
+        with path.open("rb") as file:
+            start = file.read(200)
+    except OSError:
         return False
-    with path.open("rb") as file:
-        start = file.read(200)
     return start.lstrip().startswith(b"{") and b'"scorer"' in start
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from reports import atomic
+from reports.errors import ReportError
 
 RECORD = "made.jsonl"
 
@@ -59,12 +61,55 @@ class Made:
         """The files that the program made and that have that content still."""
         return [path for path in (self._folder / name for name in self._hashes) if self.holds(path)]
 
+    def changed(self) -> list[Path]:
+        """The files of names that the program made whose content is another's now."""
+        there = (path for path in (self._folder / name for name in self._hashes) if os.path.lexists(path))
+        return [path for path in there if not self.holds(path)]
+
 
 def record(folder: Path) -> None:
     """Write the record of a folder in which every file was made by the program."""
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     lines = [_line(path.relative_to(folder).as_posix(), digest(path)) for path in found]
     atomic.write(folder / RECORD, "".join(lines).encode())
+
+
+def put(path: Path, content: bytes, start: bytes | tuple[bytes, ...]) -> None:
+    """Write a file whole, over one that the program wrote there, and note it in its folder's record.
+
+    Args:
+        path: Where.
+        content: What it holds.
+        start: See `check_free`.
+
+    Raises:
+        ReportError: As `check_free`, or the file cannot be written.
+    """
+    check_free(path, start)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Made(path.parent).note(path, hashlib.sha256(content).hexdigest())
+    atomic.write(path, content)
+
+
+def check_free(path: Path, start: bytes | tuple[bytes, ...], mend: str = "move it away") -> None:
+    """Refuse a file that is another's or was changed by hand, where `put` would write.
+
+    Args:
+        path: Where.
+        start: How files of this name may begin. Older versions kept no record: what begins so is taken for theirs.
+        mend: What to do about one.
+
+    Raises:
+        ReportError: There is one; it is named.
+    """
+    if not os.path.lexists(path):
+        return
+    known = Made(path.parent)
+    if known.names(path):
+        if not known.holds(path):
+            raise ReportError(f"{path}: was changed since this program wrote it, and would be gone; {mend}")
+    elif not (path.is_file() and path.read_bytes().startswith(start)):
+        raise ReportError(f"{path}: found something else, expected what this program writes or nothing; {mend}")
 
 
 def digest(path: Path) -> str:

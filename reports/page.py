@@ -18,6 +18,7 @@ from reports.grids import Description
 from reports.layout import REAL, Grid, Run
 from reports.ledger import Entry
 from reports.metrics import Scorer, describe_scorer
+from reports.names import counted
 from reports.status import Gap, Missing
 from reports.studies import Study
 from reports.tables import Table
@@ -101,8 +102,11 @@ def read(results: Path) -> Page:
             unreadable.append(str(error))
     if not any(section.tables for section in sections):
         damages = [*unreadable, *(line for section in sections for line in section.damages)]
-        why = f" ({len(damages)} cannot be read, such as {damages[0]})" if damages else ""
-        raise ReportError(f"{results}: found no scores{why}; run `p2pbench image-score {results}`")
+        if damages:
+            what = f"{counted(len(damages), 'file')} cannot be read"
+            then = f"mend that, then run `p2pbench image-score {results}`"
+            raise ReportError(f"{results}: found no scores; {what}, such as {damages[0]}; {then}")
+        raise ReportError(f"{results}: found no scores; run `p2pbench image-score {results}`")
     found_studies = studies.collect(results)
     placed = studies.place(found_studies.studies, [entry for section in sections for entry in section.entries])
     unreadable += [*found_studies.damages, *found_studies.waiting, *placed.strangers]
@@ -153,7 +157,7 @@ def _section(grid: Grid) -> Section:
         description=description,
         entries=tuple(entries),
         tables=tuple(
-            replace(table, remark=classes.remark(table.scorer, by_class))
+            replace(table, remark=classes.remark(table, by_class))
             for table in tables.build(list(description.cells), named, arithmetic.flaws(runs))
         ),
         losses=logged,

@@ -95,7 +95,7 @@ def load(path: Path, ends: Range | None = None) -> Image.Image:
     try:
         picture = _from_tiff(path, ends) if path.suffix in {".tif", ".tiff"} else _from_pillow(path, ends)
     except _UNREADABLE as error:
-        raise ReportError(f"{path}: found no picture ({error}), expected PNG or TIFF; make the images again") from error
+        raise _no_picture(path, error) from error
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     return picture
 
@@ -112,7 +112,12 @@ def stored(path: Path) -> NDArray[np.generic]:
         with Image.open(path) as picture:
             return np.asarray(picture)
     except _UNREADABLE as error:
-        raise ReportError(f"{path}: found no picture ({error}), expected PNG or TIFF; make the images again") from error
+        raise _no_picture(path, error) from error
+
+
+def _no_picture(path: Path, error: BaseException) -> ReportError:
+    what = f"found no picture ({error}), expected PNG or TIFF"
+    return ReportError(f"{path}: {what}; move it away and make the images again")
 
 
 def to_eight_bits(values: NDArray[np.generic], ends: Range | None = None) -> NDArray[np.uint8]:

@@ -66,7 +66,8 @@ def write(grid: Grid, columns: Sequence[Column], items: Sequence[str], folder: P
             seen = _load(source, damages)
             if seen and truth and seen.values.shape != truth.values.shape:
                 damages.append(
-                    f"{source}: found {seen.size}, expected {truth.size} as the true labels; score the run again"
+                    f"{source}: found {seen.size}, expected {truth.size} as the true labels; move it away and score "
+                    "the run again"
                 )
                 seen = None
             if seen:
@@ -138,7 +139,8 @@ def _read(path: Path) -> _LabelMap:
 
 
 def _no_label_map(path: Path, why: str) -> ReportError:
-    return ReportError(f"{path}: found no label map ({why}), expected a palette PNG; score the run again")
+    what = f"found no label map ({why}), expected a palette PNG"
+    return ReportError(f"{path}: {what}; move it away and score the run again")
 
 
 def _write_errors(values: NDArray[np.uint8], path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import json
 import mimetypes
@@ -18,6 +19,7 @@ _SOURCE = re.compile(r'(?<=<img src=")[^"]+(?=")')
 _SCRIPT = re.compile(r'<script src="([^"]+)" defer></script>')
 _LINK = re.compile(r'(?<=<a href=")(tables/[^"#]+)(?=")')
 _MARK = "<!-- files -->"
+_SEAL = b"<!-- SHA-256 of all above: "
 
 
 def inlined(report: Report) -> str:
@@ -32,6 +34,17 @@ def inlined(report: Report) -> str:
     text = _LINK.sub(lambda match: _download(_path(report, match[0])), text)
     before, mark, after = text.partition(_MARK)
     return "".join([before, *(_files(report, named) if mark else ()), after])  # joined once: they are large
+
+
+def sealed(page: bytes) -> bytes:
+    """A page with its own hash at the end, by which `is_as_written` knows it."""
+    return page + _SEAL + hashlib.sha256(page).hexdigest().encode() + b" -->\n"
+
+
+def is_as_written(page: bytes) -> bool:
+    """Whether nobody changed a page since it was sealed; pages of older versions, without a seal, are taken so."""
+    above, seal, _ = page.rpartition(_SEAL)
+    return not seal or page == sealed(above)
 
 
 def _files(report: Report, named: set[str]) -> Iterator[str]:

@@ -179,17 +179,18 @@ def collect(results: Path) -> Found:
     studies, damages, waiting = [], [], []
     for name, path in layout.analyses(results).items():
         again = f"run `p2pbench amt analyse {results} --name {name}`"
+        away = f"move it away and {again}"  # an analysis is not written over something else
         if not path.is_file():
             waiting.append(printable(f"Study {name} has no analysis yet; close it, then {again}."))
             continue
         try:
-            studies.append(_study(name, json_files.read_object(path, again)))
+            studies.append(_study(name, json_files.read_object(path, away)))
         except ReportError as error:
             damages.append(str(error))
         except KeyError as error:
-            damages.append(printable(f"{path}: found no {error}, expected it; {again}"))
+            damages.append(printable(f"{path}: found no {error}, expected it; {away}"))
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-            damages.append(printable(f"{path}: {str(error)[:LONGEST_COMPLAINT]}; {again}"))
+            damages.append(printable(f"{path}: {str(error)[:LONGEST_COMPLAINT]}; {away}"))
     return Found(tuple(studies), tuple(damages), tuple(waiting))
 
 

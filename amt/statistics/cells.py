@@ -10,9 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-import secrets
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -57,26 +55,6 @@ def text(table: pd.DataFrame, columns: Iterable[str]) -> str:
     for row in zip(*cells, strict=True):
         writer.writerow(escape(cell) if isinstance(cell, str) else cell for cell in row)
     return out.getvalue()
-
-
-def write(content: str, path: Path) -> None:
-    """Write a table as a file in UTF-8, whole or not at all; its folder is made if need be.
-
-    Raises:
-        AmtError: It cannot be written, or would replace something else than a table of the same columns.
-    """
-    header = content.splitlines()[0].encode()
-    if path.exists() and not (path.is_file() and path.read_bytes().startswith(header)):
-        raise AmtError(f"{path}: found something else, expected an earlier export or nothing; move it away")
-    temporary = path.with_name(f".{secrets.token_hex(8)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(content, encoding="utf-8", newline="")
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):  # there may be no such folder
-            temporary.unlink(missing_ok=True)
-        raise AmtError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
 
 
 def escape(cell: str) -> str:

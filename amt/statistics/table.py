@@ -87,15 +87,6 @@ def read(path: Path) -> pd.DataFrame:
     return table
 
 
-def write(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV in UTF-8, whole or not at all.
-
-    Raises:
-        AmtError: The table is not one of answers, or the file cannot be written.
-    """
-    cells.write(text(table), path)
-
-
 def text(table: pd.DataFrame) -> str:
     """A table as CSV: formulas escaped (see `cells`), missing cells empty, numbers at full precision.
 

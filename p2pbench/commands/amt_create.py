@@ -10,9 +10,10 @@ from amt.create import Plan, create
 from amt.protocol import Protocol
 from amt.recruitment import Source
 from p2pbench.commands import options
-from p2pbench.commands.amt_options import database_option, opened_studies, pairs, results_argument
+from p2pbench.commands.amt_options import database_option, pairs, results_argument
 from p2pbench.study import choices
 from p2pbench.study.cells import from_folders, from_results
+from p2pbench.study.place import new_studies
 from p2pbench.terminal import Terminal
 from reports import apart
 from reports.layout import STUDIES
@@ -122,8 +123,7 @@ def command(
         choices.recruitment(recruit, pairs(codes, "--prolific-code")),
         simulated,
     )
-    opened = opened_studies(results, database, create=True)
-    with Terminal().watching() as terminal:
+    with new_studies(results, database) as opened, Terminal().watching() as terminal:
         study = create(
             opened.database, opened.folder, plan, lambda done, total: terminal.count("pictures", done, total)
         )

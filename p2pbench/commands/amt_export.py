@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from amt import export
 from p2pbench.commands.amt_options import database_option, name_option, opened_studies, results_argument
+from p2pbench.study.exporting import export_study
 from p2pbench.study.looking import PEEK, look
 from p2pbench.study.place import choose
 
@@ -21,5 +21,5 @@ def command(results: Path, name: str | None, peek: bool, database: str | None) -
     """Write answers.csv, a row a trial, and sessions.csv, a row a rater, into RESULTS/study/NAME."""
     chosen = choose(opened_studies(results, database), name)
     study = look(chosen, peek=peek)
-    export.write(chosen.database, study, chosen.folder)
+    export_study(chosen, study)
     click.echo(f"answers:  {chosen.folder.answers}\nsessions: {chosen.folder.sessions}")

@@ -20,9 +20,9 @@ database_option = click.option(
 name_option = click.option("--name", help="The study; needed only where there are several.")
 
 
-def opened_studies(results: Path, url: str | None, *, create: bool = False) -> Opened:
+def opened_studies(results: Path, url: str | None) -> Opened:
     """As `open_studies`; the database is let go of when the command ends."""
-    opened = open_studies(results, url, create=create)
+    opened = open_studies(results, url)
     click.get_current_context().call_on_close(opened.database.close)
     return opened
 

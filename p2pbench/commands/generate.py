@@ -32,7 +32,11 @@ from reports.names import counted, printable
     help="The paper's is batch; not given: as the run was tested.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Of the dropout noise; not given: the run's.")
-@click.option("--overwrite", is_flag=True, help="Replace all pictures that an earlier call made in --out.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace all pictures that an earlier call made in --out; where one was changed since, nothing is replaced.",
+)
 @options.device
 def command(
     generator: Path,

@@ -57,13 +57,14 @@ def check_settings(config: RunConfig, where: str) -> None:
     direction = kind(None, config.direction, files=False).direction
     if not kind.needs_root:
         _check_drawn(config, where)
-    for key, possible in zip(("input_channels", "output_channels"), kind.channels(direction) or (), strict=False):
-        asked = getattr(config, key)
-        if asked not in (None, *possible):
-            raise UserError(
-                f"{where}: key '{key}': expected {' or '.join(map(str, possible))} for {direction} of {kind.name}, "
-                f"found {asked}; change it, or leave it out"
-            )
+    wrong = [
+        f"key '{key}': expected {' or '.join(map(str, possible))} for {direction} of {kind.name}, found {asked}"
+        for key, possible in zip(("input_channels", "output_channels"), kind.channels(direction) or (), strict=False)
+        if (asked := getattr(config, key)) not in (None, *possible)
+    ]
+    if wrong:
+        it = "it" if len(wrong) == 1 else "both"
+        raise UserError(f"{where}: {'; '.join(wrong)}; change {it}, or leave {it} out")
 
 
 def _check_drawn(config: RunConfig, where: str) -> None:

@@ -34,9 +34,15 @@ def sample_channels(dataset: Dataset, items: Sequence[Item], config: RunConfig) 
     kinds = [tuple(header.kind for header in dataset.headers(_pictures(dataset, item))) for item in items]
     first = dict(zip(reversed(kinds), reversed(items), strict=True))  # of each kind
     samples = [_load(dataset, item, config, kinds.count(kind), len(items)) for kind, item in first.items()]
+    widths = [sample.input.shape[2] for sample in samples], [sample.target.shape[2] for sample in samples]
+    asked = config.input_channels, config.output_channels
+    sides = list(zip(widths, asked, ("input", "output"), strict=True))
+    if problems := [problem for side in sides if (problem := _width_problem(*side))]:
+        raise UserError("; ".join([f"{line}: {problems[0]}" if line else problems[0], *problems[1:]]))
+    input_channels, output_channels = (max(found) if wanted is None else wanted for found, wanted, _ in sides)
     channels = Channels(
-        _widest([sample.input.shape[2] for sample in samples], config.input_channels, "input", line),
-        _widest([sample.target.shape[2] for sample in samples], config.output_channels, "output", line),
+        input_channels,
+        output_channels,
         _deepest([sample.input.dtype for sample in samples], config.input_range, "input", line),
         _deepest([sample.target.dtype for sample in samples], config.output_range, "output", line),
     )
@@ -83,23 +89,24 @@ def _counted(counts: Counter[str], headers: dict[Path, Header]) -> list[str]:
     return [f"{n} of {usual}", *rare]
 
 
-def _widest(found: Sequence[int], asked: int | None, side: str, line: str) -> int:
+def _width_problem(found: Sequence[int], asked: int | None, side: str) -> str:
+    """Why pictures of these numbers of channels do not become one kind, the one asked for, and what to do; or ""."""
+    counts = " or ".join(map(str, sorted(set(found))))
     if asked is not None:
         possible = frozenset.intersection(*map(pictures.convertible, found))
-        if asked not in possible:
-            become = f"can become {' or '.join(map(str, sorted(possible)))}" if possible else "cannot become one kind"
-            raise UserError(
-                f"key '{side}_channels': found {asked}, but the {side}s of the files have "
-                f"{' or '.join(map(str, sorted(set(found))))} channels, which {become}; change it, or leave it out"
-            )
-        return asked
-    if len(set(found)) > 1 and not set(found) <= {1, 3}:
-        counts = " or ".join(map(str, sorted(set(found))))
-        raise UserError(
-            f"{line}: the {side} would have {counts} channels; convert the files to one kind, or take the colours "
-            f"alone by --set {side}_channels=3"
+        if asked in possible:
+            return ""
+        become = f"can become {' or '.join(map(str, sorted(possible)))}" if possible else "cannot become one kind"
+        return (
+            f"key '{side}_channels': found {asked}, but the {side}s of the files have {counts} channels, which "
+            f"{become}; change it, or leave it out"
         )
-    return max(found)
+    if len(set(found)) > 1 and not set(found) <= {1, 3}:
+        return (
+            f"the {side} would have {counts} channels; convert the files to one kind, or take the colours alone by "
+            f"--set {side}_channels=3"
+        )
+    return ""
 
 
 def _deepest(found: Sequence[Depth], ends: tuple[float, float] | None, side: str, line: str) -> Depth:

@@ -19,6 +19,7 @@ from p2pbench.datasets.scale import Range, span, within
 CHANNELS = ("L", "a", "b")
 RANGES = ((0.0, 100.0), (-110.0, 110.0), (-110.0, 110.0))
 BINS = 100
+HEADER = b"channel,low,high,output,target\n"  # of `histogram_csv`
 
 Histograms = NDArray[np.float64]
 
@@ -44,8 +45,8 @@ def intersection(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDAr
 def histogram_csv(output: NDArray[np.floating], target: NDArray[np.floating]) -> str:
     """Pixel counts (3, BINS) of outputs and targets as CSV: a line a channel and bin, with the bin's edges."""
     text = io.StringIO()
+    text.write(HEADER.decode())
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(("channel", "low", "high", "output", "target"))
     for channel, ends, *counts in zip(CHANNELS, RANGES, output, target, strict=True):
         edges = [f"{edge:g}" for edge in np.linspace(*ends, BINS + 1)]
         pixels = (side.astype(np.int64).tolist() for side in counts)

@@ -21,7 +21,6 @@ from fcn import protocol, scoring
 from fcn.scoring import Example, Loaded, Scorer
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
 from p2pbench.datasets.scale import Range
-from p2pbench.errors import UserError
 from p2pbench.segmentation import label_pictures, score_files
 from p2pbench.segmentation.outcome import (
     Compared,
@@ -39,12 +38,13 @@ from p2pbench.segmentation.scorers import open_scorer, scorer_protocol
 from p2pbench.segmentation.truth import Truth, read_bytes
 from p2pbench.segmentation.work import Work
 from p2pbench.training.device import failures_told
-from reports import atomic, grids
+from reports import grids, made
 from reports.grids import shown
 from reports.layout import Grid, Run
 from reports.paper import PaperRow, is_published, paper_row
 
 SCORERS = Scorers(official="fcn-official", strict="fcn-strict")
+PUBLISHED_START = b"Mean pixel accuracy: "
 BEYOND = "a channel outside the classes"
 
 
@@ -87,8 +87,7 @@ def score_folder(folder: Path, truth: Truth, out: Path, work: Work) -> Outcome:
     outputs = find_outputs(folder, truth.items)
     files = match_outputs(outputs, truth.items, folder, allow_partial=work.allow_partial)
     run = score_files.folder_run(out, folder, files, truth, SCORERS)
-    if run.published.exists() and not run.score(SCORERS.official).exists():
-        raise UserError(f"{run.published}: was written by another program; move it away, or give --out DIR")
+    made.check_free(run.published, _published_start(run), "move it away, or give --out DIR")
     paper = paper_row(SCORERS.official, "", run.cell) if truth.is_papers else None
     place: dict[str, str | int | None] = {"folder": str(folder)}
     of_folder = _Outputs(run, str(folder), place, files, folder_origin(outputs, truth), paper, None)
@@ -131,6 +130,9 @@ class _Outputs:
 def score_ready(ready: Ready, work: Work, outcome: Outcome) -> None:
     """Score one grid. Raises what `score_results` does."""
     folders = []
+    for run in ready.outputs:
+        score_files.check_free(run, SCORERS)
+        made.check_free(run.published, _published_start(run))
     ends = grids.ranges(ready.grid).output
     for run, files in ready.outputs.items():
         paper = ready.paper(run, SCORERS.official)
@@ -176,8 +178,9 @@ def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Score
     whole = {**outputs.origin, **scorer_protocol(scorer)}
     paper = outputs.paper if is_published(whole) else None
     row = score_row(outputs.name, SCORERS, compared, len(truth.items), whole)._replace(paper=paper)
+    start = _published_start(run)  # before there are scores of this call
     score_files.write(run, SCORERS, row, compared, truth.table.classes)
-    _write_published(run, compared, truth.table.classes)
+    _write_published(run, compared, truth.table.classes, start)
     return Scored(row, outputs.place, truth.table.classes, compared, notes(compared, BEYOND))
 
 
@@ -203,8 +206,15 @@ def _show_labels(grid: Grid, truth: Truth, id_: str, labels: NDArray[np.uint8] |
         label_pictures.write(path, truth.labels(id_) if labels is None else labels, truth.table, source)
 
 
-def _write_published(run: Run, compared: Mapping[str, Compared], classes: Sequence[str]) -> None:
+def _published_start(run: Run) -> bytes | tuple[bytes, ...]:
+    """How the file of the published script's scores begins, if it is ours: that script writes the same."""
+    return PUBLISHED_START if run.score(SCORERS.official).exists() else ()
+
+
+def _write_published(
+    run: Run, compared: Mapping[str, Compared], classes: Sequence[str], start: bytes | tuple[bytes, ...]
+) -> None:
     """The file that the published script would have written."""
     summed = protocol.counted(np.stack([one.counts for one in compared.values()]), "official").sum(axis=0)
     published = protocol.published_text(protocol.scores(summed, "official"), classes)
-    atomic.write(run.published, published.encode())
+    made.put(run.published, published.encode(), start)

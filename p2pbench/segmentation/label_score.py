@@ -97,6 +97,8 @@ def score_folder(
 def score_ready(ready: Ready, at: At, advance: Advance, outcome: Outcome) -> None:
     """Score one grid, whose label maps are colours. Raises what `score_results` does."""
     runs = list(ready.outputs)
+    for run in runs:
+        score_files.check_free(run, SCORERS)
 
     def show(id_: str, maps: Mapping[int, LabelMaps]) -> None:
         for place, of_run in maps.items():

@@ -118,9 +118,9 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
         if len(matched) == len(truth.items) or (matched and allow_partial):
             outputs[run] = matched
         else:
-            outcome.unfinished.append(
-                f"{_name(grid, run)}: {len(matched)} of {counted(len(truth.items), 'picture')} there"
-            )
+            first = next(id_ for id_ in truth.items if id_ not in matched)
+            there = f"{len(matched)} of {counted(len(truth.items), 'picture')} there, missing {first}"
+            outcome.unfinished.append(f"{_name(grid, run)}: {there}")
     return None if outputs.keys() <= {grid.real} else Ready(grid, truth, trained, outputs)
 
 

@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcn.protocol import PROTOCOLS
-from p2pbench.errors import UserError
 from p2pbench.segmentation import label_pictures
 from p2pbench.segmentation.confusion_scores import ClassRow, class_rows
 from p2pbench.segmentation.outcome import Compared, Scorers
 from p2pbench.segmentation.score_table import ScoreRow
 from p2pbench.segmentation.truth import Truth
-from reports import apart, atomic, ledger
+from reports import apart, ledger, made
 from reports.layout import Run
 
 CLASS_COLUMNS = ("class", "accuracy", "accuracy_low", "accuracy_high", "iou", "iou_low", "iou_high", "pixels", "images")
 TRUTH, IGNORED, BEYOND = "truth", "ignored", "beyond the classes"
+_CLASSES, _CONFUSION = f"{','.join(CLASS_COLUMNS)}\n".encode(), f"{TRUTH},".encode()  # how the tables begin
 
 
 def folder_run(out: Path, folder: Path, ids: Iterable[str], truth: Truth, scorers: Scorers) -> Run:
@@ -36,8 +36,8 @@ def folder_run(out: Path, folder: Path, ids: Iterable[str], truth: Truth, scorer
         scorers: The names of the scorer by each protocol.
 
     Raises:
-        UserError: Another's file is where a label map or a score goes, as may be in anybody's folder of outputs.
-        ReportError: As above; or `out` is, holds or lies in the folder of the truth.
+        UserError: Another's picture is where a label map goes, as may be in anybody's folder of outputs.
+        ReportError: As `check_free`; or `out` is, holds or lies in the folder of the truth.
     """
     run = Run(out, folder.resolve().name, None)
     if truth.dataset.needs_root:
@@ -45,18 +45,25 @@ def folder_run(out: Path, folder: Path, ids: Iterable[str], truth: Truth, scorer
             apart.check(written, [truth.dataset.root])
     for id_ in ids:
         label_pictures.check_free(run.segmentations / f"{id_}.png")
-    for scorer in scorers:
-        ledger.check_free(run, scorer)
-    beside = {run.classes(scorer): CLASS_COLUMNS[0] for scorer in scorers}
-    beside[run.confusion_table(scorers.strict)] = TRUTH
-    foreign = [path for path, start in beside.items() if path.exists() and not _begins(path, f"{start},")]
-    if foreign:
-        raise UserError(f"{foreign[0]}: was not written by this program; move it away, or give --out DIR")
+    check_free(run, scorers, "move it away, or give --out DIR")
     return run
 
 
-def _begins(path: Path, start: str) -> bool:
-    return path.is_file() and path.read_bytes().startswith(start.encode())
+def check_free(run: Run, scorers: Scorers, mend: str = "move it away") -> None:
+    """Refuse to score a run by another's files, or ones that were changed by hand, where `write` writes.
+
+    Args:
+        run: The run.
+        scorers: The names of the scorer by each protocol.
+        mend: What to do about such a file.
+
+    Raises:
+        ReportError: There is one; it is named.
+    """
+    for scorer in scorers:
+        ledger.check_free(run, scorer)
+        made.check_free(run.classes(scorer), _CLASSES, mend)
+    made.check_free(run.confusion_table(scorers.strict), _CONFUSION, mend)
 
 
 def write(run: Run, scorers: Scorers, row: ScoreRow, compared: Mapping[str, Compared], classes: Sequence[str]) -> None:
@@ -76,9 +83,9 @@ def write(run: Run, scorers: Scorers, row: ScoreRow, compared: Mapping[str, Comp
         ledger.write(run, scores)
     matrices = {id_: one.counts for id_, one in compared.items()}
     for rules, scorer in zip(PROTOCOLS, scorers, strict=True):
-        _write_csv(run.classes(scorer), _class_lines(class_rows(matrices, rules, classes)))
+        _write_csv(run.classes(scorer), _class_lines(class_rows(matrices, rules, classes)), _CLASSES)
     summed = np.sum(list(matrices.values()), axis=0)
-    _write_csv(run.confusion_table(scorers.strict), _confusion_lines(summed, classes))
+    _write_csv(run.confusion_table(scorers.strict), _confusion_lines(summed, classes), _CONFUSION)
 
 
 def _class_lines(rows: Iterable[ClassRow]) -> list[list[object]]:
@@ -98,7 +105,7 @@ def _confusion_lines(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[
     return [[TRUTH, *classes, BEYOND], *([name, *line] for name, line in named)]
 
 
-def _write_csv(path: Path, lines: Iterable[Iterable[object]]) -> None:
+def _write_csv(path: Path, lines: Iterable[Iterable[object]], start: bytes) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
-    atomic.write(path, text.getvalue().encode())
+    made.put(path, text.getvalue().encode(), start)

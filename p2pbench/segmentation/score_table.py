@@ -80,7 +80,8 @@ def print_scores(rows: Sequence[ScoreRow], console: Console | None = None) -> No
             _print(console, _line(f"  {label}", cells))
         if row.paper is not None:
             _print(console, _line("  paper", [Text(f"{row.paper[name].value:.2f}", "dim") for name in METRICS]))
-    costs = (cost_of_absent(row.absent, row.classes) for row in rows if row.official is not None)
+    counting = (row for row in rows if row.official is not None and row.official.counted)  # else there are no numbers
+    costs = (cost_of_absent(row.absent, row.classes) for row in counting)
     notes += [f"official: {cost}" for cost in dict.fromkeys(costs) if cost]
     for line in (line for note in notes for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")):
         _print(console, Text(line, "dim"))

@@ -10,8 +10,6 @@ import pandas as pd
 from pydantic import BaseModel
 
 from amt import export, old_batches
-from amt.errors import AmtError
-from amt.layout import StudyFolder
 from amt.protocol import Protocol
 from amt.statistics import cells, table
 from amt.statistics.analysis import Analysis, analyse
@@ -19,10 +17,11 @@ from amt.store.studies import Study
 from p2pbench.study import fooling
 from p2pbench.study.looking import look
 from p2pbench.study.place import Chosen
-from reports import atomic, json_files
+from reports import json_files, made
 from reports.names import counted
 
 _BEGINNING = b'{\n "title": '  # of analysis.json
+_BEGINNINGS = b"Study ", b"The raters of this study were", b"This study was looked at"  # of analysis.txt
 _WORKER = "WorkerId"  # a column of every results CSV of Mechanical Turk
 
 
@@ -33,8 +32,8 @@ def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = Fals
         What came out, and a line on each thing that was written.
 
     Raises:
-        AmtError: The study is open and nobody asked to look early, there are no answers yet, or another's file is
-            where the analysis goes.
+        AmtError: The study is open and nobody asked to look early, or there are no answers yet.
+        ReportError: Another's file is where the analysis goes, or the analysis there was changed by hand.
     """
     study = look(chosen, peek=peek)
     answers = export.answers(chosen.database, study)
@@ -44,26 +43,15 @@ def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = Fals
         remarks.append("The raters of this study were simulated: programs, not people.")
     if study.revealed is not None:
         remarks.append("This study was looked at before it was closed.")
-    _check_free(chosen.folder)
     document = _about(study) | analysis.document()
-    atomic.write(chosen.folder.analysis, json.dumps(document, indent=1).encode() + b"\n")
-    atomic.write(chosen.folder.analysis_text, "\n".join([*remarks, analysis.text(), ""]).encode())
+    made.check_free(chosen.folder.analysis_text, _BEGINNINGS)
+    made.put(chosen.folder.analysis, json.dumps(document, indent=1).encode() + b"\n", _BEGINNING)
+    made.put(chosen.folder.analysis_text, "\n".join([*remarks, analysis.text(), ""]).encode(), _BEGINNINGS)
     notes = [*remarks, f"analysis: {chosen.folder.analysis_text}"]
     written = fooling.write(results, study, answers, analysis)
     if written:
         notes.append(f"fooling rates of {counted(len(written), 'run')} written; p2pbench report {results}")
     return analysis, notes
-
-
-def _check_free(folder: StudyFolder) -> None:
-    """Refuse to write an analysis over another's files."""
-    foreign = [folder.analysis_text]  # which is ours where the other is
-    if folder.analysis.exists():
-        ours = folder.analysis.is_file() and folder.analysis.read_bytes().startswith(_BEGINNING)
-        foreign = [] if ours else [folder.analysis]
-    for path in foreign:
-        if path.exists():
-            raise AmtError(f"{path}: found something else, expected an earlier analysis or nothing; move it away")
 
 
 def analyse_file(path: Path, seed: int, practice: int) -> Analysis:

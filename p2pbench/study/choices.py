@@ -11,9 +11,11 @@ from pydantic import ValidationError
 from amt.protocol import Protocol
 from amt.recruitment import Consent, Outcome, Recruitment, Source
 from p2pbench.errors import UserError
+from reports import json_files
 
 # Maps are shown beside another item's fake, colorizations beside the same item's: paper, section 4.1.
 TASKS: dict[str, Literal["paired", "unpaired"]] = {"map": "unpaired", "colorization": "paired"}
+_OPTIONS = {"scored": "--trials", "width": "--size", "height": "--size"}  # where they are not called as the setting
 _OUTCOMES: dict[str, Outcome] = {"completed": "completed", "no_consent": "no_consent", "ineligible": "ineligible"}
 
 
@@ -26,9 +28,9 @@ def protocol(settings: Mapping[str, object]) -> Protocol:
     try:
         return Protocol.model_validate(settings)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = f"{problem['loc'][0]}: " if problem["loc"] else ""
-        raise UserError(f"{where}{problem['msg'].removeprefix('Value error, ')}; change that option") from None
+        field, colon, what = json_files.problem(error).partition(": ")
+        option = _OPTIONS.get(field, f"--{field}") if field in settings else field
+        raise UserError(f"{option}{colon}{what}; change it") from None
 
 
 def consent(path: Path | None, contact: str) -> Consent:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from pathlib import Path
 
 from amt.create import Plan, create
@@ -12,7 +11,7 @@ from amt.store import counts, looks, studies
 from p2pbench.ablation.listener import Listener
 from p2pbench.study.analysing import analyse_study
 from p2pbench.study.cells import from_results
-from p2pbench.study.place import choose, open_studies
+from p2pbench.study.place import choose, new_studies
 from p2pbench.study.rehearsing import crowd, rehearse_study
 
 NAME = "simulated"
@@ -29,8 +28,7 @@ def hold_study(results: Path, grid: str, listener: Listener) -> None:
     Raises:
         AmtError: A study of that name is there that people take part in, or its server does not start.
     """
-    opened = open_studies(results, None, create=True)
-    with closing(opened.database):
+    with new_studies(results, None) as opened:
         with opened.database.reading() as connection:
             there = NAME in studies.names(connection)
         if not there:

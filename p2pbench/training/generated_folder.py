@@ -64,7 +64,7 @@ def begin(folder: Path, record: Record, *, overwrite: bool) -> tuple[set[str], M
     Args:
         folder: The folder, which need not exist.
         record: What will be made.
-        overwrite: Whether to remove all pictures of an earlier call, whatever made them.
+        overwrite: Whether to remove all pictures of an earlier call, whatever generator made them.
 
     Returns:
         The ids of the pictures that are there already, and the record of what they hold.

@@ -88,7 +88,7 @@ def translate_folder(
         dropout: on or off; None takes what the run was tested with.
         batch_norm: "batch" or "running" statistics; None takes what the run was tested with.
         seed: of the dropout noise; None takes the run's.
-        overwrite: replace all pictures of an earlier call.
+        overwrite: replace all pictures of an earlier call, if none was changed since.
         stop: whether somebody asked to stop.
 
     Raises:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from amt.statistics import table
 
 Row = dict[str, object]
 OTHER = {"left": "right", "right": "left"}
@@ -54,6 +57,11 @@ def drawn(algorithm: str, raters: int, trials: int, items: int, rate: float, rng
         seen = [f"item {item}" for item in rng.permutation(items)[:trials]]
         rows += session(f"{algorithm}{number}", (rng.random(trials) < own).astype(int).tolist(), algorithm, seen)
     return rows
+
+
+def put(answers: pd.DataFrame, path: Path) -> None:
+    """Write a table of answers as an export has it."""
+    path.write_text(table.text(answers), "utf-8", newline="")
 
 
 def frame(rows: Sequence[Row]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from amt.errors import AmtError
 from amt.old_batches import read
 from amt.protocol import Protocol
 from amt.statistics import analyse, table
+from tests.amt.answers import put
 
 KEY = b"a secret of this study"
 OWN = ["HITId", "AssignmentId", "WorkerId", "AssignmentStatus", "SubmitTime"]
@@ -106,7 +107,7 @@ def test_a_batch_can_be_analysed_and_says_which_rules_could_not_be_applied(tmp_p
         "3 of 4 scored trials are valid; at least 4 must be."
     ] * 2
     assert len(found.exclusions.notes) == 2
-    table.write(answers, tmp_path / "answers.csv")
+    put(answers, tmp_path / "answers.csv")
     assert table.read(tmp_path / "answers.csv").equals(answers)
 
 
@@ -208,6 +209,6 @@ def test_other_files_and_changed_ones_are_named(tmp_path: Path, old: str, new: s
 
 
 def test_our_own_export_is_no_old_batch(tmp_path: Path) -> None:
-    table.write(read(_write(tmp_path / "maps.csv", PYTHON), KEY), tmp_path / "answers.csv")
+    put(read(_write(tmp_path / "maps.csv", PYTHON), KEY), tmp_path / "answers.csv")
     with pytest.raises(AmtError, match="no column WorkerId, AssignmentId, AssignmentStatus"):
         read(tmp_path / "answers.csv", KEY)

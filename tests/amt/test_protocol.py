@@ -34,7 +34,7 @@ def test_every_setting_is_in_the_fingerprint(changed: dict[str, object]) -> None
 
 
 def test_odd_numbers_cannot_be_balanced() -> None:
-    with pytest.raises(ValidationError, match="scored is 41; expected an even number"):
+    with pytest.raises(ValidationError, match="scored: found 41, expected an even number such as 40 or 42"):
         Protocol(scored=41)
 
 

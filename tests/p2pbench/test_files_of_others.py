@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from amt.errors import AmtError
 from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig
 from p2pbench.errors import UserError
+from p2pbench.leftovers import remove_leftovers
 from p2pbench.segmentation import label_pictures
 from reports import ledger
 from reports.errors import ReportError
@@ -23,6 +23,7 @@ from reports.layout import Grid, Run
 from reports.ledger import Metric, Scores
 from reports.made import Made, digest
 from tests.amt.study import ALGORITHMS, make_pictures
+from tests.p2pbench.drawn_scorer import train
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY
 
@@ -53,19 +54,103 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("name", ["analysis.json", "analysis.txt", "answers.csv", "sessions.csv"])
-def test_a_study_writes_over_its_own_files_alone(results: Path, name: str) -> None:
+STUDY_FILES = {"analysis.json": "analyse", "analysis.txt": "analyse", "answers.csv": "export", "sessions.csv": "export"}
+
+
+@pytest.mark.parametrize(("name", "command"), STUDY_FILES.items())
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_study_writes_over_its_own_files_alone(results: Path, name: str, command: str, recorded: bool) -> None:
     path = results / "study" / "first" / name
-    command = ("amt", "analyse" if "analysis" in name else "export", results)
+    for other in STUDY_FILES:
+        path.with_name(other).unlink(missing_ok=True)
+    for _ in range(2):
+        assert run("amt", command, results) is None
+    if not recorded:  # as of an older version
+        path.with_name("made.jsonl").unlink()
+        assert run("amt", command, results) is None
+        path.with_name("made.jsonl").unlink()
     path.write_text("mine")
-    assert isinstance(error := run(*command), AmtError)
-    assert re.match(rf"{re.escape(str(path))}: found something else, .*; move it away$", str(error))
+    assert isinstance(error := run("amt", command, results), ReportError)
+    assert re.match(rf"{re.escape(str(path))}: (was changed|found something else).*; move it away$", str(error))
     assert path.read_text() == "mine"
     path.unlink()
-    assert run(*command) is None
-    assert run(*command) is None
+    assert run("amt", command, results) is None
+
+
+@pytest.mark.parametrize(("name", "command"), STUDY_FILES.items())
+def test_a_line_added_to_what_a_study_wrote_stays(results: Path, name: str, command: str) -> None:
+    folder = results / "study" / "first"
+    for each in {*STUDY_FILES, "made.jsonl"}:
+        (folder / each).unlink(missing_ok=True)
+    assert run("amt", command, results) is None
+    kept = {path: path.read_bytes() for path in folder.iterdir() if path.name in STUDY_FILES}
+    kept[folder / name] += b"my own row\n"
+    (folder / name).write_bytes(kept[folder / name])
+    error = run("amt", command, results)
+    assert str(error) == (f"{folder / name}: was changed since this program wrote it, and would be gone; move it away")
+    assert {path: path.read_bytes() for path in kept} == kept  # no other is written either
+
+
+@pytest.mark.parametrize("name", ["answers.csv", "sessions.csv"])
+def test_an_export_with_a_column_more_is_not_an_older_versions(results: Path, name: str) -> None:
+    path = results / "study" / "first" / name
+    for each in STUDY_FILES:
+        path.with_name(each).unlink(missing_ok=True)
+    assert run("amt", "export", results) is None
+    path.with_name("made.jsonl").unlink()
+    mine = path.read_bytes().replace(b"\r\n", b",note\r\n")
+    path.write_bytes(mine)
+    assert "found something else" in str(run("amt", "export", results))
+    assert path.read_bytes() == mine
     path.unlink()
-    (path.with_name("analysis.json")).unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run from street scenes to labels, scored by its pictures and by its label maps."""
+    made = tmp_path_factory.mktemp("scored") / "results"
+    train(made, "tiny", ("L1",), direction="photo-to-labels")
+    for command in ("label-score", "image-score", "image-score"):
+        assert run(command, made) is None
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("image-lab.csv", "image-score"),
+        ("labels-classes.csv", "label-score"),
+        ("labels-official-classes.csv", "label-score"),
+        ("labels-confusion.csv", "label-score"),
+    ],
+)
+@pytest.mark.parametrize("added", [b"my,own,row\n", None])
+def test_a_line_added_to_scores_stays(scored: Path, name: str, command: str, added: bytes | None) -> None:
+    path = Grid(scored / "tiny").run("L1", 0).scores / name
+    ours, record = path.read_bytes(), path.with_name("made.jsonl").read_bytes()
+    theirs = b"mine" if added is None else ours + added
+    if added is None:  # as of an older version
+        path.with_name("made.jsonl").unlink()
+    path.write_bytes(theirs)
+    others = {each: each.stat().st_mtime_ns for each in path.parent.iterdir()}
+    error = run(command, scored)
+    assert isinstance(error, ReportError)
+    assert re.match(rf"{re.escape(str(path))}: (was changed|found something else).*; move it away$", str(error))
+    assert path.read_bytes() == theirs
+    assert {each: each.stat().st_mtime_ns for each in path.parent.iterdir()} == others  # nothing was scored
+    path.write_bytes(ours)
+    path.with_name("made.jsonl").write_bytes(record)
+    assert run(command, scored) is None
+
+
+def test_a_line_added_to_scores_is_not_removed_with_them(scored: Path) -> None:
+    one = Grid(scored / "tiny").run("L1", 0)
+    ours = one.lab_histograms.read_bytes()
+    one.lab_histograms.write_bytes(ours + b"my,own,row\n")
+    with pytest.raises(UserError, match=r"image-lab\.csv: was not written by this program, or was changed since"):
+        remove_leftovers(one)
+    assert one.lab_histograms.read_bytes() == ours + b"my,own,row\n"
+    one.lab_histograms.write_bytes(ours)
 
 
 def test_scores_are_not_written_over_something_else(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from p2pbench.cli import cli
 from p2pbench.datasets import pictures
 from tests.p2pbench.generating import content, generate, made, record, refused, save, saved
 from tests.p2pbench.tiny import picture
@@ -117,6 +119,8 @@ def test_a_picture_that_was_replaced_is_refused_and_stays(generator: Path, input
     assert generate(generator, inputs, "--out", out).exit_code == 0
     whole = made(out)
     save(out / "b.png", picture(9))
+    help_ = " ".join(CliRunner().invoke(cli, ["generate", "--help"]).output.split())
+    assert "made in --out; where one was changed since, nothing is replaced." in help_
     for overwrite in ([], ["--overwrite"]):
         said = refused(generator, inputs, "--out", out, *overwrite)
         assert said.startswith(f"{out / 'b.png'}: was replaced since an earlier call made it; move it away")

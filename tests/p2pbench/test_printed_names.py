@@ -16,7 +16,7 @@ from p2pbench.cli import main
 from p2pbench.segmentation.confusion_scores import class_rows
 from p2pbench.segmentation.score_table import print_classes
 from p2pbench.terminal import Terminal
-from tests.amt.answers import drawn
+from tests.amt.answers import drawn, put
 from tests.p2pbench.generating import saved
 
 RED, WRITTEN = "\x1b[31mred", r"\x1b[31mred"
@@ -77,7 +77,7 @@ def test_cells_of_a_grids_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]
 def test_algorithms_of_a_table_of_answers(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     rows = [row for name in (RED, "plain") for row in drawn(name, 4, 8, 8, 0.3, rng)]
-    table.write(table.build(rows), tmp_path / "answers.csv")
+    put(table.build(rows), tmp_path / "answers.csv")
     code, said = printed(capfd, "amt", "analyse", str(tmp_path / "answers.csv"))
     assert code == 0
     assert WRITTEN in said

@@ -294,6 +294,19 @@ def test_scores_of_others_are_not_overwritten(outputs: tuple[Path, str], tmp_pat
     score(*arguments)
 
 
+@pytest.mark.parametrize("name", ["evaluation_results.txt", "fcn-strict-classes.csv", "fcn-strict-confusion.csv"])
+def test_a_line_added_to_scores_stays(results: Path, scorer: Path, name: str) -> None:
+    path = runs(results)[0].scores / name
+    with path.open("a") as file:
+        file.write("my own line\n")
+    theirs = path.read_bytes()
+    said = error(results, "--weights", scorer)
+    assert said == f"{path}: was changed since this program wrote it, and would be gone; move it away"
+    assert path.read_bytes() == theirs
+    path.unlink()
+    score(results, "--weights", scorer)
+
+
 @pytest.fixture(scope="module")
 def back(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with one cell of street scenes to labels, and the ground truth."""

@@ -20,7 +20,7 @@ from p2pbench.errors import UserError
 from p2pbench.study import quickstart
 from p2pbench.study.analysing import analyse_study
 from p2pbench.study.cells import from_results
-from p2pbench.study.place import Chosen, Opened, choose, open_studies
+from p2pbench.study.place import Chosen, Opened, choose, new_studies
 from reports import html, ledger
 from reports import studies as report_studies
 from reports.errors import ReportError
@@ -58,9 +58,8 @@ def results(tmp_path: Path) -> Path:
 @pytest.fixture
 def opened(results: Path) -> Iterator[Opened]:
     """Its studies, none so far."""
-    found = open_studies(results, None, create=True)
-    yield found
-    found.database.close()
+    with new_studies(results, None) as found:
+        yield found
 
 
 @pytest.fixture

@@ -39,6 +39,27 @@ def test_prolific_needs_its_code() -> None:
 
 
 @pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--practice", "1", "found 1, expected an even number such as 0 or 2, as half of the trials have the fake on"),
+        ("--practice", "3", "found 3, expected an even number such as 2 or 4, as half of the trials have the fake on"),
+        ("--trials", "1", "found 1, expected an even number such as 2, as half of the trials have the fake on the"),
+        ("--trials", "0", "expected greater than 0, found 0"),
+        ("--practice", "-1", "expected greater than or equal to 0, found -1"),
+        ("--raters", "0", "expected greater than 0, found 0"),
+        ("--attention", "-1", "expected greater than or equal to 0, found -1"),
+        ("--size", "0", "expected greater than 0, found '0'"),
+    ],
+)
+def test_a_number_that_cannot_be_is_named_by_its_option(tmp_path: Path, option: str, value: str, said: str) -> None:
+    done = CliRunner().invoke(cli, ["amt", "create", str(tmp_path / "results"), "--name", "first", option, value])
+    assert isinstance(done.exception, UserError)
+    assert str(done.exception).startswith(f"{option}: {said}")
+    assert str(done.exception).endswith("; change it")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--difference", "6.1"], "50 raters an algorithm x 40 trials: a difference of 6.1 percentage points"),

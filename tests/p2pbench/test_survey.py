@@ -16,7 +16,7 @@ from p2pbench.ablation.estimate import estimate_lines
 from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig, RunConfig, run_config
 from p2pbench.datasets.cache import fit
-from p2pbench.datasets.catalogue import open_dataset, run_items
+from p2pbench.datasets.catalogue import check_settings, open_dataset, run_items
 from p2pbench.datasets.dataset import Dataset, Item
 from p2pbench.datasets.survey import sample_channels
 from p2pbench.errors import UserError
@@ -127,6 +127,21 @@ def test_alpha_of_tiff_is_data_unless_the_settings_take_colours_alone(tmp_path: 
         sample_channels(dataset, items, config)
     dataset, items, config = surveyed("folders", root, input_channels=3)
     assert sample_channels(dataset, items, config).input == 3
+
+
+def test_both_sides_are_named_at_once(tmp_path: Path) -> None:
+    rgba = np.dstack([COLOUR, GREY])
+    root = folders(tmp_path, [rgba, COLOUR], [rgba, COLOUR], ".tif")
+    for asked, said in (
+        ({}, r"^folders: A: .*--set input_channels=3; the output would have 3 or 4 .*--set output_channels=3$"),
+        ({"input_channels": 5, "output_channels": 2}, r"'input_channels': found 5, .*'output_channels': found 2"),
+        ({"input_channels": 5}, r"key 'input_channels': found 5, .*--set output_channels=3$"),
+    ):
+        dataset, items, config = surveyed("folders", root, **asked)
+        with pytest.raises(UserError, match=said):
+            sample_channels(dataset, items, config)
+    dataset, items, config = surveyed("folders", root, input_channels=3, output_channels=3)
+    assert sample_channels(dataset, items, config)[:2] == (3, 3)
 
 
 @pytest.mark.parametrize("name", ["colorization", "inpainting", "edges"])
@@ -250,3 +265,13 @@ def test_headers_of_many_files_are_read_quickly_and_once(tmp_path: Path) -> None
     for item in items[1:]:
         item.files[0].unlink()
     sample_channels(dataset, items, config)
+
+
+def test_numbers_that_a_dataset_never_has_are_named_at_once() -> None:
+    settings = {"dataset": "colorization", "root": ".", "input_channels": 3, "output_channels": 3}
+    with pytest.raises(UserError) as error:
+        check_settings(run_config(settings, "test"), "own.toml")
+    assert str(error.value) == (
+        "own.toml: key 'input_channels': expected 1 for grey-to-colour of colorization, found 3; "
+        "key 'output_channels': expected 2 for grey-to-colour of colorization, found 3; change both, or leave both out"
+    )

@@ -64,6 +64,13 @@ def test_interval_of_hand_worked_replicates() -> None:
     assert interval(np.arange(41.0)) == Interval(1.0, 39.0)  # 2.5 % of 40 steps is one step
 
 
+def test_ends_have_the_digits_of_what_is_stored() -> None:
+    stored = np.full(100, 0.35, np.float32)  # 0.3499999940395355
+    assert interval(stored) == interval(stored.astype(np.float64)) == Interval(0.35, 0.35)
+    assert interval(np.full(100, 1 / 3, np.float32)) == Interval(0.3333333, 0.3333333)
+    assert interval(np.array([-1e-9, 1e-9])).low < 0  # what is small keeps its digits, and its sign
+
+
 @pytest.mark.parametrize("replicates", [np.array([]), np.array([1.0, np.nan])])
 def test_interval_refuses_nothing_and_nan(replicates: np.ndarray) -> None:
     with pytest.raises(ValueError, match="finite"):

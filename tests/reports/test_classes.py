@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from csv import DictReader
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from reports import classes
+from reports import classes, csv
 from reports.classes import Classes
 from reports.layout import Grid, Run
 
@@ -73,6 +74,18 @@ def test_the_iou_of_a_cell_is_the_mean_over_its_seeds(grid: Grid) -> None:
     ]
     assert rows["seed"].dropna().tolist() == [0, 0, 1, 1, 2, 2, 1, 1]
     assert rows["seed"].dtype == "Int64"
+
+
+def test_counts_are_whole_numbers_in_the_reports_table(grid: Grid, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        put(grid.run("L1", seed), GOOD.replace(",50,1", ",17379,1"))
+    csv.write(read(grid, seeds=(0, 1)).rows({}), tmp_path / "classes.csv")
+    with (tmp_path / "classes.csv").open() as file:
+        counts = [(row["seed"], row["pixels"], row["images"]) for row in DictReader(file) if row["class"] == "sky"]
+    assert counts == [("0", "17379", "1"), ("1", "17379", "1"), ("", "", "")]
+    path = put(grid.run("L1", 0), GOOD.replace(",50,1", ",50.5,1"))
+    (damage,) = read(grid).damages
+    assert damage.startswith(f"{path}: found no table of classes (something that is no count)")
 
 
 def test_with_one_seed_the_rows_are_those_of_the_runs(grid: Grid) -> None:
@@ -184,7 +197,7 @@ def test_a_damaged_table_of_classes_is_named_in_one_line(grid: Grid, content: st
     found = read(grid, ("L1", "GAN"))
     (damage,) = found.damages
     assert damage.startswith(f"{path}: found no table of classes (")
-    assert damage.endswith("); score the run again")
+    assert damage.endswith("); move it away and score the run again")
     assert "\n" not in damage
     assert list(found.cells.index) == ["GAN"]
 

@@ -85,7 +85,8 @@ def test_other_bins_are_named_and_never_mixed(grid: Grid, edges: Mapping[str, Se
     put(grid.run("L1", 1))
     put(grid.run("GAN", 0))
     found = read(grid, ("L1", "GAN"), (0, 1))
-    assert found.damages == (f"{other}: found other bins than those of most runs; run p2pbench image-score again",)
+    mend = "move it away and run p2pbench image-score again"
+    assert found.damages == (f"{other}: found other bins than those of most runs; {mend}",)
     assert shares(found, "L1", "L") == [0.25, 0.75]
     assert len(found.shares) == 3 * 6
 
@@ -124,7 +125,7 @@ def test_damaged_histograms_are_named_and_the_rest_is_shown(grid: Grid, content:
     assert found.damages == alone.damages
     (damage,) = found.damages
     assert damage.startswith(f"{path}: found no ")
-    assert damage.endswith("; run p2pbench image-score again")
+    assert damage.endswith("; move it away and run p2pbench image-score again")
     assert "\n" not in damage
     assert found.shares["cell"].drop_duplicates().tolist() == ["GAN", "real"]
 

@@ -147,7 +147,7 @@ def test_damaged_files_are_named_and_the_rest_is_shown(changed: tuple[Path, Path
     (a / "broken/grid.json").write_text("[]")
     page = Page(comparison_page.write(a, b, b / "comparison"))
     for name in (
-        "L1/seed-0/scores/image.json: found no JSON",
+        "L1/seed-0/scores/image.json: found something else, expected scores",
         "images/church.png: found no picture",
         "broken/grid.json",
     ):

@@ -332,7 +332,7 @@ def test_nothing_to_report_names_the_command(results: Path, tmp_path: Path) -> N
 def test_nothing_but_damage_says_so(results: Path, tmp_path: Path) -> None:
     for path in results.rglob("image.json"):
         path.write_text("{")
-    with pytest.raises(ReportError, match=r"found no scores \(3 cannot be read, such as .*image\.json"):
+    with pytest.raises(ReportError, match=r"found no scores; 3 files cannot be read, such as .*image\.json"):
         html.write(results, tmp_path / "out")
 
 

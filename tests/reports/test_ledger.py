@@ -251,7 +251,7 @@ def test_other_types_are_refused_in_one_short_line(run: Run, changes: dict[str, 
 
 def test_json_deeper_than_can_be_read_is_refused(run: Run) -> None:
     ledger.write(run, _scores())
-    run.score("image").write_text('{"protocol":' + "[" * 100_000)
+    run.score("image").write_text('{"scorer": "image", "protocol":' + "[" * 100_000)
     with pytest.raises(ReportError, match=r"image\.json: found no JSON"):
         ledger.read(run)
 

@@ -105,7 +105,7 @@ def test_damage_is_named_and_the_rest_is_there(grid: Grid) -> None:
         table = reports.read(grid.folder.parent)
     assert table["cell"].unique().tolist() == ["real"]
     (line,) = table.attrs["damaged"]
-    assert line.startswith(f"{path}: found no JSON")
+    assert line.startswith(f"{path}: found something else, expected scores; move it away")
     assert line in str(caught[0].message)
     assert caught[0].filename == __file__
 

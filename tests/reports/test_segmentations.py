@@ -103,7 +103,8 @@ def test_a_size_unlike_the_truth_is_named_and_left_out(grid: Grid, assets: Path)
     seen = written(grid, assets)
     assert seen
     assert seen.segmented[1:] == (frozenset({1}), frozenset({0, 1}))
-    assert seen.damages == (f"{path}: found 8x4, expected 3x2 as the true labels; score the run again",)
+    what = "found 8x4, expected 3x2 as the true labels"
+    assert seen.damages == (f"{path}: {what}; move it away and score the run again",)
     assert not (assets / "s01-0000.png").exists()
     assert not (assets / "e01-0000.png").exists()
 
@@ -126,7 +127,7 @@ def test_a_file_that_is_no_label_map_is_named_and_left_out(grid: Grid, assets: P
     assert seen
     assert len(seen.damages) == 1
     assert seen.damages[0].startswith(f"{path}: found no label map (")
-    assert seen.damages[0].endswith("), expected a palette PNG; score the run again")
+    assert seen.damages[0].endswith("), expected a palette PNG; move it away and score the run again")
     assert "object at" not in seen.damages[0]
     assert seen.truth == frozenset({1} if of == "truth" else {0, 1})
     assert seen.segmented[1] == frozenset({0, 1} if of == "truth" else {1})

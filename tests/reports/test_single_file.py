@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from reports import html, single_file
+from reports.errors import ReportError
 from reports.layout import Report
 from tests.reports import analysed
 from tests.reports.parsed import Page
@@ -119,3 +120,17 @@ def test_memory_is_a_few_times_the_file(results: Path, tmp_path: Path) -> None:
     tracemalloc.stop()
     assert size > 10_000_000
     assert peak < 4 * size  # the pieces, and the page at two bytes a character
+
+
+def test_a_page_that_was_changed_by_hand_is_not_lost(results: Path, tmp_path: Path) -> None:
+    path = html.write_single(results, tmp_path / "report.html")
+    ours = path.read_bytes()
+    assert html.write_single(results, path).read_bytes() == ours
+    for theirs in (ours.replace(b"</h1>", b" (draft)</h1>", 1), ours + b"<!-- my note -->\n"):
+        path.write_bytes(theirs)
+        with pytest.raises(ReportError, match=r"report\.html: was changed since the report was written") as error:
+            html.write_single(results, path)
+        assert "\n" not in str(error.value)
+        assert path.read_bytes() == theirs
+    path.write_bytes(ours[: ours.rindex(b"<!-- SHA-256")])  # as of an older version
+    assert html.write_single(results, path).read_bytes() == ours

@@ -167,7 +167,7 @@ def test_a_damaged_analysis_is_named_and_the_rest_is_read(
     [damage] = found.damages
     assert str(path) in damage
     assert said in damage
-    assert "p2pbench amt analyse" in damage
+    assert "; move it away and run `p2pbench amt analyse" in damage
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": NaN}', '{"format": 2', "\x00", "[" * 100_000])

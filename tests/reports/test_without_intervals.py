@@ -119,6 +119,13 @@ def test_what_the_official_rules_drop_is_no_zero(build: Build) -> None:
     assert values["cGAN"].tolist() == [0.25, 0.25, pytest.approx(math.nan, nan_ok=True)]
 
 
+def test_absent_classes_cost_nothing_where_there_are_no_numbers(build: Build) -> None:
+    results = build(items=ITEMS[:2])
+    for run in Grid(results / "losses").runs():
+        official(run, 0)
+    assert "can reach at most" not in html.write(results, results / "report").read_text("utf-8")
+
+
 def test_one_seed_without_an_interval_leaves_the_mean_without(build: Build) -> None:
     results = build(cells=("L1", "cGAN"), seeds=(0, 1, 2), items=ITEMS[:2])
     grid = Grid(results / "losses")
