@@ -57,7 +57,24 @@ class RunRecord(BaseModel):
         return data
 
 
-def check_run(
+def check_files(run: Run) -> None:
+    """Refuse a run's folder that holds files of a user's, which would be taken for the run's, or replaced ones.
+
+    Raises:
+        UserError: one is there; it is named.
+    """
+    if not run.config.exists():
+        leftovers = [path.name for path in (run.checkpoint, run.generator) if path.exists()]
+        if leftovers:
+            raise UserError(
+                f"{run.folder}: holds {leftovers[0]} but no config.json; move it away, or use another --out"
+            )
+    check_outputs(run)
+    if not has_begun(run):
+        check_leftovers(run)
+
+
+def check_fits(
     run: Run,
     config: RunConfig,
     data: Description,
@@ -78,29 +95,8 @@ def check_run(
 
     Raises:
         UserError: settings or items differ, each difference is shown; or the run would go on from weights that an
-            older version trained with wrong gradients, or another one by an arithmetic that is not known here; or files
-            of the user's would be taken for the run's, or its own were replaced.
+            older version trained with wrong gradients, or another one by an arithmetic that is not known here.
     """
-    if not run.config.exists():
-        leftovers = [path.name for path in (run.checkpoint, run.generator) if path.exists()]
-        if leftovers:
-            raise UserError(
-                f"{run.folder}: holds {leftovers[0]} but no config.json; move it away, or use another --out"
-            )
-    check_outputs(run)
-    if not has_begun(run):
-        check_leftovers(run)
-    check_fits(run, config, data, made, contents)
-
-
-def check_fits(
-    run: Run,
-    config: RunConfig,
-    data: Description,
-    made: Sequence[tuple[Run, RunRecord]],
-    contents: Contents | None = None,
-) -> None:
-    """Refuse a run whose settings and data do not fit the runs of its grid; see `check_run`."""
     for other, record in made:
         if not has_begun(other):
             continue
@@ -139,7 +135,7 @@ def has_begun(run: Run) -> bool:
 
 
 def how_to_change(run: Run, *, shared: bool) -> str:
-    """What lets a run have other settings: nothing where nothing has begun that must fit it; see `check_run`.
+    """What lets a run have other settings: nothing where nothing has begun that must fit it; see `check_fits`.
 
     Args:
         run: the run.

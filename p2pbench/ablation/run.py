@@ -18,7 +18,7 @@ from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.scale import Range
 from p2pbench.leftovers import adopt, remove_leftovers
 from p2pbench.locks import made_ready, owned
-from p2pbench.results import check_run, grid_of, has_begun, read_run, read_runs, write_run
+from p2pbench.results import check_files, check_fits, grid_of, has_begun, read_run, read_runs, write_run
 from p2pbench.training.card import load_generator, save_generator
 from p2pbench.training.device import failures_told
 from p2pbench.training.generate import Translator, as_picture
@@ -111,7 +111,8 @@ def carry_out(
     with owned(planned.run, patience, stop), failures_told(device):
         # What another process, or another machine's copy of the data, has made of it since it was planned.
         made = [(planned.run, read_run(planned.run))]
-        check_run(planned.run, planned.config, data.describe(), made, data.contents)
+        check_files(planned.run)
+        check_fits(planned.run, planned.config, data.describe(), made, data.contents)
         with made_ready(grid := grid_of(planned.run)):  # who makes it ready after this sees that the run has begun
             check_same_references(grid, data, planned.config)
         if not planned.run.generator.exists():

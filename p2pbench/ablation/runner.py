@@ -24,8 +24,8 @@ from p2pbench.image_scoring import score_new
 from p2pbench.locks import made_ready
 from p2pbench.results import (
     RunRecord,
+    check_files,
     check_fits,
-    check_run,
     has_begun,
     read_runs,
     write_contents,
@@ -83,7 +83,8 @@ def run_grid(
     for opened in data.values():
         apart.check(folder.folder, files_of(opened.items))
     for run, config, of_run in (wanted := _wanted(plan, there, data)):
-        check_run(run, config, of_run.describe(), made, of_run.contents)
+        check_files(run)
+        check_fits(run, config, of_run.describe(), made, of_run.contents)
     first = data[data_key(plan[0].config)]
     check_references(folder, first, plan[0].config, made)
     with made_ready(folder):
