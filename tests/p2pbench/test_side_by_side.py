@@ -389,4 +389,4 @@ def test_a_second_ctrl_c_does_not_wait_for_workers(ended: bool) -> None:
                     opened._answers([answer])
         assert len(given) == 2
         assert time.monotonic() - given[1] < PATIENCE
-    assert not worker_processes()
+    wait_until(lambda: not worker_processes(), "the end of killed workers")

@@ -18,6 +18,7 @@ from ray.cluster_utils import Cluster
 import p2pbench
 from p2pbench.ablation.data import Data
 from p2pbench.ablation.grid import Planned
+from p2pbench.ablation.references import fill_references
 from p2pbench.ablation.run import missing_items
 from p2pbench.cli import cli
 from p2pbench.cluster import terms
@@ -28,7 +29,7 @@ from p2pbench.config import RunConfig
 from p2pbench.errors import UserError
 from p2pbench.results import write_run
 from p2pbench.training.interrupt import Stopped, StopRequest
-from reports.layout import Grid, Run
+from reports.layout import Grid
 from tests.p2pbench.cluster import work
 from tests.p2pbench.cluster.nodes import ROOT, add_node, processes, rows
 from tests.p2pbench.test_ablation import Notes
@@ -213,11 +214,13 @@ def test_a_run_whose_device_fails_goes_on_from_its_checkpoint(
     cluster: Cluster, tmp_path: Path, tiny: Callable[..., RunConfig], tiny_data: Data
 ) -> None:
     config = tiny(checkpoint_seconds=0.0, precision="float32", threads=1)
-    planned = Planned(Run(tmp_path / "run", "L1+cGAN", 0), config)
-    write_run(planned.run, config, tiny_data.items.describe())
+    grid = Grid(tmp_path / "grid")
+    planned = Planned(grid.run("L1+cGAN", 0), config)
+    fill_references(grid, tiny_data, config, Notes())
+    write_run(planned.run, config, tiny_data.describe())
     notes = Notes()
     job = (work.train_on_a_device_that_fails, planned, tmp_path)
-    (answer,) = carried_out(cluster, tmp_path / "run", job, notes=notes)
+    (answer,) = carried_out(cluster, grid.folder, job, notes=notes)
     assert (answer.result, answer.error) == ("done", None)
     assert sum("cpu stopped working" in line and "last checkpoint is as it was" in line for line in notes.said) == 1
     taken = [int(row[0]) for row in rows(planned.run)[1:]]
