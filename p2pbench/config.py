@@ -39,6 +39,7 @@ def _filled(path: str) -> str:
 
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Positive = Annotated[int, Field(gt=0)]
+MOST_THREADS = 1024  # beyond those of any machine, systems give a process no more
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotEmpty = Annotated[str, AfterValidator(_filled)]
 Range = Annotated[tuple[float, float], BeforeValidator(as_range)]
@@ -109,7 +110,7 @@ class RunConfig(BaseModel):
     checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(120.0, description="0 saves after every step")
     tensorboard: bool = Field(False, description="write event files too")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...")
-    threads: Positive | None = Field(
+    threads: Annotated[int, Field(gt=0, le=MOST_THREADS)] | None = Field(
         None,
         description="on a CPU; None shares the cores among the runs at once (one a run with Ray); sums are rounded "
         "otherwise with another number, so a run keeps the one that it began with; 1 is best for small networks",

@@ -18,9 +18,10 @@ from p2pbench.metrics import colour
 from p2pbench.metrics.distribution_score import FID, KID
 from p2pbench.metrics.image_score import SCORER, ImageScores, Target, score_images
 from p2pbench.origin import origin
-from p2pbench.perceptual_scoring import LPIPS, PerceptualScorer
+from p2pbench.perceptual_scoring import LPIPS, PerceptualScorer, check_reason
 from p2pbench.results import check_test_items, found_now, grid_of, read_run
 from reports import filled, grids, layout, ledger, made
+from reports.arithmetic import check_pictures
 from reports.layout import Grid, Run
 from reports.names import counted
 from reports.scores import Scores
@@ -112,10 +113,12 @@ def score_results(
 
     Raises:
         UserError: there is no run, or one cannot be scored.
-        ReportError: a grid's range is not that of its pictures; or a file that is another's, or was changed by hand, is
-            where scores go.
+        ReportError: a grid's range is not that of its pictures; or a picture is not as its run made it; or a file that
+            is another's, or was changed by hand, is where scores go.
     """
     runs = [(grid, run) for grid in layout.grids(results) for run in grid.runs()]
+    for row in {row: None for grid, run in runs for row in (grid.real, run)}:
+        check_pictures(row)
     if not runs:
         raise UserError(f"{results}: no run found; expected a results folder as training writes it")
     for grid in {grid: None for grid, _ in runs}:
@@ -172,6 +175,8 @@ def _check_free(run: Run) -> None:
     """
     for scorer in (SCORER, LPIPS, FID, KID):
         ledger.check_free(run, scorer)
+    for scorer in (LPIPS, FID, KID):
+        check_reason(run, scorer)
     made.check_free(run.lab_histograms, colour.HEADER)
 
 

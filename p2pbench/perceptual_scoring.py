@@ -26,7 +26,7 @@ from p2pbench.metrics.missing import Missing, MissingPackage, MissingWeights
 from p2pbench.metrics.published import ALEXNET, INCEPTION
 from p2pbench.origin import origin
 from p2pbench.training.device import pick_device
-from reports import atomic, grids, ledger
+from reports import grids, ledger, made
 from reports.layout import Grid, Run
 from reports.scores import Scores
 
@@ -188,12 +188,27 @@ def download_weights(*, fid: bool) -> None:
         raise UserError(str(error)) from error
 
 
-def _write_missing(run: Run, scorer: str, line: str) -> None:
-    """Say why a run has no score, unless it has one from before, or the same is said already."""
+def check_reason(run: Run, scorer: str) -> None:
+    """Refuse a file that is another's, or was changed by hand, where the reason why a run has no score would be.
+
+    Raises:
+        ReportError: There is one; it is named.
+    """
     path = run.missing(scorer)
-    if run.score(scorer).exists() or (path.exists() and path.read_bytes() == line.encode()):
-        return
-    atomic.write(path, line.encode())
+    made.check_free(path, _older_reason(path, scorer))
+
+
+def _write_missing(run: Run, scorer: str, line: str) -> None:
+    """Say why a run has no score, unless it has one from before."""
+    path = run.missing(scorer)
+    if not run.score(scorer).exists():
+        made.put(path, line.encode(), _older_reason(path, scorer))
+
+
+def _older_reason(path: Path, scorer: str) -> bytes | tuple[bytes, ...]:
+    """How the file begins if an older version may have written it: it holds one line, on the scorer."""
+    content = path.read_bytes() if path.is_file() else b""
+    return content if scorer.upper().encode() in content and content.count(b"\n") == 1 else ()
 
 
 def _with_command(error: Missing, command: str) -> str:

@@ -72,14 +72,32 @@ def flaw(run: Run) -> str | None:
 
 
 def mark(run: Run) -> str | None:
-    """What readers of a run's numbers must know of it: its flaw, and pictures that it did not make; None for nothing.
+    """What readers of a run's numbers must know of it: its flaw, and pictures not of its making; None for nothing."""
+    others = not_as_made(run)
+    replaced = f"{counted(len(others), 'picture')} in images/ not as made, such as {others[0].name}" if others else None
+    return "; ".join(each for each in (flaw(run), replaced) if each) or None
 
-    Runs of older versions, and outputs of other tools, have no record of their pictures.
+
+def not_as_made(run: Run) -> list[Path]:
+    """The pictures in a run's `images/` that it did not make, or that were replaced since.
+
+    Runs of older versions, and outputs of other tools, have no record of their pictures, and so none of these.
     """
     made = Made(run.folder)
-    others = [path.name for path in run.pictures().values() if not made.holds(path)] if made else []
-    replaced = f"{counted(len(others), 'picture')} in images/ not as made, such as {others[0]}" if others else None
-    return "; ".join(each for each in (flaw(run), replaced) if each) or None
+    return [path for path in run.pictures().values() if not made.holds(path)] if made else []
+
+
+def check_pictures(run: Run) -> None:
+    """Refuse to take pictures for a run's, or a ground truth's, that it did not make.
+
+    Raises:
+        ReportError: There is one; it is named.
+    """
+    if others := not_as_made(run):
+        raise ReportError(
+            f"{others[0]}: was not made by this run, or was replaced since; move it away, and give the command that "
+            "trained it again"
+        )
 
 
 def flaws(runs: Iterable[Run]) -> dict[Run, str]:

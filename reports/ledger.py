@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import tokenize
 import warnings
 import zipfile
@@ -23,7 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports import atomic, json_files, layout
+from reports import json_files, layout, made
 from reports.arithmetic import mark
 from reports.errors import ReportError
 from reports.layout import Run
@@ -105,17 +106,18 @@ def write(run: Run, scores: Scores) -> None:
 
     Raises:
         ReportError: A value is not finite, the parts do not fit together, the folder cannot be written, or another's
-            file is there.
+            file is there, or scores that were changed by hand.
     """
     check_free(run, scores.scorer)
+    start = _replicates_start(run, scores.scorer)  # before there are scores of this call
     try:
         scores.check()
     except ValueError as error:
         raise ReportError(f"{run.score(scores.scorer)}: {error}; leave that out or mend what computes it") from error
     stored = {name: _as_stored(metric) for name, metric in scores.metrics.items()}
     document = json.dumps(_document(scores, stored), indent=1, allow_nan=False)
-    atomic.write(run.bootstrap(scores.scorer), _archive(stored))
-    atomic.write(run.score(scores.scorer), document.encode() + b"\n")
+    made.put(run.bootstrap(scores.scorer), _archive(stored), start)
+    made.put(run.score(scores.scorer), document.encode() + b"\n", b"")
 
 
 def read(run: Run) -> list[Scores]:
@@ -134,9 +136,9 @@ def read_scorer(run: Run, scorer: str) -> Scores:
         ReportError: A file is missing, half-written or changed by hand; the message names it.
     """
     path = run.score(scorer)
-    if path.exists() and not is_score(path):  # which `write` does not write over
+    if path.exists() and not is_score(path):
         raise json_files.damaged(path, "found something else, expected scores", _AWAY)
-    document = json_files.read_object(path, _AGAIN)
+    document = json_files.read_object(path, _AWAY)
     replicates = _load_archive(run.bootstrap(scorer))
     try:
         scores = _scores(document, replicates)
@@ -146,6 +148,10 @@ def read_scorer(run: Run, scorer: str) -> Scores:
         raise _damaged(path, f"found no {error}, expected it") from error
     except (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, ReportError) as error:
         raise _damaged(path, str(error)) from error
+    known = made.Made(run.scores)
+    for part in (path, run.bootstrap(scorer)):
+        if known.names(part) and not known.holds(part):
+            raise _damaged(part, "was changed since it was written")
     return scores
 
 
@@ -159,15 +165,22 @@ def is_score(path: Path) -> bool:
     return start.lstrip().startswith(b"{") and b'"scorer"' in start
 
 
-def check_free(run: Run, scorer: str) -> None:
-    """Refuse to write scores over a file that is none.
+def check_free(run: Run, scorer: str, mend: str = "move it away") -> None:
+    """Refuse to write scores over a file that is none, or that was changed by hand.
 
     Raises:
-        ReportError: There is one; it is named.
+        ReportError: There is one; it is named, with what to do about it.
     """
     path = run.score(scorer)
-    if path.exists() and not is_score(path):
-        raise ReportError(f"{path}: found something else, expected earlier scores or nothing; move it away")
+    if os.path.lexists(path) and not is_score(path) and not made.Made(path.parent).names(path):
+        raise ReportError(f"{path}: found something else, expected earlier scores or nothing; {mend}")
+    made.check_free(path, b"", mend)
+    made.check_free(run.bootstrap(scorer), _replicates_start(run, scorer), mend)
+
+
+def _replicates_start(run: Run, scorer: str) -> bytes | tuple[bytes, ...]:
+    """How a file of replicates begins that an older version wrote, if there are scores that it would be of."""
+    return b"PK" if is_score(run.score(scorer)) else ()
 
 
 def collect(grid: layout.Grid) -> tuple[list[Entry], list[Damage]]:
@@ -340,4 +353,4 @@ def _check_summary(scores: Scores, document: dict[str, Any], scorer: str) -> Non
 
 
 def _damaged(path: Path, what: str) -> ReportError:
-    return json_files.damaged(path, what, _AGAIN)
+    return json_files.damaged(path, what, _AWAY if os.path.lexists(path) else _AGAIN)

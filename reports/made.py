@@ -15,6 +15,7 @@ from reports import atomic
 from reports.errors import ReportError
 
 RECORD = "made.jsonl"
+_START = b'{"file": '  # of each line
 
 
 class Made:
@@ -35,9 +36,10 @@ class Made:
         """Say that a file is about to be there with this content; `path` lies below the folder.
 
         Raises:
-            ReportError: The record cannot be written.
-            OSError: As above.
+            ReportError: The record cannot be written, or is a file of a user's.
+            OSError: It cannot be written.
         """
+        self.check()
         name = path.relative_to(self._folder).as_posix()
         self._hashes.setdefault(name, set()).add(sha256)
         if not self._whole:  # a killed call may have torn the last line
@@ -47,6 +49,18 @@ class Made:
         else:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(_line(name, sha256))
+
+    def check(self) -> None:
+        """Refuse to write over a file that is no record, but for one whose only line a killed call has torn.
+
+        Raises:
+            ReportError: There is one.
+        """
+        if self or not os.path.lexists(self._path):
+            return
+        start = self._path.read_bytes()[: len(_START)] if self._path.is_file() else None
+        if start is None or not _START.startswith(start):
+            raise ReportError(f"{self._path}: found something else, expected what this program writes; move it away")
 
     def names(self, path: Path) -> bool:
         """Whether the program ever made a file of this name here."""
@@ -86,7 +100,6 @@ def put(path: Path, content: bytes, start: bytes | tuple[bytes, ...]) -> None:
         ReportError: As `check_free`, or the file cannot be written.
     """
     check_free(path, start)
-    path.parent.mkdir(parents=True, exist_ok=True)
     Made(path.parent).note(path, hashlib.sha256(content).hexdigest())
     atomic.write(path, content)
 
@@ -100,11 +113,12 @@ def check_free(path: Path, start: bytes | tuple[bytes, ...], mend: str = "move i
         mend: What to do about one.
 
     Raises:
-        ReportError: There is one; it is named.
+        ReportError: There is one, or in place of the record; it is named.
     """
+    known = Made(path.parent)
+    known.check()
     if not os.path.lexists(path):
         return
-    known = Made(path.parent)
     if known.names(path):
         if not known.holds(path):
             raise ReportError(f"{path}: was changed since this program wrote it, and would be gone; {mend}")

@@ -16,7 +16,7 @@ from p2pbench.segmentation.outcome import Outcome
 from p2pbench.segmentation.outputs import Outputs, match_outputs
 from p2pbench.segmentation.truth import Truth, run_truth
 from reports import filled
-from reports.arithmetic import flaws, mark
+from reports.arithmetic import flaw, mark, not_as_made
 from reports.grids import read
 from reports.layout import Grid, Run, grids
 from reports.names import counted
@@ -107,12 +107,18 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
     if not trained:
         return None
     filled.ranges(grid, outcome.clipped.append)
-    outcome.flawed.extend(f"{_name(grid, run)}: {wrong}" for run, wrong in flaws([*trained, grid.real]).items())
+    outcome.flawed.extend(f"{_name(grid, run)}: {wrong}" for run in [*trained, grid.real] if (wrong := flaw(run)))
     truth = run_truth(found_now(settings[trained[0]], grid, root))
     for run in {records[run].data["test"].get("content"): run for run in trained}.values():
         check_test_items(run, records[run], truth.dataset, list(truth.items.values()))
     outputs: dict[Run, dict[str, Path]] = {}
     for run in [*trained, grid.real]:
+        if others := not_as_made(run):
+            outcome.unfinished.append(
+                f"{_name(grid, run)}: {others[0].name} was not made by it, or was replaced since; move it away, and "
+                "give the command that trained it again"
+            )
+            continue
         found = Outputs(run.pictures(), "", [])
         matched = match_outputs(found, truth.items, run.images, allow_partial=True) if found.files else {}
         if len(matched) == len(truth.items) or (matched and allow_partial):

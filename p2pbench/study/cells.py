@@ -12,6 +12,7 @@ from p2pbench.datasets.pictures import passed_over_line
 from p2pbench.errors import UserError
 from p2pbench.segmentation.outputs import find_outputs
 from reports import filled
+from reports.arithmetic import check_pictures
 from reports.grids import Range
 from reports.layout import Grid, Run, grids
 
@@ -49,7 +50,7 @@ def from_results(
 
     Raises:
         UserError: There is no such grid, or a cell has no run of that seed.
-        ReportError: The grid's range is not that of its pictures.
+        ReportError: The grid's range is not that of its pictures, or a picture is not as its run made it.
         AmtError: Items lack pictures.
     """
     grid = _grid(results, grid_name)
@@ -57,6 +58,8 @@ def from_results(
     for run in grid.runs():
         if run.pictures() and (seed is None or run.seed == seed):
             chosen.setdefault(run.cell, run)
+    for run in (grid.real, *chosen.values()):
+        check_pictures(run)
     if not chosen:
         which = "" if seed is None else f" of seed {seed}"
         raise UserError(f"{grid.folder}: found no outputs{which}; finish its training, or give another --seed")

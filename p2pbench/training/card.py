@@ -131,7 +131,8 @@ def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], path: Pat
     """Set all of a network's weights.
 
     Raises:
-        UserError: an entry is missing, left over or of another shape; the first few are named.
+        UserError: an entry is missing, left over or of another shape, the first few are named; or holds a value that is
+            no finite number.
     """
     expected = network.state_dict()
     problems = [f"{name} is missing" for name in expected if name not in weights]
@@ -144,4 +145,9 @@ def load_weights(network: nn.Module, weights: dict[str, torch.Tensor], path: Pat
     if problems:
         shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
         raise UserError(f"{path}: weights of another architecture: {shown}")
+    if broken := [name for name, value in weights.items() if not torch.isfinite(value).all()]:
+        raise UserError(
+            f"{path}: {broken[0]} holds NaN or infinite values, expected weights of a training that went well; give "
+            "another file"
+        )
     network.load_state_dict(weights)

@@ -86,6 +86,8 @@ def import_generator(
         used.add(theirs)
         if value.shape != state[ours].shape:
             problems.append(f"{theirs} has shape {tuple(value.shape)}, expected {tuple(state[ours].shape)}")
+        elif not torch.isfinite(value).all():
+            problems.append(f"{theirs} holds NaN or infinite values")
         else:
             converted[ours] = _swap_skip(ours, value)
     problems += [f"{_shown(name)} is left over" for name in sorted(weights.keys() - used)]

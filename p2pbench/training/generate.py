@@ -16,6 +16,7 @@ from torch import Tensor
 from p2pbench.datasets.dataset import Dataset
 from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.scale import from_network, to_network
+from p2pbench.errors import UserError
 from p2pbench.networks.norm import for_testing
 from p2pbench.networks.unet import Generator
 from p2pbench.training.card import GeneratorCard
@@ -41,13 +42,22 @@ class Translator:
             yield self
 
     def __call__(self, values: Picture, item_id: str) -> Picture:
-        """The picture (H, W, C) made of an input picture (H, W, C), whose sides may be any."""
+        """The picture (H, W, C) made of an input picture (H, W, C), whose sides may be any.
+
+        Raises:
+            UserError: a value of it is no finite number.
+        """
         height, width = values.shape[:2]
         x = to_network(torch.tensor(values).permute(2, 0, 1)[None], self._card.input_range)
         # Finished before it is padded: a hole, say, is placed by the sides of the picture itself.
         x = pad_to_stride(self._dataset.finish_input(x), self._generator.depth)
         torch.manual_seed(torch_seed(self._card.seed, Purpose.TEST, item_number(item_id)))
         output = self._generator(x.to(self._device))[0]
+        if not torch.isfinite(output).all():
+            raise UserError(
+                f"the output for {item_id} holds NaN or infinite values: the generator is of a training that failed; "
+                "train anew, or give another"
+            )
         bits = f"uint{self._card.output_bits}"
         picture = from_network(output[:, :height, :width], self._card.output_range, bits)
         return self._dataset.to_picture(values, picture)

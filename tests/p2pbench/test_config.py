@@ -31,6 +31,7 @@ def test_defaults_are_the_papers() -> None:
         ({"epochs": "two"}, "key 'epochs': expected integer, found 'two'"),
         ({"epochs": 2.5}, "key 'epochs': expected integer, found 2.5"),
         ({"epochs": 0}, "key 'epochs': expected greater than 0, found 0"),
+        ({"threads": 100_000}, "key 'threads': expected less than or equal to 1024, found 100000"),
         ({"mirror": "yes"}, "key 'mirror': expected boolean, found 'yes'"),
         ({"image_size": 100}, "expected a power of two from 32 up, found 100; try 64 or 128"),
         ({"image_size": 16}, "found 16; try 32 or 64"),

@@ -24,6 +24,8 @@ from p2pbench.errors import MENDABLE, UserError
 from p2pbench.networks.unet import Generator
 from p2pbench.training.card import load_generator, save_generator
 from p2pbench.training.cyclegan_import import import_generator
+from p2pbench.training.generate import Translator
+from p2pbench.training.translate_folder import bare_dataset
 from tests.p2pbench.tiny import picture
 
 Norm = Callable[[int], nn.Module]
@@ -348,3 +350,32 @@ def kept_run(tmp_path: Path) -> Path:
     generator, card = import_generator(saved(tmp_path, Nested(5, ngf=2)))
     save_generator(tmp_path / "run.safetensors", generator, card.model_copy(update={"source": "p2pbench 0.1.0"}))
     return tmp_path / "run.safetensors"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    network = Nested(7, ngf=2)
+    with torch.no_grad():
+        next(network.parameters()).view(-1)[3] = value
+    with pytest.raises(UserError, match=r"\.pth: .*weight holds NaN or infinite values"):
+        import_generator(saved(tmp_path, network), dropout=True)
+    generator, card = import_generator(saved(tmp_path, Nested(7, ngf=2)), dropout=True)
+    with torch.no_grad():
+        next(generator.parameters()).view(-1)[3] = value
+    save_generator(tmp_path / "broken.safetensors", generator, card)
+    with pytest.raises(UserError, match=r"broken\.safetensors: .*weight holds NaN or infinite values"):
+        load_generator(tmp_path / "broken.safetensors")
+
+
+def test_an_output_that_is_no_number_becomes_no_picture(tmp_path: Path) -> None:
+    """Finite weights may still overflow."""
+    generator, card = import_generator(saved(tmp_path, Nested(7, ngf=2)), dropout=True)
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.fill_(3e38)
+    translator = Translator(generator, card, bare_dataset(card))
+    with (
+        translator.open() as translate,
+        pytest.raises(UserError, match="p0 holds NaN or infinite values"),
+    ):
+        translate(np.full((128, 128, 3), 200, np.uint8), "p0")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from reports import ledger
 from reports.errors import ReportError
 from reports.layout import Grid, Run
 from reports.ledger import Metric, Scores
-from reports.made import Made, digest
+from reports.made import RECORD, Made, digest
 from tests.amt.study import ALGORITHMS, make_pictures
 from tests.p2pbench.drawn_scorer import train
 from tests.p2pbench.test_ablation import Notes
@@ -157,12 +158,49 @@ def test_scores_are_not_written_over_something_else(tmp_path: Path) -> None:
     run = Run(tmp_path, "L1", 0)
     scores = Scores("image", {}, ("a", "b"), 2, {"l1": Metric(0.5, np.array([0.5, 0.5]), np.array([0.5, 0.5]))})
     ledger.write(run, scores)
-    run.score("image").write_bytes(run.score("image").read_bytes()[:60])  # damaged, and ours
-    ledger.write(run, scores)
-    run.score("image").write_text('{"l1": 0.25}')
-    with pytest.raises(ReportError, match=r"image\.json: found something else, .* move it away"):
+    for path in (run.score("image"), run.bootstrap("image")):
+        before = path.read_bytes()
+        for content in (before[:60], b'{"l1": 0.25}', before + b" "):
+            path.write_bytes(content)
+            with pytest.raises(ReportError, match=f"{path.name}: was changed since .* move it away"):
+                ledger.write(run, scores)
+            with pytest.raises(ReportError, match="move it away and score the run again"):
+                ledger.read_scorer(run, "image")
+            assert path.read_bytes() == content
+            path.unlink()  # as the message says
+            ledger.write(run, scores)
+        assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["image.json", "image-bootstrap.npz", RECORD])
+def test_scores_are_not_written_over_files_of_others(tmp_path: Path, name: str) -> None:
+    run = Run(tmp_path, "L1", 0)
+    scores = Scores("image", {}, ("a", "b"), 2, {"l1": Metric(0.5, np.array([0.5, 0.5]), np.array([0.5, 0.5]))})
+    run.scores.mkdir()
+    (run.scores / name).write_bytes(b"PK my own")
+    with pytest.raises(ReportError, match=f"{name}: found something else, .* move it away"):
         ledger.write(run, scores)
-    assert run.score("image").read_text() == '{"l1": 0.25}'
+    assert [path.name for path in run.scores.iterdir()] == [name]
+    assert (run.scores / name).read_bytes() == b"PK my own"
+
+
+def test_scores_of_an_older_version_are_written_over(tmp_path: Path) -> None:
+    run = Run(tmp_path, "L1", 0)
+    scores = Scores("image", {}, ("a", "b"), 2, {"l1": Metric(0.5, np.array([0.5, 0.5]), np.array([0.5, 0.5]))})
+    ledger.write(run, scores)
+    (run.scores / RECORD).write_bytes(b'{"fi')  # all that a killed call left
+    ledger.write(run, replace(scores, n_expected=3))
+    assert ledger.read_scorer(run, "image").n_expected == 3
+
+
+def test_scores_that_were_changed_by_hand_are_none(tmp_path: Path) -> None:
+    """The change leaves all parts in agreement, so that only the record tells."""
+    run = Run(tmp_path, "L1", 0)
+    scores = Scores("image", {}, ("a", "b"), 2, {"psnr": Metric(20.5, np.array([20.5, 20.5]), np.array([20.5, 20.5]))})
+    ledger.write(run, scores)
+    run.score("image").write_text(run.score("image").read_text().replace('"value": 20.5', '"value": 99.0'))
+    with pytest.raises(ReportError, match=r"image\.json: was changed since it was written; move it away"):
+        ledger.read_scorer(run, "image")
 
 
 def test_pipes_and_devices_are_no_files_that_were_made(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from p2pbench.segmentation.ready import ready_grid
 from p2pbench.training.trainer import Progress
 from reports.arithmetic import ARITHMETIC
 from reports.layout import Grid, Run
+from reports.made import Made
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 
@@ -203,7 +204,7 @@ def test_scores_are_of_the_truth_that_they_name(start: Start, root: Path, tmp_pa
         fingerprints()
     shutil.copy(root / "B" / "test" / "p01.png", tmp_path / "other.png")
     real = grid.real.images / "p01.png"
-    pictures.write(real.with_suffix(""), 255 - pictures.read(real))
+    pictures.write(real.with_suffix(""), 255 - pictures.read(real), Made(grid.real.folder).note)
     ((_, _, changed),) = score_results(tmp_path / "results", native=False)
     assert changed.fingerprint not in before
 

@@ -16,7 +16,7 @@ from p2pbench.cli import cli
 from p2pbench.config import GridConfig
 from p2pbench.errors import UserError
 from reports import ledger
-from reports.layout import Run
+from reports.layout import Grid, Run
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 
@@ -162,15 +162,28 @@ def test_pictures_that_were_replaced_are_named_wherever_their_scores_stand(train
     assert "not as made" not in CliRunner().invoke(cli, ["image-score", str(results)]).stderr
     (run.images / "p00.png").write_bytes((run.images / "p01.png").read_bytes())
     (real / "images" / "p01.png").write_bytes((real / "images" / "p00.png").read_bytes())
-    said = CliRunner().invoke(cli, ["image-score", str(results)]).stderr
+    said = CliRunner().invoke(cli, ["report", str(results)]).stderr
     assert "one/L1 seed 0: 1 picture in images/ not as made, such as p00.png\n" in said
     assert "one/real: 1 picture in images/ not as made, such as p01.png\n" in said
     notes = reports.read(results).groupby("cell")["note"].unique()
     assert list(notes["L1"]) == ["1 picture in images/ not as made, such as p00.png"]
-    line = json.loads(CliRunner().invoke(cli, ["image-score", str(results), "--json"]).stdout.splitlines()[0])
-    assert line["note"] == "1 picture in images/ not as made, such as p00.png"
-    assert CliRunner().invoke(cli, ["report", str(results)]).exit_code == 0
     assert "not as made" in (results / "report" / "index.html").read_text()
+
+
+@pytest.mark.parametrize("whose", ["run", "real"])
+def test_pictures_that_were_replaced_are_not_scored(train: Train, whose: str) -> None:
+    run = train()
+    results, grid = run.folder.parents[2], run.folder.parents[1]
+    right = run.score("image").read_bytes()
+    images = {"run": run, "real": Grid(grid).real}[whose].images
+    (images / "p00.png").write_bytes((images / "p01.png").read_bytes())
+    for native in [[], ["--native"]] if whose == "run" else [[]]:
+        error = str(CliRunner().invoke(cli, ["image-score", str(results), *native]).exception)
+        assert error.startswith(f"{images / 'p00.png'}: was not made by this run, or was replaced since; move it away")
+    (images / "p00.png").unlink()
+    train()
+    assert CliRunner().invoke(cli, ["image-score", str(results)]).exit_code == 0
+    assert run.score("image").read_bytes() == right
 
 
 def test_scores_want_every_target(train: Train) -> None:

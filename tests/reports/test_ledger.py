@@ -13,6 +13,7 @@ from reports.bootstrap import interval, item_weights
 from reports.errors import ReportError
 from reports.layout import Grid, Run
 from reports.ledger import Metric, Scores
+from reports.made import RECORD
 
 IDS = ("b", "a", "ü ' <i>")
 
@@ -64,7 +65,7 @@ def test_the_json_is_plain(run: Run) -> None:
     assert document["metrics"]["l1"] == {"value": 0.5, "low": pytest.approx(low), "high": pytest.approx(high)}
     assert document["items"] == {"b": {"l1": 0.25}, "a": {"l1": 0.5}, "ü ' <i>": {"l1": 0.75}}
     assert (document["n"], document["n_expected"]) == (3, 5)
-    assert sorted(path.name for path in run.scores.iterdir()) == ["image-bootstrap.npz", "image.json"]
+    assert sorted(path.name for path in run.scores.iterdir()) == ["image-bootstrap.npz", "image.json", RECORD]
 
 
 def test_the_fingerprint_is_that_of_scorer_and_protocol() -> None:
@@ -114,6 +115,7 @@ def test_one_item_has_no_interval_even_where_an_earlier_version_wrote_one(run: R
     ledger.write(run, Scores("image", {}, ("a",), 3, {"l1": Metric(0.25, np.full(100, 0.25, np.float32))}))
     with run.bootstrap("image").open("wb") as file:
         np.savez(file, l1=np.full(100, 0.25, np.float32))
+    (run.scores / RECORD).unlink()
     document = json.loads(run.score("image").read_text())
     document["metrics"]["l1"] |= {"low": 0.25, "high": 0.25}
     run.score("image").write_text(json.dumps(document))
@@ -165,7 +167,7 @@ def test_a_scorer_is_a_file_name(run: Run) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ReportError, match=r"image-bootstrap\.npz: cannot be written"):
+    with pytest.raises(ReportError, match=r"made\.jsonl: cannot be written"):
         ledger.write(Run(tmp_path / "file/seed-0", "L1", 0), _scores())
 
 
