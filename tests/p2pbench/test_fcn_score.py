@@ -17,6 +17,7 @@ from fcn.labels import CAMVID, CITYSCAPES, IGNORE
 from p2pbench.segmentation import truth
 from reports import ledger
 from reports.layout import Grid, Run
+from reports.made import RECORD
 from tests.fcn.plain import official, strict
 from tests.p2pbench.drawn_scorer import (
     error,
@@ -117,6 +118,9 @@ def test_a_second_call_segments_what_changed_alone(results: Path, scorer: Path) 
     run = Grid(results / "tiny").run("L1", 0)
     before = load(run.confusion, weights.digest(scorer)).images
     Image.fromarray(picture(3, 32)).save(next(iter(run.pictures().values())))
+    refused = "unfinished: tiny/L1 seed 0: test-00000.png was not made by it, or was replaced since; move it away, and"
+    assert refused in score(results, "--weights", scorer).stderr
+    (run.folder / RECORD).unlink()  # as an older version left it
     third = score(results, "--weights", scorer)
     assert third.stdout != again.stdout
     assert third.stderr.count("segmented") == 1

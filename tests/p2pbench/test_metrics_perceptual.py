@@ -31,6 +31,7 @@ from p2pbench.metrics.published import ALEXNET, INCEPTION, Published
 from p2pbench.perceptual_scoring import PerceptualScorer
 from reports import ledger
 from reports.layout import Grid
+from reports.made import Made
 from tests.p2pbench.random_weights import write_alexnet, write_inception
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
@@ -227,7 +228,7 @@ def test_fid_sees_real_once_a_grid(results: Path, tmp_path: Path) -> None:
     assert [grid.runs()[0].missing(name).read_text() for name in ("fid", "kid")] == [f"FID {few}", f"KID {few}"]
     for place, run in enumerate((*grid.runs(), grid.real)):
         for index in range(8):
-            pictures.write(run.images / f"more{index}", picture(index + 100 * place, 32))
+            pictures.write(run.images / f"more{index}", picture(index + 100 * place, 32), Made(run.folder).note)
     notes.said.clear()
     notes.counted.clear()
     perceptual = PerceptualScorer(results, "cpu", notes, weights)
