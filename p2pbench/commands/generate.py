@@ -14,7 +14,7 @@ from p2pbench.terminal import Terminal
 from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import stop_request
 from p2pbench.training.translate_folder import translate_folder
-from reports.names import counted, printable
+from reports.names import counted
 
 
 @click.command(
@@ -70,7 +70,7 @@ def command(
             stop=stop,
         )
     for line in result.remarks():
-        click.echo(printable(line), err=True)
+        options.remark(line)
     count = result.made + result.kept
     click.echo(f"{counted(count, 'picture')}{f', {result.kept} of them made before' * (result.kept > 0)}: {out}")
     if result.failed:
