@@ -113,10 +113,8 @@ def _writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ReportError(
-            f"{error.filename or target}: {error.strerror or error}; let this account read the results and "
-            f"write in {target.parent}, free space there, or put the report elsewhere"
-        ) from error
+        mend = atomic.advice(target, error, "put the report elsewhere: --out")
+        raise ReportError(f"{error.filename or target}: {error.strerror or error}; {mend}") from error
 
 
 def _check_free(target: Report) -> None:

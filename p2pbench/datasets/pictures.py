@@ -34,6 +34,7 @@ from p2pbench.datasets.pillow_files import MAX_PIXELS as MAX_PIXELS
 from p2pbench.datasets.pillow_files import Header as Header
 from p2pbench.datasets.pillow_files import Picture as Picture
 from p2pbench.errors import UserError
+from reports import atomic
 from reports.names import item_id
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm"})
@@ -128,7 +129,7 @@ def write(path_without_suffix: Path, picture: Picture, note: Callable[[Path, str
                 note(path, hashlib.file_digest(file, "sha256").hexdigest())
         part.replace(path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error}); free disk space or choose another folder") from error
+        raise UserError(atomic.unwritten(path, error)) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)

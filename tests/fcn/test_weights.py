@@ -95,7 +95,8 @@ def test_the_same_network_gives_the_same_file(path: Path, network: FCN, tmp_path
 
 def test_where_nothing_can_be_written(path: Path, network: FCN) -> None:
     below = path / "scorer.safetensors"
-    assert "cannot be written" in refusal(lambda to: weights.save(to, network, CARD), below)
+    said = f"cannot be written ({path} is a file, expected a folder); name a place"
+    assert said in refusal(lambda to: weights.save(to, network, CARD), below)
 
 
 def test_files_that_hold_no_scorer(path: Path, tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def links_in(chosen: Chosen) -> int:
 def test_links_whose_file_cannot_be_written_do_not_count(results: Path, linked: Chosen, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
-    places = {tmp_path / "file" / "links.csv": "cannot be written", Path("/proc/links.csv"): "cannot be written"}
+    places = {tmp_path / "file" / "links.csv": "is a file, where a folder", Path("/proc/links.csv"): "name another"}
     places |= {results: "found a file there", tmp_path / "link": "found a file there"}
     for out, said in places.items():
         result = make_links(results, out)
