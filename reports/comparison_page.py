@@ -144,7 +144,7 @@ def read(results: Path) -> Folder:
     if unreadable and not found:
         raise ReportError(unreadable[0])
     if not found:
-        what = "found no grid" if results.is_dir() else "found no such folder"
+        what = "found no grid" if results.is_dir() else layout.found_at(results)
         raise ReportError(f"{results}: {what}, expected GRID/grid.json in it; give a folder that training wrote")
     return Folder(results, found, tuple(unreadable))
 

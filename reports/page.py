@@ -94,7 +94,7 @@ def read(results: Path) -> Page:
     """
     found = layout.grids(results)
     if not found:
-        what = "found no grid" if results.is_dir() else "found no such folder"
+        what = "found no grid" if results.is_dir() else layout.found_at(results)
         raise ReportError(
             f"{results}: {what}, expected GRID/grid.json in it; run `p2pbench train-ablation GRID --out {results}`, "
             f"then `p2pbench image-score {results}`"

@@ -19,6 +19,7 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Header, Picture
 from p2pbench.datasets.train_ids import count_values, look_like_train_ids, refusal, refuse_train_ids
 from p2pbench.errors import NEXT_LINE, UserError
+from reports.layout import found_at
 from reports.names import printable
 
 Split = Literal["train", "test"]
@@ -96,7 +97,9 @@ class Dataset(ABC):
             if root is None:
                 raise UserError(f"dataset {self.name} needs a folder: give --root DIR, which holds {self.layout}")
             if not root.is_dir():
-                raise UserError(f"{root}: no such folder; expected the root of {self.name}, which holds {self.layout}")
+                raise UserError(
+                    f"{root}: {found_at(root)}; expected the root of {self.name}, which holds {self.layout}"
+                )
         self._root = root
 
     @property
@@ -127,7 +130,7 @@ class Dataset(ABC):
         named = (path.name for path in beside if path.is_dir() and path.name.endswith(ending) and path.name[0] != ".")
         there = sorted(name.removesuffix(ending) for name in named)
         listed = f"; beside it are {', '.join(there[:MOST_NAMED])}" if there else ""
-        return UserError(f"{folder}: no such folder; expected a root with {self.layout}{listed}")
+        return UserError(f"{folder}: {found_at(folder)}; expected a root with {self.layout}{listed}")
 
     def find(self, folder: Path) -> dict[str, Path]:
         """The pictures in a folder and below it by item id; a remark says what is passed over.

@@ -35,6 +35,7 @@ from p2pbench.datasets.pillow_files import Header as Header
 from p2pbench.datasets.pillow_files import Picture as Picture
 from p2pbench.errors import UserError
 from reports import atomic
+from reports.layout import found_at
 from reports.names import item_id
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm"})
@@ -152,7 +153,7 @@ def find_recursive(folder: Path, passed_over: Counter[str] | None = None) -> dic
             beside `a__b.png`, two equal stems, and two names that differ only in how Unicode composes their letters.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: found no such folder, expected a folder of pictures; check the path")
+        raise UserError(f"{folder}: {found_at(folder)}, expected a folder of pictures; check the path")
     paths = _pictures(folder, Counter() if passed_over is None else passed_over)
     return by_id(("__".join(path.relative_to(folder).with_suffix("").parts), path) for path in paths)
 

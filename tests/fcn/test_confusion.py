@@ -99,8 +99,8 @@ def test_of_a_file_of_something_else_nothing_of_numpy_is_said(matrices: Matrices
         with pytest.raises(FcnError) as refused:
             load(path, "a scorer")
         assert str(refused.value) == (
-            f"{path}: found something else, or a damaged file; expected the confusion matrices that scoring keeps; move "
-            "it away to score anew"
+            f"{path}: found something else, or a damaged file; expected the confusion matrices that scoring keeps; "
+            "move it away to score anew"
         )
     save(path, matrices)
     with np.load(path) as archive:
@@ -116,7 +116,9 @@ def test_a_damaged_file_is_named(matrices: Matrices, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     for cut in (0, 1, 40, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:cut])
-        with pytest.raises(FcnError, match=r"fcn-confusion\.npz: found something else, or a damaged file; exp.* move it"):
+        with pytest.raises(
+            FcnError, match=r"fcn-confusion\.npz: found something else, or a damaged file; exp.* move it"
+        ):
             load(path, "a scorer")
     for _ in range(100):
         flipped = bytearray(whole)

@@ -85,7 +85,9 @@ def test_a_wrong_split_lists_those_that_are_there(tmp_path: Path) -> None:
         for part, ending in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelIds")):
             save(tmp_path / "cityscapes" / part / split / "a" / f"a_{ending}.png", np.zeros((40, 40), np.uint8))
     for name in ("camvid", "cityscapes"):
-        with pytest.raises(UserError, match=r"/vall: no such folder; expected a root .*; beside it are test, train"):
+        with pytest.raises(
+            UserError, match=r"/vall: found no such folder; expected a root .*; beside it are test, train"
+        ):
             open_truth(f"{name}:{tmp_path / name}:vall")
 
 
