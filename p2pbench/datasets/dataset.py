@@ -311,7 +311,8 @@ def match(
     only_left = [f"{left[id_]} has no {right_name}" for id_ in sorted(left.keys() - right.keys())]
     only_right = [f"{right[id_]} has no {left_name}" for id_ in sorted(right.keys() - left.keys())]
     if only_left or only_right:
-        raise UserError(summary("unmatched files", only_left + only_right, "unmatched file"))
+        mend = "add what is missing, under the same name, or move the file away"
+        raise UserError(summary("unmatched files", only_left + only_right, "unmatched file", mend))
     items = [Item(id_, (left[id_], right[id_])) for id_ in sorted(left)]
     sizes = [(header.width, header.height) for header in dataset.headers(file for item in items for file in item.files)]
     differing = [
@@ -320,18 +321,20 @@ def match(
         if one != other
     ]
     if differing:
-        raise UserError(summary("pairs of differing sizes", differing, "pair of differing sizes"))
+        mend = "bring both to one size, or move the pair away"
+        raise UserError(summary("pairs of differing sizes", differing, "pair of differing sizes", mend))
     return items
 
 
-def summary(what: str, culprits: Sequence[str], one: str | None = None) -> str:
+def summary(what: str, culprits: Sequence[str], one: str | None = None, mend: str | None = None) -> str:
     """A line that counts the culprits, which are `what` or a single `one`, and one for each of the first of them.
 
-    A single one stands in the same line.
+    A single one stands in the same line. `mend` says what to do, at the end, where the culprits do not say it.
     """
     if len(culprits) == 1:
-        return f"1 {one or what}: {printable(culprits[0])}"
+        return f"1 {one or what}: {printable(culprits[0])}" + (f"; {mend}" if mend else "")
     more = [f"and {len(culprits) - MOST_NAMED} more"] if len(culprits) > MOST_NAMED else []
+    more += [mend] if mend else []
     return NEXT_LINE.join([f"{len(culprits)} {what}:", *map(printable, culprits[:MOST_NAMED]), *more])
 
 
