@@ -236,6 +236,14 @@ def test_the_command(narrow: list[Layer], tmp_path: Path) -> None:
     assert f"21 layers, {parameters:,} parameters" in result.output
     assert weights.digest(source) in result.output
     assert weights.load(out)[1].labels == CITYSCAPES.name
+    before = out.read_bytes()
+    again = CliRunner().invoke(cli, ["fcn-import", str(source), str(out)])
+    assert f"{out}: is there already, the same; " in again.output
+    name, kind, blobs = narrow[0]
+    source.write_bytes(caffe.encode([(name, kind, [blobs[0] + 1, *blobs[1:]]), *narrow[1:]]))
+    refused = CliRunner().invoke(cli, ["fcn-import", str(source), str(out)])
+    assert str(refused.exception).startswith(f"{out}: found something else there, expected nothing; ")
+    assert out.read_bytes() == before
 
 
 def test_the_command_does_not_write_onto_its_input(
