@@ -123,6 +123,7 @@ def _answer(study: Study, trial: ShownTrial, number: int, pictures: Mapping[int,
         "left_gap_ms": timed["left"].get("gap"),
         "right_gap_ms": timed["right"].get("gap"),
         "answered_at": iso(trial.answered),
+        "simulated": 1 if study.simulated else None,
     }
 
 

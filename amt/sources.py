@@ -45,7 +45,8 @@ def folder(path: Path, passed_over: Counter[str] | None = None) -> dict[str, Pat
         AmtError: There is no such folder, one cannot be opened, there is no picture, or an item has two.
     """
     if not path.is_dir():
-        raise AmtError(f"{path}: found no such folder, expected one of pictures named ITEM.png; check the path")
+        what = "a file" if path.exists() else "no such folder"
+        raise AmtError(f"{path}: found {what}, expected a folder of pictures named ITEM.png; check the path")
     found: dict[str, Path] = {}
     for file in sorted(_pictures(path, Counter() if passed_over is None else passed_over)):
         text = _UNDECODED.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", file.stem)

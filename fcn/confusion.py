@@ -25,7 +25,7 @@ from fcn.labels import IGNORE
 from fcn.whole import whole_file
 
 FORMAT = 1
-# What numpy raises for archives that are damaged; it reads headers as Python.
+# What numpy raises for archives that are damaged; it reads headers as Python, and believes the sizes in them.
 UNREADABLE = (
     OSError,
     ValueError,
@@ -34,7 +34,9 @@ UNREADABLE = (
     TypeError,
     SyntaxError,
     AttributeError,
-    NotImplementedError,
+    ArithmeticError,
+    MemoryError,
+    RuntimeError,
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
@@ -170,15 +172,19 @@ def load(path: Path, scorer: str) -> Matrices:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             content = {name: archive[name] for name in archive.files}
         if int(content["format"]) != FORMAT:
-            raise ValueError(f"format {content['format']}, expected {FORMAT}")
+            raise FcnError(f"{path}: found format {content['format']}, expected {FORMAT}; move it away to score anew")
         texts = {field: content[field].tolist() for field in _TEXTS}
         images = {
             id_: Kept(counts=counts, **{field: texts[field][place] for field in _TEXTS})
             for place, (id_, counts) in enumerate(zip(content["ids"].tolist(), content["matrices"], strict=True))
         }
         return Matrices(scorer, images if str(content["scorer"]) == scorer else {})
-    except UNREADABLE as error:
-        raise FcnError(f"{path}: no confusion matrices that can be read ({error}); delete it to score anew") from error
+    except UNREADABLE as error:  # whose text is numpy's, for programmers
+        system = error.strerror if isinstance(error, OSError) else None
+        found = f"cannot be read ({system})" if system else "found something else, or a damaged file"
+        raise FcnError(
+            f"{path}: {found}; expected the confusion matrices that scoring keeps; move it away to score anew"
+        ) from error
 
 
 def _size(map_: NDArray[np.integer]) -> str:

@@ -26,8 +26,11 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        reason = error.strerror or error
-        raise FcnError(f"{path}: cannot be written ({reason}); make its folder writable or free its disk") from error
+        in_the_way = next((each for each in path.parents if each.exists() and not each.is_dir()), None)
+        reason = f"{in_the_way} is a file, expected a folder" if in_the_way else error.strerror or error
+        raise FcnError(
+            f"{path}: cannot be written ({reason}); name a place on a disk with room, where this account may write"
+        ) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

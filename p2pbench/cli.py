@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from p2pbench import __version__
 from p2pbench.errors import MENDABLE, check_no_pipe, check_text, shown
 from p2pbench.lazy import Entry, LazyGroup
 from p2pbench.threads import SPINS
+from reports import atomic
 
 COMMANDS = {
     "quickstart": Entry(
@@ -59,6 +61,7 @@ def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 (click's ow
     except MENDABLE as error:
         message = str(error)
     except OSError as error:  # a full disk, a folder without permission: outside the program too
-        message = f"{error.filename or 'a file'}: {error.strerror or error}; mend that and give the command again"
+        mend = atomic.advice(Path(error.filename or ""), error, "mend that and give the command again")
+        message = f"{error.filename or 'a file'}: {error.strerror or error}; {mend}"
     click.echo(f"Error: {shown(message)}", err=True)
     sys.exit(1)

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from p2pbench.errors import UserError
 from p2pbench.training.interrupt import Stop, Stopped
+from reports import atomic
 from reports.layout import Grid, Run
 
 SECONDS_BETWEEN_TRIES = 0.5
@@ -59,7 +60,7 @@ def made_ready(grid: Grid) -> Iterator[None]:
         grid.folder.mkdir(parents=True, exist_ok=True)
         file = grid.lock.open("ab")
     except OSError as error:
-        raise UserError(f"{grid.lock}: cannot be written ({error.strerror}); name another results folder") from None
+        raise UserError(atomic.unwritten(grid.lock, error)) from None
     with file:
         while not _lock(file, grid.lock):
             time.sleep(SECONDS_BETWEEN_TRIES)

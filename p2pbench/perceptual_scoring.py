@@ -59,7 +59,8 @@ class PerceptualScorer:
 
     def __init__(self, results: Path, device: str, listener: Listener, inception_weights: Path | None = None) -> None:
         if inception_weights is not None and not inception_weights.is_file():
-            raise UserError(f"{inception_weights}: found no such file, expected Inception's weights; check the path")
+            found = "a folder" if inception_weights.is_dir() else "no such file"
+            raise UserError(f"{inception_weights}: found {found}, expected Inception's weights; check the path")
         self._results, self._device, self._listener = results, pick_device(device), listener
         self._inception_weights = inception_weights
         self._said: set[str] = set()

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from reports.errors import ReportError
+
+_ADVICE = {
+    errno.EACCES: "give this account the right to, or name another place",
+    errno.EPERM: "give this account the right to, or name another place",
+    errno.EROFS: "name a place on a disk that can be written",
+    errno.ENOSPC: "free space on its disk",
+    errno.EDQUOT: "free space on its disk",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.EISDIR: "move the folder that is there away, or name another file",
+}
 
 
 def write(path: Path, content: bytes) -> None:
@@ -66,7 +77,19 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
+def unwritten(path: Path, error: OSError) -> str:
+    """The line that says why the system did not write a file, and what to do about it."""
+    return f"{path}: cannot be written ({error.strerror or error}); {advice(path, error)}"
+
+
+def advice(path: Path, error: OSError, otherwise: str = "name another place") -> str:
+    """What to do where the system refuses to use `path`; `otherwise` is for errors that say too little."""
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        for each in (path, *path.parents):
+            if os.path.lexists(each) and not os.path.isdir(each):
+                return f"{each} is a file, where a folder is expected: name another folder, or move the file away"
+    return _ADVICE.get(error.errno or 0, otherwise)
+
+
 def _cannot(path: Path, error: OSError) -> ReportError:
-    return ReportError(
-        f"{path}: cannot be written ({error.strerror or error}); make its folder writable or free space on its disk"
-    )
+    return ReportError(unwritten(path, error))

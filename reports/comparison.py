@@ -52,6 +52,11 @@ class Folder(NamedTuple):
     grids: Mapping[str, Scored]
     unreadable: tuple[str, ...]
 
+    @property
+    def damages(self) -> list[str]:
+        """What cannot be read, of the grids and in them."""
+        return [*self.unreadable, *(line for scored in self.grids.values() for line in scored.damages)]
+
 
 class Paired(NamedTuple):
     """Names in two results folders: those in both, in the order of B, and those that only one has."""

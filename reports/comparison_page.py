@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,7 +77,9 @@ class Shown:
         return list(dict.fromkeys([*self.grid.a.damages, *self.grid.b.damages, *of_pictures]))
 
 
-def write(a: Path, b: Path, out: Path, items: int | None = None) -> Path:
+def write(
+    a: Path, b: Path, out: Path, items: int | None = None, say: Callable[[str], None] = lambda line: None
+) -> Path:
     """Write what changed from one results folder to another: `out/index.html`, `out/assets/` and `out/tables/`.
 
     What cannot be read is named in the page, and the rest is shown. An earlier page stays until the new is whole.
@@ -87,6 +89,7 @@ def write(a: Path, b: Path, out: Path, items: int | None = None) -> Path:
         b: Another one, or the same.
         out: The page's own folder.
         items: How many items of each grid have pictures, at most; None takes as many as `gallery.PICTURES` allows.
+        say: Is told what cannot be read, a line each.
 
     Returns:
         The page's path.
@@ -97,11 +100,15 @@ def write(a: Path, b: Path, out: Path, items: int | None = None) -> Path:
     """
     apart.check(out, [*layout.inputs(a), *layout.inputs(b)])
     folders = read(a), read(b)
+    for line in dict.fromkeys(line for folder in folders for line in folder.damages):
+        say(line)
     found = comparison.compare(*folders)
     return html.put(out, lambda report: _build(*found, folders, report, items))
 
 
-def write_single(a: Path, b: Path, out: Path, items: int | None = html.SINGLE_ITEMS) -> Path:
+def write_single(
+    a: Path, b: Path, out: Path, items: int | None = html.SINGLE_ITEMS, say: Callable[[str], None] = lambda line: None
+) -> Path:
     """Write the same as one file with everything in it.
 
     Raises:
@@ -109,6 +116,8 @@ def write_single(a: Path, b: Path, out: Path, items: int | None = html.SINGLE_IT
     """
     apart.check(out, [*layout.inputs(a), *layout.inputs(b)])
     folders = read(a), read(b)
+    for line in dict.fromkeys(line for folder in folders for line in folder.damages):
+        say(line)
     found = comparison.compare(*folders)
     return html.put_single(out, lambda report: _build(*found, folders, report, items))
 
@@ -135,7 +144,7 @@ def read(results: Path) -> Folder:
     if unreadable and not found:
         raise ReportError(unreadable[0])
     if not found:
-        what = "found no grid" if results.is_dir() else "found no such folder"
+        what = "found no grid" if results.is_dir() else layout.found_at(results)
         raise ReportError(f"{results}: {what}, expected GRID/grid.json in it; give a folder that training wrote")
     return Folder(results, found, tuple(unreadable))
 

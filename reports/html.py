@@ -23,7 +23,7 @@ SINGLE_ITEMS = 24  # items with pictures where all of them go into one file
 MARK = '<meta name="generator" content="p2pbench">'
 
 
-def write(results: Path, out: Path, items: int | None = None) -> Path:
+def write(results: Path, out: Path, items: int | None = None, say: Callable[[str], None] = lambda line: None) -> Path:
     """Write the report of a results folder: `out/index.html`, `out/assets/` and `out/tables/`.
 
     The report is built beside `out` and takes its place at the end: a report that fails leaves the last one there.
@@ -33,6 +33,7 @@ def write(results: Path, out: Path, items: int | None = None) -> Path:
         results: A results folder.
         out: The report's own folder.
         items: How many items of each grid have pictures, at most; None takes as many as `gallery.PICTURES` allows.
+        say: Is told what cannot be read, a line each.
 
     Returns:
         The page's path.
@@ -43,10 +44,14 @@ def write(results: Path, out: Path, items: int | None = None) -> Path:
     """
     apart.check(out, layout.inputs(results))
     found = page.read(results)
+    for line in found.damages:
+        say(line)
     return put(out, lambda report: _build(found, results.resolve().name, report, items))
 
 
-def write_single(results: Path, out: Path, items: int | None = SINGLE_ITEMS) -> Path:
+def write_single(
+    results: Path, out: Path, items: int | None = SINGLE_ITEMS, say: Callable[[str], None] = lambda line: None
+) -> Path:
     """Write the report as one file with everything in it; an earlier one stays until the new is whole.
 
     Raises:
@@ -54,6 +59,8 @@ def write_single(results: Path, out: Path, items: int | None = SINGLE_ITEMS) -> 
     """
     apart.check(out, layout.inputs(results))
     found = page.read(results)
+    for line in found.damages:
+        say(line)
     return put_single(out, lambda report: _build(found, results.resolve().name, report, items))
 
 
@@ -106,10 +113,8 @@ def _writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ReportError(
-            f"{error.filename or target}: {error.strerror or error}; let this account read the results and "
-            f"write in {target.parent}, free space there, or put the report elsewhere"
-        ) from error
+        mend = atomic.advice(target, error, "put the report elsewhere: --out")
+        raise ReportError(f"{error.filename or target}: {error.strerror or error}; {mend}") from error
 
 
 def _check_free(target: Report) -> None:

@@ -203,6 +203,11 @@ class Grid:
         return sorted(found, key=lambda run: (run.cell, run.seed))
 
 
+def found_at(path: Path) -> str:
+    """What is where a folder is expected and there is none, for messages."""
+    return "found a file" if path.exists() else "found no such folder"
+
+
 def grids(results: Path) -> list[Grid]:
     """The grids in a results folder, by name; a folder is a grid when it holds grid.json."""
     return [Grid(path.parent) for path in sorted(results.glob("*/grid.json"))]

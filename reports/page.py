@@ -80,6 +80,11 @@ class Page(NamedTuple):
     sections: list[Section]
     unreadable: list[str]
 
+    @property
+    def damages(self) -> list[str]:
+        """What cannot be read or shown, of the grids and in them."""
+        return [*self.unreadable, *(line for section in self.sections for line in section.damages)]
+
 
 def read(results: Path) -> Page:
     """The grids of a results folder.
@@ -89,7 +94,7 @@ def read(results: Path) -> Page:
     """
     found = layout.grids(results)
     if not found:
-        what = "found no grid" if results.is_dir() else "found no such folder"
+        what = "found no grid" if results.is_dir() else layout.found_at(results)
         raise ReportError(
             f"{results}: {what}, expected GRID/grid.json in it; run `p2pbench train-ablation GRID --out {results}`, "
             f"then `p2pbench image-score {results}`"
@@ -101,7 +106,7 @@ def read(results: Path) -> Page:
         except ReportError as error:
             unreadable.append(str(error))
     if not any(section.tables for section in sections):
-        damages = [*unreadable, *(line for section in sections for line in section.damages)]
+        damages = Page(sections, unreadable).damages
         if damages:
             what = f"{counted(len(damages), 'file')} cannot be read"
             then = f"mend that, then run `p2pbench image-score {results}`"

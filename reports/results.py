@@ -38,7 +38,7 @@ def read(results: Path | str) -> pd.DataFrame:
     folder = Path(results)
     grids = layout.grids(folder)
     if not grids:
-        what = "found no grid" if folder.is_dir() else "found no such folder"
+        what = "found no grid" if folder.is_dir() else layout.found_at(folder)
         raise ReportError(f"{folder}: {what}, expected GRID/grid.json in it; give the folder that training wrote")
     damaged: list[str] = []
 

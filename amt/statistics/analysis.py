@@ -17,7 +17,7 @@ from amt.statistics.exposures import Exposures
 from amt.statistics.pairs import Chance, Pair, against_chance, pairs
 from amt.statistics.planning import intraclass
 from amt.statistics.signal import Quartiles, Sensitivity
-from amt.statistics.table import attention, check, practice, scored
+from amt.statistics.table import attention, check, practice, scored, simulated
 
 
 class RaterRate(NamedTuple):
@@ -110,6 +110,7 @@ class Analysis:
 
     Attributes:
         study: Its name.
+        simulated: Whether its raters were programs.
         protocol: What raters saw and whose answers count.
         seed: Of the bootstraps.
         replicates: Draws of each bootstrap.
@@ -119,6 +120,7 @@ class Analysis:
     """
 
     study: str
+    simulated: bool
     protocol: Protocol
     seed: int
     replicates: int
@@ -158,7 +160,7 @@ def analyse(table: pd.DataFrame, protocol: Protocol, seed: int = 0, replicates: 
     left_out = exclusions(table, protocol)
     everything = _results(table, protocol, seed, replicates)
     kept = _results(left_out.kept(table), protocol, seed, replicates) if left_out.excluded else everything
-    return Analysis(names[0], protocol, seed, replicates, kept, everything, left_out)
+    return Analysis(names[0], simulated(table), protocol, seed, replicates, kept, everything, left_out)
 
 
 def _results(table: pd.DataFrame, protocol: Protocol, seed: int, replicates: int) -> Results:

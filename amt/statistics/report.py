@@ -24,6 +24,7 @@ _CHANCE = {
     "above": "above chance: fakes pass for real more often than real images",
     "no interval": "unknown from a single rater, or a single item",
 }
+_SIMULATED = "The raters of this study were simulated: programs, not people."
 _NOTES = (
     "fooled: share of trials in which the fake was taken for real, the mean over raters of their mean over trials; "
     "50 % is chance.",
@@ -53,6 +54,8 @@ def text(analysis: Analysis) -> str:
 def _head(analysis: Analysis) -> Iterator[str]:
     kept, everything = analysis.kept, analysis.everything
     yield from _wrapped(f"Study {analysis.study}: how often fakes were taken for real")
+    if analysis.simulated:
+        yield _SIMULATED
     yield f"protocol {analysis.protocol.fingerprint}, {analysis.replicates:,} bootstrap draws, seed {analysis.seed}"
     excluded = everything.sessions - kept.sessions
     yield f"{counted(everything.sessions, 'session')}: {kept.sessions:,} count, {excluded:,} excluded"

@@ -34,6 +34,7 @@ DTYPES = {
     "left_gap_ms": "float64",
     "right_gap_ms": "float64",
     "answered_at": "string",
+    "simulated": "Int64",
 }
 COLUMNS = tuple(DTYPES)
 VALUES = {
@@ -45,6 +46,8 @@ VALUES = {
 }
 # Without the rest a rate can still be computed; exclusions say which rules they could not apply.
 OPTIONAL = COLUMNS[COLUMNS.index("response_ms") :]
+# 1 in every row of a study whose raters were programs; files have the column only then.
+_SIMULATED = "simulated"
 _NEVER_MISSING = COLUMNS[: COLUMNS.index("choice")]
 _MILLISECONDS = tuple(column for column in COLUMNS if column.endswith("_ms"))
 
@@ -90,11 +93,19 @@ def read(path: Path) -> pd.DataFrame:
 def text(table: pd.DataFrame) -> str:
     """A table as CSV: formulas escaped (see `cells`), missing cells empty, numbers at full precision.
 
+    The column `simulated` is there where raters were programs, and only there.
+
     Raises:
         AmtError: The table is not one of answers.
     """
     check(table)
-    return cells.text(table, COLUMNS)
+    left_out = () if simulated(table) else (_SIMULATED,)
+    return cells.text(table, [column for column in COLUMNS if column not in left_out])
+
+
+def simulated(table: pd.DataFrame) -> bool:
+    """Whether raters in a table of answers were programs."""
+    return bool((table[_SIMULATED] == 1).any())
 
 
 def check(table: pd.DataFrame, where: str = "the table of answers") -> None:
@@ -119,6 +130,8 @@ def check(table: pd.DataFrame, where: str = "the table of answers") -> None:
         wrong_number = ~np.isnan(number) & ~((number >= least) & np.isfinite(number))
         _refuse(table[column], where, wrong_number, "milliseconds above 0, or nothing")
     _refuse(table["fooled"], where, ~_consistent(table), "1 if choice is not fake_side, 0 if it is, nothing without it")
+    wrong_kind = _known(table[_SIMULATED]) & ~table[_SIMULATED].isin((0, 1))
+    _refuse(table[_SIMULATED], where, wrong_kind, "1 where raters were programs, 0 or nothing where they were people")
     _refuse(table["answered_at"], where, ~table["answered_at"].map(_is_time).astype(bool), "ISO 8601 with its zone")
     doubled = table.duplicated(["session", "phase", "trial"])
     _refuse(table["trial"], where, doubled, "every trial of a phase once a session")

@@ -140,7 +140,9 @@ def _make_private(file: Path) -> None:
     except FileExistsError:
         return
     except OSError as error:
-        raise AmtError(f"{file}: cannot be opened ({error.strerror}); make the file and its folder writable") from error
+        raise AmtError(
+            f"{file}: cannot be made ({error.strerror}); name a file in a folder where this account may write"
+        ) from error
 
 
 def _url(where: str | Path) -> URL:

@@ -44,4 +44,4 @@ def command(
     text = json.dumps(analysis.document(), indent=1) if as_json else analysis.text()
     click.echo("\n".join(map(printable, text.split("\n"))))
     for note in notes:
-        click.echo(printable(note), err=True)
+        options.remark(note)

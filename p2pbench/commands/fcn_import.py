@@ -8,7 +8,7 @@ import click
 
 from fcn import weights
 from p2pbench.commands import options
-from p2pbench.errors import UserError
+from p2pbench.commands.new_file import write_once
 from reports import apart
 
 
@@ -18,13 +18,14 @@ from reports import apart
 def command(caffemodel: Path, out: Path) -> None:
     """Write the scorer in CAFFEMODEL, the FCN-8s published with pix2pix, as OUT.
 
-    Every layer's name and shape is checked. `p2pbench fcn-score --weights OUT` then uses it.
+    Every layer's name and shape is checked. `p2pbench fcn-score --weights OUT` then uses it. OUT is never
+    written over.
     """
     apart.check(out, [caffemodel])
-    if out.exists() and not weights.load(out)[1].source.startswith(weights.IMPORTED):
-        raise UserError(f"{out}: is a scorer that was trained; expected an imported one or nothing; name another file")
     network, card = weights.from_caffe(caffemodel)
-    weights.save(out, network, card)
+    written = write_once(out, lambda path: weights.save(path, network, card))
     values = list(network.parameters())
     click.echo(f"{caffemodel}: {len(list(network.children()))} layers, {sum(v.numel() for v in values):,} parameters")
-    click.echo(f"{out}: written; the source's SHA-256 is {card.source_sha256}")
+    click.echo(
+        f"{out}: {'written' if written else 'is there already, the same'}; the source's SHA-256 is {card.source_sha256}"
+    )

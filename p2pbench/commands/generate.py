@@ -9,12 +9,12 @@ import click
 
 from p2pbench.commands import options
 from p2pbench.datasets.dataset import summary
-from p2pbench.errors import NEXT_LINE, UserError
+from p2pbench.errors import UserError
 from p2pbench.terminal import Terminal
 from p2pbench.training.device import pick_device
 from p2pbench.training.interrupt import stop_request
 from p2pbench.training.translate_folder import translate_folder
-from reports.names import counted, printable
+from reports.names import counted
 
 
 @click.command(
@@ -70,11 +70,13 @@ def command(
             stop=stop,
         )
     for line in result.remarks():
-        click.echo(printable(line), err=True)
+        options.remark(line)
     count = result.made + result.kept
     click.echo(f"{counted(count, 'picture')}{f', {result.kept} of them made before' * (result.kept > 0)}: {out}")
     if result.failed:
         failures = summary(
-            f"of {counted(count + len(result.failed), 'picture')} not made", list(result.failed.values())
+            f"of {counted(count + len(result.failed), 'picture')} not made",
+            list(result.failed.values()),
+            mend="mend what is named and give the same command again",
         )
-        raise UserError(f"{failures}{NEXT_LINE}mend what is named and give the same command again")
+        raise UserError(failures)

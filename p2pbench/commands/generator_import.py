@@ -8,10 +8,10 @@ from typing import Literal
 import click
 
 from p2pbench.commands import options
+from p2pbench.commands.new_file import write_once
 from p2pbench.datasets.pairs import Paired
 from p2pbench.datasets.photos import Colorization
-from p2pbench.errors import UserError
-from p2pbench.training.card import IMPORTED, load_generator, save_generator
+from p2pbench.training.card import save_generator
 from p2pbench.training.cyclegan_import import import_generator
 from reports import apart
 
@@ -40,15 +40,14 @@ def command(
     """Import the generator in WEIGHTS, a latest_net_G.pth of pytorch-CycleGAN-and-pix2pix, as OUT.
 
     unet_256 and unet_128 of its pix2pix and colorization models can be imported; `p2pbench generate OUT ...` then uses
-    them. The train_opt.txt beside WEIGHTS says what it was trained with: no_dropout, direction, dataset_mode.
+    them. The train_opt.txt beside WEIGHTS says what it was trained with: no_dropout, direction, dataset_mode. OUT is
+    never written over.
     """
     apart.check(out, [weights])
     generator, card = import_generator(weights, dropout=dropout, dataset=dataset, direction=direction)
-    if out.exists() and not load_generator(out)[1].source.startswith(IMPORTED):
-        raise UserError(f"{out}: is the generator of a run; expected an imported one or nothing; name another file")
-    save_generator(out, generator, card)
+    written = write_once(out, lambda path: save_generator(path, generator, card))
     shape = card.architecture
     click.echo(
-        f"{out}: U-Net for {card.image_size}x{card.image_size}, ngf {shape.ngf}, "
-        f"{shape.input_channels} to {shape.output_channels} channels"
+        f"{out}: {'' if written else 'is there already, the same '}U-Net for {card.image_size}x{card.image_size}, "
+        f"ngf {shape.ngf}, {shape.input_channels} to {shape.output_channels} channels"
     )

@@ -91,4 +91,4 @@ def command(
             for name, metric in scores.metrics.items():
                 click.echo(f"    {name:<12} {metric.value:.4f}  [{metric.interval.text(4)}]")
     for line in [*said, *arithmetic.lines([results])]:
-        click.echo(printable(line), err=True)
+        options.remark(line)

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from p2pbench.config import parse_setting
 from p2pbench.errors import UserError
+from reports.names import printable
 
 if TYPE_CHECKING:  # Ray is an extra
     from p2pbench.cluster.jobs import Cluster
@@ -68,6 +69,11 @@ def without_effect(where: str, *names: str) -> None:
     ]
     if idle:
         raise click.UsageError(f"{' and '.join(idle)}: no effect {where}; leave {'them' if idle[1:] else 'it'} out")
+
+
+def remark(line: str) -> None:
+    """Say something on standard error; names in it control no terminal."""
+    click.echo(printable(line), err=True)
 
 
 @contextmanager

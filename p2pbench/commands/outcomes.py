@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from fcn.protocol import Protocol
+from p2pbench.commands.options import remark
 from p2pbench.segmentation.outcome import Outcome
 from p2pbench.segmentation.score_table import json_lines, print_scores
-from reports.names import printable
 
 
 def print_outcome(outcome: Outcome, protocol: Protocol | None, *, as_json: bool) -> None:
@@ -20,4 +20,4 @@ def print_outcome(outcome: Outcome, protocol: Protocol | None, *, as_json: bool)
     else:
         print_scores(rows)
     for line in outcome.remarks():
-        click.echo(printable(line), err=True)
+        remark(line)

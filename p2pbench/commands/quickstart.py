@@ -30,4 +30,4 @@ def command(out: Path) -> None:
         trained = run_grid(out, name, grid, "quickstart", SETTINGS, None, terminal, parallel=os.cpu_count() or 1)
         score_trained(trained, None, "auto", terminal)
         hold_study(out, trained.name, terminal)
-    click.echo(f"report: {html.write(out, out / 'report')}")
+    click.echo(f"report: {html.write(out, out / 'report', say=options.remark)}")

@@ -8,7 +8,6 @@ import click
 
 from p2pbench.commands import options
 from reports import arithmetic, comparison_page, gallery, html, layout
-from reports.names import printable
 
 
 @click.command(
@@ -43,10 +42,10 @@ def command(results: Path, other: Path | None, out: Path | None, single_file: bo
         folder = folder.with_suffix(".html")
     read = [results] if other is None else [results, other]
     for line in arithmetic.lines(read):
-        click.echo(printable(line), err=True)
+        options.remark(line)
     if other is None:
         write = html.write_single if single_file else html.write
-        click.echo(f"report: {write(results, folder, most)}")
+        click.echo(f"report: {write(results, folder, most, options.remark)}")
     else:
         compare = comparison_page.write_single if single_file else comparison_page.write
-        click.echo(f"comparison: {compare(results, other, folder, most)}")
+        click.echo(f"comparison: {compare(results, other, folder, most, options.remark)}")

@@ -57,4 +57,4 @@ def command(
     with Terminal().watching() as terminal:
         trained = run_grid(out, name, grid, where, overrides, [seed], terminal)
         score_trained(trained, None, device or "auto", terminal)
-    click.echo(f"report: {html.write(out, out / 'report')}")
+    click.echo(f"report: {html.write(out, out / 'report', say=options.remark)}")

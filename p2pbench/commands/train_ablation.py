@@ -92,4 +92,4 @@ def command(
     with options.cluster(engine, address) as cluster, Terminal().watching() as terminal:
         trained = run_grid(out, name, content, where, overrides, chosen, terminal, parallel, cluster)
         score_trained(trained, fcn_weights, device or "auto", terminal, cluster)
-    click.echo(f"report: {html.write(out, out / 'report')}")
+    click.echo(f"report: {html.write(out, out / 'report', say=options.remark)}")

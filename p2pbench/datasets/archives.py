@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from p2pbench.datasets.resumable import check_space, download, one_line
 from p2pbench.errors import UserError
+from reports import atomic
 
 BASE_URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
 
@@ -98,7 +99,7 @@ def fetch(archive: Archive, out: Path, report: Report, *, base_url: str = BASE_U
         if downloaded:
             path.unlink()
     except OSError as error:  # those of the network have become UserErrors
-        fix = "free disk space, or choose another folder with --out"
+        fix = atomic.advice(out, error, "choose another folder with --out")
         raise UserError(f"{out}: cannot be written to ({one_line(error)}); {fix}") from error
     return folder
 

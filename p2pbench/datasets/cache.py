@@ -177,7 +177,9 @@ def fit(sample: Sample, channels: Channels, item: Item) -> dict[str, Picture]:
         if picture.dtype.itemsize < dtype.itemsize:
             picture = pictures.deepen(picture)
         if picture.dtype != dtype:
-            raise UserError(f"{name}: the {part} is {picture.dtype}, expected {dtype} as in the dataset's other items")
+            raise UserError(
+                f"{name}: the {part} is {picture.dtype}, expected {dtype} as the dataset's other items; convert it"
+            )
         parts[part] = pictures.convert(picture, wanted, name).transpose(2, 0, 1)
     if sample.labels is not None:
         parts["labels"] = sample.labels[None]

@@ -76,6 +76,8 @@ def _check_drawn(config: RunConfig, where: str) -> None:
             if fits
             else "its files fit no dataset of `p2pbench datasets`"
             if root.is_dir()
+            else "that is a file"
+            if root.exists()
             else "there is no such folder"
         )
         raise UserError(f"{where}: dataset {config.dataset} is drawn and takes no root, found {config.root}; {mend}")

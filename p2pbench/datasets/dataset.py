@@ -19,6 +19,7 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.pictures import Header, Picture
 from p2pbench.datasets.train_ids import count_values, look_like_train_ids, refusal, refuse_train_ids
 from p2pbench.errors import NEXT_LINE, UserError
+from reports.layout import found_at
 from reports.names import printable
 
 Split = Literal["train", "test"]
@@ -96,7 +97,9 @@ class Dataset(ABC):
             if root is None:
                 raise UserError(f"dataset {self.name} needs a folder: give --root DIR, which holds {self.layout}")
             if not root.is_dir():
-                raise UserError(f"{root}: no such folder; expected the root of {self.name}, which holds {self.layout}")
+                raise UserError(
+                    f"{root}: {found_at(root)}; expected the root of {self.name}, which holds {self.layout}"
+                )
         self._root = root
 
     @property
@@ -127,7 +130,7 @@ class Dataset(ABC):
         named = (path.name for path in beside if path.is_dir() and path.name.endswith(ending) and path.name[0] != ".")
         there = sorted(name.removesuffix(ending) for name in named)
         listed = f"; beside it are {', '.join(there[:MOST_NAMED])}" if there else ""
-        return UserError(f"{folder}: no such folder; expected a root with {self.layout}{listed}")
+        return UserError(f"{folder}: {found_at(folder)}; expected a root with {self.layout}{listed}")
 
     def find(self, folder: Path) -> dict[str, Path]:
         """The pictures in a folder and below it by item id; a remark says what is passed over.
@@ -308,7 +311,8 @@ def match(
     only_left = [f"{left[id_]} has no {right_name}" for id_ in sorted(left.keys() - right.keys())]
     only_right = [f"{right[id_]} has no {left_name}" for id_ in sorted(right.keys() - left.keys())]
     if only_left or only_right:
-        raise UserError(summary("unmatched files", only_left + only_right, "unmatched file"))
+        mend = "add what is missing, under the same name, or move the file away"
+        raise UserError(summary("unmatched files", only_left + only_right, "unmatched file", mend))
     items = [Item(id_, (left[id_], right[id_])) for id_ in sorted(left)]
     sizes = [(header.width, header.height) for header in dataset.headers(file for item in items for file in item.files)]
     differing = [
@@ -317,18 +321,20 @@ def match(
         if one != other
     ]
     if differing:
-        raise UserError(summary("pairs of differing sizes", differing, "pair of differing sizes"))
+        mend = "bring both to one size, or move the pair away"
+        raise UserError(summary("pairs of differing sizes", differing, "pair of differing sizes", mend))
     return items
 
 
-def summary(what: str, culprits: Sequence[str], one: str | None = None) -> str:
+def summary(what: str, culprits: Sequence[str], one: str | None = None, mend: str | None = None) -> str:
     """A line that counts the culprits, which are `what` or a single `one`, and one for each of the first of them.
 
-    A single one stands in the same line.
+    A single one stands in the same line. `mend` says what to do, at the end, where the culprits do not say it.
     """
     if len(culprits) == 1:
-        return f"1 {one or what}: {printable(culprits[0])}"
+        return f"1 {one or what}: {printable(culprits[0])}" + (f"; {mend}" if mend else "")
     more = [f"and {len(culprits) - MOST_NAMED} more"] if len(culprits) > MOST_NAMED else []
+    more += [mend] if mend else []
     return NEXT_LINE.join([f"{len(culprits)} {what}:", *map(printable, culprits[:MOST_NAMED]), *more])
 
 

@@ -50,6 +50,7 @@ class Paired(Dataset):
                     "pictures of odd width, which cannot be A|B side by side",
                     odd,
                     "picture of odd width, which is no A|B",
+                    "make it twice as wide as one half, or move it away",
                 )
             )
         return [Item(id_, (path,)) for id_, path in found.items()]

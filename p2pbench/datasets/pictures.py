@@ -34,6 +34,8 @@ from p2pbench.datasets.pillow_files import MAX_PIXELS as MAX_PIXELS
 from p2pbench.datasets.pillow_files import Header as Header
 from p2pbench.datasets.pillow_files import Picture as Picture
 from p2pbench.errors import UserError
+from reports import atomic
+from reports.layout import found_at
 from reports.names import item_id
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm"})
@@ -128,7 +130,7 @@ def write(path_without_suffix: Path, picture: Picture, note: Callable[[Path, str
                 note(path, hashlib.file_digest(file, "sha256").hexdigest())
         part.replace(path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error}); free disk space or choose another folder") from error
+        raise UserError(atomic.unwritten(path, error)) from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -151,7 +153,7 @@ def find_recursive(folder: Path, passed_over: Counter[str] | None = None) -> dic
             beside `a__b.png`, two equal stems, and two names that differ only in how Unicode composes their letters.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: found no such folder, expected a folder of pictures; check the path")
+        raise UserError(f"{folder}: {found_at(folder)}, expected a folder of pictures; check the path")
     paths = _pictures(folder, Counter() if passed_over is None else passed_over)
     return by_id(("__".join(path.relative_to(folder).with_suffix("").parts), path) for path in paths)
 

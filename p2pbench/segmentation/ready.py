@@ -18,7 +18,7 @@ from p2pbench.segmentation.truth import Truth, run_truth
 from reports import filled
 from reports.arithmetic import flaw, mark, not_as_made
 from reports.grids import read
-from reports.layout import Grid, Run, grids
+from reports.layout import Grid, Run, found_at, grids
 from reports.names import counted
 from reports.paper import PaperRow, paper_row
 
@@ -73,8 +73,9 @@ def ready_grids(
     """
     found = grids(results)
     if not found:
+        what = "no run found" if results.is_dir() else found_at(results)
         raise UserError(
-            f"{results}: no run found; expected a results folder as `p2pbench train-ablation` writes it, or a folder "
+            f"{results}: {what}; expected a results folder as `p2pbench train-ablation` writes it, or a folder "
             "of outputs and --labels DATASET:ROOT[:SPLIT]"
         )
     if root is not None and not any(record.settings.root for grid in found for _, record in read_runs(grid)):

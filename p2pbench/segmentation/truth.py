@@ -17,6 +17,7 @@ from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.contents import digest
 from p2pbench.datasets.dataset import Item, LabelledPhotos
 from p2pbench.errors import UserError
+from reports.layout import found_at
 from reports.paper import CITYSCAPES_TEST
 
 
@@ -99,8 +100,8 @@ def open_truth(text: str) -> Truth:
     root, _, split = rest.partition(":")
     kind = DATASETS[name]
     if kind.needs_root and kind.table is not None and not (root and Path(root).expanduser().is_dir()):
-        found = f"no folder {root}" if root else "no folder"
-        raise UserError(f"--labels {text}: found {found}, expected {name}:ROOT[:SPLIT] with a root of {kind.layout}")
+        found = f"{found_at(Path(root).expanduser())} {root}" if root else "found no folder"
+        raise UserError(f"--labels {text}: {found}, expected {name}:ROOT[:SPLIT] with a root of {kind.layout}")
     settings = {"dataset": name, "root": root or None, "test_split": split or None}
     config = run_config(settings, f"--labels {text}")
     check_settings(config, f"--labels {text}")

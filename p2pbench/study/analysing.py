@@ -39,8 +39,6 @@ def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = Fals
     answers = export.answers(chosen.database, study)
     analysis = analyse(answers, study.protocol, seed)
     remarks = []
-    if study.simulated:
-        remarks.append("The raters of this study were simulated: programs, not people.")
     if study.revealed is not None:
         remarks.append("This study was looked at before it was closed.")
     document = _about(study) | analysis.document()
@@ -80,7 +78,6 @@ def _about(study: Study) -> dict[str, object]:
     """What a reader of the results must know of the study itself."""
     return {
         "title": study.title,
-        "simulated": study.simulated,
         "looked_at_early": study.revealed is not None,
         "origin": dict(study.origin),
     }

@@ -27,7 +27,7 @@ from p2pbench.training.generated_folder import Record, begin, write_record
 from p2pbench.training.interrupt import Stop, Stopped
 from reports import apart
 from reports.arithmetic import flaw
-from reports.layout import Run
+from reports.layout import Run, found_at
 from reports.made import Made, digest
 from reports.names import counted
 
@@ -113,7 +113,7 @@ def translate_folder(
     if seed is not None and not (card.test_dropout and card.architecture.dropout_blocks):
         raise UserError(f"--seed {seed} has no effect: it is that of dropout's noise, which is off; leave it out")
     if not inputs.is_dir():
-        raise UserError(f"{inputs}: no such folder; expected a folder of pictures")
+        raise UserError(f"{inputs}: {found_at(inputs)}, expected a folder of pictures; check the path")
     apart.check(out, [inputs, generator_file])
     passed_over: Counter[str] = Counter()
     found = pictures.find_recursive(inputs, passed_over)

@@ -40,7 +40,7 @@ EVIL = [
 def test_columns_are_those_of_the_contract() -> None:
     assert table.COLUMNS[:6] == ("study", "algorithm", "rater", "session", "state", "phase")
     assert table.OPTIONAL[0] == "response_ms"
-    assert len(table.COLUMNS) == 20
+    assert len(table.COLUMNS) == 21
 
 
 def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -73,8 +73,19 @@ def test_escaping_is_undone(cell: str) -> None:
 
 def test_numbers_that_are_not_text_are_not_escaped_and_empty_is_missing() -> None:
     lines = table.text(table.build(session("s", [None]))).splitlines()
-    assert lines[0] == ",".join(table.COLUMNS)
+    assert lines[0] == ",".join(table.COLUMNS[:-1])  # all but `simulated`
     assert lines[1] == "toy,a,rater of s,s,completed,scored,1,item 1,item 1,right,,,,,10.0,1000.0,1000.0,,,"
+
+
+def test_only_a_table_of_programs_says_what_raters_were(tmp_path: Path) -> None:
+    people, programs = table.build(session("s", [0, 1])), table.build(session("s", [0, 1], simulated=1))
+    assert (table.simulated(people), table.simulated(programs)) == (False, True)
+    assert "simulated" not in table.text(people)
+    assert table.text(programs).splitlines()[1].endswith(",1")
+    put(programs, tmp_path / "answers.csv")
+    assert table.simulated(table.read(tmp_path / "answers.csv"))
+    with pytest.raises(AmtError, match="column simulated: found 2.0; expected 1 where raters were programs"):
+        table.build(session("s", [0], simulated=2))
 
 
 def test_times_may_be_absent_and_other_columns_are_ignored(tmp_path: Path) -> None:

@@ -89,6 +89,26 @@ def test_nothing_comes_back_without_a_file_or_from_another_scorer(matrices: Matr
     assert load(path, "another").images == {}
 
 
+def test_of_a_file_of_something_else_nothing_of_numpy_is_said(matrices: Matrices, tmp_path: Path) -> None:
+    path = tmp_path / "fcn-confusion.npz"
+    np.savez(tmp_path / "objects.npz", format=np.array([{}], dtype=object))
+    np.savez(tmp_path / "others.npz", a=np.zeros(3))
+    files = [(tmp_path / name).read_bytes() for name in ("objects.npz", "others.npz")]
+    for junk in (b"junk", b"\x80\x04N.", *files):
+        path.write_bytes(junk)
+        with pytest.raises(FcnError) as refused:
+            load(path, "a scorer")
+        assert str(refused.value) == (
+            f"{path}: found something else, or a damaged file; expected the confusion matrices that scoring keeps; "
+            "move it away to score anew"
+        )
+    save(path, matrices)
+    with np.load(path) as archive:
+        np.savez(path, **{**archive, "format": 7})
+    with pytest.raises(FcnError, match="found format 7, expected 1; move it away"):
+        load(path, "a scorer")
+
+
 def test_a_damaged_file_is_named(matrices: Matrices, tmp_path: Path) -> None:
     path = tmp_path / "fcn-confusion.npz"
     save(path, matrices)
@@ -96,7 +116,9 @@ def test_a_damaged_file_is_named(matrices: Matrices, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     for cut in (0, 1, 40, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:cut])
-        with pytest.raises(FcnError, match=r"fcn-confusion\.npz: no confusion matrices .* delete it"):
+        with pytest.raises(
+            FcnError, match=r"fcn-confusion\.npz: found something else, or a damaged file; exp.* move it"
+        ):
             load(path, "a scorer")
     for _ in range(100):
         flipped = bytearray(whole)

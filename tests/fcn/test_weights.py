@@ -95,7 +95,8 @@ def test_the_same_network_gives_the_same_file(path: Path, network: FCN, tmp_path
 
 def test_where_nothing_can_be_written(path: Path, network: FCN) -> None:
     below = path / "scorer.safetensors"
-    assert "cannot be written" in refusal(lambda to: weights.save(to, network, CARD), below)
+    said = f"cannot be written ({path} is a file, expected a folder); name a place"
+    assert said in refusal(lambda to: weights.save(to, network, CARD), below)
 
 
 def test_files_that_hold_no_scorer(path: Path, tmp_path: Path) -> None:
@@ -235,6 +236,14 @@ def test_the_command(narrow: list[Layer], tmp_path: Path) -> None:
     assert f"21 layers, {parameters:,} parameters" in result.output
     assert weights.digest(source) in result.output
     assert weights.load(out)[1].labels == CITYSCAPES.name
+    before = out.read_bytes()
+    again = CliRunner().invoke(cli, ["fcn-import", str(source), str(out)])
+    assert f"{out}: is there already, the same; " in again.output
+    name, kind, blobs = narrow[0]
+    source.write_bytes(caffe.encode([(name, kind, [blobs[0] + 1, *blobs[1:]]), *narrow[1:]]))
+    refused = CliRunner().invoke(cli, ["fcn-import", str(source), str(out)])
+    assert str(refused.exception).startswith(f"{out}: found something else there, expected nothing; ")
+    assert out.read_bytes() == before
 
 
 def test_the_command_does_not_write_onto_its_input(

@@ -119,7 +119,7 @@ def test_messages_name_options_of_their_command_alone(camvid_like: Path, capfd: 
     assert "found no folder, expected cityscapes:ROOT[:SPLIT] with a root of leftImg8bit/" in said(
         "label-score data/train --labels cityscapes:", capfd
     )
-    assert "found no folder nowhere, expected camvid:" in said("fcn-score data/train --labels camvid:nowhere", capfd)
+    assert "found no such folder nowhere, expec" in said("fcn-score data/train --labels camvid:nowhere", capfd)
     assert "takes no root, found data; its files fit the dataset camvid" in said(
         "label-score data/train --labels streets:data", capfd
     )

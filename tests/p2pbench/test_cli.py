@@ -38,14 +38,14 @@ def test_every_command_helps_with_an_example(name: str) -> None:
         (["train-ablation", "losses", "--set", "image_size=100"], "found 100; try 64 or 128"),
         (["train-ablation", "losses", "--set", "epoch=2"], "did you mean 'epochs'?"),
         (["train-ablation", "losses", "--dataset", "camvid"], "give --root DIR"),
-        (["train-ablation", "losses", "--dataset", "camvid", "--root", "nowhere"], "nowhere: no such folder"),
+        (["train-ablation", "losses", "--dataset", "camvid", "--root", "nowhere"], "nowhere: found no such folder"),
         (["train-ablation", "losses", "--seeds", "0,x"], "--seeds 0,x: expected whole numbers"),
         (["train", "--task", "facade"], "task 'facade': unknown"),
         (["generate", "nothing", "inputs", "--out", "out"], "nothing: no such file"),
         (["generator-import", "nothing.pth", "out.safetensors"], "nothing.pth: no such file"),
         (["image-score", "nothing"], "nothing: no run found"),
-        (["label-score", "nothing"], "nothing: no run found"),
-        (["fcn-score", "nothing"], "nothing: no run found"),
+        (["label-score", "nothing"], "nothing: found no such folder; expected a results folder"),
+        (["fcn-score", "nothing"], "nothing: found no such folder; expected a results folder"),
         (["fcn-score", "nothing", "--labels", "streets:"], "nothing: found no such folder"),
         (["fcn-import", "nothing", "out.safetensors"], "nothing: no such file"),
         (["fcn-train", "--dataset", "edges", "--out", "out.safetensors"], "dataset edges has pictures but no label"),
@@ -67,6 +67,38 @@ def test_what_a_user_can_mend_is_one_line_and_exit_code_1(
     assert ended.value.code == 1
     _one_error_line(capfd.readouterr().err, said)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "report FILE",
+        "report FILE FILE",
+        "report FILE --single-file",
+        "fcn-score FILE",
+        "label-score FILE",
+        "fcn-score FILE --labels streets:",
+        "fcn-score . --labels cityscapes:FILE",
+        "train --dataset paired --root FILE",
+        "train --dataset camvid --root FILE",
+        "train --root FILE",
+        "fcn-train --dataset cityscapes --root FILE --out out.safetensors",
+        "amt create results --name a --title b --contact c --real FILE --fake x=FILE",
+    ],
+)
+def test_a_file_where_a_folder_is_expected_is_called_a_file(
+    arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    monkeypatch.chdir(tmp_path)
+    Path("file.py").write_text("print()")
+    with pytest.raises(SystemExit) as ended:
+        main(arguments.replace("FILE", "file.py").split())
+    assert ended.value.code == 1
+    said = capfd.readouterr().err
+    _one_error_line(said, "a file")
+    assert "file.py" in said
+    assert "no such" not in said
 
 
 def test_the_same_from_a_process_of_its_own() -> None:

@@ -133,8 +133,8 @@ def test_dropout_is_asked_for(tmp_path: Path) -> None:
     assert "cannot say whether it was trained with dropout; give --dropout, or --no-dropout" in str(result.exception)
     assert not out.exists()
     for option, blocks in (("--dropout", (1, 2)), ("--no-dropout", ())):
-        assert command(path, out, option).exit_code == 0
-        card = load_generator(out)[1]
+        assert command(path, tmp_path / option, option).exit_code == 0
+        card = load_generator(tmp_path / option)[1]
         assert card.architecture.dropout_blocks == blocks
         assert card.test_dropout is (option == "--dropout")
 
@@ -159,8 +159,8 @@ def test_a_generator_without_dropout_has_none_to_switch_on(tmp_path: Path) -> No
 def test_the_colour_space_is_asked_for(tmp_path: Path) -> None:
     path, out = saved(tmp_path, Nested(5, ngf=2, channels=(1, 2))), tmp_path / "out.safetensors"
     assert "has 1 to 2 channels and cannot say which; give --dataset colorization" in str(command(path, out).exception)
-    assert command(path, out, "--dataset", "paired").exit_code == 0
-    assert load_generator(out)[1].dataset == "paired"
+    assert command(path, tmp_path / "paired.safetensors", "--dataset", "paired").exit_code == 0
+    assert load_generator(tmp_path / "paired.safetensors")[1].dataset == "paired"
     said = str(command(path, out, "--dataset", "colorization", "--direction", "AtoB").exception)
     assert "--direction AtoB: colorization has one direction" in said
     assert command(path, out, "--dataset", "colorization").exit_code == 0
@@ -169,8 +169,8 @@ def test_the_colour_space_is_asked_for(tmp_path: Path) -> None:
     assert (card.input_bits, card.output_bits) == (16, 16)
     colour = saved(tmp_path, Nested(5, ngf=2))
     assert "has 3 to 3 channels; expected 1 to 2" in str(command(colour, out, "--dataset", "colorization").exception)
-    assert command(colour, out, "--direction", "AtoB").exit_code == 0
-    assert load_generator(out)[1].direction == "AtoB"
+    assert command(colour, tmp_path / "other.safetensors", "--direction", "AtoB").exit_code == 0
+    assert load_generator(tmp_path / "other.safetensors")[1].direction == "AtoB"
 
 
 @pytest.mark.filterwarnings("ignore:.*negative Z values:UserWarning")
@@ -329,7 +329,7 @@ def test_a_reason_is_short_and_printable_whatever_the_file_says() -> None:
 # The file that is written
 
 
-def test_the_output_replaces_earlier_imports_alone(tmp_path: Path, kept_run: Path) -> None:
+def test_the_output_replaces_nothing(tmp_path: Path, kept_run: Path) -> None:
     path = saved(tmp_path, Nested(5, ngf=2))
     assert "is the same as" in str(command(path, path).exception)
     (tmp_path / "link").symlink_to(path)
@@ -337,11 +337,22 @@ def test_the_output_replaces_earlier_imports_alone(tmp_path: Path, kept_run: Pat
     for mine in (kept_run, tmp_path / "photo.png"):
         mine.exists() or mine.write_bytes(b"mine")
         before = mine.read_bytes()
-        assert command(path, mine).exit_code == 1
+        assert f"{mine}: found something else there, expected nothing" in str(command(path, mine).exception)
         assert mine.read_bytes() == before
-    assert "is the generator of a run" in str(command(path, kept_run).exception)
-    for _ in range(2):
-        assert command(path, tmp_path / "out.safetensors").exit_code == 0
+
+
+def test_an_earlier_import_stays_unless_it_is_the_same(tmp_path: Path) -> None:
+    path, out = saved(tmp_path, Nested(7, ngf=2)), tmp_path / "out.safetensors"
+    assert "is there already" not in command(path, out, "--dropout").output
+    before = out.read_bytes()
+    assert "found something else there" in str(command(path, out, "--no-dropout").exception)
+    again = command(path, out, "--dropout")
+    assert again.exit_code == 0
+    assert f"{out}: is there already, the same U-Net for 128x128" in again.output
+    assert out.read_bytes() == before
+    torch.save({name: value + 1 for name, value in torch.load(path).items()}, path)
+    assert "found something else there" in str(command(path, out, "--dropout").exception)
+    assert out.read_bytes() == before
 
 
 @pytest.fixture

@@ -241,7 +241,7 @@ def test_cityscapes_by_the_published_weights_stands_beside_the_paper(
     train(tmp_path / "results", "own", ("L1", "L2"), **settings)
     lines = score(tmp_path / "results", "--weights", scorer).stdout.splitlines()
     root.rename(tmp_path / "moved")
-    assert "cityscapes: no such folder" in error(tmp_path / "results", "--weights", scorer)
+    assert "cityscapes: found no such folder" in error(tmp_path / "results", "--weights", scorer)
     again = score(tmp_path / "results", "--weights", scorer, "--root", tmp_path / "moved")
     assert again.stdout.splitlines() == lines
     assert [line.split()[1:] for line in lines if "paper" in line] == [
@@ -288,7 +288,7 @@ def test_what_cannot_be_scored(tmp_path: Path, scorer: Path, results: Path, camv
     assert "a.png: found no picture that can be decoded" in error(outputs, "--labels", labels, "--weights", own)
     (camvid_root / "testannot" / "b.png").unlink()
     assert "b.png has no labels" in error(outputs, "--labels", labels, "--weights", own)
-    assert "no run found" in error(tmp_path / "nowhere", "--weights", scorer)
+    assert "found no such folder" in error(tmp_path / "nowhere", "--weights", scorer)
 
 
 def test_wrong_usage() -> None:

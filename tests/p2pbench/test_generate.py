@@ -219,6 +219,9 @@ def test_an_empty_folder_is_named(kept: Path, tmp_path: Path) -> None:
         applied(kept, tmp_path / "empty", tmp_path / "out")
     with pytest.raises(UserError, match="no such folder"):
         applied(kept, tmp_path / "nowhere", tmp_path / "out")
+    Image.new("RGB", (32, 32)).save(tmp_path / "file.png")
+    with pytest.raises(UserError, match=r"file\.png: found a file, expected a folder of pictures"):
+        applied(kept, tmp_path / "file.png", tmp_path / "out")
 
 
 def test_a_card_is_read_as_it_was_written(kept: Path, tiny: Tiny, tiny_data: Data) -> None:

@@ -234,8 +234,12 @@ def test_a_broken_picture_does_not_lose_the_rest(generator: Path, inputs: Path, 
     assert record(out) == record(tmp_path / "whole")
 
 
-def test_a_folder_that_cannot_be_written_ends_the_call(generator: Path, inputs: Path) -> None:
+def test_a_folder_that_cannot_be_written_ends_the_call(generator: Path, inputs: Path, tmp_path: Path) -> None:
     assert "cannot be written" in refused(generator, inputs, "--out", "/proc/out")
+    (tmp_path / "afile").touch()
+    assert f"{tmp_path / 'afile'} is a file, where a folder is expected" in refused(
+        generator, inputs, "--out", tmp_path / "afile" / "out"
+    )
 
 
 # Depth and channels

@@ -321,7 +321,7 @@ def test_missing_labels_are_named(camvid_root: Path, tmp_path: Path) -> None:
         ("citiscapes:/data", "--labels citiscapes:/data: expected DATASET:ROOT"),
         ("paired:/data", "dataset paired has pictures but no label table"),
         ("camvid:", "found no folder, expected camvid:ROOT"),
-        ("camvid:nowhere:val", "found no folder nowhere, expected camvid:ROOT"),
+        ("camvid:nowhere:val", "found no such folder nowhere, expected camvid:ROOT"),
     ],
 )
 def test_truth_that_cannot_be_opened(text: str, said: str) -> None:

@@ -74,8 +74,37 @@ def test_culprits_have_a_line_each_and_control_nothing(tmp_path: Path) -> None:
     lines = shown(str(error.value)).split("\n")
     assert lines[0] == f"{MOST_NAMED + 3} unmatched files:"
     assert lines[1] == f"  {tmp_path}/A/train/00\\n.png has no B"
-    assert lines[-1] == "  and 3 more"
-    assert len(lines) == MOST_NAMED + 2
+    assert lines[-2:] == ["  and 3 more", "  add what is missing, under the same name, or move the file away"]
+    assert len(lines) == MOST_NAMED + 3
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "said"),
+    [
+        ("folders", {"A/train/0": 40}, "has no B; add what is missing, under the same name, or move the file away"),
+        ("folders", {"A/train/0": 40, "B/train/0": 44}, "is 44x40; bring both to one size, or move the pair away"),
+        ("paired", {"train/0": 81}, "is 81 wide; make it twice as wide as one half, or move it away"),
+        ("camvid", {"train/0": 40, "trainannot/1": 40, "trainannot/0": 40}, "has no photo; add what is missing"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_errors_of_data_end_with_what_to_do(
+    tmp_path: Path, name: str, files: dict[str, int], said: str, count: int
+) -> None:
+    folders = {"folders": ("A", "B"), "paired": ("",), "camvid": ("trainannot",)}
+    for folder in folders[name]:
+        (tmp_path / folder / "train").mkdir(parents=True, exist_ok=True)
+    for place, width in files.items():
+        for number in range(count):
+            save(tmp_path / f"{place}{number}.png", np.zeros((40, width), np.uint8))
+    dataset = open_dataset(run_config({"dataset": name, "root": str(tmp_path)}, "test"))
+    with pytest.raises(UserError) as error:
+        dataset.items("train")
+    lines = shown(str(error.value)).split("\n")
+    culprit, mend = said.split("; ")
+    assert culprit in lines[0 if count == 1 else 1]
+    assert mend in lines[-1]
+    assert len(lines) == (1 if count == 1 else 2 + count)
 
 
 def test_a_wrong_split_lists_those_that_are_there(tmp_path: Path) -> None:
@@ -85,7 +114,9 @@ def test_a_wrong_split_lists_those_that_are_there(tmp_path: Path) -> None:
         for part, ending in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelIds")):
             save(tmp_path / "cityscapes" / part / split / "a" / f"a_{ending}.png", np.zeros((40, 40), np.uint8))
     for name in ("camvid", "cityscapes"):
-        with pytest.raises(UserError, match=r"/vall: no such folder; expected a root .*; beside it are test, train"):
+        with pytest.raises(
+            UserError, match=r"/vall: found no such folder; expected a root .*; beside it are test, train"
+        ):
             open_truth(f"{name}:{tmp_path / name}:vall")
 
 

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from p2pbench.commands.report import command
+from reports.layout import Grid
 from tests.reports.conftest import build as _build
 
 build = _build
@@ -54,6 +55,24 @@ def test_as_many_items_have_pictures_as_asked_for(
     if page.name == "index.html":
         assert len(list((page.parent / "assets/grid0").glob("00-*.png"))) == count
     assert (f"{count} of 30 items have pictures" in text) == (count < 30)
+
+
+@pytest.mark.parametrize("options", [[], ["--single-file"]])
+@pytest.mark.parametrize("two", [False, True])
+def test_damaged_scores_and_grids_are_said_once(folders: tuple[Path, Path], options: list[str], two: bool) -> None:
+    a, b = folders
+    run = Grid(a / "losses").run("L1", 0)
+    run.score("image").write_text("{}")
+    run.bootstrap("other").write_bytes(b"")
+    run.score("other").write_text('{"scorer": "other"}')
+    (b / "second").mkdir()
+    (b / "second/grid.json").write_text("no JSON")
+    done = CliRunner().invoke(command, [str(a), *([str(b)] if two else []), *options])
+    assert done.exit_code == 0, done.output
+    said = done.stderr.splitlines()
+    expected = [run.score("image"), run.bootstrap("other"), *([b / "second/grid.json"] if two else [])]
+    assert sorted(line.split(": ")[0] for line in said) == sorted(map(str, expected))
+    assert len(done.stdout.splitlines()) == 1
 
 
 def test_no_item_is_wrong_usage(tmp_path: Path) -> None:

@@ -194,6 +194,20 @@ def test_an_export_gives_the_same_analysis(results: Path, chosen: Chosen) -> Non
     assert direct == again
 
 
+def test_an_exported_rehearsal_says_what_its_raters_were(results: Path, opened: Opened) -> None:
+    assert run("amt", "create", str(results), "--name", "first", "--simulated", *SMALL).exit_code == 0
+    chosen = choose(opened, "first")
+    take_part(chosen)
+    run("amt", "close", str(results))
+    assert run("amt", "export", str(results)).exit_code == 0
+    text = run("amt", "analyse", str(chosen.folder.answers)).stdout
+    assert text.splitlines()[1] == "The raters of this study were simulated: programs, not people."
+    assert text == run("amt", "analyse", str(results)).stdout
+    said = run("amt", "analyse", str(chosen.folder.answers), "--json").stdout
+    assert json.loads(said)["simulated"] is True
+    assert said == run("amt", "analyse", str(results), "--json").stdout
+
+
 def test_an_analysis_is_the_same_twice_and_another_seed_differs(results: Path, chosen: Chosen) -> None:
     take_part(chosen)
     run("amt", "close", str(results))
@@ -240,7 +254,7 @@ def links_in(chosen: Chosen) -> int:
 def test_links_whose_file_cannot_be_written_do_not_count(results: Path, linked: Chosen, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
-    places = {tmp_path / "file" / "links.csv": "cannot be written", Path("/proc/links.csv"): "cannot be written"}
+    places = {tmp_path / "file" / "links.csv": "is a file, where a folder", Path("/proc/links.csv"): "name another"}
     places |= {results: "found a file there", tmp_path / "link": "found a file there"}
     for out, said in places.items():
         result = make_links(results, out)

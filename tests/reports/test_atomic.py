@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,7 +48,38 @@ def test_a_file_that_does_not_fit_is_not_there(tmp_path: Path, write: Callable[[
     assert (tmp_path / "a.csv").stat().st_size == 1000
 
 
-def test_a_folder_that_is_a_file_is_said(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(ReportError, match="cannot be written"):
-        atomic.write_new(tmp_path / "file" / "a.csv", b"")
+@pytest.mark.parametrize("write", [atomic.write, atomic.write_new])
+def test_what_to_do_fits_what_the_system_says(tmp_path: Path, write: Callable[[Path, bytes], None]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    in_the_way = "is a file, where a folder is expected: name another folder, or move the file away"
+    expected = {
+        file / "a.csv": f"{file} {in_the_way}",
+        file / "below" / "a.csv": f"{file} {in_the_way}",
+        tmp_path / "link" / "a.csv": f"{tmp_path / 'link'} {in_the_way}",
+        tmp_path / ("a" * 300): "give it a shorter name",
+        Path("/proc/a.csv"): "name another place",
+    }
+    for path, said in expected.items():
+        with pytest.raises(ReportError, match=f"{re.escape(str(path))}: cannot be written .*; {re.escape(said)}$"):
+            write(path, b"")
+
+
+def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(ReportError, match="move the folder that is there away"):
+        atomic.write(tmp_path / "a.csv", b"")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (errno.EACCES, "give this account the right"),
+        (errno.EROFS, "a disk that can be written"),
+        (errno.ENOSPC, "free space"),
+        (errno.EIO, "name another place"),
+    ],
+)
+def test_what_a_disk_says(tmp_path: Path, code: int, said: str) -> None:
+    assert said in atomic.unwritten(tmp_path / "a.csv", OSError(code, os.strerror(code)))

@@ -249,7 +249,7 @@ def test_a_report_that_fails_leaves_the_last(build: Callable[..., Path]) -> None
     )
     failed = subprocess.run([sys.executable, "-c", full, str(results)], capture_output=True, text=True, check=False)
     assert "ReportError" in failed.stderr
-    assert "File too large; let this account" in failed.stderr
+    assert "File too large; put the report elsewhere" in failed.stderr
     assert (results / "report/index.html").read_bytes() == before
     assert (results / "report/tables/losses--image.csv").is_file()
     assert [path.name for path in results.iterdir() if path.name.startswith(".")] == []
@@ -312,7 +312,7 @@ def test_an_empty_folder_may_be_used(results: Path, tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_named(results: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ReportError, match="file.*put the report elsewhere"):
+    with pytest.raises(ReportError, match="file is a file, where a folder is expected"):
         html.write(results, tmp_path / "file/report")
 
 
