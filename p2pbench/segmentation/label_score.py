@@ -23,7 +23,7 @@ from p2pbench.segmentation.label_files import COLOURS, Reading, describe, read_m
 from p2pbench.segmentation.outcome import Compared, Outcome, Scored, Scorers, folder_notes, folder_origin, score_row
 from p2pbench.segmentation.outcome import notes as compared_notes
 from p2pbench.segmentation.outputs import find_outputs, match_outputs
-from p2pbench.segmentation.reading import FolderReading, decide_reading
+from p2pbench.segmentation.reading import decide_reading
 from p2pbench.segmentation.ready import Ready, check_something, ready_grids
 from p2pbench.segmentation.score_table import ScoreRow
 from p2pbench.segmentation.truth import Truth
@@ -81,7 +81,7 @@ def score_folder(
     outputs = find_outputs(folder, truth.items)
     files = match_outputs(outputs, truth.items, folder, allow_partial=allow_partial)
     run = score_files.folder_run(out, folder, files, truth, SCORERS)
-    decided = decide_reading(folder, files, truth) if reading is None else FolderReading(reading, "")
+    decided = decide_reading(folder, files, truth, reading)
     paper = paper_row(SCORERS.official, "", run.cell) if truth.is_papers else None
 
     def show(id_: str, maps: Mapping[int, LabelMaps]) -> None:
