@@ -88,8 +88,8 @@ def score_row(
     """The scores of some outputs by both protocols."""
     matrices = {id_: one.counts for id_, one in compared.items()}
     stack = np.stack(list(matrices.values()))
-    lost = dropped(stack)
-    occurs = (stack[~lost, :-1] > 0).any(axis=(0, 2))  # in an image that counts by official rules
+    lost = np.asarray(dropped(stack))
+    occurs = np.asarray((stack[~lost, :-1] > 0).any(axis=(0, 2)))  # in an image that counts by official rules
     whole = {**protocol, "output_conversion": sorted({one.changed for one in compared.values()} - {""})}
     return ScoreRow(
         name,
