@@ -27,6 +27,7 @@ from p2pbench.segmentation.reading import decide_reading
 from p2pbench.segmentation.ready import Ready, check_something, ready_grids
 from p2pbench.segmentation.score_table import ScoreRow
 from p2pbench.segmentation.truth import Truth
+from p2pbench.segmentation.truth_doubts import check_labelled, doubts
 from reports.layout import Run
 from reports.paper import PaperRow, paper_row
 
@@ -133,10 +134,11 @@ def _finish(
     compared: Mapping[str, Compared],
     paper: PaperRow | None,
 ) -> Scored:
-    """Write the scores of a folder of outputs."""
+    """Write the scores of a folder of outputs, whose label maps are written."""
     label_pictures.remove_others(run.segmentations, compared.keys())
     score_files.write(run, SCORERS, row, compared, truth.table.classes)
-    return Scored(row._replace(paper=paper), place, truth.table.classes, compared, compared_notes(compared, BEYOND))
+    notes = [*compared_notes(compared, BEYOND), *doubts(truth, row, compared, run)]
+    return Scored(row._replace(paper=paper), place, truth.table.classes, compared, notes)
 
 
 def _compare(
@@ -184,6 +186,7 @@ def _row(
     reading: Reading,
     origin: Mapping[str, object],
 ) -> ScoreRow:
+    check_labelled(truth, compared)
     sizes = sorted({one.size for one in compared.values()})
     ids = None if reading == "colours" else describe(truth.table, reading)
     whole = {**origin, **protocol(truth.table, at, ids), "output_sizes": sizes}

@@ -128,7 +128,7 @@ def _best(
     shares = {name: float(np.mean([of[name] for of in agreements])) for name in fitting} if agreements else {}
     agreeing = ", ".join(f"{share:.0%} as {WORDS[numbering]}" for numbering, share in shares.items())
     best, *others = sorted(shares, key=lambda numbering: -shares[numbering]) or fitting
-    if shares and all(_is_clear(shares[best], shares[other]) for other in others):
+    if shares and all(is_clear(shares[best], shares[other]) for other in others):
         doubt = "; of a model that is off by one these are train ids: --read train-ids" if best == PLUS_ONE else ""
         return best, f"; of the labelled pixels agree {agreeing}{doubt}"
     raise UserError(_may_be(folder, found, fitting, f" (of the labelled pixels agree {agreeing})" if agreeing else ""))
@@ -169,7 +169,7 @@ def _strays(reading: Reading, agreements: Agreements) -> list[str]:
         f"{WORDS[reading]}"
         for file, of in agreements
         for other, share in _best_first(of)[:1]
-        if _is_clear(share, of[reading])
+        if is_clear(share, of[reading])
     ]
 
 
@@ -177,7 +177,8 @@ def _best_first(shares: Mapping[Reading, float]) -> list[tuple[Reading, float]]:
     return sorted(shares.items(), key=lambda each: -each[1])
 
 
-def _is_clear(share: float, other: float) -> bool:
+def is_clear(share: float, other: float) -> bool:
+    """Whether the share of pixels that agree in one reading tells it from another with its own share."""
     return share >= max(AGREEING, CLEARLY * other)
 
 
