@@ -42,6 +42,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp",
 WRITTEN = frozenset({".png", ".tif"})  # the endings of `write`
 # What nobody takes for a picture.
 _BESIDE_PICTURES = frozenset({".csv", ".html", ".json", ".jsonl", ".md", ".npz", ".txt", ".xml"})
+_NO_ENDING = "no ending"  # the reason why a file is passed over; of others it is the ending itself
 
 # All that the decoders raise on damaged files, found by cutting and flipping bytes of good ones. OSError holds
 # Pillow's UnidentifiedImageError.
@@ -177,11 +178,17 @@ def by_id(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
 
 def passed_over_line(folder: Path, passed_over: Counter[str]) -> str:
     """A line that says how many files of a folder were not read, by reason; empty if all were."""
+    return f"{folder}: {passed_over_reasons(passed_over)}" if passed_over else ""
+
+
+def passed_over_reasons(passed_over: Counter[str]) -> str:
+    """How many files were not read, by reason, and which endings are read where any has another; empty if all were."""
     if not passed_over:
         return ""
     most_first = sorted(passed_over.items(), key=lambda each: (-each[1], each[0]))
     reasons = ", ".join(f"{reason} ({count})" for reason, count in most_first)
-    return f"{folder}: passed over {reasons}; read are {' '.join(sorted(SUFFIXES))}"
+    endings = any(reason.startswith(".") or reason == _NO_ENDING for reason in passed_over)
+    return f"passed over {reasons}" + (f"; read are {' '.join(sorted(SUFFIXES))}" if endings else "")
 
 
 def _pictures(folder: Path, passed_over: Counter[str]) -> Iterator[Path]:
@@ -198,7 +205,7 @@ def _pictures(folder: Path, passed_over: Counter[str]) -> Iterator[Path]:
             suffix = path.suffix.lower()
             if suffix not in SUFFIXES:
                 if suffix not in _BESIDE_PICTURES and not path.name.startswith("."):
-                    passed_over[suffix or "no ending"] += 1
+                    passed_over[suffix or _NO_ENDING] += 1
             elif path.name.startswith("."):
                 passed_over["hidden pictures"] += 1
             elif path.exists() and not path.is_file():  # whoever opens a pipe waits for ever

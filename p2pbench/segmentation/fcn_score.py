@@ -36,6 +36,7 @@ from p2pbench.segmentation.outputs import find_outputs, match_outputs, read_outp
 from p2pbench.segmentation.ready import Ready, check_something, ready_grids
 from p2pbench.segmentation.scorers import open_scorer, scorer_protocol
 from p2pbench.segmentation.truth import Truth, read_bytes
+from p2pbench.segmentation.truth_doubts import check_labelled, doubts
 from p2pbench.segmentation.work import Work
 from p2pbench.training.device import failures_told
 from reports import grids, made
@@ -175,13 +176,15 @@ def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Score
         advance = work.advance(outputs.name)
         matrices = scoring.score(scorer, examples, run.confusion, advance, predicted=show, again=lost)
     compared = {id_: Compared(kept.counts, kept.size, kept.changed) for id_, kept in matrices.images.items()}
+    check_labelled(truth, compared)
     whole = {**outputs.origin, **scorer_protocol(scorer)}
     paper = outputs.paper if is_published(whole) else None
     row = score_row(outputs.name, SCORERS, compared, len(truth.items), whole)._replace(paper=paper)
     start = _published_start(run)  # before there are scores of this call
     score_files.write(run, SCORERS, row, compared, truth.table.classes)
     _write_published(run, compared, truth.table.classes, start)
-    return Scored(row, outputs.place, truth.table.classes, compared, notes(compared, BEYOND))
+    lines = [*notes(compared, BEYOND), *doubts(truth, row, compared, run)]
+    return Scored(row, outputs.place, truth.table.classes, compared, lines)
 
 
 def _key(id_: str, path: Path, truth: Truth, ends: Range | None) -> str:

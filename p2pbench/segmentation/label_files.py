@@ -8,7 +8,7 @@ are not in the table's colours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -39,6 +39,8 @@ WORDS: dict[Reading, str] = {
 NO_ID = -1
 MINUS_ONE = (255, 65535)  # of 8 and 16 bits; other tools' mark for void as well
 GREY_WITH_LOSS = 8  # of 255: so far channels of grey may differ where a lossy format has kept them as colours
+INSTANCE = 1000  # Cityscapes' files of instances hold label id * INSTANCE + number, and label ids where there is none
+DIVIDE = f"these look like instance ids, label id * {INSTANCE} + number: divide those from {INSTANCE} on by {INSTANCE}"
 MANY_COLOURS = 256  # above this, pictures are no label maps as programs draw them, but what networks make of them
 
 
@@ -54,16 +56,18 @@ class LabelFile(NamedTuple):
 
     Attributes:
         path: The file.
-        readings: All that it can be read as.
+        readings: All that it may be meant as.
+        possible: All that it can be read as where the user says so and that makes sense of it.
         kind: What to call it.
         coloured: Whether it shows any colour, or only such greys as the table has.
-        shades: The colour of each value that is stored, where these may be ids.
+        shades: The colour, of 8 bits, of each value that is stored, where these may be ids.
         stored: How values are stored.
         colours: Those that it shows, of 8 bits, where they are few and kept without loss; None otherwise.
     """
 
     path: Path
     readings: frozenset[Reading]
+    possible: frozenset[Reading]
     kind: str
     coloured: bool
     shades: Mapping[int, Colour]
@@ -95,7 +99,7 @@ def read_map(path: Path, reading: Reading, table: LabelTable) -> LabelMap:
     """
     if reading == "colours":
         pixels, changed = read_output(path)
-        if "grey" in changed and (others := np.setdiff1d(pixels, _greys(table))).size:
+        if "grey" in changed and (others := _other_greys(pictures.read(path), table)).size:
             raise UserError(
                 f"{path}: found one channel (values {listed(others.tolist())}), expected the colours of {table.name}; "
                 "export the picture in colours, or ids as PNG without --read colours"
@@ -106,7 +110,7 @@ def read_map(path: Path, reading: Reading, table: LabelTable) -> LabelMap:
     if unknown := sorted(set(values[indices == NO_ID].tolist())):
         raise UserError(
             f"{path}: found values {listed(unknown)}, expected {_expected(table, reading)}; "
-            "give another --read, or export the picture again"
+            + (DIVIDE if are_instances(unknown, table) else "leave --read out, or export the picture again")
         )
     return LabelMap(indices.astype(np.uint8), "")
 
@@ -122,25 +126,37 @@ def look(path: Path, table: LabelTable, lookups: Mapping[Numbering, NDArray[np.i
     stored: Literal["palette", "one channel", "three channels"] = (
         "palette" if palette else "one channel" if shown.shape[2] < 3 else "three channels"
     )
-    in_colours = LabelFile(path, frozenset({COLOURS}), "in colours", True, {}, stored, None)
+    colours: frozenset[Reading] = frozenset({COLOURS})
+    in_colours = LabelFile(path, colours, colours, "in colours", True, {}, stored, None)
     lossy = is_lossy(path)
     if stored == "three channels" and np.ptp(shown[..., :3], axis=2).max() > (GREY_WITH_LOSS if lossy else 0):
         return in_colours if lossy else in_colours._replace(colours=_few_colours(shown))
     if lossy:
-        possible = in_colours.readings if stored == "three channels" else frozenset[Reading]()
-        return LabelFile(path, possible, "in grey, and kept with loss", False, {}, stored, None)
+        meant = colours if stored == "three channels" else frozenset[Reading]()
+        return LabelFile(path, meant, frozenset(), "in grey, and kept with loss", False, {}, stored, None)
     values = pictures.read_labels(path)
     used = np.flatnonzero(np.bincount(values.ravel()))
-    shades = dict(zip(used.tolist(), _colours_of(values, shown, used), strict=True))
-    in_table = {label.colour for label in table.labels}.issuperset(shades.values())
-    readings: set[Reading] = {name for name, lookup in lookups.items() if (lookup[used] != NO_ID).all()}
-    kind = "of ids" if readings else "with a palette" if palette else "in grey"
+    in_table = _colours_in(table, shown).issuperset(_colours_of(values, shown, used))
+    shades = dict(zip(used.tolist(), _colours_of(values, to_eight_bits(shown), used), strict=True))
+    ids: set[Reading] = {name for name, lookup in lookups.items() if (lookup[used] != NO_ID).all()}
+    readings, possible = set(ids), set(ids)
+    kind = "of ids" if ids else "with a palette" if palette else "in grey"
+    if in_table or any(len({*colour}) > 1 for colour in shades.values()):
+        possible.add(COLOURS)
     if palette and in_table:
-        exact = {name for name in lookups if name in readings and _same_colours(table, lookups[name], shades)}
+        exact = {name for name in lookups if name in ids and _same_colours(table, lookups[name], shades)}
         readings, kind = {COLOURS, *exact}, "of ids" if exact else "in colours"
     elif in_table or stored == "three channels":
         readings.add(COLOURS)  # three channels are made for colours, even where a picture happens to have none
-    return LabelFile(path, frozenset(readings), kind, in_table, shades, stored, _few_colours(shown))
+    few = _few_colours(shown)
+    return LabelFile(path, frozenset(readings), frozenset(possible), kind, in_table, shades, stored, few)
+
+
+def are_instances(values: Collection[int], table: LabelTable) -> bool:
+    """Whether values are ids of instances, some of them beyond any label id."""
+    ids = set(values) - {*MINUS_ONE}
+    labels = {value // INSTANCE if value >= INSTANCE else value for value in ids}
+    return any(value >= INSTANCE for value in ids) and labels <= table.values
 
 
 def _few_colours(shown: Picture) -> frozenset[Colour] | None:
@@ -169,8 +185,15 @@ def _same_colours(table: LabelTable, lookup: NDArray[np.int16], shades: Mapping[
     return all((int(lookup[value]), colour) in known for value, colour in shades.items())
 
 
-def _greys(table: LabelTable) -> list[int]:
-    return [label.colour[0] for label in table.labels if len({*label.colour}) == 1]
+def _colours_in(table: LabelTable, picture: Picture) -> set[Colour]:
+    """The table's colours in as many bits as a picture has."""
+    scale = 257 if picture.dtype == np.uint16 else 1  # 255 becomes 65535
+    return {(red * scale, green * scale, blue * scale) for red, green, blue in (each.colour for each in table.labels)}
+
+
+def _other_greys(picture: Picture, table: LabelTable) -> NDArray[np.integer]:
+    """The values of a picture in grey (H, W, 1 or 2 with alpha) that are no greys of the table."""
+    return np.setdiff1d(picture[..., 0], [colour[0] for colour in _colours_in(table, picture) if len({*colour}) == 1])
 
 
 def _expected(table: LabelTable, numbering: Numbering) -> str:

@@ -23,10 +23,11 @@ from p2pbench.segmentation.label_files import COLOURS, Reading, describe, read_m
 from p2pbench.segmentation.outcome import Compared, Outcome, Scored, Scorers, folder_notes, folder_origin, score_row
 from p2pbench.segmentation.outcome import notes as compared_notes
 from p2pbench.segmentation.outputs import find_outputs, match_outputs
-from p2pbench.segmentation.reading import FolderReading, decide_reading
+from p2pbench.segmentation.reading import decide_reading
 from p2pbench.segmentation.ready import Ready, check_something, ready_grids
 from p2pbench.segmentation.score_table import ScoreRow
 from p2pbench.segmentation.truth import Truth
+from p2pbench.segmentation.truth_doubts import check_labelled, doubts
 from reports.layout import Run
 from reports.paper import PaperRow, paper_row
 
@@ -81,7 +82,7 @@ def score_folder(
     outputs = find_outputs(folder, truth.items)
     files = match_outputs(outputs, truth.items, folder, allow_partial=allow_partial)
     run = score_files.folder_run(out, folder, files, truth, SCORERS)
-    decided = decide_reading(folder, files, truth) if reading is None else FolderReading(reading, "")
+    decided = decide_reading(folder, files, truth, reading)
     paper = paper_row(SCORERS.official, "", run.cell) if truth.is_papers else None
 
     def show(id_: str, maps: Mapping[int, LabelMaps]) -> None:
@@ -133,10 +134,11 @@ def _finish(
     compared: Mapping[str, Compared],
     paper: PaperRow | None,
 ) -> Scored:
-    """Write the scores of a folder of outputs."""
+    """Write the scores of a folder of outputs, whose label maps are written."""
     label_pictures.remove_others(run.segmentations, compared.keys())
     score_files.write(run, SCORERS, row, compared, truth.table.classes)
-    return Scored(row._replace(paper=paper), place, truth.table.classes, compared, compared_notes(compared, BEYOND))
+    notes = [*compared_notes(compared, BEYOND), *doubts(truth, row, compared, run)]
+    return Scored(row._replace(paper=paper), place, truth.table.classes, compared, notes)
 
 
 def _compare(
@@ -184,6 +186,7 @@ def _row(
     reading: Reading,
     origin: Mapping[str, object],
 ) -> ScoreRow:
+    check_labelled(truth, compared)
     sizes = sorted({one.size for one in compared.values()})
     ids = None if reading == "colours" else describe(truth.table, reading)
     whole = {**origin, **protocol(truth.table, at, ids), "output_sizes": sizes}

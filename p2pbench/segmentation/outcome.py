@@ -87,15 +87,17 @@ def score_row(
 ) -> ScoreRow:
     """The scores of some outputs by both protocols."""
     matrices = {id_: one.counts for id_, one in compared.items()}
-    true_pixels = sum(counts[:-1].sum(axis=1) for counts in matrices.values())
+    stack = np.stack(list(matrices.values()))
+    lost = np.asarray(dropped(stack))
+    occurs = np.asarray((stack[~lost, :-1] > 0).any(axis=(0, 2)))  # in an image that counts by official rules
     whole = {**protocol, "output_conversion": sorted({one.changed for one in compared.values()} - {""})}
     return ScoreRow(
         name,
         official=confusion_scores(scorers.official, matrices, "official", n_expected, whole),
         strict=confusion_scores(scorers.strict, matrices, "strict", n_expected, whole),
-        dropped=sum(bool(dropped(counts)) for counts in matrices.values()),
-        absent=int((true_pixels == 0).sum()),
-        classes=len(true_pixels),
+        dropped=int(lost.sum()),
+        absent=int((~occurs).sum()),
+        classes=len(occurs),
     )
 
 

@@ -60,7 +60,7 @@ class Outputs:
         files: By item id, sorted.
         scheme: How they are named, for the protocol: the tool, and the form of the names.
         lossy: Those kept as JPEG or lossy WebP, which changes scores.
-        passed_over: A line on what else is in the folder, empty if there is nothing.
+        passed_over: What else is in the folder, by reason; empty if there is nothing.
     """
 
     files: dict[str, Path]
@@ -80,11 +80,12 @@ def find_outputs(folder: Path, expected: Collection[str] = ()) -> Outputs:
     An output in a folder below is of the item `deep__X`, as items in folders are called, where that is expected, else
     of the item `X`.
 
-    Where a tool's outputs are among the pictures, they alone count: neither what the tool wrote beside them nor
-    pictures with plain names. Label maps that a scorer has written beside its scores are no outputs.
+    Where a tool's outputs are among the pictures, they alone count, not what the tool wrote beside them. Label maps
+    that a scorer has written beside its scores are no outputs.
 
     Raises:
-        UserError: The folder is missing or holds no outputs, those of two tools, or two of the same item.
+        UserError: The folder is missing or holds no outputs, those of two tools, or two of the same item; also where
+            another picture has the plain name of an item, since that may as well be the output that is meant.
     """
     passed_over: Counter[str] = Counter()
     found = pictures.find_recursive(folder, passed_over).values()
@@ -94,10 +95,9 @@ def find_outputs(folder: Path, expected: Collection[str] = ()) -> Outputs:
     name, ending = _recognise(folder, paths)
     files: dict[str, Path] = {}
     ids = set(expected)
+    others = [path for path in paths if not path.stem.endswith(ending)]
     for path in paths:
-        if not path.stem.endswith(ending):
-            passed_over[f"not named {name}"] += 1
-        else:
+        if path.stem.endswith(ending):
             id_ = _item(path.relative_to(folder), ending, ids)
             other = files.setdefault(id_, path)
             if other != path:
@@ -105,8 +105,17 @@ def find_outputs(folder: Path, expected: Collection[str] = ()) -> Outputs:
                     f"{other} and {path}: both are outputs of item {id_!r}; "
                     "give the folder of one model's outputs, or rename or remove one"
                 )
+    for path in others:
+        id_ = _item(path.relative_to(folder), "", ids)
+        if id_ in files:
+            raise UserError(
+                f"{files[id_]} and {path}: both may be the output of item {id_!r}; "
+                "give a folder of outputs alone, or rename or remove one"
+            )
+    if others:
+        passed_over[f"pictures not named {name}"] += len(others)
     lossy = sorted(path for path in files.values() if is_lossy(path))
-    return Outputs(dict(sorted(files.items())), name, lossy, pictures.passed_over_line(folder, passed_over))
+    return Outputs(dict(sorted(files.items())), name, lossy, pictures.passed_over_reasons(passed_over))
 
 
 def _item(path: Path, ending: str, expected: set[str]) -> str:

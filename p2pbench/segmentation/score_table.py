@@ -35,7 +35,7 @@ class ScoreRow(NamedTuple):
         strict: By the strict protocol, likewise.
         paper: What the paper has for it, if it has.
         dropped: How many items the official protocol drops whole.
-        absent: How many classes have no pixel in the truth of these items.
+        absent: How many classes have no pixel in the truth of the items that it does not drop.
         classes: How many there are.
     """
 

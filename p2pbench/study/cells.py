@@ -89,7 +89,8 @@ def from_folders(
     originals = folder(real, passed_over)
     outputs = {name: find_outputs(path, originals) for name, path in fakes.items()}
     sources = matched(originals, {name: found.files for name, found in outputs.items()}, allow_partial=allow_partial)
-    for line in (passed_over_line(real, passed_over), *(found.passed_over for found in outputs.values())):
+    of_fakes = [f"{fakes[name]}: {found.passed_over}" for name, found in outputs.items() if found.passed_over]
+    for line in (passed_over_line(real, passed_over), *of_fakes):
         if line:
             say(line)
     return Material(sources, {"real": str(real), **{name: str(path) for name, path in fakes.items()}})

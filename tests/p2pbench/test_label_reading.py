@@ -120,7 +120,7 @@ def test_camvids_indices(camvid: Path, tmp_path: Path) -> None:
 def test_a_value_that_the_numbering_does_not_have(cityscapes: Path, tmp_path: Path) -> None:
     folder = outputs(tmp_path / "theirs", grey)
     said = error(folder, "--labels", f"cityscapes:{cityscapes}", "--read", "train-ids")
-    assert f"{name(0)}.png: found values 20, 21, 22, 23, 26, expected 0 to 18, 19 or 255 for void; give" in said
+    assert f"{name(0)}.png: found values 20, 21, 22, 23, 26, expected 0 to 18, 19 or 255 for void; leave" in said
 
 
 def test_scores_are_written_where_they_are_wanted(cityscapes: Path, tmp_path: Path) -> None:

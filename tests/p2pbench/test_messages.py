@@ -159,7 +159,7 @@ def test_an_analysis_without_answers_says_so() -> None:
 
 
 def test_pred_is_what_segmentation_tools_write(tmp_path: Path) -> None:
-    for name in ("a_pred", "b_pred", "a"):
+    for name in ("a_pred", "b_pred", "c"):
         save(tmp_path / f"{name}.png", picture(0))
     outputs = find_outputs(tmp_path)
     assert list(outputs.files) == ["a", "b"]

@@ -38,7 +38,7 @@ def make(tmp_path: Path) -> Make:
     [
         (["a.png", "b.PNG", "c.jpg"], ["a", "b", "c"], "NAME"),
         (
-            [f"a_{kind}.png" for kind in ("fake_B", "real_A", "real_B", "fake_A", "rec_A", "idt_B")] + ["a.png"],
+            [f"a_{kind}.png" for kind in ("fake_B", "real_A", "real_B", "fake_A", "rec_A", "idt_B")] + ["b.png"],
             ["a"],
             "NAME_fake_B (pytorch-CycleGAN-and-pix2pix)",
         ),
@@ -92,6 +92,14 @@ def test_lossy_files_are_known_by_their_content(make: Make, tmp_path: Path) -> N
         (["x/a.png", "y/a.png"], r"x/a\.png and .*y/a\.png: both are outputs of item 'a'"),
         (["a.png", "a.jpg"], "both have the item id 'a'"),
         (["a_leftImg8bit_fake_B.png", "a_fake_B.png"], "both are outputs of item 'a'"),
+        (["a.png", "a_fake_B.png"], r"a_fake_B\.png and .*a\.png: both may be the output of item 'a'; give a folder"),
+        (["a.png", "a_pred.png"], r"a_pred\.png and .*a\.png: both may be the output of item 'a'"),
+        (["in/a.png", "out/a-outputs.png"], r"out/a-outputs\.png and .*in/a\.png: both may be"),
+        (
+            ["a_leftImg8bit.png", "a_leftImg8bit_pred.png"],
+            r"a_leftImg8bit_pred\.png and .*a_leftImg8bit\.png: both may",
+        ),
+        (["a_leftImg8bit.png", "a_gtFine_labelIds.png"], r"a_leftImg8bit\.png and .*a_gtFine_labelIds\.png: both may"),
         (["a_fake_B.png", "b-outputs.png"], "NAME_fake_B .* and NAME-outputs .*, expected one kind"),
     ],
 )
@@ -104,9 +112,11 @@ def test_what_is_passed_over_is_counted(make: Make) -> None:
     folder = make("a_fake_B.png", "a_real_A.png", "a_real_B.png", "._a_fake_B.png", "notes.txt")
     (folder / "b_fake_B.gif").touch()
     assert find_outputs(folder).passed_over == (
-        f"{folder}: passed over not named NAME_fake_B (pytorch-CycleGAN-and-pix2pix) (2), .gif (1), hidden pictures (1)"
+        "passed over pictures not named NAME_fake_B (pytorch-CycleGAN-and-pix2pix) (2), .gif (1), hidden pictures (1)"
         "; read are .bmp .jfif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp"
     )
+    (folder / "b_fake_B.gif").unlink()
+    assert find_outputs(folder).passed_over.endswith("(2), hidden pictures (1)")  # nothing to say of endings
 
 
 def test_matching(make: Make) -> None:
