@@ -120,7 +120,8 @@ def score_results(
     for row in {row: None for grid, run in runs for row in (grid.real, run)}:
         check_pictures(row)
     if not runs:
-        raise UserError(f"{results}: no run found; expected a results folder as training writes it")
+        what = "no run found" if results.is_dir() else layout.found_at(results)
+        raise UserError(f"{results}: {what}; expected a results folder as training writes it")
     for grid in {grid: None for grid, _ in runs}:
         filled.ranges(grid, say)
     for _, run in runs:

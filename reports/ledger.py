@@ -293,7 +293,8 @@ def _load_archive(path: Path) -> dict[str, NDArray[np.float32]]:
             with np.load(file, allow_pickle=False) as archive:
                 return {name: _replicates(name, archive[name]) for name in archive.files}
     except _UNREADABLE as error:
-        raise _damaged(path, f"found no replicates ({error}), expected an npz file") from error
+        why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""  # numpy's own misleads
+        raise _damaged(path, f"found no replicates{why}, expected an npz file of this program") from error
 
 
 def _replicates(name: str, array: object) -> NDArray[np.float32]:

@@ -76,6 +76,7 @@ def test_what_a_user_can_mend_is_one_line_and_exit_code_1(
         "report FILE FILE",
         "report FILE --single-file",
         "fcn-score FILE",
+        "image-score FILE",
         "label-score FILE",
         "fcn-score FILE --labels streets:",
         "fcn-score . --labels cityscapes:FILE",
