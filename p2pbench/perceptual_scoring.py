@@ -200,9 +200,9 @@ def check_reason(run: Run, scorer: str) -> None:
 
 
 def _write_missing(run: Run, scorer: str, line: str) -> None:
-    """Say why a run has no score, unless it has one from before."""
+    """Say why a run has no score, unless it has one from before, or the same is said already."""
     path = run.missing(scorer)
-    if not run.score(scorer).exists():
+    if not run.score(scorer).exists() and not (path.is_file() and path.read_bytes() == line.encode()):
         made.put(path, line.encode(), _older_reason(path, scorer))
 
 

@@ -291,15 +291,16 @@ def _load_archive(path: Path) -> dict[str, NDArray[np.float32]]:
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # those about headers that are no good Python
             with np.load(file, allow_pickle=False) as archive:
-                return {name: _replicates(name, archive[name]) for name in archive.files}
+                return {name: _replicates(path, name, archive[name]) for name in archive.files}
     except _UNREADABLE as error:
         why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""  # numpy's own misleads
         raise _damaged(path, f"found no replicates{why}, expected an npz file of this program") from error
 
 
-def _replicates(name: str, array: object) -> NDArray[np.float32]:
+def _replicates(path: Path, name: str, array: object) -> NDArray[np.float32]:
     if not isinstance(array, np.ndarray) or array.dtype != np.float32:
-        raise ValueError(f"{name} is {getattr(array, 'dtype', 'no array')}, expected float32")
+        kind = getattr(array, "dtype", "no array")
+        raise _damaged(path, f"found no replicates ({name} is {kind}, expected float32)")
     return array
 
 

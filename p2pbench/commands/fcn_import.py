@@ -8,7 +8,7 @@ import click
 
 from fcn import weights
 from p2pbench.commands import options
-from p2pbench.commands.new_file import write_once
+from p2pbench.new_file import write_once
 from reports import apart
 
 

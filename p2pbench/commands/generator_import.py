@@ -8,9 +8,9 @@ from typing import Literal
 import click
 
 from p2pbench.commands import options
-from p2pbench.commands.new_file import write_once
 from p2pbench.datasets.pairs import Paired
 from p2pbench.datasets.photos import Colorization
+from p2pbench.new_file import write_once
 from p2pbench.training.card import save_generator
 from p2pbench.training.cyclegan_import import import_generator
 from reports import apart

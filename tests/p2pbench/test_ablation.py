@@ -26,6 +26,7 @@ from p2pbench.training.trainer import Progress
 from reports import html
 from reports.errors import ReportError
 from reports.layout import Grid
+from reports.made import RECORD
 from tests.p2pbench.tiny import TINY, picture
 
 
@@ -271,7 +272,10 @@ def test_scoring_names_what_is_missing(run: Run, tmp_path: Path) -> None:
         list(score_results(tmp_path, native=False))
     grid = run(seeds=[0])
     lost = grid.run("L1", 0).images / "p02.png"
-    lost.rename(lost.with_name("renamed.png"))  # which is no picture of an item
+    lost.rename(lost.with_name("renamed.png"))
+    with pytest.raises(ReportError, match=r"renamed\.png: was not made by this run"):
+        list(score_results(tmp_path / "results", native=False))
+    (lost.parents[1] / RECORD).unlink()  # as an older version left it; and renamed.png is no picture of an item
     with pytest.raises(UserError, match="2 of 3 pictures there; missing p02"):
         list(score_results(tmp_path / "results", native=False))
 

@@ -43,7 +43,7 @@ def test_every_command_helps_with_an_example(name: str) -> None:
         (["train", "--task", "facade"], "task 'facade': unknown"),
         (["generate", "nothing", "inputs", "--out", "out"], "nothing: no such file"),
         (["generator-import", "nothing.pth", "out.safetensors"], "nothing.pth: no such file"),
-        (["image-score", "nothing"], "nothing: no run found"),
+        (["image-score", "nothing"], "nothing: found no such folder"),
         (["label-score", "nothing"], "nothing: found no such folder; expected a results folder"),
         (["fcn-score", "nothing"], "nothing: found no such folder; expected a results folder"),
         (["fcn-score", "nothing", "--labels", "streets:"], "nothing: found no such folder"),

@@ -101,7 +101,10 @@ def test_weights_of_vgg16_from_a_file(tmp_path: Path) -> None:
         (("--dataset", "paired"), "dataset paired has pictures but no label table"),
         (("--dataset", "camvid"), "dataset camvid needs a folder"),
         (("--train-items", "1", "--init", "scratch"), "found 1 training items; expected 2 or more"),
-        (("--init", "scratch", "--photo-size", "16", "--dataset", "camvid", "--root", "nowhere"), "nowhere: no such"),
+        (
+            ("--init", "scratch", "--photo-size", "16", "--dataset", "camvid", "--root", "nowhere"),
+            "nowhere: found no such folder",
+        ),
     ],
 )
 def test_what_a_user_can_mend(arguments: tuple[str, ...], said: str, tmp_path: Path) -> None:
