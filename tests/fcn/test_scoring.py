@@ -269,7 +269,7 @@ def test_who_stops_keeps_what_was_done(images: int, scorer: Scorer, pictures: Pi
     pictures.loads.clear()
     told: list[int] = []
     matrices = score(scorer, pictures.examples(), path, lambda done, total: told.append(done))
-    assert pictures.loads == [str(index) for index in range(images, ITEMS)]
+    assert sorted(pictures.loads) == [str(index) for index in range(images, ITEMS)]  # threads read ahead
     assert told == list(range(images + 1, ITEMS + 1))
     assert_same(matrices, score(scorer, pictures.examples(), path.with_name("other.npz"), quietly))
 

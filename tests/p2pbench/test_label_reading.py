@@ -44,7 +44,7 @@ class_palette = np.concatenate([CITYSCAPES.class_colours, np.zeros((237, 3), np.
 EXACT: dict[str, tuple[Save, str]] = {
     "label ids": (grey, "label ids"),
     "16 bits": (lambda path, ids: grey(path, ids.astype(np.uint16)), "label ids"),
-    "-1 in 16 bits": (lambda path, ids: grey(path, np.where(ids == 0, 65535, ids).astype(np.uint16)), "label ids"),
+    "-1 in 16 bits": (lambda path, ids: grey(path, np.where(ids == 0, np.uint16(65535), ids)), "label ids"),
     "255 for void": (lambda path, ids: grey(path, np.where(ids < 4, 255, ids).astype(np.uint8)), "label ids"),
     "grey as RGB": (three, "label ids"),
     "16 bits as RGB": (lambda path, ids: cv2.imwrite(str(path), np.dstack([ids.astype(np.uint16)] * 3)), "label ids"),
