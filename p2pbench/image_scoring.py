@@ -117,13 +117,13 @@ def score_results(
             is another's, or was changed by hand, is where scores go.
     """
     runs = [(grid, run) for grid in layout.grids(results) for run in grid.runs()]
-    for row in {row: None for grid, run in runs for row in (grid.real, run)}:
-        check_pictures(row)
     if not runs:
         what = "no run found" if results.is_dir() else layout.found_at(results)
         raise UserError(f"{results}: {what}; expected a results folder as training writes it")
     for grid in {grid: None for grid, _ in runs}:
         filled.ranges(grid, say)
+    for row in {row: None for grid, run in runs for row in (grid.real, run)}:
+        check_pictures(row)
     for _, run in runs:
         _check_free(run)
     for grid, run in runs:

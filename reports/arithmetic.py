@@ -91,13 +91,17 @@ def check_pictures(run: Run) -> None:
     """Refuse to take pictures for a run's, or a ground truth's, that it did not make.
 
     Raises:
-        ReportError: There is one; it is named.
+        ReportError: There is one; see `unusable`.
     """
-    if others := not_as_made(run):
-        raise ReportError(
-            f"{others[0]}: was not made by this run, or was replaced since; move it away, and give the command that "
-            "trained it again"
-        )
+    if why := unusable(run):
+        raise ReportError(why)
+
+
+def unusable(run: Run) -> str:
+    """Why a run's pictures cannot be taken for its own, and what to do about it; empty where they can."""
+    others = not_as_made(run)
+    what = "was not made by this run, or was replaced since"
+    return f"{others[0]}: {what}; move it away, and give the command that trained it again" if others else ""
 
 
 def flaws(runs: Iterable[Run]) -> dict[Run, str]:

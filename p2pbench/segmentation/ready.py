@@ -16,7 +16,7 @@ from p2pbench.segmentation.outcome import Outcome
 from p2pbench.segmentation.outputs import Outputs, match_outputs
 from p2pbench.segmentation.truth import Truth, run_truth
 from reports import filled
-from reports.arithmetic import flaw, mark, not_as_made
+from reports.arithmetic import flaw, mark, unusable
 from reports.grids import read
 from reports.layout import Grid, Run, found_at, grids
 from reports.names import counted
@@ -114,11 +114,8 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
         check_test_items(run, records[run], truth.dataset, list(truth.items.values()))
     outputs: dict[Run, dict[str, Path]] = {}
     for run in [*trained, grid.real]:
-        if others := not_as_made(run):
-            outcome.unfinished.append(
-                f"{_name(grid, run)}: {others[0].name} was not made by it, or was replaced since; move it away, and "
-                "give the command that trained it again"
-            )
+        if why := unusable(run):
+            outcome.unfinished.append(f"{_name(grid, run)}: {why}")
             continue
         found = Outputs(run.pictures(), "", [])
         matched = match_outputs(found, truth.items, run.images, allow_partial=True) if found.files else {}

@@ -118,7 +118,7 @@ def test_a_second_call_segments_what_changed_alone(results: Path, scorer: Path) 
     run = Grid(results / "tiny").run("L1", 0)
     before = load(run.confusion, weights.digest(scorer)).images
     Image.fromarray(picture(3, 32)).save(next(iter(run.pictures().values())))
-    refused = "unfinished: tiny/L1 seed 0: test-00000.png was not made by it, or was replaced since; move it away, and"
+    refused = "test-00000.png: was not made by this run, or was replaced since; move it away, and give the command"
     assert refused in score(results, "--weights", scorer).stderr
     (run.folder / RECORD).unlink()  # as an older version left it
     third = score(results, "--weights", scorer)

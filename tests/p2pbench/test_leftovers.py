@@ -15,7 +15,9 @@ from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig
 from p2pbench.errors import UserError
+from p2pbench.study.cells import from_results
 from reports import ledger
+from reports.errors import ReportError
 from reports.layout import Grid, Run
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
@@ -180,6 +182,8 @@ def test_pictures_that_were_replaced_are_not_scored(train: Train, whose: str) ->
     for native in [[], ["--native"]] if whose == "run" else [[]]:
         error = str(CliRunner().invoke(cli, ["image-score", str(results), *native]).exception)
         assert error.startswith(f"{images / 'p00.png'}: was not made by this run, or was replaced since; move it away")
+    with pytest.raises(ReportError, match=r"p00\.png: was not made by this run"):
+        from_results(results, None, None, allow_partial=False)
     (images / "p00.png").unlink()
     train()
     assert CliRunner().invoke(cli, ["image-score", str(results)]).exit_code == 0
