@@ -36,6 +36,7 @@ SESSIONS = {
     "voids": "Int64",
     "comment": "string",
     "excluded": "string",
+    "simulated": "Int64",
 }
 _NEVER_COMPLETED = "incomplete"
 _LEAST_FRAME_MS = 1.0  # no display shows 1000 frames a second
@@ -68,7 +69,8 @@ def sessions(database: Database, study: Study, found: Exclusions | None = None) 
 
     `place` counts from 1 in the order in which places are given out; `viewport` is in CSS pixels; `hertz` is the
     display's rate as measured; `verified` is whether the rater's id could not be forged; `voids` counts interrupted
-    trials; `excluded` names the rules by which the session does not count, with semicolons between them.
+    trials; `excluded` names the rules by which the session does not count, with semicolons between them; `simulated` is
+    1 where the raters were programs.
 
     Args:
         database: Where the study is.
@@ -79,7 +81,7 @@ def sessions(database: Database, study: Study, found: Exclusions | None = None) 
     with database.reading() as connection:
         kept = exports.kept_sessions(connection, study.id, time.time())
     reasons = {each.session: "; ".join(reason.rule for reason in each.reasons) for each in found.excluded}
-    rows = [_session(each, reasons.get(each.session)) for each in kept]
+    rows = [_session(study, each, reasons.get(each.session)) for each in kept]
     return pd.DataFrame(rows, columns=list(SESSIONS)).astype(SESSIONS)
 
 
@@ -138,7 +140,7 @@ def _frame(measured: Mapping[str, Any]) -> float | None:
     return frame if frame >= _LEAST_FRAME_MS else None
 
 
-def _session(each: KeptSession, reasons: str | None) -> dict[str, Any]:
+def _session(study: Study, each: KeptSession, reasons: str | None) -> dict[str, Any]:
     viewport = each.environment.get("viewport")
     never = None if each.state == "completed" else _NEVER_COMPLETED
     return {
@@ -148,4 +150,5 @@ def _session(each: KeptSession, reasons: str | None) -> dict[str, Any]:
         "viewport": None if viewport is None else "x".join(f"{length:g}" for length in viewport),
         "hertz": each.environment.get("hertz"),
         "excluded": reasons or never,
+        "simulated": 1 if study.simulated else None,
     }

@@ -6,6 +6,7 @@ predicted, which may be a channel beyond the classes.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tokenize
 import zipfile
@@ -25,6 +26,7 @@ from fcn.labels import IGNORE
 from fcn.whole import whole_file
 
 FORMAT = 1
+_SEAL = "sha256"  # which files of older versions do not have
 # What numpy raises for archives that are damaged; it reads headers as Python, and believes the sizes in them.
 UNREADABLE = (
     OSError,
@@ -154,6 +156,7 @@ def save(path: Path, matrices: Matrices) -> None:
     }
     for field in _TEXTS:
         content[field] = np.array([getattr(image, field) for image in images.values()], dtype=str)
+    content[_SEAL] = np.array(_seal(content))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **content)
     with whole_file(path) as temporary:
@@ -173,6 +176,8 @@ def load(path: Path, scorer: str) -> Matrices:
             content = {name: archive[name] for name in archive.files}
         if int(content["format"]) != FORMAT:
             raise FcnError(f"{path}: found format {content['format']}, expected {FORMAT}; move it away to score anew")
+        if _SEAL in content and str(content[_SEAL]) != _seal(content):
+            raise FcnError(f"{path}: was changed since it was written; move it away to score anew")
         texts = {field: content[field].tolist() for field in _TEXTS}
         images = {
             id_: Kept(counts=counts, **{field: texts[field][place] for field in _TEXTS})
@@ -185,6 +190,15 @@ def load(path: Path, scorer: str) -> Matrices:
         raise FcnError(
             f"{path}: {found}; expected the confusion matrices that scoring keeps; move it away to score anew"
         ) from error
+
+
+def _seal(content: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of all arrays but the seal itself, with their names, types and shapes."""
+    seal = hashlib.sha256()
+    for name in sorted(content.keys() - {_SEAL}):
+        array = np.ascontiguousarray(content[name])
+        seal.update(f"{name} {array.dtype.str} {array.shape}\n".encode() + array.tobytes())
+    return seal.hexdigest()
 
 
 def _size(map_: NDArray[np.integer]) -> str:

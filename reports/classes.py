@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from reports.errors import ReportError
 from reports.layout import Grid, Run
+from reports.made import Made
 from reports.metrics import cost_of_absent
 from reports.tables import Table
 
 SCORERS = ("fcn-strict", "labels")
 _BY_OFFICIAL_RULES = {"fcn-official": "fcn-strict", "labels-official": "labels"}
 _NUMBERS = ("accuracy", "accuracy_low", "accuracy_high", "iou", "iou_low", "iou_high", "pixels", "images")
+_AGAIN = "move it away and score the run again"
 _SHARES, _COUNTS = _NUMBERS[:6], _NUMBERS[6:]
 
 Titles = Mapping[str, Mapping[int | None, str]]
@@ -205,6 +207,7 @@ def _classes(run: Run, scorer: str) -> pd.DataFrame | None:
     path = run.classes(scorer)
     if not path.is_file():
         return None
+    Made(path.parent).check_as_made(path, _AGAIN)
     try:
         table = pd.read_csv(
             path, dtype={"class": str}, keep_default_na=False, na_values={name: [""] for name in _NUMBERS}
@@ -212,9 +215,7 @@ def _classes(run: Run, scorer: str) -> pd.DataFrame | None:
         table = table[["class", *_NUMBERS]].astype(dict.fromkeys(_NUMBERS, float))
         _check_classes(table)
     except (OSError, ValueError, KeyError) as error:
-        raise ReportError(
-            f"{path}: found no table of classes ({' '.join(str(error).split())}); move it away and score the run again"
-        ) from error
+        raise ReportError(f"{path}: found no table of classes ({' '.join(str(error).split())}); {_AGAIN}") from error
     return table.astype(dict.fromkeys(_COUNTS, "Int64"))  # with nothing in the rows of means over seeds
 
 
@@ -234,6 +235,7 @@ def _confusion(run: Run, scorer: str, names: tuple[str, ...]) -> pd.DataFrame | 
     path = run.confusion_table(scorer)
     if not path.is_file():
         return None
+    Made(path.parent).check_as_made(path, _AGAIN)
     try:
         table = pd.read_csv(path, dtype={"truth": str}, keep_default_na=False).set_index("truth")
         counts = table.loc[list(names)]
@@ -244,7 +246,5 @@ def _confusion(run: Run, scorer: str, names: tuple[str, ...]) -> pd.DataFrame | 
         ):
             raise ValueError("something that is no count, or a class twice")
     except (OSError, ValueError, KeyError) as error:
-        raise ReportError(
-            f"{path}: found no confusion matrix ({' '.join(str(error).split())}); move it away and score the run again"
-        ) from error
+        raise ReportError(f"{path}: found no confusion matrix ({' '.join(str(error).split())}); {_AGAIN}") from error
     return counts

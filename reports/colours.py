@@ -11,6 +11,7 @@ import pandas as pd
 
 from reports.errors import ReportError
 from reports.layout import Run
+from reports.made import Made
 
 CHANNELS = {"L": "L: dark to light", "a": "a: green to red", "b": "b: blue to yellow"}
 _BIN, _SIDES = ["channel", "low", "high"], ["output", "target"]
@@ -74,6 +75,7 @@ def _read(run: Run) -> pd.DataFrame | None:
     path = run.lab_histograms
     if not path.is_file():
         return None
+    Made(path.parent).check_as_made(path, _AGAIN)
     try:
         table = pd.read_csv(path, dtype={"channel": str})[_BIN + _SIDES].astype(
             dict.fromkeys(["low", "high", *_SIDES], float)

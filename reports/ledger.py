@@ -77,6 +77,7 @@ COLUMNS = (
     "note",
 )
 ALL_ITEMS = "all"
+_REHEARSED = "the raters were programs: a rehearsal, which says nothing about the images"
 _AGAIN, _AWAY = "score the run again", "move it away and score the run again"
 
 
@@ -137,7 +138,8 @@ def read_scorer(run: Run, scorer: str) -> Scores:
     """
     path = run.score(scorer)
     if path.exists() and not is_score(path):
-        raise json_files.damaged(path, "found something else, expected scores", _AWAY)
+        found = "something else" if path.stat().st_size else "an empty file"
+        raise json_files.damaged(path, f"found {found}, expected scores", _AWAY)
     document = json_files.read_object(path, _AWAY)
     replicates = _load_archive(run.bootstrap(scorer))
     try:
@@ -150,8 +152,7 @@ def read_scorer(run: Run, scorer: str) -> Scores:
         raise _damaged(path, str(error)) from error
     known = made.Made(run.scores)
     for part in (path, run.bootstrap(scorer)):
-        if known.names(part) and not known.holds(part):
-            raise _damaged(part, "was changed since it was written")
+        known.check_as_made(part, _AWAY)
     return scores
 
 
@@ -209,7 +210,7 @@ def tidy(entries: Iterable[Entry]) -> pd.DataFrame:
 
     The row of the metric over all items has the item "all" and its interval, if there is one; the rows of single items
     have none. What is undefined is NaN. The ground truth has no seed. The title of a scorer says which network it saw
-    with; a note says what is, or may be, wrong with the run's training, and is None elsewhere.
+    with; a note says what is, or may be, wrong with the run's training or its raters, and is None elsewhere.
     """
     columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
     notes: dict[Run, str | None] = {}
@@ -238,7 +239,7 @@ def _rows(entry: Entry, name: str, metric: Metric, note: str | None) -> dict[str
         "fingerprint": scores.fingerprint,
         "scorer": scores.scorer,
         "scorer_title": describe_scorer(scores.scorer, scores.protocol).title,
-        "note": note,
+        "note": "; ".join(filter(None, (note, _REHEARSED if scores.protocol.get("simulated") else None))) or None,
     }
     return {
         "item": [ALL_ITEMS, *(scores.item_ids if per_item else ())],

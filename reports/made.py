@@ -62,6 +62,22 @@ class Made:
         if start is None or not _START.startswith(start):
             raise ReportError(f"{self._path}: found something else, expected what this program writes; move it away")
 
+    def check_as_made(self, path: Path, mend: str) -> None:
+        """Refuse to read a file that was changed since the program wrote it; one that is not named is an older one's.
+
+        Args:
+            path: Below the folder.
+            mend: What to do about such a file.
+
+        Raises:
+            ReportError: It was changed, or in place of the record is a file that names nothing.
+        """
+        self.check()
+        if not self and os.path.lexists(self._path):
+            raise ReportError(f"{self._path}: found no whole line, expected what this program writes; move it away")
+        if self.names(path) and not self.holds(path):
+            raise ReportError(f"{path}: was changed since it was written; {mend}")
+
     def names(self, path: Path) -> bool:
         """Whether the program ever made a file of this name here."""
         return path.relative_to(self._folder).as_posix() in self._hashes

@@ -16,7 +16,7 @@ from reports.colours import Colours
 from reports.errors import ReportError
 from reports.grids import Description
 from reports.layout import REAL, Grid, Run
-from reports.ledger import Entry
+from reports.ledger import Damage, Entry
 from reports.metrics import Scorer, describe_scorer
 from reports.names import counted
 from reports.status import Gap, Missing
@@ -40,7 +40,8 @@ class Section:
         studies: Studies with raters of its outputs.
         classes: What scorers of label maps say of each class.
         colours: Distributions of colours, where there are any.
-        damages: Files that cannot be read, one line each.
+        unread: Scores that cannot be read.
+        damages: Files that cannot be read, these and others, one line each.
         threads: How many threads trained each cell, where it is recorded.
         clipped: Declared ranges that clip some values of the grid's pictures, one line each.
     """
@@ -56,6 +57,7 @@ class Section:
     studies: tuple[Study, ...]
     classes: tuple[Classes, ...]
     colours: Colours | None
+    unread: tuple[Damage, ...]
     damages: tuple[str, ...]
     threads: Mapping[str, str]
     clipped: tuple[str, ...]
@@ -95,6 +97,11 @@ def read(results: Path) -> Page:
     found = layout.grids(results)
     if not found:
         what = "found no grid" if results.is_dir() else layout.found_at(results)
+        if layout.analyses(results):
+            raise ReportError(
+                f"{results}: found studies and no grid that they belong to, expected GRID/grid.json; their numbers are "
+                f"in {layout.STUDIES}/NAME/analysis.txt, made by `p2pbench amt analyse {results}`"
+            )
         raise ReportError(
             f"{results}: {what}, expected GRID/grid.json in it; run `p2pbench train-ablation GRID --out {results}`, "
             f"then `p2pbench image-score {results}`"
@@ -113,7 +120,11 @@ def read(results: Path) -> Page:
             raise ReportError(f"{results}: found no scores; {what}, such as {damages[0]}; {then}")
         raise ReportError(f"{results}: found no scores; run `p2pbench image-score {results}`")
     found_studies = studies.collect(results)
-    placed = studies.place(found_studies.studies, [entry for section in sections for entry in section.entries])
+    placed = studies.place(
+        found_studies.studies,
+        [entry for section in sections for entry in section.entries],
+        [damage for section in sections for damage in section.unread],
+    )
     unreadable += [*found_studies.damages, *found_studies.waiting, *placed.strangers]
     sections = [replace(each, studies=placed.by_grid.get(each.grid.name, ())) for each in sections]
     return Page(sections, unreadable)
@@ -172,6 +183,7 @@ def _section(grid: Grid) -> Section:
         studies=(),
         classes=tuple(by_class),
         colours=lab if lab and len(lab.shares) else None,
+        unread=tuple(damages),
         damages=(
             *(damage.message for damage in damages),
             *unread,

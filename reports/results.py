@@ -26,7 +26,8 @@ def read(results: Path | str) -> pd.DataFrame:
         whose item is "all" and which alone has an interval (95 %), and where items have values of their own, a row for
         each. NaN stands for what there is not: the interval of a single item, the score of an image that does not
         count. Rows of different fingerprints are not comparable. `scorer_title` names the network where a scorer sees
-        with one of the user's own; `note` says what is, or may be, wrong with a run's training, and is None elsewhere.
+        with one of the user's own; `note` says what is, or may be, wrong with a run's training or with its raters, and
+        is None elsewhere.
         `attrs["damaged"]` is a list of what is left out, a line each, also given as the warning `DamagedScores`.
 
     Raises:

@@ -17,7 +17,8 @@ from reports.bootstrap import NO_INTERVAL, Interval
 from reports.errors import ReportError
 from reports.json_files import LONGEST_COMPLAINT
 from reports.layout import Run
-from reports.ledger import Entry
+from reports.ledger import Damage, Entry
+from reports.made import Made
 from reports.metrics import STUDY
 from reports.names import counted, printable
 
@@ -184,7 +185,9 @@ def collect(results: Path) -> Found:
             waiting.append(printable(f"Study {name} has no analysis yet; close it, then {again}."))
             continue
         try:
-            studies.append(_study(name, json_files.read_object(path, away)))
+            document = json_files.read_object(path, away)
+            Made(path.parent).check_as_made(path, away)
+            studies.append(_study(name, document))
         except ReportError as error:
             damages.append(str(error))
         except KeyError as error:
@@ -194,7 +197,7 @@ def collect(results: Path) -> Found:
     return Found(tuple(studies), tuple(damages), tuple(waiting))
 
 
-def place(studies: Iterable[Study], entries: Sequence[Entry]) -> Placed:
+def place(studies: Iterable[Study], entries: Sequence[Entry], damages: Sequence[Damage] = ()) -> Placed:
     """Find the grid of each study by its rates in the ledger.
 
     A study is a grid's when the ledger holds its rates under the same protocol for the run of each of its cells, over
@@ -203,11 +206,16 @@ def place(studies: Iterable[Study], entries: Sequence[Entry]) -> Placed:
     Args:
         studies: As `collect` gives them.
         entries: The scores of all grids.
+        damages: Scores that cannot be read, which are named elsewhere.
     """
     by_grid: dict[str, list[Study]] = {}
     strangers = []
     for study in studies:
         rates = {_origin(entry.run): entry for entry in entries if entry.scores.scorer == study.scorer}
+        unread = [_origin(each.run) for each in damages if each.scorer == study.scorer]
+        if unread:
+            strangers.append(printable(f"Study {study.name} is not shown: its scores of {unread[0]} cannot be read."))
+            continue
         problem = _problem(study, rates)
         if problem:
             said = f"Study {study.name} is of another results folder: {problem}. It is not shown."

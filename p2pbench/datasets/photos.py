@@ -64,7 +64,9 @@ class Photos(Dataset):
 def _in_colour(photo: Picture, file: Path) -> Picture:
     photo = pictures.convert(photo, 3, file)
     if photo.dtype != np.uint8:
-        raise UserError(f"{file}: found 16 bits a channel, expected 8; convert the photos, or use dataset folders")
+        raise UserError(
+            f"{file}: found 16 bits a channel, expected 8; convert the photos (the dataset folders takes 16)"
+        )
     return photo
 
 

@@ -10,8 +10,13 @@ from amt.simulation.raters import KINDS, Kind
 from amt.simulation.rehearsal import rehearse
 from amt.store.studies import Study
 from p2pbench.study.place import Chosen, Opened
+from reports.names import counted
 
 _DEFAULT_RATE = 0.2
+_REASONS = {
+    "finished": "they have finished this study before; create another with `amt create --simulated`",
+    "full": "all places are taken; create another study with `amt create --simulated`",
+}
 
 
 def rates(study: Study, given: Mapping[str, str]) -> dict[str, float]:
@@ -57,5 +62,19 @@ def crowd(study: Study, given: Mapping[str, str]) -> dict[Kind, int]:
 def rehearse_study(
     opened: Opened, chosen: Chosen, raters: Mapping[Kind, int], fooling: Mapping[str, float], seed: int
 ) -> Outcome:
-    """Let raters take part in a study over a server of its own. Raises AmtError as `rehearse`."""
-    return rehearse(opened.folder, opened.where, chosen.database, chosen.study, raters, fooling, seed)
+    """Let raters take part in a study over a server of its own.
+
+    Raises:
+        AmtError: As `rehearse`; or no rater could take part.
+    """
+    name = chosen.study.name
+    if chosen.study.state == "closed":
+        raise AmtError(f"{name}: is closed, expected an open study; create another with `amt create --simulated`")
+    outcome = rehearse(opened.folder, opened.where, chosen.database, chosen.study, raters, fooling, seed)
+    if sum(raters.values()) and not outcome.endings.keys() - {
+        (kind, end) for kind in KINDS for end in ("full", "failed")
+    }:
+        words = sorted({word for _, _, word in outcome.refusals})
+        why = _REASONS.get(words[0] if len(words) == 1 else "", f"the server answered {', '.join(words) or 'nothing'}")
+        raise AmtError(f"{name}: none of {counted(sum(raters.values()), 'simulated rater')} could take part: {why}")
+    return outcome

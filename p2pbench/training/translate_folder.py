@@ -156,7 +156,7 @@ def translate_folder(
                 else:
                     pictures.write(out / id_, picture, made_files.note)
                     result.made += 1
-                    result.kinds.setdefault(kind, []).append(path.name)
+                    result.kinds.setdefault(kind, []).append(path.relative_to(inputs).as_posix())
             advance(done, len(found))
             if stop and done < len(found):
                 more = ", without --overwrite," if overwrite else ""

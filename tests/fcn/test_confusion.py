@@ -130,3 +130,17 @@ def test_a_damaged_file_is_named(matrices: Matrices, tmp_path: Path) -> None:
     np.savez_compressed(path, format=np.array(2))
     with pytest.raises(FcnError, match="format 2, expected 1"):
         load(path, "a scorer")
+
+
+def test_matrices_that_were_changed_are_not_scored(matrices: Matrices, tmp_path: Path) -> None:
+    path = tmp_path / "fcn-confusion.npz"
+    save(path, matrices)
+    with np.load(path) as archive:
+        content = dict(archive)
+    content["matrices"][0, 0, 0] += 1
+    np.savez_compressed(path, **content)
+    with pytest.raises(FcnError, match="was changed since it was written; move it away to score anew"):
+        load(path, "a scorer")
+    del content["sha256"]  # as older versions wrote them
+    np.savez_compressed(path, **content)
+    assert load(path, "a scorer").images.keys() == matrices.images.keys()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
@@ -25,6 +26,7 @@ from reports import html, ledger
 from reports import studies as report_studies
 from reports.errors import ReportError
 from reports.layout import Grid
+from reports.results import read as read_results
 from tests.amt.study import ALGORITHMS, Rater, make_pictures, no_commits
 
 SMALL_RATERS = 3
@@ -206,6 +208,9 @@ def test_an_exported_rehearsal_says_what_its_raters_were(results: Path, opened: 
     said = run("amt", "analyse", str(chosen.folder.answers), "--json").stdout
     assert json.loads(said)["simulated"] is True
     assert said == run("amt", "analyse", str(results), "--json").stdout
+    assert set(pd.read_csv(chosen.folder.sessions)["simulated"]) == {1}
+    rates = read_results(results).query("metric == 'fooling_rate'")
+    assert set(rates["note"]) == {"the raters were programs: a rehearsal, which says nothing about the images"}
 
 
 def test_an_analysis_is_the_same_twice_and_another_seed_differs(results: Path, chosen: Chosen) -> None:
@@ -337,6 +342,17 @@ def test_programs_take_part_in_rehearsals_only(results: Path, chosen: Chosen) ->
     analysis = json.loads(run("amt", "analyse", str(results), "--name", "second", "--peek", "--json").stdout)
     rates = {one["name"]: one["crossed"]["value"] for one in analysis["everything"]["algorithms"]}
     assert rates == {"L1": 0.0, "cGAN": 1.0}
+
+
+def test_a_rehearsal_that_nobody_can_take_part_in_says_why(results: Path, chosen: Chosen) -> None:
+    assert run("amt", "create", str(results), "--name", "second", "--simulated", *SMALL).exit_code == 0
+    assert run("amt", "simulate", str(results), "--name", "second").exit_code == 0
+    again = run("amt", "simulate", str(results), "--name", "second").exception
+    assert "second: none of 6 simulated raters could take part: they have finished this study before" in str(again)
+    others = run("amt", "simulate", str(results), "--name", "second", "--seed", "1", "--raters", "careful=7").exception
+    assert "could take part" in str(others)
+    assert run("amt", "close", str(results), "--name", "second").exit_code == 0
+    assert "second: is closed" in str(run("amt", "simulate", str(results), "--name", "second").exception)
 
 
 @pytest.mark.parametrize("wrong", ["--raters=many=1", "--raters=careful=x", "--fooling=L2=1", "--fooling=L1=101"])

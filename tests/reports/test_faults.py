@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from reports import html, paper, status
+from reports import html, made, paper, status
 from reports.errors import ReportError
 from reports.layout import Grid, Run, grids
+from reports.results import read as results_table
 from reports.status import Missing
 from tests.reports import analysed
 from tests.reports.parsed import Page, rows
@@ -133,6 +134,56 @@ def test_damage_is_named_and_the_rest_is_shown(losses: Grid) -> None:
     }
 
 
+def test_a_folder_with_a_study_and_no_grid_leads_to_its_analysis(tmp_path: Path) -> None:
+    analysed.write(tmp_path, analysed.document([analysed.algorithm("L1", 0.2, {"street 0": (3, 1)})]))
+    with pytest.raises(ReportError, match=r"found studies and no grid .*their numbers are in study/NAME/analysis\.txt"):
+        html.write(tmp_path, tmp_path / "report")
+
+
 def test_no_grid_is_found_in_an_empty_folder(tmp_path: Path) -> None:
     assert grids(tmp_path) == []
     assert len(paper.TABLES) == 8
+
+
+def test_what_was_changed_since_it_was_written_is_named_and_not_shown(losses: Grid) -> None:
+    run, results = losses.run("L1", 0), losses.folder.parent
+    header = "class,accuracy,accuracy_low,accuracy_high,iou,iou_low,iou_high,pixels,images"
+    labels = "".join(f"{channel},0,100,{count},{count}\n" for channel, count in (("L", 5), ("a", 6), ("b", 7)))
+    analysis = analysed.write(results, analysed.document([analysed.algorithm("L1", 0.2, {"street 0": (3, 1)})]))
+    whole = {
+        run.classes("fcn-strict"): f"{header}\nroad,0.5,0.4,0.6,0.3,0.2,0.4,9,2\n",
+        run.confusion_table("fcn-strict"): "truth,road,beyond the classes\nroad,5,4\n",
+        run.lab_histograms: f"channel,low,high,output,target\n{labels}",
+        analysis: analysis.read_text(),
+    }
+    analysis.unlink()
+    for path, text in whole.items():
+        made.put(path, text.encode(), b"")
+    assert "was changed" not in page_of(losses)
+    shown = {path.name for path in (results / "report/tables").iterdir()}
+    for path, text in whole.items():
+        path.write_text(text.replace("9", "8").replace("5", "6"))
+        assert f"{path}: was changed since it was written; move it away" in page_of(losses)
+        assert {path.name for path in (results / "report/tables").iterdir()} < shown or path == analysis
+        path.write_text(text)
+
+
+@pytest.mark.parametrize("junk", ["", "junk", '{"file": "ima'])
+def test_scores_whose_record_is_damaged_are_not_believed(losses: Grid, junk: str) -> None:
+    record = losses.run("L1", 0).scores / made.RECORD
+    record.write_text(junk)
+    assert f"{record}: found " in page_of(losses)
+    with pytest.warns(UserWarning, match=r"made\.jsonl: found (something else|no whole line)"):
+        found = results_table(losses.folder.parent)
+    assert "L1" not in set(found["cell"])
+    record.unlink()  # as older versions left it
+    assert "L1" in set(results_table(losses.folder.parent)["cell"])
+
+
+def test_a_study_whose_scores_are_damaged_is_none_of_another_folder(losses: Grid) -> None:
+    results, run = losses.folder.parent, losses.run("L1", 0)
+    analysed.write(results, analysed.document([analysed.algorithm("L1", 0.2, {"street 0": (3, 1)})]))
+    run.score("amt-first").write_text('{"scorer": ')
+    text = page_of(losses)
+    assert "Study first is not shown: its scores of losses/L1/seed-0 cannot be read." in text
+    assert "another results folder" not in text
