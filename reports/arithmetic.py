@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from reports import json_files
 from reports.errors import ReportError
-from reports.layout import Run, grids
+from reports.layout import Grid, Run, grids
 from reports.made import Made
 from reports.names import counted
 
@@ -35,6 +35,7 @@ class _Settings(BaseModel):
 
 class _Split(BaseModel):
     n: Count = 1
+    content: str | None = None
 
 
 class _Record(BaseModel):
@@ -44,6 +45,16 @@ class _Record(BaseModel):
     data: dict[str, _Split] = {}
     versions: dict[str, str] = {}
     arithmetic: int = 1
+
+
+class _Tested(BaseModel):
+    test: _Split = _Split()
+
+
+class _Grid(BaseModel):
+    """grid.json, as far as it says what its runs are tested on."""
+
+    dataset: _Tested = _Tested()
 
 
 def flaw(run: Run) -> str | None:
@@ -75,7 +86,8 @@ def mark(run: Run) -> str | None:
     """What readers of a run's numbers must know of it: its flaw, and pictures not of its making; None for nothing."""
     others = not_as_made(run)
     replaced = f"{counted(len(others), 'picture')} in images/ not as made, such as {others[0].name}" if others else None
-    return "; ".join(each for each in (flaw(run), replaced) if each) or None
+    elsewhere = "its test items have other contents than the grid's" if _is_of_other_data(run) else None
+    return "; ".join(each for each in (flaw(run), replaced, elsewhere) if each) or None
 
 
 def not_as_made(run: Run) -> list[Path]:
@@ -98,10 +110,27 @@ def check_pictures(run: Run) -> None:
 
 
 def unusable(run: Run) -> str:
-    """Why a run's pictures cannot be taken for its own, and what to do about it; empty where they can."""
+    """Why a run's pictures cannot be taken for its own, or for the grid's; empty where they can."""
+    if _is_of_other_data(run):
+        return (
+            f"{run.folder}: was made from test items of other contents than those of {run.folder.parent.parent}; move "
+            "it away, into a results folder of its own data"
+        )
     others = not_as_made(run)
     what = "was not made by this run, or was replaced since"
     return f"{others[0]}: {what}; move it away, and give the command that trained it again" if others else ""
+
+
+def _is_of_other_data(run: Run) -> bool:
+    """Whether a run's test items and its grid's are known by content, and differ, as of one that was copied here."""
+    try:
+        record = _read(run)
+        if record is None or "test" not in record.data:
+            return False
+        grid = json_files.read(Grid(run.folder.parent.parent).json, _Grid, "")
+    except ReportError:  # which others say
+        return False
+    return None not in (both := {record.data["test"].content, grid.dataset.test.content}) and len(both) > 1
 
 
 def flaws(runs: Iterable[Run]) -> dict[Run, str]:

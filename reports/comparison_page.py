@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from reports import (
-    apart,
     browse,
     comparison,
     csv,
@@ -98,7 +97,7 @@ def write(
         ReportError: A folder has no grid, the two have no cell in common, or `out` is something else, or is or lies in
             a folder that is read.
     """
-    apart.check(out, [*layout.inputs(a), *layout.inputs(b)])
+    grids.check_apart(out, a, b)
     folders = read(a), read(b)
     for line in dict.fromkeys(line for folder in folders for line in folder.damages):
         say(line)
@@ -114,7 +113,7 @@ def write_single(
     Raises:
         ReportError: As `write`.
     """
-    apart.check(out, [*layout.inputs(a), *layout.inputs(b)])
+    grids.check_apart(out, a, b)
     folders = read(a), read(b)
     for line in dict.fromkeys(line for folder in folders for line in folder.damages):
         say(line)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel
 
-from reports import json_files
+from reports import apart, json_files, layout
+from reports.errors import ReportError
 from reports.layout import INPUT, REAL, SEEDS, Grid
 
 Range = tuple[float, float]
@@ -123,6 +125,33 @@ def read(grid: Grid) -> Description:
     except ValueError as error:
         raise json_files.damaged(grid.json, str(error), _AGAIN) from error
     return description
+
+
+def check_apart(out: Path, *results: Path) -> None:
+    """Refuse a place for a report that is, holds or lies in what it is made from, or in the data of its runs.
+
+    Args:
+        out: A folder or a file.
+        results: The results folders; elsewhere in them it may be, even where they lie in a dataset's folder.
+
+    Raises:
+        ReportError: It is so; what it is, holds or lies in is named.
+    """
+    for folder in results:
+        apart.check(out, layout.inputs(folder))
+    if not any(out.resolve().is_relative_to(folder.resolve()) for folder in results):
+        apart.check(out, [root for folder in results for root in _roots(folder)])
+
+
+def _roots(results: Path) -> Iterator[Path]:
+    """Where the data of a results folder's grids are, as far as that is known and they are there."""
+    for grid in layout.grids(results):
+        try:
+            root = read(grid).dataset.get("root")
+        except ReportError:  # which the report says
+            continue
+        if root is not None and Path(str(root)).exists():
+            yield Path(str(root))
 
 
 def as_range(value: object) -> Range:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports import apart, atomic, csv, gallery, layout, ledger, made, page, paper, picture, single_file, swap
+from reports import atomic, csv, gallery, grids, ledger, made, page, paper, picture, single_file, swap
 from reports.drawn import draw
 from reports.errors import ReportError
 from reports.glossary import GLOSSARY, term
@@ -42,7 +42,7 @@ def write(results: Path, out: Path, items: int | None = None, say: Callable[[str
         ReportError: There is nothing to report, `out` holds something else, is or lies in a folder that is read, or
             cannot be written.
     """
-    apart.check(out, layout.inputs(results))
+    grids.check_apart(out, results)
     found = page.read(results)
     for line in found.damages:
         say(line)
@@ -57,7 +57,7 @@ def write_single(
     Raises:
         ReportError: As `write`.
     """
-    apart.check(out, layout.inputs(results))
+    grids.check_apart(out, results)
     found = page.read(results)
     for line in found.damages:
         say(line)
@@ -70,7 +70,7 @@ def check(results: Path, out: Path) -> None:
     Raises:
         ReportError: As `write`.
     """
-    apart.check(out, layout.inputs(results))
+    grids.check_apart(out, results)
     target = Report(out.resolve())
     with _writing(target.folder):
         _check_free(target)
@@ -122,12 +122,13 @@ def _check_free(target: Report) -> None:
     if not target.folder.exists():
         return
     found = {path.name for path in target.folder.iterdir()} if target.folder.is_dir() else {target.folder.name}
-    if found and not (target.index.is_file() and _is_ours(target.index) and found <= target.entries()):
+    known = made.Made(target.folder)
+    ours = _is_ours(target.index) if target.index.is_file() else known.names(target.index)  # whose page was moved away
+    if found and not (ours and found <= target.entries()):
         other = min(found - target.entries() or found)
         raise ReportError(
             f"{target.folder}: found {other!r}, expected an earlier report or nothing; give the report its own folder"
         )
-    known = made.Made(target.folder)
     inside = sorted(path for path in target.folder.rglob("*") if not (path.is_dir() or path.name.startswith(".")))
     for path in inside if known else ():  # reports of older versions have no record
         if not (known.holds(path) or path == target.folder / made.RECORD):

@@ -33,7 +33,7 @@ SEEDS = 10**18  # seeds are below it: a 64-bit number holds them
 _SEED = re.compile(r"seed-(0|[1-9][0-9]{0,17})")
 _BOOTSTRAP = "-bootstrap.npz"
 _MISSING = "-missing.txt"
-_STUDY, _ANALYSIS = "study.json", "analysis.json"
+_STUDY, _ANALYSIS, _SOURCES = "study.json", "analysis.json", "made-from.json"
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,13 @@ class Grid:
 
     @property
     def references(self) -> Path:
-        """What the pictures in `real` and `input` were made from: a hash by item id, JSON."""
-        return self.real.folder / "made-from.json"
+        """What the pictures in `real` were made from: a hash by item id, JSON."""
+        return self.real.folder / _SOURCES
+
+    @property
+    def input_references(self) -> Path:
+        """The same of those in `input`; older versions kept one for both."""
+        return self.input.folder / _SOURCES
 
     def run(self, cell: str, seed: int) -> Run:
         """The run of one cell with one seed, whether or not it exists yet."""

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from reports import json_files, layout, made
 from reports.arithmetic import mark
 from reports.errors import ReportError
-from reports.layout import Run
+from reports.layout import REAL, Run
 from reports.metrics import describe_scorer
 from reports.scores import Metric, Scores, fingerprint, null_if_nan
 
@@ -116,7 +116,7 @@ def write(run: Run, scores: Scores) -> None:
     except ValueError as error:
         raise ReportError(f"{run.score(scores.scorer)}: {error}; leave that out or mend what computes it") from error
     stored = {name: _as_stored(metric) for name, metric in scores.metrics.items()}
-    document = json.dumps(_document(scores, stored), indent=1, allow_nan=False)
+    document = json.dumps(_document(run, scores, stored), indent=1, allow_nan=False)
     made.put(run.bootstrap(scores.scorer), _archive(stored), start)
     made.put(run.score(scores.scorer), document.encode() + b"\n", b"")
 
@@ -146,6 +146,7 @@ def read_scorer(run: Run, scorer: str) -> Scores:
         scores = _scores(document, replicates)
         scores.check()
         _check_summary(scores, document, scorer)
+        _check_whose(run, document)
     except KeyError as error:
         raise _damaged(path, f"found no {error}, expected it") from error
     except (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, ReportError) as error:
@@ -264,10 +265,12 @@ def _archive(metrics: dict[str, Metric]) -> bytes:
     return buffer.getvalue()
 
 
-def _document(scores: Scores, metrics: dict[str, Metric]) -> dict[str, object]:
+def _document(run: Run, scores: Scores, metrics: dict[str, Metric]) -> dict[str, object]:
     per_item = {name: metric.per_item for name, metric in metrics.items() if metric.per_item is not None}
     return {
         "scorer": scores.scorer,
+        "cell": run.cell,
+        "seed": run.seed,
         "protocol": dict(scores.protocol),
         "fingerprint": scores.fingerprint,
         "n": scores.n,
@@ -353,6 +356,13 @@ def _check_summary(scores: Scores, document: dict[str, Any], scorer: str) -> Non
             continue  # earlier versions wrote one for a single item
         if not np.allclose(ends, metric.interval, rtol=1e-4, atol=1e-7):
             raise ValueError(f"found {name} in {ends}, expected {list(metric.interval)} from its replicates")
+
+
+def _check_whose(run: Run, document: dict[str, Any]) -> None:
+    """Refuse scores of another run of a grid, copied here; older versions, and plain folders, do not say whose."""
+    found = document.get("cell"), document.get("seed")
+    if "cell" in document and (run.seed is not None or run.cell == REAL) and found != (run.cell, run.seed):
+        raise ValueError(f"found scores of {found[0]}, seed {found[1]}, expected those of {run.cell}, seed {run.seed}")
 
 
 def _damaged(path: Path, what: str) -> ReportError:

@@ -27,10 +27,14 @@ def read(run: Run) -> pd.DataFrame | None:
         return None
     try:
         table = pd.read_csv(run.losses)
+    except pd.errors.EmptyDataError:
+        return None
     except (OSError, ValueError) as error:  # pandas' own errors for bad and empty CSV are ValueErrors
         raise _damaged(run, f"found no table ({' '.join(str(error).split())})") from error
     if "step" not in table:
         raise _damaged(run, f"found columns {', '.join(map(str, table.columns))}")
+    if table.empty:  # of a training that has just begun
+        return None
     table = table[["step", *(column for column in LOSSES if column in table)]]
     for column in table:
         if not is_numeric_dtype(table[column]):

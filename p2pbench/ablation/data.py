@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from p2pbench.config import RunConfig
@@ -12,7 +12,7 @@ from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.datasets.dataset import Dataset
 from p2pbench.datasets.filled import dataset_lines
 from p2pbench.datasets.survey import sample_channels
-from p2pbench.results import Description
+from p2pbench.results import Contents, Description
 
 # The settings that decide what samples are; cells that agree on them share the decoded pictures.
 DATA_SETTINGS = (
@@ -39,7 +39,7 @@ class Data:
 
     dataset: Dataset
     items: Items
-    contents: Mapping[str, Mapping[str, str]]
+    contents: Contents
     channels: Channels
     train: Samples
     test: Samples
@@ -47,8 +47,22 @@ class Data:
 
     def describe(self) -> Description:
         """The items of each split: how many, a hash of their ids, and a hash of their contents."""
-        described = self.items.describe()
-        return {split: {**described[split], "content": digest(self.contents[split])} for split in described}
+        return describe(self.items, self.contents)
+
+
+def describe(items: Items, contents: Contents) -> Description:
+    """The items of each split: how many, a hash of their ids, and a hash of their contents."""
+    described = items.describe()
+    return {split: {**described[split], "content": digest(contents[split])} for split in described}
+
+
+def contents_of(dataset: Dataset, items: Items) -> Contents:
+    """The hash of each item's content by its id, by split.
+
+    Raises:
+        UserError: A file cannot be read.
+    """
+    return {split: item_contents(dataset, some) for split, some in items._asdict().items()}
 
 
 def data_key(config: RunConfig) -> tuple[object, ...]:
@@ -65,7 +79,7 @@ def open_data(config: RunConfig, advance: Advance) -> Data:
     """
     dataset = open_dataset(config)
     items = run_items(dataset, config)
-    contents = {split: item_contents(dataset, some) for split, some in items._asdict().items()}
+    contents = contents_of(dataset, items)
     channels = sample_channels(dataset, [*items.train, *items.test], config)
     notices = dataset_lines(dataset, items, channels, config)
     # The test items are decoded first, so that a bad one is known before the hours of training.

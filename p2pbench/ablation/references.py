@@ -97,12 +97,13 @@ def fill_references(grid: Grid, data: Data, config: RunConfig, listener: Listene
     What each picture was made from is recorded once it is there, so a killed call leaves none that is taken for newer.
     """
     wanted = _sources(data, config)
-    known = recorded(grid)
+    known, of_input = recorded(grid), _recorded(grid.input_references)
     there = [row.pictures() for row in (grid.real, grid.input)]
     left = [
         place
         for place, id_ in enumerate(wanted)
-        if known.get(id_) != wanted[id_] or not all(id_ in row for row in there)
+        if not known.get(id_) == of_input.get(id_, known.get(id_)) == wanted[id_]
+        or not all(id_ in row for row in there)
     ]
     others = {*known, *there[0], *there[1]} - wanted.keys()
     if not left and not others and known:
@@ -149,12 +150,17 @@ def _equal(one: Picture, other: Picture) -> bool:
 
 
 def recorded(grid: Grid) -> dict[str, str]:
-    """What each picture was made from, by item; nothing where that is damaged, as the pictures can be made again."""
+    """What each target was made from, by item; nothing where that is damaged, as the pictures can be made again."""
+    return _recorded(grid.references)
+
+
+def _recorded(path: Path) -> dict[str, str]:
     try:
-        return json_files.read(grid.references, dict[str, str], "delete it")
+        return json_files.read(path, dict[str, str], "delete it")
     except ReportError:
         return {}
 
 
 def _write(grid: Grid, sources: Mapping[str, str]) -> None:
-    atomic.write(grid.references, json.dumps(sources, indent=0).encode() + b"\n")
+    for path in (grid.input_references, grid.references):
+        atomic.write(path, json.dumps(sources, indent=0).encode() + b"\n")

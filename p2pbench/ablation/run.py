@@ -14,6 +14,7 @@ from p2pbench.ablation.grid import Planned
 from p2pbench.ablation.listener import Listener
 from p2pbench.ablation.references import check_same_references
 from p2pbench.datasets import pictures
+from p2pbench.datasets.dataset import Item
 from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.scale import Range
 from p2pbench.leftovers import adopt, remove_leftovers
@@ -33,17 +34,17 @@ from reports.picture import to_eight_bits
 SAMPLES = 4
 
 
-def is_finished(run: Run, data: Data) -> bool:
+def is_finished(run: Run, items: Sequence[Item]) -> bool:
     """Whether a run is trained and has a picture of its own of every test item."""
-    return run.generator.exists() and not missing_items(run, data)
+    return run.generator.exists() and not missing_items(run, items)
 
 
-def missing_items(run: Run, data: Data) -> list[int]:
+def missing_items(run: Run, items: Sequence[Item]) -> list[int]:
     """Places, in the test split, of the items that have no picture of the run's own yet."""
     there, made = run.pictures(), Made(run.folder)
     if made:
         there = {id_: path for id_, path in there.items() if made.holds(path)}
-    return [place for place, item in enumerate(data.items.test) if item.id not in there]
+    return [place for place, item in enumerate(items) if item.id not in there]
 
 
 def say_threads(plan: Sequence[Planned], threads: int | None, listener: Listener) -> None:
@@ -143,7 +144,7 @@ def _make_pictures(planned: Planned, data: Data, device: torch.device, listener:
     run = planned.run
     generator, card = load_generator(run.generator)
     set_up(planned.config, device)  # a run that was trained before, in another process
-    missing, made = missing_items(run, data), adopt(run)
+    missing, made = missing_items(run, data.items.test), adopt(run)
     with Translator(generator.to(device), card, data.dataset).open() as translate:
         for done, place in enumerate(missing, 1):
             if stop:

@@ -95,7 +95,7 @@ def run_grid(
             write_contents(folder, of_run.describe(), of_run.contents)
         _write_grid(folder, grid, plan, first)
         fill_references(folder, first, plan[0].config, listener)
-    left = [planned for planned in plan if not is_finished(planned.run, data[data_key(planned.config)])]
+    left = [planned for planned in plan if not is_finished(planned.run, data[data_key(planned.config)].items.test)]
     for line in _remarks(plan, left, made):
         listener.say(line)
     for notice in dict.fromkeys(line for planned in left for line in _notices(planned, data)):

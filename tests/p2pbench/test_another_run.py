@@ -14,12 +14,16 @@ import pytest
 import torch
 from PIL import Image
 
+from p2pbench.ablation.estimate import estimate_lines
 from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig
 from p2pbench.datasets import pictures
 from p2pbench.errors import UserError
+from p2pbench.image_scoring import score_results
 from p2pbench.locks import made_ready
 from p2pbench.training.translate_folder import translate_folder
+from reports import arithmetic, ledger
+from reports.errors import ReportError
 from reports.layout import Grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
@@ -166,3 +170,46 @@ def test_calls_make_a_grid_ready_one_after_the_other(start: Start, other_root: P
 def test_more_items_than_there_are_is_said(start: Start, settings: dict[str, int], said: str | None) -> None:
     start(notes=(notes := Notes()), **settings)
     assert [line for line in notes.said if "there are" in line] == ([said] if said else [])
+
+
+def test_a_run_of_other_test_items_is_not_scored_against_the_grids(start: Start, other_root: Path) -> None:
+    ours, theirs = start().run("L1", 0), start("elsewhere", other_root).run("L1", 0)
+    shutil.rmtree(ours.folder)
+    shutil.copytree(theirs.folder, ours.folder)
+    before = ours.score("image").read_bytes()
+    with pytest.raises(ReportError, match=r"L1/seed-0: was made from test items of other contents than those of .*one"):
+        list(score_results(ours.folder.parents[2], native=False))
+    assert ours.score("image").read_bytes() == before
+    assert arithmetic.mark(ours) == "its test items have other contents than the grid's"
+    assert arithmetic.mark(theirs) is None
+
+
+def test_scores_of_another_run_are_none_of_this_one(start: Start) -> None:
+    grid = start(seeds=(0, 1))
+    shutil.copytree(grid.run("L1", 1).scores, grid.run("L1", 0).scores, dirs_exist_ok=True)
+    with pytest.raises(ReportError, match=r"image\.json: found scores of L1, seed 1, expected those of L1, seed 0"):
+        ledger.read(grid.run("L1", 0))
+    assert ledger.read(grid.run("L1", 1))
+
+
+def test_inputs_of_other_data_are_made_anew(start: Start, other_root: Path) -> None:
+    grid, other = start(), start("elsewhere", other_root)
+    ours = {path.name: path.read_bytes() for path in grid.input.images.iterdir()}
+    shutil.rmtree(grid.input.folder)
+    shutil.copytree(other.input.folder, grid.input.folder)
+    start()
+    assert {path.name: path.read_bytes() for path in grid.input.images.iterdir()} == ours
+    grid.input_references.unlink()  # as of an older version
+    start()
+    assert {path.name: path.read_bytes() for path in grid.input.images.iterdir()} == ours
+
+
+def test_a_dry_run_says_what_is_there(start: Start, folders: Path, other_root: Path, tmp_path: Path) -> None:
+    start()
+    settings = {**TINY, "root": str(folders), "device": "cpu", "epochs": 1}
+    lines = list(estimate_lines(tmp_path / "results", "one", L1, "own.toml", settings, (0, 1)))
+    assert lines[0] == "L1 seed 0: finished before, would be skipped"
+    assert [line.split()[:3] for line in lines[2:-1]] == [["L1", "seed", "1"]]
+    assert lines[-1].startswith("1 run on cpu, about ")
+    with pytest.raises(UserError, match="was made with other settings or data: of .* other contents"):
+        list(estimate_lines(tmp_path / "results", "one", L1, "own.toml", {**settings, "root": str(other_root)}, (0,)))

@@ -61,7 +61,17 @@ def test_the_json_is_plain(run: Run) -> None:
     ledger.write(run, _scores())
     document = json.loads(run.score("image").read_text())
     low, high = interval(_scores().metrics["l1"].replicates)
-    assert list(document) == ["scorer", "protocol", "fingerprint", "n", "n_expected", "metrics", "items"]
+    assert list(document) == [
+        "scorer",
+        "cell",
+        "seed",
+        "protocol",
+        "fingerprint",
+        "n",
+        "n_expected",
+        "metrics",
+        "items",
+    ]
     assert document["metrics"]["l1"] == {"value": 0.5, "low": pytest.approx(low), "high": pytest.approx(high)}
     assert document["items"] == {"b": {"l1": 0.25}, "a": {"l1": 0.5}, "ü ' <i>": {"l1": 0.75}}
     assert (document["n"], document["n_expected"]) == (3, 5)

@@ -42,6 +42,9 @@ def test_a_log_is_read_without_the_columns_that_are_no_losses(run: Run) -> None:
 
 def test_a_run_without_a_log_has_none(run: Run) -> None:
     assert losses.read(run) is None
+    for begun in ("", "step,epoch,images_per_second,G_GAN\n"):
+        run.losses.write_text(begun)
+        assert losses.read(run) is None
 
 
 def test_a_last_line_cut_short_is_a_gap(run: Run) -> None:

@@ -227,7 +227,7 @@ def test_a_run_whose_device_fails_goes_on_from_its_checkpoint(
     assert taken == [*range(10, 25, 10), 24]
     # The seventh step was not saved when its report failed, so it is taken twice; the first six are not.
     assert [progress.step for _, progress in notes.trained].count(1) == 1
-    assert missing_items(planned.run, tiny_data) == []
+    assert missing_items(planned.run, tiny_data.items.test) == []
 
 
 def test_work_that_stops_unasked_is_done_again(cluster: Cluster, tmp_path: Path) -> None:
