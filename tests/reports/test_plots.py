@@ -61,7 +61,7 @@ def test_a_line_without_a_step_is_left_out(run: Run) -> None:
     assert table["step"].tolist() == [10]
 
 
-@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "step,G_L1\n1,x\n", 'step,G_L1\n"1,2\n', "step\n1,2\n1,2,3,4\n"])
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "step,G_L1\n1,x\n", 'step,G_L1\n"1,2\n', "step\n1,2\n1,2,3,4\n"])
 def test_a_file_that_is_no_log_is_refused(run: Run, text: str) -> None:
     run.losses.write_text(text)
     with pytest.raises(ReportError, match=r"losses\.csv: found .*expected numbers in columns step"):
