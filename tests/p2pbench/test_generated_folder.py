@@ -251,7 +251,7 @@ def test_grey_is_repeated_and_said(generator: Path, inputs: Path, tmp_path: Path
     result = generate(generator, inputs, "--out", tmp_path / "out")
     assert result.exit_code == 0
     assert "1 picture of 1 channel of 8 bits, brought to 3: a.png\n" in result.output
-    assert "2 pictures of 3 channels of 8 bits: b.png, c.png\n" in result.output
+    assert "2 pictures of 3 channels of 8 bits: b.png, below/c.png\n" in result.output
     save(inputs / "a.png", np.repeat(grey[..., None], 3, axis=2))
     all_alike = generate(generator, inputs, "--out", tmp_path / "repeated")
     assert "channel" not in all_alike.output

@@ -69,8 +69,9 @@ def test_where_no_score_can_be_read_the_first_message_says_what_to_do(run: Run, 
     run.scores.mkdir()
     run.score("image").write_bytes(junk)
     path = run.score("image")
+    found = "something else" if junk else "an empty file"
     assert said("report", results) == (
-        f"{results}: found no scores; 1 file cannot be read, such as {path}: found something else, expected scores; "
+        f"{results}: found no scores; 1 file cannot be read, such as {path}: found {found}, expected scores; "
         f"move it away and score the run again; mend that, then run `p2pbench image-score {results}`"
     )
     path.unlink()
