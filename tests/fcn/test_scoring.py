@@ -178,7 +178,7 @@ def test_without_a_photo_size_photos_are_resized_once(scorer: Scorer, pictures: 
 
 def test_a_second_call_reads_nothing(scorer: Scorer, pictures: Pictures, path: Path) -> None:
     first = score(scorer, pictures.examples(), path, quietly)
-    assert pictures.loads == [str(index) for index in range(ITEMS)]
+    assert sorted(pictures.loads) == [str(index) for index in range(ITEMS)]
     assert_same(confusion.load(path, scorer.digest), first)
     again = score(scorer, pictures.examples(), path, lambda done, total: pytest.fail("there is nothing to do"))
     assert_same(again, first)
@@ -243,7 +243,7 @@ def test_lost_predictions_alone_are_made_again(scorer: Scorer, pictures: Picture
         predicted=lambda id_, _: handed.append(id_),
         again={"4", "1", "unknown"},
     )
-    assert pictures.loads == handed == ["1", "4"]
+    assert sorted(pictures.loads) == sorted(handed) == ["1", "4"]
     assert told == [(ITEMS - 1, ITEMS), (ITEMS, ITEMS)]
     assert_same(second, first)
 
@@ -302,7 +302,7 @@ def test_who_is_killed_keeps_what_was_saved(scorer: Scorer, pictures: Pictures, 
     assert process.exitcode == -signal.SIGKILL
     assert list(confusion.load(path, scorer.digest).images) == ["0", "1", "2"]
     matrices = score(scorer, pictures.examples(), path, quietly)
-    assert pictures.loads == ["3", "4", "5"]
+    assert sorted(pictures.loads) == ["3", "4", "5"]  # threads read ahead
     assert_same(matrices, score(scorer, pictures.examples(), path.with_name("other.npz"), quietly))
 
 
@@ -326,7 +326,7 @@ def test_an_item_that_cannot_be_scored_is_named(
     assert list(confusion.load(path, scorer.digest).images) == ["0", "1", "2"]
     pictures.loads.clear()
     score(scorer, pictures.examples(), path, quietly)
-    assert pictures.loads == ["3", "4", "5"]
+    assert sorted(pictures.loads) == ["3", "4", "5"]  # threads read ahead
 
 
 def test_what_reading_raises_passes_through(scorer: Scorer, pictures: Pictures, path: Path) -> None:
