@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from amt.recruitment import Consent, Recruitment
 from amt.sources import Sources
 from amt.store import studies
 from amt.store.database import Database
-from amt.store.studies import Picture, Study
+from amt.store.studies import Clusters, Picture, Study
 from amt.words import counted
 
 _Count = Callable[[int, int], None]
@@ -40,6 +41,7 @@ class Plan(NamedTuple):
         consent: What raters agree to.
         recruitment: How they come.
         simulated: Whether the raters will be programs.
+        clusters: Which items vary together; None where each stands alone, or nobody has said.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Plan(NamedTuple):
     consent: Consent = Consent()
     recruitment: Recruitment = Recruitment()
     simulated: bool = False
+    clusters: Clusters | None = None
 
 
 def create(database: Database, folder: Studies, plan: Plan, count: _Count = lambda done, total: None) -> Study:
@@ -87,6 +90,7 @@ def create(database: Database, folder: Studies, plan: Plan, count: _Count = lamb
             consent=plan.consent,
             recruitment=plan.recruitment,
             algorithms=list(plan.sources.fakes),
+            clusters=plan.clusters,
         )
         if target.folder.exists():
             raise AmtError(f"{target.folder}: found a folder there, expected none; give another name, or move it away")
@@ -117,6 +121,7 @@ def describe(study: Study, kind: str) -> str:
         "consent": {"version": study.consent.version, **study.consent.model_dump()},
         "database": kind,
         "items": study.items,
+        "clusters": None if study.clusters is None else asdict(study.clusters),
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 

@@ -126,6 +126,7 @@ def _answer(study: Study, trial: ShownTrial, number: int, pictures: Mapping[int,
         "right_gap_ms": timed["right"].get("gap"),
         "answered_at": iso(trial.answered),
         "simulated": 1 if study.simulated else None,
+        "cluster": study.clusters.of[pictures[trial.fake].item] if study.clusters else None,
     }
 
 

@@ -34,6 +34,7 @@ SHORT = {
     "small_step": "--blocks 6",
     "study_load": "--raters 100 --pace 1",
     "study_page": "--sessions keyboard",
+    "verdicts": "--trials 200",
 }
 PARTS = {"all", "browser", "cuda_checks", "record", "timing"}  # of benchmarks, not benchmarks
 

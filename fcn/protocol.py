@@ -30,8 +30,7 @@ RULES: dict[Protocol, dict[str, str]] = {
     "strict": {
         "protocol": "strict: IoU as Cityscapes' own script computes it",
         "beyond_the_classes": "an error of the true class",
-        "absent_classes": "left out of the means: of IoU where TP + FP + FN = 0, of accuracy where TP + FN = 0; in "
-        "each bootstrap draw by its own items",
+        "absent_classes": "left out of the means: of IoU where TP + FP + FN = 0, of accuracy where TP + FN = 0",
     },
 }
 

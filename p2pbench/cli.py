@@ -34,6 +34,7 @@ COMMANDS = {
     "label-score": Entry("label_score", "Photo-to-labels outputs as label maps: accuracies and IoU, as in Table 6."),
     "amt": Entry("amt", "Host the real-vs-fake study for raters, and analyse it."),
     "report": Entry("report", "Write the report of a results folder, or what changed between two."),
+    "plan": Entry("plan", "How small a difference between two cells more seeds would tell."),
     "datasets": Entry("datasets", "List the datasets that can be trained on, and the files each expects."),
     "download": Entry("download", "Fetch one of the published pix2pix datasets."),
     "settings": Entry("settings", "List every setting of a run, its default and its meaning."),

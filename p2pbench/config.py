@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from pydantic_core import ErrorDetails
 from p2pbench.errors import UserError, check_text
 from reports.grids import as_range
 from reports.layout import SEEDS
+from reports.names import counted
 
 SMALLEST_IMAGE = 32
 TERMS = ("L1", "L2", "GAN", "cGAN")
@@ -37,19 +39,47 @@ def _filled(path: str) -> str:
     return path
 
 
+def is_table(clusters: str) -> bool:
+    """Whether clusters of items are given as a table, not as a pattern."""
+    return clusters.lower().endswith(".csv")
+
+
+def check_clusters(asked: str) -> str:
+    """Refuse what is neither a pattern nor a table; whether the table is there is seen when it is needed.
+
+    Args:
+        asked: A regular expression with one group, found anywhere in an item's id: the cluster's name; or, where it
+            ends in .csv, a table of items and clusters.
+
+    Raises:
+        ValueError: What was found, and what was expected.
+    """
+    if is_table(asked):
+        return asked
+    expected = "expected a pattern with one group, such as '^([^_]+)_', or a .csv file"
+    try:
+        groups = re.compile(asked).groups
+    except re.error as error:
+        raise ValueError(f"{expected}, found '{asked}': {error}") from None
+    if groups != 1:
+        raise ValueError(f"{expected}, found {counted(groups, 'group')} in '{asked}'")
+    return asked
+
+
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Positive = Annotated[int, Field(gt=0)]
 MOST_THREADS = 1024  # beyond those of any machine, systems give a process no more
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotEmpty = Annotated[str, AfterValidator(_filled)]
+ClustersSetting = Annotated[str, AfterValidator(check_clusters)]
 Range = Annotated[tuple[float, float], BeforeValidator(as_range)]
 
 
 class RunConfig(BaseModel):
     """Every setting of one run.
 
-    Those below `log_every` are bookkeeping and may change between a run and its resumption: they change no number, but
-    for `threads`, which a run keeps on a CPU.
+    Those from `clusters` on may change between a run and its resumption. `clusters` changes intervals of scores alone.
+    The others are bookkeeping and change no number, but for `threads`, which a run keeps on a CPU.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -106,6 +136,11 @@ class RunConfig(BaseModel):
     test_dropout: bool = Field(True, description="dropout at test time: the generator's only noise")
     test_batch_norm: Literal["batch", "running"] = Field("batch", description="statistics at test time")
 
+    clusters: ClustersSetting | None = Field(
+        None,
+        description="which test items vary together: a pattern whose one group is found in their names, or a .csv of "
+        "items and clusters; None takes camvid's sequences and cityscapes' cities; (.*) takes each item alone",
+    )
     log_every: Positive = Field(10, description="steps from one row of losses.csv to the next")
     checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(120.0, description="0 saves after every step")
     tensorboard: bool = Field(False, description="write event files too")
@@ -171,9 +206,9 @@ class RunConfig(BaseModel):
         Raises:
             UserError: The root's path is not UTF-8.
         """
-        if self.root is None:
-            return self
-        return self.model_copy(update={"root": check_text(str(Path(self.root).expanduser().absolute()))})
+        given = {"root": self.root, "clusters": self.clusters if self.clusters and is_table(self.clusters) else None}
+        paths = {name: check_text(str(Path(path).expanduser().absolute())) for name, path in given.items() if path}
+        return self.model_copy(update=paths)
 
     def without_effect(self, key: str) -> str | None:
         """Why a setting changes nothing in a run of these settings; None if it may change something."""
@@ -191,7 +226,7 @@ OF_DISCRIMINATOR = frozenset({"receptive_field", "ndf", "halve_discriminator_los
 BOOKKEEPING = frozenset({"log_every", "checkpoint_seconds", "tensorboard", "device"})
 # A run is the same wherever its data lies; what the data is, is compared by its items. The runs of a cell may differ in
 # threads, as those of two machines do.
-NOT_IDENTITY = BOOKKEEPING | {"root", "threads"}
+NOT_IDENTITY = BOOKKEEPING | {"root", "threads", "clusters"}
 # All cells are tested on the same pictures, else their scores could not stand in one table.
 SHARED = (
     "dataset",
@@ -199,6 +234,7 @@ SHARED = (
     "direction",
     "test_split",
     "test_items",
+    "clusters",
     "image_size",
     "input_channels",
     "output_channels",

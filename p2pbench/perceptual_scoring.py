@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from p2pbench.ablation.listener import Listener
 from p2pbench.datasets import pictures
+from p2pbench.datasets.clusters import Clusters
 from p2pbench.datasets.contents import picture_hash
 from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.scale import Range
@@ -28,6 +29,7 @@ from p2pbench.origin import origin
 from p2pbench.training.device import pick_device
 from reports import grids, ledger, made
 from reports.layout import Grid, Run
+from reports.names import typed
 from reports.scores import Scores
 
 if TYPE_CHECKING:  # these import the packages of the extra, which may not be there
@@ -74,6 +76,7 @@ class PerceptualScorer:
         n_expected: int,
         native: bool,
         ends: Range | None,
+        clusters: Clusters | None,
     ) -> list[Scores]:
         """Score a run by LPIPS and write the score, or the line that says why there is none; see `score_images`.
 
@@ -85,11 +88,15 @@ class PerceptualScorer:
             network = self._lpips
             from p2pbench.metrics.lpips import score_lpips
 
-            return score_lpips(outputs, target, n_expected, network, native=native, ends=ends, origin=origin(run))
+            return score_lpips(
+                outputs, target, n_expected, network, native=native, ends=ends, origin=origin(run), clusters=clusters
+            )
 
-        return self._write(run, {LPIPS: score}, f"p2pbench image-score {self._results} --download-weights")
+        return self._write(run, {LPIPS: score}, f"p2pbench image-score {typed(self._results)} --download-weights")
 
-    def score_distributions(self, grid: Grid, run: Run, outputs: Mapping[str, Path]) -> list[Scores]:
+    def score_distributions(
+        self, grid: Grid, run: Run, outputs: Mapping[str, Path], clusters: Clusters | None = None
+    ) -> list[Scores]:
         """Score a run by FID and KID against `real/` and write the scores, or the line that says why there are none.
 
         Raises:
@@ -107,10 +114,10 @@ class PerceptualScorer:
             return features[0], real, len(ids), {**self._inception.protocol(ends), **truth(targets), **origin(run)}
 
         scorers = {
-            FID: lambda: distribution_score.score_fid(ids, *seen()),
-            KID: lambda: distribution_score.score_kid(ids, *seen()),
+            FID: lambda: distribution_score.score_fid(ids, *seen(), clusters),
+            KID: lambda: distribution_score.score_kid(ids, *seen(), clusters),
         }
-        found = self._write(run, scorers, f"p2pbench image-score {self._results} --fid --download-weights")
+        found = self._write(run, scorers, f"p2pbench image-score {typed(self._results)} --fid --download-weights")
         if found and (warning := distribution_score.warning(len(ids))):
             self._say(warning)
         return found

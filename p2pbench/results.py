@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from p2pbench import __version__
-from p2pbench.config import NOT_IDENTITY, SHARED, RunConfig
+from p2pbench.config import NOT_IDENTITY, SHARED, RunConfig, run_config
 from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.datasets.dataset import MOST_NAMED, Dataset, Item, item_hash
 from p2pbench.errors import UserError
@@ -281,12 +281,23 @@ def write_grid(grid: Grid, content: dict[str, Any]) -> None:
     atomic.write(grid.json, json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n")
 
 
-def found_now(settings: RunConfig, grid: Grid, root: str | None = None) -> RunConfig:
-    """A run's settings with the root where its data is now: the one that is given, or the grid's last one."""
-    if settings.root is None:
-        return settings
-    last = grids.read(grid).dataset.get("root") if grid.json.exists() else None
-    return settings.model_copy(update={"root": root or last or settings.root})
+def found_now(settings: RunConfig, grid: Grid, root: str | None = None, clusters: str | None = None) -> RunConfig:
+    """A run's settings with what may change after training, as it is now: what is given, or the grid's last.
+
+    Args:
+        settings: Those it was trained with.
+        grid: Its grid.
+        root: Where its data is.
+        clusters: Which test items vary together.
+
+    Raises:
+        UserError: grid.json holds clusters that cannot be.
+    """
+    known = grids.read(grid) if grid.json.exists() else None
+    now: dict[str, object] = {"clusters": clusters or (known.settings.get("clusters") if known else settings.clusters)}
+    if settings.root is not None:
+        now["root"] = root or (known.dataset.get("root") if known else None) or settings.root
+    return run_config({**settings.model_dump(), **now}, str(grid.json))
 
 
 def versions() -> dict[str, str]:

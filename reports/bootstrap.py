@@ -1,8 +1,11 @@
-"""Bootstrap intervals: over items for one run, over seeds and items for a cell, paired over items for a difference.
+"""Bootstrap draws of test items, or of clusters of them, and percentile intervals.
 
 Every score carries its replicates: the value it would have had on other draws of the same test items. Two runs scored
 on the same items share the draws, so subtracting their replicates gives the paired difference of the two.
 Percentile bootstrap: Efron and Tibshirani, An Introduction to the Bootstrap, chapter 13.
+
+Items that vary together, as the frames of one drive do, are drawn together: Davison and Hinkley, Bootstrap Methods and
+their Application, section 3.8.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,18 +42,22 @@ class Interval(NamedTuple):
 NO_INTERVAL = Interval(math.nan, math.nan)
 
 
-def item_weights(item_ids: Sequence[str], replicates: int = REPLICATES) -> NDArray[np.float32]:
+def item_weights(
+    item_ids: Sequence[str], replicates: int = REPLICATES, clusters: Mapping[str, str] | None = None
+) -> NDArray[np.float32]:
     """How often each item is drawn in each bootstrap replicate.
 
-    The draws depend on the set of ids alone: an item gets the same counts whatever the order of `item_ids`.
+    The draws depend on the set of ids alone, or of clusters: an item gets the same counts whatever the order of
+    `item_ids`.
 
     Args:
         item_ids: The n ids of the scored items, each once.
         replicates: Number of bootstrap replicates, at least 1.
+        clusters: The cluster of each item by its id. All items of a drawn cluster come with it.
 
     Returns:
-        Counts (replicates, n) in the order of `item_ids`, each row a multinomial draw that sums to n. The replicates
-        of a mean over items are `weights @ values / n`.
+        Counts (replicates, n) in the order of `item_ids`, each row a multinomial draw of the items, which sums to n,
+        or of the clusters. The replicates of a mean over items are `weights @ values / weights.sum(axis=1)`.
 
     Raises:
         ValueError: There is no item, or an id comes twice, or no replicate is asked for.
@@ -60,6 +67,9 @@ def item_weights(item_ids: Sequence[str], replicates: int = REPLICATES) -> NDArr
         raise ValueError(f"expected at least one item and every id once, found {n} ids, {len(set(item_ids))} distinct")
     if replicates < 1:
         raise ValueError(f"expected at least one replicate, found {replicates}")
+    if clusters is not None:
+        names, columns = grouped(item_ids, clusters)
+        return item_weights(names, replicates)[:, columns]
     in_order = sorted(item_ids)
     draws = _Draws(json.dumps(in_order).encode())
     weights = np.empty((replicates, n), np.float32)
@@ -71,6 +81,31 @@ def item_weights(item_ids: Sequence[str], replicates: int = REPLICATES) -> NDArr
         return weights
     column = {item: index for index, item in enumerate(in_order)}
     return weights[:, [column[item] for item in item_ids]]
+
+
+def grouped(item_ids: Sequence[str], clusters: Mapping[str, str]) -> tuple[list[str], NDArray[np.intp]]:
+    """The names of the clusters that the items are of, sorted, and the place among them of each item's (n,)."""
+    of_items = [clusters[item] for item in item_ids]
+    names = sorted(set(of_items))
+    places = {name: place for place, name in enumerate(names)}
+    return names, np.array([places[name] for name in of_items], np.intp)
+
+
+def jackknife(left_out: NDArray[np.floating], value: float) -> float:
+    """How far, squared, a score lies from that of endless items; 0 where it is undefined.
+
+    That is the jackknife's variance and the square of its bias (Efron and Stein, The jackknife estimate of variance,
+    Annals of Statistics 9, 1981; Quenouille, Notes on bias in estimation, Biometrika 43, 1956).
+
+    Args:
+        left_out: The score without each item or cluster (n,); NaN where it is undefined.
+        value: The score of all.
+    """
+    known = left_out[~np.isnan(left_out)]
+    if not len(known):
+        return 0.0
+    bias = (len(known) - 1) * (known.mean() - value)
+    return (len(known) - 1) * float(known.var()) + float(bias) ** 2
 
 
 def interval(replicates: NDArray[np.floating]) -> Interval:
@@ -89,47 +124,34 @@ def interval(replicates: NDArray[np.floating]) -> Interval:
     return Interval(float(f"{low:.7g}"), float(f"{high:.7g}"))
 
 
-def over_seeds(runs: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Replicates of a cell's mean over its seeds, from the replicates of its runs.
+def scaled(draws: NDArray[np.floating], value: float, variance: float, units: int) -> NDArray[np.float64]:
+    """Draws moved to a value and scaled to a variance that is known better than they show it.
 
-    Each replicate draws as many seeds as there are, with replacement, and averages their values at that same
-    replicate, so the items stay shared with other cells while the seeds vary. The draws of seeds depend on the values,
-    so cells draw theirs independently: nothing pairs seed 0 of one cell with seed 0 of another. With two or three
-    seeds the interval is too narrow, as any bootstrap of so few is.
+    Draws repeat items. Of distances between distributions, and of means over classes that few items have, they lie off
+    the value and spread too far or too little; what they tell truly is how scores of the same draws move together.
 
     Args:
-        runs: Replicates (seeds, replicates), one row a seed, all made from the same item weights.
-
-    Returns:
-        Replicates (replicates,); with one seed, that row itself; NaN where one of the runs has no interval.
-
-    Raises:
-        ValueError: The array is not two-dimensional or has no seed.
+        draws: Bootstrap replicates (replicates,).
+        value: Of the items themselves.
+        variance: Of the value, over samples of so many units.
+        units: How many items, or clusters, were drawn; draws of n spread by n - 1 parts in n of what samples do.
     """
-    if runs.ndim != 2 or len(runs) == 0:
-        raise ValueError(f"expected replicates (seeds, replicates), found shape {runs.shape}")
-    values = np.ascontiguousarray(runs, dtype=np.float64)
-    seeds, replicates = values.shape
-    if seeds == 1:
-        return np.asarray(values[0])
-    if np.isnan(values).any():
-        return np.full(replicates, np.nan)
-    drawn = _Draws(values.tobytes()).below(seeds, (replicates, seeds))
-    return np.asarray(values[drawn, np.arange(replicates)[:, None]].mean(axis=1))
+    centred = np.asarray(draws - draws.mean(), np.float64)
+    spread = float(centred.var())
+    if not spread > 0:
+        return np.full(len(draws), value)
+    return value + centred * math.sqrt(variance * (units - 1) / units / spread)
 
 
-def tie(a: NDArray[np.floating], b: NDArray[np.floating]) -> bool:
-    """Whether the 95 % interval of the paired difference of two replicate vectors holds zero.
-
-    Raises:
-        ValueError: The vectors differ in length, are empty or not finite, or belong to numbers without an interval.
-    """
-    if a.shape != b.shape:
-        raise ValueError(f"expected replicates of the same draws, found shapes {a.shape} and {b.shape}")
-    difference = interval(a.astype(np.float64) - b.astype(np.float64))
-    if not difference.known:
-        raise ValueError("expected replicates of two numbers with intervals, found NaN")
-    return difference.low <= 0 <= difference.high
+def halves(item_ids: Sequence[str], count: int) -> NDArray[np.bool_]:
+    """So many random halves of the items, without replacement, (count, n); they depend on the set of ids alone."""
+    in_order = sorted(item_ids)
+    n = len(in_order)
+    random = _Draws(b"halves" + json.dumps(in_order).encode())
+    column = {item: index for index, item in enumerate(in_order)}
+    places = np.array([column[item] for item in item_ids])
+    order = np.argsort(random.below(2**31, (count, n)), axis=1, kind="stable")
+    return np.asarray((order < n // 2)[:, places])
 
 
 class _Draws:

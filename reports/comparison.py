@@ -1,29 +1,33 @@
 """What changed between two results folders, A and B: their grids, cells and scorers paired by name, B less A.
 
-Where both sides were scored by one protocol on the same items, their replicates share the draws of these items: the
-difference of the replicates is the paired bootstrap of the difference of the scores (`reports.bootstrap`).
+Where both sides were scored by one protocol on the same items, their replicates share the draws of these items, so
+that differences are paired by item (`reports.variance`). A page has many numbers: verdicts are made for all together,
+so that at most 5 % of those that say something changed are false (Benjamini and Hochberg, Controlling the false
+discovery rate, Journal of the Royal Statistical Society B 57, 1995).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from reports import arithmetic, tables
+import numpy as np
+
+from reports import arithmetic, changes, tables, variance
+from reports.changes import NOT_THERE, Change
 from reports.errors import ReportError
 from reports.grids import Description
 from reports.layout import REAL, Grid
 from reports.ledger import Entry
-from reports.metrics import STUDY, Scorer, describe, describe_scorer
-from reports.page import plain, plain_fields
+from reports.metrics import STUDY, Scorer, describe_scorer
+from reports.page import plain
 from reports.scores import Scores
 from reports.status import Gap
 from reports.tables import Basis, Number
-
-NOT_THERE = "–"
+from reports.variance import Estimate, Sample
+from reports.verdicts import Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,24 +70,6 @@ class Paired(NamedTuple):
     only_b: tuple[str, ...]
 
 
-class Change(NamedTuple):
-    """A setting, or a choice of a protocol, as text on both sides; a dash where there is none."""
-
-    field: str
-    a: str
-    b: str
-
-
-class Verdict(StrEnum):
-    """What became of a number; anything but a tie only where the interval of the difference excludes zero."""
-
-    BETTER = "better"
-    WORSE = "worse"
-    HIGHER = "higher"  # of a metric that nobody has given a better side
-    LOWER = "lower"
-    TIE = "tie"
-
-
 @dataclass(frozen=True, eq=False)
 class Pair:
     """A metric of a cell.
@@ -91,13 +77,13 @@ class Pair:
     Attributes:
         a: In A; None where it is not there.
         b: In B.
-        difference: B less A, with replicates; None where the two may not be compared.
+        difference: B less A; None where the two may not be compared.
         verdict: What that means; None where there is no difference, or no interval of it.
     """
 
     a: Number | None
     b: Number | None
-    difference: Number | None
+    difference: Estimate | None
     verdict: Verdict | None
 
 
@@ -112,6 +98,7 @@ class Side:
         fingerprint: Of the protocol.
         scorer: What the scorer is called by that protocol.
         note: What is, or may be, wrong with the training of its runs; empty where nothing is known to be.
+        doubts: Which metrics have no number as some seeds have none, or no interval to be trusted, a sentence each.
     """
 
     seeds: tuple[int, ...]
@@ -120,6 +107,7 @@ class Side:
     fingerprint: str
     scorer: str
     note: str = ""
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +142,8 @@ class Table:
         cells: The cells, and the ground truth, that it scored on both sides, and on one.
         simulated: Whether the raters of a study were programs, on either side.
         shown: How the scorer is shown; by its protocols where all agree.
+        doubts: Of which clusters there are too few, and where there is no number, or no interval to be trusted, as some
+            seeds or items have it, a sentence each without a full stop.
     """
 
     scorer: str
@@ -164,20 +154,37 @@ class Table:
     cells: Paired
     simulated: bool
     shown: Scorer
+    doubts: tuple[str, ...]
 
     def all_rows(self) -> list[Row]:
         """The rows from top to bottom."""
         return [*self.rows, *([self.real] if self.real else []), *self.apart]
 
+    def pairs(self) -> list[Pair]:
+        """The numbers of cells that are compared; the ground truth is not among them."""
+        return [pair for row in self.rows for pair in row.pairs.values()]
+
     def count(self, verdict: Verdict) -> int:
-        """How many numbers of cells got this verdict; the ground truth is not counted."""
-        return sum(pair.verdict == verdict for row in self.rows for pair in row.pairs.values())
+        """How many numbers of cells got this verdict."""
+        return sum(pair.verdict == verdict for pair in self.pairs())
+
+    @property
+    def over(self) -> str:
+        """What the intervals of differences are over."""
+        trainings = {pair.difference.trainings for pair in self.pairs() if pair.difference}
+        things = self.shown.over
+        counts = {(len(row.a.seeds), len(row.b.seeds)) for row in self.rows}
+        uneven = any(1 in each for each in counts - {(1, 1)})
+        once = "of one training on a side or both" if uneven else "of one training per cell"
+        if trainings == {False}:
+            return f"{things} only, {once}"
+        return f"trainings and {things}" + (f", {once} over {things} only" if False in trainings else "")
 
     @property
     def unchanged(self) -> bool:
         """Whether every number is there on both sides, compared, and the same, in all draws if there are any."""
         pairs = [pair for row in self.all_rows() for pair in row.pairs.values()]
-        return all(pair.difference and not pair.difference.value and _is_zero(pair.difference) for pair in pairs)
+        return all(pair.difference and pair.a and pair.b and _same(pair.a.sample, pair.b.sample) for pair in pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,9 +209,14 @@ class Comparison:
     scorers: Paired
     tables: tuple[Table, ...]
 
+    @property
+    def doubts(self) -> list[str]:
+        """What its tables doubt, each once."""
+        return list(dict.fromkeys(doubt for table in self.tables for doubt in table.doubts))
+
 
 def compare(a: Folder, b: Folder) -> tuple[list[Comparison], Paired]:
-    """The grids that both folders have, and the names of all.
+    """The grids that both folders have, without verdicts yet (see `reports.outcome`), and the names of all.
 
     Raises:
         ReportError: They have no cell of any grid in common.
@@ -242,20 +254,11 @@ def compare_grids(a: Scored, b: Scored) -> Comparison:
         name=b.grid.name,
         a=a,
         b=b,
-        settings=settings_changes(a.description, b.description),
+        settings=changes.of_settings(a.description, b.description),
         cells=cells,
         scorers=scorers,
         tables=tuple(compare_scorer(name, before[name], after[name], cells.both) for name in scorers.both),
     )
-
-
-def settings_changes(a: Description, b: Description) -> tuple[Change, ...]:
-    """What two descriptions of a grid differ in, of the cells that both have."""
-    shared = pair(a.cells, b.cells).both
-    before, after = _fields(a, shared), _fields(b, shared)
-    fields = dict.fromkeys([*after, *before])
-    changes = (Change(field, before.get(field, NOT_THERE), after.get(field, NOT_THERE)) for field in fields)
-    return tuple(change for change in changes if change.a != change.b)
 
 
 def compare_scorer(scorer: str, a: Sequence[Entry], b: Sequence[Entry], cells: Sequence[str]) -> Table:
@@ -281,36 +284,33 @@ def compare_scorer(scorer: str, a: Sequence[Entry], b: Sequence[Entry], cells: S
         cells=scored,
         simulated=any(entry.scores.protocol.get("simulated") for entry in [*a, *b]),
         shown=_shown(scorer, [*a, *b]),
+        doubts=tuple(
+            dict.fromkeys(
+                [
+                    *(doubt for entry in [*a, *b] for doubt in _doubts(entry)),
+                    *(
+                        f"{side}: {doubt}"
+                        for row in rows
+                        for side, of in (("A", row.a), ("B", row.b))
+                        for doubt in of.doubts
+                    ),
+                ]
+            )
+        ),
     )
+
+
+def _doubts(entry: Entry) -> Iterator[str]:
+    clusters = entry.scores.clusters
+    if clusters and clusters.doubt:
+        yield clusters.doubt
+    if earlier := tables.of_earlier_analysis(entry.scores.scorer, entry.scores.protocol):
+        yield earlier
 
 
 def _shown(scorer: str, entries: Sequence[Entry]) -> Scorer:
     found = {describe_scorer(scorer, entry.scores.protocol) for entry in entries}
     return found.pop() if len(found) == 1 else describe_scorer(scorer)
-
-
-def verdict(difference: Number, higher_is_better: bool | None) -> Verdict | None:
-    """What a difference means for a metric of this direction; None where it has no interval."""
-    low, high = difference.interval
-    if not difference.interval.known:
-        return None
-    if low <= 0 <= high:
-        return Verdict.TIE
-    risen = low > 0
-    if higher_is_better is None:
-        return Verdict.HIGHER if risen else Verdict.LOWER
-    return Verdict.BETTER if risen == higher_is_better else Verdict.WORSE
-
-
-def item_changes(a: Scores, b: Scores) -> dict[str, dict[str, float]]:
-    """B less A by metric and item, for what both have; nothing where the protocols differ."""
-    if a.fingerprint != b.fingerprint:
-        return {}
-    found = {}
-    for name in (name for name in b.metrics if name in a.metrics):
-        before = a.by_item(name)
-        found[name] = {item: value - before[item] for item, value in b.by_item(name).items() if item in before}
-    return {name: values for name, values in found.items() if values}
 
 
 def _by_scorer(scored: Scored) -> dict[str, list[Entry]]:
@@ -321,20 +321,6 @@ def _by_scorer(scored: Scored) -> dict[str, list[Entry]]:
         if entry.run.seed is None or (entry.run.cell in known.cells and entry.run.seed in known.seeds):
             found.setdefault(entry.scores.scorer, []).append(entry)
     return found
-
-
-def _fields(description: Description, cells: Sequence[str]) -> dict[str, str]:
-    own = {cell: description.cells[cell] for cell in cells}
-    return {
-        "title": description.title,
-        "source": plain(description.source or None),
-        "seeds": ", ".join(map(str, description.seeds)),
-        **plain_fields(description.settings),
-        **{field: text for cell in own for field, text in plain_fields(own[cell], f"cells.{cell}.").items()},
-        **plain_fields(description.dataset, "dataset."),
-        **plain_fields(description.versions, "versions."),
-        "git revision": description.git_revision or "unknown",
-    }
 
 
 def _row(cell: str, a: Sequence[Entry], b: Sequence[Entry]) -> Row:
@@ -351,9 +337,7 @@ def _row(cell: str, a: Sequence[Entry], b: Sequence[Entry]) -> Row:
         cell=cell,
         a=_side(first, a),
         b=_side(second, b),
-        pairs={
-            name: _pair(name, there.get(name), here.get(name), bool(shared)) for name in dict.fromkeys([*here, *there])
-        },
+        pairs={name: _pair(there.get(name), here.get(name), bool(shared)) for name in dict.fromkeys([*here, *there])},
         reasons=() if shared else _reasons(first[0].scores, second[0].scores),
     )
 
@@ -365,11 +349,10 @@ def _by_basis(entries: Sequence[Entry]) -> dict[Basis, list[Entry]]:
     return found
 
 
-def _pair(name: str, a: Number | None, b: Number | None, comparable: bool) -> Pair:
+def _pair(a: Number | None, b: Number | None, comparable: bool) -> Pair:
     if a is None or b is None or not comparable:
         return Pair(a, b, None, None)
-    difference = Number(b.value - a.value, b.replicates.astype(float) - a.replicates.astype(float))
-    return Pair(a, b, difference, verdict(difference, describe(name).higher_is_better))
+    return Pair(a, b, variance.difference(b.sample, a.sample), None)
 
 
 def _side(group: Sequence[Entry], entries: Sequence[Entry]) -> Side:
@@ -379,7 +362,7 @@ def _side(group: Sequence[Entry], entries: Sequence[Entry]) -> Side:
     note = tables.flaws_of(runs, arithmetic.flaws(runs))
     scores = group[0].scores
     title = describe_scorer(scores.scorer, scores.protocol).title
-    return Side(seeds, left_out, scores.n, scores.fingerprint, title, note)
+    return Side(seeds, left_out, scores.n, scores.fingerprint, title, note, tuple(tables.doubts_of(group)))
 
 
 def _reasons(a: Scores, b: Scores) -> tuple[Change, ...]:
@@ -393,5 +376,5 @@ def _reasons(a: Scores, b: Scores) -> tuple[Change, ...]:
     )
 
 
-def _is_zero(number: Number) -> bool:
-    return not number.interval.known or not number.replicates.any()
+def _same(a: Sample, b: Sample) -> bool:
+    return a.value == b.value and np.array_equal(a.replicates, b.replicates, equal_nan=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,9 +21,11 @@ from reports import (
     items,
     layout,
     ledger,
+    outcome,
     picture,
     segmentations,
     status,
+    trainings,
 )
 from reports.comparison import Comparison, Folder, Paired, Scored, Table
 from reports.errors import ReportError
@@ -32,9 +34,11 @@ from reports.grids import Range
 from reports.items import ItemMetric
 from reports.layout import REAL, Report, Run
 from reports.ledger import Entry
-from reports.metrics import CHANGE, describe
+from reports.metrics import CHANGE, STUDY, describe
 from reports.reproduce import made_by
 from reports.segmentations import Seen
+from reports.trainings import More
+from reports.verdicts import Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,7 @@ class Shown:
         gallery: The pictures of both sides.
         seen: Their label maps.
         item_ids: The items with pictures on both sides, and on one.
+        advice: By side, what trains more seeds of it where a cell has one.
         other_targets: How many items of the gallery have an input or a target in A that is not the one in B.
     """
 
@@ -67,6 +72,7 @@ class Shown:
     gallery: Gallery | None
     seen: Seen | None
     item_ids: Paired
+    advice: Mapping[str, More]
     other_targets: int
 
     @property
@@ -101,8 +107,8 @@ def write(
     folders = read(a), read(b)
     for line in dict.fromkeys(line for folder in folders for line in folder.damages):
         say(line)
-    found = comparison.compare(*folders)
-    return html.put(out, lambda report: _build(*found, folders, report, items))
+    of_both, named = _judged(folders, say)
+    return html.put(out, lambda report: _build(of_both, named, folders, report, items))
 
 
 def write_single(
@@ -117,8 +123,43 @@ def write_single(
     folders = read(a), read(b)
     for line in dict.fromkeys(line for folder in folders for line in folder.damages):
         say(line)
-    found = comparison.compare(*folders)
-    return html.put_single(out, lambda report: _build(*found, folders, report, items))
+    of_both, named = _judged(folders, say)
+    return html.put_single(out, lambda report: _build(of_both, named, folders, report, items))
+
+
+def _judged(folders: tuple[Folder, Folder], say: Callable[[str], None]) -> tuple[list[Comparison], Paired]:
+    """The grids of both folders with their verdicts, and the names of all; their doubts are said."""
+    of_both, named = comparison.compare(*folders)
+    for grid in of_both:
+        for doubt in grid.doubts:
+            say(f"{grid.name}: {doubt}")
+    judged = outcome.judged(of_both)
+    for line in outcome.lines(judged):
+        say(line)
+    for grid in judged:
+        for letter, scored in _trained_once(grid):
+            if found := trainings.advice(scored.grid, scored.description):
+                say(f"{grid.name} in {letter}: {found.todo}: {found.command}")
+    return judged, named
+
+
+def _advice(letter: str, scored: Scored) -> More | None:
+    """What trains more seeds of a side, by its report's file, written first; the page names no path of this machine."""
+    place = scored.grid.folder.parent
+    path = layout.report(place).grid_file(scored.grid.name)
+    file = f"{letter}/{path.relative_to(place).as_posix()}"
+    found = trainings.more(scored.grid, scored.description, file, letter, "DATASET")
+    first = "" if path.is_file() else f"p2pbench report {letter} && "
+    return found and found._replace(command=first + found.command)
+
+
+def _trained_once(grid: Comparison) -> Iterator[tuple[str, Scored]]:
+    """The sides of a grid on which a compared cell has one training, so that other trainings may come out otherwise."""
+    rows = [row for table in grid.tables if not table.scorer.startswith(STUDY) for row in table.rows]
+    if any(len(row.a.seeds) == 1 for row in rows):
+        yield "A", grid.a
+    if any(len(row.b.seeds) == 1 for row in rows):
+        yield "B", grid.b
 
 
 def read(results: Path) -> Folder:
@@ -173,6 +214,7 @@ def of_table(table: Table) -> pd.DataFrame:
                     "b_minus_a": difference and difference.value,
                     "b_minus_a_low": difference and difference.interval.low,
                     "b_minus_a_high": difference and difference.interval.high,
+                    "p": difference and difference.p,
                     "verdict": pair.verdict and pair.verdict.value,
                     "n_a": row.a.n,
                     "n_b": row.b.n,
@@ -191,7 +233,7 @@ def of_table(table: Table) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*_COLUMNS, *(("note_a", "note_b") if noted else ())])
 
 
-_NUMBERS = ("a", "b", "b_minus_a", "b_minus_a_low", "b_minus_a_high")
+_NUMBERS = ("a", "b", "b_minus_a", "b_minus_a_low", "b_minus_a_high", "p")
 _COLUMNS = [
     *("cell", "metric", *_NUMBERS, "verdict", "n_a", "n_b", "seeds_a", "seeds_b"),
     *("fingerprint_a", "fingerprint_b", "scorer_a", "scorer_b", "not_compared_because"),
@@ -213,6 +255,8 @@ def _build(
             same_folder=a.place.resolve() == b.place.resolve(),
             grids=shown,
             grid_names=grid_names,
+            summary=outcome.summary(found),
+            VERDICTS=list(Verdict),
             unreadable=list(dict.fromkeys([*a.unreadable, *b.unreadable])),
             assets=report.assets.name,
             generator=html.MARK,
@@ -242,6 +286,7 @@ def _show(grid: Comparison, index: int, report: Report, most: int | None) -> Sho
         gallery=pictures,
         seen=seen,
         item_ids=item_ids,
+        advice={letter: found for letter, scored in _trained_once(grid) if (found := _advice(letter, scored))},
         other_targets=_other_targets(grid, [row.item for row in pictures.rows]) if pictures else 0,
     )
 
@@ -299,7 +344,7 @@ def _by_item(grid: Comparison, columns: Sequence[Column]) -> list[ItemMetric]:
         values = {}
         for cell in grid.cells.both:
             a, b = (scores.get((shown[_name(side, cell)], metric.scorer)) for side in "AB")
-            changed = comparison.item_changes(a, b).get(metric.metric) if a and b else None
+            changed = items.changes(a, b).get(metric.metric) if a and b else None
             if changed:
                 values[_name("B", cell)] = changed
         if values:

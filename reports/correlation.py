@@ -7,6 +7,11 @@ Three ways to put the cells of a study together, for they answer different quest
   low scores and a low rate; it says little about single outputs;
 - within cells: the mean of the cells' own correlations, each by its number of items. Differences between cells do not
   count. This is the one to read.
+
+Few raters see an item, so that its rate is mostly chance, and a correlation with it is too small. The reliability of
+rates is the share of their variance that is not chance: chance is what answers on the same item differ by. A
+correlation divided by its root is what rates by very many raters would show (Spearman, The proof and measurement of
+association between two things, American Journal of Psychology 15, 1904).
 """
 
 from __future__ import annotations
@@ -29,7 +34,9 @@ from reports.studies import Study
 
 REPLICATES = 1000
 ALL_CELLS, WITHIN_CELLS = "all cells", "within cells"
-COLUMNS = ("grid", "study", "cell", "metric", "scorer", "rho", "low", "high", "n")
+COLUMNS = ("grid", "study", "cell", "metric", "scorer", "rho", "low", "high", "reliability", "corrected", "n")
+LEAST_RELIABILITY = 0.1
+"""With less, a corrected correlation would be more than three times the one that was found, and mostly chance."""
 _LEAST_ITEMS = 3
 _LEAST_DEFINED = 0.95  # share of the draws that must have a correlation, for an interval of them to mean something
 _BLOCK = 400_000  # numbers in memory at a time, of each of a handful of arrays: as many as a cache holds
@@ -43,6 +50,7 @@ class Points:
 
     Attributes:
         cell: Its name.
+        label: The same, with its seed where several runs of the cell were judged.
         items: The n ids of the items that have both, sorted.
         trials: How often each was judged (n,).
         rates: Fooling rates (n,) in percent.
@@ -50,6 +58,7 @@ class Points:
     """
 
     cell: str
+    label: str
     items: tuple[str, ...]
     trials: NDArray[np.int64]
     rates: NDArray[np.float64]
@@ -72,12 +81,15 @@ class Correlation:
     Attributes:
         grid: The grid's name.
         study: The study's name.
-        cell: A cell, or ALL_CELLS, or WITHIN_CELLS.
+        cell: A cell, with its seed where several of its runs were judged, or ALL_CELLS, or WITHIN_CELLS.
         metric: The score's name.
         scorer: Whose it is.
         rho: None where it is undefined: fewer than three points, or all rates or all scores equal.
         interval: By bootstrap over items, each with its points in all cells; None for a single item, and where more
             than one draw in twenty has no correlation.
+        reliability: The share of the variance of items' rates that is not chance of answers, at most 1, below 0 by
+            chance; within cells the mean of theirs, by items. None where no item was judged twice, or rates are equal.
+        corrected: Rho divided by the root of the reliability, -1 to 1; None where that is under LEAST_RELIABILITY.
         n: How many points: items, times cells where there are several.
     """
 
@@ -88,6 +100,8 @@ class Correlation:
     scorer: str
     rho: float | None
     interval: Interval | None
+    reliability: float | None
+    corrected: float | None
     n: int
 
 
@@ -95,7 +109,7 @@ def compare(study: Study, entries: Sequence[Entry]) -> list[Comparison]:
     """Each automatic score that has a value by item, beside the rates of the same items.
 
     Args:
-        study: A study of the grid, as `studies.place` gives it.
+        study: A study of the grid, as `placement.place` gives it.
         entries: The grid's scores; only those of the very runs that the study judged count.
     """
     runs = {(cell.cell, cell.seed): cell for cell in study.cells}
@@ -108,16 +122,17 @@ def compare(study: Study, entries: Sequence[Entry]) -> list[Comparison]:
             values = entry.scores.by_item(name)
             items = tuple(sorted(values.keys() & cell.items.keys()))
             if items:
-                found.setdefault((entry.scores.scorer, name), {})[cell.cell] = Points(
+                found.setdefault((entry.scores.scorer, name), {})[cell.label] = Points(
                     cell=cell.cell,
+                    label=cell.label,
                     items=items,
                     trials=np.array([cell.items[item].trials for item in items], np.int64),
                     rates=np.array([cell.items[item].rate for item in items], np.float64),
                     values=np.array([values[item] for item in items], np.float64),
                 )
-    order = [cell.cell for cell in study.cells]
+    order = [cell.label for cell in study.cells]
     return [
-        Comparison(scorer, metric, tuple(points[cell] for cell in order if cell in points))
+        Comparison(scorer, metric, tuple(points[label] for label in order if label in points))
         for (scorer, metric), points in sorted(found.items())
     ]
 
@@ -141,20 +156,62 @@ def correlate(
         items = tuple(sorted({item for points in comparison.points for item in points.items}))
         if items not in weights:
             weights[items] = np.ascontiguousarray(bootstrap.item_weights(items, replicates).T)
+        reliable = reliabilities(comparison.points)
         for cell, rho, n in _rhos(comparison.points, items, weights[items]):
             value = float(rho[0]) if n >= _LEAST_ITEMS and math.isfinite(rho[0]) else None
             ends = None if value is None or len(items) < 2 else _interval(rho[1:])
-            found.append(Correlation(grid, study, cell, comparison.metric, comparison.scorer, value, ends, n))
+            share = reliable[cell] if math.isfinite(reliable[cell]) else None
+            corrected = None
+            if value is not None and share is not None and share >= LEAST_RELIABILITY:
+                corrected = min(1.0, max(-1.0, value / math.sqrt(share)))
+            names = (grid, study, cell, comparison.metric, comparison.scorer)
+            found.append(Correlation(*names, value, ends, share, corrected, n))
     return found
 
 
 def tidy(correlations: Sequence[Correlation]) -> pd.DataFrame:
     """Correlations as a table with the columns of `COLUMNS`, for CSV; what is undefined is missing."""
     rows = [
-        (each.grid, each.study, each.cell, each.metric, each.scorer, each.rho, *(each.interval or (None, None)), each.n)
+        (
+            *(each.grid, each.study, each.cell, each.metric, each.scorer, each.rho, *(each.interval or (None, None))),
+            *(each.reliability, each.corrected, each.n),
+        )
         for each in correlations
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(("rho", "low", "high"), "float64"))
+    numbers = ("rho", "low", "high", "reliability", "corrected")
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(numbers, "float64"))
+
+
+def reliabilities(points: Sequence[Points]) -> dict[str, float]:
+    """The reliability of items' rates: by cell, within cells and over all; NaN where it is unknown.
+
+    Args:
+        points: By cell.
+    """
+    chance = [_chance(each) for each in points]
+    alone = np.array([_reliability(each.rates, own) for each, own in zip(points, chance, strict=True)])
+    weights = np.array([len(each.items) for each in points]) * np.isfinite(alone)
+    within = float(np.nansum(alone * weights) / weights.sum()) if weights.any() else math.nan
+    pooled = _reliability(np.concatenate([each.rates for each in points]), np.concatenate(chance))
+    named = {each.label: float(own) for each, own in zip(points, alone, strict=True)}
+    return {WITHIN_CELLS: within, ALL_CELLS: pooled} | named
+
+
+def _chance(points: Points) -> NDArray[np.float64]:
+    """The variance of each item's rate by chance of answers (n,): that of answers on the same item, over their number.
+
+    Answers on one item vary by all but the item, so also by what tells raters apart.
+    """
+    more = points.trials.sum() - len(points.trials)
+    if not more:
+        return np.full(len(points.trials), math.nan)
+    of_answers = (points.trials * points.rates * (100 - points.rates)).sum() / more
+    return np.asarray(of_answers / points.trials, np.float64)
+
+
+def _reliability(rates: NDArray[np.float64], chance: NDArray[np.float64]) -> float:
+    variance = float(rates.var(ddof=1)) if len(rates) > 1 else 0.0
+    return 1 - float(chance.mean()) / variance if variance > 0 else math.nan
 
 
 def spearman(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
@@ -184,7 +241,7 @@ def _rhos(
     rates, values = (np.concatenate([getattr(each, name) for each in points]) for name in ("rates", "values"))
     yield ALL_CELLS, _with_draws(rates, values, weights[np.concatenate(rows)]), int(counts.sum())
     for each, rho in zip(points, alone, strict=True):
-        yield each.cell, rho, len(each.items)
+        yield each.label, rho, len(each.items)
 
 
 def _with_draws(a: NDArray[np.float64], b: NDArray[np.float64], weights: _Array) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from reports import paper
+from reports.clusters import clusters_of
 from reports.grids import Description
 from reports.layout import REAL
 from reports.metrics import describe_scorer
@@ -18,6 +19,7 @@ from reports.tables import Difference, Row, Table
 # At the start, and behind the semicolon that parts cells where the comma is the decimal point; also full-width.
 _FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@＝＋－＠])")
 GROUND_TRUTH = "ground truth"
+TRAINED_ONCE = "trained once"
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
@@ -60,11 +62,15 @@ def of_table(table: Table, description: Description) -> pd.DataFrame:
         "n_expected": [row.n_expected for row in rows],
         "fingerprint": [row.fingerprint for row in rows],
         "scorer": [describe_scorer(table.scorer, row.protocol).title for row in rows],
-        "ranked": [row in table.rows for row in rows],
-        "not_ranked_because": [_why(row) for row in rows],
+        "ranked": [_why(row, table) is None for row in rows],
+        "not_ranked_because": [_why(row, table) for row in rows],
+        "intervals_over": [_over(table.scorer, row) for row in rows],
     }
     if any(row.note for row in rows):
         columns["note"] = [row.note or None for row in rows]
+    clusters = [clusters_of(row.protocol) for row in rows]
+    if any(clusters):
+        columns["clusters"] = [each and each.n for each in clusters]
     if table.protocol.get("simulated"):
         columns["simulated_raters"] = [True] * len(rows)
     for metric in table.metrics:
@@ -75,7 +81,12 @@ def of_table(table: Table, description: Description) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-_ENDINGS = ("_low", "_high", "_mark", "_paper", "_paper_plus_minus", "_minus_paper")
+def _over(scorer: str, row: Row) -> str:
+    things = describe_scorer(scorer, row.protocol).over
+    return f"trainings and {things}" if len(row.seeds) > 1 else things
+
+
+_ENDINGS = ("_low", "_high", "_mark", "_ranks", "_paper", "_paper_plus_minus", "_minus_paper")
 
 
 def _of_metric(name: str, metric: str, table: Table, description: Description) -> dict[str, list[object]]:
@@ -86,6 +97,7 @@ def _of_metric(name: str, metric: str, table: Table, description: Description) -
         f"{name}_low": [number and number.interval.low for number in numbers],
         f"{name}_high": [number and number.interval.high for number in numbers],
         f"{name}_mark": [number and number.mark.value for number in numbers],
+        f"{name}_ranks": [number and number.ranks and "{} to {}".format(*number.ranks) for number in numbers],
     }
     published = [
         paper.value(description, table.scorer, metric, row.cell, table.protocol) if not row.differences else None
@@ -116,10 +128,13 @@ def of_paper() -> pd.DataFrame:
     )
 
 
-def _why(row: Row) -> str | None:
+def _why(row: Row, table: Table) -> str | None:
+    """Why a row is not ranked; None where it is."""
     if row.differences:
         return "; ".join(map(reason, row.differences))
-    return GROUND_TRUTH if row.cell == REAL else None
+    if row.cell == REAL:
+        return GROUND_TRUTH
+    return TRAINED_ONCE if row.cell in table.left_out else None
 
 
 def reason(difference: Difference) -> str:

@@ -18,6 +18,8 @@ from reports import (
     plots,
     reproduce,
     segmentations,
+    sensitivity,
+    trainings,
 )
 from reports.drawn_study import DrawnStudy
 from reports.figures import Figure, figures
@@ -29,8 +31,10 @@ from reports.page import Section
 from reports.paper import PaperTable
 from reports.plots import Stroke
 from reports.segmentations import Seen
+from reports.sensitivity import Sensitivity
 from reports.status import Missing
 from reports.tables import Table
+from reports.trainings import Once
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,7 @@ class ShownTable:
         links: Cells and metrics whose numbers lead to pictures.
         missing: Cells that were not scored by it, and why.
         reference: The paper's table that is like it, of other images.
+        sensitivity: What differences its metrics could tell with other numbers of seeds.
     """
 
     table: Table
@@ -56,6 +61,7 @@ class ShownTable:
     links: frozenset[tuple[str, str]]
     missing: tuple[Missing, ...]
     reference: PaperTable | None
+    sensitivity: tuple[Sensitivity, ...]
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ class Drawn:
         classes: Tables by scorer of label maps.
         grid_file: The grid as a file that trains it.
         commands: What to type to make it again.
+        once: What is said on top where all of its cells were trained once.
         hashes: SHA-256 of each table, by file.
     """
 
@@ -110,6 +117,7 @@ class Drawn:
     classes: dict[str, ClassFiles]
     grid_file: str
     commands: tuple[str, ...]
+    once: Once | None
     hashes: dict[str, str]
 
     @property
@@ -168,7 +176,7 @@ def draw(section: Section, index: int, report: Report, most: int | None) -> Draw
         seen = segmentations.write(grid, columns, ids, folder)
         (report.assets / f"{anchor}.js").write_text(browse.script(anchor, pictures, by_item, seen), "utf-8")
     tables = tuple(_table(section, table, anchor, by_item, report) for table in section.tables)
-    losses = figures(plots.draw(section.losses, strokes), folder)
+    curves = figures(plots.draw(section.losses, strokes), folder)
     colours = figures(colour_plots.draw(section.colours, strokes) if section.colours else (), folder)
     grid_file = _grid_file(section, report)
     return Drawn(
@@ -180,11 +188,12 @@ def draw(section: Section, index: int, report: Report, most: int | None) -> Draw
         seen=seen,
         lost=tuple(lost),
         strokes=strokes,
-        losses=losses,
+        losses=curves,
         colours=colours,
         colours_csv=_colours(section, report),
         classes=_classes(section, report),
         grid_file=grid_file,
+        once=trainings.once(grid, description, section.tables, PurePath(grid_file).name),
         commands=tuple(reproduce.commands(description, section.tables, PurePath(grid_file).name)),
         hashes={shown.csv: reproduce.sha256(report.folder / shown.csv) for shown in tables},
     )
@@ -206,6 +215,7 @@ def _table(section: Section, table: Table, anchor: str, by_item: Sequence[ItemMe
         links=frozenset(links & {(row.cell, name) for row in table.rows for name in row.numbers}),
         missing=tuple(each for each in section.missing if each.scorer == table.scorer),
         reference=paper.reference(description, table.scorer),
+        sensitivity=tuple(sensitivity.of_table(table)),
     )
 
 

@@ -29,6 +29,7 @@ class DrawnStudy:
         learning: The learning curve of each cell's raters.
         scatters: Raters against each automatic score.
         within: The rank correlation within cells with each of those scores, the strongest first.
+        clustered: Which clusters the scored items are of, such as "3 clusters of items (cities)"; empty of items alone.
         csv: The rates and learning curves.
         correlations_csv: All correlations; empty where there are none.
     """
@@ -39,6 +40,7 @@ class DrawnStudy:
     learning: tuple[Figure, ...]
     scatters: tuple[Figure, ...]
     within: tuple[Correlation, ...]
+    clustered: str
     csv: str
     correlations_csv: str
 
@@ -76,6 +78,7 @@ def draw(
                     ]
                 ),
                 within=tuple(sorted(within, key=lambda each: -abs(each.rho or 0))),
+                clustered=next((each.scores.clusters.things for each in section.entries if each.scores.clusters), ""),
                 csv=report.relative(numbers),
                 correlations_csv=report.relative(table) if correlations else "",
             )
@@ -84,7 +87,7 @@ def draw(
 
 
 def rows(study: Study) -> pd.DataFrame:
-    """A study as a table: one row a cell and part of its sessions; the part "all" has the fooling rate.
+    """A study as a table: one row a cell, or seed of it, and part of its sessions; the part "all" has the fooling rate.
 
     The other parts are practice and blocks of scored trials, by the positions of their first and last trial; theirs is
     the share of trials in which raters were right. All shares are in percent.
@@ -93,7 +96,7 @@ def rows(study: Study) -> pd.DataFrame:
     for cell in study.cells:
         found.append(
             {
-                "cell": cell.cell,
+                "cell": cell.label,
                 "part": "all",
                 "raters": cell.raters,
                 "trials": cell.trials,
@@ -108,7 +111,7 @@ def rows(study: Study) -> pd.DataFrame:
         for part, blocks in (("practice", cell.curve.practice), ("scored", cell.curve.blocks)):
             found += [
                 {
-                    "cell": cell.cell,
+                    "cell": cell.label,
                     "part": part,
                     "first_trial": block.first,
                     "last_trial": block.last,
@@ -134,7 +137,7 @@ def _distinct(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def _same(one: Comparison, other: Comparison) -> bool:
-    if one.metric != other.metric or [p.cell for p in one.points] != [p.cell for p in other.points]:
+    if one.metric != other.metric or [p.label for p in one.points] != [p.label for p in other.points]:
         return False
     pairs = zip(one.points, other.points, strict=True)
     return all(a.items == b.items and np.array_equal(a.values, b.values) for a, b in pairs)

@@ -9,16 +9,34 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports import atomic, csv, gallery, grids, ledger, made, page, paper, picture, single_file, swap
+from reports import (
+    atomic,
+    correlation,
+    csv,
+    gallery,
+    grids,
+    layout,
+    ledger,
+    made,
+    page,
+    paper,
+    picture,
+    single_file,
+    swap,
+    trainings,
+)
+from reports.clusters import clusters_of
 from reports.drawn import draw
 from reports.errors import ReportError
 from reports.glossary import GLOSSARY, term
 from reports.layout import INPUT, REAL, Report
 from reports.metrics import FCN_RULES, describe, describe_scorer
-from reports.names import counted
+from reports.names import counted, duration
 from reports.page import Page
 from reports.reproduce import made_by
+from reports.tables import Row, Table
 
+NO_INTERVAL = "no interval: of a single item or rater, of items that are all alike, or of a few far from all others"
 SINGLE_ITEMS = 24  # items with pictures where all of them go into one file
 MARK = '<meta name="generator" content="p2pbench">'
 
@@ -33,7 +51,8 @@ def write(results: Path, out: Path, items: int | None = None, say: Callable[[str
         results: A results folder.
         out: The report's own folder.
         items: How many items of each grid have pictures, at most; None takes as many as `gallery.PICTURES` allows.
-        say: Is told what cannot be read, a line each.
+        say: Is told what cannot be read, what the marks say, what has no number or interval, which rows are set apart,
+            and which cells were trained once, a line each.
 
     Returns:
         The page's path.
@@ -46,7 +65,9 @@ def write(results: Path, out: Path, items: int | None = None, say: Callable[[str
     found = page.read(results)
     for line in found.damages:
         say(line)
-    return put(out, lambda report: _build(found, results.resolve().name, report, items))
+    index = put(out, lambda report: _build(found, results.resolve().name, report, items))
+    _say_verdicts(found, Report(out), say)
+    return index
 
 
 def write_single(
@@ -61,7 +82,40 @@ def write_single(
     found = page.read(results)
     for line in found.damages:
         say(line)
-    return put_single(out, lambda report: _build(found, results.resolve().name, report, items))
+    index = put_single(out, lambda report: _build(found, results.resolve().name, report, items))
+    _say_verdicts(found, layout.report(results), say)
+    return index
+
+
+def _say_verdicts(found: Page, report: Report, say: Callable[[str], None]) -> None:
+    for section in found.sections:
+        for table in section.tables:
+            if of_table := list(_about(table)):
+                say(f"{section.grid.name}, {describe_scorer(table.scorer, table.protocol).title}:")
+            for line in of_table:
+                say(f"  {line}")
+        clusters = [clusters_of(table.protocol) for table in section.tables]
+        for doubt in dict.fromkeys(each.doubt for each in clusters if each and each.doubt):
+            say(f"{section.grid.name}: {doubt}")
+        if line := trainings.line(section.grid, section.description, section.tables, report, single_runs=False):
+            say(line)
+
+
+def _about(table: Table) -> Iterator[str]:
+    """What the marks of a table say, what has no number or no interval, and which rows are set apart, a line each."""
+    standings = {describe(name).label: text for name, text in table.standings().items()}
+    for label, text in standings.items():
+        yield f"{label:<{max(map(len, standings))}}  {text}"
+    for row in table.all_rows():
+        yield from row.doubts
+    if table.apart:
+        yield f"set apart, not ranked: {'; '.join(map(_named, table.apart))}"
+
+
+def _named(row: Row) -> str:
+    """A row set apart and what it differs in, such as "L1 seed 2 (items)"."""
+    seeds = f" seed{'s' if len(row.seeds) > 1 else ''} {', '.join(map(str, row.seeds))}" if row.seeds else ""
+    return f"{row.cell}{seeds} ({', '.join(each.field for each in row.differences)})"
 
 
 def check(results: Path, out: Path) -> None:
@@ -179,9 +233,10 @@ def environment() -> Environment:
     known.globals |= {"describe": describe, "describe_scorer": describe_scorer, "paper_value": paper.value}
     known.globals |= {"FCN_RULES": FCN_RULES, "is_published": paper.is_published}
     known.globals |= {"plain": page.plain, "plain_fields": page.plain_fields, "dataset_line": page.dataset_line}
-    known.globals |= {"NO_INTERVAL": "no interval: of a single item, or a single rater, nobody knows the spread"}
+    known.globals |= {"NO_INTERVAL": NO_INTERVAL}
     known.globals |= {"counted": counted, "GLOSSARY": GLOSSARY, "term": term, "min": min}
-    known.filters |= {"number": number, "signed": signed}
+    known.globals |= {"LEAST_RELIABILITY": correlation.LEAST_RELIABILITY}
+    known.filters |= {"number": number, "signed": signed, "duration": duration}
     return known
 
 

@@ -9,6 +9,7 @@ from reports.gallery import Column
 from reports.layout import REAL
 from reports.ledger import Entry
 from reports.metrics import STUDY, Scorer, describe, describe_scorer
+from reports.scores import Scores
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,3 +85,14 @@ def without_pictures(metrics: Sequence[ItemMetric], items: Sequence[str]) -> lis
 def _label(scorer: Scorer, metric: str, ambiguous: bool) -> str:
     label = describe(metric).label
     return f"{label} ({scorer.brief or scorer.title})" if ambiguous else label
+
+
+def changes(a: Scores, b: Scores) -> dict[str, dict[str, float]]:
+    """B less A by metric and item, for what both have; nothing where the protocols differ."""
+    if a.fingerprint != b.fingerprint:
+        return {}
+    found = {}
+    for name in (name for name in b.metrics if name in a.metrics):
+        before = a.by_item(name)
+        found[name] = {item: value - before[item] for item, value in b.by_item(name).items() if item in before}
+    return {name: values for name, values in found.items() if values}

@@ -12,7 +12,8 @@ from reports.csv import reason
 from reports.grids import Description
 from reports.metrics import describe, describe_scorer
 from reports.names import counted, file_name, printable
-from reports.tables import Mark, Number, Row, Table
+from reports.tables import Number, Row, Table
+from reports.verdicts import Mark
 
 LONG_NAME = 30  # characters; longer ones are broken into lines
 _UNBROKEN = 12  # characters of a long name after which a line may end
@@ -42,6 +43,8 @@ _LIGATURE = re.compile(r"(?<=[-',])(?=[-',])")
 # These hold in the table alone: one definition decides where the intervals stand, and many columns are set small.
 _ESTIMATE = r"\def\estimate#1#2{\begin{tabular}[t]{@{}r@{}}#1\\[-0.4ex]{\%s[#2]}\end{tabular}}"
 _SMALL = r"  \footnotesize\setlength{\tabcolsep}{3pt}"
+_SIGNS = {Mark.TIE: r"$^\dagger$", Mark.AHEAD: r"$^\star$", Mark.LEVEL: r"$^\circ$"}
+_SIGNS |= {Mark.AHEAD_JUDGED: _SIGNS[Mark.AHEAD], Mark.LEVEL_JUDGED: _SIGNS[Mark.LEVEL]}
 MANY_METRICS = 4  # more of them stand in a column of a paper only when they are small
 _HEAD = r"""% Wants \usepackage{booktabs,array}, and with pdflatex \usepackage[T1]{fontenc}.
 """
@@ -105,8 +108,8 @@ def _caption(table: Table, description: Description, with_counts: bool) -> str:
         f"{first.n} of {counted(first.n_expected, 'item')}" if first.n < first.n_expected else counted(first.n, "item")
     )
     seeds = "" if with_counts or not rows[0].seeds else f", {_seeds(rows[0])}"
-    over = scorer.over + (" and seeds" if any(len(row.seeds) > 1 for row in rows) else "")
-    intervals = f"; in brackets 95\\,\\% intervals by bootstrap over {escape(over)}" if table.with_intervals else ""
+    over = escape(table.over(scorer.over))
+    intervals = f"; in brackets 95\\,\\% intervals over {over}" if table.with_intervals else ""
     simulated = " Simulated raters: these numbers say nothing about the images." * bool(table.protocol.get("simulated"))
     early = " The study was looked at before it was closed." * bool(table.protocol.get("looked_at_early"))
     return (
@@ -168,7 +171,7 @@ def _estimate(metric: str, number: Number | None, style: str) -> str:
     value = _decimal(number.value, digits)
     style = "textbf" if number.mark == Mark.BEST else style
     value = f"\\{style}{{{value}}}" if style else value
-    value += r"\rlap{$^\dagger$}" if number.mark == Mark.TIE else ""
+    value += rf"\rlap{{{_SIGNS[number.mark]}}}" if number.mark in _SIGNS else ""
     ends = ", ".join(_decimal(end, digits) for end in number.interval) if number.interval.known else "--"
     return f"\\estimate{{{value}}}{{{ends}}}"
 
@@ -178,12 +181,8 @@ def _decimal(value: float, digits: int) -> str:
 
 
 def _notes(table: Table) -> list[str]:
-    marks = {number.mark for row in table.rows for number in row.numbers.values()}
     notes = [f"{escape(table.remark)}."] if table.remark else []
-    if Mark.BEST in marks:
-        notes.append("Bold: the best, whose paired difference to each other row excludes zero.")
-    if Mark.TIE in marks:
-        notes.append(r"$^\dagger$ Together the best: the intervals of their paired differences to the best hold zero.")
+    notes += [_SIGNS.get(mark, "") + escape(sentence) for mark, sentence in table.legend()]
     if table.real:
         notes.append("Italic: the ground truth, not ranked.")
     notes += [rf"$^\ddagger$ {escape(row.cell)}: {escape(row.note)}." for row in table.all_rows() if row.note]

@@ -2,7 +2,8 @@
 
 The JSON is for people and other tools: protocol and fingerprint, n of n_expected items, every metric with its 95 %
 interval, and the items with their own values; null stands for what there is not. The npz holds the replicates behind
-the intervals (float32, one array a metric), so that differences between runs can be paired later.
+the intervals (float32, one array a metric), so that differences between runs can be paired later. Of a study's rate the
+interval is that of its analysis.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from numpy.typing import NDArray
 
 from reports import json_files, layout, made
 from reports.arithmetic import mark
+from reports.bootstrap import Interval, interval
 from reports.errors import ReportError
 from reports.layout import REAL, Run
-from reports.metrics import describe_scorer
+from reports.metrics import STUDY, describe_scorer
 from reports.scores import Metric, Scores, fingerprint, null_if_nan
 
 __all__ = [
@@ -115,9 +117,9 @@ def write(run: Run, scores: Scores) -> None:
         scores.check()
     except ValueError as error:
         raise ReportError(f"{run.score(scores.scorer)}: {error}; leave that out or mend what computes it") from error
-    stored = {name: _as_stored(metric) for name, metric in scores.metrics.items()}
-    document = json.dumps(_document(run, scores, stored), indent=1, allow_nan=False)
-    made.put(run.bootstrap(scores.scorer), _archive(stored), start)
+    stored = replace(scores, metrics={name: _as_stored(metric) for name, metric in scores.metrics.items()})
+    document = json.dumps(_document(run, stored), indent=1, allow_nan=False)
+    made.put(run.bootstrap(scores.scorer), _archive(stored.metrics), start)
     made.put(run.score(scores.scorer), document.encode() + b"\n", b"")
 
 
@@ -230,6 +232,7 @@ def _rows(entry: Entry, name: str, metric: Metric, note: str | None) -> dict[str
     scores = entry.scores
     per_item = () if metric.per_item is None else metric.per_item.tolist()
     none = [math.nan] * len(per_item)
+    ends = scores.interval(name)
     same = {
         "grid": entry.grid,
         "cell": entry.run.cell,
@@ -245,18 +248,18 @@ def _rows(entry: Entry, name: str, metric: Metric, note: str | None) -> dict[str
     return {
         "item": [ALL_ITEMS, *(scores.item_ids if per_item else ())],
         "value": [float(metric.value), *per_item],
-        "low": [metric.interval.low, *none],
-        "high": [metric.interval.high, *none],
+        "low": [ends.low, *none],
+        "high": [ends.high, *none],
         **{column: [value] * (1 + len(per_item)) for column, value in same.items()},
     }
 
 
 def _as_stored(metric: Metric) -> Metric:
     """The metric as it will be read again, so that its interval comes from what is stored."""
-    return Metric(float(metric.value), np.asarray(metric.replicates, np.float32), metric.per_item)
+    return replace(metric, value=float(metric.value), replicates=np.asarray(metric.replicates, np.float32))
 
 
-def _archive(metrics: dict[str, Metric]) -> bytes:
+def _archive(metrics: Mapping[str, Metric]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, metric in metrics.items():
@@ -265,8 +268,10 @@ def _archive(metrics: dict[str, Metric]) -> bytes:
     return buffer.getvalue()
 
 
-def _document(run: Run, scores: Scores, metrics: dict[str, Metric]) -> dict[str, object]:
+def _document(run: Run, scores: Scores) -> dict[str, object]:
+    metrics = scores.metrics
     per_item = {name: metric.per_item for name, metric in metrics.items() if metric.per_item is not None}
+    ends = {name: scores.interval(name) for name in metrics}
     return {
         "scorer": scores.scorer,
         "cell": run.cell,
@@ -278,8 +283,9 @@ def _document(run: Run, scores: Scores, metrics: dict[str, Metric]) -> dict[str,
         "metrics": {
             name: {
                 "value": null_if_nan(metric.value),
-                "low": null_if_nan(metric.interval.low),
-                "high": null_if_nan(metric.interval.high),
+                "low": null_if_nan(ends[name].low),
+                "high": null_if_nan(ends[name].high),
+                **({} if metric.freedom is None else {"freedom": metric.freedom}),
             }
             for name, metric in metrics.items()
         },
@@ -305,21 +311,37 @@ def _replicates(path: Path, name: str, array: object) -> NDArray[np.float32]:
     if not isinstance(array, np.ndarray) or array.dtype != np.float32:
         kind = getattr(array, "dtype", "no array")
         raise _damaged(path, f"found no replicates ({name} is {kind}, expected float32)")
+    if not np.isfinite(array).all() and not np.isnan(array).all():
+        raise _damaged(path, f"found a replicate of {name} that is not finite, expected numbers")
     return array
 
 
 def _scores(document: dict[str, Any], replicates: dict[str, NDArray[np.float32]]) -> Scores:
     items: dict[str, dict[str, object]] = document["items"]
+    scorer = document["scorer"]
     if set(replicates) != set(document["metrics"]):
         raise ValueError(f"found replicates of {sorted(replicates)}, expected those of {sorted(document['metrics'])}")
     metrics = {
-        name: Metric(_number_or_nan(metric["value"]), replicates[name], _per_item(name, items))
+        name: Metric(
+            _number_or_nan(metric["value"]),
+            replicates[name],
+            _per_item(name, items),
+            _given(scorer, metric),
+            _number(metric["freedom"]) if metric.get("freedom") is not None else None,
+        )
         for name, metric in document["metrics"].items()
     }
     n_expected = document["n_expected"]
     if type(n_expected) is not int:
         raise TypeError(f"found n_expected = {n_expected!r}, expected a count")
-    return Scores(document["scorer"], dict(document["protocol"]), tuple(items), n_expected, metrics)
+    return Scores(scorer, dict(document["protocol"]), tuple(items), n_expected, metrics)
+
+
+def _given(scorer: str, metric: dict[str, object]) -> Interval | None:
+    """The interval of a fooling rate, which is the analysis' own; others follow from their replicates."""
+    if not scorer.startswith(STUDY):
+        return None
+    return Interval(_number_or_nan(metric["low"]), _number_or_nan(metric["high"]))
 
 
 def _per_item(name: str, items: dict[str, dict[str, object]]) -> NDArray[np.float64] | None:
@@ -351,11 +373,12 @@ def _check_summary(scores: Scores, document: dict[str, Any], scorer: str) -> Non
     if document["n"] != scores.n:
         raise ValueError(f"found n = {document['n']}, expected {scores.n} as it has items")
     for name, metric in scores.metrics.items():
-        ends = [document["metrics"][name][end] for end in ("low", "high")]
-        if not metric.interval.known:
+        ends, expected = [document["metrics"][name][end] for end in ("low", "high")], scores.interval(name)
+        if not expected.known:
             continue  # earlier versions wrote one for a single item
-        if not np.allclose(ends, metric.interval, rtol=1e-4, atol=1e-7):
-            raise ValueError(f"found {name} in {ends}, expected {list(metric.interval)} from its replicates")
+        # Earlier versions wrote percentiles of the replicates.
+        if not any(np.allclose(ends, known, rtol=1e-4, atol=1e-7) for known in (expected, interval(metric.replicates))):
+            raise ValueError(f"found {name} in {ends}, expected {list(expected)} from its replicates")
 
 
 def _check_whose(run: Run, document: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
@@ -40,6 +42,17 @@ def read(run: Run) -> pd.DataFrame | None:
         if not is_numeric_dtype(table[column]):
             raise _damaged(run, f"found text in column {column}")
     return table.dropna(subset="step")
+
+
+def seconds(run: Run, batch_size: int) -> float | None:
+    """How long a run was trained, from the speeds that its log has; None where they are not there."""
+    try:
+        table = pd.read_csv(run.losses, usecols=["step", "images_per_second"]).dropna()
+        images = table["step"].diff().fillna(table["step"]) * batch_size
+        spent = float((images / table["images_per_second"]).sum())
+    except (OSError, ValueError, TypeError):
+        return None
+    return spent if math.isfinite(spent) and spent > 0 else None
 
 
 def _damaged(run: Run, what: str) -> ReportError:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+
+from reports.clusters import clusters_of
 
 
 @dataclass(frozen=True)
 class Description:
     """How a metric is shown.
 
-    `higher_is_better` is None where nobody has said so: the metric is shown and never ranked.
+    `higher_is_better` is None where nobody has said so: the metric is shown and never ranked. No value lies below
+    `least` or above `most`.
     """
 
     label: str
     higher_is_better: bool | None
     digits: int
     meaning: str
+    least: float = -math.inf
+    most: float = math.inf
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """How a scorer, which gives one or more metrics, is shown; its intervals are by bootstrap over `over`.
+    """How a scorer, which gives one or more metrics, is shown; its intervals are over `over`.
 
     `brief` is its title where that of a metric stands before it; empty where the title is short enough.
     """
@@ -33,16 +39,23 @@ class Scorer:
     brief: str = ""
 
 
+_TOO_LOW = "Few items make it too low, so that only equally many may be compared."
+
 _METRICS = {
-    "l1": Description("L1", False, 4, "Mean absolute difference to the target, with images scaled to 0..1."),
+    "l1": Description(
+        "L1", False, 4, "Mean absolute difference to the target, with images scaled to 0..1.", least=0, most=1
+    ),
     "psnr": Description("PSNR (dB)", True, 2, "Peak signal-to-noise ratio against the target, mean over items."),
-    "ssim": Description("SSIM", True, 3, "Structural similarity to the target, at most 1, mean over items."),
+    "ssim": Description(
+        "SSIM", True, 3, "Structural similarity to the target, at most 1, mean over items.", least=-1, most=1
+    ),
     "gmsd": Description(
         "GMSD",
         False,
         3,
         "How unevenly the edges of an output differ from those of its target (gradient magnitude similarity "
         "deviation): 0 where they are equal, mean over items.",
+        least=0,
     ),
     "sharpness": Description(
         "Sharpness",
@@ -50,18 +63,31 @@ _METRICS = {
         2,
         "Energy of the finest detail (the Laplacian) of all outputs, divided by that of all targets: 1 is as sharp as "
         "real, less is blurred, more is noisy.",
+        least=0,
     ),
     "histogram_l": Description(
-        "Histogram L", True, 3, "Overlap, 0..1, of the lightness distribution of all outputs with that of all targets."
+        "Histogram L",
+        True,
+        3,
+        f"Overlap, 0..1, of the lightness distribution of all outputs with that of all targets. {_TOO_LOW}",
+        least=0,
+        most=1,
     ),
     "histogram_a": Description(
-        "Histogram a", True, 3, "Overlap, 0..1, of the green-red distribution (Lab a) of all outputs with all targets."
+        "Histogram a",
+        True,
+        3,
+        f"Overlap, 0..1, of the green-red distribution (Lab a) of all outputs with all targets. {_TOO_LOW}",
+        least=0,
+        most=1,
     ),
     "histogram_b": Description(
         "Histogram b",
         True,
         3,
-        "Overlap, 0..1, of the blue-yellow distribution (Lab b) of all outputs with all targets.",
+        f"Overlap, 0..1, of the blue-yellow distribution (Lab b) of all outputs with all targets. {_TOO_LOW}",
+        least=0,
+        most=1,
     ),
     "lpips": Description(
         "LPIPS",
@@ -69,6 +95,7 @@ _METRICS = {
         3,
         "How far apart the network AlexNet finds an output and its target, weighted as people judged: 0 for equal "
         "ones, mean over items.",
+        least=0,
     ),
     "fid": Description(
         "FID",
@@ -76,6 +103,7 @@ _METRICS = {
         2,
         "Distance of all outputs from all real pictures in what the network Inception sees in them. Few items make it "
         "too high, so that only equally many may be compared.",
+        least=0,
     ),
     "kid": Description(
         "KID",
@@ -84,16 +112,28 @@ _METRICS = {
         "The same by another distance, which few items do not make too high: about 0 where outputs are like real ones.",
     ),
     "pixel_accuracy": Description(
-        "Pixel accuracy", True, 3, "Share of the labelled pixels, of all items together, that got their true class."
+        "Pixel accuracy",
+        True,
+        3,
+        "Share of the labelled pixels, of all items together, that got their true class.",
+        least=0,
+        most=1,
     ),
     "class_accuracy": Description(
         "Class accuracy",
         True,
         3,
         "For each class of the truth the share of its pixels that got it, over all items; mean of classes.",
+        least=0,
+        most=1,
     ),
     "class_iou": Description(
-        "Class IoU", True, 3, "For each class intersection over union with the truth, over all items; mean of classes."
+        "Class IoU",
+        True,
+        3,
+        "For each class intersection over union with the truth, over all items; mean of classes.",
+        least=0,
+        most=1,
     ),
     "fooling_rate": Description(
         "Fooling rate (%)",
@@ -101,6 +141,8 @@ _METRICS = {
         1,
         "How often raters, shown a real image and an output for a second each, took the output for the real one: mean "
         "over raters. At 50 % the two cannot be told apart.",
+        least=0,
+        most=100,
     ),
 }
 
@@ -169,8 +211,16 @@ def describe_scorer(scorer: str, protocol: Mapping[str, object] | None = None) -
     """How to show a scorer; one that nobody has described shows under its own name.
 
     FID and KID depend on the program and on the number of items, and the FCN-score on who trained its network: their
-    titles name that where the protocol is given.
+    titles name that where the protocol is given, and what intervals are over says its clusters of items.
     """
+    clusters = clusters_of(protocol)
+    described = _described(scorer, protocol)
+    if clusters is None:
+        return described
+    return replace(described, over=f"raters and {clusters.things}" if scorer.startswith(STUDY) else clusters.things)
+
+
+def _described(scorer: str, protocol: Mapping[str, object] | None) -> Scorer:
     if scorer.startswith(STUDY):
         return Scorer(
             f"Real vs fake: {scorer.removeprefix(STUDY)}",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import unicodedata
+from pathlib import Path
 
 LONGEST_ITEM_ID = 251  # bytes; file systems have 255, for an id and an ending such as ".png"
 LONGEST_FILE_NAME = 100  # bytes; file systems have 255, for two such names and an ending
@@ -55,6 +57,18 @@ def item_id(name: str) -> str:
         return text
     digest = hashlib.sha256(content).hexdigest()[:8]
     return f"{content[: LONGEST_ITEM_ID - len(digest) - 1].decode(errors='ignore')}-{digest}"
+
+
+def typed(path: Path) -> str:
+    """A path as it is typed in a shell; no command takes it for an option."""
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, such as 40 s, 12 min or 3.1 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def counted(count: int, noun: str) -> str:

@@ -10,7 +10,20 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from reports import arithmetic, classes, colours, filled, grids, layout, ledger, losses, status, studies, tables
+from reports import (
+    arithmetic,
+    classes,
+    colours,
+    filled,
+    grids,
+    layout,
+    ledger,
+    losses,
+    placement,
+    status,
+    studies,
+    tables,
+)
 from reports.classes import Classes
 from reports.colours import Colours
 from reports.errors import ReportError
@@ -18,7 +31,7 @@ from reports.grids import Description
 from reports.layout import REAL, Grid, Run
 from reports.ledger import Damage, Entry
 from reports.metrics import Scorer, describe_scorer
-from reports.names import counted
+from reports.names import counted, typed
 from reports.status import Gap, Missing
 from reports.studies import Study
 from reports.tables import Table
@@ -100,11 +113,11 @@ def read(results: Path) -> Page:
         if layout.analyses(results):
             raise ReportError(
                 f"{results}: found studies and no grid that they belong to, expected GRID/grid.json; their numbers are "
-                f"in {layout.STUDIES}/NAME/analysis.txt, made by `p2pbench amt analyse {results}`"
+                f"in {layout.STUDIES}/NAME/analysis.txt, made by `p2pbench amt analyse {typed(results)}`"
             )
         raise ReportError(
-            f"{results}: {what}, expected GRID/grid.json in it; run `p2pbench train-ablation GRID --out {results}`, "
-            f"then `p2pbench image-score {results}`"
+            f"{results}: {what}, expected GRID/grid.json in it; run `p2pbench train-ablation GRID "
+            f"--out {typed(results)}`, then `p2pbench image-score {typed(results)}`"
         )
     sections, unreadable = [], []
     for grid in found:
@@ -116,18 +129,17 @@ def read(results: Path) -> Page:
         damages = Page(sections, unreadable).damages
         if damages:
             what = f"{counted(len(damages), 'file')} cannot be read"
-            then = f"mend that, then run `p2pbench image-score {results}`"
+            then = f"mend that, then run `p2pbench image-score {typed(results)}`"
             raise ReportError(f"{results}: found no scores; {what}, such as {damages[0]}; {then}")
-        raise ReportError(f"{results}: found no scores; run `p2pbench image-score {results}`")
+        raise ReportError(f"{results}: found no scores; run `p2pbench image-score {typed(results)}`")
     found_studies = studies.collect(results)
-    placed = studies.place(
+    placed = placement.place(
         found_studies.studies,
         [entry for section in sections for entry in section.entries],
         [damage for section in sections for damage in section.unread],
     )
     unreadable += [*found_studies.damages, *found_studies.waiting, *placed.strangers]
-    sections = [replace(each, studies=placed.by_grid.get(each.grid.name, ())) for each in sections]
-    return Page(sections, unreadable)
+    return Page([_with_studies(section, placed.by_grid.get(section.grid.name, ())) for section in sections], unreadable)
 
 
 def plain_fields(fields: Mapping[str, object], prefix: str = "") -> dict[str, str]:
@@ -158,6 +170,10 @@ def dataset_line(dataset: Mapping[str, object]) -> str:
     return " · ".join([*words, *([plain(dataset["note"])] if dataset.get("note") else [])])
 
 
+def _with_studies(section: Section, found: tuple[Study, ...]) -> Section:
+    return replace(section, studies=found, tables=tuple(placement.settled(table, found) for table in section.tables))
+
+
 def _section(grid: Grid) -> Section:
     clipped: list[str] = []
     filled.ranges(grid, clipped.append)
@@ -173,7 +189,7 @@ def _section(grid: Grid) -> Section:
         description=description,
         entries=tuple(entries),
         tables=tuple(
-            replace(table, remark=classes.remark(table, by_class))
+            replace(table, remark=classes.remark(table, by_class) or table.remark)
             for table in tables.build(list(description.cells), named, arithmetic.flaws(runs))
         ),
         losses=logged,

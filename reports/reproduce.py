@@ -27,11 +27,24 @@ def grid_toml(description: Description) -> str:
     return "\n".join([*lines, ""])
 
 
+def train_command(description: Description, file: str, results: str = "results", root: str = "DATASET") -> str:
+    """The command that trains a grid.
+
+    Args:
+        description: The grid.
+        file: The same as a file, see `grid_toml`.
+        results: The results folder, as the command names it.
+        root: The dataset's folder, likewise; the program's own datasets need none.
+    """
+    place = f" --root {root}" if description.dataset.get("root") else ""
+    return f"p2pbench train-ablation {file}{place} --out {results}"
+
+
 def commands(description: Description, tables: Sequence[Table], file: str) -> list[str]:
     """The commands, one a line, that make the grid and its scores, and then the report."""
     scorers = [table.scorer for table in tables]
     rooted = bool(description.dataset.get("root"))
-    lines = [f"p2pbench train-ablation {file}{' --root DATASET' if rooted else ''} --out results"]
+    lines = [train_command(description, file)]
     if any(scorer.startswith("fcn-") for scorer in scorers):
         lines.append(f"p2pbench fcn-score results{' --weights WEIGHTS' if rooted else ''}")
     if any(scorer.startswith("labels") for scorer in scorers):

@@ -1,4 +1,4 @@
-"""The studies with raters in a results folder, read from `study/NAME/analysis.json`, and the grids they belong to.
+"""The studies with raters in a results folder, read from `study/NAME/analysis.json`.
 
 Rates are in percent here, as in the ledger.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,14 +17,15 @@ from reports import json_files, layout
 from reports.bootstrap import NO_INTERVAL, Interval
 from reports.errors import ReportError
 from reports.json_files import LONGEST_COMPLAINT
-from reports.layout import Run
-from reports.ledger import Damage, Entry
 from reports.made import Made
 from reports.metrics import STUDY
-from reports.names import counted, printable
+from reports.names import counted, printable, typed
 
-FORMAT = 2
-"""Of the analyses that can be read."""
+FORMATS = (2, 3)
+"""Of the analyses that can be read: those of 2 have claims and pairs by a bootstrap of raters and items."""
+
+RATE = "fooling_rate"
+"""The metric of a study."""
 
 _MOST = 10**9  # of anything that a study counts
 
@@ -83,19 +85,22 @@ class StudyCell:
 
     Attributes:
         cell: Its name in the study; of a study that belongs to a grid, that of the grid's cell.
+        label: The same, with its seed where several runs of the cell were judged.
         origin: Where its outputs came from: GRID/CELL/seed-N in the results folder, or a folder elsewhere.
         seed: Of the run that made them; None as long as no grid is known.
         raters: How many raters count.
         trials: How many of their answers.
         rate: The fooling rate: the mean over raters of their mean over trials.
-        error: Its standard error over raters and trials: the paper's +-; NaN of a single rater, who has no interval.
-        over_trials: 95 % interval over raters and trials, with these very items, as the paper's.
-        over_items: 95 % interval over raters and items: the one for claims.
+        error: Its standard error over raters and trials: the paper's +-; NaN where `over_trials` is unknown.
+        over_trials: 95 % interval over raters and trials, with these very items, as the paper's; unknown of a single
+            rater, and where all raters gave the same answers.
+        over_items: 95 % interval over raters and items: the one for claims; unknown of a single rater or item.
         curve: The share right in the course of sessions.
         items: Judgments by item id.
     """
 
     cell: str
+    label: str
     origin: str
     seed: int | None
     raters: int
@@ -106,6 +111,26 @@ class StudyCell:
     over_items: Interval
     curve: Curve
     items: Mapping[str, Judged]
+
+
+class RatePair(NamedTuple):
+    """How the fooling rates of two cells differ, over raters and items.
+
+    Attributes:
+        first: A cell, named as in the study's cells.
+        second: Another.
+        difference: First less second in percentage points.
+        interval: Its own 95 % interval; unknown where one of the two rates has none.
+        p: Two-sided p-value of no difference; NaN where there is no interval.
+        adjusted: The same, adjusted for all pairs of the study.
+    """
+
+    first: str
+    second: str
+    difference: float
+    interval: Interval
+    p: float
+    adjusted: float
 
 
 @dataclass(frozen=True)
@@ -124,6 +149,8 @@ class Study:
         looked_at_early: Whether its rates were looked at before it was closed.
         replicates: Draws behind the bootstrap intervals.
         cells: Those that were judged in sessions that count, by name.
+        pairs: All pairs of them.
+        over: What intervals for claims are over.
     """
 
     name: str
@@ -137,6 +164,8 @@ class Study:
     looked_at_early: bool
     replicates: int
     cells: tuple[StudyCell, ...]
+    pairs: tuple[RatePair, ...]
+    over: str
 
     @property
     def scorer(self) -> str:
@@ -168,18 +197,11 @@ class Found(NamedTuple):
     waiting: tuple[str, ...]
 
 
-class Placed(NamedTuple):
-    """Studies by the grid whose outputs they judged, and a sentence on each study that judged none of them."""
-
-    by_grid: Mapping[str, tuple[Study, ...]]
-    strangers: tuple[str, ...]
-
-
 def collect(results: Path) -> Found:
     """All studies of a results folder; what cannot be read is named, and never raised."""
     studies, damages, waiting = [], [], []
     for name, path in layout.analyses(results).items():
-        again = f"run `p2pbench amt analyse {results} --name {name}`"
+        again = f"run `p2pbench amt analyse {typed(results)} --name {name}`"
         away = f"move it away and {again}"  # an analysis is not written over something else
         if not path.is_file():
             waiting.append(printable(f"Study {name} has no analysis yet; close it, then {again}."))
@@ -197,67 +219,18 @@ def collect(results: Path) -> Found:
     return Found(tuple(studies), tuple(damages), tuple(waiting))
 
 
-def place(studies: Iterable[Study], entries: Sequence[Entry], damages: Sequence[Damage] = ()) -> Placed:
-    """Find the grid of each study by its rates in the ledger.
-
-    A study is a grid's when the ledger holds its rates under the same protocol for the run of each of its cells, over
-    items among which are all that it judged.
-
-    Args:
-        studies: As `collect` gives them.
-        entries: The scores of all grids.
-        damages: Scores that cannot be read, which are named elsewhere.
-    """
-    by_grid: dict[str, list[Study]] = {}
-    strangers = []
-    for study in studies:
-        rates = {_origin(entry.run): entry for entry in entries if entry.scores.scorer == study.scorer}
-        unread = [_origin(each.run) for each in damages if each.scorer == study.scorer]
-        if unread:
-            strangers.append(printable(f"Study {study.name} is not shown: its scores of {unread[0]} cannot be read."))
-            continue
-        problem = _problem(study, rates)
-        if problem:
-            said = f"Study {study.name} is of another results folder: {problem}. It is not shown."
-            strangers.append(printable(said))
-            continue
-        runs = [rates[cell.origin].run for cell in study.cells]
-        cells = [replace(cell, cell=run.cell, seed=run.seed) for cell, run in zip(study.cells, runs, strict=True)]
-        by_grid.setdefault(rates[study.cells[0].origin].grid, []).append(replace(study, cells=tuple(cells)))
-    return Placed({grid: tuple(its) for grid, its in by_grid.items()}, tuple(strangers))
-
-
-def _problem(study: Study, rates: Mapping[str, Entry]) -> str:
-    """Why a study is none of these runs', or nothing."""
-    if not study.cells:
-        return "no session of it counts, so that nothing ties it to a grid"
-    for cell in study.cells:
-        entry = rates.get(cell.origin)
-        if entry is None:
-            return f"it judged {cell.cell} from {cell.origin or 'an unknown place'}, which has no scores of it here"
-        if entry.scores.protocol.get("study_fingerprint") != study.fingerprint:
-            found = entry.scores.protocol.get("study_fingerprint")
-            return f"its protocol is {study.fingerprint}, and the scores of {cell.origin} are of {found}"
-        foreign = sorted(cell.items.keys() - set(entry.scores.item_ids))
-        if foreign:
-            return (
-                f"it judged {counted(len(foreign), 'item')} of {cell.cell} not among those scored, such as {foreign[0]}"
-            )
-    grids = sorted({rates[cell.origin].grid for cell in study.cells})
-    return f"its cells are of {len(grids)} grids, {', '.join(grids)}" if len(grids) > 1 else ""
-
-
-def _origin(run: Run) -> str:
-    """A run as studies name it: GRID/CELL/seed-N."""
-    return "/".join(run.folder.parts[-3:])
-
-
 def _study(name: str, document: Mapping[str, Any]) -> Study:
-    if document.get("format") != FORMAT:
-        raise ValueError(f"found format {document.get('format')!r}, expected {FORMAT}, of this version of p2pbench")
+    version = document.get("format")
+    if version not in FORMATS:
+        raise ValueError(f"found format {version!r}, expected {' or '.join(map(str, FORMATS))}, of this p2pbench")
     if document["study"] != name:
         raise ValueError(f"found the study {document['study']!r}, expected {name!r} as its folder is called")
     kept, origin, excluded = document["kept"], document["origin"], document["exclusions"]["excluded"]
+    cells = tuple(_cell(fields, str(origin.get(fields["name"], ""))) for fields in kept["algorithms"])
+    known = {cell.cell for cell in cells if cell.over_items.known}
+    pairs = tuple(_pair(fields, known) for fields in kept["pairs" if version == FORMATS[-1] else "pairs_crossed"])
+    if {frozenset(pair[:2]) for pair in pairs} != {*map(frozenset, combinations([cell.cell for cell in cells], 2))}:
+        raise ValueError(f"found {len(pairs)} pairs of {len(cells)} algorithms, expected each pair once")
     return Study(
         name=name,
         title=str(document["title"]),
@@ -269,23 +242,32 @@ def _study(name: str, document: Mapping[str, Any]) -> Study:
         simulated=bool(document["simulated"]),
         looked_at_early=bool(document["looked_at_early"]),
         replicates=_count(document["replicates"], "replicates"),
-        cells=tuple(_cell(fields, str(origin.get(fields["name"], ""))) for fields in kept["algorithms"]),
+        cells=cells,
+        pairs=pairs,
+        over=_over(document.get("clusters")),
     )
 
 
+def _over(clusters: object) -> str:
+    """Analyses of before know of no clusters."""
+    return f"raters and {counted(_count(clusters, 'clusters'), 'cluster')} of items" if clusters else "raters and items"
+
+
 def _cell(fields: Mapping[str, Any], origin: str) -> StudyCell:
-    staged, crossed, curve = fields["two_stage"], fields["crossed"], fields["curve"]
+    staged, curve = fields["two_stage"], fields["curve"]
+    claims = fields["claims" if "claims" in fields else "crossed"]
     alone = len(fields["raters"]) < 2  # earlier versions gave one rater an interval
     return StudyCell(
         cell=str(fields["name"]),
+        label=str(fields["name"]),
         origin=origin,
         seed=None,
         raters=len(fields["raters"]),
         trials=_count(fields["trials"], "trials"),
-        rate=_percent(crossed["value"]),
-        error=math.nan if alone else _percent(staged["error"]),
-        over_trials=NO_INTERVAL if alone else _interval(staged),
-        over_items=NO_INTERVAL if alone or crossed["low"] is None else _interval(crossed),
+        rate=_percent(claims["value"]),
+        error=math.nan if alone or staged["low"] is None else _percent(staged["error"]),
+        over_trials=NO_INTERVAL if alone or staged["low"] is None else _interval(staged),
+        over_items=NO_INTERVAL if alone or claims["low"] is None else _interval(claims),
         curve=Curve(
             positions=tuple(_block(each, each["position"], each["position"]) for each in curve["positions"]),
             blocks=tuple(_block(each, each["first"], each["last"]) for each in curve["blocks"]),
@@ -293,6 +275,19 @@ def _cell(fields: Mapping[str, Any], origin: str) -> StudyCell:
             halves=None if curve["halves"] is None else _halves(curve["halves"]),
         ),
         items={str(item["item"]): _judged(item) for item in fields["items"]},
+    )
+
+
+def _pair(fields: Mapping[str, Any], known: Collection[str]) -> RatePair:
+    """A pair as an analysis has it; without p-values where one of the two rates has no interval."""
+    first, second, ends = str(fields["first"]), str(fields["second"]), fields["difference"]
+    difference = 100 * _number(ends["value"])
+    if not {first, second} <= set(known):
+        return RatePair(first, second, difference, NO_INTERVAL, math.nan, math.nan)
+    adjusted = fields["adjusted" if "adjusted" in fields else "holm"]
+    p, adjusted = (_percent(each) / 100 for each in (fields["p"], adjusted))
+    return RatePair(
+        first, second, difference, _ordered(*(100 * _number(ends[end]) for end in ("low", "high"))), p, adjusted
     )
 
 
@@ -317,9 +312,12 @@ def _judged(fields: Mapping[str, Any]) -> Judged:
 
 
 def _interval(fields: Mapping[str, Any]) -> Interval:
-    low, high = _percent(fields["low"]), _percent(fields["high"])
+    return _ordered(_percent(fields["low"]), _percent(fields["high"]))
+
+
+def _ordered(low: float, high: float) -> Interval:
     if low > high:
-        raise ValueError(f"found an interval from {low} to {high} %, expected its lower end first")
+        raise ValueError(f"found an interval from {low} to {high}, expected its lower end first")
     return Interval(low, high)
 
 

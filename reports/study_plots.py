@@ -42,16 +42,16 @@ def rates(study: Study, cells: Sequence[str], strokes: Mapping[str, Stroke]) -> 
         strokes: How to draw each cell.
     """
     shown = _in_order(study, cells)
-    said = ", ".join(f"{cell.cell} {_percents(cell.rate, cell.over_items)}" for cell in shown)
+    said = ", ".join(f"{cell.label} {_percents(cell.rate, cell.over_items)}" for cell in shown)
     alt = (
-        f"Fooling rates of {_counted(len(shown), 'cell')} with 95 % intervals over raters and items, beside 50 % "
+        f"Fooling rates of {_counted(len(shown), 'cell')} with 95 % intervals over {study.over}, beside 50 % "
         f"at which fakes cannot be told from real images: {said}."
     )
     return _drawing(
         "rates",
         "Fooling rates, with 95 % intervals",
         alt,
-        lambda axes: _paint_rates(axes, shown, strokes),
+        lambda axes: _paint_rates(axes, shown, strokes, study.over),
         (7.8, 0.75 + 0.34 * len(shown)),
     )
 
@@ -121,7 +121,7 @@ def _drawing(name: str, title: str, alt: str, paint: Callable[[Axes], None], siz
         return Drawing(name, printable(title), printable(alt), plots.svg(paint, printable(title), size))
 
 
-def _paint_rates(axes: Axes, shown: Sequence[StudyCell], strokes: Mapping[str, Stroke]) -> None:
+def _paint_rates(axes: Axes, shown: Sequence[StudyCell], strokes: Mapping[str, Stroke], over: str) -> None:
     axes.axvline(CHANCE, color=GREY, linewidth=1, dashes=(4, 3))
     for row, cell in enumerate(shown):
         stroke = _stroke(strokes, cell.cell)
@@ -129,8 +129,8 @@ def _paint_rates(axes: Axes, shown: Sequence[StudyCell], strokes: Mapping[str, S
         axes.plot(cell.over_items, (row, row), color=colour, linewidth=1.2, solid_capstyle="butt")
         axes.plot(cell.over_trials, (row, row), color=colour, linewidth=5, alpha=0.45, solid_capstyle="butt")
         axes.plot([cell.rate], [row], marker=_marker(stroke), color=colour, markersize=6.5)
-    plots.dress(axes, "fooling rate, %: thin lines over raters and items, thick over raters and trials", "")
-    axes.set_yticks(range(len(shown)), [_label(cell.cell) for cell in shown])
+    plots.dress(axes, f"fooling rate, %: thin lines over {over}, thick over raters and trials", "")
+    axes.set_yticks(range(len(shown)), [_label(cell.label) for cell in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     ends = [end for cell in shown for end in (cell.rate, cell.over_items.high, cell.over_trials.high)]
     highest = max(CHANCE, *(end for end in ends if not math.isnan(end)))
@@ -180,9 +180,9 @@ def _dots(axes: Axes, points: Points, stroke: Stroke, unit: float) -> None:
 
 def _learning(cell: StudyCell, name: str, stroke: Stroke, lowest: float) -> Drawing:
     first, last = cell.curve.blocks[0], cell.curve.blocks[-1]
-    alt = f"{cell.cell}: {_counted(cell.raters, 'rater')} were right in {_block(first)}"
+    alt = f"{cell.label}: {_counted(cell.raters, 'rater')} were right in {_block(first)}"
     alt += f" and in {_block(last)}." if last != first else "."
-    title = f"{cell.cell}: how often raters were right in the course of a session"
+    title = f"{cell.label}: how often raters were right in the course of a session"
     return _drawing(name, title, alt, lambda axes: _paint_learning(axes, cell, stroke, lowest), (3.9, 2.5))
 
 
@@ -225,7 +225,7 @@ def _with_intervals(axes: Axes, blocks: Sequence[Block], colour: str, marker: st
 def _in_order(study: Study, cells: Sequence[str]) -> list[StudyCell]:
     """The study's cells in the order of the grid's, those that the grid no longer names last."""
     order = {cell: number for number, cell in enumerate(cells)}
-    return sorted(study.cells, key=lambda cell: (order.get(cell.cell, len(order)), cell.cell))
+    return sorted(study.cells, key=lambda cell: (order.get(cell.cell, len(order)), cell.cell, cell.seed or 0))
 
 
 def _stroke(strokes: Mapping[str, Stroke], cell: str) -> Stroke:

@@ -5,29 +5,21 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from reports import bootstrap
+from reports import ledger, variance
 from reports.bootstrap import Interval
-from reports.layout import REAL, Run
+from reports.clusters import clusters_of
+from reports.grids import Description
+from reports.layout import REAL, Grid, Run
 from reports.ledger import Entry
 from reports.metrics import STUDY, describe
-from reports.scores import Scores
-
-
-class Mark(StrEnum):
-    """What a table says about a number among those it may be compared with."""
-
-    NONE = ""
-    BEST = "best"
-    TIE = "tie"
+from reports.scores import Scores, sample
+from reports.variance import Sample
+from reports.verdicts import MEANING, Decisions, Mark, decide
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,20 +27,26 @@ class Number:
     """A metric of a cell: the mean over its seeds.
 
     Attributes:
-        value: The mean of the runs' values.
-        replicates: Its bootstrap replicates (replicates,), over items, and over seeds where there are several; NaN
-            where one of the runs has no interval.
+        sample: The mean, and what it rests on.
         mark: Whether it is the best, alone or in a tie.
+        ranks: The ranks that the cell can have by this metric, 1 the best; None where it is not compared.
+        given: The interval where the analysis of a study gives it; None where it follows from the sample.
     """
 
-    value: float
-    replicates: NDArray[np.floating]
+    sample: Sample
     mark: Mark = Mark.NONE
+    ranks: tuple[int, int] | None = None
+    given: Interval | None = None
+
+    @property
+    def value(self) -> float:
+        """The mean of the runs' values."""
+        return self.sample.value
 
     @cached_property
     def interval(self) -> Interval:
-        """The 95 % interval, if there is one."""
-        return bootstrap.interval(self.replicates)
+        """The 95 % interval, if there is one: over trainings and items, of one training over items alone."""
+        return self.given or variance.estimate(self.sample).interval
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,8 @@ class Row:
         numbers: By metric; a metric that one of the seeds does not have, or for which nothing counts, is left out.
         differences: Why the row is set apart and not ranked; empty for a row of the table's own protocol and items.
         note: What is, or may be, wrong with the training of its runs; empty where nothing is known to be.
+        doubts: Metrics without a number as some seeds have none, or without an interval that can be trusted, and why: a
+            sentence each, without a full stop.
     """
 
     cell: str
@@ -85,6 +85,7 @@ class Row:
     numbers: Mapping[str, Number]
     differences: tuple[Difference, ...]
     note: str = ""
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +100,7 @@ class Table:
         apart: The rows of another protocol or other items, never ranked.
         protocol: The protocol of most runs, which is the table's.
         fingerprint: Its fingerprint.
+        decisions: What each metric says about the rows.
         remark: What readers must know of these numbers, a sentence without a full stop; may be empty.
     """
 
@@ -109,12 +111,92 @@ class Table:
     apart: tuple[Row, ...]
     protocol: Mapping[str, object]
     fingerprint: str
+    decisions: Mapping[str, Decisions]
     remark: str = ""
 
     @property
     def with_intervals(self) -> bool:
         """Whether any number has an interval; those of a single item, or a single rater, have none."""
         return any(number.interval.known for row in self.all_rows() for number in row.numbers.values())
+
+    @property
+    def trained_once(self) -> tuple[str, ...]:
+        """The ranked cells of one training: their intervals say nothing about other trainings."""
+        return tuple(row.cell for row in self.rows if len(row.seeds) == 1)
+
+    @property
+    def once(self) -> bool:
+        """Whether all that is ranked was trained once, so that nothing is decided over trainings."""
+        return bool(self.rows) and len(self.trained_once) == len(self.rows)
+
+    @property
+    def here(self) -> bool:
+        """Whether marks and ranks are about these trainings alone, as fewer than two cells have several."""
+        return any(not each.trainings for each in self.decisions.values() if each.cells)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The cells of one training, which are not ranked among others of several."""
+        return tuple(sorted({cell for each in self.decisions.values() for cell in each.left_out}))
+
+    def over(self, things: str) -> str:
+        """What intervals are over, such as "trainings and items".
+
+        Args:
+            things: What is drawn within a training: items, or raters and items.
+        """
+        several = any(len(row.seeds) > 1 for row in (*self.rows, *self.apart))
+        if self.rows and not several:
+            return f"{things} only, of one training per cell"
+        alone = [*self.trained_once, *(f"{row.cell} set apart" for row in self.apart if len(row.seeds) == 1)]
+        once = f", of {', '.join(alone)} over {things} only (one training)" if alone else ""
+        return f"trainings and {things}{once}" if several else things
+
+    def ranked_metrics(self) -> list[str]:
+        """The metrics by which cells are compared."""
+        return [name for name in self.metrics if name in self.decisions and self.decisions[name].cells]
+
+    def wins(self, cell: str, other: str) -> list[str]:
+        """The metrics by which a cell is ahead of another."""
+        return [name for name in self.ranked_metrics() if self.decisions[name].ahead(cell, other)]
+
+    def standings(self) -> dict[str, str]:
+        """By each metric that marks cells, what the marks say: "best: L1", or "tie: L1, L1+cGAN"."""
+        found: dict[str, str] = {}
+        for name in self.ranked_metrics():
+            marks = {row.cell: row.numbers[name].mark for row in self.rows if name in row.numbers}
+            marked = [cell for cell, mark in marks.items() if mark]
+            if marked:
+                found[name] = f"{marks[marked[0]]}: {', '.join(marked)}"
+        return {name: (found | self.undecided())[name] for name in self.metrics if name in found | self.undecided()}
+
+    def undecided(self) -> dict[str, str]:
+        """By each metric that could mark cells and marks none, as some have no interval: which."""
+        found = {}
+        for name in self.metrics:
+            known = {row.cell: row.numbers[name].interval.known for row in self.rows if name in row.numbers}
+            without = [cell for cell, interval in known.items() if not interval]
+            ranked = name in self.decisions and self.decisions[name].cells
+            if describe(name).higher_is_better is not None and not ranked and 0 < len(without) < len(known):
+                found[name] = f"nothing is decided, as {', '.join(without)} has no interval"
+        return found
+
+    def legend(self) -> list[tuple[Mark, str]]:
+        """What the marks in the table mean, a sentence each, and what holds for all of them under no mark."""
+        marks = {number.mark for row in self.rows for number in row.numbers.values()}
+        said = [(mark, MEANING[mark]) for mark in MEANING if mark in marks]
+        if said:
+            behind = "behind another cell, or not ranked" if self.left_out else "behind another cell"
+            all_pairs = "Decided at 5 % for all pairs of cells of a column together."
+            said.append((Mark.NONE, f"Unmarked in a column with marks: {behind}. {all_pairs}"))
+        said += [(Mark.NONE, f"{describe(name).label}: {why}.") for name, why in self.undecided().items()]
+        said += [(Mark.NONE, f"{doubt}.") for row in self.all_rows() for doubt in row.doubts]
+        clusters = clusters_of(self.protocol)
+        if clusters is not None and clusters.doubt:
+            said.append((Mark.NONE, f"{clusters.doubt}."))
+        if self.left_out:
+            said.append((Mark.NONE, f"Not ranked, as trained once: {', '.join(self.left_out)}."))
+        return said
 
     def all_rows(self) -> list[Row]:
         """The rows from top to bottom."""
@@ -140,6 +222,12 @@ def build(cells: Sequence[str], entries: Sequence[Entry], flaws: Mapping[Run, st
     ]
 
 
+def read(grid: Grid, description: Description) -> list[Table]:
+    """The tables of a grid, from its scores that can be read."""
+    entries = [entry for entry in ledger.collect(grid)[0] if entry.run.seed in (None, *description.seeds)]
+    return build(list(description.cells), entries)
+
+
 def _table(scorer: str, entries: list[Entry], flaws: Mapping[Run, str]) -> Table:
     reference = _reference(entries)
     groups: dict[tuple[str, Basis], list[Entry]] = {}
@@ -147,15 +235,39 @@ def _table(scorer: str, entries: list[Entry], flaws: Mapping[Run, str]) -> Table
         groups.setdefault((entry.run.cell, basis_of(entry.scores)), []).append(entry)
     rows = [_row(group, reference, flaws) for group in groups.values()]
     fair = [row for row in rows if not row.differences]
+    cells = [row for row in fair if row.cell != REAL]
+    decisions = _decided(cells, judged=scorer.startswith(STUDY))
     return Table(
         scorer=scorer,
         metrics=tuple(dict.fromkeys(name for group in groups.values() for name in shared_metrics(group))),
-        rows=_ranked([row for row in fair if row.cell != REAL]),
+        rows=tuple(_marked(row, decisions) for row in cells),
         real=next((row for row in fair if row.cell == REAL), None),
         apart=tuple(row for row in rows if row.differences),
         protocol=reference.protocol,
         fingerprint=reference.fingerprint,
+        decisions=decisions,
+        remark=of_earlier_analysis(scorer, reference.protocol),
     )
+
+
+def of_earlier_analysis(scorer: str, protocol: Mapping[str, object]) -> str:
+    """What readers must know of fooling rates that an earlier version analysed; empty of all other scores.
+
+    Those have no word on their interval, which is by a bootstrap of raters and items.
+    """
+    if not scorer.startswith(STUDY) or "interval" in protocol:
+        return ""
+    name = scorer.removeprefix(STUDY)
+    return (
+        f"Analysed by an earlier version, with intervals by a bootstrap of raters and items: run `p2pbench amt analyse "
+        f"RESULTS --name {name}` again"
+    )
+
+
+def decided(table: Table, metric: str, decisions: Decisions) -> Table:
+    """The table with other decisions about a metric, those of an analysis that knows more of it than its samples do."""
+    every = {**table.decisions, metric: decisions}
+    return replace(table, rows=tuple(_marked(row, every) for row in table.rows), decisions=every)
 
 
 class Basis(NamedTuple):
@@ -192,7 +304,27 @@ def _row(group: list[Entry], reference: Scores, flaws: Mapping[Run, str]) -> Row
         numbers=numbers(group),
         differences=differences(first, reference),
         note=flaws_of([entry.run for entry in group], flaws),
+        doubts=tuple(doubts_of(group)),
     )
+
+
+def doubts_of(group: Sequence[Entry]) -> Iterator[str]:
+    """Which metrics of a cell have no number as some of its seeds have none, or no interval to be trusted, and why."""
+    for name in dict.fromkeys(name for entry in group for name in entry.scores.metrics):
+        without = [str(entry.run.seed) for entry in group if not _has_value(entry.scores, name)]
+        why = ""
+        if not without:
+            why = next(filter(None, (entry.scores.doubt(name) for entry in group)), "")
+        elif len(without) < len(group):
+            why = (
+                f"seed {without[0]} has no value" if len(without) == 1 else f"seeds {', '.join(without)} have no value"
+            )
+        if why:
+            yield f"{describe(name).label} of {group[0].run.cell}: {why}"
+
+
+def _has_value(scores: Scores, name: str) -> bool:
+    return name in scores.metrics and not math.isnan(scores.metrics[name].value)
 
 
 def shared_metrics(group: Sequence[Entry]) -> list[str]:
@@ -202,7 +334,11 @@ def shared_metrics(group: Sequence[Entry]) -> list[str]:
 
 def numbers(group: Sequence[Entry]) -> dict[str, Number]:
     """The metrics of a cell that have a value, from its runs, one a seed, that were all scored on the same basis."""
-    found = {name: _mean_over_seeds(name, group) for name in shared_metrics(group)}
+    runs, trained = [entry.scores for entry in group], group[0].run.seed is not None
+    found = {
+        name: Number(sample(runs, name, trained=trained), given=runs[0].metrics[name].ends if len(runs) == 1 else None)
+        for name in shared_metrics(group)
+    }
     return {name: number for name, number in found.items() if not math.isnan(number.value)}
 
 
@@ -213,12 +349,6 @@ def flaws_of(runs: Sequence[Run], flaws: Mapping[Run, str]) -> str:
         if run in flaws:
             seeds.setdefault(flaws[run], []).append(str(run.seed))
     return "; ".join(f"seed{'s' if len(of) > 1 else ''} {', '.join(of)} {flaw}" for flaw, of in seeds.items())
-
-
-def _mean_over_seeds(name: str, group: Sequence[Entry]) -> Number:
-    metrics = [entry.scores.metrics[name] for entry in group]
-    replicates = bootstrap.over_seeds(np.stack([metric.replicates for metric in metrics]))
-    return Number(float(np.mean([metric.value for metric in metrics])), replicates)
 
 
 def differences(scores: Scores, reference: Scores) -> tuple[Difference, ...]:
@@ -240,41 +370,27 @@ def differences(scores: Scores, reference: Scores) -> tuple[Difference, ...]:
 
 def _count(scores: Scores, other: Scores) -> str:
     alone = len(set(scores.item_ids) - set(other.item_ids))
-    return f"{scores.n} of {scores.n_expected}" + (f", {alone} scored only here" if alone else "")
+    return f"{scores.n} of {scores.n_expected}" + (f" with {alone} of its own" if alone else "")
 
 
-def _ranked(rows: list[Row]) -> tuple[Row, ...]:
-    """The rows with the best number of each metric marked, or all those that tie with it."""
-    marks: dict[tuple[str, str], Mark] = {}
-    for name in {name for row in rows for name in row.numbers}:
-        numbers = {row.cell: row.numbers[name] for row in rows if name in row.numbers}
-        marks |= {(cell, name): mark for cell, mark in rank(numbers, describe(name).higher_is_better).items()}
-    return tuple(
-        replace(
-            row,
-            numbers={
-                name: replace(number, mark=marks.get((row.cell, name), Mark.NONE))
-                for name, number in row.numbers.items()
-            },
+def _decided(rows: Sequence[Row], *, judged: bool) -> dict[str, Decisions]:
+    """What each metric says about the rows."""
+    return {
+        name: decide(
+            {row.cell: row.numbers[name].sample for row in rows if name in row.numbers},
+            describe(name).higher_is_better,
+            judged=judged,
         )
-        for row in rows
+        for name in dict.fromkeys(name for row in rows for name in row.numbers)
+    }
+
+
+def _marked(row: Row, decisions: Mapping[str, Decisions]) -> Row:
+    """The row with the mark and the ranks of each number."""
+    return replace(
+        row,
+        numbers={
+            name: replace(number, mark=decisions[name].mark(row.cell), ranks=decisions[name].ranks().get(row.cell))
+            for name, number in row.numbers.items()
+        },
     )
-
-
-def rank(numbers: Mapping[str, Number], higher_is_better: bool | None) -> dict[str, Mark]:
-    """The mark of each cell for one metric.
-
-    The best is marked best when its paired difference to every other excludes zero. Otherwise it and all those whose
-    difference to it holds zero are marked as a tie. A cell alone, or a metric of unknown direction, is not ranked; nor
-    is any cell where one has no interval, for nobody knows whether that one is as good.
-    """
-    if len(numbers) < 2 or higher_is_better is None or not all(each.interval.known for each in numbers.values()):
-        return {}
-    sign = 1 if higher_is_better else -1
-    best = max(numbers, key=lambda cell: sign * numbers[cell].value)
-    tied = [
-        cell
-        for cell, number in numbers.items()
-        if cell != best and bootstrap.tie(numbers[best].replicates, number.replicates)
-    ]
-    return dict.fromkeys([best, *tied], Mark.TIE) if tied else {best: Mark.BEST}

@@ -10,14 +10,16 @@ import pandas as pd
 from amt.errors import AmtError
 from amt.protocol import Protocol
 from amt.statistics import curve, document, exposures, rates, report, signal
-from amt.statistics.bootstrap import REPLICATES, Estimate, Replicates, crossed, two_stage
+from amt.statistics.bootstrap import REPLICATES, Estimate, two_stage
+from amt.statistics.components import rates as over_raters_and_items
 from amt.statistics.curve import Curve
 from amt.statistics.exclusions import Exclusions, exclusions
 from amt.statistics.exposures import Exposures
 from amt.statistics.pairs import Chance, Pair, against_chance, pairs
 from amt.statistics.planning import intraclass
 from amt.statistics.signal import Quartiles, Sensitivity
-from amt.statistics.table import attention, check, practice, scored, simulated
+from amt.statistics.table import attention, check, clustered, practice, scored, simulated
+from amt.words import counted
 
 
 class RaterRate(NamedTuple):
@@ -47,10 +49,10 @@ class Algorithm:
     Attributes:
         name: Of the algorithm.
         trials: How many answers count.
-        two_stage: The fooling rate, resampling raters and trials: the error is the paper's +-.
-        crossed: The same rate, resampling raters and items: the interval for claims.
-        chance: Where the crossed interval lies to 50 %.
-        sensitivity: d' with the ends of the crossed interval.
+        claims: The fooling rate with its interval over raters and items, from `components`: the one for claims.
+        two_stage: The same rate, resampling raters and trials: the error is the paper's +-.
+        chance: Where the interval for claims lies to 50 %.
+        sensitivity: d' with the ends of the interval for claims.
         left: Share of answers that called the left image fake.
         learning: Percentage points by which 10 trials change the share correct.
         curve: The share correct in the course of the sessions, practice apart.
@@ -63,8 +65,8 @@ class Algorithm:
 
     name: str
     trials: int
+    claims: Estimate
     two_stage: Estimate
-    crossed: Estimate
     chance: Chance
     sensitivity: Sensitivity
     left: Estimate
@@ -92,15 +94,13 @@ class Results:
     Attributes:
         sessions: How many they are.
         algorithms: Sorted by name.
-        pairs_two_stage: All pairs of algorithms, with the items as given.
-        pairs_crossed: The same pairs, for claims.
+        pairs: All pairs of algorithms, over raters and items, adjusted for one another.
         attention: Attention checks.
     """
 
     sessions: int
     algorithms: tuple[Algorithm, ...]
-    pairs_two_stage: tuple[Pair, ...]
-    pairs_crossed: tuple[Pair, ...]
+    pairs: tuple[Pair, ...]
     attention: Attention
 
 
@@ -112,11 +112,12 @@ class Analysis:
         study: Its name.
         simulated: Whether its raters were programs.
         protocol: What raters saw and whose answers count.
-        seed: Of the bootstraps.
-        replicates: Draws of each bootstrap.
+        seed: Of the two-stage bootstrap, and of those of sides and learning.
+        replicates: Draws of each.
         kept: Results of the sessions that count.
         everything: Results of all sessions, excluded ones included.
         exclusions: Which sessions do not count, and why.
+        clusters: How many clusters the judged items are of; None where each stands alone, or nobody has said.
     """
 
     study: str
@@ -127,6 +128,14 @@ class Analysis:
     kept: Results
     everything: Results
     exclusions: Exclusions
+    clusters: int | None
+
+    @property
+    def over(self) -> str:
+        """What intervals for claims are over."""
+        return (
+            "raters and items" if self.clusters is None else f"raters and {counted(self.clusters, 'cluster')} of items"
+        )
 
     def document(self) -> dict[str, object]:
         """All of it at full precision, for JSON; what is undefined is None."""
@@ -143,7 +152,7 @@ def analyse(table: pd.DataFrame, protocol: Protocol, seed: int = 0, replicates: 
     Args:
         table: The table of answers.
         protocol: Of the study.
-        seed: Of the bootstraps; same table, protocol and seed: same numbers.
+        seed: Of the bootstraps of +-, sides and learning; same table, protocol and seed: same numbers.
         replicates: Draws of each bootstrap.
 
     Raises:
@@ -160,7 +169,8 @@ def analyse(table: pd.DataFrame, protocol: Protocol, seed: int = 0, replicates: 
     left_out = exclusions(table, protocol)
     everything = _results(table, protocol, seed, replicates)
     kept = _results(left_out.kept(table), protocol, seed, replicates) if left_out.excluded else everything
-    return Analysis(names[0], simulated(table), protocol, seed, replicates, kept, everything, left_out)
+    clusters = int(scored(table)["cluster"].nunique()) if clustered(table) else None
+    return Analysis(names[0], simulated(table), protocol, seed, replicates, kept, everything, left_out, clusters)
 
 
 def _results(table: pd.DataFrame, protocol: Protocol, seed: int, replicates: int) -> Results:
@@ -168,8 +178,8 @@ def _results(table: pd.DataFrame, protocol: Protocol, seed: int, replicates: int
     passed = Attention(len(checks), int((checks["fooled"] == 0).sum()))
     sessions = table["session"].nunique()
     if answers.empty:
-        return Results(sessions, (), (), (), passed)
-    staged, both = two_stage(answers, replicates, seed), crossed(answers, replicates, seed)
+        return Results(sessions, (), (), passed)
+    staged, claims = two_stage(answers, replicates, seed), over_raters_and_items(answers)
     left = signal.left_share(answers, replicates, seed)
     answers, warming_up = (each.assign(position=curve.positions(each)) for each in (answers, practice(table)))
     algorithms = tuple(
@@ -177,37 +187,36 @@ def _results(table: pd.DataFrame, protocol: Protocol, seed: int, replicates: int
             name,
             answers[answers["algorithm"] == name],
             warming_up[warming_up["algorithm"] == name],
-            (staged, both),
-            left[name],
+            (claims.rate(name), staged.estimate(name), left[name]),
             protocol,
-            seed,
+            (seed, replicates),
         )
         for name in staged.algorithms
     )
-    return Results(sessions, algorithms, pairs(staged), pairs(both), passed)
+    return Results(sessions, algorithms, pairs(claims), passed)
 
 
 def _algorithm(
     name: str,
     answers: pd.DataFrame,
     warming_up: pd.DataFrame,
-    drawn: tuple[Replicates, Replicates],
-    left: Estimate,
+    estimates: tuple[Estimate, Estimate, Estimate],
     protocol: Protocol,
-    seed: int,
+    draws: tuple[int, int],
 ) -> Algorithm:
-    staged, both = (each.estimate(name) for each in drawn)
+    claims, staged, left = estimates
+    seed, replicates = draws
     raters = rates.by_rater(answers).drop(columns="algorithm").itertuples(index=False, name=None)
     items = rates.by_item(answers).drop(columns="algorithm").itertuples(index=False, name=None)
     return Algorithm(
         name=name,
         trials=len(answers),
+        claims=claims,
         two_stage=staged,
-        crossed=both,
-        chance=against_chance(both),
-        sensitivity=signal.sensitivity(both, len(answers)),
+        chance=against_chance(claims),
+        sensitivity=signal.sensitivity(claims, len(answers)),
         left=left,
-        learning=signal.learning(answers, len(drawn[0].values), seed),
+        learning=signal.learning(answers, replicates, seed),
         curve=curve.curve(answers, warming_up),
         response=signal.response_times(answers),
         exposures=exposures.quality(answers, protocol),

@@ -1,15 +1,14 @@
-"""Two bootstraps of fooling rates: raters then trials (two-stage), and raters times items (crossed).
+"""The two-stage bootstrap of fooling rates: raters, then trials within each.
 
-The statistic is always the mean over raters of their mean over trials. The two-stage bootstrap is what the paper's +-
-rests on (docs/paper-protocol.md#plus-minus); it takes the items as given. The crossed one resamples items too, so its
-intervals speak about other items of the same kind: it is wider, and the one for claims. Owen, The pigeonhole bootstrap,
-Annals of Applied Statistics 1 (2007), shows why it errs on the wide side.
+The statistic is the mean over raters of their mean over trials. The paper's +- rests on this bootstrap
+(docs/paper-protocol.md#plus-minus). It takes the items as given, and counts the chance of single answers twice: claims
+rest on `components`.
 
-Draws depend on the seed and on the names of algorithms, raters and items, never on the order of rows. Raters who share
-an algorithm, directly or through others, are drawn together: with one algorithm a session that means each algorithm's
-raters on their own; where a session mixes algorithms, all raters at once and the differences are paired.
+Draws depend on the seed and on the names of algorithms and raters, never on the order of rows. Raters who share an
+algorithm, directly or through others, are drawn together: with one algorithm a session that means each algorithm's
+raters on their own; where a session mixes algorithms, all raters at once.
 
-One rater says nothing of how raters differ, and one item nothing of how items do: such rates have no interval.
+One rater says nothing of how raters differ: such rates have no interval.
 """
 
 from __future__ import annotations
@@ -30,16 +29,13 @@ _BLOCK = 100_000  # numbers in memory at a time, of each of a handful of arrays:
 
 
 class Estimate(NamedTuple):
-    """A value with its bootstrap interval.
+    """A value with its 95 % interval.
 
     Attributes:
         value: The statistic of the answers themselves.
-        error: Standard error: the population standard deviation of the replicates.
-        low: Lower end of the 95 % interval (2.5 percentile).
-        high: Upper end (97.5 percentile).
-        degenerate: Whether all replicates are equal, so that percentiles say nothing. A rate of exactly 0 or 1 then
-            has the bound from its n raters alone: with 97.5 % confidence fewer than 1 - 0.025**(1/n) of all raters
-            would ever be fooled (or ever not), and the rate cannot be further off than that (Clopper and Pearson 1934).
+        error: Standard error.
+        low: Lower end of the interval.
+        high: Upper end.
 
     Error and ends are NaN where there is no interval.
     """
@@ -48,7 +44,6 @@ class Estimate(NamedTuple):
     error: float
     low: float
     high: float
-    degenerate: bool = False
 
     @property
     def known(self) -> bool:
@@ -62,32 +57,26 @@ class Replicates(NamedTuple):
     Attributes:
         algorithms: The A names, sorted.
         observed: Rates (A,) of the answers themselves, 0 to 1.
-        raters: How many raters (A,) each algorithm has.
         values: Rates (replicates, A); NaN where a draw left an algorithm without a trial, and all of them NaN where
-            there is a single rater, or a single item if items are drawn.
+            there is a single rater.
     """
 
     algorithms: tuple[str, ...]
     observed: NDArray[np.float64]
-    raters: NDArray[np.intp]
     values: NDArray[np.float64]
 
     def estimate(self, algorithm: str) -> Estimate:
         """The rate of one algorithm, 0 to 1, with its interval."""
         place = self.algorithms.index(algorithm)
-        found = estimate(float(self.observed[place]), self.values[:, place])
-        if not found.degenerate or found.value not in (0, 1):
-            return found
-        bound = 0.025 ** (1 / int(self.raters[place]))
-        return found._replace(high=1 - bound) if found.value == 0 else found._replace(low=bound)
+        return estimate(float(self.observed[place]), self.values[:, place])
 
 
 class _Algorithm(NamedTuple):
-    """One algorithm's answers: its raters' places among all raters, and trials and fooled of (items, raters)."""
+    """One algorithm's answers: its raters' places among all raters, and trials and fooled of each (raters,)."""
 
     raters: NDArray[np.intp]
-    trials: NDArray[np.float32]
-    fooled: NDArray[np.float32]
+    trials: NDArray[np.int64]
+    fooled: NDArray[np.int64]
 
 
 class _Alike(NamedTuple):
@@ -99,28 +88,24 @@ class _Alike(NamedTuple):
 
 
 class _Study(NamedTuple):
-    """Arrays of a study: the algorithms by name, and the raters (places) who are drawn together, under a name.
-
-    The last two count the raters and items of all algorithms.
-    """
+    """The algorithms of a study by name, the raters (places) who are drawn together, under a name, and their number."""
 
     names: tuple[str, ...]
     algorithms: tuple[_Algorithm, ...]
     together: tuple[tuple[str, NDArray[np.intp]], ...]
     raters: int
-    items: int
 
 
 def estimate(value: float, replicates: NDArray[np.float64]) -> Estimate:
-    """A value with the standard error and the 95 % percentile interval of its replicates, undefined ones left out.
+    """A value with the standard deviation and the 95 % percentile interval of its replicates, undefined ones left out.
 
-    Without any that is defined there is no interval.
+    Without any that is defined there is no interval, and none where all are equal: such draws say nothing.
     """
     defined = replicates[np.isfinite(replicates)]
-    if not defined.size:
+    if not defined.size or defined.min() == defined.max():
         return Estimate(value, math.nan, math.nan, math.nan)
     low, high = np.percentile(defined, [2.5, 97.5])
-    return Estimate(value, float(defined.std()), float(low), float(high), bool(defined.min() == defined.max()))
+    return Estimate(value, float(defined.std()), float(low), float(high))
 
 
 def two_stage(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0) -> Replicates:
@@ -130,14 +115,14 @@ def two_stage(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0
     be drawn as one: the draws are exact, without touching a trial.
 
     Args:
-        answers: Answered trials (`table.scored`), with columns algorithm, rater, item and fooled; at least one.
+        answers: Answered trials (`table.scored`), with columns algorithm, rater and fooled; at least one.
         replicates: How many draws.
         seed: Of the draws.
     """
     study = _study(answers)
     alike = [_alike(algorithm) for algorithm in study.algorithms]
     drawn = [np.empty((len(each.trials), replicates), np.min_scalar_type(study.raters)) for each in alike]
-    for rows, counts in _rater_counts(study, replicates, seed, "two-stage"):
+    for rows, counts in _rater_counts(study, replicates, seed):
         for times, each, algorithm in zip(drawn, alike, study.algorithms, strict=True):
             times[:, rows] = each.members @ counts[:, algorithm.raters].T
     values = [
@@ -145,31 +130,6 @@ def two_stage(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0
         for times, each, name in zip(drawn, alike, study.names, strict=True)
     ]
     return _replicates(study, np.stack(values, axis=1))
-
-
-def crossed(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0) -> Replicates:
-    """Raters with replacement times items with replacement, the items drawn once for all algorithms of the study.
-
-    A rater's mean weighs each trial by how often its item was drawn. Raters of whose items none was drawn are left out
-    of that replicate.
-
-    Args:
-        answers: Answered trials, as for `two_stage`.
-        replicates: How many draws.
-        seed: Of the draws.
-    """
-    study = _study(answers)
-    values = np.empty((replicates, len(study.names)))
-    random = generator(seed, "items")
-    for rows, counts in _rater_counts(study, replicates, seed, "crossed"):
-        weights = draw_counts(random, len(counts), study.items).astype(np.float32)
-        for place, algorithm in enumerate(study.algorithms):
-            trials, fooled = weights @ algorithm.trials, weights @ algorithm.fooled
-            drawn = counts[:, algorithm.raters] * (trials > 0)
-            means = np.divide(fooled, np.maximum(trials, 1), dtype=np.float64)
-            values[rows, place] = _ratio(np.einsum("br,br->b", drawn, means), drawn.sum(axis=1))
-    values[:, [np.count_nonzero(algorithm.trials.any(axis=1)) < 2 for algorithm in study.algorithms]] = np.nan
-    return _replicates(study, values)
 
 
 def draw_counts(random: np.random.Generator, rows: int, n: int) -> NDArray[np.intp]:
@@ -189,16 +149,13 @@ def _study(answers: pd.DataFrame) -> _Study:
         raise ValueError("expected at least one answered trial")
     algorithm, names = pd.factorize(answers["algorithm"].to_numpy(object), sort=True)
     rater, raters = pd.factorize(answers["rater"].to_numpy(object), sort=True)
-    item, items = pd.factorize(answers["item"].to_numpy(object), sort=True)
-    fooled = answers["fooled"].to_numpy(np.float32)
+    fooled = answers["fooled"].to_numpy(np.int64)
     algorithms = []
     for place in range(len(names)):
         of = algorithm == place
         own, column = np.unique(rater[of], return_inverse=True)
-        cells = np.zeros((2, len(items), len(own)), np.float32)
-        np.add.at(cells[0], (item[of], column), 1)
-        np.add.at(cells[1], (item[of], column), fooled[of])
-        algorithms.append(_Algorithm(own, cells[0], cells[1]))
+        hits = np.bincount(column, fooled[of]).astype(np.int64)
+        algorithms.append(_Algorithm(own, np.bincount(column), hits))
     # A graph of raters and algorithms: whoever is connected is drawn together.
     nodes = len(names) + len(raters)
     edges = coo_array((np.ones(len(rater)), (algorithm, rater + len(names))), shape=(nodes, nodes))
@@ -207,12 +164,11 @@ def _study(answers: pd.DataFrame) -> _Study:
         ("\0".join(names[component[: len(names)] == which]), np.flatnonzero(component[len(names) :] == which))
         for which in range(component.max() + 1)
     )
-    return _Study(tuple(names), tuple(algorithms), together, len(raters), len(items))
+    return _Study(tuple(names), tuple(algorithms), together, len(raters))
 
 
 def _alike(algorithm: _Algorithm) -> _Alike:
-    trials, fooled = (cells.sum(axis=0).astype(np.int64) for cells in (algorithm.trials, algorithm.fooled))
-    groups, group = np.unique(np.stack([trials, fooled], 1), axis=0, return_inverse=True)
+    groups, group = np.unique(np.stack([algorithm.trials, algorithm.fooled], 1), axis=0, return_inverse=True)
     members = np.zeros((len(groups), len(group)))
     members[group.ravel(), np.arange(len(group))] = 1
     return _Alike(groups[:, 0], groups[:, 1], members)
@@ -228,12 +184,10 @@ def _two_stage(drawn: NDArray[np.unsignedinteger], alike: _Alike, random: np.ran
     return _ratio(sums, drawn.sum(axis=0))
 
 
-def _rater_counts(
-    study: _Study, replicates: int, seed: int, purpose: str
-) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+def _rater_counts(study: _Study, replicates: int, seed: int) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """Blocks of replicates, and how often each rater comes in them (rows, raters)."""
-    randoms = [generator(seed, purpose, names) for names, _ in study.together]
-    block = max(1, _BLOCK // (study.raters + study.items))
+    randoms = [generator(seed, "two-stage", names) for names, _ in study.together]
+    block = max(1, _BLOCK // study.raters)
     for start in range(0, replicates, block):
         rows = slice(start, min(start + block, replicates))
         counts = np.empty((rows.stop - start, study.raters))
@@ -248,6 +202,6 @@ def _ratio(sums: NDArray[np.float64], drawn: NDArray[np.float64]) -> NDArray[np.
 
 
 def _replicates(study: _Study, values: NDArray[np.float64]) -> Replicates:
-    observed = [float((a.fooled.sum(0, np.float64) / a.trials.sum(0, np.float64)).mean()) for a in study.algorithms]
-    raters = np.array([len(algorithm.raters) for algorithm in study.algorithms], np.intp)
-    return Replicates(study.names, np.array(observed), raters, np.where(raters < 2, np.nan, values))
+    observed = [float((algorithm.fooled / algorithm.trials).mean()) for algorithm in study.algorithms]
+    alone = np.array([len(algorithm.raters) < 2 for algorithm in study.algorithms])
+    return Replicates(study.names, np.array(observed), np.where(alone, np.nan, values))

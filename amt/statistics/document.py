@@ -12,7 +12,7 @@ from pydantic import BaseModel
 if TYPE_CHECKING:
     from amt.statistics.analysis import Analysis
 
-FORMAT = 2  # 2: the learning curve of each algorithm
+FORMAT = 3  # 2: the learning curve of each algorithm; 3: claims and pairs over raters and items by components
 
 
 def document(analysis: Analysis) -> dict[str, object]:

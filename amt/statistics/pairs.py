@@ -1,31 +1,29 @@
-"""Comparisons: two algorithms with each other, all pairs corrected together, and each algorithm with chance."""
+"""Comparisons: two algorithms with each other, all pairs adjusted together, and each algorithm with chance."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping
+from functools import cache
 from itertools import combinations
 from typing import Literal, NamedTuple
 
-import numpy as np
-
-from amt.statistics.bootstrap import Estimate, Replicates, estimate
+from amt.statistics.bootstrap import Estimate
+from amt.statistics.components import Rates
 
 Chance = Literal["below", "not distinguishable", "above", "no interval"]
 
 
 class Pair(NamedTuple):
-    """How the fooling rate of one algorithm differs from another's.
+    """How the fooling rate of one algorithm differs from another's, over raters and items.
 
     Attributes:
         first: An algorithm.
         second: Another.
         difference: Rate of the first minus rate of the second (-1 to 1), with its interval.
-        probability: Share of replicates in which the first rate is the larger, ties counting half.
+        probability: That the first rate is the larger, 0 to 1.
         p: Two-sided p-value of no difference.
-        holm: The same, corrected for all pairs of the study that have one.
-        degenerate: Whether one of the two rates is exactly 0 or 1 in every replicate. The interval and p then know
-            nothing of that rate's uncertainty; the bounds of the rates themselves do.
+        adjusted: The same, adjusted for all pairs of the study that have one: below 0.05 the two differ.
+        items_icc: Intra-class correlation of items, of what the two do not share, for planning; NaN where unknown.
 
     Where one of the two has no interval, neither has the difference, and probability and p-values are NaN.
     """
@@ -35,46 +33,41 @@ class Pair(NamedTuple):
     difference: Estimate
     probability: float
     p: float
-    holm: float
-    degenerate: bool
+    adjusted: float
+    items_icc: float
 
 
-def pairs(replicates: Replicates) -> tuple[Pair, ...]:
-    """All pairs of algorithms, each in the order of `replicates.algorithms`.
+def pairs(rates: Rates) -> tuple[Pair, ...]:
+    """All pairs of algorithms, each in the order of `rates.algorithms`."""
+    found = {(one, two): rates.difference(one, two) for one, two in combinations(rates.algorithms, 2)}
+    adjusted = shaffer({pair: each.p for pair, each in found.items() if each.estimate.known})
+    return tuple(
+        Pair(
+            *pair,
+            each.estimate,
+            each.probability,
+            each.p,
+            adjusted.get(pair, each.p),
+            rates.items_intraclass(*pair),
+        )
+        for pair, each in found.items()
+    )
 
-    The p-value is 2 (k + 1) / (B + 1), at most 1, where k of B replicates (ties half) lie on the rarer side of zero:
-    B draws can never show a p of 0 (Davison and Hinkley, Bootstrap Methods and their Application, section 4.2).
+
+def shaffer(p: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+    """P-values of all pairs of algorithms, adjusted for their number, step by step down from the smallest.
+
+    Where some pairs differ, not all numbers of the others can be equal: of three algorithms not exactly two pairs. Each
+    step is adjusted for as many as can (Shaffer, Modified sequentially rejective multiple test procedures, Journal of
+    the American Statistical Association 81, 1986).
     """
-    found = []
-    for i, j in combinations(range(len(replicates.algorithms)), 2):
-        change = replicates.values[:, i] - replicates.values[:, j]
-        defined = change[np.isfinite(change)]
-        larger = float((defined > 0).sum() + (defined == 0).sum() / 2)
-        p = share = math.nan
-        if defined.size:
-            p = min(1.0, 2 * (min(larger, defined.size - larger) + 1) / (defined.size + 1))
-            share = larger / defined.size
-        one, two = replicates.algorithms[i], replicates.algorithms[j]
-        difference = estimate(float(replicates.observed[i] - replicates.observed[j]), change)
-        degenerate = any(replicates.estimate(name).degenerate for name in (one, two))
-        found.append(Pair(one, two, difference, share, p, p, degenerate))
-    tested = [place for place, pair in enumerate(found) if pair.difference.known]
-    for place, p in zip(tested, holm([found[place].p for place in tested]), strict=True):
-        found[place] = found[place]._replace(holm=p)
-    return tuple(found)
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """P-values corrected for their number, step by step down from the smallest.
-
-    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979).
-    """
-    corrected = [0.0] * len(p)
-    largest = 0.0
-    for rank, place in enumerate(sorted(range(len(p)), key=lambda place: p[place])):
-        largest = max(largest, min(1.0, (len(p) - rank) * p[place]))
-        corrected[place] = largest
-    return corrected
+    possible = sorted(_possible(len({name for pair in p for name in pair})))
+    adjusted, largest = {}, 0.0
+    for step, pair in enumerate(sorted(p, key=lambda pair: p[pair])):
+        left = len(p) - step
+        largest = max(largest, min(1.0, max(n for n in possible if n <= left) * p[pair]))
+        adjusted[pair] = largest
+    return adjusted
 
 
 def against_chance(rate: Estimate) -> Chance:
@@ -84,3 +77,13 @@ def against_chance(rate: Estimate) -> Chance:
     if rate.low <= 0.5 <= rate.high:
         return "not distinguishable"
     return "below" if rate.high < 0.5 else "above"
+
+
+@cache
+def _possible(algorithms: int) -> frozenset[int]:
+    """How many pairs of so many algorithms can be equal: they fall into groups of equal ones."""
+    if algorithms < 2:
+        return frozenset({0})
+    return frozenset(
+        group * (group - 1) // 2 + rest for group in range(1, algorithms + 1) for rest in _possible(algorithms - group)
+    )

@@ -21,23 +21,29 @@ _EXTREMES = 5
 _CHANCE = {
     "below": "below chance: fakes are told apart",
     "not distinguishable": "not distinguishable from chance",
-    "above": "above chance: fakes pass for real more often than real images",
-    "no interval": "unknown from a single rater, or a single item",
+    "above": "above chance: fakes look more real than real images",
+    "no interval": "unknown from a single rater, item or cluster of items",
 }
 _SIMULATED = "The raters of this study were simulated: programs, not people."
-_NOTES = (
+_FOOLED = (
     "fooled: share of trials in which the fake was taken for real, the mean over raters of their mean over trials; "
-    "50 % is chance.",
-    "for claims: the crossed bootstrap (raters x items). Its interval holds for other raters and other items of the "
-    "kind: this is the one to claim a result with.",
-    "+- and two-stage: raters, then trials within each, items as given. +- is the standard error, comparable with the "
-    "figures of the paper.",
+    "50 % is chance."
 )
-_DEGENERATE = (
-    "*: every draw gives the same rate, so that the bootstrap says nothing about it; the interval is the bound from "
-    "the number of raters alone (Clopper and Pearson), and p-values with this algorithm are too small."
+_CLAIMS = (
+    "for claims: over {over}, from the variance of each (Wilson's interval with as many answers as vary so "
+    "when independent). It holds for other raters and other items of the kind, not for other trainings of the model: "
+    "this is the one to claim a result with."
 )
-_UNKNOWN = "-: a single rater, or a single item, says nothing of how others differ."
+_STAGED = (
+    "+- and two-stage: the paper's bootstrap of raters, then trials within each, items as given. +- is the standard "
+    "error, comparable with the figures of the paper."
+)
+_ALIKE = "- under two-stage: all raters gave the same answers, so that every draw gives the same rate."
+_UNKNOWN = "- under claims: a single rater, item or cluster of items says nothing of how others differ."
+_ITEMS = (
+    "items ICC: correlation of two raters' answers on an item, of what the two algorithms do not share, for planning; "
+    "what is hard for both cancels in their difference. Plan by the mean of the pairs: one pair tells it roughly."
+)
 _BEHAVIOUR = (
     "left: share of answers that called the left image fake. learning: percentage points by which 10 trials change the "
     "share correct. response: quartiles over raters of their median. ICC: correlation of answers within raters, for "
@@ -75,21 +81,21 @@ def _rates(analysis: Analysis) -> Iterator[str]:
         total = f"{_percent(every.two_stage.value)} +- {_error(every.two_stage)}"
         yield from _row(every.name, _rate(kept.get(every.name)) + f"{total:>16}")
     yield ""
-    for note in _NOTES:
+    for note in (_FOOLED, _CLAIMS.format(over=analysis.over), _STAGED):
         yield from _wrapped(note)
-    if any(algorithm.crossed.degenerate for algorithm in kept.values()):
-        yield from _wrapped(_DEGENERATE)
-    if not all(algorithm.crossed.known for algorithm in kept.values()):
+    if any(algorithm.claims.known and not algorithm.two_stage.known for algorithm in kept.values()):
+        yield from _wrapped(_ALIKE)
+    if not all(algorithm.claims.known for algorithm in kept.values()):
         yield from _wrapped(_UNKNOWN)
 
 
 def _rate(algorithm: Algorithm | None) -> str:
     if algorithm is None:
         return f"{0:>6}{0:>8}{'':>52}"
-    both, staged = algorithm.crossed, algorithm.two_stage
+    claims, staged = algorithm.claims, algorithm.two_stage
     return (
         f"{len(algorithm.raters):>6,}{algorithm.trials:>8,}{_percent(staged.value):>9}{_error(staged):>6}"
-        f"{_percents(both):>19}{_percents(staged):>18}"
+        f"{_percents(claims):>19}{_percents(staged):>18}"
     )
 
 
@@ -97,37 +103,34 @@ def _chance(analysis: Analysis) -> Iterator[str]:
     yield from _title("Against chance (95 % for claims)")
     for algorithm in analysis.kept.algorithms:
         found = algorithm.sensitivity
-        ends = f"{found.low:.2f} to {found.high:.2f}" if algorithm.crossed.known else "-"
+        ends = f"{found.low:.2f} to {found.high:.2f}" if algorithm.claims.known else "-"
         dprime = f"d' {found.value:.2f} ({ends})"
         yield from _row(algorithm.name, f"{dprime:<28}{_CHANCE[algorithm.chance]}")
 
 
 def _pairs(analysis: Analysis) -> Iterator[str]:
-    results = analysis.kept
-    if not results.pairs_crossed:
+    pairs = analysis.kept.pairs
+    if not pairs:
         return
-    count = len(results.pairs_crossed)
-    pairs = f"{count} pairs, p after Holm" if count > 1 else "one pair"
-    yield from _title(f"Differences in percentage points ({pairs})")
+    count = f"{len(pairs)} pairs, p adjusted for all of them" if len(pairs) > 1 else "one pair"
+    yield from _title(f"Differences in percentage points, for claims ({count})")
     yield from _row(
-        "first", f"{'second':<{_NAME}}{'difference':>13}{'95 % for claims':>18}{'p':>8}{'95 % two-stage':>17}{'p':>8}"
+        "first", f"{'second':<{_NAME}}{'difference':>12}{'95 %':>18}{'p':>8}{'adjusted':>10}{'items ICC':>11}"
     )
-    for both, staged in zip(results.pairs_crossed, results.pairs_two_stage, strict=True):
-        yield from _pair(both, staged)
-    if any(pair.degenerate for pair in results.pairs_crossed):
-        yield from _wrapped("*: one of the rates is the same in every draw; the interval and p ignore its uncertainty.")
+    for pair in pairs:
+        yield from _pair(pair)
+    if len(pairs) > 1:
+        yield from _wrapped("Intervals are of each pair alone; two rates differ where the adjusted p is below 0.05.")
+    yield from _wrapped(_ITEMS)
 
 
-def _pair(both: Pair, staged: Pair) -> Iterator[str]:
-    star = "*" if both.degenerate else " "
-    rest = (
-        f"{100 * both.difference.value:>+12.1f}{star}{_points(both.difference):>18}{_p(both.holm):>8}"
-        f"{_points(staged.difference):>17}{_p(staged.holm):>8}"
-    )
-    if max(len(both.first), len(both.second)) < _NAME:
-        yield f"{both.first:<{_NAME}}{both.second:<{_NAME}}{rest}"
+def _pair(pair: Pair) -> Iterator[str]:
+    rest = f"{100 * pair.difference.value:>+12.1f}{_points(pair.difference):>18}{_p(pair.p):>8}{_p(pair.adjusted):>10}"
+    rest += f"{'-' if math.isnan(pair.items_icc) else f'{pair.items_icc:.3f}':>11}"
+    if max(len(pair.first), len(pair.second)) < _NAME:
+        yield f"{pair.first:<{_NAME}}{pair.second:<{_NAME}}{rest}"
     else:
-        yield from _wrapped(f"{both.first} - {both.second}")
+        yield from _wrapped(f"{pair.first} - {pair.second}")
         yield f"{'':<{2 * _NAME}}{rest}"
 
 
@@ -238,8 +241,7 @@ def _error(estimate: Estimate) -> str:
 def _percents(estimate: Estimate) -> str:
     if not estimate.known:
         return "-"
-    star = "*" if estimate.degenerate else ""
-    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %{star}"
+    return f"{100 * estimate.low:.1f} to {100 * estimate.high:.1f} %"
 
 
 def _points(difference: Estimate) -> str:

@@ -35,6 +35,7 @@ DTYPES = {
     "right_gap_ms": "float64",
     "answered_at": "string",
     "simulated": "Int64",
+    "cluster": "string",
 }
 COLUMNS = tuple(DTYPES)
 VALUES = {
@@ -48,6 +49,8 @@ VALUES = {
 OPTIONAL = COLUMNS[COLUMNS.index("response_ms") :]
 # 1 in every row of a study whose raters were programs; files have the column only then.
 _SIMULATED = "simulated"
+# What the item varies together with, as frames of one drive; files have the column only where it is known.
+_CLUSTER = "cluster"
 _NEVER_MISSING = COLUMNS[: COLUMNS.index("choice")]
 _MILLISECONDS = tuple(column for column in COLUMNS if column.endswith("_ms"))
 
@@ -93,19 +96,24 @@ def read(path: Path) -> pd.DataFrame:
 def text(table: pd.DataFrame) -> str:
     """A table as CSV: formulas escaped (see `cells`), missing cells empty, numbers at full precision.
 
-    The column `simulated` is there where raters were programs, and only there.
+    The column `simulated` is there where raters were programs, and only there; `cluster` where clusters are known.
 
     Raises:
         AmtError: The table is not one of answers.
     """
     check(table)
-    left_out = () if simulated(table) else (_SIMULATED,)
-    return cells.text(table, [column for column in COLUMNS if column not in left_out])
+    known = {_SIMULATED: simulated(table), _CLUSTER: clustered(table)}
+    return cells.text(table, [column for column in COLUMNS if known.get(column, True)])
 
 
 def simulated(table: pd.DataFrame) -> bool:
     """Whether raters in a table of answers were programs."""
     return bool((table[_SIMULATED] == 1).any())
+
+
+def clustered(table: pd.DataFrame) -> bool:
+    """Whether a table of answers says what its items vary together with."""
+    return _CLUSTER in table and bool(table[_CLUSTER].notna().any())
 
 
 def check(table: pd.DataFrame, where: str = "the table of answers") -> None:
@@ -132,6 +140,10 @@ def check(table: pd.DataFrame, where: str = "the table of answers") -> None:
     _refuse(table["fooled"], where, ~_consistent(table), "1 if choice is not fake_side, 0 if it is, nothing without it")
     wrong_kind = _known(table[_SIMULATED]) & ~table[_SIMULATED].isin((0, 1))
     _refuse(table[_SIMULATED], where, wrong_kind, "1 where raters were programs, 0 or nothing where they were people")
+    if clustered(table):
+        _refuse(table[_CLUSTER], where, ~_known(table[_CLUSTER]), "a value in every row, or in none")
+        of_item = table.groupby("item")[_CLUSTER].transform("first")
+        _refuse(table[_CLUSTER], where, table[_CLUSTER] != of_item, "one for all rows of an item")
     _refuse(table["answered_at"], where, ~table["answered_at"].map(_is_time).astype(bool), "ISO 8601 with its zone")
     doubled = table.duplicated(["session", "phase", "trial"])
     _refuse(table["trial"], where, doubled, "every trial of a phase once a session")

@@ -16,9 +16,22 @@ from amt.design import Planned
 from amt.errors import AmtError
 from amt.protocol import Protocol
 from amt.recruitment import Consent, Recruitment
-from amt.store.schema import pictures, places, studies
+from amt.store.schema import about, pictures, places, studies
 
 State = Literal["open", "closed"]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Which items of a study vary together, as frames of one drive do.
+
+    Attributes:
+        by: What tells them, such as "sequences".
+        of: The cluster of each item by its id.
+    """
+
+    by: str
+    of: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,7 @@ class Study:
         consent: What raters agree to.
         recruitment: How they come and with what code they go.
         revealed: When fooling rates were first looked at before it was closed; None if they were not.
+        clusters: Which items vary together; None where each stands alone, or nobody has said.
     """
 
     id: int
@@ -58,6 +72,7 @@ class Study:
     consent: Consent
     recruitment: Recruitment
     revealed: float | None
+    clusters: Clusters | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,7 @@ def create(
     consent: Consent,
     recruitment: Recruitment,
     algorithms: Sequence[str],
+    clusters: Clusters | None = None,
 ) -> int:
     """Add a study without pictures and places.
 
@@ -108,9 +124,13 @@ def create(
         "recruitment": recruitment.model_dump_json(),
     }
     try:
-        return int(connection.execute(insert(studies).returning(studies.c.id), row).scalar_one())
+        number = int(connection.execute(insert(studies).returning(studies.c.id), row).scalar_one())
     except IntegrityError:
         raise AmtError(f"{name}: found a study of that name, expected a new one; give another name") from None
+    if clusters is not None:
+        text = json.dumps({"by": clusters.by, "of": dict(clusters.of)})
+        connection.execute(insert(about).values(key=_clusters_key(number), value=text))
+    return number
 
 
 def add_pictures(connection: Connection, study: int, found: Sequence[Picture]) -> list[int]:
@@ -135,12 +155,13 @@ def add_places(connection: Connection, study: int, planned: Sequence[tuple[str, 
 def find(connection: Connection, name: str) -> Study | None:
     """The study of this name."""
     row = connection.execute(select(studies).where(studies.c.name == name)).mappings().one_or_none()
-    return None if row is None else _study(dict(row))
+    return None if row is None else _study(connection, dict(row))
 
 
 def get(connection: Connection, number: int) -> Study:
     """The study of this number, which must exist."""
-    return _study(dict(connection.execute(select(studies).where(studies.c.id == number)).mappings().one()))
+    row = connection.execute(select(studies).where(studies.c.id == number)).mappings().one()
+    return _study(connection, dict(row))
 
 
 def names(connection: Connection) -> list[str]:
@@ -174,7 +195,12 @@ def reveal(connection: Connection, study: int) -> None:
     )
 
 
-def _study(row: Mapping[str, Any]) -> Study:
+def _clusters_key(study: int) -> str:
+    return f"clusters {study}"
+
+
+def _study(connection: Connection, row: Mapping[str, Any]) -> Study:
+    said = connection.scalar(select(about.c.value).where(about.c.key == _clusters_key(row["id"])))
     return Study(
         id=row["id"],
         name=row["name"],
@@ -191,4 +217,5 @@ def _study(row: Mapping[str, Any]) -> Study:
         consent=Consent.model_validate_json(row["consent"]),
         recruitment=Recruitment.model_validate_json(row["recruitment"]),
         revealed=row["revealed"],
+        clusters=None if said is None else Clusters(**json.loads(said)),
     )

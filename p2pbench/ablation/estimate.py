@@ -16,7 +16,7 @@ from p2pbench.ablation.run import is_finished
 from p2pbench.ablation.runner import as_begun
 from p2pbench.config import GridConfig, RunConfig
 from p2pbench.datasets.cache import Channels
-from p2pbench.datasets.catalogue import Items, files_of, more_than_there_are, open_dataset, run_items
+from p2pbench.datasets.catalogue import Items, clusters_of_items, files_of, more_than_there_are, open_dataset, run_items
 from p2pbench.datasets.dataset import Dataset
 from p2pbench.datasets.filled import dataset_lines
 from p2pbench.datasets.survey import sample_channels
@@ -26,7 +26,7 @@ from p2pbench.training.model import build
 from p2pbench.training.precision import precisions
 from reports import apart
 from reports.layout import Grid
-from reports.names import counted
+from reports.names import counted, duration
 
 
 def estimate_lines(
@@ -51,6 +51,7 @@ def estimate_lines(
             dataset = open_dataset(config)
             items = run_items(dataset, config)
             apart.check(results / name, files_of(items))
+            notices |= dict.fromkeys(clusters_of_items(dataset, items, config).notices)
             channels = sample_channels(dataset, [*items.train, *items.test], config)
             yield from dataset.remarks
             notices |= dict.fromkeys(dataset_lines(dataset, items, channels, config))
@@ -82,20 +83,12 @@ def estimate_lines(
         yield (
             f"{f'{planned.run.cell} seed {config.seed}':<28} {steps:>8} {_parameters(model.generator):>12,} "
             f"{_parameters(model.discriminator):>12,} {1000 * seconds[unseeded]:>7.1f} "
-            f"{_time(steps * seconds[unseeded]):>8}"
+            f"{duration(steps * seconds[unseeded]):>8}"
         )
     yield from notices
     order = ", one after the other" if len(left) > 1 else ""
-    yield f"{counted(len(left), 'run')} on {device}, about {_time(total)} of training{order}"
+    yield f"{counted(len(left), 'run')} on {device}, about {duration(total)} of training{order}"
 
 
 def _parameters(network: torch.nn.Module | None) -> int:
     return sum(parameter.numel() for parameter in network.parameters()) if network is not None else 0
-
-
-def _time(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -18,7 +18,7 @@ from p2pbench.ablation.run import begin, carry_out, is_finished, say_threads
 from p2pbench.ablation.side_by_side import IN_TURN, NotMeasured, verdict, weigh
 from p2pbench.ablation.workers import Outcome, Workers, share, workers
 from p2pbench.config import GridConfig, RunConfig
-from p2pbench.datasets.catalogue import files_of, more_than_there_are
+from p2pbench.datasets.catalogue import clusters_of_items, files_of, more_than_there_are
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.image_scoring import score_new
 from p2pbench.locks import made_ready
@@ -82,6 +82,7 @@ def run_grid(
     data = _open_all(plan, listener)
     for opened in data.values():
         apart.check(folder.folder, files_of(opened.items))
+        clusters_of_items(opened.dataset, opened.items, plan[0].config)
     for run, config, of_run in (wanted := _wanted(plan, there, data)):
         check_files(run)
         check_fits(run, config, of_run.describe(), made, of_run.contents)

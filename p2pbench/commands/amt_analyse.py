@@ -18,7 +18,7 @@ from reports.names import printable
 @click.command(epilog="Example: p2pbench amt analyse results")
 @click.argument("source", metavar="RESULTS|CSV", type=options.PATH, default=Path("results"))
 @name_option
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstraps.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap behind +-.")
 @click.option("--peek", is_flag=True, help=PEEK)
 @click.option("--practice", type=int, default=10, show_default=True, help="Of an old AMT batch: trials not scored.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")

@@ -17,7 +17,7 @@ from p2pbench.study.place import new_studies
 from p2pbench.terminal import Terminal
 from reports import apart
 from reports.layout import STUDIES
-from reports.names import counted, printable
+from reports.names import counted, printable, typed
 
 _DEFAULTS = Protocol()
 
@@ -106,7 +106,7 @@ def command(
     elif real is not None and fakes:
         folders = {algorithm: Path(folder) for algorithm, folder in pairs(fakes, "--fake").items()}
         apart.check(results / STUDIES / name, [real, *folders.values()])
-        material = from_folders(real, folders, allow_partial=allow_partial, say=_say)
+        material = from_folders(results, real, folders, allow_partial=allow_partial, say=_say)
     else:
         raise click.UsageError(
             "--real and --fake belong together: a folder of real pictures, and one or more of fakes."
@@ -122,6 +122,7 @@ def command(
         choices.consent(consent, contact),
         choices.recruitment(recruit, pairs(codes, "--prolific-code")),
         simulated,
+        material.clusters,
     )
     with new_studies(results, database) as opened, Terminal().watching() as terminal:
         study = create(
@@ -133,7 +134,7 @@ def command(
         f"{counted(len(study.items), 'item')}, {counted(algorithms * protocol.raters, 'place')}; "
         f"protocol {protocol.fingerprint}"
     )
-    click.echo(f"next: p2pbench amt serve {results}")
+    click.echo(f"next: p2pbench amt serve {typed(results)}")
 
 
 def _say(line: str) -> None:

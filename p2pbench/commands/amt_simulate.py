@@ -10,7 +10,7 @@ from p2pbench.commands import options
 from p2pbench.commands.amt_options import database_option, name_option, opened_studies, pairs, results_argument
 from p2pbench.study import rehearsing
 from p2pbench.study.place import choose
-from reports.names import counted
+from reports.names import counted, typed
 
 
 @click.command(epilog="Example: p2pbench amt simulate results --name rehearsal --fooling L1+cGAN=19")
@@ -50,6 +50,6 @@ def command(
     for (kind, ending), count in sorted(outcome.endings.items()):
         click.echo(f"{count:>5} {kind}: {ending}")
     click.echo(
-        f"{counted(len(outcome.answers), 'answer')} in {outcome.seconds:.1f} s; next: p2pbench amt analyse {results} "
-        f"--name {chosen.study.name} --peek"
+        f"{counted(len(outcome.answers), 'answer')} in {outcome.seconds:.1f} s; next: p2pbench amt analyse "
+        f"{typed(results)} --name {chosen.study.name} --peek"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.progress import Progress as Bar
 from p2pbench.commands import options
 from p2pbench.datasets import archives
 from p2pbench.datasets.archives import ARCHIVES
+from reports.names import typed
 
 SIZES = ", ".join(f"{name} {archive.megabytes} MB" for name, archive in ARCHIVES.items())
 
@@ -51,7 +51,7 @@ def command(name: str, out: Path, url: str) -> None:
         with _shown(name) as report:
             archives.fetch(archive, out, report, base_url=url)
         click.echo(f"{out / name} is ready")
-    click.echo(f"next: p2pbench train {archive.train} --root {shlex.quote(str(out / name))}")
+    click.echo(f"next: p2pbench train {archive.train} --root {typed(out / name)}")
 
 
 @contextmanager

@@ -47,6 +47,7 @@ from p2pbench.training.interrupt import stop_request
 )
 @click.option("--dataset", metavar="NAME", help="With --self-test: a dataset with labels.")
 @options.root_now
+@options.clusters
 @click.option("--test-items", type=click.IntRange(min=1), metavar="N", help="With --self-test: the first so many.")
 @options.device
 @options.engine
@@ -63,6 +64,7 @@ def command(
     test: bool,
     dataset: str | None,
     root: str | None,
+    clusters: str | None,
     test_items: int | None,
     device: str | None,
     engine: str,
@@ -80,7 +82,9 @@ def command(
     if test and engine == "ray":
         raise click.UsageError("--self-test is done on this machine: leave out --engine ray")
     if test:
-        options.without_effect("with --self-test", "labels", "protocol", "classes", "as_json", "allow_partial")
+        options.without_effect(
+            "with --self-test", "labels", "protocol", "classes", "as_json", "allow_partial", "clusters"
+        )
     else:
         options.without_effect("without --self-test", "test_items")
     if labels is not None:
@@ -95,18 +99,19 @@ def command(
             check_settings(config, "fcn-score --self-test")
             answers = self_test(run_truth(config), work)
         elif labels is not None:
-            outcome = score_folder(results, open_truth(labels), out or results, work)
+            outcome = score_folder(results, open_truth(labels, clusters), out or results, work)
         else:
-            outcome = score_results(results, root, work)
+            outcome = score_results(results, root, work, clusters)
     if results is None:
         _print_answers(answers)
     else:
-        print_outcome(outcome, protocol, as_json=as_json)
+        print_outcome(outcome, protocol, results if labels is None else None, as_json=as_json)
         if classes and not as_json:
             for one in outcome.scored:
                 matrices = {id_: compared.counts for id_, compared in one.compared.items()}
                 click.echo()
-                print_classes(one.row.name, class_rows(matrices, protocol or "strict", one.classes))
+                rows = class_rows(matrices, protocol or "strict", one.classes, one.clusters)
+                print_classes(one.row.name, rows)
 
 
 def _print_answers(test: SelfTest) -> None:

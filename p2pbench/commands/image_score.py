@@ -15,7 +15,7 @@ from p2pbench.perceptual_scoring import PerceptualScorer
 from p2pbench.perceptual_scoring import download_weights as fetch_weights
 from p2pbench.terminal import Terminal
 from p2pbench.training.interrupt import Stopped, stop_request
-from reports import arithmetic
+from reports import arithmetic, trainings
 from reports.names import counted, printable
 
 
@@ -34,6 +34,7 @@ from reports.names import counted, printable
     metavar="FILE",
     help="With --fid: torch-fidelity's Inception weights, if they are not where torch keeps its downloads.",
 )
+@options.clusters
 @options.device
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run and scorer, all choices included.")
 def command(
@@ -42,6 +43,7 @@ def command(
     fid: bool,
     download_weights: bool,
     inception_weights: Path | None,
+    clusters: str | None,
     device: str | None,
     as_json: bool,
 ) -> None:
@@ -71,10 +73,13 @@ def command(
         fetch_weights(fid=fid and inception_weights is None)
     scored = 0
     said: list[str] = []
+    over: dict[str, None] = {}  # what intervals are over, each once
     mark = cache(arithmetic.mark)  # which reads all pictures of a run
     with Terminal().watching() as terminal, stop_request() as stop:
         perceptual = PerceptualScorer(results, device or "auto", terminal, inception_weights)
-        for grid, run, scores in score_results(results, native=native, perceptual=perceptual, fid=fid, say=said.append):
+        for grid, run, scores in score_results(
+            results, native=native, perceptual=perceptual, fid=fid, say=said.append, clusters=clusters
+        ):
             scored += 1
             if stop:
                 raise Stopped(
@@ -89,6 +94,10 @@ def command(
                 name = printable(f"{grid.name}/{run.cell}")
                 click.echo(f"{name} seed {run.seed}, {scores.n} of {counted(scores.n_expected, 'item')}:")
             for name, metric in scores.metrics.items():
-                click.echo(f"    {name:<12} {metric.value:.4f}  [{metric.interval.text(4)}]")
-    for line in [*said, *arithmetic.lines([results])]:
+                interval = scores.interval(name)
+                over |= dict.fromkeys([scores.over] * interval.known)
+                click.echo(f"    {name:<12} {metric.value:.4f}  [{interval.text(4)}]")
+    if over:
+        click.echo(f"in brackets: 95 % intervals over {' or '.join(over)}")
+    for line in [*dict.fromkeys(said), *arithmetic.lines([results]), *trainings.lines(results)]:
         options.remark(line)

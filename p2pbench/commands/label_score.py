@@ -39,6 +39,7 @@ from p2pbench.training.interrupt import Stopped, stop_request
     help="Compare at the outputs' size, as generated, or at the size of the dataset's own labels.",
 )
 @options.root_now
+@options.clusters
 @click.option("--allow-partial", is_flag=True, help="Score what is there where outputs are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run and protocol, all choices included.")
 def command(
@@ -48,6 +49,7 @@ def command(
     reading: Reading | None,
     at: At,
     root: str | None,
+    clusters: str | None,
     allow_partial: bool,
     as_json: bool,
 ) -> None:
@@ -71,10 +73,10 @@ def command(
                 )
 
         if labels is not None:
-            truth = open_truth(labels)
+            truth = open_truth(labels, clusters)
             outcome = score_folder(
                 results, truth, out or results, at, reading, allow_partial=allow_partial, advance=advance
             )
         else:
-            outcome = score_results(results, at, advance, root=root, allow_partial=allow_partial)
-    print_outcome(outcome, None, as_json=as_json)
+            outcome = score_results(results, at, advance, root=root, allow_partial=allow_partial, clusters=clusters)
+    print_outcome(outcome, None, results if labels is None else None, as_json=as_json)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from p2pbench.config import parse_setting
+from p2pbench.config import check_clusters, parse_setting
 from p2pbench.errors import UserError
 from reports.names import printable
 
@@ -51,6 +51,22 @@ address = click.option(
     help="With --engine ray: the cluster; auto is this machine's. Without it one of this machine alone is started.",
 )
 device = click.option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:1; auto takes a GPU if there is one.")
+
+
+def _clusters(context: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    try:
+        return None if value is None else check_clusters(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, param) from None
+
+
+clusters = click.option(
+    "--clusters",
+    metavar="PATTERN|FILE.csv",
+    callback=_clusters,
+    help="Which test items vary together, as frames of one drive do: a pattern whose one group is found in their "
+    "names, or a table of items and clusters. Intervals are then over clusters. Default: what grid or dataset have.",
+)
 
 
 def without_effect(where: str, *names: str) -> None:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from fcn.protocol import Protocol
 from p2pbench.commands.options import remark
 from p2pbench.segmentation.outcome import Outcome
 from p2pbench.segmentation.score_table import json_lines, print_scores
+from reports import trainings
 
 
-def print_outcome(outcome: Outcome, protocol: Protocol | None, *, as_json: bool) -> None:
-    """Scores on standard output, as a table or as JSON lines; remarks on standard error. None prints both protocols."""
+def print_outcome(outcome: Outcome, protocol: Protocol | None, results: Path | None, *, as_json: bool) -> None:
+    """Scores on standard output, as a table or as JSON lines; remarks on standard error.
+
+    Args:
+        outcome: What was scored.
+        protocol: The only one to print; None prints both.
+        results: The results folder that was scored; None for a plain folder.
+        as_json: Whether to print JSON.
+    """
     rows = [one.row.only(protocol) for one in outcome.scored]
     if as_json:
         for row, one in zip(rows, outcome.scored, strict=True):
@@ -19,5 +29,5 @@ def print_outcome(outcome: Outcome, protocol: Protocol | None, *, as_json: bool)
                 click.echo(line)
     else:
         print_scores(rows)
-    for line in outcome.remarks():
+    for line in [*outcome.remarks(), *(trainings.lines(results) if results else [])]:
         remark(line)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from p2pbench.ablation import foresight
 from p2pbench.ablation.estimate import estimate_lines
 from p2pbench.ablation.grid import check_effect, check_own_effect, expand
 from p2pbench.ablation.presets import find_grid, preset_names
@@ -86,6 +87,8 @@ def command(
             "address",
         )
         for line in estimate_lines(out, name, content, where, overrides, chosen):
+            click.echo(printable(line))
+        for line in foresight.lines(out, name, [each.config for each in plan], {each.config.seed for each in plan}):
             click.echo(printable(line))
         click.echo(f"results would be in {out / name}")
         return

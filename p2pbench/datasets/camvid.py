@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from fcn.labels import CAMVID
-from p2pbench.datasets.dataset import Item, LabelledPhotos, Split, match
+from p2pbench.datasets.dataset import Item, LabelledPhotos, Naming, Split, match
 
 
 class CamVid(LabelledPhotos):
@@ -13,6 +15,7 @@ class CamVid(LabelledPhotos):
     about = "CamVid, SegNet edition: street photos and labels of 11 classes"
     layout = "train/, trainannot/, test/ and testannot/ (val/ and valannot/ too, if you have them)"
     table = CAMVID
+    naming = Naming("sequences", re.compile(r"(0001TP|0006R0|0016E5|Seq05VD)_f?\d+"))
 
     def items(self, split: Split) -> list[Item]:
         """Photos and labels matched by stem."""

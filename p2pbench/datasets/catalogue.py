@@ -9,6 +9,7 @@ from typing import NamedTuple
 from p2pbench.config import RunConfig
 from p2pbench.datasets.camvid import CamVid
 from p2pbench.datasets.cityscapes import Cityscapes
+from p2pbench.datasets.clusters import Found, find_clusters
 from p2pbench.datasets.dataset import Dataset, Item, LabelledPhotos, Split, item_hash
 from p2pbench.datasets.drawn import Streets
 from p2pbench.datasets.pairs import Folders, Paired
@@ -117,6 +118,15 @@ def run_items(dataset: Dataset, config: RunConfig) -> Items:
 def files_of(items: Items) -> Iterator[Path]:
     """The files of all items, which may be linked into the dataset from elsewhere."""
     return (file for of_split in items for item in of_split for file in item.files)
+
+
+def clusters_of_items(dataset: Dataset, items: Items, config: RunConfig) -> Found:
+    """Which test items vary together.
+
+    Raises:
+        UserError: clusters are set that do not fit the items.
+    """
+    return find_clusters(config.clusters, dataset.naming, [item.id for item in items.test])
 
 
 def more_than_there_are(items: Items, config: RunConfig) -> Iterator[str]:

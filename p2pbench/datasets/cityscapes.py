@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from fcn.labels import CITYSCAPES
 from p2pbench.datasets import pictures
-from p2pbench.datasets.dataset import Item, LabelledPhotos, Split, match
+from p2pbench.datasets.dataset import Item, LabelledPhotos, Naming, Split, match
 from p2pbench.errors import UserError
 from reports.names import counted
 
@@ -28,6 +29,8 @@ class Cityscapes(LabelledPhotos):
     about = "Cityscapes: street photos and fine labels, 19 scored classes"
     layout = "leftImg8bit/{train,val}/CITY/ and gtFine/{train,val}/CITY/ (*_labelIds.png)"
     table = CITYSCAPES
+    # By city, not by CITY_SHOT: a shot is a drive of an hour in Frankfurt and 30 frames elsewhere, no unit of its own.
+    naming = Naming("cities", re.compile(r"([a-z-]+)_\d{6}_\d{6}"))
 
     def items(self, split: Split) -> list[Item]:
         """Photos and labels of all cities matched by CITY_SHOT_FRAME."""

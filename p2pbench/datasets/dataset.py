@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -49,6 +50,18 @@ class Sample(NamedTuple):
     labels: NDArray[np.uint8] | None
 
 
+class Naming(NamedTuple):
+    """How a dataset's own names tell which items vary together.
+
+    Attributes:
+        by: What the clusters are, such as "sequences".
+        pattern: Of a whole item id; its one group is the cluster's name.
+    """
+
+    by: str
+    pattern: re.Pattern[str]
+
+
 class Dataset(ABC):
     """Items of two splits, and how an item becomes a sample of a given size.
 
@@ -75,6 +88,8 @@ class Dataset(ABC):
     """Whether networks get values on scales of the dataset's own, whatever the files' channels and depth."""
     kinds: ClassVar[tuple[str, ...]] = ("photos",)
     """What the first files of an item are, for messages; those after them are no pictures."""
+    naming: ClassVar[Naming | None] = None
+    """How the published names tell which items vary together; None where they do not."""
 
     def __init__(
         self,

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2pbench.datasets import pictures
+from p2pbench.datasets.clusters import Clusters, of_clusters, weights_of
 from p2pbench.datasets.contents import digest, picture_hash
 from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.scale import Range, declared
 from p2pbench.errors import UserError
 from p2pbench.metrics import colour, gmsd, luminance, pixel, sharpness
-from reports import bootstrap
 from reports.names import counted
 from reports.scores import Metric, Scores
 
@@ -62,6 +62,7 @@ def score_images(
     native: bool = False,
     ends: Range | None = None,
     origin: Mapping[str, object] | None = None,
+    clusters: Clusters | None = None,
 ) -> ImageScores:
     """Score output pictures against their targets.
 
@@ -72,6 +73,7 @@ def score_images(
         native: targets have their own size and aspect, and outputs are resized to it; else sizes must be equal.
         ends: the values that are black and white; outputs and targets are clipped to them. None is all of the depth.
         origin: how the outputs were made, for the protocol.
+        clusters: which items are drawn together, if any.
 
     Raises:
         UserError: a picture cannot be decoded, or differs from its target in size, channels or depth.
@@ -79,7 +81,7 @@ def score_images(
     ids = sorted(outputs)
     with ThreadPoolExecutor() as pool:
         items = list(pool.map(lambda id_: _score_item(outputs[id_], target(id_), native, ends), ids))
-    weights = bootstrap.item_weights(ids)
+    weights = weights_of(ids, clusters)
     metrics = {
         name: mean(np.array([item.pixel[place] for item in items]), weights) for place, name in enumerate(PIXEL_METRICS)
     }
@@ -93,6 +95,7 @@ def score_images(
     whole = {
         **protocol(native=native, ends=ends),
         **truth({id_: item.truth for id_, item in zip(ids, items, strict=True)}),
+        **of_clusters(clusters, ids),
     }
     scores = Scores(SCORER, {**whole, **(origin or {})}, tuple(ids), n_expected, metrics)
     return ImageScores(scores, pooled)
@@ -161,7 +164,7 @@ def _has_colours(picture: Picture, ends: Range | None) -> bool:
 
 def mean(values: NDArray[np.float64], weights: NDArray[np.float32]) -> Metric:
     """The mean over items (n,) with its replicates, from weights (replicates, n)."""
-    return Metric(float(values.mean()), weights @ values / len(values), values)
+    return Metric(float(values.mean()), weights @ values / weights.sum(axis=1), values)
 
 
 def _sharpness(energies: NDArray[np.float64], weights: NDArray[np.float32]) -> Metric:
@@ -180,12 +183,13 @@ def _colour_metrics(
     """Intersections of pooled histograms (items, 3, BINS); in a replicate both sides draw the same items."""
     metrics = {}
     for place, name in enumerate(colour.CHANNELS):
-        one, other = fake[:, place], real[:, place]
-        value = colour.intersection(one.sum(axis=0), other.sum(axis=0))
-        metrics[f"histogram_{name.lower()}"] = Metric(
-            float(value), colour.intersection(weights @ one, weights @ other), None
-        )
+        metrics[f"histogram_{name.lower()}"] = _overlap(fake[:, place], real[:, place], weights)
     return metrics
+
+
+def _overlap(one: NDArray[np.float32], other: NDArray[np.float32], weights: NDArray[np.float32]) -> Metric:
+    value = float(colour.intersection(one.sum(axis=0), other.sum(axis=0)))
+    return Metric(value, colour.intersection(weights @ one, weights @ other))
 
 
 def _form(picture: Picture) -> str:

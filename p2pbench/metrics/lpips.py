@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torchmetrics.functional.image import lpips
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
+from p2pbench.datasets.clusters import Clusters, of_clusters, weights_of
 from p2pbench.datasets.contents import picture_hash
 from p2pbench.datasets.pictures import Picture
 from p2pbench.datasets.scale import Range, declared, full_range
@@ -24,7 +25,6 @@ from p2pbench.metrics.image_score import Target, compared, mean, read_output, tr
 from p2pbench.metrics.missing import Missing
 from p2pbench.metrics.published import ALEXNET
 from p2pbench.metrics.weights_file import check_weights, not_weights
-from reports import bootstrap
 from reports.scores import Scores
 
 SCORER = "lpips"
@@ -96,6 +96,7 @@ def score_lpips(
     native: bool = False,
     ends: Range | None = None,
     origin: Mapping[str, object] | None = None,
+    clusters: Clusters | None = None,
 ) -> Scores:
     """Score output pictures against their targets; the arguments are those of `score_images`, and the network.
 
@@ -118,8 +119,10 @@ def score_lpips(
         **declared(ends),
         **truth(targets),
         **(origin or {}),
+        **of_clusters(clusters, ids),
     }
-    return Scores(SCORER, protocol, tuple(ids), n_expected, {SCORER: mean(values, bootstrap.item_weights(ids))})
+    metric = mean(values, weights_of(ids, clusters))
+    return Scores(SCORER, protocol, tuple(ids), n_expected, {SCORER: metric})
 
 
 def _seen(picture: Picture) -> Picture:

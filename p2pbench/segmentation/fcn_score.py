@@ -49,13 +49,14 @@ PUBLISHED_START = b"Mean pixel accuracy: "
 BEYOND = "a channel outside the classes"
 
 
-def score_results(results: Path, root: str | None, work: Work) -> Outcome:
+def score_results(results: Path, root: str | None, work: Work, clusters: str | None = None) -> Outcome:
     """Score every finished run from labels to photos, and the ground truth beside them, and write the scores.
 
     Args:
         results: A results folder.
         root: Where the dataset is now; None looks where the runs found it.
         work: How.
+        clusters: Which test items vary together; None takes what each grid has.
 
     Raises:
         UserError: Nothing can be scored, a dataset is no longer where its runs found it, or a file cannot be read.
@@ -63,7 +64,8 @@ def score_results(results: Path, root: str | None, work: Work) -> Outcome:
         Stopped: The user asked to stop; what was segmented is kept.
     """
     outcome = Outcome()
-    for ready in ready_grids(results, LABELS_TO_PHOTO, root, allow_partial=work.allow_partial, outcome=outcome):
+    partial = work.allow_partial
+    for ready in ready_grids(results, LABELS_TO_PHOTO, root, allow_partial=partial, outcome=outcome, clusters=clusters):
         score_ready(ready, work, outcome)
     check_something(results, outcome)
     return outcome
@@ -179,12 +181,12 @@ def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Score
     check_labelled(truth, compared)
     whole = {**outputs.origin, **scorer_protocol(scorer)}
     paper = outputs.paper if is_published(whole) else None
-    row = score_row(outputs.name, SCORERS, compared, len(truth.items), whole)._replace(paper=paper)
+    row = score_row(outputs.name, SCORERS, compared, len(truth.items), whole, truth.clusters)._replace(paper=paper)
     start = _published_start(run)  # before there are scores of this call
-    score_files.write(run, SCORERS, row, compared, truth.table.classes)
+    score_files.write(run, SCORERS, row, compared, truth)
     _write_published(run, compared, truth.table.classes, start)
     lines = [*notes(compared, BEYOND), *doubts(truth, row, compared, run)]
-    return Scored(row, outputs.place, truth.table.classes, compared, lines)
+    return Scored(row, outputs.place, truth.table.classes, compared, truth.clusters, lines)
 
 
 def _key(id_: str, path: Path, truth: Truth, ends: Range | None) -> str:

@@ -40,7 +40,13 @@ Show = Callable[[str, Mapping[int, LabelMaps]], None]
 
 
 def score_results(
-    results: Path, at: At, advance: Advance, *, root: str | None = None, allow_partial: bool = False
+    results: Path,
+    at: At,
+    advance: Advance,
+    *,
+    root: str | None = None,
+    allow_partial: bool = False,
+    clusters: str | None = None,
 ) -> Outcome:
     """Score every finished run from photos to labels, and the ground truth beside them, and write the scores.
 
@@ -50,12 +56,15 @@ def score_results(
         advance: Told how far it is.
         root: Where the dataset is now; None looks where the runs found it.
         allow_partial: Whether to score runs that lack some of their pictures, too.
+        clusters: Which test items vary together; None takes what each grid has.
 
     Raises:
         UserError: Nothing can be scored, a dataset is no longer where its runs found it, or a file cannot be read.
     """
     outcome = Outcome()
-    for ready in ready_grids(results, PHOTO_TO_LABELS, root, allow_partial=allow_partial, outcome=outcome):
+    for ready in ready_grids(
+        results, PHOTO_TO_LABELS, root, allow_partial=allow_partial, outcome=outcome, clusters=clusters
+    ):
         score_ready(ready, at, advance, outcome)
     check_something(results, outcome)
     return outcome
@@ -136,9 +145,9 @@ def _finish(
 ) -> Scored:
     """Write the scores of a folder of outputs, whose label maps are written."""
     label_pictures.remove_others(run.segmentations, compared.keys())
-    score_files.write(run, SCORERS, row, compared, truth.table.classes)
+    score_files.write(run, SCORERS, row, compared, truth)
     notes = [*compared_notes(compared, BEYOND), *doubts(truth, row, compared, run)]
-    return Scored(row._replace(paper=paper), place, truth.table.classes, compared, notes)
+    return Scored(row._replace(paper=paper), place, truth.table.classes, compared, truth.clusters, notes)
 
 
 def _compare(
@@ -190,4 +199,4 @@ def _row(
     sizes = sorted({one.size for one in compared.values()})
     ids = None if reading == "colours" else describe(truth.table, reading)
     whole = {**origin, **protocol(truth.table, at, ids), "output_sizes": sizes}
-    return score_row(name, SCORERS, compared, len(truth.items), whole)
+    return score_row(name, SCORERS, compared, len(truth.items), whole, truth.clusters)

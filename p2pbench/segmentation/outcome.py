@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcn.protocol import dropped
+from p2pbench.datasets.clusters import Clusters
 from p2pbench.datasets.dataset import item_hash
 from p2pbench.segmentation.confusion_scores import confusion_scores
 from p2pbench.segmentation.outputs import Outputs
@@ -40,6 +41,7 @@ class Scored:
         place: Where it is: grid, cell and seed, and a note on a flawed training; or folder.
         classes: The names of the scored classes, by index.
         compared: Its outputs, by item id.
+        clusters: Which of them were drawn together, if any.
         notes: What a user should know of these outputs, a line each.
     """
 
@@ -47,6 +49,7 @@ class Scored:
     place: dict[str, str | int | None]
     classes: tuple[str, ...]
     compared: Mapping[str, Compared]
+    clusters: Clusters | None
     notes: list[str]
 
 
@@ -60,6 +63,7 @@ class Outcome:
         unfinished: Which runs cannot be scored yet and why, a line each.
         flawed: Which runs were trained with wrong gradients, a line each.
         clipped: Of which grids the declared range clips values, a line each.
+        clusters: How clusters of items were found, a line each.
     """
 
     scored: list[Scored] = field(default_factory=list)
@@ -67,12 +71,15 @@ class Outcome:
     unfinished: list[str] = field(default_factory=list)
     flawed: list[str] = field(default_factory=list)
     clipped: list[str] = field(default_factory=list)
+    clusters: list[str] = field(default_factory=list)
 
     def remarks(self) -> list[str]:
         """Everything to say beside the scores, a line each."""
         notes = [f"{one.row.name}: {note}" for one in self.scored for note in one.notes]
         unfinished = [f"unfinished: {line}" for line in self.unfinished]
-        return [*notes, *self.clipped, *self.flawed, *self.skipped, *unfinished]
+        known = (scores.clusters for one in self.scored for scores in one.row.scores)
+        few = dict.fromkeys(clusters.doubt for clusters in known if clusters and clusters.doubt)
+        return [*notes, *self.clusters, *few, *self.clipped, *self.flawed, *self.skipped, *unfinished]
 
 
 class Scorers(NamedTuple):
@@ -83,7 +90,12 @@ class Scorers(NamedTuple):
 
 
 def score_row(
-    name: str, scorers: Scorers, compared: Mapping[str, Compared], n_expected: int, protocol: Mapping[str, object]
+    name: str,
+    scorers: Scorers,
+    compared: Mapping[str, Compared],
+    n_expected: int,
+    protocol: Mapping[str, object],
+    clusters: Clusters | None = None,
 ) -> ScoreRow:
     """The scores of some outputs by both protocols."""
     matrices = {id_: one.counts for id_, one in compared.items()}
@@ -93,8 +105,8 @@ def score_row(
     whole = {**protocol, "output_conversion": sorted({one.changed for one in compared.values()} - {""})}
     return ScoreRow(
         name,
-        official=confusion_scores(scorers.official, matrices, "official", n_expected, whole),
-        strict=confusion_scores(scorers.strict, matrices, "strict", n_expected, whole),
+        official=confusion_scores(scorers.official, matrices, "official", n_expected, whole, clusters),
+        strict=confusion_scores(scorers.strict, matrices, "strict", n_expected, whole, clusters),
         dropped=int(lost.sum()),
         absent=int((~occurs).sum()),
         classes=len(occurs),
@@ -114,7 +126,7 @@ def folder_origin(outputs: Outputs, truth: Truth) -> dict[str, object]:
 
 def folder_notes(outputs: Outputs, truth: Truth) -> list[str]:
     """What a user should know of a folder's files."""
-    notes = [*truth.dataset.remarks, *filter(None, [outputs.passed_over])]
+    notes = [*truth.dataset.remarks, *truth.notices, *filter(None, [outputs.passed_over])]
     if outputs.lossy:
         first = outputs.lossy[0].name
         notes.append(f"{_outputs(outputs.lossy)} JPEG or lossy WebP, such as {first}: colours changed; save PNG")

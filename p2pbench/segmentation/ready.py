@@ -57,7 +57,13 @@ class Ready:
 
 
 def ready_grids(
-    results: Path, direction: str, root: str | None, *, allow_partial: bool, outcome: Outcome
+    results: Path,
+    direction: str,
+    root: str | None,
+    *,
+    allow_partial: bool,
+    outcome: Outcome,
+    clusters: str | None = None,
 ) -> Iterator[Ready]:
     """The grids below a results folder that have something to score; the others are told to the outcome.
 
@@ -67,6 +73,7 @@ def ready_grids(
         root: Where the dataset is now; None looks where the runs found it.
         allow_partial: Whether to take runs that lack some of their pictures, too.
         outcome: Told what is left out.
+        clusters: Which test items vary together; None takes what each grid has.
 
     Raises:
         UserError: There is no grid, or a dataset is no longer where its runs found it.
@@ -81,16 +88,24 @@ def ready_grids(
     if root is not None and not any(record.settings.root for grid in found for _, record in read_runs(grid)):
         raise UserError(f"--root {root}: no run of {results} has a root, since its dataset is drawn; leave it out")
     for grid in found:
-        ready = ready_grid(grid, direction, root, allow_partial=allow_partial, outcome=outcome)
+        ready = ready_grid(grid, direction, root, allow_partial=allow_partial, outcome=outcome, clusters=clusters)
         if ready is not None:
             yield ready
 
 
-def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: bool, outcome: Outcome) -> Ready | None:
+def ready_grid(
+    grid: Grid,
+    direction: str,
+    root: str | None,
+    *,
+    allow_partial: bool,
+    outcome: Outcome,
+    clusters: str | None = None,
+) -> Ready | None:
     """A grid that has something to score; None where it has not, which is told to the outcome. See `ready_grids`.
 
     Raises:
-        UserError: The dataset is no longer where the runs found it.
+        UserError: The dataset is no longer where the runs found it, or clusters do not fit its test items.
         ReportError: The grid's range is not that of its pictures.
     """
     records = dict(read_runs(grid))
@@ -109,7 +124,8 @@ def ready_grid(grid: Grid, direction: str, root: str | None, *, allow_partial: b
         return None
     filled.ranges(grid, outcome.clipped.append)
     outcome.flawed.extend(f"{_name(grid, run)}: {wrong}" for run in [*trained, grid.real] if (wrong := flaw(run)))
-    truth = run_truth(found_now(settings[trained[0]], grid, root))
+    truth = run_truth(found_now(settings[trained[0]], grid, root, clusters))
+    outcome.clusters.extend(f"{grid.name}: {line}" for line in truth.notices)
     for run in {records[run].data["test"].get("content"): run for run in trained}.values():
         check_test_items(run, records[run], truth.dataset, list(truth.items.values()))
     outputs: dict[Run, dict[str, Path]] = {}

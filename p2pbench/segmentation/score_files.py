@@ -66,7 +66,7 @@ def check_free(run: Run, scorers: Scorers, mend: str = "move it away") -> None:
     made.check_free(run.confusion_table(scorers.strict), _CONFUSION, mend)
 
 
-def write(run: Run, scorers: Scorers, row: ScoreRow, compared: Mapping[str, Compared], classes: Sequence[str]) -> None:
+def write(run: Run, scorers: Scorers, row: ScoreRow, compared: Mapping[str, Compared], truth: Truth) -> None:
     """Write a run's scores by both protocols, the scores of each class by both, and the table of confusion.
 
     Args:
@@ -74,16 +74,18 @@ def write(run: Run, scorers: Scorers, row: ScoreRow, compared: Mapping[str, Comp
         scorers: The names of the scorer by each protocol.
         row: Its scores.
         compared: Its outputs, by item id.
-        classes: The names of the scored classes, by index.
+        truth: What they were compared with.
 
     Raises:
         ReportError: A file cannot be written.
     """
+    classes = truth.table.classes
     for scores in row.scores:
         ledger.write(run, scores)
     matrices = {id_: one.counts for id_, one in compared.items()}
     for rules, scorer in zip(PROTOCOLS, scorers, strict=True):
-        _write_csv(run.classes(scorer), _class_lines(class_rows(matrices, rules, classes)), _CLASSES)
+        rows = class_rows(matrices, rules, classes, truth.clusters)
+        _write_csv(run.classes(scorer), _class_lines(rows), _CLASSES)
     summed = np.sum(list(matrices.values()), axis=0)
     _write_csv(run.confusion_table(scorers.strict), _confusion_lines(summed, classes), _CONFUSION)
 

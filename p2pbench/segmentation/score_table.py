@@ -66,8 +66,9 @@ def print_scores(rows: Sequence[ScoreRow], console: Console | None = None) -> No
     is named on top.
     """
     console = console or Console(highlight=False)
-    shown = [metric for row in rows for scores in row.scores for metric in scores.metrics.values()]
-    notes = ["in brackets: 95 % intervals over items"] * any(metric.interval.known for metric in shown)
+    known = any(scores.interval(name).known for row in rows for scores in row.scores for name in scores.metrics)
+    over = dict.fromkeys(scores.over for row in rows for scores in row.scores)
+    notes = [f"in brackets: 95 % intervals over {' or '.join(over)}"] * known
     for title in dict.fromkeys(filter(None, map(_own_scorer, rows))):
         _print(console, Text(title, "bold"))
     _print(console, _line("", [Text(describe(name).label, "bold") for name in METRICS]))
@@ -150,8 +151,7 @@ def _line(label: str, cells: Sequence[Text], width: int = _LABEL, end: Text | No
 
 
 def _estimates(scores: Scores) -> list[Text]:
-    metrics = [scores.metrics[name] for name in METRICS]
-    return [_estimate(metric.value, metric.interval) for metric in metrics]
+    return [_estimate(scores.metrics[name].value, scores.interval(name)) for name in METRICS]
 
 
 def _estimate(value: float, interval: Interval) -> Text:

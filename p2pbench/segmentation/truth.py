@@ -14,6 +14,7 @@ from fcn.labels import LabelTable
 from p2pbench.config import RunConfig, run_config
 from p2pbench.datasets.catalogue import DATASETS, check_settings, open_dataset, split_items
 from p2pbench.datasets.cityscapes import Cityscapes
+from p2pbench.datasets.clusters import Clusters, find_clusters
 from p2pbench.datasets.contents import digest
 from p2pbench.datasets.dataset import Item, LabelledPhotos
 from p2pbench.errors import UserError
@@ -30,12 +31,16 @@ class Truth:
         dataset: Where labels and photos come from.
         table: What its labels mean.
         items: By id, in the dataset's order, at least one.
+        clusters: Which of them vary together, if any.
+        notices: How that was found, lines for the user.
     """
 
     config: RunConfig
     dataset: LabelledPhotos
     table: LabelTable
     items: dict[str, Item]
+    clusters: Clusters | None = None
+    notices: tuple[str, ...] = ()
 
     @property
     def is_papers(self) -> bool:
@@ -82,11 +87,12 @@ def read_bytes(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read ({error.strerror}); expected an output or a label file") from None
 
 
-def open_truth(text: str) -> Truth:
+def open_truth(text: str, clusters: str | None = None) -> Truth:
     """The truth that `--labels` names.
 
     Args:
         text: `DATASET:ROOT[:SPLIT]`, such as `cityscapes:/data/cityscapes:val`; `streets:` has no root.
+        clusters: Which items vary together, as the setting of this name.
 
     Raises:
         UserError: It has another form, the dataset is unknown or has no labels, or its files are not as they should be.
@@ -102,7 +108,7 @@ def open_truth(text: str) -> Truth:
     if kind.needs_root and kind.table is not None and not (root and Path(root).expanduser().is_dir()):
         found = f"{found_at(Path(root).expanduser())} {root}" if root else "found no folder"
         raise UserError(f"--labels {text}: {found}, expected {name}:ROOT[:SPLIT] with a root of {kind.layout}")
-    settings = {"dataset": name, "root": root or None, "test_split": split or None}
+    settings = {"dataset": name, "root": root or None, "test_split": split or None, "clusters": clusters}
     config = run_config(settings, f"--labels {text}")
     check_settings(config, f"--labels {text}")
     return run_truth(config)
@@ -112,13 +118,14 @@ def run_truth(config: RunConfig) -> Truth:
     """The truth of a run's test items.
 
     Raises:
-        UserError: The dataset has no labels, or is no longer where the run found it.
+        UserError: The dataset has no labels, or is no longer where the run found it; clusters do not fit the items.
     """
     table = label_table(config.dataset)
     dataset = open_dataset(config)
     assert isinstance(dataset, LabelledPhotos), f"{dataset.name} has a label table, so its items have labels"
     items = split_items(dataset, "test", config.test_items, labels_only=True)
-    return Truth(config, dataset, table, {item.id: item for item in items})
+    found = find_clusters(config.clusters, dataset.naming, [item.id for item in items])
+    return Truth(config, dataset, table, {item.id: item for item in items}, *found)
 
 
 def label_table(dataset: str) -> LabelTable:

@@ -18,7 +18,7 @@ from p2pbench.study import fooling
 from p2pbench.study.looking import look
 from p2pbench.study.place import Chosen
 from reports import json_files, made
-from reports.names import counted
+from reports.names import counted, typed
 
 _BEGINNING = b'{\n "title": '  # of analysis.json
 _BEGINNINGS = b"Study ", b"The raters of this study were", b"This study was looked at"  # of analysis.txt
@@ -48,7 +48,7 @@ def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = Fals
     notes = [*remarks, f"analysis: {chosen.folder.analysis_text}"]
     written = fooling.write(results, study, answers, analysis)
     if written:
-        notes.append(f"fooling rates of {counted(len(written), 'run')} written; p2pbench report {results}")
+        notes.append(f"fooling rates of {counted(len(written), 'run')} written; p2pbench report {typed(results)}")
     return analysis, notes
 
 

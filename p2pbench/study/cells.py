@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from amt.sources import Sources, folder, matched
+from amt.store.studies import Clusters
 from p2pbench.datasets.pictures import passed_over_line
 from p2pbench.errors import UserError
+from p2pbench.image_scoring import clusters_now
 from p2pbench.segmentation.outputs import find_outputs
 from reports import filled
 from reports.arithmetic import check_pictures
@@ -24,11 +26,13 @@ class Material(NamedTuple):
         sources: The files.
         origin: Where they came from: runs as paths in the results folder, or folders.
         values: Those of the pictures that are black and white; None is all of 8 or 16 bits.
+        clusters: Which items vary together; None where each stands alone, or nobody has said.
     """
 
     sources: Sources
     origin: Mapping[str, str]
     values: Range | None = None
+    clusters: Clusters | None = None
 
 
 def from_results(
@@ -46,10 +50,10 @@ def from_results(
         grid_name: Which grid; None if there is one.
         seed: Which run of each cell; None for the first.
         allow_partial: Whether to go on with the items that all have.
-        say: Called with a line where the grid's range clips some values.
+        say: Called with a line where the grid's range clips some values, or items are in clusters of an odd kind.
 
     Raises:
-        UserError: There is no such grid, or a cell has no run of that seed.
+        UserError: There is no such grid, or a cell has no run of that seed, or clusters do not fit the items.
         ReportError: The grid's range is not that of its pictures, or a picture is not as its run made it.
         AmtError: Items lack pictures.
     """
@@ -67,15 +71,24 @@ def from_results(
         grid.real.pictures(), {cell: run.pictures() for cell, run in chosen.items()}, allow_partial=allow_partial
     )
     origin = {cell: run.folder.relative_to(results).as_posix() for cell, run in chosen.items()}
-    return Material(sources, origin, filled.ranges(grid, say).output)
+    clusters = _clusters(grid, chosen.values(), sources.items, say)
+    return Material(sources, origin, filled.ranges(grid, say).output, clusters)
 
 
 def from_folders(
-    real: Path, fakes: Mapping[str, Path], *, allow_partial: bool, say: Callable[[str], None] = lambda line: None
+    results: Path,
+    real: Path,
+    fakes: Mapping[str, Path],
+    *,
+    allow_partial: bool,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Material:
     """Plain folders of pictures; those of the fakes may be named by any tool that `fcn-score` knows.
 
+    Outputs of a run in the results folder are known as the run's, so that several seeds of a cell can be judged.
+
     Args:
+        results: The results folder of the study.
         real: The real pictures.
         fakes: The fakes of each algorithm.
         allow_partial: Whether to go on with the items that all have.
@@ -84,6 +97,7 @@ def from_folders(
     Raises:
         AmtError: A folder has no pictures, or items lack pictures.
         UserError: A folder of fakes cannot be used.
+        ReportError: A picture is not as its run made it.
     """
     passed_over: Counter[str] = Counter()
     originals = folder(real, passed_over)
@@ -93,13 +107,35 @@ def from_folders(
     for line in (passed_over_line(real, passed_over), *of_fakes):
         if line:
             say(line)
-    return Material(sources, {"real": str(real), **{name: str(path) for name, path in fakes.items()}})
+    runs = {place.resolve(): run for run in _runs(results) for place in (run.folder, run.images)}
+    origin = {"real": str(real), **{name: str(path) for name, path in fakes.items()}}
+    judged = {name: run for name, path in fakes.items() if (run := runs.get(path.resolve()))}
+    for name, run in judged.items():
+        check_pictures(run)
+        origin[name] = run.folder.relative_to(results).as_posix()
+    of_grids = {run.folder.parents[1] for run in judged.values()}
+    together = Grid(of_grids.pop()) if len(of_grids) == 1 and len(judged) == len(fakes) else None
+    clusters = None if together is None else _clusters(together, judged.values(), sources.items, say)
+    return Material(sources, origin, clusters=clusters)
 
 
 def run_of(results: Path, origin: str) -> Run | None:
     """The run that an algorithm's fakes came from, if it is still there."""
     folder = results / origin
-    return next((run for grid in grids(results) for run in grid.runs() if run.folder == folder), None)
+    return next((run for run in _runs(results) if run.folder == folder), None)
+
+
+def _clusters(grid: Grid, runs: Iterable[Run], items: Iterable[str], say: Callable[[str], None]) -> Clusters | None:
+    """Which of a study's items vary together, as a grid has it; None where its runs say nothing of their dataset."""
+    run = next((run for run in runs if run.config.exists()), None)
+    found = None if run is None else clusters_now(grid, run, say)
+    if found is None or not found.of.keys() >= set(items):
+        return None
+    return Clusters(found.by, {item: found.of[item] for item in items})
+
+
+def _runs(results: Path) -> Iterator[Run]:
+    return (run for grid in grids(results) for run in grid.runs())
 
 
 def _grid(results: Path, name: str | None) -> Grid:

@@ -35,7 +35,15 @@ def hold_study(results: Path, grid: str, listener: Listener) -> None:
             material = from_results(results, grid, None, allow_partial=False)
             protocol = PROTOCOL.model_copy(update={"values": material.values})
             title = "Which image is fake?"
-            plan = Plan(NAME, title, material.sources, material.origin, protocol=protocol, simulated=True)
+            plan = Plan(
+                NAME,
+                title,
+                material.sources,
+                material.origin,
+                protocol=protocol,
+                simulated=True,
+                clusters=material.clusters,
+            )
             create(opened.database, opened.folder, plan)
         chosen = choose(opened, NAME)
         with opened.database.reading() as connection:

@@ -84,12 +84,12 @@ def test_results_are_those_of_the_statistics(site: Site) -> None:
     l1, cgan = analysis.kept.algorithms
     assert (f"{100 * l1.two_stage.value:.1f}", f"{100 * cgan.two_stage.value:.1f}") == ("41.7", "8.3")
     for algorithm in (l1, cgan):
-        for estimate in (algorithm.two_stage, algorithm.crossed):
+        for estimate in (algorithm.two_stage, algorithm.claims):
             assert f"<td>{100 * estimate.low:.1f} to {100 * estimate.high:.1f}</td>" in page
         assert f"± {100 * algorithm.two_stage.error:.1f}" in page
-    (pair,) = analysis.kept.pairs_crossed
+    (pair,) = analysis.kept.pairs
     assert f"<strong>+{100 * pair.difference.value:.1f}</strong>" in page
-    assert f"<td>{pair.holm:.3f}</td>" in page
+    assert f"<td>{pair.adjusted:.3f}</td>" in page
     assert "No session is excluded." in page
 
 
@@ -109,7 +109,7 @@ def test_results_with_and_without_exclusions(database: Database, studies: Studie
     assert len(re.findall(r"with excluded +1 +4 ", text)) == 2
     assert "50.0 ± – " in re.sub(" +", " ", text)  # of one rater nobody knows it
     assert "nan" not in text
-    assert "a single rater, or a single item, says nothing of how others differ" in re.sub(" +", " ", text)
+    assert "a single rater, item or cluster of items says nothing of how others differ" in re.sub(" +", " ", text)
 
 
 def test_a_study_without_answers_has_no_results(database: Database, studies: Studies, study: Study) -> None:

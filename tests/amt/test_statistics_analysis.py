@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.special
+import scipy.stats
 
 from amt.errors import AmtError
 from amt.protocol import Protocol
@@ -42,7 +43,7 @@ def test_rates_stand_side_by_side_with_and_without_exclusions(answers: pd.DataFr
     own = counted.groupby("rater")["fooled"].mean()
     assert [algorithm.name for algorithm in analysis.kept.algorithms] == ["L1", "L1+cGAN", "real"]
     assert kept.two_stage.value == pytest.approx(own.mean())
-    assert kept.crossed.value == pytest.approx(own.mean())
+    assert kept.claims.value == pytest.approx(own.mean())
     assert everything.two_stage.value == pytest.approx((own.sum() + 1) / 9)  # the one who left was always fooled
     assert (len(kept.raters), kept.trials, len(everything.raters), everything.trials) == (8, 160, 9, 165)
     assert (analysis.kept.sessions, analysis.everything.sessions) == (24, 25)
@@ -54,7 +55,7 @@ def test_every_number_is_that_of_its_own_function(answers: pd.DataFrame, analysi
     kept = analysis.kept.algorithms[0]
     assert kept.chance == "below"
     assert analysis.kept.algorithms[2].chance == "not distinguishable"
-    dprime = np.sqrt(2) * scipy.special.ndtri(1 - np.array([kept.crossed.value, kept.crossed.high, kept.crossed.low]))
+    dprime = np.sqrt(2) * scipy.special.ndtri(1 - np.array([kept.claims.value, kept.claims.high, kept.claims.low]))
     assert kept.sensitivity == pytest.approx(tuple(dprime))
     assert kept.response is not None
     assert kept.response.median == 500
@@ -64,25 +65,26 @@ def test_every_number_is_that_of_its_own_function(answers: pd.DataFrame, analysi
     assert kept.left.low < 0.5 < kept.left.high
     assert sum(item.trials for item in kept.items) == 160
     assert sum(rater.fooled for rater in kept.raters) == sum(item.fooled for item in kept.items)
-    assert [(pair.first, pair.second) for pair in analysis.kept.pairs_crossed] == [
+    assert [(pair.first, pair.second) for pair in analysis.kept.pairs] == [
         ("L1", "L1+cGAN"),
         ("L1", "real"),
         ("L1+cGAN", "real"),
     ]
-    assert analysis.kept.pairs_two_stage[0].p < 0.05
+    assert analysis.kept.pairs[0].adjusted < 0.05
 
 
-def test_claims_rest_on_the_crossed_bootstrap() -> None:
+def test_claims_are_about_other_items_too() -> None:
     # All raters are fooled by the same 7 of 20 items: 35 % is below chance on these items, and may not be on others.
     rows = [row for number in range(10) for row in session(f"s{number}", [1] * 7 + [0] * 13)]
     rows += [row for number in range(10) for row in session(f"t{number}", [0] * 9 + [1] * 11, "b")]
     found = analyse(table.build(rows), PROTOCOL, 0, DRAWS).everything
     first = found.algorithms[0]
-    assert first.two_stage.high < 0.5 < first.crossed.high
+    assert first.two_stage.high < 0.5 < first.claims.high
     assert first.chance == "not distinguishable"
-    [staged], [both] = found.pairs_two_stage, found.pairs_crossed
-    assert staged.difference.high < 0 < both.difference.high
-    assert staged.p < 0.05 < both.p
+    assert found.algorithms[1].two_stage.low > first.two_stage.high  # on these items the two differ
+    [difference] = found.pairs
+    assert difference.difference.low < 0 < difference.difference.high
+    assert difference.p > 0.05
 
 
 def test_void_practice_and_attention_trials_never_count(answers: pd.DataFrame, analysis: Analysis) -> None:
@@ -98,7 +100,7 @@ def test_void_practice_and_attention_trials_never_count(answers: pd.DataFrame, a
     alone = [replace(each, curve=each.curve._replace(practice=())) for each in found.kept.algorithms]
     assert alone == list(analysis.kept.algorithms)
     assert [(block.raters, block.trials) for block in found.kept.algorithms[0].curve.practice] == [(2, 10), (2, 10)]
-    assert found.kept.pairs_crossed == analysis.kept.pairs_crossed
+    assert found.kept.pairs == analysis.kept.pairs
     assert (found.kept.attention.trials, found.kept.attention.passed) == (20, 18)
     assert "18 of 20 passed (90.0 %)" in found.text()
     assert "Attention" not in analysis.text()
@@ -111,17 +113,17 @@ def test_same_answers_in_any_order_give_the_same_numbers(answers: pd.DataFrame, 
 
 def test_the_document_is_json_at_full_precision(analysis: Analysis) -> None:
     document = json.loads(json.dumps(analysis.document(), allow_nan=False))
-    assert document["format"] == 2
+    assert document["format"] == 3
     assert document["fingerprint"] == PROTOCOL.fingerprint
     assert document["protocol"] == PROTOCOL.model_dump(mode="json")
     assert (document["seed"], document["replicates"]) == (1, DRAWS)
     first = document["kept"]["algorithms"][0]
-    assert first["crossed"] == analysis.kept.algorithms[0].crossed._asdict()
+    assert first["claims"] == analysis.kept.algorithms[0].claims._asdict()
     assert first["curve"]["positions"][0].keys() == {"position", "trials", "fooled", "correct", "low", "high"}
     assert [block["trials"] for block in first["curve"]["blocks"]] == [40] * 4
     assert first["curve"]["practice"] == []
     assert first["items"][0].keys() == {"item", "fooled", "trials", "rate", "low", "high"}
-    assert document["everything"]["pairs_crossed"][2]["second"] == "real"
+    assert document["everything"]["pairs"][2]["second"] == "real"
     assert document["exclusions"]["excluded"][0]["reasons"][0]["rule"] == "incomplete"
 
 
@@ -142,38 +144,36 @@ def test_one_rater_has_no_interval_and_no_verdict() -> None:
     )
     found = analyse(table.build(rows), PROTOCOL, 0, DRAWS)
     alone, *others = found.kept.algorithms
-    assert alone.two_stage.value == alone.crossed.value == 0.4
+    assert alone.two_stage.value == alone.claims.value == 0.4
     assert alone.learning is not None
-    unknown = (alone.two_stage, alone.crossed, alone.left, alone.learning)
+    unknown = (alone.two_stage, alone.claims, alone.left, alone.learning)
     assert not any(estimate.known for estimate in unknown)
     assert (alone.chance, [each.chance for each in others]) == ("no interval", ["below", "not distinguishable"])
-    for pairs in (found.kept.pairs_two_stage, found.kept.pairs_crossed):
-        assert np.isnan([(pair.p, pair.holm, pair.probability, pair.difference.low) for pair in pairs[:2]]).all()
-        assert pairs[2].holm == pairs[2].p < 0.05  # the one test there is
+    *untested, known = found.kept.pairs
+    assert np.isnan([(pair.p, pair.adjusted, pair.probability, pair.difference.low) for pair in untested]).all()
+    assert known.adjusted == known.p < 0.05  # the one test there is
     document = json.loads(json.dumps(found.document(), allow_nan=False))["kept"]
-    for kind in ("two_stage", "crossed"):
-        assert document["algorithms"][0][kind] == {
-            "value": 0.4, "error": None, "low": None, "high": None, "degenerate": False
-        }  # fmt: skip
+    for kind in ("two_stage", "claims"):
+        assert document["algorithms"][0][kind] == {"value": 0.4, "error": None, "low": None, "high": None}
     lines = [line.split() for line in found.text().splitlines() if line.startswith("alone ")]
     assert lines[0] == ["alone", "1", "20", "40.0", "%", "-", "-", "-", "40.0", "%", "+-", "-"]
     assert (
         " ".join(lines[1])
-        == f"alone d' {alone.sensitivity.value:.2f} (-) unknown from a single rater, or a single item"
+        == f"alone d' {alone.sensitivity.value:.2f} (-) unknown from a single rater, item or cluster of items"
     )
     assert lines[2][:2] == ["alone", "b"]
     assert lines[2][3:] == ["-"] * 4
     assert lines[4][:4] == ["alone", "50.0", "%,", "-"]
     assert lines[4][5] == "-"
-    assert "-: a single rater, or a single item, says nothing of how others differ." in found.text()
+    assert "- under claims: a single rater, item or cluster of items says nothing of how others differ." in found.text()
 
 
 def test_the_text_says_what_counts(analysis: Analysis) -> None:
     text = analysis.text()
     kept = analysis.kept.algorithms[0]
-    rate, both, staged = kept.two_stage.value, kept.crossed, kept.two_stage
+    rate, claims, staged = kept.two_stage.value, kept.claims, kept.two_stage
     cells = ["L1", "8", "160", f"{100 * rate:.1f}", "%", f"{100 * staged.error:.1f}"]
-    cells += [f"{100 * both.low:.1f}", "to", f"{100 * both.high:.1f}", "%"]
+    cells += [f"{100 * claims.low:.1f}", "to", f"{100 * claims.high:.1f}", "%"]
     cells += [f"{100 * staged.low:.1f}", "to", f"{100 * staged.high:.1f}", "%"]
     [row] = [line for line in text.splitlines() if line.split()[:3] == ["L1", "8", "160"]]
     assert row.split()[: len(cells)] == cells
@@ -186,7 +186,7 @@ def test_the_text_says_what_counts(analysis: Analysis) -> None:
     shares = [f"{100 * trend.first:.1f}", "%", f"{100 * trend.second:.1f}", "%", f"{100 * trend.change:+.1f}"]
     [halves] = [line.split() for line in text.splitlines() if line.split()[:2] == ["L1", "8"] and "160" not in line]
     assert halves[2:7] == shares
-    assert "3 pairs, p after Holm" in text
+    assert "3 pairs, p adjusted for all of them" in text
     assert "left early (L1): The session is abandoned, not completed." in text
     assert "incomplete: 1, few trials: 1" in text
 
@@ -203,19 +203,20 @@ def test_the_text_is_never_wider_than_100_columns(name: str) -> None:
     assert not [line for line in text.splitlines() if line != line.rstrip()]
 
 
-def test_rates_that_never_vary_are_marked_and_explained() -> None:
+def test_a_rate_that_never_varies_has_an_interval_for_claims_and_none_by_bootstrap() -> None:
     rows = [row for number in range(5) for row in session(f"s{number}", [0] * 20)]
     rows += [row for number in range(5) for row in session(f"t{number}", [0, 0, 1, 1] * 5, "b")]
-    text = analyse(table.build(rows), PROTOCOL, 0, 50).text()
-    assert "0.0 to 52.2 %*" in text  # 1 - 0.025 ** (1/5)
-    assert "Clopper and Pearson" in text
-    assert "-50.0*" in text
+    found = analyse(table.build(rows), PROTOCOL, 0, 50)
+    square = scipy.stats.t.ppf(0.975, 4) ** 2  # Wilson's interval of 0 of 100, with Student's t
+    assert f"0.0 % - 0.0 to {100 * square / (100 + square):.1f} % - " in " ".join(found.text().split())
+    assert "- under two-stage: all raters gave the same answers" in found.text()
+    assert found.kept.pairs[0].adjusted < 0.001
 
 
 def test_one_algorithm_has_no_section_of_differences() -> None:
     rows = [row for number in range(3) for row in session(f"s{number}", [0, 0, 1, 1] * 5)]
     found = analyse(table.build(rows), PROTOCOL, 0, 50)
-    assert found.kept.pairs_crossed == ()
+    assert found.kept.pairs == ()
     assert "Differences" not in found.text()
     assert found.kept is found.everything
 

@@ -1,9 +1,8 @@
-"""Both bootstraps against exact variances, every draw of tiny studies, and plain loops."""
+"""The two-stage bootstrap against exact variances, every draw of tiny studies, and a plain loop."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections import defaultdict
 from itertools import product
 
 import numpy as np
@@ -15,12 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from amt.statistics import bootstrap
-from amt.statistics.bootstrap import Estimate, Replicates, crossed, draw_counts, estimate, generator, two_stage
+from amt.statistics.bootstrap import Estimate, Replicates, draw_counts, estimate, generator, two_stage
 from tests.amt.answers import drawn, frame, session
-
-BOUND = scipy.stats.binomtest(0, 10).proportion_ci(method="exact").high
-Draw = Callable[..., Replicates]
-Plain = Callable[[pd.DataFrame, int, np.random.Generator], NDArray[np.float64]]
 
 
 def _study(seed: int = 0, raters: int = 12, trials: int = 8, items: int = 15) -> pd.DataFrame:
@@ -40,34 +35,30 @@ def _arrays(answers: pd.DataFrame) -> list[list[tuple[str, int]]]:
 
 def test_an_estimate_of_hand_worked_replicates() -> None:
     found = estimate(21.0, np.array([*np.arange(41.0), np.nan]))
-    assert found == Estimate(21.0, np.sqrt((41**2 - 1) / 12), 1.0, 39.0, False)
-    assert estimate(2.0, np.full(3, 2.0)) == Estimate(2.0, 0.0, 2.0, 2.0, True)
-    unknown = estimate(0.5, np.array([np.nan]))
-    assert (unknown.value, unknown.known, unknown.degenerate) == (0.5, False, False)
+    assert found == Estimate(21.0, np.sqrt((41**2 - 1) / 12), 1.0, 39.0)
+
+
+@pytest.mark.parametrize("replicates", [[], [np.nan], [2.0, 2.0, np.nan]])
+def test_draws_that_say_nothing_give_no_interval(replicates: list[float]) -> None:
+    unknown = estimate(0.5, np.array(replicates))
+    assert (unknown.value, unknown.known) == (0.5, False)
     assert np.isnan([unknown.error, unknown.low, unknown.high]).all()
 
 
-def test_one_rater_or_one_item_has_no_interval() -> None:
+def test_one_rater_has_no_interval() -> None:
     several = session("t", [1, 0, 1], "b") + session("u", [0, 0, 1], "b")
-    answers = frame(session("s", [1, 1, 0, 0]) + session("v", [0] * 4, "c") + several)
-    for draw in (two_stage, crossed):
-        found = draw(answers, 50)
-        assert np.isnan(found.values).all(axis=0).tolist() == [True, False, True]
-        assert [found.estimate(name).known for name in "abc"] == [False, True, False]
-        assert [found.estimate(name).value for name in "abc"] == [0.5, 0.5, 0]
-    same_item = frame([row | {"item": "only"} for row in several])
-    assert two_stage(same_item, 50).estimate("b").known
-    assert not crossed(same_item, 50).estimate("b").known
+    found = two_stage(frame(session("s", [1, 1, 0, 0]) + session("v", [0] * 4, "c") + several), 50)
+    assert np.isnan(found.values).all(axis=0).tolist() == [True, False, True]
+    assert [found.estimate(name).known for name in "abc"] == [False, True, False]
+    assert [found.estimate(name).value for name in "abc"] == [0.5, 0.5, 0]
 
 
 def test_rates_are_means_over_raters_whatever_their_trials() -> None:
     answers = frame(session("s", [1, 1, 0, 0]) + session("t", [1]) + session("u", [0, 0, 1], "b"))
-    for draw in (two_stage, crossed):
-        found = draw(answers, 10)
-        assert found.algorithms == ("a", "b")
-        assert found.observed.tolist() == [0.75, pytest.approx(1 / 3, abs=1e-15)]
-        assert found.raters.tolist() == [2, 1]
-        assert found.values.shape == (10, 2)
+    found = two_stage(answers, 10)
+    assert found.algorithms == ("a", "b")
+    assert found.observed.tolist() == [0.75, pytest.approx(1 / 3, abs=1e-15)]
+    assert found.values.shape == (10, 2)
 
 
 def test_two_stage_has_the_exact_mean_and_variance() -> None:
@@ -96,29 +87,6 @@ def test_two_stage_draws_every_outcome_of_a_tiny_study_as_often_as_it_should() -
     np.testing.assert_allclose(counts / 40_000, [outcomes[value] for value in values], atol=0.01)
 
 
-def test_crossed_draws_every_outcome_of_a_tiny_study_as_often_as_it_should() -> None:
-    # The second rater saw one of the two items alone: he is out where it is not drawn.
-    answers = frame(session("s", [1, 0], items=["x", "y"]) + session("t", [1], items=["y"]))
-    found = crossed(answers, 40_000).values[:, 0]
-    seen = {"s": {"x": 1, "y": 0}, "t": {"y": 1}}
-    outcomes: dict[float, float] = defaultdict(float)
-    undefined = 0.0
-    for raters, items in product(product("st", repeat=2), product("xy", repeat=2)):
-        means = []
-        for rater in raters:
-            answered = [seen[rater][item] for item in items if item in seen[rater]]
-            means += [np.mean(answered)] if answered else []
-        if means:
-            outcomes[round(float(np.mean(means)), 6)] += 1 / 16
-        else:
-            undefined += 1 / 16
-    values, counts = np.unique(found[np.isfinite(found)].round(6), return_counts=True)
-    assert values.tolist() == sorted(outcomes)
-    np.testing.assert_allclose(counts / 40_000, [outcomes[value] for value in values], atol=0.01)
-    assert np.isnan(found).mean() == pytest.approx(undefined, abs=0.01)
-    assert undefined == 1 / 16
-
-
 def _plain_two_stage(answers: pd.DataFrame, replicates: int, rng: np.random.Generator) -> NDArray[np.float64]:
     own = [[fooled for _, fooled in rater] for rater in _arrays(answers)]
     return np.array(
@@ -129,38 +97,15 @@ def _plain_two_stage(answers: pd.DataFrame, replicates: int, rng: np.random.Gene
     )
 
 
-def _plain_crossed(answers: pd.DataFrame, replicates: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    own, items = _arrays(answers), sorted(answers["item"].unique())
-    values = []
-    for _ in range(replicates):
-        weight = Counter(rng.choice(items, len(items)).tolist())
-        means = []
-        for rater in rng.integers(len(own), size=len(own)):
-            total = sum(weight[item] for item, _ in own[rater])
-            if total:
-                means.append(sum(weight[item] * fooled for item, fooled in own[rater]) / total)
-        values.append(np.mean(means))
-    return np.array(values)
-
-
-@pytest.mark.parametrize(("ours", "plain"), [(two_stage, _plain_two_stage), (crossed, _plain_crossed)])
-def test_replicates_are_those_of_a_plain_loop(ours: Draw, plain: Plain) -> None:
+def test_replicates_are_those_of_a_plain_loop() -> None:
     answers = _study()
     answers = answers[answers["algorithm"] == "a"]
-    theirs = plain(answers, 3000, np.random.default_rng(1))
-    found = ours(answers, 20_000).estimate("a")
+    theirs = _plain_two_stage(answers, 3000, np.random.default_rng(1))
+    found = two_stage(answers, 20_000).estimate("a")
     assert found.error == pytest.approx(theirs.std(), rel=0.06)
     low, high = np.percentile(theirs, [2.5, 97.5])
     assert found.low == pytest.approx(low, abs=0.2 * found.error)
     assert found.high == pytest.approx(high, abs=0.2 * found.error)
-
-
-def test_items_are_shared_by_all_algorithms_of_the_study() -> None:
-    # Every rater is fooled by the same items with both algorithms: only raters could tell them apart, and do not.
-    rows = [row for name in "ab" for who in range(5) for row in session(f"{name}{who}", [1, 0, 0, 1, 0, 0], name)]
-    values = crossed(frame(rows), 200).values
-    np.testing.assert_array_equal(values[:, 0], values[:, 1])
-    assert values[:, 0].std() > 0.1
 
 
 def test_raters_who_saw_both_algorithms_are_drawn_together() -> None:
@@ -172,29 +117,26 @@ def test_raters_who_saw_both_algorithms_are_drawn_together() -> None:
             fooled = (rng.random(100) < own).astype(int).tolist()
             rows += session(f"s{number}", fooled, name, [f"{name}{item}" for item in range(100)])
     both = frame(rows)
-    for draw in (two_stage, crossed):
-        assert _correlation(draw(both, 2000)) > 0.9
-        apart = both.assign(rater=both["rater"] + both["algorithm"])
-        assert abs(_correlation(draw(apart, 2000))) < 0.15
+    assert _correlation(two_stage(both, 2000)) > 0.9
+    apart = both.assign(rater=both["rater"] + both["algorithm"])
+    assert abs(_correlation(two_stage(apart, 2000))) < 0.15
 
 
 def test_blocks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = _study()
-    whole = [draw(answers, 500).values for draw in (two_stage, crossed)]
+    whole = two_stage(answers, 500).values
     monkeypatch.setattr(bootstrap, "_BLOCK", 1)
-    for values, draw in zip(whole, (two_stage, crossed), strict=True):
-        np.testing.assert_array_equal(draw(answers, 500).values, values)
+    np.testing.assert_array_equal(two_stage(answers, 500).values, whole)
 
 
-@pytest.mark.parametrize("draw", [two_stage, crossed])
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**31), shuffle=st.integers(0, 2**31))
-def test_draws_depend_on_the_seed_and_not_on_the_order_of_rows(draw: Draw, seed: int, shuffle: int) -> None:
+def test_draws_depend_on_the_seed_and_not_on_the_order_of_rows(seed: int, shuffle: int) -> None:
     answers = _study(raters=4, trials=5, items=8)
-    found = draw(answers, 50, seed)
+    found = two_stage(answers, 50, seed)
     mixed = answers.iloc[np.random.default_rng(shuffle).permutation(len(answers))]
-    np.testing.assert_array_equal(draw(mixed, 50, seed).values, found.values)
-    assert (draw(answers, 50, seed + 1).values != found.values).any()
+    np.testing.assert_array_equal(two_stage(mixed, 50, seed).values, found.values)
+    assert (two_stage(answers, 50, seed + 1).values != found.values).any()
     defined = found.values[np.isfinite(found.values)]
     assert ((defined >= 0) & (defined <= 1)).all()
 
@@ -203,26 +145,6 @@ def test_another_algorithm_leaves_the_two_stage_draws_alone() -> None:
     answers = _study()
     alone = two_stage(answers[answers["algorithm"] == "a"], 100)
     np.testing.assert_array_equal(alone.values[:, 0], two_stage(answers, 100).values[:, 0])
-
-
-@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=6), min_size=1, max_size=6))
-@settings(max_examples=50)
-def test_fakes_and_reals_are_mirror_images(outcomes: list[list[int]]) -> None:
-    rows = [row for number, fooled in enumerate(outcomes) for row in session(f"s{number}", fooled)]
-    answers = frame(rows)
-    found, mirrored = crossed(answers, 50), crossed(answers.assign(fooled=1 - answers["fooled"]), 50)
-    np.testing.assert_allclose(mirrored.values, 1 - found.values, atol=1e-6)
-
-
-@pytest.mark.parametrize("draw", [two_stage, crossed])
-@pytest.mark.parametrize(("outcome", "low", "high"), [(0, 0.0, BOUND), (1, 1 - BOUND, 1.0)])
-def test_nobody_or_everybody_fooled_has_the_bound_of_its_raters(
-    draw: Draw, outcome: int, low: float, high: float
-) -> None:
-    answers = frame([row for number in range(10) for row in session(f"s{number}", [outcome] * 4)])
-    found = draw(answers, 50).estimate("a")
-    assert found == pytest.approx((outcome, 0, low, high, 1))
-    assert found.degenerate
 
 
 def test_no_answers_are_refused() -> None:
@@ -241,17 +163,3 @@ def test_counts_have_the_moments_of_a_multinomial() -> None:
 def test_purposes_have_random_numbers_of_their_own() -> None:
     assert generator(0, "a").random() == generator(0, "a").random()
     assert len({generator(*key).random() for key in ((0, "a"), (1, "a"), (0, "b"), (0, "a", "b"), (0, "ab"))}) == 5
-
-
-def test_a_thousand_raters_by_a_thousand_items_fit_in_memory() -> None:
-    rng = np.random.default_rng(0)
-    seen = np.stack([rng.permutation(1000)[:40] for _ in range(1000)])
-    answers = pd.DataFrame(
-        {
-            "algorithm": "a",
-            "rater": np.repeat(np.arange(1000), 40).astype(str),
-            "item": seen.ravel().astype(str),
-            "fooled": rng.integers(0, 2, 40_000),
-        }
-    )
-    assert crossed(answers, 200).estimate("a").error == pytest.approx(0.5 / np.sqrt(40_000) * np.sqrt(3), rel=0.2)

@@ -37,10 +37,22 @@ EVIL = [
 ]
 
 
+def test_clusters_are_known_of_every_row_and_the_same_for_an_item() -> None:
+    rows = session("s", [1, 0]) + session("t", [1, 0])
+    known = [row | {"cluster": str(row["item"])[-1]} for row in rows]
+    assert table.clustered(table.build(known))
+    assert not table.clustered(table.build(rows))
+    assert table.text(table.build(known)).splitlines()[0].endswith("answered_at,cluster")
+    with pytest.raises(AmtError, match="cluster: row 5 has nothing, expected a value in every row, or in none|in none"):
+        table.build([*known[:3], rows[3]])
+    with pytest.raises(AmtError, match="one for all rows of an item"):
+        table.build([*known[:3], known[3] | {"cluster": "other"}])
+
+
 def test_columns_are_those_of_the_contract() -> None:
     assert table.COLUMNS[:6] == ("study", "algorithm", "rater", "session", "state", "phase")
     assert table.OPTIONAL[0] == "response_ms"
-    assert len(table.COLUMNS) == 21
+    assert len(table.COLUMNS) == 22
 
 
 def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -73,7 +85,7 @@ def test_escaping_is_undone(cell: str) -> None:
 
 def test_numbers_that_are_not_text_are_not_escaped_and_empty_is_missing() -> None:
     lines = table.text(table.build(session("s", [None]))).splitlines()
-    assert lines[0] == ",".join(table.COLUMNS[:-1])  # all but `simulated`
+    assert lines[0] == ",".join(table.COLUMNS[:-2])  # all but `simulated` and `cluster`
     assert lines[1] == "toy,a,rater of s,s,completed,scored,1,item 1,item 1,right,,,,,10.0,1000.0,1000.0,,,"
 
 

@@ -31,8 +31,11 @@ TRAIN_IDS = CITYSCAPES.to_indices(np.arange(34))  # by label id, void is 255
 VOC = np.random.default_rng(9).integers(1, 255, (256, 3), dtype=np.uint8)  # any palette that is not the table's
 
 
+CITIES = ("bonn", "jena", "ulm")  # one an item, as items of one city are a cluster
+
+
 def name(frame: int) -> str:
-    return f"ulm_{frame:06d}_000019"
+    return f"{CITIES[frame % len(CITIES)]}_{frame:06d}_000019"
 
 
 def scene(frame: int) -> Ids:

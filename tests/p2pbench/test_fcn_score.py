@@ -133,7 +133,7 @@ def test_what_is_unfinished_is_listed_and_the_rest_is_scored(results: Path, scor
     grid.run("L1", 0).generator.unlink()
     result = score(results, "--weights", scorer)
     assert result.exit_code == 0
-    assert result.stderr.splitlines()[-1] == "unfinished: tiny/L1 seed 0: its training is not finished"
+    assert "unfinished: tiny/L1 seed 0: its training is not finished" in result.stderr.splitlines()
     assert "tiny/cGAN seed 0" in result.stdout
     next(iter(grid.run("cGAN", 0).pictures().values())).unlink()
     assert "tiny/cGAN seed 0: 3 of 4 pictures there" in error(results, "--weights", scorer)
@@ -231,7 +231,7 @@ def test_cityscapes_by_the_published_weights_stands_beside_the_paper(
     scorer = imported
     result = score(outputs, "--weights", scorer, "--labels", f"cityscapes:{root}")
     assert "scorer" not in result.stdout
-    assert result.stdout.splitlines()[-2].split() == ["paper", "0.66", "0.23", "0.17"]
+    assert ["paper", "0.66", "0.23", "0.17"] in [line.split() for line in result.stdout.splitlines()]
     assert "2 of 2 items" in result.stdout
     (tmp_path / "labels").mkdir()
     shutil.copytree(root / "gtFine", tmp_path / "labels" / "gtFine")

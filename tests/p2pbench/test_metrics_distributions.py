@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch_fidelity.metric_kid import kernel_poly, mmd2
 
 from p2pbench.datasets import pictures
 from p2pbench.metrics import fid, kid
-from p2pbench.metrics.distribution_score import FID_REPLICATES, KID_REPLICATES, score_fid, score_kid, warning
+from p2pbench.metrics.distribution_score import HALVES, score_fid, score_kid, warning
 from p2pbench.metrics.inception import Inception
 from p2pbench.metrics.missing import Missing
 from reports import bootstrap
@@ -78,10 +79,10 @@ def test_kid_equals_a_double_loop() -> None:
 
 
 @pytest.mark.parametrize("n", [20, 50, 100, 500, 1000])
-def test_a_perfect_generator_has_a_kid_of_0_in_every_draw(n: int) -> None:
+def test_a_perfect_generator_has_a_kid_of_0_and_nothing_moves_it(n: int) -> None:
     one, _ = draw(n, 24, seed=n)
-    weights = bootstrap.item_weights([str(item) for item in range(n)], 50)
-    assert (kid.kid(one, one.copy()), *kid.replicates(one, one.copy(), weights)) == (0,) * 51
+    assert (kid.kid(one, one.copy()), kid.variance(one, one.copy())) == (0, 0)
+    assert not kid.influence(one, one.copy()).any()
     assert fid.fid(one, one.copy()) == pytest.approx(0, abs=1e-9)
 
 
@@ -104,21 +105,66 @@ def test_kid_is_unbiased_whether_or_not_outputs_depend_on_their_targets(
     assert shift or error < 10 / n
 
 
-def test_draws_are_samples_in_which_items_come_again() -> None:
-    one, other = draw(12, 30)
-    counts = bootstrap.item_weights([str(item) for item in range(12)], 5)
-    for row, fid_drawn, kid_drawn in zip(
-        counts, fid.replicates(one, other, counts), kid.replicates(one, other, counts), strict=True
-    ):
-        rows = np.repeat(np.arange(12), row.astype(int))
-        assert fid_drawn == pytest.approx(fid.fid(one[rows], other[rows]))
-        gram = {
-            key: (a[rows].astype(float) @ b[rows].T / 30 + 1) ** 3
-            for key, a, b in (("one", one, one), ("other", other, other), ("across", one, other))
-        }
-        distinct = rows[:, None] != rows
-        expected = gram["one"][distinct].mean() + gram["other"][distinct].mean() - 2 * gram["across"][distinct].mean()
-        assert kid_drawn == pytest.approx(expected)
+def test_influences_are_derivatives_by_the_items_weights() -> None:
+    one, other = (side.astype(np.float64) for side in draw(30, 6))
+
+    def weighted(shares: NDArray[np.float64]) -> float:
+        means = [shares @ side for side in (one, other)]
+        first, second = (
+            (side - mean).T @ ((side - mean) * shares[:, None]) * 30 / 29
+            for side, mean in zip((one, other), means, strict=True)
+        )
+        root = np.sqrt(np.linalg.eigvals(first @ second).real).sum()
+        return float(np.square(means[0] - means[1]).sum() + np.trace(first) + np.trace(second) - 2 * root)
+
+    even, step = np.full(30, 1 / 30), 1e-6
+    assert weighted(even) == pytest.approx(fid.fid(one, other))
+    derivatives = [
+        (weighted(even + step * (item - even)) - weighted(even - step * (item - even))) / (2 * step)
+        for item in np.eye(30)
+    ]
+    np.testing.assert_allclose(fid.influence(one, other), derivatives, rtol=1e-6, atol=1e-6)
+    # KID is a mean over pairs: without one item it moves by that item's influence, over n - 2, exactly.
+    without = [kid.kid(np.delete(one, i, 0), np.delete(other, i, 0)) for i in range(30)]
+    np.testing.assert_allclose(kid.influence(one, other), 28 * (kid.kid(one, other) - np.array(without)), atol=1e-9)
+
+
+def test_influences_are_the_same_with_fewer_items_than_features() -> None:
+    one, other = (side.astype(np.float64) for side in draw(12, 30))
+    without = [fid.fid(np.delete(one, i, 0), np.delete(other, i, 0)) for i in range(12)]
+    assert np.corrcoef(fid.influence(one, other), without)[0, 1] < -0.9
+    assert fid.influence(one, other).sum() == pytest.approx(0, abs=1e-9)
+
+
+def test_the_variance_of_kid_equals_sums_over_all_choices_of_items() -> None:
+    n = 6
+    one, other = (side.astype(np.float64) for side in draw(n, 3))
+
+    def pair(i: int, j: int) -> float:
+        def kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+            return float((x @ y / 3 + 1) ** 3)
+
+        return kernel(one[i], one[j]) + kernel(other[i], other[j]) - kernel(one[i], other[j]) - kernel(one[j], other[i])
+
+    square = np.mean([pair(i, j) ** 2 for i, j in permutations(range(n), 2)])
+    shared = np.mean([pair(i, j) * pair(i, k) for i, j, k in permutations(range(n), 3)])
+    apart = np.mean([pair(i, j) * pair(k, m) for i, j, k, m in permutations(range(n), 4)])
+    expected = (4 * (n - 2) * (shared - apart) + 2 * (square - apart)) / (n * (n - 1))
+    assert kid.variance(one, other) == pytest.approx(max(0, expected))
+
+
+@pytest.mark.parametrize(("n", "shift"), [(20, 0.5), (50, 0.5), (50, 0.0)])
+def test_variances_are_those_of_samples(n: int, shift: float) -> None:
+    random = np.random.default_rng(n)
+    halves = bootstrap.halves([str(item) for item in range(n)], HALVES)
+    values, variances = [], []
+    for _ in range(150):
+        target = random.normal(size=(n, 32))
+        output = (0.6 * target + 0.8 * random.normal(size=(n, 32))) * (1 + 0.3 * shift) + 0.3 * shift
+        values.append((fid.fid(output, target), kid.kid(output, target)))
+        variances.append((fid.variance(output, target, halves), kid.variance(output, target)))
+    # 150 values know a deviation to 6 %.
+    assert np.sqrt(np.mean(variances, axis=0)) / np.std(values, axis=0) == pytest.approx([1, 1], abs=0.3)
 
 
 def shown(count: int, shift: int) -> Iterator[NDArray[np.uint8]]:
@@ -160,29 +206,24 @@ def test_scores_are_centred_and_say_what_few_items_do() -> None:
     one, other = draw(40, 60)
     ids = [f"i{index}" for index in range(40)]
     made_by = {"implementation": "torch-fidelity 0"}
-    for score, value, replicates in (
-        (score_fid, fid.fid(one, other), FID_REPLICATES),
-        (score_kid, kid.kid(one, other), KID_REPLICATES),
+    halves = bootstrap.halves(ids, HALVES)
+    for score, value, variance in (
+        (score_fid, fid.fid(one, other), fid.variance(one, other, halves)),
+        (score_kid, kid.kid(one, other), kid.variance(one, other)),
     ):
         scores = score(ids, one, other, 50, made_by)
         scores.check()
         ((name, metric),) = scores.metrics.items()
         assert (scores.scorer, scores.n, scores.n_expected, metric.per_item) == (name, 40, 50, None)
         assert metric.value == pytest.approx(value)
-        assert metric.replicates.shape == (replicates,)
+        assert metric.replicates.shape == (bootstrap.REPLICATES,)
         assert metric.replicates.mean() == pytest.approx(value)
-        assert metric.interval.low < value < metric.interval.high
+        assert metric.replicates.var() == pytest.approx(variance * 39 / 40)
+        low, high = scores.interval(name)
+        assert (low, high) == pytest.approx((value - 2.0227 * variance**0.5, value + 2.0227 * variance**0.5), rel=1e-3)
         assert ("warning" in scores.protocol) == (name == "fid")
         assert describe_scorer(name, scores.protocol).title == f"{name.upper()}, torch-fidelity 0 Inception, n = 40"
     assert warning(2048) is None
-
-
-def test_uncentred_draws_would_leave_the_value_out() -> None:
-    # Why they are centred: fewer distinct items make FID higher, so that no interval of them holds what they vary.
-    one, other = draw(40, 60)
-    assert fid.replicates(one, other, bootstrap.item_weights([str(i) for i in range(40)], 100)).min() > fid.fid(
-        one, other
-    )
 
 
 def test_too_few_items_have_neither() -> None:

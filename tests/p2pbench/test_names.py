@@ -181,7 +181,9 @@ def test_scores_and_studies_of_folders_say_what_is_passed_over(tmp_path: Path) -
     ]
     (tmp_path / "fake" / "seq__a.png").rename(tmp_path / "fake" / "a.png")
     lines: list[str] = []
-    from_folders(tmp_path / "real", {"ours": tmp_path / "fake"}, allow_partial=False, say=lines.append)
+    from_folders(
+        tmp_path / "results", tmp_path / "real", {"ours": tmp_path / "fake"}, allow_partial=False, say=lines.append
+    )
     assert [line.split(";")[0] for line in lines] == [
         f"{tmp_path}/real: passed over .gif (1)",
         f"{tmp_path}/fake: passed over .gif (1)",

@@ -88,7 +88,7 @@ def parse(line: str) -> dict[str, Any]:
 @pytest.mark.parametrize("root", [None, "/data"])
 def test_the_commands_of_a_report_are_ones_that_there_are(root: str | None) -> None:
     scorers = ("fcn-official", "fcn-strict", "labels", "labels-official", "image", "lpips", "fid", "kid", "amt-first")
-    tables = [Table(scorer, (), (), None, (), {}, "") for scorer in scorers]
+    tables = [Table(scorer, (), (), None, (), {}, "", {}) for scorer in scorers]
     description = Description("", "", {"L1": {}}, (0,), {"root": root}, {}, {}, None)
     lines = reproduce.commands(description, tables, "losses.toml")
     parsed = {line.split()[1] if " amt " not in line else " ".join(line.split()[1:3]): parse(line) for line in lines}

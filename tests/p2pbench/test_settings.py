@@ -204,7 +204,7 @@ def trained(folder: Path, settings: dict[str, Any], seed: int) -> list[torch.Ten
 
 
 def test_every_setting_of_a_training_changes_what_comes_out(folders: Path, tmp_path: Path) -> None:
-    assert {"dataset", "root", "threads", *DATA, *TRAINING, *BOOKKEEPING} == set(RunConfig.model_fields)
+    assert {"dataset", "root", "threads", "clusters", *DATA, *TRAINING, *BOOKKEEPING} == set(RunConfig.model_fields)
     base = {**SMALL, "root": str(folders)}
     usual: dict[str, list[torch.Tensor]] = {}
     for key, value in TRAINING.items():

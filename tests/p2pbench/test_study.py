@@ -22,7 +22,7 @@ from p2pbench.study import quickstart
 from p2pbench.study.analysing import analyse_study
 from p2pbench.study.cells import from_results
 from p2pbench.study.place import Chosen, Opened, choose, new_studies
-from reports import html, ledger
+from reports import html, ledger, placement
 from reports import studies as report_studies
 from reports.errors import ReportError
 from reports.layout import Grid
@@ -104,7 +104,8 @@ def test_fooling_rates_go_into_the_ledger_and_the_report(results: Path, chosen: 
         found = scores(results, cell)
         metric = found.metrics["fooling_rate"]
         assert metric.value == pytest.approx(100 * rate)
-        assert metric.interval.low < 100 * rate < metric.interval.high
+        ends = found.interval("fooling_rate")
+        assert ends.low < 100 * rate < ends.high
         assert (found.n, found.protocol["simulated"], found.protocol["looked_at_early"]) == (12, False, False)
         assert found.protocol["study_fingerprint"] == chosen.study.protocol.fingerprint
         assert metric.per_item is not None
@@ -131,7 +132,7 @@ def test_one_rater_a_cell_has_a_rate_and_no_interval(results: Path, chosen: Chos
         rate = 100 * len(sides) / 4
         metric = scores(results, cell).metrics["fooling_rate"]
         assert metric.value == pytest.approx(rate)
-        assert not metric.interval.known
+        assert not scores(results, cell).interval("fooling_rate").known
         row = next(line for line in said.output.splitlines() if line.startswith(f"{cell} "))
         assert row.split()[1:8] == ["1", "4", f"{rate:.1f}", "%", "-", "-", "-"]
     page = html.write(results, results / "report").read_text("utf-8")
@@ -149,14 +150,14 @@ def test_the_report_reads_what_the_analysis_writes(results: Path, opened: Opened
     found = report_studies.collect(results)
     assert found.damages == ()
     entries, _ = ledger.collect(Grid(results / "losses"))
-    placed = report_studies.place(found.studies, entries)
+    placed = placement.place(found.studies, entries)
     assert placed.strangers == ()
     [study] = placed.by_grid["losses"]
     assert (study.raters, study.sessions, study.excluded) == (2 * SMALL_RATERS, 2 * SMALL_RATERS, 0)
     for cell, written in zip(study.cells, analysis.kept.algorithms, strict=True):
         assert cell.cell == written.name
-        assert (cell.rate, cell.trials) == pytest.approx((100 * written.crossed.value, written.trials))
-        assert cell.over_items == pytest.approx((100 * written.crossed.low, 100 * written.crossed.high))
+        assert (cell.rate, cell.trials) == pytest.approx((100 * written.claims.value, written.trials))
+        assert cell.over_items == pytest.approx((100 * written.claims.low, 100 * written.claims.high))
         assert {item: (each.trials, each.fooled) for item, each in cell.items.items()} == {
             each.item: (each.trials, each.fooled) for each in written.items
         }
@@ -340,7 +341,7 @@ def test_programs_take_part_in_rehearsals_only(results: Path, chosen: Chosen) ->
     found = json.loads(run("amt", "status", str(results), "--json").output.splitlines()[1])
     assert [one["done"] for one in found["algorithms"].values()] == [SMALL_RATERS, SMALL_RATERS]
     analysis = json.loads(run("amt", "analyse", str(results), "--name", "second", "--peek", "--json").stdout)
-    rates = {one["name"]: one["crossed"]["value"] for one in analysis["everything"]["algorithms"]}
+    rates = {one["name"]: one["claims"]["value"] for one in analysis["everything"]["algorithms"]}
     assert rates == {"L1": 0.0, "cGAN": 1.0}
 
 

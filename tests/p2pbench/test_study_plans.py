@@ -62,13 +62,44 @@ def test_a_number_that_cannot_be_is_named_by_its_option(tmp_path: Path, option: 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--difference", "6.1"], "50 raters an algorithm x 40 trials: a difference of 6.1 percentage points"),
-        (["--raters", "50", "--icc", "0"], "a difference of 3.5 percentage points near 20 %"),
-        (["--raters", "50", "--icc", "0.1"], "a difference of 7.8 percentage points"),
+        (["--difference", "6.15", "--items-icc", "0"], "50 raters per algorithm x 40 trials on 100 items: a"),
+        (["--raters", "50"], "a difference of 7.1 percentage points near 20 %"),
+        (["--raters", "50", "--icc", "0", "--items-icc", "0"], "a difference of 3.6 percentage points near 20 %"),
+        (["--difference", "6", "--trials", "150"], "x 150 trials on 150 items: a difference of 6.0 percentage points"),
+        (["--raters", "50", "--icc", "0.1", "--items-icc", "0"], "a difference of 7.9 percentage points"),
     ],
 )
 def test_plans_are_those_of_the_specification(arguments: list[str], said: str) -> None:
     assert said in plan(*arguments).output
+
+
+def test_a_plan_that_needs_more_items_says_so_in_one_line() -> None:
+    done = plan("--difference", "3", "--items", "40")
+    assert isinstance(done.exception, UserError)
+    assert "3 percentage points on 40 items; expected at least 5.7 points, or more items" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--difference", "90"],
+            "two rates near 20 % do not differ by 90 percentage points, as one would be below 0 %",
+        ),
+        (["--difference", "6", "--rate", "1"], "near 1 % do not differ by 6 percentage points"),
+        (["--raters", "2", "--rate", "50", "--icc", "0.9"], "2 raters per algorithm find no difference that two rates"),
+        (["--difference", "6", "--rate", "0"], "--rate 0: expected percent, above 0 and below 100; change that option"),
+        (["--raters", "50", "--rate", "120"], "--rate 120: expected percent"),
+        (["--difference", "0"], "--difference 0: expected percent, above 0 and below 100"),
+        (["--difference", "200"], "--difference 200: expected percent, above 0 and below 100"),
+        (["--difference", "6", "--items", "5"], "trials is 40 and items 5; expected at least 40 items"),
+    ],
+)
+def test_plans_that_cannot_be_are_refused_in_one_line(arguments: list[str], said: str) -> None:
+    done = plan(*arguments)
+    assert isinstance(done.exception, UserError)
+    assert said in str(done.exception)
+    assert "\n" not in str(done.exception)
 
 
 @pytest.mark.parametrize(

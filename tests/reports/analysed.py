@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ PROTOCOL = {"raters": 3, "scored": 10}
 FINGERPRINT = "abcdef123456"
 
 
-def estimate(value: float, low: float, high: float, degenerate: bool = False) -> dict[str, Any]:
-    return {"value": value, "error": 0.03, "low": low, "high": high, "degenerate": degenerate}
+def estimate(value: float, low: float, high: float) -> dict[str, Any]:
+    return {"value": value, "error": 0.03, "low": low, "high": high}
 
 
 def block(first: int, last: int, trials: int, fooled: int, low: float, high: float) -> dict[str, Any]:
@@ -35,7 +36,7 @@ def algorithm(name: str, rate: float, items: Mapping[str, tuple[int, int]]) -> d
         "name": name,
         "trials": 30,
         "two_stage": estimate(rate, rate - 0.05, rate + 0.05),
-        "crossed": estimate(rate, rate - 0.1, rate + 0.1),
+        "claims": estimate(rate, rate - 0.1, rate + 0.1),
         "raters": [{"rater": letter, "fooled": 1, "trials": 10, "rate": 0.1} for letter in "abc"],
         "items": [{"item": item, "trials": trials, "fooled": fooled} for item, (trials, fooled) in items.items()],
         "curve": {
@@ -47,6 +48,36 @@ def algorithm(name: str, rate: float, items: Mapping[str, tuple[int, int]]) -> d
     }
 
 
+def pairs(algorithms: list[dict[str, Any]], p: float = 0.2) -> list[dict[str, Any]]:
+    """All pairs of the algorithms, each with the same p-values."""
+    return [
+        {
+            "first": one["name"],
+            "second": two["name"],
+            "difference": estimate(difference, difference - 0.3, difference + 0.3),
+            "probability": 0.5,
+            "p": p,
+            "adjusted": p,
+        }
+        for one, two in combinations(algorithms, 2)
+        for difference in [one["claims"]["value"] - two["claims"]["value"]]
+    ]
+
+
+def as_format_2(content: dict[str, Any]) -> dict[str, Any]:
+    """An analysis as version 2 of the format had it: claims and pairs by the bootstrap of raters and items."""
+    old: dict[str, Any] = json.loads(json.dumps(content))
+    old["format"] = 2
+    for results in (old["kept"], old["everything"]):
+        for each in results["algorithms"]:
+            each["crossed"] = each.pop("claims") | {"degenerate": False}
+        results["pairs_crossed"] = [
+            {"holm": pair.pop("adjusted"), "degenerate": False} | pair for pair in results.pop("pairs")
+        ]
+        results["pairs_two_stage"] = results["pairs_crossed"]
+    return old
+
+
 def document(algorithms: list[dict[str, Any]], name: str = "first", grid: str = "losses") -> dict[str, Any]:
     """The analysis of a study of some cells of a grid, with one session left out for two reasons."""
     reasons = [{"rule": "incomplete", "sentence": ""}, {"rule": "few trials", "sentence": ""}]
@@ -55,14 +86,14 @@ def document(algorithms: list[dict[str, Any]], name: str = "first", grid: str = 
         "simulated": False,
         "looked_at_early": True,
         "origin": {each["name"]: f"{grid}/{each['name']}/seed-0" for each in algorithms},
-        "format": 2,
+        "format": 3,
         "fingerprint": FINGERPRINT,
         "study": name,
         "protocol": PROTOCOL,
         "seed": 0,
         "replicates": 400,
-        "kept": {"sessions": 6, "algorithms": algorithms},
-        "everything": {"sessions": 7, "algorithms": algorithms},
+        "kept": {"sessions": 6, "algorithms": algorithms, "pairs": pairs(algorithms)},
+        "everything": {"sessions": 7, "algorithms": algorithms, "pairs": pairs(algorithms)},
         "exclusions": {"sessions": 7, "excluded": [{"session": "s", "algorithms": ["L1"], "reasons": reasons}]},
     }
 

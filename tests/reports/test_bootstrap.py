@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from reports.bootstrap import Interval, interval, item_weights, over_seeds, tie
+from reports.bootstrap import Interval, interval, item_weights, jackknife
 
 IDS = [f"item-{number:03}" for number in range(200)]
 
@@ -90,50 +90,8 @@ def test_interval_of_a_mean_agrees_with_scipy_and_with_normal_theory() -> None:
     assert ours.high == pytest.approx(values.mean() + 1.96 * error, abs=0.12 * error)
 
 
-def test_one_seed_is_its_own_cell() -> None:
-    row = np.array([[0.5, 0.25, 0.75]])
-    np.testing.assert_array_equal(over_seeds(row), row[0])
-
-
-def test_two_seeds_give_the_means_of_all_draws_at_the_same_replicate() -> None:
-    runs = np.stack([np.arange(8000.0), np.arange(8000.0) + 2])
-    added, counts = np.unique(over_seeds(runs) - np.arange(8000.0), return_counts=True)
-    assert added.tolist() == [0, 1, 2]  # both the first, one of each, both the second
-    np.testing.assert_allclose(counts / 8000, [0.25, 0.5, 0.25], atol=0.02)
-
-
-def test_seeds_are_drawn_alike_each_time_and_apart_for_each_cell() -> None:
-    one = np.stack([np.zeros(1000), np.ones(1000)])
-    other = one + 5
-    np.testing.assert_array_equal(over_seeds(one), over_seeds(one))
-    assert abs(np.corrcoef(over_seeds(one), over_seeds(other))[0, 1]) < 0.15
-
-
-@pytest.mark.parametrize("shape", [(3,), (0, 3)])
-def test_over_seeds_refuses_other_shapes(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="seeds, replicates"):
-        over_seeds(np.zeros(shape))
-
-
-def test_shared_draws_make_a_difference_precise() -> None:
-    values = np.random.default_rng(3).normal(0, 1, 200)
-    weights = item_weights(IDS)
-    a, b = weights @ values / 200, weights @ (values + 0.01) / 200
-    unpaired = item_weights([f"other-{number}" for number in range(200)]) @ (values + 0.01) / 200
-    paired_width = np.subtract(*interval(b - a)[::-1])
-    unpaired_width = np.subtract(*interval(unpaired - a)[::-1])
-    assert paired_width < 0.001 * unpaired_width
-    assert not tie(a, b)
-    assert tie(a, unpaired)
-
-
-def test_equal_runs_tie_and_touching_zero_is_a_tie() -> None:
-    a = np.linspace(0, 1, 41)
-    assert tie(a, a)
-    assert tie(a, np.full(41, a[1]))  # the lower end of the difference is zero exactly
-    assert not tie(a, np.full(41, a[1] - 1e-9))
-
-
-def test_tie_refuses_other_draws() -> None:
-    with pytest.raises(ValueError, match="same draws"):
-        tie(np.zeros(3), np.zeros(4))
+def test_the_jackknife_counts_variance_and_bias_by_hand() -> None:
+    # Mean 2 of 1, 2, 3: variance 2/3 times two. Of all it is 1.5: (3 - 1)(2 - 1.5) = 1 too low, squared 1.
+    assert jackknife(np.array([1.0, 2.0, np.nan, 3.0]), 2.0) == pytest.approx(4 / 3)
+    assert jackknife(np.array([1.0, 2.0, np.nan, 3.0]), 1.5) == pytest.approx(4 / 3 + 1)
+    assert jackknife(np.array([np.nan]), 1.0) == 0

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports import bootstrap, comparison, ledger
-from reports.comparison import Change, Comparison, Paired, Table, Verdict
+from reports import bootstrap, comparison, items, ledger, outcome
+from reports.changes import Change
+from reports.comparison import Comparison, Paired, Table
 from reports.comparison_page import read
 from reports.errors import ReportError
 from reports.layout import Grid, Run
 from reports.ledger import Metric, Scores
-from reports.tables import Number
+from reports.verdicts import Verdict
 
 ITEMS = ("bridge", "church", "harbour", "square")
 PROTOCOL = {"scale": "0..1", "ssim_window": 11}
@@ -52,7 +53,7 @@ def both(build: Callable[..., Path], tmp_path: Path) -> Callable[..., tuple[Path
 
 
 def losses(a: Path, b: Path) -> Comparison:
-    (found,), _ = comparison.compare(read(a), read(b))
+    (found,) = outcome.judged(comparison.compare(read(a), read(b))[0])
     return found
 
 
@@ -61,7 +62,7 @@ def image(a: Path, b: Path) -> Table:
     return table
 
 
-def test_a_difference_is_the_paired_bootstrap_over_the_same_draws(both: Callable[..., tuple[Path, Path]]) -> None:
+def test_a_difference_is_paired_over_the_same_draws(both: Callable[..., tuple[Path, Path]]) -> None:
     a, b = both()
     values = [0.25, 0.19, 0.26, 0.29]
     rescore(Grid(b / "losses").run("L1", 0), values[::-1], ITEMS[::-1])  # the order of the items does not matter
@@ -76,41 +77,24 @@ def test_a_difference_is_the_paired_bootstrap_over_the_same_draws(both: Callable
     changes = [0.05, -0.02, 0.04, 0.06]
     drawn = bootstrap.item_weights(ITEMS, REPLICATES)
     means = [sum(count * change for count, change in zip(draw, changes, strict=True)) / 4 for draw in drawn.tolist()]
-    np.testing.assert_allclose(pair.difference.replicates, means, atol=1e-7)
-    assert pair.difference.interval == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=1e-7)
+    half = 3.182446 * np.std(means) * np.sqrt(4 / 3)  # Student's t of three degrees of freedom
+    assert pair.difference.interval == pytest.approx((0.0325 - half, 0.0325 + half), abs=1e-5)
+    assert not pair.difference.trainings
 
 
-def test_several_seeds_are_averaged_and_drawn_on_each_side(both: Callable[..., tuple[Path, Path]]) -> None:
+def test_several_seeds_are_averaged_and_their_spread_counts_on_each_side(
+    both: Callable[..., tuple[Path, Path]],
+) -> None:
     a, b = both(seeds=(0, 1))
     rescore(Grid(b / "losses").run("L1", 1), [0.5, 0.1, 0.4, 0.2])
     pair = image(a, b).rows[0].pairs["l1"]
-    runs = {
-        side: [ledger.read_scorer(Grid(side / "losses").run("L1", seed), "image").metrics["l1"] for seed in (0, 1)]
-        for side in (a, b)
-    }
-    before, after = (bootstrap.over_seeds(np.stack([run.replicates for run in runs[side]])) for side in (a, b))
     assert pair.difference is not None
     assert pair.difference.value == pytest.approx((0.215 + 0.3) / 2 - 0.215)
-    np.testing.assert_array_equal(pair.difference.replicates, after - before)
-
-
-@pytest.mark.parametrize(
-    ("replicates", "higher_is_better", "expected"),
-    [
-        ([0.1, 0.2, 0.3], True, Verdict.BETTER),
-        ([0.1, 0.2, 0.3], False, Verdict.WORSE),
-        ([0.1, 0.2, 0.3], None, Verdict.HIGHER),
-        ([-0.3, -0.2, -0.1], True, Verdict.WORSE),
-        ([-0.3, -0.2, -0.1], False, Verdict.BETTER),
-        ([-0.3, -0.2, -0.1], None, Verdict.LOWER),
-        ([-0.3, 0.2, 0.3], True, Verdict.TIE),
-        ([0.0, 0.0, 0.0], True, Verdict.TIE),
-    ],
-)
-def test_the_verdict_follows_the_interval_and_the_direction(
-    replicates: list[float], higher_is_better: bool | None, expected: Verdict
-) -> None:
-    assert comparison.verdict(Number(0.0, np.array(replicates)), higher_is_better) is expected
+    assert pair.difference.trainings
+    # The seeds of B are 0.085 apart, those of A alike: a variance of 0.085**2 / 4 with one degree of freedom, and
+    # little of the items.
+    low, high = pair.difference.interval
+    assert (high - low) / 2 == pytest.approx(12.7 * 0.085 / 2, rel=0.4)
 
 
 def test_scores_say_what_became_of_a_cell(both: Callable[..., tuple[Path, Path]]) -> None:
@@ -118,10 +102,13 @@ def test_scores_say_what_became_of_a_cell(both: Callable[..., tuple[Path, Path]]
     rescore(Grid(b / "losses").run("L1", 0), [0.1, 0.11, 0.12, 0.13])
     rescore(Grid(b / "losses").run("L1+cGAN", 0), [0.5, 0.51, 0.52, 0.53])
     table = image(a, b)
-    assert [(row.cell, row.pairs["l1"].verdict) for row in table.rows] == [("L1", "better"), ("L1+cGAN", "worse")]
+    assert [(row.cell, row.pairs["l1"].verdict) for row in table.rows] == [
+        ("L1", "ahead on these items"),
+        ("L1+cGAN", "behind on these items"),
+    ]
     assert table.real is not None
     assert table.real.pairs["l1"].verdict == "tie"
-    assert [table.count(each) for each in (Verdict.BETTER, Verdict.WORSE, Verdict.TIE)] == [1, 1, 0]
+    assert [table.count(each) for each in (Verdict.AHEAD, Verdict.BEHIND, Verdict.LEVEL)] == [1, 1, 0]
     assert not table.unchanged
 
 
@@ -143,7 +130,7 @@ def test_equal_means_of_other_items_are_no_equality(both: Callable[..., tuple[Pa
     a, b = both()
     rescore(Grid(b / "losses").run("L1", 0), [0.23, 0.22, 0.21, 0.20])
     table = image(a, b)
-    assert table.rows[0].pairs["l1"].verdict == "tie"
+    assert table.rows[0].pairs["l1"].verdict == "level on these items"
     assert not table.unchanged
 
 
@@ -154,7 +141,7 @@ def test_equal_means_of_other_items_are_no_equality(both: Callable[..., tuple[Pa
         ({"size": {"w": 64}}, [("size", "–", '{"w": 64}')]),
         ({"size": None}, [("size", "–", "not set")]),
         ({"scale": "0..1", "ssim_window": 11.0}, [("ssim_window", "11", "11.0")]),
-        ({"items": (*ITEMS[:2], "tower")}, [("items", "4 of 4, 2 scored only here", "3 of 4, 1 scored only here")]),
+        ({"items": (*ITEMS[:2], "tower")}, [("items", "4 of 4 with 2 of its own", "3 of 4 with 1 of its own")]),
         ({"replicates": 100}, [("bootstrap replicates", "200", "100")]),
     ],
 )
@@ -241,8 +228,8 @@ def test_changes_by_item_are_of_shared_items_under_one_protocol(both: Callable[.
     run = Grid(b / "losses").run("L1", 0)
     rescore(run, [0.1, 0.5, 0.9], ("square", "bridge", "tower"))
     (before,), (after,) = ledger.read(Grid(a / "losses").run("L1", 0)), ledger.read(run)
-    assert comparison.item_changes(before, after) == {"l1": pytest.approx({"square": 0.1 - 0.23, "bridge": 0.5 - 0.2})}
-    assert comparison.item_changes(before, replace(after, protocol={"scale": "0..255"})) == {}
+    assert items.changes(before, after) == {"l1": pytest.approx({"square": 0.1 - 0.23, "bridge": 0.5 - 0.2})}
+    assert items.changes(before, replace(after, protocol={"scale": "0..255"})) == {}
 
 
 def test_folders_without_a_common_cell_say_what_each_has(
@@ -262,3 +249,11 @@ def test_folders_without_a_common_cell_say_what_each_has(
     (a / "losses/grid.json").write_text("{")
     with pytest.raises(ReportError, match=r"losses/grid\.json: .* train the grid again"):
         read(a)
+
+
+def test_the_page_counts_its_verdicts(both: Callable[..., tuple[Path, Path]]) -> None:
+    a, b = both()
+    rescore(Grid(b / "losses").run("L1", 0), [0.1, 0.11, 0.12, 0.13])
+    found = losses(a, b)
+    assert outcome.summary([found]) == outcome.Summary(compared=2, changed=1, expected_false=0.05, once="items")
+    assert found.tables[0].over == "items only, of one training per cell"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 from numpy.typing import NDArray
 
-from reports import correlation, layout, ledger, studies
+from reports import correlation, html, layout, ledger, placement, studies
 from reports.bootstrap import item_weights
 from reports.correlation import ALL_CELLS, WITHIN_CELLS, Comparison, Correlation, Points, correlate, spearman
 from tests.reports.analysed import algorithm, document, rate, write
@@ -23,7 +25,7 @@ def _theirs(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
 
 def _points(rates: list[float], values: list[float], cell: str = "L1", first: int = 0) -> Points:
     items = tuple(f"item {number:03}" for number in range(first, first + len(rates)))
-    return Points(cell, items, np.full(len(rates), 4), np.array(rates), np.array(values))
+    return Points(cell, cell, items, np.full(len(rates), 4), np.array(rates), np.array(values))
 
 
 def _of(*points: Points, replicates: int = 1000) -> dict[str, Correlation]:
@@ -75,6 +77,55 @@ def test_the_interval_is_that_of_scipys_bootstrap() -> None:
         rng=np.random.default_rng(1),
     )
     assert found == pytest.approx(tuple(theirs.confidence_interval), abs=0.25 * float(theirs.standard_error))
+
+
+def test_reliability_and_the_corrected_correlation_by_hand() -> None:
+    # Answers on an item vary by 2 (50 50 + 50 50) / (8 - 4) = 2500, rates of two by 1250 by chance, and by 5000 / 3 in
+    # all: a quarter is no chance, so that the correlation doubles. Ranks 1 2.5 4 2.5 and 2 1 3 4: 1.5 / sqrt(4.5 * 5).
+    items, values = ("a", "b", "c", "d"), np.array([20.0, 10.0, 30.0, 40.0])
+    points = Points("L1", "L1", items, np.full(4, 2), np.array([0.0, 50.0, 100.0, 50.0]), values)
+    found = _of(points)["L1"]
+    assert found.rho == pytest.approx(1.5 / 22.5**0.5)
+    assert found.reliability == pytest.approx(0.25)
+    assert found.corrected == pytest.approx(2 * 1.5 / 22.5**0.5)
+    # Another cell of reliability 1, as nobody disagrees, and twice the items.
+    sure = Points("GAN", "GAN", tuple("abcdefgh"), np.full(8, 2), np.repeat([0.0, 100.0], 4), np.arange(8.0))
+    both = _of(points, sure)
+    assert both[WITHIN_CELLS].reliability == pytest.approx((4 * 0.25 + 8 * 1) / 12)
+    rho = both[WITHIN_CELLS].rho
+    assert rho is not None
+    assert both[WITHIN_CELLS].corrected == pytest.approx(rho / 0.75**0.5)
+
+
+def test_what_is_not_reliable_is_not_corrected() -> None:
+    once = Points("L1", "L1", ("a", "b", "c", "d"), np.ones(4, int), np.array([0.0, 100.0, 0.0, 100.0]), np.arange(4.0))
+    assert (_of(once)["L1"].reliability, _of(once)["L1"].corrected) == (None, None)
+    chance = Points("L1", "L1", ("a", "b", "c", "d"), np.full(4, 2), np.array([50.0, 50.0, 50.0, 0.0]), np.arange(4.0))
+    found = _of(chance)["L1"]  # 15000 / 4 / 2 by chance, 625 in all
+    assert found.reliability == pytest.approx(1 - 1875 / 625)
+    assert (found.rho is None, found.corrected) == (False, None)
+
+
+@pytest.mark.parametrize(("raters", "items"), [(2, 100), (4, 60)])
+def test_a_true_correlation_of_a_half_is_found_whatever_the_number_of_raters(raters: int, items: int) -> None:
+    rng = np.random.default_rng(raters)
+    pearson = 2 * np.sin(np.pi * 0.5 / 6)  # of normal variables whose rank correlation is 0.5
+    ids = tuple(f"item {number:03}" for number in range(items))
+    raw, corrected = [], []
+    for _ in range(80):
+        points = []
+        for cell in ("L1", "GAN", "cGAN"):
+            hard = rng.normal(size=items)
+            values = pearson * hard + np.sqrt(1 - pearson**2) * rng.normal(size=items)
+            often = scipy.special.expit(-0.8 + 1.1 * hard[:, None] + rng.normal(0, 0.5, (items, raters)))
+            rates = 100 * (rng.random((items, raters)) < often).mean(axis=1)
+            points.append(Points(cell, cell, ids, np.full(items, raters), rates, values))
+        found = _of(*points, replicates=2)[WITHIN_CELLS]
+        raw.append(found.rho)
+        corrected.append(np.nan if found.corrected is None else found.corrected)
+    assert np.mean(np.array(raw, float)) < 0.4
+    assert np.isnan(corrected).mean() < 0.05
+    assert np.nanmean(corrected) == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_difference_between_cells_is_in_all_cells_and_not_within() -> None:
@@ -150,7 +201,7 @@ def test_a_study_meets_the_scores_of_its_own_runs(results: Path) -> None:
     rate(results, "L1", ITEMS)
     rate(results, "L1+cGAN", ITEMS)
     entries, _ = ledger.collect(layout.grids(results)[0])
-    [study] = studies.place(studies.collect(results).studies, entries).by_grid["losses"]
+    [study] = placement.place(studies.collect(results).studies, entries).by_grid["losses"]
     [found] = correlation.compare(study, entries)
     assert (found.scorer, found.metric) == ("image", "l1")  # the study's own rate is no automatic score
     l1, cgan = found.points
@@ -161,6 +212,44 @@ def test_a_study_meets_the_scores_of_its_own_runs(results: Path) -> None:
     assert l1.values == pytest.approx([0.20, 0.21, 0.22])
     assert cgan.values == pytest.approx([0.40, 0.41, 0.42])
     assert correlation.compare(study, [entry for entry in entries if entry.run.seed is None]) == []
+
+
+def test_seeds_of_a_cell_are_correlated_apart(results: Path) -> None:
+    [grid] = layout.grids(results)
+    rate(results, "L1", ITEMS)
+    for name in ("image", "amt-first"):
+        ledger.write(grid.run("L1", 1), ledger.read_scorer(grid.run("L1", 0), name))
+    study = document([algorithm("one", 0.1, {"bridge": (2, 1)}), algorithm("two", 0.3, {"church": (2, 1)})])
+    write(results, study | {"origin": {"one": "losses/L1/seed-0", "two": "losses/L1/seed-1"}})
+    entries, _ = ledger.collect(grid)
+    [placed] = placement.place(studies.collect(results).studies, entries).by_grid["losses"]
+    [found] = correlation.compare(placed, entries)
+    assert [(p.cell, p.label, p.items) for p in found.points] == [
+        ("L1", "L1 seed 0", ("bridge",)),
+        ("L1", "L1 seed 1", ("church",)),
+    ]
+    table = correlation.tidy(correlation.correlate("losses", "first", [found], replicates=10))
+    assert table["cell"].tolist() == ["within cells", "all cells", "L1 seed 0", "L1 seed 1"]
+
+
+def test_the_page_says_what_a_correlation_is_and_that_items_are_of_clusters(results: Path) -> None:
+    judged = dict.fromkeys(ITEMS, (2, 1)) | {ITEMS[0]: (2, 0)}
+    write(results, document([algorithm("L1", 0.1, judged), algorithm("L1+cGAN", 0.3, judged)]))
+    for cell in ("L1", "L1+cGAN"):
+        rate(results, cell, ITEMS)
+    text = html.write(results, results / "report").read_text("utf-8")
+    assert "Reliability: the share of the variance of items' rates that is not chance." in text
+    assert "where reliability is under 0.1." in text
+    assert "too narrow" not in text
+    for run in (run for grid in layout.grids(results) for run in grid.runs() if "image" in run.scorers()):
+        scores = ledger.read_scorer(run, "image")
+        ledger.write(
+            run, replace(scores, protocol={**scores.protocol, "clusters": {"by": "cities", "n": 2, "effective": 2}})
+        )
+    text = html.write(results, results / "report").read_text("utf-8")
+    assert (
+        "Scores are of 2 clusters of items (cities), which vary together: intervals here are over single items" in text
+    )
 
 
 def test_a_grid_of_twenty_cells_takes_seconds_at_most() -> None:

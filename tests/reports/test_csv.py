@@ -66,24 +66,30 @@ def test_each_cell_has_a_row_with_its_numbers_in_full(tmp_path: Path) -> None:
         "scorer",
         "ranked",
         "not_ranked_because",
+        "intervals_over",
         "l1",
         "l1_low",
         "l1_high",
         "l1_mark",
+        "l1_ranks",
     ]
     number = of.rows[1].numbers["l1"]
     assert (second["cell"], second["seeds"], second["n"], second["n_expected"]) == ("B", "0", "4", "5")
     assert float(second["l1"]) == np.mean(HIGH)
     assert (float(second["l1_low"]), float(second["l1_high"])) == number.interval
     assert second["fingerprint"] == of.fingerprint
-    assert [row["l1_mark"] for row in (first, second, real)] == ["best", "", ""]
+    assert [row["l1_mark"] for row in (first, second, real)] == ["ahead on these items", "", ""]
     assert [row["ranked"] for row in (first, second, real)] == ["True", "True", "False"]
     assert [row["seeds"] for row in (first, second, real)] == ["0 1", "0", ""]
+    assert [row["intervals_over"] for row in (first, second, real)] == ["trainings and items", "items", "items"]
+    assert [row["l1_ranks"] for row in (first, second, real)] == ["1 to 1", "2 to 2", ""]
     assert [row["not_ranked_because"] for row in (first, second, real)] == ["", "", "ground truth"]
 
 
 def test_what_ties_is_marked_as_such(tmp_path: Path) -> None:
-    assert [row["l1_mark"] for row in written(table(entry("A", 0, LOW), entry("B", 0, LOW)), tmp_path)] == ["tie"] * 2
+    assert [row["l1_mark"] for row in written(table(entry("A", 0, LOW), entry("B", 0, LOW)), tmp_path)] == [
+        "level on these items"
+    ] * 2
 
 
 def test_rows_set_apart_are_there_with_the_reason(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_study_of_another_folder_is_named_and_not_shown(losses: Grid) -> None:
     results = losses.folder.parent
     analysed.write(results, analysed.document([analysed.algorithm("L1", 0.2, {"elsewhere": (3, 1)})]))
     text = page_of(losses)
-    assert "Study first is of another results folder: it judged L1 from losses/L1/seed-0, which has no scores" in text
+    assert "The raters of study first are not shown: it judged L1 from losses/L1/seed-0, which has no scores" in text
     assert not list((results / "report/tables").glob("*amt*"))
 
 
@@ -187,4 +187,4 @@ def test_a_study_whose_scores_are_damaged_is_none_of_another_folder(losses: Grid
     run.score("amt-first").write_text('{"scorer": ')
     text = page_of(losses)
     assert "Study first is not shown: its scores of losses/L1/seed-0 cannot be read." in text
-    assert "another results folder" not in text
+    assert "are not shown" not in text

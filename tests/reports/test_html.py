@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def test_the_markup_is_that_of_tables_with_heads_and_captions(results: Path) -> 
     assert headings[0] == 1
     assert headings.count(1) == 1
     assert all(after - before <= 1 for before, after in zip(headings, headings[1:], strict=False))
-    assert len(page.named("table")) == len(page.named("caption")) == 2
+    assert len(page.named("table")) == len(page.named("caption")) == 3  # the scores, their ranks, the classes
     assert all(head.get("scope") in {"row", "col", "rowgroup"} for head in page.named("th"))
     images = page.named("img")
     assert len(images) == 16 + 1
@@ -98,16 +99,32 @@ def test_every_place_in_the_page_that_a_link_names_is_there(results: Path) -> No
 
 
 def test_the_best_is_bold_and_a_tie_says_so(build: Callable[..., Path]) -> None:
-    results = build(cells=("L1", "L1+cGAN"))
+    results = build(cells=("L1", "L1+cGAN"), seeds=(0, 1))
     text = (html.write(results, results / "report")).read_text("utf-8")
     assert "<strong>0.2150</strong>" in text
     assert ">tie</abbr>" not in text
+    assert "One training per cell:" not in text
     grid = Grid(results / "losses")
-    for scores in ledger.read(grid.run("L1", 0)):
-        ledger.write(grid.run("L1+cGAN", 0), scores)
+    for seed in (0, 1):
+        for scores in ledger.read(grid.run("L1", seed)):
+            ledger.write(grid.run("L1+cGAN", seed), scores)
     text = (html.write(results, results / "report")).read_text("utf-8")
     assert "<strong>0.2150</strong>" not in text
     assert text.count(">tie</abbr>") == 2
+
+
+def test_one_training_a_cell_is_said_on_top_with_what_would_decide(build: Callable[..., Path]) -> None:
+    results = build(cells=("L1", "L1+cGAN"))
+    for run in Grid(results / "losses").runs():
+        run.losses.write_text("step,epoch,images_per_second,G_L1\n100,1,2.0,0.5\n300,2,1.0,0.5\n")
+    page = write(results)
+    assert "One training per cell: intervals are over test items only, and other trainings" in page.text
+    assert "train 4 more runs, about 17 min at the speed of the first" in page.text  # four times 50 s + 200 s
+    assert re.search(r"p2pbench train-ablation losses\.toml .*--out results --seeds 0,1,2", page.text)
+    assert "ahead on these items" in page.text
+    text = (results / "report/index.html").read_text("utf-8")
+    assert "<strong>0.2150</strong>" not in text
+    assert "over items only, of one training per cell" in page.text
 
 
 def test_a_choice_of_items_says_of_how_many(build: Callable[..., Path]) -> None:
@@ -201,7 +218,7 @@ def test_the_tables_hold_full_precision(results: Path) -> None:
     (scores,) = ledger.read(Grid(results / "losses").run("L1", 0))
     assert (l1["cell"], l1["seeds"], l1["n"]) == ("L1", "0", "4")
     assert float(l1["l1"]) == scores.metrics["l1"].value
-    assert (float(l1["l1_low"]), float(l1["l1_high"])) == scores.metrics["l1"].interval
+    assert (float(l1["l1_low"]), float(l1["l1_high"])) == scores.interval("l1")
     assert (cgan["cell"], real["cell"], real["seeds"]) == ("L1+cGAN", "real", "")
     assert (l1["ranked"], real["ranked"]) == ("True", "False")
     tidy = rows(results / "report/tables/scores.csv")
@@ -353,3 +370,13 @@ def test_grid_files_of_other_shapes_are_refused(results: Path) -> None:
         (results / "losses/grid.json").write_text(text)
         with pytest.raises(ReportError, match=r"grid\.json"):
             write(results)
+
+
+def test_ranks_and_wins_stand_below_the_table(build: Callable[..., Path]) -> None:
+    page = write(build(cells=("L1", "L1+cGAN", "GAN"), seeds=(0, 1)))
+    assert "The ranks that each cell can have, 1 the best: those of a column hold together in 95 of 100" in page.text
+    bars = [tag["style"] for tag in page.named("span") if tag.get("class") == "rank-bar"]
+    assert bars == [f"--low: {rank}; --high: {rank}; --cells: 3" for rank in (1, 2, 3)]
+    assert "Number of metrics, of 1, by which the cell of the row is ahead" in page.text
+    wins = [tag.get("title") for tag in page.named("td") if tag.get("title") == "L1"]
+    assert len(wins) == 3  # the first of the second and the third, the second of the third

@@ -83,23 +83,25 @@ def test_a_table_is_in_booktabs_with_caption_label_and_note() -> None:
     text = latex.of_table(of, "my grid", describe())
     low, high = of.rows[1].numbers["l1"].interval
     wide = of.rows[0].numbers["l1"].interval
-    alike = "\\estimate{0.130\\rlap{$^\\dagger$}}" + "{{{:.3f}, {:.3f}}}".format(*of.rows[0].numbers["ssim"].interval)
+    alike = "\\estimate{0.130\\rlap{$^\\circ$}}" + "{{{:.3f}, {:.3f}}}".format(*of.rows[0].numbers["ssim"].interval)
     assert rows(text) == [
         ["Cell", r"\shortstack[r]{L1 $\downarrow$}", r"\shortstack[r]{SSIM $\uparrow$}"],
         ["A", f"\\estimate{{0.3300}}{{{wide.low:.4f}, {wide.high:.4f}}}", alike],
-        ["B", f"\\estimate{{\\textbf{{0.1300}}}}{{{low:.4f}, {high:.4f}}}", alike],
+        ["B", f"\\estimate{{0.1300\\rlap{{$^\\star$}}}}{{{low:.4f}, {high:.4f}}}", alike],
         [
             r"\textit{real}",
-            r"\estimate{\textit{0.0000}}{0.0000, 0.0000}",
-            r"\estimate{\textit{1.000}}{1.000, 1.000}",
+            r"\estimate{\textit{0.0000}}{--}",
+            r"\estimate{\textit{1.000}}{--}",
         ],
     ]
     assert text.count(r"\midrule") == 2
-    assert r"\caption{Losses: Image scores. 4 of 5 items, seed 0; in brackets 95\,\% intervals by bootstrap" in text
+    assert r"\caption{Losses: Image scores. 4 of 5 items, seed 0; in brackets 95\,\% intervals over items only," in text
     assert f"Protocol \\texttt{{{of.fingerprint}}}." in text
     assert re.search(r"\\label\{tab:my_grid-[0-9a-f]{8}--image\}", text)
-    assert "Bold: the best" in text
-    assert r"$^\dagger$ Together the best" in text
+    assert "Ahead on these items" in text
+    assert r"\rlap{$^\star$}" in text
+    assert r"$^\star$Ahead on these items" in text
+    assert r"$^\circ$Level on these items" in text
     assert "Italic: the ground truth, not ranked." in text
     for environment in ("table", "tabular"):
         assert text.count(f"\\begin{{{environment}}}") == text.count(f"\\end{{{environment}}}")
@@ -107,10 +109,10 @@ def test_a_table_is_in_booktabs_with_caption_label_and_note() -> None:
 
 def test_the_notes_explain_only_what_is_there() -> None:
     text = latex.of_table(table(entry("A", 0, LOW)), "grid", describe())
-    assert not any(word in text for word in ("Bold", "dagger", "Italic", "Not comparable"))
+    assert not any(word in text for word in ("ahead", "dagger", "star", "Italic", "Not comparable"))
     tied = latex.of_table(table(entry("A", 0, LOW), entry("B", 0, CROSSED)), "grid", describe())
     assert r"\textbf" not in tied
-    assert tied.count(r"\rlap{$^\dagger$}") == 2
+    assert tied.count(r"\rlap{$^\circ$}") == 2
 
 
 def test_rows_set_apart_follow_a_rule_with_their_reason() -> None:
@@ -126,7 +128,7 @@ def test_seeds_are_told_once_where_all_cells_have_the_same() -> None:
     same = table(*(entry(cell, seed, LOW) for cell in "AB" for seed in (0, 1)))
     text = latex.of_table(same, "grid", describe())
     assert "items, seeds 0, 1; in brackets" in text
-    assert "over items and seeds" in text
+    assert "over trainings and items" in text
     assert len(rows(text)[0]) == 2
     other = latex.of_table(table(*(entry("A", seed, LOW) for seed in (0, 1)), entry("B", 0, LOW)), "grid", describe())
     assert [row[-1] for row in rows(other)] == ["Seeds", "2", "1"]
@@ -134,8 +136,8 @@ def test_seeds_are_told_once_where_all_cells_have_the_same() -> None:
 
 
 def test_numbers_that_are_missing_or_negative() -> None:
-    text = latex.of_table(table(entry("A", 0, LOW, (-1.0,) * 4), entry("B", 0, LOW)), "grid", describe())
-    assert rows(text)[1][2] == "\\estimate{$-$1.000}{$-$1.000, $-$1.000}"
+    text = latex.of_table(table(entry("A", 0, LOW, (-1.0, -0.9, -0.8, -0.9)), entry("B", 0, LOW)), "grid", describe())
+    assert rows(text)[1][2].startswith("\\estimate{$-$0.900}{$-$1.0")
     assert rows(text)[2][2] == "--"
 
 

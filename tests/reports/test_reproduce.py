@@ -103,7 +103,7 @@ def test_names_stay_text(name: str) -> None:
 
 
 def commands(*scorers: str, **dataset: object) -> list[str]:
-    tables = [Table(scorer, (), (), None, (), {}, "") for scorer in scorers]
+    tables = [Table(scorer, (), (), None, (), {}, "", {}) for scorer in scorers]
     return reproduce.commands(grid(dataset=dataset), tables, "losses.toml")
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reports import layout, ledger, studies
+from reports import comparison_page, html, layout, ledger, placement, studies
 from reports.bootstrap import Interval
+from reports.layout import Grid
 from reports.ledger import Entry
 from reports.studies import Judged
-from tests.reports.analysed import algorithm, document, rate, write
+from tests.reports.analysed import algorithm, as_format_2, document, rate, write
 from tests.reports.conftest import ITEMS
 
 JUDGED = {"bridge": (2, 1), "church": (3, 0), "harbour": (1, 1)}
@@ -71,15 +74,52 @@ def test_one_rater_has_no_interval(studied: Path) -> None:
     old, new = document["kept"]["algorithms"][:2]
     for each in (old, new):
         each["raters"] = each["raters"][:1]
-    for kind in ("two_stage", "crossed"):
+    for kind in ("two_stage", "claims"):
         new[kind] |= {"error": None, "low": None, "high": None}
     path.write_text(json.dumps(document))
     [study] = studies.collect(studied).studies
     for cell, its in zip(study.cells, (old, new), strict=False):
-        assert cell.rate == pytest.approx(100 * its["crossed"]["value"])
+        assert cell.rate == pytest.approx(100 * its["claims"]["value"])
         assert not cell.over_trials.known
         assert not cell.over_items.known
         assert math.isnan(cell.error)
+
+
+def test_pairs_are_read_in_points_and_named_as_the_cells_of_the_grid(studied: Path) -> None:
+    found = studies.collect(studied).studies
+    [pair] = placement.place(found, _entries(studied)).by_grid["losses"][0].pairs
+    assert (pair.first, pair.second, pair.p, pair.adjusted) == ("L1", "L1+cGAN", 0.2, 0.2)
+    assert (pair.difference, *pair.interval) == pytest.approx((-20, -50, 10))
+
+
+def test_an_analysis_of_the_format_before_is_read(studied: Path) -> None:
+    new = studies.collect(studied).studies
+    write(studied, as_format_2(json.loads((studied / "study/first/analysis.json").read_text())))
+    assert studies.collect(studied).studies == new
+    again = (
+        "Analysed by an earlier version, with intervals by a bootstrap of raters and items: run `p2pbench amt analyse"
+    )
+    assert again in html.write(studied, studied / "report").read_text("utf-8")
+    grid = Grid(studied / "losses")
+    for cell in ("L1", "L1+cGAN"):
+        scores = ledger.read_scorer(grid.run(cell, 0), "amt-first")
+        ledger.write(grid.run(cell, 0), replace(scores, protocol={**scores.protocol, "interval": "by components"}))
+    assert "Analysed by an earlier version" not in html.write(studied, studied / "report").read_text("utf-8")
+
+
+def test_rates_of_an_earlier_analysis_are_compared_with_none_and_say_how_to_mend_it(
+    studied: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(studied, tmp_path / "other"))
+    for cell in ("L1", "L1+cGAN"):
+        scores = ledger.read_scorer(Grid(studied / "losses").run(cell, 0), "amt-first")
+        newer = replace(scores, protocol={**scores.protocol, "interval": "by components"})
+        ledger.write(Grid(other / "losses").run(cell, 0), newer)
+    said: list[str] = []
+    text = comparison_page.write(studied, other, tmp_path / "page", say=said.append).read_text("utf-8")
+    again = "run `p2pbench amt analyse RESULTS --name first` again"
+    assert len([line for line in said if again in line]) == 1
+    assert again in text
 
 
 def test_a_trend_without_an_interval_has_none(studied: Path) -> None:
@@ -134,14 +174,14 @@ FIRST = ("kept", "algorithms", 0)
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (_with(1, "format"), "found format 1, expected 2"),
+        (_with(1, "format"), "found format 1, expected 2 or 3"),
         (_without("title"), "found no 'title'"),
         (_without("kept"), "found no 'kept'"),
         (_with("other", "study"), "found the study 'other', expected 'first'"),
         (_with(None, "kept"), "analysis.json: "),
         (_with([1], "kept", "algorithms"), "analysis.json: "),
         (_with({}, "exclusions"), "found no 'excluded'"),
-        (_with(1.5, *FIRST, "crossed", "value"), "found a share of 1.5, expected 0 to 1"),
+        (_with(1.5, *FIRST, "claims", "value"), "found a share of 1.5, expected 0 to 1"),
         (_with("x", *FIRST, "two_stage", "low"), "found 'x', expected a number"),
         (_with(0.9, *FIRST, "two_stage", "low"), "expected its lower end first"),
         (_with(4, *FIRST, "items", 0, "fooled"), "found 4 fooled of 2 trials"),
@@ -149,15 +189,18 @@ FIRST = ("kept", "algorithms", 0)
         (_with(True, *FIRST, "trials"), "found trials = True, expected a count"),
         (_with("many", *FIRST, "curve", "blocks"), "analysis.json: "),
         (_with([1, 2], "origin"), "analysis.json: "),
+        (_with([], *FIRST[:1], "algorithms"), "found 1 pairs of 0 algorithms, expected each pair once"),
+        (_with("L2", *FIRST[:1], "pairs", 0, "first"), "expected each pair once"),
+        (_with(2, *FIRST[:1], "pairs", 0, "adjusted"), "found a share of 2"),
         (_with([[]], "exclusions", "excluded"), "analysis.json: "),
-        (_with(10**400, *FIRST, "crossed", "value"), "analysis.json: "),
+        (_with(10**400, *FIRST, "claims", "value"), "analysis.json: "),
         (_with(10**400, *FIRST, "items", 0, "trials"), "found trials = 1000"),
     ],
 )
 def test_a_damaged_analysis_is_named_and_the_rest_is_read(
     studied: Path, change: Callable[[dict[str, Any]], None], said: str
 ) -> None:
-    content = document([algorithm("L1", 0.1, JUDGED)])
+    content = document([algorithm("L1", 0.1, JUDGED), algorithm("L1+cGAN", 0.3, JUDGED)])
     change(content)
     path = studied / "study" / "first" / "analysis.json"
     path.write_text(json.dumps(content))
@@ -179,7 +222,7 @@ def test_a_half_written_analysis_is_named(studied: Path, text: str) -> None:
 
 
 def test_a_study_belongs_to_the_grid_that_has_its_rates(studied: Path) -> None:
-    placed = studies.place(studies.collect(studied).studies, _entries(studied))
+    placed = placement.place(studies.collect(studied).studies, _entries(studied))
     assert placed.strangers == ()
     [study] = placed.by_grid["losses"]
     assert [(cell.cell, cell.seed) for cell in study.cells] == [("L1", 0), ("L1+cGAN", 0)]
@@ -188,38 +231,38 @@ def test_a_study_belongs_to_the_grid_that_has_its_rates(studied: Path) -> None:
 def test_a_results_folder_under_another_name_keeps_its_studies(studied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moved = studied.rename(studied.with_name("moved"))
     monkeypatch.chdir(moved)
-    placed = studies.place(studies.collect(Path()).studies, _entries(Path()))
+    placed = placement.place(studies.collect(Path()).studies, _entries(Path()))
     assert list(placed.by_grid) == ["losses"]
 
 
 def test_a_study_of_another_protocol_is_a_stranger(studied: Path) -> None:
     rate(studied, "L1+cGAN", ITEMS, fingerprint="000000000000")
-    placed = studies.place(studies.collect(studied).studies, _entries(studied))
+    placed = placement.place(studies.collect(studied).studies, _entries(studied))
     assert placed.by_grid == {}
     [said] = placed.strangers
-    assert "Study first is of another results folder" in said
+    assert "The raters of study first are not shown: " in said
     assert "its protocol is abcdef123456, and the scores of losses/L1+cGAN/seed-0 are of 000000000000" in said
 
 
 def test_a_study_of_cells_that_are_not_here_is_a_stranger(studied: Path) -> None:
     both = [algorithm("L1", 0.1, JUDGED), algorithm("GAN", 0.1, JUDGED)]
     write(studied, document(both))
-    [said] = studies.place(studies.collect(studied).studies, _entries(studied)).strangers
+    [said] = placement.place(studies.collect(studied).studies, _entries(studied)).strangers
     assert "it judged GAN from losses/GAN/seed-0, which has no scores of it here" in said
     content = document(both)
     content["origin"] = {}
     write(studied, content)
-    [said] = studies.place(studies.collect(studied).studies, _entries(studied)).strangers
+    [said] = placement.place(studies.collect(studied).studies, _entries(studied)).strangers
     assert "it judged L1 from an unknown place" in said
 
 
 def test_a_study_of_other_items_is_a_stranger(studied: Path) -> None:
     write(studied, document([algorithm("L1", 0.1, JUDGED | {"mill": (1, 0), "tower": (1, 0)})]))
-    [said] = studies.place(studies.collect(studied).studies, _entries(studied)).strangers
+    [said] = placement.place(studies.collect(studied).studies, _entries(studied)).strangers
     assert "it judged 2 items of L1 not among those scored, such as mill" in said
 
 
 def test_a_study_without_a_session_that_counts_is_a_stranger(studied: Path) -> None:
     write(studied, document([]))
-    [said] = studies.place(studies.collect(studied).studies, _entries(studied)).strangers
+    [said] = placement.place(studies.collect(studied).studies, _entries(studied)).strangers
     assert "no session of it counts" in said

@@ -38,7 +38,9 @@ def _comparison(count: int = 12) -> Comparison:
     rng = np.random.default_rng(0)
     items = tuple(f"item {number:05}" for number in range(count))
     trials = 1 + np.arange(count) % 3
-    points = [Points(cell, items, trials, 100 * rng.random(count), rng.random(count)) for cell in ("L1", "L1+cGAN")]
+    points = [
+        Points(cell, cell, items, trials, 100 * rng.random(count), rng.random(count)) for cell in ("L1", "L1+cGAN")
+    ]
     return Comparison("image", "ssim", tuple(points))
 
 
@@ -181,7 +183,7 @@ def test_drawings_are_the_same_bytes_each_time_and_have_no_background(study: Stu
 
 @pytest.mark.parametrize("name", ["$x^$ & <b>", "\u8857\u666f", "a\x1b\udce9b", "long " * 60])
 def test_names_of_any_kind_stay_what_they_are(study: Study, name: str) -> None:
-    cell = replace(study.cells[0], cell=name)
+    cell = replace(study.cells[0], cell=name, label=name)
     odd = replace(study, cells=(cell,))
     strokes = plots.strokes([name])
     drawings = [study_plots.rates(odd, [name], strokes), *study_plots.learning(odd, [name], strokes)]

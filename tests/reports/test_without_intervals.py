@@ -19,9 +19,7 @@ from tests.reports.conftest import ITEMS
 from tests.reports.parsed import rows
 
 Build = Callable[..., Path]
-DASH = (
-    '<span class="interval" title="no interval: of a single item, or a single rater, nobody knows the spread">–</span>'
-)
+DASH = f'<span class="interval" title="{html.NO_INTERVAL}">–</span>'
 CLASSES = """class,accuracy,accuracy_low,accuracy_high,iou,iou_low,iou_high,pixels,images
 road,0.5,0.4,0.6,0.25,0.2,0.3,100,2
 sky,0.75,0.7,0.8,0.5,0.4,0.6,50,2

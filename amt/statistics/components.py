@@ -1,0 +1,303 @@
+"""Fooling rates over raters and items: the variance of each part, intervals and differences.
+
+The rate of an algorithm is the mean over raters of their mean over trials. Its variance has two parts. That between
+raters is the variance of their rates divided by their number; it holds what is chance of single answers too, and is at
+least that of independent answers. That of items is the covariance of two raters' answers on the same item, times how
+much the rate rests on items that several raters judged. Bootstraps over raters and trials, or raters and items, count
+the chance of answers twice or thrice; these parts count it once.
+
+Intervals are Wilson's (Probable inference, the law of succession, and statistical inference, Journal of the American
+Statistical Association 22, 1927) with as many answers as would give that variance were they independent, and Student's
+t in place of the normal quantile. So they are within 0 and 100 %, and nothing jumps at the ends. Differences are by
+Student's t. Degrees of freedom: Satterthwaite, An approximate distribution of estimates of variance components,
+Biometrics Bulletin 2 (1946). The items' part is what is left of a mean square when the chance of answers is taken
+away, and 0 where that is more. What was taken away counts in its degrees of freedom: with few items a small part may be
+small by chance. The raters' part is at least the chance of independent answers, which all answers tell: where raters
+seem to differ less than that, it has more degrees of freedom than there are raters.
+
+Where items are of clusters, such as frames of one drive, these take the place of items: any two answers of different
+raters in one cluster are alike. Clusters of unequal sizes tell less than as many equal ones: degrees of freedom are
+those of as many equal ones as tell as much (Kish, Survey Sampling, 1965), at least 1.
+
+One rater says nothing of how raters differ, and one item or cluster nothing of how others do: such rates have no
+interval.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.special import stdtr, stdtrit
+
+from amt.statistics import table
+from amt.statistics.bootstrap import Estimate
+
+LEVEL = 0.05
+_Matrix = NDArray[np.float64]
+
+
+class Difference(NamedTuple):
+    """How two rates differ.
+
+    Attributes:
+        estimate: The first less the second, -1 to 1, with its interval.
+        probability: That the first is the larger, 0 to 1: the one-sided confidence in it.
+        p: Two-sided p-value of no difference.
+
+    Where one of the two has no interval, neither has the difference, and probability and p are NaN.
+    """
+
+    estimate: Estimate
+    probability: float
+    p: float
+
+
+class Part(NamedTuple):
+    """A part of a variance with its degrees of freedom.
+
+    Attributes:
+        variance: At least 0.
+        freedom: Of variance and chance together.
+        chance: What was subtracted to estimate the variance.
+    """
+
+    variance: float
+    freedom: float
+    chance: float = 0.0
+
+
+class Rates(NamedTuple):
+    """The fooling rates of a study's algorithms with the parts of their variances and covariances.
+
+    Attributes:
+        algorithms: The A names, sorted.
+        observed: Rates (A,), 0 to 1.
+        trials: Answers (A,).
+        raters: How many raters each pair of algorithms shares (A, A), on the diagonal how many there are.
+        units: How many items, or clusters of them, each algorithm was judged on (A,).
+        worth: As many equal ones tell as much (A,).
+        of_raters: The raters' part (A, A).
+        of_items: The items' part (A, A), which may be below 0 by chance.
+        same_item: Covariances of two raters' answers on one item (A, A); NaN where no item has two.
+    """
+
+    algorithms: tuple[str, ...]
+    observed: NDArray[np.float64]
+    trials: NDArray[np.intp]
+    raters: NDArray[np.intp]
+    units: NDArray[np.intp]
+    worth: NDArray[np.float64]
+    of_raters: _Matrix
+    of_items: _Matrix
+    same_item: _Matrix
+
+    def rate(self, algorithm: str) -> Estimate:
+        """The rate of one algorithm, 0 to 1, with its interval over raters and items."""
+        i = self.algorithms.index(algorithm)
+        value, trials = float(self.observed[i]), float(self.trials[i])
+        if not self._known(i):
+            return Estimate(value, math.nan, math.nan, math.nan)
+        independent = value * (1 - value) / trials
+        of_raters = _of_raters(float(self.of_raters[i, i]), independent, self.raters[i, i], trials)
+        total = summed(of_raters, self._items_of(i, independent))
+        answers = value * (1 - value) / total.variance if total.variance else trials
+        low, high = _wilson(value, answers, float(stdtrit(total.freedom, 1 - LEVEL / 2)))
+        return Estimate(value, math.sqrt(total.variance), low, high)
+
+    def difference(self, first: str, second: str) -> Difference:
+        """The rate of the first algorithm less that of the second, over raters and items."""
+        i, j = self.algorithms.index(first), self.algorithms.index(second)
+        value = float(self.observed[i] - self.observed[j])
+        if not (self._known(i) and self._known(j)):
+            return Difference(Estimate(value, math.nan, math.nan, math.nan), math.nan, math.nan)
+        items = float(self.of_items[i, i] + self.of_items[j, j] - 2 * self.of_items[i, j])
+        freedom = float(max(self.worth[i], self.worth[j]) - 1)
+        chance = sum(self._items_of(k, self._chance(k)).chance for k in (i, j))
+        total = summed(*self._raters_of_both(i, j), Part(max(0.0, items), freedom, chance))
+        error = math.sqrt(total.variance)
+        half = error * float(stdtrit(total.freedom, 1 - LEVEL / 2))
+        larger = float(stdtr(total.freedom, value / error))
+        ends = Estimate(value, error, max(-1.0, value - half), min(1.0, value + half))
+        return Difference(ends, larger, min(1.0, 2 * min(larger, 1 - larger)))
+
+    def items_intraclass(self, first: str, second: str) -> float:
+        """The share of an answer's variance that lies between items and that the two algorithms do not have in common.
+
+        0 to 1, to plan the next study with; NaN where too few items were judged twice.
+        """
+        i, j = self.algorithms.index(first), self.algorithms.index(second)
+        of_answers = float((self.observed * (1 - self.observed))[[i, j]].sum())
+        apart = float(self.same_item[i, i] + self.same_item[j, j] - 2 * self.same_item[i, j])
+        return min(1.0, max(0.0, apart / of_answers)) if of_answers and not math.isnan(apart) else math.nan
+
+    def parts(self, algorithm: str) -> tuple[Part, Part]:
+        """The raters' and the items' part of the variance of one rate, as a difference from another has them."""
+        i = self.algorithms.index(algorithm)
+        return self._raters_of(i), self._items_of(i, self._chance(i))
+
+    def _known(self, i: int) -> bool:
+        return bool(self.raters[i, i] > 1 and self.units[i] > 1)
+
+    def _items_of(self, i: int, independent: float) -> Part:
+        """The items' part of a rate that would have this variance were answers independent."""
+        # The share of answers to items, or in clusters, that were judged before.
+        again = max(0.0, 1 - float(self.units[i]) / float(self.trials[i]))
+        return Part(max(0.0, float(self.of_items[i, i])), float(self.worth[i]) - 1, again * independent)
+
+    def _raters_of(self, i: int, share: float = 1.0) -> Part:
+        """The raters' part of a rate, or of a share of its raters."""
+        found, least = share * float(self.of_raters[i, i]), share * self._chance(i)
+        return _of_raters(found, least, self.raters[i, i], self.trials[i])
+
+    def _raters_of_both(self, i: int, j: int) -> tuple[Part, ...]:
+        """The raters' parts of a difference: of those who judged both, and of the others of each.
+
+        Of raters who judged both, ups and downs cancel in it. How far, as few of them say it as there are.
+        """
+        shared = int(self.raters[i, j])
+        shares = {k: shared / float(self.raters[k, k]) if shared > 1 else 0.0 for k in (i, j)}
+        alone = tuple(self._raters_of(k, 1 - share) for k, share in shares.items())
+        if shared < 2:
+            return alone
+        least = sum(share * self._chance(k) for k, share in shares.items())
+        own = sum(self._raters_of(k, share).variance for k, share in shares.items())
+        trials = self.trials[i] + self.trials[j]
+        return (*alone, _of_raters(own - 2 * float(self.of_raters[i, j]), least, shared, trials))
+
+    def _chance(self, i: int) -> float:
+        """The variance of independent answers; of none or all, as if one more had been either."""
+        n = float(self.trials[i])
+        rate = (float(self.observed[i]) * n + 1) / (n + 2)
+        return rate * (1 - rate) / n
+
+
+class _Answers(NamedTuple):
+    """Answers by algorithm, rater and item as numbers, and how many of each there are."""
+
+    algorithm: NDArray[np.intp]
+    rater: NDArray[np.intp]
+    item: NDArray[np.intp]
+    shape: tuple[int, int, int]
+
+    def by_rater(self, values: _Matrix) -> _Matrix:
+        """Sums of a value of each answer (algorithms, raters)."""
+        return _sums(values, self.algorithm, self.rater, self.shape[:2])
+
+    def by_item(self, values: _Matrix) -> _Matrix:
+        """Sums of a value of each answer (algorithms, items)."""
+        return _sums(values, self.algorithm, self.item, self.shape[::2])
+
+    def same_item(self, values: _Matrix) -> _Matrix:
+        """Sums of products over pairs of answers of two raters to one item (algorithms, algorithms)."""
+        algorithms, raters, items = self.shape
+        by_item = self.by_item(values)
+        columns = self.rater * items + self.item
+        own = csr_array((values, (self.algorithm, columns)), shape=(algorithms, raters * items))
+        return np.asarray(by_item @ by_item.T - (own @ own.T).toarray())
+
+    def any_item(self, values: _Matrix) -> _Matrix:
+        """Sums of products over pairs of answers of two raters (algorithms, algorithms)."""
+        by_rater = self.by_rater(values)
+        total = by_rater.sum(axis=1)
+        return np.asarray(np.outer(total, total) - by_rater @ by_rater.T)
+
+    def covariance(self, fooled: _Matrix) -> _Matrix:
+        """The covariance of two raters' answers on one item (algorithms, algorithms).
+
+        It is the mean of products on the same item, less that on different ones; NaN where there are none of either.
+        """
+        ones = np.ones(len(fooled))
+        same, pairs = self.same_item(fooled), self.same_item(ones)
+        others, other_pairs = self.any_item(fooled) - same, self.any_item(ones) - pairs
+        both = (pairs > 0) & (other_pairs > 0)
+        return np.where(both, same / np.where(both, pairs, 1) - others / np.where(both, other_pairs, 1), np.nan)
+
+
+def rates(answers: pd.DataFrame) -> Rates:
+    """The rates of all algorithms.
+
+    Args:
+        answers: Answered trials (`table.scored`), with columns algorithm, rater, item and fooled, and cluster where
+            items are of clusters; at least one.
+
+    Raises:
+        ValueError: There is no answer.
+    """
+    if answers.empty:
+        raise ValueError("expected at least one answered trial")
+    (algorithm, names), (rater, raters), (item, items) = (
+        pd.factorize(answers[column].to_numpy(object), sort=True) for column in ("algorithm", "rater", "item")
+    )
+    given = _Answers(algorithm, rater, item, (len(names), len(raters), len(items)))
+    ones, fooled = np.ones(len(answers)), answers["fooled"].to_numpy(np.float64)
+    trials = given.by_rater(ones)
+    judged = trials > 0
+    n = judged.sum(axis=1)
+    means = np.divide(given.by_rater(fooled), trials, out=np.zeros_like(trials), where=judged)
+    observed = means.sum(axis=1) / n
+    centred = np.where(judged, means - observed[:, None], 0)
+    # Raters who judged both algorithms: the covariance of their two rates, as their share of both means.
+    both = judged.astype(np.intp) @ judged.T.astype(np.intp)
+    covariance = centred @ centred.T / np.maximum(both - 1, 1)
+    weights = 1 / (trials * n[:, None])[algorithm, rater]
+    same_item = given.covariance(fooled)
+    of_units, worth = given, None
+    if table.clustered(answers):
+        unit, names_of_units = pd.factorize(answers["cluster"].to_numpy(object), sort=True)
+        of_units = given._replace(item=unit, shape=(len(names), len(raters), len(names_of_units)))
+        shares = of_units.by_item(weights)
+        worth = np.maximum(2.0, shares.sum(axis=1) ** 2 / (shares**2).sum(axis=1))
+    units = (of_units.by_item(ones) > 0).sum(axis=1)
+    return Rates(
+        algorithms=tuple(map(str, names)),
+        observed=observed,
+        trials=trials.sum(axis=1).astype(np.intp),
+        raters=both,
+        units=units,
+        worth=units.astype(np.float64) if worth is None else worth,
+        of_raters=np.where(both > 1, covariance * both / np.outer(n, n), 0.0),
+        of_items=np.nan_to_num(of_units.covariance(fooled)) * of_units.same_item(weights),
+        same_item=same_item,
+    )
+
+
+def _sums(
+    values: _Matrix, rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    flat = np.bincount(rows * shape[1] + columns, values, minlength=shape[0] * shape[1])
+    return np.asarray(flat.reshape(shape))
+
+
+def _of_raters(found: float, least: float, raters: float, trials: float) -> Part:
+    """The raters' part of a variance: what was found, at least that of independent answers.
+
+    The latter is known as well as there are answers. What a few raters say may be small by chance: where it is less, it
+    counts (f + 2) / f times in degrees of freedom, as in `reports.variance`.
+    """
+    freedom = float(raters - 1)
+    if found >= least:
+        return Part(found, freedom)
+    said = max(0.0, found) * (freedom + 2) / freedom
+    known = freedom * (least / said) ** 2 if said else math.inf
+    return Part(least, max(freedom, min(known, float(trials - 1))))
+
+
+def summed(*parts: Part) -> Part:
+    """The sum of independent variances with its degrees of freedom, at least the fewest of a part that there is."""
+    total = sum(part.variance for part in parts)
+    shares = sum((part.variance + part.chance) ** 2 / part.freedom for part in parts)
+    fewest = min(part.freedom for part in parts if part.variance or part.chance or not total)
+    return Part(total, max(fewest, total**2 / shares) if shares else fewest)
+
+
+def _wilson(rate: float, answers: float, quantile: float) -> tuple[float, float]:
+    square = quantile**2
+    centre = (rate + square / (2 * answers)) / (1 + square / answers)
+    half = quantile / (1 + square / answers) * math.sqrt(rate * (1 - rate) / answers + square / (4 * answers**2))
+    # Exact where nobody, or everybody, was fooled: rounding would leave 1e-17 there.
+    return 0.0 if rate == 0 else max(0.0, centre - half), 1.0 if rate == 1 else min(1.0, centre + half)

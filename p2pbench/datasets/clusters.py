@@ -1,0 +1,174 @@
+"""Which test items vary together, as the frames of one drive do: by their names, by a pattern, or by a table."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p2pbench.config import is_table
+from p2pbench.datasets.contents import digest
+from p2pbench.datasets.dataset import Naming
+from p2pbench.errors import UserError
+from reports import bootstrap
+from reports.clusters import FIELD, effective
+from reports.names import counted, item_id, printable
+
+ALONE = r"(.*)"
+"""A pattern by which each item is a cluster of its own."""
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Clusters of items.
+
+    Attributes:
+        by: What tells them, for protocols and captions.
+        of: The cluster of each item by its id.
+    """
+
+    by: str
+    of: Mapping[str, str]
+
+
+class Found(NamedTuple):
+    """Clusters of the test items, None where each stands alone, and lines for the user on how they were found."""
+
+    clusters: Clusters | None
+    notices: tuple[str, ...] = ()
+
+
+def of_clusters(clusters: Clusters | None, item_ids: Sequence[str]) -> dict[str, object]:
+    """What the protocol of these items' scores says of clusters: nothing where there are none."""
+    if clusters is None:
+        return {}
+    of_items = {item: clusters.of[item] for item in item_ids}
+    sizes = list(Counter(of_items.values()).values())
+    return {FIELD: {"by": clusters.by, "n": len(sizes), "effective": effective(sizes), "hash": digest(of_items)}}
+
+
+def weights_of(item_ids: Sequence[str], clusters: Clusters | None) -> NDArray[np.float32]:
+    """How often each item comes in each draw (draws, n) of these items, or of the clusters that they are of."""
+    return bootstrap.item_weights(item_ids, clusters=None if clusters is None else clusters.of)
+
+
+def find_clusters(asked: str | None, naming: Naming | None, item_ids: Sequence[str]) -> Found:
+    """The clusters of a dataset's test items.
+
+    Args:
+        asked: A pattern or a table's path, as the setting `clusters`; None takes what the dataset's names tell.
+        naming: How those tell clusters, if they do.
+        item_ids: The ids of all test items.
+
+    Raises:
+        UserError: The pattern or the table cannot be used, does not have all items, or puts them all into one cluster.
+    """
+    if asked is None:
+        return _named(naming, item_ids)
+    by, of = _of_table(asked, item_ids) if is_table(asked) else _of_pattern(asked, item_ids)
+    found = len(set(of.values()))
+    if found == len(item_ids):
+        said = f"{_place(asked)}: each of {found} items is a cluster of its own, which is as without any"
+        return Found(None, (said,) if found > 1 else ())
+    if found == 1:
+        only = printable(next(iter(of.values()))) or "an empty name"
+        raise UserError(
+            f"{_place(asked)}: found 1 cluster, {only}, with all {len(item_ids)} items; expected several, as one says "
+            f"nothing of others; change it, or give '{ALONE}' to take each item alone"
+        )
+    return Found(Clusters(by, of))
+
+
+def _place(asked: str) -> str:
+    return printable(asked) if is_table(asked) else f"clusters {printable(asked)}"
+
+
+def _named(naming: Naming | None, item_ids: Sequence[str]) -> Found:
+    """Clusters by the dataset's own names; none where some items have other names."""
+    if naming is None:
+        return Found(None)
+    matches = {item: naming.pattern.fullmatch(item) for item in item_ids}
+    of = {item: match[1] for item, match in matches.items() if match}
+    if len(of) < len(item_ids):
+        other = next(item for item in item_ids if item not in of)
+        said = (
+            f"{len(item_ids) - len(of)} of {len(item_ids)} items are not named as published, such as "
+            f"{printable(other)}: {naming.by} are not known, and intervals are over items; give --clusters"
+        )
+        return Found(None, (said,) if of else ())
+    alone = len(set(of.values())) == len(item_ids)
+    return Found(None if alone else Clusters(naming.by, of))
+
+
+def _of_pattern(pattern: str, item_ids: Sequence[str]) -> tuple[str, dict[str, str]]:
+    of: dict[str, str] = {}
+    for item in item_ids:
+        match = re.search(pattern, item)
+        if match and match[1] is not None:
+            of[item] = match[1]
+    if not of:
+        raise UserError(
+            f"{_place(pattern)}: found it in none of {counted(len(item_ids), 'item')}, such as "
+            f"{printable(item_ids[0])}; expected it in all; change the pattern"
+        )
+    _check_all(of, item_ids, _place(pattern), "change the pattern")
+    return f"pattern {pattern}", of
+
+
+def _of_table(asked: str, item_ids: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """The clusters of a table's lines; lines of other items are passed over, and so is a header."""
+    path = Path(asked).expanduser()
+    wanted, of = set(item_ids), dict[str, str]()
+    for number, line in enumerate(_lines(path), 1):
+        if not line:
+            continue
+        if len(line) == 2 and not all(map(str.strip, line)):
+            raise UserError(f"{path}: line {number}: found no item or no cluster, expected both; mend that line")
+        if len(line) != 2:
+            raise UserError(
+                f"{path}: line {number}: found {counted(len(line), 'column')}, expected two with a comma between them, "
+                "an item and its cluster; mend that line"
+            )
+        item, cluster = item_id(line[0].strip()), line[1].strip()
+        if printable(cluster) != cluster:  # looks like another cluster, and is not
+            raise UserError(
+                f"{path}: line {number}: found cluster {printable(cluster)}, expected a name without invisible "
+                "characters; delete those"
+            )
+        if item in of:
+            raise UserError(
+                f"{path}: line {number}: found {printable(item)} again, expected each item once; delete one"
+            )
+        if item in wanted:
+            of[item] = cluster
+    _check_all(of, item_ids, str(path), "add a line for each, with the item's id, the file's name without its ending")
+    return "a CSV table", of  # whatever it is called: scores are the same by a copy
+
+
+def _lines(path: Path) -> list[list[str]]:
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        raise UserError(
+            f"{path}: found {found}, expected a table of items and clusters; put it there, or name it by --clusters"
+        )
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return list(csv.reader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read ({error}); expected a CSV file in UTF-8; save it as such") from None
+
+
+def _check_all(of: Mapping[str, str], item_ids: Sequence[str], place: str, mend: str) -> None:
+    missing = [item for item in item_ids if item not in of]
+    if missing:
+        raise UserError(
+            f"{place}: found no cluster for {len(missing)} of {counted(len(item_ids), 'item')}, such as "
+            f"{printable(missing[0])}; expected one for each; {mend}"
+        )

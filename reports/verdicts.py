@@ -1,0 +1,243 @@
+"""Decisions between the cells of a table: adjusted for all pairs, made once, and shown everywhere.
+
+For each metric all pairs of cells are tested, and their p-values adjusted together, so that in at most 5 % of tables
+any cell is called behind that is not. Page, CSV, LaTeX, terminal and ranks all come from these decisions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache, cached_property
+from itertools import combinations, product
+
+from reports.variance import LEVEL, Estimate, Sample, difference
+
+
+class Mark(StrEnum):
+    """What a table says about a number among those it may be compared with."""
+
+    NONE = ""
+    BEST = "best"
+    TIE = "tie"
+    AHEAD = "ahead on these items"
+    LEVEL = "level on these items"
+    AHEAD_JUDGED = "ahead with this training"
+    LEVEL_JUDGED = "level with this training"
+
+
+class Verdict(StrEnum):
+    """What became of a number; anything but a tie only where it differs at the level of the page.
+
+    Of one training a side nobody knows whether others would differ likewise: those verdicts say "on these items", or of
+    fooling rates, which hold for other raters and items, "with this training".
+    """
+
+    BETTER = "better"
+    WORSE = "worse"
+    HIGHER = "higher"  # of a metric that nobody has given a better side
+    LOWER = "lower"
+    TIE = "tie"
+    AHEAD = "ahead on these items"
+    BEHIND = "behind on these items"
+    HIGHER_HERE = "higher on these items"
+    LOWER_HERE = "lower on these items"
+    LEVEL = "level on these items"
+    AHEAD_JUDGED = "ahead with this training"
+    BEHIND_JUDGED = "behind with this training"
+    LEVEL_JUDGED = "level with this training"
+
+
+MEANING = {
+    Mark.BEST: "Bold: better than every other cell.",
+    Mark.TIE: "Tie: behind no other cell, as far as is known; each may be the best.",
+    Mark.AHEAD: "Ahead on these items: better than every other cell with the trainings at hand; other trainings of the "
+    "same cells may come out otherwise.",
+    Mark.LEVEL: "Level on these items: behind no other cell, as far as is known, with the trainings at hand.",
+    Mark.AHEAD_JUDGED: "Ahead with this training: better than every other cell, for other raters and other items too; "
+    "other trainings of the same cells may come out otherwise.",
+    Mark.LEVEL_JUDGED: "Level with this training: behind no other cell, as far as is known, with one training of each.",
+}
+"""What the marks mean, a sentence each."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two cells under one metric.
+
+    Attributes:
+        first: A cell.
+        second: Another, later in the grid's order.
+        estimate: First less second, with its own 95 % interval.
+        adjusted: The p-value, adjusted for all pairs of the metric.
+    """
+
+    first: str
+    second: str
+    estimate: Estimate
+    adjusted: float
+
+    @property
+    def decided(self) -> bool:
+        """Whether the two differ, at a level of 5 % for all pairs together."""
+        return self.adjusted < LEVEL
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What one metric says about the cells of a table.
+
+    Attributes:
+        cells: Those that were compared, in the grid's order; none where nothing can be compared.
+        pairs: All pairs of them.
+        trainings: Whether decisions hold for other trainings too; else they are about these items alone.
+        left_out: Cells with a single training among others with several, which are not compared.
+        judged: Whether these are fooling rates, whose decisions are over raters and items.
+    """
+
+    cells: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+    trainings: bool
+    left_out: tuple[str, ...]
+    _sign: int
+    judged: bool = False
+
+    def mark(self, cell: str) -> Mark:
+        """The mark of a cell: whether no other is ahead of it, and whether it is alone in that."""
+        first = [each for each in self.cells if not any(self.ahead(other, each) for other in self.cells)]
+        if cell not in first:
+            return Mark.NONE
+        if len(first) == 1:
+            return Mark.BEST if self.trainings else Mark.AHEAD_JUDGED if self.judged else Mark.AHEAD
+        return Mark.TIE if self.trainings else Mark.LEVEL_JUDGED if self.judged else Mark.LEVEL
+
+    def ahead(self, cell: str, other: str) -> bool:
+        """Whether a cell is better than another: by the decision of the two, or as it follows from others."""
+        return (cell, other) in self._ahead
+
+    @cached_property
+    def _ahead(self) -> set[tuple[str, str]]:
+        found = set()
+        for pair in self.pairs:
+            gain = self._sign * pair.estimate.value
+            if pair.decided and gain:
+                found.add((pair.first, pair.second) if gain > 0 else (pair.second, pair.first))
+        # Better than one that is better than a third: all decisions are true together, so this is too.
+        for between, first, last in product(self.cells, repeat=3):
+            if (first, between) in found and (between, last) in found:
+                found.add((first, last))
+        return found
+
+    def ranks(self) -> dict[str, tuple[int, int]]:
+        """The ranks that each cell can have, 1 the best: all sets of a metric hold the true ranks in 95 % of tables."""
+        return {
+            cell: (
+                1 + sum(self.ahead(other, cell) for other in self.cells),
+                len(self.cells) - sum(self.ahead(cell, other) for other in self.cells),
+            )
+            for cell in self.cells
+        }
+
+
+def decide(samples: Mapping[str, Sample], higher_is_better: bool | None, *, judged: bool = False) -> Decisions:
+    """Compare all pairs of cells under one metric.
+
+    Cells are compared over trainings where two or more of them have several, and those of one training left out;
+    otherwise over items alone. Nothing is compared where a metric has no better side.
+
+    Args:
+        samples: By cell, all with replicates of the same draws of the same items.
+        higher_is_better: The metric's direction.
+        judged: Whether these are fooling rates.
+    """
+    several = [cell for cell, sample in samples.items() if sample.seeds != 1]
+    trainings = len(several) > 1
+    cells = tuple(several if trainings else samples)
+    left_out = tuple(cell for cell in samples if cell not in cells)
+    if higher_is_better is None or len(cells) < 2:
+        return Decisions((), (), trainings, left_out, 1)
+    found = {(a, b): difference(samples[a], samples[b]) for a, b in combinations(cells, 2)}
+    if any(math.isnan(each.p) for each in found.values()):  # nobody knows whether that one is as good
+        return Decisions((), (), trainings, left_out, 1)
+    adjusted = shaffer({pair: each.p for pair, each in found.items()})
+    pairs = tuple(Pair(a, b, each, adjusted[a, b]) for (a, b), each in found.items())
+    sign = 1 if higher_is_better else -1
+    return Decisions(cells, pairs, trainings, left_out, sign, judged)
+
+
+def of_analysis(cells: Collection[str], pairs: Sequence[Pair]) -> Decisions:
+    """The decisions of an analysis that has adjusted its pairs itself, as of a study's fooling rates; higher is better.
+
+    Args:
+        cells: Those of one training each.
+        pairs: All pairs of these cells; where one of them has no p-value nothing is decided.
+    """
+    if len(cells) < 2 or any(math.isnan(pair.adjusted) for pair in pairs):
+        return Decisions((), (), False, (), 1)
+    return Decisions(tuple(cells), tuple(pairs), False, (), 1, judged=True)
+
+
+def shaffer(p: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+    """P-values of all pairs of cells, adjusted for their number, step by step down from the smallest.
+
+    Where some pairs differ, not all numbers of the others can be equal: of three cells not exactly two pairs. Each step
+    is adjusted for as many as can (Shaffer, Modified sequentially rejective multiple test procedures, Journal of the
+    American Statistical Association 81, 1986), so that it decides all that Holm's procedure does, and more.
+    """
+    possible = sorted(_possible(len({cell for pair in p for cell in pair})))
+    adjusted, largest = {}, 0.0
+    for step, pair in enumerate(sorted(p, key=lambda pair: p[pair])):
+        left = len(p) - step
+        largest = max(largest, min(1.0, max(n for n in possible if n <= left) * p[pair]))
+        adjusted[pair] = largest
+    return adjusted
+
+
+def verdict(
+    difference: Estimate, higher_is_better: bool | None, level: float, *, judged: bool = False
+) -> Verdict | None:
+    """What a difference means for a metric of this direction; None where nothing can be said of it.
+
+    Args:
+        difference: B less A.
+        higher_is_better: The metric's direction; None where nobody has said.
+        level: The largest p-value of a difference that counts, see `discoveries`.
+        judged: Whether it is one of fooling rates.
+    """
+    here = not difference.trainings
+    if math.isnan(difference.p):
+        return None
+    if difference.p > level:
+        return Verdict.TIE if not here else Verdict.LEVEL_JUDGED if judged else Verdict.LEVEL
+    risen = difference.value > 0
+    if higher_is_better is None:
+        words = (Verdict.HIGHER_HERE, Verdict.LOWER_HERE) if here else (Verdict.HIGHER, Verdict.LOWER)
+    else:
+        once = (Verdict.AHEAD_JUDGED, Verdict.BEHIND_JUDGED) if judged else (Verdict.AHEAD, Verdict.BEHIND)
+        words = once if here else (Verdict.BETTER, Verdict.WORSE)
+        risen = risen == higher_is_better
+    return words[0] if risen else words[1]
+
+
+def discoveries(p: Sequence[float]) -> float:
+    """The largest p-value that counts among many, so that at most 5 % of those that count are false; 0 if none does.
+
+    Benjamini and Hochberg, Controlling the false discovery rate, Journal of the Royal Statistical Society B 57 (1995).
+
+    Args:
+        p: P-values; NaN where there is none, which does not count among the tests.
+    """
+    tested = sorted(each for each in p if not math.isnan(each))
+    return max((each for rank, each in enumerate(tested, 1) if each <= LEVEL * rank / len(tested)), default=0.0)
+
+
+@cache
+def _possible(cells: int) -> frozenset[int]:
+    """How many pairs of so many cells can be equal: cells fall into groups of equal ones."""
+    if cells < 2:
+        return frozenset({0})
+    return frozenset(
+        group * (group - 1) // 2 + rest for group in range(1, cells + 1) for rest in _possible(cells - group)
+    )
