@@ -287,7 +287,7 @@ def compare_scorer(scorer: str, a: Sequence[Entry], b: Sequence[Entry], cells: S
         doubts=tuple(
             dict.fromkeys(
                 [
-                    *(doubt for entry in [*a, *b] for doubt in _doubts(entry)),
+                    *(doubt for side, own in (("A", a), ("B", b)) for entry in own for doubt in _doubts(side, entry)),
                     *(
                         f"{side}: {doubt}"
                         for row in rows
@@ -300,12 +300,12 @@ def compare_scorer(scorer: str, a: Sequence[Entry], b: Sequence[Entry], cells: S
     )
 
 
-def _doubts(entry: Entry) -> Iterator[str]:
+def _doubts(side: str, entry: Entry) -> Iterator[str]:
     clusters = entry.scores.clusters
     if clusters and clusters.doubt:
         yield clusters.doubt
     if earlier := tables.of_earlier_analysis(entry.scores.scorer, entry.scores.protocol):
-        yield earlier
+        yield f"{side}: {earlier}"
 
 
 def _shown(scorer: str, entries: Sequence[Entry]) -> Scorer:

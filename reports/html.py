@@ -23,6 +23,7 @@ from reports import (
     picture,
     single_file,
     swap,
+    tables,
     trainings,
 )
 from reports.clusters import clusters_of
@@ -94,6 +95,9 @@ def _say_verdicts(found: Page, report: Report, say: Callable[[str], None]) -> No
                 say(f"{section.grid.name}, {describe_scorer(table.scorer, table.protocol).title}:")
             for line in of_table:
                 say(f"  {line}")
+        for table in section.tables:
+            if earlier := tables.of_earlier_analysis(table.scorer, table.protocol):
+                say(f"{section.grid.name}, {describe_scorer(table.scorer, table.protocol).title}: {earlier}")
         clusters = [clusters_of(table.protocol) for table in section.tables]
         for doubt in dict.fromkeys(each.doubt for each in clusters if each and each.doubt):
             say(f"{section.grid.name}: {doubt}")

@@ -53,7 +53,7 @@ class Summary(NamedTuple):
     @property
     def text(self) -> str:
         """The same in words."""
-        chance = f"chance of {self.once}" if self.once else "chance"
+        chance = f"chance, of {self.once} alone where a side has one training" if self.once else "chance"
         return (
             f"{counted(self.compared, 'number')} compared, {self.changed} changed. Decided together: at most 5 % of "
             f"those that changed, here {self.expected_false:.1f}, are expected to be {chance} (Benjamini and Hochberg)."
@@ -66,7 +66,7 @@ class Summary(NamedTuple):
             return ""
         return (
             'One training of a cell on a side: what is said "on these items" or "with this training" may come out '
-            "otherwise in other trainings; train more seeds of it on both sides"
+            "otherwise in other trainings; train, or judge, more seeds of it"
         )
 
 

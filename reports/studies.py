@@ -244,13 +244,14 @@ def _study(name: str, document: Mapping[str, Any]) -> Study:
         replicates=_count(document["replicates"], "replicates"),
         cells=cells,
         pairs=pairs,
-        over=_over(document.get("clusters")),
+        over=_over(document.get("clusters")),  # analyses of before know of none
     )
 
 
-def _over(clusters: object) -> str:
-    """Analyses of before know of no clusters."""
-    return f"raters and {counted(_count(clusters, 'clusters'), 'cluster')} of items" if clusters else "raters and items"
+def _over(clusters: Mapping[str, Any] | None) -> str:
+    if clusters is None:
+        return "raters and items"
+    return f"raters and {counted(_count(clusters['n'], 'clusters'), 'cluster')} of items"
 
 
 def _cell(fields: Mapping[str, Any], origin: str) -> StudyCell:

@@ -79,6 +79,10 @@ class Algorithm:
     items: tuple[ItemRate, ...]
 
 
+ENOUGH_CLUSTERS = 5
+"""With fewer, Student's t makes intervals so wide that little can be seen."""
+
+
 @dataclass(frozen=True)
 class Attention:
     """Attention checks, apart from everything else: answered ones, and how many found the broken fake."""
@@ -104,6 +108,32 @@ class Results:
     attention: Attention
 
 
+class Clustered(NamedTuple):
+    """Clusters of items: how many there are, and as many equal ones as tell as much (see `components`)."""
+
+    n: int
+    worth: float
+
+    @classmethod
+    def of(cls, answers: pd.DataFrame) -> Clustered:
+        """Those of the items that were judged."""
+        sizes = answers.groupby("cluster")["item"].nunique()
+        return cls(len(sizes), float(sizes.sum() ** 2 / (sizes**2).sum()))
+
+    @property
+    def things(self) -> str:
+        """Them in words."""
+        return f"{counted(self.n, 'cluster')} of items"
+
+    @property
+    def doubt(self) -> str:
+        """What readers must know where they are few, a sentence; else empty."""
+        if self.worth >= ENOUGH_CLUSTERS:
+            return ""
+        worth = f", of sizes that tell as much as {self.worth:.1f} equal ones" if self.worth < self.n - 0.05 else ""
+        return f"{self.things}{worth}: too few for intervals that mean much; have {ENOUGH_CLUSTERS} or more."
+
+
 @dataclass(frozen=True)
 class Analysis:
     """A study's results.
@@ -117,7 +147,7 @@ class Analysis:
         kept: Results of the sessions that count.
         everything: Results of all sessions, excluded ones included.
         exclusions: Which sessions do not count, and why.
-        clusters: How many clusters the judged items are of; None where each stands alone, or nobody has said.
+        clusters: Which clusters the judged items are of; None where each stands alone, or nobody has said.
     """
 
     study: str
@@ -128,14 +158,12 @@ class Analysis:
     kept: Results
     everything: Results
     exclusions: Exclusions
-    clusters: int | None
+    clusters: Clustered | None
 
     @property
     def over(self) -> str:
         """What intervals for claims are over."""
-        return (
-            "raters and items" if self.clusters is None else f"raters and {counted(self.clusters, 'cluster')} of items"
-        )
+        return "raters and items" if self.clusters is None else f"raters and {self.clusters.things}"
 
     def document(self) -> dict[str, object]:
         """All of it at full precision, for JSON; what is undefined is None."""
@@ -169,7 +197,7 @@ def analyse(table: pd.DataFrame, protocol: Protocol, seed: int = 0, replicates: 
     left_out = exclusions(table, protocol)
     everything = _results(table, protocol, seed, replicates)
     kept = _results(left_out.kept(table), protocol, seed, replicates) if left_out.excluded else everything
-    clusters = int(scored(table)["cluster"].nunique()) if clustered(table) else None
+    clusters = Clustered.of(scored(table)) if clustered(table) else None
     return Analysis(names[0], simulated(table), protocol, seed, replicates, kept, everything, left_out, clusters)
 
 

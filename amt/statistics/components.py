@@ -80,6 +80,7 @@ class Rates(NamedTuple):
         trials: Answers (A,).
         raters: How many raters each pair of algorithms shares (A, A), on the diagonal how many there are.
         units: How many items, or clusters of them, each algorithm was judged on (A,).
+        shared_units: How many of these each pair shares (A, A).
         worth: As many equal ones tell as much (A,).
         of_raters: The raters' part (A, A).
         of_items: The items' part (A, A), which may be below 0 by chance.
@@ -91,6 +92,7 @@ class Rates(NamedTuple):
     trials: NDArray[np.intp]
     raters: NDArray[np.intp]
     units: NDArray[np.intp]
+    shared_units: NDArray[np.intp]
     worth: NDArray[np.float64]
     of_raters: _Matrix
     of_items: _Matrix
@@ -115,10 +117,7 @@ class Rates(NamedTuple):
         value = float(self.observed[i] - self.observed[j])
         if not (self._known(i) and self._known(j)):
             return Difference(Estimate(value, math.nan, math.nan, math.nan), math.nan, math.nan)
-        items = float(self.of_items[i, i] + self.of_items[j, j] - 2 * self.of_items[i, j])
-        freedom = float(max(self.worth[i], self.worth[j]) - 1)
-        chance = sum(self._items_of(k, self._chance(k)).chance for k in (i, j))
-        total = summed(*self._raters_of_both(i, j), Part(max(0.0, items), freedom, chance))
+        total = summed(*self._raters_of_both(i, j), *self._items_of_both(i, j))
         error = math.sqrt(total.variance)
         half = error * float(stdtrit(total.freedom, 1 - LEVEL / 2))
         larger = float(stdtr(total.freedom, value / error))
@@ -148,6 +147,22 @@ class Rates(NamedTuple):
         # The share of answers to items, or in clusters, that were judged before.
         again = max(0.0, 1 - float(self.units[i]) / float(self.trials[i]))
         return Part(max(0.0, float(self.of_items[i, i])), float(self.worth[i]) - 1, again * independent)
+
+    def _items_of_both(self, i: int, j: int) -> tuple[Part, ...]:
+        """The items' parts of a difference, as the raters': of items judged under both, and of the others of each."""
+        shared = int(self.shared_units[i, j])
+        own = {k: self._items_of(k, self._chance(k)) for k in (i, j)}
+        shares = {k: shared / float(self.units[k]) if shared > 1 else 0.0 for k in (i, j)}
+        alone = tuple(
+            Part((1 - share) * own[k].variance, own[k].freedom, (1 - share) * own[k].chance)
+            for k, share in shares.items()
+        )
+        if shared < 2:
+            return alone
+        found = sum(share * float(self.of_items[k, k]) for k, share in shares.items()) - 2 * float(self.of_items[i, j])
+        worth = min(shared, float(max(self.worth[i], self.worth[j])))
+        chance = sum(share * own[k].chance for k, share in shares.items())
+        return (*alone, Part(max(0.0, found), worth - 1, chance))
 
     def _raters_of(self, i: int, share: float = 1.0) -> Part:
         """The raters' part of a rate, or of a share of its raters."""
@@ -252,13 +267,15 @@ def rates(answers: pd.DataFrame) -> Rates:
         of_units = given._replace(item=unit, shape=(len(names), len(raters), len(names_of_units)))
         shares = of_units.by_item(weights)
         worth = np.maximum(2.0, shares.sum(axis=1) ** 2 / (shares**2).sum(axis=1))
-    units = (of_units.by_item(ones) > 0).sum(axis=1)
+    seen = (of_units.by_item(ones) > 0).astype(np.intp)
+    units = seen.sum(axis=1)
     return Rates(
         algorithms=tuple(map(str, names)),
         observed=observed,
         trials=trials.sum(axis=1).astype(np.intp),
         raters=both,
         units=units,
+        shared_units=seen @ seen.T,
         worth=units.astype(np.float64) if worth is None else worth,
         of_raters=np.where(both > 1, covariance * both / np.outer(n, n), 0.0),
         of_items=np.nan_to_num(of_units.covariance(fooled)) * of_units.same_item(weights),

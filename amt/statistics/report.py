@@ -44,6 +44,10 @@ _ITEMS = (
     "items ICC: correlation of two raters' answers on an item, of what the two algorithms do not share, for planning; "
     "what is hard for both cancels in their difference. Plan by the mean of the pairs: one pair tells it roughly."
 )
+_CLUSTERED = (
+    "`amt plan` knows of no clusters: where items of one are alike, its raters find less often than it says what it is "
+    "asked for."
+)
 _BEHAVIOUR = (
     "left: share of answers that called the left image fake. learning: percentage points by which 10 trials change the "
     "share correct. response: quartiles over raters of their median. ICC: correlation of answers within raters, for "
@@ -87,6 +91,8 @@ def _rates(analysis: Analysis) -> Iterator[str]:
         yield from _wrapped(_ALIKE)
     if not all(algorithm.claims.known for algorithm in kept.values()):
         yield from _wrapped(_UNKNOWN)
+    if analysis.clusters is not None and analysis.clusters.doubt:
+        yield from _wrapped(analysis.clusters.doubt)
 
 
 def _rate(algorithm: Algorithm | None) -> str:
@@ -122,6 +128,8 @@ def _pairs(analysis: Analysis) -> Iterator[str]:
     if len(pairs) > 1:
         yield from _wrapped("Intervals are of each pair alone; two rates differ where the adjusted p is below 0.05.")
     yield from _wrapped(_ITEMS)
+    if analysis.clusters is not None:
+        yield from _wrapped(_CLUSTERED)
 
 
 def _pair(pair: Pair) -> Iterator[str]:

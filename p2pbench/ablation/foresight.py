@@ -46,6 +46,8 @@ def lines(results: Path, name: str, configs: Sequence[RunConfig], seeds: Collect
     for grid, description in sorted(read, key=lambda each: each[0].name != name):
         if grid.name != name and not _is_like(description, configs[0]):
             continue
+        if description.settings.get("clusters") != configs[0].clusters:  # its own are scored again by these
+            continue
         scored = tables.read(grid, description)
         known = [(table, of) for table in scored if (of := sensitivity.lines(table, counts))]
         if known:

@@ -29,6 +29,7 @@ _DEFAULTS = Protocol()
 @click.option("--seed", type=int, help="Which run of each cell; the first if not given.")
 @click.option("--real", type=options.PATH, help="Instead of a grid: a folder of real pictures,")
 @click.option("--fake", "fakes", multiple=True, metavar="NAME=FOLDER", help="and one of fakes for each algorithm.")
+@options.clusters
 @click.option("--allow-partial", is_flag=True, help="Leave out items that lack a picture somewhere.")
 @click.option("--task", type=click.Choice(list(choices.TASKS)), help="map is unpaired, colorization paired.")
 @click.option("--pairing", type=click.Choice(["paired", "unpaired"]), help="Real and fake of one item, or of two.")
@@ -64,6 +65,7 @@ def command(
     seed: int | None,
     real: Path | None,
     fakes: tuple[str, ...],
+    clusters: str | None,
     allow_partial: bool,
     task: str | None,
     pairing: str | None,
@@ -102,11 +104,11 @@ def command(
         }
     )
     if real is None and not fakes:
-        material = from_results(results, grid, seed, allow_partial=allow_partial, say=_say)
+        material = from_results(results, grid, seed, allow_partial=allow_partial, clusters=clusters, say=_say)
     elif real is not None and fakes:
         folders = {algorithm: Path(folder) for algorithm, folder in pairs(fakes, "--fake").items()}
         apart.check(results / STUDIES / name, [real, *folders.values()])
-        material = from_folders(results, real, folders, allow_partial=allow_partial, say=_say)
+        material = from_folders(results, real, folders, allow_partial=allow_partial, clusters=clusters, say=_say)
     else:
         raise click.UsageError(
             "--real and --fake belong together: a folder of real pictures, and one or more of fakes."

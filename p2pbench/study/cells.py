@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from amt.sources import Sources, folder, matched
 from amt.store.studies import Clusters
+from p2pbench.datasets.clusters import find_clusters
 from p2pbench.datasets.pictures import passed_over_line
 from p2pbench.errors import UserError
 from p2pbench.image_scoring import clusters_now
@@ -41,6 +42,7 @@ def from_results(
     seed: int | None,
     *,
     allow_partial: bool,
+    clusters: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Material:
     """Each cell of a grid as an algorithm, its outputs as fakes, the ground truth as real.
@@ -50,6 +52,7 @@ def from_results(
         grid_name: Which grid; None if there is one.
         seed: Which run of each cell; None for the first.
         allow_partial: Whether to go on with the items that all have.
+        clusters: Which items vary together, as the setting of this name; None takes the grid's.
         say: Called with a line where the grid's range clips some values, or items are in clusters of an odd kind.
 
     Raises:
@@ -71,8 +74,8 @@ def from_results(
         grid.real.pictures(), {cell: run.pictures() for cell, run in chosen.items()}, allow_partial=allow_partial
     )
     origin = {cell: run.folder.relative_to(results).as_posix() for cell, run in chosen.items()}
-    clusters = _clusters(grid, chosen.values(), sources.items, say)
-    return Material(sources, origin, filled.ranges(grid, say).output, clusters)
+    together = _clusters(grid, chosen.values(), sources.items, say, clusters)
+    return Material(sources, origin, filled.ranges(grid, say).output, together)
 
 
 def from_folders(
@@ -81,6 +84,7 @@ def from_folders(
     fakes: Mapping[str, Path],
     *,
     allow_partial: bool,
+    clusters: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Material:
     """Plain folders of pictures; those of the fakes may be named by any tool that `fcn-score` knows.
@@ -92,6 +96,7 @@ def from_folders(
         real: The real pictures.
         fakes: The fakes of each algorithm.
         allow_partial: Whether to go on with the items that all have.
+        clusters: Which items vary together, as the setting of this name; None takes that of a grid whose runs they are.
         say: Called with a line for each folder that holds more than the pictures that are used.
 
     Raises:
@@ -114,9 +119,12 @@ def from_folders(
         check_pictures(run)
         origin[name] = run.folder.relative_to(results).as_posix()
     of_grids = {run.folder.parents[1] for run in judged.values()}
-    together = Grid(of_grids.pop()) if len(of_grids) == 1 and len(judged) == len(fakes) else None
-    clusters = None if together is None else _clusters(together, judged.values(), sources.items, say)
-    return Material(sources, origin, clusters=clusters)
+    if len(of_grids) == 1 and len(judged) == len(fakes):
+        together = _clusters(Grid(of_grids.pop()), judged.values(), sources.items, say, clusters)
+    else:
+        found = find_clusters(clusters, None, sources.items).clusters
+        together = None if found is None else Clusters(found.by, found.of)
+    return Material(sources, origin, clusters=together)
 
 
 def run_of(results: Path, origin: str) -> Run | None:
@@ -125,10 +133,12 @@ def run_of(results: Path, origin: str) -> Run | None:
     return next((run for run in _runs(results) if run.folder == folder), None)
 
 
-def _clusters(grid: Grid, runs: Iterable[Run], items: Iterable[str], say: Callable[[str], None]) -> Clusters | None:
-    """Which of a study's items vary together, as a grid has it; None where its runs say nothing of their dataset."""
+def _clusters(
+    grid: Grid, runs: Iterable[Run], items: Sequence[str], say: Callable[[str], None], asked: str | None
+) -> Clusters | None:
+    """Which of a study's items vary together; of runs that say nothing of their dataset by what is asked alone."""
     run = next((run for run in runs if run.config.exists()), None)
-    found = None if run is None else clusters_now(grid, run, say)
+    found = find_clusters(asked, None, items).clusters if run is None else clusters_now(grid, run, say, asked)
     if found is None or not found.of.keys() >= set(items):
         return None
     return Clusters(found.by, {item: found.of[item] for item in items})

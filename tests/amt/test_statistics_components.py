@@ -186,6 +186,27 @@ def test_a_difference_by_hand_is_welchs_where_items_do_not_matter() -> None:
     assert (turned.p, turned.probability) == pytest.approx((found.p, 1 - found.probability))
 
 
+def test_items_of_one_algorithm_alone_are_welchs_by_hand() -> None:
+    # Raters answer alike, so that items are all there is: two of 12 items, and 12 others.
+    rng = np.random.default_rng(4)
+    rows: list[Row] = []
+    for name, count in (("a", 2), ("b", 12)):
+        often = rng.uniform(0.1, 0.9, count)
+        for number in range(40):
+            fooled = (rng.random(count) < often).astype(int).tolist()
+            rows += session(f"{name}{number}", fooled, name, [f"{name} {item}" for item in range(count)])
+    found = rates(frame(rows))
+    assert found.shared_units.tolist() == [[2, 0], [0, 12]]
+    parts = [part for name in "ab" for part in found.parts(name)]
+    total = sum(part.variance for part in parts)
+    shares = sum((part.variance + part.chance) ** 2 / part.freedom for part in parts)
+    freedom = max(1.0, total**2 / shares)
+    difference = found.difference("a", "b")
+    expected = 2 * scipy.stats.t.sf(abs(difference.estimate.value) / np.sqrt(total), freedom)
+    assert difference.p == pytest.approx(expected)
+    assert freedom < 2  # those of two items decide
+
+
 def test_raters_who_judge_both_are_compared_with_themselves() -> None:
     rng = np.random.default_rng(0)
     rows: list[Row] = []

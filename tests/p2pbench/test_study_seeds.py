@@ -98,7 +98,21 @@ def test_a_study_of_clustered_items_says_so_everywhere(results: Path, folders: b
     answers = results / "study" / "drives" / "answers.csv"
     assert set(pd.read_csv(answers)["cluster"]) == set(range(10))
     again = json.loads((answers.parent / "analysis.json").read_text())["kept"]["pairs"]
+    assert "too few" not in (answers.parent / "analysis.txt").read_text()
     assert analyse_file(answers, 0, 0).document()["kept"]["pairs"] == again  # type: ignore[index]
+
+
+def test_clusters_can_be_given_and_few_are_said(results: Path) -> None:
+    grid = Grid(results / "losses")
+    fakes = [f"--fake={name}={grid.run(*RUNS[name]).images}" for name in ("A", "C")]
+    size = ("--raters", "3", "--practice", "2", "--trials", "4", "--size", "16x16")
+    Path("drives.csv").write_text("item,cluster\n" + "".join(f"item-{i:02d},{'ab'[i > 2]}\n" for i in range(12)))
+    real = ("--real", str(grid.real.images), *fakes)
+    _run("amt", "create", str(results), "--name", "few", *real, *size, "--clusters", "drives.csv")
+    _judge(results)
+    _run("amt", "close", str(results))
+    few = "2 clusters of items, of sizes that tell as much as 1.6 equal ones: too few for intervals that mean much;"
+    assert few in " ".join(_run("amt", "analyse", str(results)).split())
 
 
 def _judge(results: Path) -> None:

@@ -295,7 +295,7 @@ def test_one_training_beside_several_decides_on_these_items(build: Callable[...,
     assert f"{meaning}{todo}{train.format('B', 'DATASET')}" in text
     assert "One training of a cell in A" not in text
     assert said[0].startswith("2 numbers compared, 2 changed. Decided together: at most 5 % of those that changed")
-    assert "expected to be chance of items (Benjamini" in said[0]
+    assert "expected to be chance, of items alone where a side has one training (Benjamini" in said[0]
     assert said[0] in text
     assert "One training per cell" not in text
     html.write(b, b / "report")  # writes the grid's file

@@ -98,7 +98,9 @@ def test_a_dry_run_takes_the_grids_own_seeds_then_a_like_grids_then_none(build: 
     first, *told = foresight.lines(results, "losses", [like], [2, 3])
     assert first == f"{sensitivity.MEANING}, on 4 test items, as the seeds of {results / 'losses'} tell:"
     assert told == sensitivity.lines(table, (2, 3, 4, 5, 10))
+    clustered = run_config({"dataset": "streets", "clusters": "(.)"}, "test")
     (unknown,) = foresight.lines(results, "patches", [like], [0, 1])
+    assert list(foresight.lines(results, "losses", [clustered], [2, 3])) == [unknown]  # scores are made again by these
     assert unknown.endswith(f"after two seeds of each cell, `p2pbench plan {results}` says it")
     path = Grid(results / "losses").json
     document = json.loads(path.read_text())
