@@ -95,9 +95,6 @@ def _say_verdicts(found: Page, report: Report, say: Callable[[str], None]) -> No
                 say(f"{section.grid.name}, {describe_scorer(table.scorer, table.protocol).title}:")
             for line in of_table:
                 say(f"  {line}")
-        for table in section.tables:
-            if earlier := tables.of_earlier_analysis(table.scorer, table.protocol):
-                say(f"{section.grid.name}, {describe_scorer(table.scorer, table.protocol).title}: {earlier}")
         clusters = [clusters_of(table.protocol) for table in section.tables]
         for doubt in dict.fromkeys(each.doubt for each in clusters if each and each.doubt):
             say(f"{section.grid.name}: {doubt}")
@@ -112,6 +109,8 @@ def _about(table: Table) -> Iterator[str]:
         yield f"{label:<{max(map(len, standings))}}  {text}"
     for row in table.all_rows():
         yield from row.doubts
+    if earlier := tables.of_earlier_analysis(table.scorer, table.protocol):
+        yield earlier
     if table.apart:
         yield f"set apart, not ranked: {'; '.join(map(_named, table.apart))}"
 

@@ -16,7 +16,7 @@ from reports.grids import Description
 from reports.layout import Grid
 from reports.names import counted, typed
 
-_LIKE = ("dataset", "direction", "test_split", "test_items", "image_size", "clusters")
+_LIKE = ("dataset", "direction", "test_split", "test_items", "image_size")
 """Settings that a grid must share for its chance of training, and its items, to tell of another's."""
 
 

@@ -202,6 +202,13 @@ def test_unequal_clusters_count_as_so_many_equal_ones() -> None:
     assert not equal.doubt
 
 
+def test_one_cluster_of_nearly_all_items_leaves_one_degree_of_freedom() -> None:
+    made = of_unequal([97, 1, 1, 1], 0.0)(np.random.default_rng(0))  # worth 1.06: t of 0.06 degrees is 1e19
+    low, high = made.interval("mean")
+    deviation = math.sqrt(made.metrics["mean"].replicates.var() * 4 / 3)
+    assert (high - low) / 2 == pytest.approx(scipy.stats.t.ppf(0.975, 1) * deviation, rel=1e-5)
+
+
 def test_intervals_of_iou_hold_the_true_one_where_frames_of_a_sequence_are_alike() -> None:
     assert covered(of_frames(4, 25, 0.3, clustered=True), "class_iou", true_iou(0.3), 100) >= 0.92
 

@@ -99,7 +99,9 @@ def test_an_analysis_of_the_format_before_is_read(studied: Path) -> None:
     again = (
         "Analysed by an earlier version, with intervals by a bootstrap of raters and items: run `p2pbench amt analyse"
     )
-    assert again in html.write(studied, studied / "report").read_text("utf-8")
+    said: list[str] = []
+    assert again in html.write(studied, studied / "report", say=said.append).read_text("utf-8")
+    assert len([line for line in said if line.startswith(f"  {again}")]) == 1
     grid = Grid(studied / "losses")
     for cell in ("L1", "L1+cGAN"):
         scores = ledger.read_scorer(grid.run(cell, 0), "amt-first")
