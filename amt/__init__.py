@@ -1,5 +1,5 @@
 """The real-vs-fake perceptual study, usable alone.
 
-`amt.create` makes a study, `amt.server.run` hosts it, `amt.export` gives its answers as a table,
+`amt.store.create` makes a study, `amt.server.app` hosts it, `amt.store.export` gives its answers as a table,
 `amt.statistics` analyses them, `amt.simulation` rehearses it.
 """

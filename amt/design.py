@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from amt.errors import counted
 from amt.protocol import Protocol, Side
-from amt.words import counted
 
 Phase = Literal["practice", "scored", "attention", "spare"]
 

@@ -1,4 +1,6 @@
-"""The errors of the study that a user can cause, and mend."""
+"""The errors that users of the study can cause, and the number format of their messages."""
+
+from __future__ import annotations
 
 
 class AmtError(Exception):
@@ -6,3 +8,8 @@ class AmtError(Exception):
 
     One line: which file or setting, what was found, what was expected, what to do.
     """
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, such as "1 item" and "2,000 items"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

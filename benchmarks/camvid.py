@@ -26,8 +26,8 @@ import torch
 
 import reports
 from browser import LACKING, chromium
-from reports import atomic
-from reports.metrics import describe
+from reports.store import atomic
+from reports.store.metrics import describe
 
 ROOT = Path(__file__).parent.parent
 SHOTS = ("report", "pictures", "classes")

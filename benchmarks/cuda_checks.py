@@ -15,13 +15,12 @@ from torch import nn
 
 from p2pbench.config import RunConfig, run_config
 from p2pbench.datasets.cache import CachedSamples
-from p2pbench.datasets.drawn import Streets
+from p2pbench.datasets.labelled import Streets
+from p2pbench.runtime.precision import set_up
 from p2pbench.training.batches import Batch, Batches
+from p2pbench.training.cuda_graph import ReplayedSteps, open_steps
 from p2pbench.training.model import Model, build
-from p2pbench.training.objective import adversarial
-from p2pbench.training.precision import set_up
-from p2pbench.training.step import training_step
-from p2pbench.training.steps import ReplayedSteps, open_steps
+from p2pbench.training.step import adversarial, training_step
 from train_step import CHANNELS, plain_model, plain_step
 
 NAMES = ("D_real", "D_fake", "G_GAN", "G_L1")

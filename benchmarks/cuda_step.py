@@ -42,19 +42,26 @@ from torch.autograd import DeviceType  # type: ignore[attr-defined]  # noqa: E40
 from cuda_checks import TOLERANCES, against_plain, against_uncaptured, gradients, samples, say, settings  # noqa: E402
 from p2pbench.config import RunConfig, run_config  # noqa: E402
 from p2pbench.datasets.cache import CachedSamples  # noqa: E402
-from p2pbench.datasets.drawn import Streets  # noqa: E402
+from p2pbench.datasets.labelled import Streets  # noqa: E402
 from p2pbench.errors import UserError  # noqa: E402
+from p2pbench.runtime.device import keep_freed_memory  # noqa: E402
+from p2pbench.runtime.interrupt import Stopped  # noqa: E402
+from p2pbench.runtime.precision import set_up  # noqa: E402
+from p2pbench.runtime.progress import Progress
 from p2pbench.training.batches import Batches  # noqa: E402
-from p2pbench.training.device_memory import needed_bytes  # noqa: E402
-from p2pbench.training.freed_memory import keep_freed_memory  # noqa: E402
-from p2pbench.training.interrupt import Stopped  # noqa: E402
-from p2pbench.training.model import Model, build  # noqa: E402
-from p2pbench.training.precision import set_up  # noqa: E402
-from p2pbench.training.randomness import default_generator  # noqa: E402
-from p2pbench.training.replay import Replay  # noqa: E402
-from p2pbench.training.steps import ReplayedSteps, Steps  # noqa: E402
-from p2pbench.training.trainer import Progress, train  # noqa: E402
-from reports.layout import Run  # noqa: E402
+from p2pbench.training.cuda_graph import (  # noqa: E402
+    Replay,  # noqa: E402
+    ReplayedSteps,
+    Steps,
+)
+from p2pbench.training.model import (  # noqa: E402
+    Model,
+    build,
+    needed_bytes,  # noqa: E402
+)
+from p2pbench.training.seeding import default_generator  # noqa: E402
+from p2pbench.training.trainer import train  # noqa: E402
+from reports.store.layout import Run  # noqa: E402
 from train_step import CHANNELS, plain_model, plain_step  # noqa: E402
 
 BLOCK = 20  # steps between two readings of the clock

@@ -39,15 +39,17 @@ from fcn.labels import CITYSCAPES  # noqa: E402
 from fcn.network import FCN, Architecture  # noqa: E402
 from fcn.preprocessing import resized, to_input  # noqa: E402
 from fcn.segmenting import Segmenter, segment, settled  # noqa: E402
-from p2pbench.datasets import pictures  # noqa: E402
-from p2pbench.segmentation import label_pictures  # noqa: E402
-from p2pbench.segmentation.fcn_score import score_folder  # noqa: E402
-from p2pbench.segmentation.outputs import read_output  # noqa: E402
-from p2pbench.segmentation.truth import open_truth, read_bytes  # noqa: E402
-from p2pbench.segmentation.work import Work  # noqa: E402
-from p2pbench.training.device import pick_device  # noqa: E402
-from p2pbench.training.interrupt import StopRequest  # noqa: E402
-from p2pbench.training.trainer import Progress  # noqa: E402
+from p2pbench.datasets import (
+    label_images,  # noqa: E402
+    pictures,  # noqa: E402
+)
+from p2pbench.runtime.device import pick_device  # noqa: E402
+from p2pbench.runtime.interrupt import StopRequest  # noqa: E402
+from p2pbench.runtime.progress import Progress  # noqa: E402
+from p2pbench.scoring.outcome import Work  # noqa: E402
+from p2pbench.scoring.outputs import read_output  # noqa: E402
+from p2pbench.scoring.segmentation import score_folder  # noqa: E402
+from p2pbench.scoring.truth import open_truth, read_bytes  # noqa: E402
 from tests.fcn import caffe  # noqa: E402
 from timing import clock, products  # noqa: E402
 
@@ -153,7 +155,7 @@ def parts(folder: Path, network: FCN, device: torch.device, size: Size) -> dict[
             "read labels (CPU)": median(lambda: open_labels(label_file), cpu),
             "resize (CPU)": median(lambda: resized(photo, PHOTO_SIZE, *size[::-1]), cpu),
             "write segmentation (CPU)": median(
-                lambda: label_pictures.write(folder / f"{time.time_ns()}.png", labels, CITYSCAPES, "x"), cpu
+                lambda: label_images.write_label_image(folder / f"{time.time_ns()}.png", labels, CITYSCAPES, "x"), cpu
             ),
             "input": median(lambda: to_input(there, layout), device),
             "network": median(lambda: network(image), device),

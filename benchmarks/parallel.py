@@ -13,15 +13,15 @@ import record
 
 import numpy as np
 
-from p2pbench.ablation.quickstart import SETTINGS
-from p2pbench.ablation.side_by_side import NotMeasured, Totals, weigh
+from p2pbench.ablation.grid import SETTINGS
+from p2pbench.ablation.timing import NotMeasured, Totals, weigh
 from p2pbench.ablation.workers import workers
 from p2pbench.config import RunConfig, run_config
-from p2pbench.datasets.cache import Channels
-from p2pbench.terminal import Terminal
-from p2pbench.training.device import pick_device
-from p2pbench.training.interrupt import stop_request
-from p2pbench.training.precision import resolved
+from p2pbench.datasets.dataset import Channels
+from p2pbench.runtime.device import pick_device
+from p2pbench.runtime.interrupt import stop_request
+from p2pbench.runtime.precision import resolved
+from p2pbench.runtime.terminal import Terminal
 
 CHANNELS = Channels(3, 3, np.dtype(np.uint8), np.dtype(np.uint8))
 

@@ -21,13 +21,13 @@ from ray.cluster_utils import Cluster
 
 from p2pbench.ablation.data import data_key, open_data
 from p2pbench.ablation.grid import Planned, expand
-from p2pbench.ablation.on_cluster import carry_out_on
+from p2pbench.ablation.ray import carry_out_on
 from p2pbench.cluster.connection import connected
 from p2pbench.config import GridConfig
-from p2pbench.results import write_run
-from p2pbench.terminal import Terminal
-from p2pbench.training.interrupt import stop_request
-from reports.layout import Grid
+from p2pbench.runtime.interrupt import stop_request
+from p2pbench.runtime.terminal import Terminal
+from p2pbench.training.records import write_run
+from reports.store.layout import Grid
 from timing import medians
 
 SETTINGS = {

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 if "GOMP_SPINCOUNT" not in os.environ:  # else it is set, as for an older checkout that may not know SPINS
-    from p2pbench.threads import SPINS
+    from p2pbench.cli import SPINS
 
     os.environ["GOMP_SPINCOUNT"] = SPINS
 

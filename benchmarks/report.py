@@ -25,9 +25,9 @@ from playwright.sync_api import sync_playwright
 from scipy.ndimage import gaussian_filter
 
 from browser import chromium
-from reports import bootstrap, ledger
-from reports.layout import Grid
-from reports.scores import Metric, Scores
+from reports.store import bootstrap, ledger
+from reports.store.layout import Grid
+from reports.store.scores import Metric, Scores
 
 CELLS, SIZE, DISTINCT = 20, 256, 24
 METRICS = {

@@ -34,22 +34,21 @@ from torch.utils.flop_counter import FlopCounterMode
 from fcn.network import FCN
 from fcn.segmenting import layout, settled
 from fcn.weights import PUBLISHED
-from p2pbench.ablation import quickstart
-from p2pbench.ablation.pace import measure_step
+from p2pbench.ablation import grid
+from p2pbench.ablation.timing import measure_step
 from p2pbench.config import RunConfig, run_config
-from p2pbench.datasets.cache import Channels
+from p2pbench.datasets.dataset import Channels
+from p2pbench.runtime.device import keep_freed_memory, pick_device
+from p2pbench.runtime.precision import set_up
 from p2pbench.training.batches import Batch
-from p2pbench.training.device import pick_device
-from p2pbench.training.freed_memory import keep_freed_memory
 from p2pbench.training.model import build
-from p2pbench.training.precision import set_up
 from p2pbench.training.step import training_step
 from timing import clock, products
 
 CHANNELS = Channels(3, 3, np.dtype(np.uint8), np.dtype(np.uint8))
 STEPS: dict[str, dict[str, Any]] = {
     "step, 256x256, ngf 64": {},
-    "step of quickstart": {**quickstart.SETTINGS, "objective": "L1+cGAN"},
+    "step of quickstart": {**grid.SETTINGS, "objective": "L1+cGAN"},
 }
 FLOAT_BYTES = 4
 WRITTEN_ONLY = ("copy_", "zero_", "fill_")  # operators that do not read what they change

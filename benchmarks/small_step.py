@@ -34,21 +34,22 @@ def serve(cells: list[str], steps: int, late: int) -> None:
     import numpy as np
     import torch
 
-    from p2pbench.ablation.quickstart import SETTINGS
+    from p2pbench.ablation.grid import SETTINGS
     from p2pbench.config import run_config
-    from p2pbench.datasets.cache import CachedSamples, Channels
-    from p2pbench.datasets.drawn import Streets
+    from p2pbench.datasets.cache import CachedSamples
+    from p2pbench.datasets.dataset import Channels
+    from p2pbench.datasets.labelled import Streets
     from p2pbench.training.batches import Batches
     from p2pbench.training.model import build
-    from p2pbench.training.randomness import Purpose, torch_seed
-    from p2pbench.training.schedule import learning_rate
+    from p2pbench.training.optimizer import learning_rate
+    from p2pbench.training.seeding import Purpose, torch_seed
     from p2pbench.training.step import training_step
 
     torch.set_num_threads(1)
     device, channels = torch.device("cpu"), Channels(3, 3, np.dtype(np.uint8), np.dtype(np.uint8))
     try:  # what checkouts from before these changes do not have
-        from p2pbench.training.freed_memory import keep_freed_memory
-        from p2pbench.training.randomness import default_generator
+        from p2pbench.runtime.device import keep_freed_memory
+        from p2pbench.training.seeding import default_generator
     except ImportError:
         seed_noise: Any = torch.manual_seed
     else:

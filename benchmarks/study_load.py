@@ -31,14 +31,15 @@ import numpy as np
 from PIL import Image
 from sqlalchemy import select
 
-from amt.create import Plan, create
 from amt.layout import Studies
+from amt.pictures import folder, matched
 from amt.protocol import Protocol
-from amt.simulation import Kind, Outcome, simulate
-from amt.sources import folder, matched
+from amt.simulation.raters import Kind, Outcome
+from amt.simulation.simulate import simulate
 from amt.store import schema
+from amt.store.create import Plan, create
 from amt.store.database import Database, open_database
-from amt.store.truth import truth
+from amt.store.trials import truth
 
 ALGORITHMS = ("L1", "L1+cGAN")
 FOOLING = {"L1": 0.1, "L1+cGAN": 0.2}

@@ -19,15 +19,14 @@ import torch
 from torch import Tensor, nn
 
 from p2pbench.config import RunConfig, run_config
-from p2pbench.datasets.cache import CachedSamples, Channels
-from p2pbench.datasets.drawn import Streets
+from p2pbench.datasets.cache import CachedSamples
+from p2pbench.datasets.dataset import Channels
+from p2pbench.datasets.labelled import Streets
+from p2pbench.runtime.device import keep_freed_memory, pick_device
+from p2pbench.runtime.precision import resolved, set_up
 from p2pbench.training.batches import Batch, Batches
-from p2pbench.training.device import pick_device
-from p2pbench.training.freed_memory import keep_freed_memory
 from p2pbench.training.model import build
-from p2pbench.training.objective import adversarial
-from p2pbench.training.precision import resolved, set_up
-from p2pbench.training.step import training_step
+from p2pbench.training.step import adversarial, training_step
 from timing import clock, medians
 
 CHANNELS = Channels(3, 3, np.dtype(np.uint8), np.dtype(np.uint8))

@@ -26,14 +26,14 @@ from numpy.typing import NDArray
 
 from fcn.protocol import counted, scores
 from p2pbench.datasets.clusters import Clusters, of_clusters, weights_of
-from p2pbench.metrics import fid, kid
-from p2pbench.metrics.colour import intersection
-from p2pbench.metrics.image_score import mean
-from p2pbench.segmentation.confusion_scores import confusion_scores
-from reports import bootstrap, ledger, variance
-from reports.layout import REAL, grids
-from reports.scores import Scores, sample
-from reports.variance import LEVEL, Sample, difference, estimate
+from p2pbench.metrics import distributions
+from p2pbench.metrics.images import intersection
+from p2pbench.scoring.confusion_scores import confusion_scores
+from p2pbench.scoring.image_scores import mean
+from reports.store import bootstrap, ledger, variance
+from reports.store.layout import REAL, grids
+from reports.store.scores import Scores, sample
+from reports.store.variance import LEVEL, Sample, difference, estimate
 from reports.verdicts import decide, discoveries
 
 ITEMS = 100
@@ -273,9 +273,11 @@ def distances(trials: int, random: np.random.Generator) -> Iterator[dict[str, ob
         for trial in range(max(20, trials // 4)):
             target = random.normal(size=(n, 64)) * np.arange(1, 65) ** -0.3
             output = (0.6 * target + 0.8 * random.normal(size=(n, 64))) * (1 + 0.3 * shift) + 0.3 * shift
-            values.append((fid.fid(output, target), kid.kid(output, target)))
+            values.append((distributions.fid(output, target), distributions.kid(output, target)))
             if trial < 60:
-                variances.append((fid.variance(output, target, halves), kid.variance(output, target)))
+                variances.append(
+                    (distributions.fid_variance(output, target, halves), distributions.kid_variance(output, target))
+                )
         ratio = np.sqrt(np.mean(variances, axis=0)) / np.std(values, axis=0, ddof=1)
         yield {"items": n, "shift": shift, "FID": f"{ratio[0]:.2f}", "KID": f"{ratio[1]:.2f}"}
 

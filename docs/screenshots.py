@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))  # the rater in the browse
 from PIL import Image  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
-from amt.create import Plan, create  # noqa: E402
 from amt.protocol import Protocol, Timing  # noqa: E402
-from p2pbench.study.cells import from_results  # noqa: E402
+from amt.store.create import Plan, create  # noqa: E402
+from p2pbench.study.create import from_results  # noqa: E402
 from reports import html  # noqa: E402
 from tests.amt.page_driver import Rater, launch, serving  # noqa: E402
 

@@ -1,17 +1,16 @@
-"""Confusion matrices, one an image: what every protocol and every subset of a split is computed from.
-
-A matrix is (classes + 1, channels): rows are the true class, the last one the ignored pixels; columns are what was
-predicted, which may be a channel beyond the classes.
-"""
+"""Confusion matrices of images, and the file that keeps them."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import os
+import secrets
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,10 +22,13 @@ from torch import Tensor
 
 from fcn.errors import FcnError
 from fcn.labels import IGNORE
-from fcn.whole import whole_file
 
 FORMAT = 1
+
+
 _SEAL = "sha256"  # which files of older versions do not have
+
+
 # What numpy raises for archives that are damaged; it reads headers as Python, and believes the sizes in them.
 UNREADABLE = (
     OSError,
@@ -43,6 +45,8 @@ UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+
+
 _TEXTS = ("key", "size", "changed")
 
 
@@ -207,3 +211,28 @@ def _size(map_: NDArray[np.integer]) -> str:
 
 def _largest(truth: NDArray[np.uint8]) -> int:
     return int(truth[truth != IGNORE].max(initial=0))
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, to be written in the block, which takes its place at the end.
+
+    Raises:
+        FcnError: The folder or the file cannot be written.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        in_the_way = next((each for each in path.parents if each.exists() and not each.is_dir()), None)
+        reason = f"{in_the_way} is a file, expected a folder" if in_the_way else error.strerror or error
+        raise FcnError(
+            f"{path}: cannot be written ({reason}); name a place on a disk with room, where this account may write"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

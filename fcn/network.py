@@ -1,26 +1,70 @@
-"""FCN-8s as it was trained on Cityscapes for the FCN-score; coarser and finer ones fall out of the same code.
-
-Layers bear the names of the published Caffe network, so that its weights fall into place: VGG-16 with a padding of 100
-and pools that round up, fully connected layers as convolutions, and learned dense deconvolutions that bring the scores
-back to the size of the image. Sources: docs/paper-protocol.md#network-file; Long, Shelhamer and Darrell, Fully
-Convolutional Networks for Semantic Segmentation, 2015.
-"""
+"""FCN-32s, 16s and 8s: the network, its pooling in bands, and its initial weights."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from fcn import bands
 from fcn.errors import FcnError
+from fcn.preprocessing import MEAN_BGR
+
+ROWS = 32  # of the last convolution in a band, even
+
+
+def pooled(x: Tensor, layers: Sequence[nn.Conv2d]) -> Tensor:
+    """Convolutions of stride 1, each with a ReLU, and then a 2x2 max-pool of stride 2 that rounds up; no gradients.
+
+    Args:
+        x: (B, C, H, W).
+        layers: 3x3 convolutions with a padding of 0 or 1.
+    """
+    height, width = (side + sum(2 * _padding(layer) - 2 for layer in layers) for side in x.shape[-2:])
+    shape = (x.shape[0], layers[-1].out_channels, -(-height // 2), -(-width // 2))
+    result = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    for first in range(0, height, ROWS):
+        band = _rows(x, layers, first, min(first + ROWS, height))
+        result[..., first // 2 : (first + ROWS) // 2, :] = functional.max_pool2d(band, 2, ceil_mode=True)
+    return result
+
+
+def _rows(x: Tensor, layers: Sequence[nn.Conv2d], first: int, last: int) -> Tensor:
+    """The rows `first` to `last` of what the layers make of x, from the rows before that they need."""
+    if not layers:
+        return x[..., first:last, :]
+    *before, layer = layers
+    padding = _padding(layer)
+    height = x.shape[-2] + sum(2 * _padding(other) - 2 for other in before)
+    top, bottom = first - padding, last - padding + 2
+    begin, end = max(top, 0), min(bottom, height)
+    rows = _rows(x, before, begin, end)
+    if (begin, end) != (top, bottom):  # at the edge of the map: the layer's own padding
+        rows = functional.pad(rows, (0, 0, begin - top, bottom - end))
+    convolved = functional.conv2d(rows, layer.weight, layer.bias, padding=(0, padding))
+    return functional.relu(convolved, inplace=True)
+
+
+def _padding(layer: nn.Conv2d) -> int:
+    padding = layer.padding[0]
+    assert isinstance(padding, int)
+    return padding
+
 
 SMALLEST_IMAGE = 32
+
+
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+
+
 STRIDES = (32, 16, 8, 4, 2)
+
+
 # Each deconvolution by 2, the scores that are added to what it gives, and the pool that those come from.
 SKIPS = (
     ("upscore2", "score_pool4", 4),
@@ -28,8 +72,14 @@ SKIPS = (
     ("upscore_pool3", "score_pool2", 2),
     ("upscore_pool2", "score_pool1", 1),
 )
+
+
 INPUT_PADDING = 100
+
+
 LARGE = 2**15  # pixels from which a map goes through memory rather than a CPU's cache
+
+
 CONTEXT = 7  # side of fc6_cs's kernel, in cells of 32 pixels
 
 
@@ -123,7 +173,7 @@ class FCN(nn.Module):
         plain = [layer for layer in layers if isinstance(layer, nn.Conv2d)]  # without the batch norm of a training
         large = x.device.type == "cpu" and x.shape[-2] * x.shape[-1] > LARGE
         if large and len(plain) == len(layers) and not torch.is_grad_enabled():
-            return bands.pooled(x, plain)
+            return pooled(x, plain)
         for layer in layers:
             x = functional.relu(layer(x), inplace=True)
         return functional.max_pool2d(x, 2, ceil_mode=True)
@@ -140,3 +190,96 @@ def _crop(x: Tensor, offset: int, reference: Tensor) -> Tensor:
     if (offset, height, width) == (0, *x.shape[-2:]):
         return x  # a slice of all would cost its gradient a copy
     return x[..., offset : offset + height, offset : offset + width]
+
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB in 0..1, of torchvision's weights
+
+
+def draw_weights(network: FCN, generator: torch.Generator) -> None:
+    """He's initialisation (He et al., 2015); deconvolutions begin as bilinear enlargement."""
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+                nn.init.zeros_(_bias(layer))
+            elif isinstance(layer, nn.ConvTranspose2d):
+                layer.weight.copy_(_bilinear(layer))
+
+
+def vgg16_layers() -> dict[str, str]:
+    """Our layers by their names in torchvision's VGG-16."""
+    names = {}
+    place = 0
+    for number, stage in enumerate(STAGES, 1):
+        for index in range(1, len(stage) + 1):
+            names[f"features.{place}"] = f"conv{number}_{index}"
+            place += 2  # the layer and its ReLU
+        place += 1  # the pool
+    return names | {"classifier.0": "fc6_cs", "classifier.3": "fc7_cs"}
+
+
+def take_vgg16(network: FCN, weights: Mapping[str, Tensor]) -> None:
+    """Set all layers but the scores from a state dict of torchvision's `vgg16`; the scores stay as they are.
+
+    torchvision's network sees RGB in 0..1, normalised; ours BGR in 0..255 less a mean. The first layer is rewritten so
+    that both see the same.
+
+    Raises:
+        FcnError: An entry is missing or misshaped, as in another network or at another width.
+    """
+    own = network.state_dict()
+    with torch.no_grad():
+        for theirs, ours in vgg16_layers().items():
+            for part in ("weight", "bias"):
+                target = own[f"{ours}.{part}"]
+                value = weights.get(f"{theirs}.{part}")
+                # Fully connected layers are matrices there, of the same values in the same order.
+                if value is None or value.shape not in (target.shape, (len(target), target[0].numel())):
+                    found = "nothing" if value is None else f"shape {tuple(value.shape)}"
+                    raise FcnError(
+                        f"VGG-16 weights: found {found} at {theirs}.{part}, expected {tuple(target.shape)} for {ours}; "
+                        "take torchvision's vgg16 and a width of 1"
+                    )
+                target.copy_(value.reshape(target.shape))
+        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        weight, bias = own["conv1_1.weight"], own["conv1_1.bias"]
+        weight /= 255 * std[None, :, None, None]
+        bias += (weight * (torch.tensor(MEAN_BGR).flip(0) - 255 * mean)[None, :, None, None]).sum((1, 2, 3))
+        weight.copy_(weight.flip(1))
+
+
+def with_batch_norm(network: FCN) -> None:
+    """Follow each convolution that has a ReLU by batch norm."""
+    for name, layer in list(network.named_children()):
+        if isinstance(layer, nn.Conv2d) and not name.startswith("score"):
+            setattr(network, name, nn.Sequential(layer, nn.BatchNorm2d(layer.out_channels)))
+
+
+def folded(network: FCN) -> FCN:
+    """A network of plain convolutions that gives the same scores in `eval` mode; it shares no weights."""
+    plain = FCN(network.architecture).to(network.score_fr.weight.device)
+    own = plain.state_dict()
+    training = network.training
+    network.eval()  # only so can layers be fused
+    for name, layer in network.named_children():
+        if isinstance(layer, nn.Sequential):
+            conv, norm = layer
+            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(norm, nn.BatchNorm2d)
+            layer = fuse_conv_bn_eval(conv, norm)
+        for part, value in layer.state_dict().items():
+            own[f"{name}.{part}"].copy_(value)
+    network.train(training)
+    return plain.eval()
+
+
+def _bilinear(layer: nn.ConvTranspose2d) -> Tensor:
+    """The deconvolution (channels, channels, k, k) that enlarges each channel bilinearly."""
+    side = layer.kernel_size[0]
+    ramp = 1 - (torch.arange(side) - (side - 1) / 2).abs() / math.ceil(side / 2)
+    return torch.eye(layer.in_channels)[..., None, None] * (ramp[:, None] * ramp)
+
+
+def _bias(layer: nn.Conv2d) -> Tensor:
+    assert layer.bias is not None
+    return layer.bias

@@ -21,16 +21,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from fcn import protocol
-from fcn.confusion import confusion
+from fcn.confusion import confusion, whole_file
 from fcn.errors import FcnError
-from fcn.initial import folded
 from fcn.labels import IGNORE
-from fcn.network import FCN
+from fcn.network import FCN, folded
 from fcn.scoring import Example
 from fcn.segmenting import segment
-from fcn.torch_files import UNREADABLE, read, reason
 from fcn.training_batches import Decoded, batches, class_weights
-from fcn.whole import whole_file
+from fcn.weights import UNREADABLE, read, reason
 
 FORMAT = 1
 RISING = 0.1  # share of the steps in which the rate rises

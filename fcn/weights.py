@@ -1,14 +1,14 @@
-"""A scorer's weights in a file of their own: a network as safetensors, and the card that says how to use it.
-
-Also the way in for the published weights, which are Caffe's (docs/paper-protocol.md#network-file).
-"""
+"""Scorer files: safetensors with a card, import from Caffe, and checked torch files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
+import pickle
 import re
+import struct
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,19 +20,35 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fcn import caffemodel
+from fcn.confusion import whole_file
 from fcn.errors import FcnError
 from fcn.labels import CITYSCAPES, IGNORE
 from fcn.network import FCN, STRIDES, Architecture
-from fcn.whole import whole_file
 
 METADATA_KEY = "fcn"
+
+
 IMPORTED = "imported from"  # how the source of a scorer begins that Caffe trained
+
+
 PUBLISHED = Architecture(channels=20)
+
+
 PUBLISHED_PHOTO_SIZE = 256
+
+
 EXPECTED = "expected a scorer's .safetensors, imported from Caffe's weights or trained"
+
+
 SHOWN = 5
+
+
 LONGEST_NAME = 60
+
+
 WIDEST = 16.0
+
+
 MOST_HIDDEN = 65536
 
 
@@ -210,6 +226,8 @@ ARCHITECTURE: dict[str, Callable[[Any], bool]] = {
     "stride": lambda value: type(value) is int and value in STRIDES,
     "padding": lambda value: value in ("input", "layers"),
 }
+
+
 CARD: dict[str, Callable[[Any], bool]] = {
     "architecture": lambda value: isinstance(value, dict),
     "classes": lambda value: isinstance(value, list) and len(value) > 0 and all(map(_text, value)),
@@ -218,3 +236,55 @@ CARD: dict[str, Callable[[Any], bool]] = {
     "source": _text,
     "source_sha256": lambda value: value is None or (_text(value) and bool(re.fullmatch("[0-9a-f]{64}", value))),
 }
+
+
+# For a file that is damaged or none of its own, `torch.load` raises whatever its reader of pickles stumbles over.
+UNREADABLE = (
+    pickle.UnpicklingError,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    AssertionError,
+)
+
+
+LONGEST = 200  # characters of what a file says about itself
+
+
+_OBJECT = re.compile(r"GLOBAL (\S+)")
+
+
+def read(path: Path) -> Any:  # noqa: ANN401 (what a file holds is not known before it is read)
+    """Read a file of `torch.save` onto the CPU; no code in it is run.
+
+    Raises:
+        Exception: One of UNREADABLE, which `reason` explains.
+    """
+    with warnings.catch_warnings():  # about old and foreign files, which then fail with an error of their own
+        warnings.simplefilter("ignore")
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def reason(error: Exception) -> str:
+    """Why a file cannot be read, in one printable line; the names in it are those that the file gives."""
+    text = str(error)
+    found = _OBJECT.search(text)
+    if found:
+        return f"it holds {_printable(found[1])}, not weights alone: where it was made, save net.state_dict() instead"
+    if "TorchScript" in text:
+        return "it holds a TorchScript module, not weights alone: where it was made, save net.state_dict() instead"
+    if isinstance(error, OSError):
+        return _printable(error.strerror or text)
+    if isinstance(error, pickle.UnpicklingError | EOFError | LookupError | struct.error):
+        return "it is damaged, or torch.save did not write it"
+    return _printable(text.splitlines()[0].split(". ")[0] if text else type(error).__name__)
+
+
+def _printable(text: str) -> str:
+    """The beginning of a text, with everything that a terminal might obey written out."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:LONGEST])

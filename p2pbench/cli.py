@@ -1,19 +1,62 @@
-"""The command line. A command's module is imported only when the command is called, so that `--help` is quick."""
+"""Command line; imports a command only when it is called, so that --help is quick."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from p2pbench import __version__
-from p2pbench.errors import MENDABLE, check_no_pipe, check_text, shown
-from p2pbench.lazy import Entry, LazyGroup
-from p2pbench.threads import SPINS
-from reports import atomic
+from p2pbench.errors import MENDABLE, UserError, check_no_pipe, check_text, shown
+from reports.store import atomic
+
+# By default they spin, for so long that a step takes ten times its time whenever another process wants a core
+# (benchmarks/RESULTS.md). The value of GOMP_SPINCOUNT, which is read when torch is imported.
+SPINS = "10000"
+
+
+class Entry(NamedTuple):
+    """A command: its module in p2pbench.commands, and its line in the group's help."""
+
+    module: str
+    line: str
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when it is called."""
+
+    def __init__(self, *args: object, table: Mapping[str, Entry], **more: object) -> None:
+        super().__init__(*args, **more)  # type: ignore[arg-type] # click's own, passed on
+        self._table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order in which a user meets them."""
+        return list(self._table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in self._table:
+            return None
+        command: click.Command = importlib.import_module(f"p2pbench.commands.{self._table[cmd_name].module}").command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's own)
+        """Call a command; Ctrl-C, where the command itself does not say how to go on, is a line that does."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise UserError("stopped; what was finished is kept: give the same command again for the rest") from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table instead of from their modules."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.line) for name, entry in self._table.items()])
+
 
 COMMANDS = {
     "quickstart": Entry(

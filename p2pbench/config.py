@@ -19,9 +19,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from p2pbench.errors import UserError, check_text
-from reports.grids import as_range
-from reports.layout import SEEDS
-from reports.names import counted
+from reports.store.layout import SEEDS
+from reports.store.names import counted
+from reports.store.ranges import as_range
 
 SMALLEST_IMAGE = 32
 TERMS = ("L1", "L2", "GAN", "cGAN")
@@ -171,7 +171,7 @@ class RunConfig(BaseModel):
 
     def _check_discriminator(self) -> None:
         # Imported here, since the command line reads settings before it needs networks.
-        from p2pbench.networks.patchgan import smallest_image
+        from p2pbench.networks.discriminator import smallest_image
 
         needed = smallest_image(self.receptive_field)
         if self.adversarial and self.image_size < needed:

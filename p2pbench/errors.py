@@ -5,10 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from amt.errors import AmtError
-from amt.store.refusal import Refusal
+from amt.store.schema import Refusal
 from fcn.errors import FcnError
-from reports.errors import ReportError
-from reports.names import printable
+from reports.store.errors import ReportError
+from reports.store.names import printable
 
 
 class UserError(Exception):

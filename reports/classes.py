@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports.errors import ReportError
-from reports.layout import Grid, Run
-from reports.made import Made
-from reports.metrics import cost_of_absent
+from reports.store.errors import ReportError
+from reports.store.layout import Grid, Run
+from reports.store.made import Made
+from reports.store.metrics import cost_of_absent
 from reports.tables import Table
 
 SCORERS = ("fcn-strict", "labels")

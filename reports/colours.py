@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from reports.errors import ReportError
-from reports.layout import Run
-from reports.made import Made
+from reports.store.errors import ReportError
+from reports.store.layout import Run
+from reports.store.made import Made
 
 CHANNELS = {"L": "L: dark to light", "a": "a: green to red", "b": "b: blue to yellow"}
 _BIN, _SIDES = ["channel", "low", "high"], ["output", "target"]

@@ -1,8 +1,9 @@
 """What changed between two results folders, A and B: their grids, cells and scorers paired by name, B less A.
 
 Where both sides were scored by one protocol on the same items, their replicates share the draws of these items, so
-that differences are paired by item (`reports.variance`). A page has many numbers: verdicts are made for all together,
-so that at most 5 % of those that say something changed are false (Benjamini and Hochberg, Controlling the false
+that differences are paired by item (`reports.store.variance`). A page has many numbers: verdicts are made for all
+together, so that at most 5 % of those that say something changed are false (Benjamini and Hochberg, Controlling the
+false
 discovery rate, Journal of the Royal Statistical Society B 57, 1995).
 """
 
@@ -15,18 +16,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reports import arithmetic, changes, tables, variance
-from reports.changes import NOT_THERE, Change
-from reports.errors import ReportError
-from reports.grids import Description
-from reports.layout import REAL, Grid
-from reports.ledger import Entry
-from reports.metrics import STUDY, Scorer, describe_scorer
+from reports import reproduce, tables
 from reports.page import plain
-from reports.scores import Scores
-from reports.status import Gap
+from reports.reproduce import NOT_THERE, Change
+from reports.runs import Gap
+from reports.store import arithmetic, variance
+from reports.store.errors import ReportError
+from reports.store.grids import Description
+from reports.store.layout import REAL, Grid
+from reports.store.ledger import Entry
+from reports.store.metrics import STUDY, Scorer, describe_scorer
+from reports.store.scores import Scores
+from reports.store.variance import Estimate, Sample
 from reports.tables import Basis, Number
-from reports.variance import Estimate, Sample
 from reports.verdicts import Verdict
 
 
@@ -216,7 +218,7 @@ class Comparison:
 
 
 def compare(a: Folder, b: Folder) -> tuple[list[Comparison], Paired]:
-    """The grids that both folders have, without verdicts yet (see `reports.outcome`), and the names of all.
+    """The grids that both folders have, without verdicts yet (see `reports.comparison_verdicts`), and the names of all.
 
     Raises:
         ReportError: They have no cell of any grid in common.
@@ -254,7 +256,7 @@ def compare_grids(a: Scored, b: Scored) -> Comparison:
         name=b.grid.name,
         a=a,
         b=b,
-        settings=changes.of_settings(a.description, b.description),
+        settings=reproduce.of_settings(a.description, b.description),
         cells=cells,
         scorers=scorers,
         tables=tuple(compare_scorer(name, before[name], after[name], cells.both) for name in scorers.both),

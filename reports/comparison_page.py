@@ -10,33 +10,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports import (
-    browse,
-    comparison,
-    csv,
-    filled,
-    gallery,
-    grids,
-    html,
-    items,
-    layout,
-    ledger,
-    outcome,
-    picture,
-    segmentations,
-    status,
-    trainings,
-)
+from reports import browse, comparison, comparison_verdicts, csv, gallery, html, runs, segmentations, trainings
+from reports.browse import ItemMetric
 from reports.comparison import Comparison, Folder, Paired, Scored, Table
-from reports.errors import ReportError
 from reports.gallery import Column, Gallery
-from reports.grids import Range
-from reports.items import ItemMetric
-from reports.layout import REAL, Report, Run
-from reports.ledger import Entry
-from reports.metrics import CHANGE, STUDY, describe
 from reports.reproduce import made_by
 from reports.segmentations import Seen
+from reports.store import grids, layout, ledger, picture
+from reports.store.errors import ReportError
+from reports.store.layout import REAL, Report, Run
+from reports.store.ledger import Entry
+from reports.store.metrics import CHANGE, STUDY, describe
+from reports.store.ranges import Range
 from reports.trainings import More
 from reports.verdicts import Verdict
 
@@ -133,8 +118,8 @@ def _judged(folders: tuple[Folder, Folder], say: Callable[[str], None]) -> tuple
     for grid in of_both:
         for doubt in grid.doubts:
             say(f"{grid.name}: {doubt}")
-    judged = outcome.judged(of_both)
-    for line in outcome.lines(judged):
+    judged = comparison_verdicts.judged(of_both)
+    for line in comparison_verdicts.lines(judged):
         say(line)
     for grid in judged:
         for letter, scored in _trained_once(grid):
@@ -172,13 +157,13 @@ def read(results: Path) -> Folder:
     unreadable: list[str] = []
     for grid in layout.grids(results):
         try:
-            filled.ranges(grid)
+            grids.check_ranges(grid)
             description = grids.read(grid)
         except ReportError as error:
             unreadable.append(str(error))
             continue
         entries, damages = ledger.collect(grid)
-        gaps = status.gaps(grid, description, entries, damages)
+        gaps = runs.gaps(grid, description, entries, damages)
         lines = tuple(damage.message for damage in damages)
         found[grid.name] = Scored(grid, description, tuple(entries), tuple(gaps), lines)
     if unreadable and not found:
@@ -255,7 +240,7 @@ def _build(
             same_folder=a.place.resolve() == b.place.resolve(),
             grids=shown,
             grid_names=grid_names,
-            summary=outcome.summary(found),
+            summary=comparison_verdicts.summary(found),
             VERDICTS=list(Verdict),
             unreadable=list(dict.fromkeys([*a.unreadable, *b.unreadable])),
             assets=report.assets.name,
@@ -273,11 +258,11 @@ def _show(grid: Comparison, index: int, report: Report, most: int | None) -> Sho
     folder.mkdir()
     columns, item_ids = _columns(grid)
     by_item = _by_item(grid, columns) if item_ids.both else []
-    pictures = gallery.write(columns, folder, most, items.notable(by_item)) if item_ids.both else None
+    pictures = gallery.write(columns, folder, most, browse.notable(by_item)) if item_ids.both else None
     seen = None
     if pictures:
         seen = segmentations.write(grid.b.grid, pictures.columns, [row.item for row in pictures.rows], folder)
-        text = browse.script(anchor, pictures, by_item, seen) + _against(anchor, pictures.columns)
+        text = browse.picture_script(anchor, pictures, by_item, seen) + _against(anchor, pictures.columns)
         (report.assets / f"{anchor}.js").write_text(text, "utf-8")
     return Shown(
         grid=grid,
@@ -338,13 +323,13 @@ def _by_item(grid: Comparison, columns: Sequence[Column]) -> list[ItemMetric]:
     before, after = _named("A", grid.a), _named("B", grid.b)
     shown = {column.name: column.run for column in columns}
     scores = {(entry.run, entry.scores.scorer): entry.scores for entry in [*before, *after]}
-    metrics = items.of_columns(columns, [*before, *after])
+    metrics = browse.of_columns(columns, [*before, *after])
     changes = []
     for metric in metrics:
         values = {}
         for cell in grid.cells.both:
             a, b = (scores.get((shown[_name(side, cell)], metric.scorer)) for side in "AB")
-            changed = items.changes(a, b).get(metric.metric) if a and b else None
+            changed = browse.item_changes(a, b).get(metric.metric) if a and b else None
             if changed:
                 values[_name("B", cell)] = changed
         if values:

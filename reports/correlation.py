@@ -26,11 +26,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from reports import bootstrap
-from reports.bootstrap import Interval
-from reports.ledger import Entry
-from reports.metrics import STUDY
-from reports.studies import Study
+from reports.store import bootstrap
+from reports.store.bootstrap import Interval
+from reports.store.ledger import Entry
+from reports.store.metrics import STUDY
+from reports.store.studies import Study
 
 REPLICATES = 1000
 ALL_CELLS, WITHIN_CELLS = "all cells", "within cells"

@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from reports import paper
-from reports.clusters import clusters_of
-from reports.grids import Description
-from reports.layout import REAL
-from reports.metrics import describe_scorer
-from reports.names import printable
 from reports.page import plain
+from reports.store.bootstrap import clusters_of
+from reports.store.grids import Description
+from reports.store.layout import REAL
+from reports.store.metrics import describe_scorer
+from reports.store.names import printable
 from reports.tables import Difference, Row, Table
 
 # At the start, and behind the semicolon that parts cells where the comma is the decimal point; also full-width.

@@ -6,35 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from reports import (
-    browse,
-    colour_plots,
-    csv,
-    drawn_study,
-    gallery,
-    items,
-    latex,
-    paper,
-    plots,
-    reproduce,
-    segmentations,
-    sensitivity,
-    trainings,
-)
+from reports import browse, csv, drawn_study, gallery, latex, paper, plots, reproduce, segmentations, trainings
+from reports.browse import ItemMetric
 from reports.drawn_study import DrawnStudy
-from reports.figures import Figure, figures
 from reports.gallery import Gallery
-from reports.items import ItemMetric
-from reports.layout import Report
-from reports.metrics import describe_scorer
 from reports.page import Section
 from reports.paper import PaperTable
-from reports.plots import Stroke
+from reports.plots import ReportFigure, Stroke, figures
+from reports.runs import Missing
 from reports.segmentations import Seen
-from reports.sensitivity import Sensitivity
-from reports.status import Missing
+from reports.store.layout import Report
+from reports.store.metrics import describe_scorer
 from reports.tables import Table
-from reports.trainings import Once
+from reports.trainings import Once, Sensitivity
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +95,8 @@ class Drawn:
     seen: Seen | None
     lost: tuple[str, ...]
     strokes: dict[str, Stroke]
-    losses: tuple[Figure, ...]
-    colours: tuple[Figure, ...]
+    losses: tuple[ReportFigure, ...]
+    colours: tuple[ReportFigure, ...]
     colours_csv: str
     classes: dict[str, ClassFiles]
     grid_file: str
@@ -166,18 +150,18 @@ def draw(section: Section, index: int, report: Report, most: int | None) -> Draw
     cells = list(description.cells)
     strokes = plots.strokes(cells)
     columns = gallery.columns(grid, cells, description.seeds, description.ranges)
-    by_item = items.of_columns(columns, section.entries)
-    pictures = gallery.write(columns, folder, most, items.notable(by_item))
+    by_item = browse.of_columns(columns, section.entries)
+    pictures = gallery.write(columns, folder, most, browse.notable(by_item))
     seen = None
     lost: list[str] = []
     if pictures:
         ids = [row.item for row in pictures.rows]
-        lost = items.without_pictures(by_item, pictures.all_items)
+        lost = browse.without_pictures(by_item, pictures.all_items)
         seen = segmentations.write(grid, columns, ids, folder)
-        (report.assets / f"{anchor}.js").write_text(browse.script(anchor, pictures, by_item, seen), "utf-8")
+        (report.assets / f"{anchor}.js").write_text(browse.picture_script(anchor, pictures, by_item, seen), "utf-8")
     tables = tuple(_table(section, table, anchor, by_item, report) for table in section.tables)
-    curves = figures(plots.draw(section.losses, strokes), folder)
-    colours = figures(colour_plots.draw(section.colours, strokes) if section.colours else (), folder)
+    curves = figures(plots.draw_losses(section.losses, strokes), folder)
+    colours = figures(plots.draw_colours(section.colours, strokes) if section.colours else (), folder)
     grid_file = _grid_file(section, report)
     return Drawn(
         section=section,
@@ -215,7 +199,7 @@ def _table(section: Section, table: Table, anchor: str, by_item: Sequence[ItemMe
         links=frozenset(links & {(row.cell, name) for row in table.rows for name in row.numbers}),
         missing=tuple(each for each in section.missing if each.scorer == table.scorer),
         reference=paper.reference(description, table.scorer),
-        sensitivity=tuple(sensitivity.of_table(table)),
+        sensitivity=tuple(trainings.of_table(table)),
     )
 
 

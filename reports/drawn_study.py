@@ -11,11 +11,10 @@ import pandas as pd
 
 from reports import correlation, csv, study_plots
 from reports.correlation import WITHIN_CELLS, Comparison, Correlation
-from reports.figures import Figure, figures
-from reports.layout import Report
 from reports.page import Section
-from reports.plots import Drawing, Stroke
-from reports.studies import Study
+from reports.plots import Drawing, ReportFigure, Stroke, figures
+from reports.store.layout import Report
+from reports.store.studies import Study
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +35,9 @@ class DrawnStudy:
 
     study: Study
     anchor: str
-    rates: tuple[Figure, ...]
-    learning: tuple[Figure, ...]
-    scatters: tuple[Figure, ...]
+    rates: tuple[ReportFigure, ...]
+    learning: tuple[ReportFigure, ...]
+    scatters: tuple[ReportFigure, ...]
     within: tuple[Correlation, ...]
     clustered: str
     csv: str
@@ -62,7 +61,7 @@ def draw(
             csv.write(correlation.tidy(correlations), table)
         within = [each for each in correlations if each.cell == WITHIN_CELLS]
 
-        def put(drawings: Sequence[Drawing], prefix: str = f"study{place}") -> tuple[Figure, ...]:
+        def put(drawings: Sequence[Drawing], prefix: str = f"study{place}") -> tuple[ReportFigure, ...]:
             return figures(drawings, folder, prefix)
 
         drawn.append(

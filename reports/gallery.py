@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports import picture
-from reports.errors import ReportError
-from reports.grids import WHOLE, Range, Ranges
-from reports.layout import INPUT, REAL, Grid, Run
-from reports.picture import Shown
+from reports.store import picture
+from reports.store.errors import ReportError
+from reports.store.grids import WHOLE, Ranges
+from reports.store.layout import INPUT, REAL, Grid, Run
+from reports.store.picture import Shown
+from reports.store.ranges import Range
 
 FIRST = 12  # items that the page shows before anybody asks for more
 PICTURES = 4400  # where nobody asks for a number of items: some hundred MB at the most, and ten seconds on two cores

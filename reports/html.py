@@ -1,4 +1,4 @@
-"""The report: one page that opens from disk, its pictures beside it, and its tables as CSV and LaTeX."""
+"""The report as one HTML page with pictures, tables as CSV and LaTeX, and a glossary."""
 
 from __future__ import annotations
 
@@ -9,36 +9,24 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports import (
-    atomic,
-    correlation,
-    csv,
-    gallery,
-    grids,
-    layout,
-    ledger,
-    made,
-    page,
-    paper,
-    picture,
-    single_file,
-    swap,
-    tables,
-    trainings,
-)
-from reports.clusters import clusters_of
+from reports import correlation, csv, gallery, page, paper, single_file, tables, trainings
 from reports.drawn import draw
-from reports.errors import ReportError
-from reports.glossary import GLOSSARY, term
-from reports.layout import INPUT, REAL, Report
-from reports.metrics import FCN_RULES, describe, describe_scorer
-from reports.names import counted, duration
 from reports.page import Page
 from reports.reproduce import made_by
+from reports.store import atomic, grids, layout, ledger, made, picture
+from reports.store.bootstrap import clusters_of
+from reports.store.errors import ReportError
+from reports.store.layout import INPUT, REAL, Report
+from reports.store.metrics import FCN_RULES, describe, describe_scorer
+from reports.store.names import counted, duration
 from reports.tables import Row, Table
 
 NO_INTERVAL = "no interval: of a single item or rater, of items that are all alike, or of a few far from all others"
+
+
 SINGLE_ITEMS = 24  # items with pictures where all of them go into one file
+
+
 MARK = '<meta name="generator" content="p2pbench">'
 
 
@@ -138,7 +126,7 @@ def put(out: Path, build: Callable[[Report], None]) -> Path:
     target = Report(out.resolve())
     with _writing(target.folder):
         _check_free(target)
-        with swap.replaced(target.folder) as folder:
+        with atomic.replaced_folder(target.folder) as folder:
             build(Report(folder))
             made.record(folder)
     return target.index
@@ -188,7 +176,7 @@ def _check_free(target: Report) -> None:
         )
     inside = sorted(path for path in target.folder.rglob("*") if not (path.is_dir() or path.name.startswith(".")))
     for path in inside if known else ():  # reports of older versions have no record
-        if not (known.holds(path) or path == target.folder / made.RECORD):
+        if not (known.holds(path) or path == target.folder / layout.RECORD):
             raise ReportError(
                 f"{path}: was changed since the report was written, or is of someone else, and would be gone; move it "
                 "away, or put the report elsewhere: --out"
@@ -251,3 +239,45 @@ def number(value: float, digits: int) -> str:
 def signed(value: float, digits: int) -> str:
     """A difference: as `number`, with a plus sign where it is above zero."""
     return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+GLOSSARY: dict[str, str] = {
+    "task": "A translation problem with a direction, such as street labels to photos.",
+    "item": "One test example. Its id is the file's name, the same for every cell.",
+    "input": "What the generator gets.",
+    "target": "What the generator should make: the real picture of the same item. In the study it is called real.",
+    "output": "What the generator makes. In the study it is called fake.",
+    "cell": "One variant in an ablation, such as L1+cGAN.",
+    "grid": "The cells of one ablation, with the settings, dataset and seeds that they share.",
+    "seed": "The number that all randomness of a training starts from. Several seeds tell how much is chance.",
+    "run": "One training of one cell with one seed.",
+    "score": "One number about a run, with its interval, the number of items behind it, and its protocol.",
+    "protocol": "Every choice that changes a score: weights, sizes, resizing, what is ignored, the test-time settings.",
+    "fingerprint": "The short hash of a protocol. Numbers are compared only where it is the same.",
+    "95 % interval": "A range made so that 95 of 100 such ranges hold the cell's expected score: over other trainings "
+    "and test items where a cell has several seeds, over other test items alone where it has one. By Student's t, from "
+    "the variance between seeds and between items, or clusters of them. –: there is none, as of a single item, of "
+    "items that are all alike, or of a few far from all others.",
+    "cluster": "Items that vary together, as frames of one drive do. Draws are then of whole clusters, and Student's t "
+    "has one degree of freedom less than there are clusters; fewer where their sizes differ.",
+    "tie": "Cells whose difference may be chance: of trainings, of test items, or both.",
+    "on these items": "Said where fewer than two cells have several trainings: another training of the same cell may "
+    "come out otherwise, and one tells nothing of by how much. Train more seeds to decide.",
+    "with this training": "Said of fooling rates of cells with one training each: it holds for other raters and other "
+    "items, but another training of the same cell may come out otherwise. Judge more seeds to decide.",
+    "real": "The row of the targets themselves, scored like outputs: what a perfect generator would get.",
+    "rater": "A person who takes part in the real-vs-fake study.",
+    "session": "A rater's one sitting, with outputs of one cell alone.",
+    "trial": "One real and one fake image shown for a moment each, and the rater's answer which was fake.",
+    "fooling rate": "In how many of 100 trials the fake was taken for real. 50 would be perfect. Its interval is over "
+    "raters and items, or clusters of these, by Wilson's formula with as many answers as would vary so were they "
+    "independent; where several trainings of a cell were judged, over these too, by Student's t.",
+    "reliability": "The share of the variance of items' fooling rates that is not chance of the few answers per item.",
+    "segmentation": "The class that the scorer's network sees in each pixel of a picture.",
+    "IoU": "Intersection over union: the pixels of a class that were found, over those found or true.",
+}
+
+
+def term(word: str) -> str:
+    """What a word means; empty where the glossary does not have it."""
+    return GLOSSARY.get(word, "")

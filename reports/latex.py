@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 
 from reports.csv import reason
-from reports.grids import Description
-from reports.metrics import describe, describe_scorer
-from reports.names import counted, file_name, printable
+from reports.store.grids import Description
+from reports.store.metrics import describe, describe_scorer
+from reports.store.names import counted, file_name, printable
 from reports.tables import Number, Row, Table
 from reports.verdicts import Mark
 

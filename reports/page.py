@@ -1,40 +1,33 @@
-"""What the page shows of each grid, gathered before any of it is drawn."""
+"""Content of the report, gathered before any of it is drawn."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from reports import (
-    arithmetic,
-    classes,
-    colours,
-    filled,
-    grids,
-    layout,
-    ledger,
-    losses,
-    placement,
-    status,
-    studies,
-    tables,
-)
+from reports import classes, colours, tables, verdicts
+from reports import runs as status
 from reports.classes import Classes
 from reports.colours import Colours
-from reports.errors import ReportError
-from reports.grids import Description
-from reports.layout import REAL, Grid, Run
-from reports.ledger import Damage, Entry
-from reports.metrics import Scorer, describe_scorer
-from reports.names import counted, typed
-from reports.status import Gap, Missing
-from reports.studies import Study
+from reports.runs import Gap, Missing
+from reports.store import arithmetic, grids, layout, ledger
+from reports.store import studies as store_studies
+from reports.store.errors import ReportError
+from reports.store.grids import Description
+from reports.store.layout import REAL, Grid, Run
+from reports.store.ledger import Damage, Entry
+from reports.store.metrics import Scorer, describe_scorer
+from reports.store.names import counted, printable, typed
+from reports.store.studies import RATE, Study
+from reports.store.variance import Estimate
 from reports.tables import Table
+from reports.verdicts import Pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,8 +125,8 @@ def read(results: Path) -> Page:
             then = f"mend that, then run `p2pbench image-score {typed(results)}`"
             raise ReportError(f"{results}: found no scores; {what}, such as {damages[0]}; {then}")
         raise ReportError(f"{results}: found no scores; run `p2pbench image-score {typed(results)}`")
-    found_studies = studies.collect(results)
-    placed = placement.place(
+    found_studies = store_studies.collect(results)
+    placed = place(
         found_studies.studies,
         [entry for section in sections for entry in section.entries],
         [damage for section in sections for damage in section.unread],
@@ -171,12 +164,12 @@ def dataset_line(dataset: Mapping[str, object]) -> str:
 
 
 def _with_studies(section: Section, found: tuple[Study, ...]) -> Section:
-    return replace(section, studies=found, tables=tuple(placement.settled(table, found) for table in section.tables))
+    return replace(section, studies=found, tables=tuple(settled(table, found) for table in section.tables))
 
 
 def _section(grid: Grid) -> Section:
     clipped: list[str] = []
-    filled.ranges(grid, clipped.append)
+    grids.check_ranges(grid, clipped.append)
     description = grids.read(grid)
     entries, damages = ledger.collect(grid)
     named = [entry for entry in entries if _is_named(entry.run, description)]
@@ -221,10 +214,110 @@ def _losses(grid: Grid, description: Description) -> tuple[dict[str, list[pd.Dat
     for cell in description.cells:
         for seed in description.seeds:
             try:
-                table = losses.read(grid.run(cell, seed))
+                table = status.read_losses(grid.run(cell, seed))
             except ReportError as error:
                 damages.append(str(error))
                 continue
             if table is not None:
                 logged.setdefault(cell, []).append(table)
     return logged, damages
+
+
+_SEVERAL = (
+    "Several trainings of a cell were judged: values, intervals and marks are those of their mean, over trainings, "
+    "raters and items; the study's analysis compares each training by itself"
+)
+
+
+class Placed(NamedTuple):
+    """Studies by the grid whose outputs they judged, and a sentence on each study that judged none of them."""
+
+    by_grid: Mapping[str, tuple[Study, ...]]
+    strangers: tuple[str, ...]
+
+
+def place(studies: Iterable[Study], entries: Sequence[Entry], damages: Sequence[Damage] = ()) -> Placed:
+    """Find the grid of each study by its rates in the ledger.
+
+    A study is a grid's when the ledger holds its rates under the same protocol for the run of each of its cells, over
+    items among which are all that it judged.
+
+    Args:
+        studies: As `collect` gives them.
+        entries: The scores of all grids.
+        damages: Scores that cannot be read, which are named elsewhere.
+    """
+    by_grid: dict[str, list[Study]] = {}
+    strangers = []
+    for study in studies:
+        rates = {_origin(entry.run): entry for entry in entries if entry.scores.scorer == study.scorer}
+        unread = [_origin(each.run) for each in damages if each.scorer == study.scorer]
+        if unread:
+            strangers.append(printable(f"Study {study.name} is not shown: its scores of {unread[0]} cannot be read."))
+            continue
+        problem = _problem(study, rates)
+        if problem:
+            strangers.append(printable(f"The raters of study {study.name} are not shown: {problem}."))
+            continue
+        runs = [rates[cell.origin].run for cell in study.cells]
+        judged = Counter(run.cell for run in runs)
+        labels = [f"{run.cell} seed {run.seed}" if judged[run.cell] > 1 else run.cell for run in runs]
+        cells = [
+            replace(cell, cell=run.cell, label=label, seed=run.seed)
+            for cell, run, label in zip(study.cells, runs, labels, strict=True)
+        ]
+        names = {cell.cell: run.cell for cell, run in zip(study.cells, runs, strict=True)}
+        pairs = tuple(pair._replace(first=names[pair.first], second=names[pair.second]) for pair in study.pairs)
+        ours = replace(study, cells=tuple(cells), pairs=pairs)
+        by_grid.setdefault(rates[study.cells[0].origin].grid, []).append(ours)
+    return Placed({grid: tuple(its) for grid, its in by_grid.items()}, tuple(strangers))
+
+
+def settled(table: Table, studies: Iterable[Study]) -> Table:
+    """The table of a study's rates with the decisions of its analysis, which are adjusted for all of its pairs.
+
+    Of a cell of which several runs were judged the analysis has several rates and the table their mean: such a table
+    keeps its own decisions, and says so.
+
+    Args:
+        table: Of any scorer; another's than a study's stays as it is.
+        studies: Those of the table's grid, as `place` gives them.
+    """
+    study = next((study for study in studies if study.scorer == table.scorer), None)
+    if study is None:
+        return table
+    seeds = {cell.cell: (cell.seed,) for cell in study.cells}
+    judged = {row.cell: row.numbers[RATE].value for row in table.rows if row.cell in seeds and RATE in row.numbers}
+    if len(seeds) < len(study.cells) or any(seeds.get(row.cell, row.seeds) != row.seeds for row in table.rows):
+        return replace(table, remark=". ".join(filter(None, (table.remark, _SEVERAL))))
+    pairs = [
+        Pair(each.first, each.second, Estimate(each.difference, each.interval, each.p, False), each.adjusted)
+        for each in study.pairs
+        if {each.first, each.second} <= judged.keys()
+    ]
+    return tables.decided(table, RATE, verdicts.of_analysis(judged, pairs))
+
+
+def _problem(study: Study, rates: Mapping[str, Entry]) -> str:
+    """Why a study is none of these runs', or nothing."""
+    if not study.cells:
+        return "no session of it counts"
+    for cell in study.cells:
+        entry = rates.get(cell.origin)
+        if entry is None:
+            return f"it judged {cell.cell} from {cell.origin or 'an unknown place'}, which has no scores of it here"
+        if entry.scores.protocol.get("study_fingerprint") != study.fingerprint:
+            found = entry.scores.protocol.get("study_fingerprint")
+            return f"its protocol is {study.fingerprint}, and the scores of {cell.origin} are of {found}"
+        foreign = sorted(cell.items.keys() - set(entry.scores.item_ids))
+        if foreign:
+            return (
+                f"it judged {counted(len(foreign), 'item')} of {cell.cell} not among those scored, such as {foreign[0]}"
+            )
+    grids = sorted({rates[cell.origin].grid for cell in study.cells})
+    return f"its cells are of {len(grids)} grids, {', '.join(grids)}" if len(grids) > 1 else ""
+
+
+def _origin(run: Run) -> str:
+    """A run as studies name it: GRID/CELL/seed-N."""
+    return "/".join(run.folder.parts[-3:])

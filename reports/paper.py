@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import NamedTuple
 
-from reports.grids import Description
-from reports.layout import REAL
-from reports.metrics import STUDY, own_scorer
+from reports.store.grids import Description
+from reports.store.layout import REAL
+from reports.store.metrics import STUDY, own_scorer
 
 FCN, LABELS, IMAGE = "fcn-official", "labels-official", "image"
 LABELS_TO_PHOTO, PHOTO_TO_LABELS = "labels to photo", "photo to labels"

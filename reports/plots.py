@@ -1,4 +1,4 @@
-"""Drawings as SVG that read on white and on black: the loss curves, one drawing a loss, and what all drawings share."""
+"""Plots as SVG that read on white and on black: losses, colours, and their style."""
 
 from __future__ import annotations
 
@@ -7,22 +7,37 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.losses import LOSSES
+from reports import colours
+from reports.colours import CHANNELS, Colours
+from reports.runs import LOSSES
+from reports.store.layout import REAL
 
 # Mid-tones of even lightness, apart in hue: each keeps a contrast of 3:1 and more with white and with the dark page.
 PALETTE = ("#2f80d0", "#d9662b", "#2e9e6b", "#c0569b", "#9a7d0a", "#7a6fd6", "#d64550", "#1d98a8")
+
+
 DASHES = ("", "5 2", "1.5 1.5")
+
+
 GREY = "#7c7c7c"
+
+
 _SIZE = re.compile(r'<svg [^>]*\bwidth="([\d.]+)pt" height="([\d.]+)pt"')
+
+
 _SMOOTHING = 25  # a rolling mean over one part in so many of the logged steps
+
+
 _POINTS = 400  # more cannot be told apart at this width
 
 
@@ -67,7 +82,7 @@ def strokes(cells: Sequence[str]) -> dict[str, Stroke]:
     }
 
 
-def draw(runs: Mapping[str, Sequence[pd.DataFrame]], strokes: Mapping[str, Stroke]) -> list[Drawing]:
+def draw_losses(runs: Mapping[str, Sequence[pd.DataFrame]], strokes: Mapping[str, Stroke]) -> list[Drawing]:
     """One drawing for each loss that any run has, in the order of `LOSSES`.
 
     Args:
@@ -150,3 +165,63 @@ def _losses(loss: str, curves: Mapping[str, Sequence[pd.DataFrame]], strokes: Ma
         axes.yaxis.set_major_locator(MaxNLocator(5))
 
     return svg(paint, f"{loss} by step")
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A drawing in the report's assets.
+
+    Attributes:
+        title: What stands over it.
+        alt: What it shows, in words.
+        name: Its file, from the assets.
+        width: In CSS pixels; a page that knows both sizes keeps room for it, and nothing moves when it comes.
+        height: In CSS pixels.
+    """
+
+    title: str
+    alt: str
+    name: str
+    width: int
+    height: int
+
+
+def figures(drawings: Sequence[Drawing], folder: Path, prefix: str = "") -> tuple[ReportFigure, ...]:
+    """Write drawings into a folder of the assets."""
+    found = []
+    for drawing in drawings:
+        name = f"{prefix}-{drawing.name}.svg" if prefix else f"{drawing.name}.svg"
+        (folder / name).write_text(drawing.svg, "utf-8")
+        found.append(ReportFigure(drawing.title, drawing.alt, f"{folder.name}/{name}", *drawing.size))
+    return tuple(found)
+
+
+_LEAST = 1e-6  # of all pixels; less is not told from nothing
+
+
+_REAL = Stroke(GREY, "1.2 1.6")
+
+
+def draw_colours(shown: Colours, strokes: Mapping[str, Stroke]) -> list[Drawing]:
+    """One drawing a channel; cells in their strokes, the targets dotted."""
+    return [
+        Drawing(
+            f"lab-{name}",
+            title,
+            f"Share of pixels by {title}, on a log scale, one curve a cell",
+            _svg(shown, name, strokes),
+        )
+        for name, title in CHANNELS.items()
+    ]
+
+
+def _svg(shown: Colours, channel: str, strokes: Mapping[str, Stroke]) -> str:
+    def paint(axes: Axes) -> None:
+        for cell, table in colours.curves(shown, channel).items():
+            middle = (table["low"] + table["high"]) / 2
+            some = table["share"].where(table["share"] >= _LEAST, np.nan)
+            line(axes, middle, some, _REAL if cell == REAL else strokes[cell], 1.8 if cell == REAL else 0.9)
+        axes.set_yscale("log")
+        dress(axes, channel, "share of pixels")
+
+    return svg(paint, f"share of pixels by {channel}")

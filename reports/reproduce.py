@@ -1,4 +1,4 @@
-"""How to make a report's numbers again: the grid as a file that trains it, the commands, and hashes of the tables."""
+"""Commands, grid file and hashes that reproduce a report, and differences between grids."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
-from reports.grids import Description
-from reports.metrics import STUDY
+from reports.page import plain, plain_fields
+from reports.store.grids import Description
+from reports.store.metrics import STUDY
 from reports.tables import Table
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
 _ESCAPED = re.compile(r'[\x00-\x1f"\\\x7f\ud800-\udfff]')
 
 
@@ -98,3 +102,37 @@ def _escape(found: re.Match[str]) -> str:
     # Half characters are none in TOML: they are written out, as in the page.
     code = ord(found[0])
     return f"\\\\u{code:04x}" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"
+
+
+NOT_THERE = "–"
+
+
+class Change(NamedTuple):
+    """A setting, or a choice of a protocol, as text on both sides; a dash where there is none."""
+
+    field: str
+    a: str
+    b: str
+
+
+def of_settings(a: Description, b: Description) -> tuple[Change, ...]:
+    """What two descriptions of a grid differ in, of the cells that both have."""
+    shared = [cell for cell in b.cells if cell in a.cells]
+    before, after = _fields(a, shared), _fields(b, shared)
+    fields = dict.fromkeys([*after, *before])
+    changes = (Change(field, before.get(field, NOT_THERE), after.get(field, NOT_THERE)) for field in fields)
+    return tuple(change for change in changes if change.a != change.b)
+
+
+def _fields(description: Description, cells: Sequence[str]) -> dict[str, str]:
+    own = {cell: description.cells[cell] for cell in cells}
+    return {
+        "title": description.title,
+        "source": plain(description.source or None),
+        "seeds": ", ".join(map(str, description.seeds)),
+        **plain_fields(description.settings),
+        **{field: text for cell in own for field, text in plain_fields(own[cell], f"cells.{cell}.").items()},
+        **plain_fields(description.dataset, "dataset."),
+        **plain_fields(description.versions, "versions."),
+        "git revision": description.git_revision or "unknown",
+    }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reports.errors import ReportError
+from reports.store.errors import ReportError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ def read(results: Path | str) -> pd.DataFrame:
         ReportError: There is no such folder, or no grid in it.
     """
     # Imported here, since the command line passes by `reports` and must not wait for pandas.
-    from reports import layout, ledger
+    from reports.store import layout, ledger
 
     folder = Path(results)
     grids = layout.grids(folder)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from reports.errors import ReportError
 from reports.gallery import Column
-from reports.layout import Grid
+from reports.store.errors import ReportError
+from reports.store.layout import Grid
 
 IGNORED = 255
 RIGHT, WRONG, UNLABELLED = range(3)

@@ -12,7 +12,7 @@ import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
-from reports.layout import Report
+from reports.store.layout import Report
 
 # Each begins with its tag: `<` is escaped in names, so that no name can look like one.
 _SOURCE = re.compile(r'(?<=<img src=")[^"]+(?=")')

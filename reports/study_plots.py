@@ -17,12 +17,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from reports import plots
-from reports.bootstrap import Interval
 from reports.correlation import ALL_CELLS, WITHIN_CELLS, Comparison, Correlation, Points
-from reports.metrics import Scorer, describe, describe_scorer
-from reports.names import printable
 from reports.plots import DASHES, GREY, Drawing, Stroke
-from reports.studies import Block, Study, StudyCell
+from reports.store.bootstrap import Interval
+from reports.store.metrics import Scorer, describe, describe_scorer
+from reports.store.names import printable
+from reports.store.studies import Block, Study, StudyCell
 
 CHANCE = 50.0
 _MARKERS = dict(zip(DASHES, ("o", "s", "^"), strict=True))  # what dashes are to lines: for once colours run out

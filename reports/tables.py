@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
-from reports import ledger, variance
-from reports.bootstrap import Interval
-from reports.clusters import clusters_of
-from reports.grids import Description
-from reports.layout import REAL, Grid, Run
-from reports.ledger import Entry
-from reports.metrics import STUDY, describe
-from reports.scores import Scores, sample
-from reports.variance import Sample
+from reports.store import ledger, variance
+from reports.store.bootstrap import Interval, clusters_of
+from reports.store.grids import Description
+from reports.store.layout import REAL, Grid, Run
+from reports.store.ledger import Entry
+from reports.store.metrics import STUDY, describe
+from reports.store.scores import Scores, sample
+from reports.store.variance import Sample
 from reports.verdicts import MEANING, Decisions, Mark, decide
 
 
@@ -209,7 +208,7 @@ def build(cells: Sequence[str], entries: Sequence[Entry], flaws: Mapping[Run, st
     Args:
         cells: The cells in the order of the rows; entries of other cells are left out, but for the ground truth.
         entries: The grid's scores.
-        flaws: What is wrong with the training of runs, see `reports.arithmetic`.
+        flaws: What is wrong with the training of runs, see `reports.store.arithmetic`.
     """
     order = [*cells, REAL]
     known = sorted(

@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cache, cached_property
 from itertools import combinations, product
 
-from reports.variance import LEVEL, Estimate, Sample, difference
+from reports.store.variance import LEVEL, Estimate, Sample, difference
 
 
 class Mark(StrEnum):

@@ -14,10 +14,10 @@ from starlette.responses import Response
 
 from amt import identity
 from amt.server.context import Context, Means
-from amt.server.researcher_page import Elsewhere, PageRoute, render, see
+from amt.server.researcher_pages import Elsewhere, PageRoute, render, see
 from amt.store import logins
 from amt.store.logins import Entry
-from amt.store.refusal import Refusal
+from amt.store.schema import Refusal
 
 PATH = "/admin"
 _MOST_FIELDS = 20

@@ -1,7 +1,10 @@
-"""The raters' API. Every request may come twice: what it does is done once, and the answer is the same."""
+"""The raters' API, idempotent, and the researcher's preview of it."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,24 +17,43 @@ from starlette.responses import JSONResponse
 from amt import identity
 from amt.protocol import Protocol
 from amt.recruitment import Recruitment
-from amt.server import bodies
-from amt.server.context import Context, Means
-from amt.server.in_place import in_place
-from amt.store import sessions, trials
-from amt.store.refusal import Refusal
+from amt.server import schemas
+from amt.server.context import Context, Means, in_place
+from amt.store import sessions, studies, trials
+from amt.store.schema import Refusal
 from amt.store.sessions import Session, State
+from amt.store.studies import Study
 from amt.store.trials import Trial
 
 Json = dict[str, Any]
+
+
 Name = Annotated[str, Path(max_length=40)]
+
+
 Id = Annotated[str, Path(max_length=64)]
+
+
 K = Annotated[int, Path(ge=0, le=100_000)]
+
+
 Bearer = Annotated[str, Header(alias="authorization", max_length=200)]
+
+
 Agent = Annotated[str, Header(alias="user-agent")]
+
+
 REQUIREMENTS = {"width": 800, "height": 600, "hertz": 50}
+
+
 _SECONDS_BESIDE_TRIALS = 60.0
+
+
 _SECONDS_TO_ANSWER = 1.5
+
+
 _INTERRUPTED = "This study ended for you, because images were interrupted too often."
+
 
 router = APIRouter(prefix="/api")
 
@@ -62,7 +84,7 @@ def about(name: Name, means: Means) -> Json:
 
 @router.post("/studies/{name}/sessions")
 @in_place
-def start(name: Name, body: bodies.Start, means: Means, agent: Agent = "") -> JSONResponse:
+def start(name: Name, body: schemas.Start, means: Means, agent: Agent = "") -> JSONResponse:
     """Find or create the session of a rater: 201 for a new one."""
     study = means.find(name)
     started = sessions.start(means.database, study, body.rater, body.rater_source, agent)
@@ -78,7 +100,7 @@ def start(name: Name, body: bodies.Start, means: Means, agent: Agent = "") -> JS
 
 @router.post("/sessions/{id}/environment")
 @in_place
-def environment(id: Id, body: bodies.Environment, means: Means, bearer: Bearer = "") -> Json:
+def environment(id: Id, body: schemas.Environment, means: Means, bearer: Bearer = "") -> Json:
     """Keep what the page found out about the device."""
     with _writing(means, id, bearer) as (connection, session):
         state = sessions.environment(connection, session, body.model_dump(), eligible=body.eligible)
@@ -88,7 +110,7 @@ def environment(id: Id, body: bodies.Environment, means: Means, bearer: Bearer =
 
 @router.post("/sessions/{id}/consent")
 @in_place
-def consent(id: Id, body: bodies.Consent, means: Means, bearer: Bearer = "") -> Json:
+def consent(id: Id, body: schemas.Consent, means: Means, bearer: Bearer = "") -> Json:
     """Keep that the rater agrees, or lets it be."""
     with _writing(means, id, bearer) as (connection, session):
         study = means.settled(connection, session.study)
@@ -110,7 +132,7 @@ def upcoming(id: Id, means: Means, bearer: Bearer = "") -> Json:
     if not left:
         return {"trial": None, "done": True}
     ahead = [{"k": trial.k, "left": trial.left, "right": trial.right} for trial in left[1:]]
-    return {"trial": _shown(left[0], protocol), "ahead": ahead}
+    return {"trial": _shown_at(left[0], protocol), "ahead": ahead}
 
 
 @router.post("/sessions/{id}/trials/{k}/shown")
@@ -124,7 +146,7 @@ def shown(id: Id, k: K, means: Means, bearer: Bearer = "") -> Json:
 
 @router.post("/sessions/{id}/trials/{k}/void")
 @in_place
-def void(id: Id, k: K, body: bodies.Void, means: Means, bearer: Bearer = "") -> Json:
+def void(id: Id, k: K, body: schemas.Void, means: Means, bearer: Bearer = "") -> Json:
     """Void a trial that was interrupted."""
     with _writing(means, id, bearer) as (connection, session):
         protocol = means.settled(connection, session.study).protocol
@@ -134,7 +156,7 @@ def void(id: Id, k: K, body: bodies.Void, means: Means, bearer: Bearer = "") -> 
 
 @router.put("/sessions/{id}/trials/{k}/response")
 @in_place
-def respond(id: Id, k: K, body: bodies.Response, means: Means, bearer: Bearer = "") -> Json:
+def respond(id: Id, k: K, body: schemas.Response, means: Means, bearer: Bearer = "") -> Json:
     """Keep an answer. Practice says whether it was right, a scored trial never."""
     given = trials.Answer(body.choice, body.response_ms, body.measured())
     with _writing(means, id, bearer) as (connection, session):
@@ -157,7 +179,7 @@ def heartbeat(id: Id, means: Means, bearer: Bearer = "") -> Json:
 
 @router.post("/sessions/{id}/comment")
 @in_place
-def comment(id: Id, body: bodies.Comment, means: Means, bearer: Bearer = "") -> Json:
+def comment(id: Id, body: schemas.Comment, means: Means, bearer: Bearer = "") -> Json:
     """Keep a comment."""
     with _writing(means, id, bearer) as (connection, session):
         sessions.comment(connection, session, body.text)
@@ -221,7 +243,7 @@ def _state(recruitment: Recruitment, state: State) -> Json:
     return {"state": state, "redirect": recruitment.redirect("no_consent") if state == "declined" else redirect}
 
 
-def _shown(trial: Trial, protocol: Protocol) -> Json:
+def _shown_at(trial: Trial, protocol: Protocol) -> Json:
     practice = trial.phase == "practice"
     return {
         "k": trial.k,
@@ -231,3 +253,65 @@ def _shown(trial: Trial, protocol: Protocol) -> Json:
         "left": trial.left,
         "right": trial.right,
     }
+
+
+PRACTICE, SCORED = 2, 4
+
+
+_MARK = "preview"
+
+
+_SIDES = ("left", "right")
+
+
+preview_router = APIRouter(prefix="/api")
+
+
+@preview_router.get("/studies/{name}/preview")
+def preview(name: str, means: Means) -> dict[str, Any]:
+    """A few trials of the first place, their pictures named by tokens that need no session.
+
+    The same few for everybody, and of the scored ones no truth: who looks here before taking part learns as little
+    as can be.
+    """
+    study = means.find(name)
+    trials = [_shown(study, k, trial[0], trial[3]) for k, trial in enumerate(_trials(means, study))]
+    return {"token": _MARK, "trials": trials}
+
+
+def preview_picture(means: Context, token: str) -> tuple[str, int] | None:
+    """The study and the number of the picture that a preview's token names; None for all other tokens."""
+    mark, _, rest = token.partition(".")
+    if mark != _MARK:
+        return None
+    name, _, _ = rest.partition(".")
+    study = means.find(name)
+    for k, (_, real, fake, fake_side) in enumerate(_trials(means, study)):
+        for side in _SIDES:
+            if hmac.compare_digest(token.encode(), _token(study, k, side).encode()):
+                return study.name, fake if side == fake_side else real
+    raise Refusal(404, "image", "There is no such image.")
+
+
+def _trials(means: Context, study: Study) -> list[tuple[str, int, int, str]]:
+    with means.database.reading() as connection:
+        schedule = json.loads(studies.first_schedule(connection, study.id))
+    practice = [trial for trial in schedule if trial[0] == "practice"]
+    return [*practice[:PRACTICE], *[trial for trial in schedule if trial[0] == "scored"][:SCORED]]
+
+
+def _shown(study: Study, k: int, phase: str, fake_side: str) -> dict[str, Any]:
+    practice = phase == "practice"
+    shown = {
+        "k": k,
+        "phase": phase,
+        "number": k + 1 if practice else k + 1 - PRACTICE,
+        "of": PRACTICE if practice else SCORED,
+        **{side: _token(study, k, side) for side in _SIDES},
+    }
+    return shown | ({"fake": fake_side} if practice else {})
+
+
+def _token(study: Study, k: int, side: str) -> str:
+    mac = hmac.new(bytes.fromhex(study.key), f"{_MARK}:{k}:{side}".encode(), hashlib.sha256).hexdigest()[:32]
+    return f"{_MARK}.{study.name}.{mac}"

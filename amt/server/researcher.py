@@ -8,18 +8,17 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from amt import export
 from amt.protocol import Protocol
 from amt.recruitment import links_csv, rater_link
 from amt.server import login, researcher_results
 from amt.server.context import Means
 from amt.server.login import Login, Posted, form_token
-from amt.server.researcher_page import PageRoute, download, render, see
-from amt.server.researcher_quality import quality
+from amt.server.researcher_pages import PageRoute, download, render, see
+from amt.server.researcher_results import quality
 from amt.statistics.exclusions import exclusions
-from amt.store import counts, links, looks, studies
+from amt.store import counts, export, reveals, sessions, studies
 from amt.store.counts import Links, Tally
-from amt.store.refusal import Refusal
+from amt.store.schema import Refusal
 from amt.store.sessions import LEASE_SECONDS
 
 MOST_LINKS = 1000
@@ -52,14 +51,14 @@ def _study_with_slash(name: str) -> Response:
 def study_page(request: Request, name: str, means: Means, token: Login) -> Response:
     """One study."""
     study = means.find(name)
-    answers = export.answers(means.database, study)
+    answers = export.answer_table(means.database, study)
     left_out = exclusions(answers, study.protocol)
-    listed = export.sessions(means.database, study, left_out)
+    listed = export.session_table(means.database, study, left_out)
     with means.database.reading() as connection:
         tallied = counts.tallies(connection, study.id, time.time())
         invited = counts.links_of(connection, study.id)
-        forgotten = looks.when(connection, study, "forgotten")
-        seen = looks.when(connection, study, "seen")
+        forgotten = reveals.when(connection, study, "forgotten")
+        seen = reveals.when(connection, study, "seen")
     return render(
         request,
         "study.html",
@@ -70,7 +69,7 @@ def study_page(request: Request, name: str, means: Means, token: Login) -> Respo
         link=rater_link(means.public_url, study.name, study.recruitment),
         quality=quality(answers, listed, left_out, study.protocol),
         settings=_settings(study.protocol),
-        unlocked=looks.allowed(study),
+        unlocked=reveals.results_allowed(study),
         forgotten=forgotten,
         seen=seen,
         now=time.time(),
@@ -99,9 +98,9 @@ def set_state(name: str, means: Means, fields: Posted) -> Response:
     study = means.find(name)
     with means.database.writing() as connection:
         if fields.get("state") == "closed":
-            looks.close(connection, study)
+            reveals.close(connection, study)
         elif fields.get("state") == "open":
-            looks.reopen(connection, study)
+            reveals.reopen(connection, study)
     return see("./")
 
 
@@ -111,7 +110,7 @@ def make_links(name: str, means: Means, fields: Posted) -> Response:
     study = means.find(name)
     label, count = _wanted(fields)
     with means.database.writing() as connection:
-        secrets = links.make(connection, study, count, label)
+        secrets = sessions.make_links(connection, study, count, label)
     return download(links_csv(means.public_url, study.name, secrets), f"{study.name}-links.csv")
 
 
@@ -121,7 +120,7 @@ def forget(name: str, means: Means, fields: Posted) -> Response:
     study = means.find(name)
     if fields.get("sure") != "yes":
         raise Refusal(422, "sure", "Forgetting cannot be undone; tick the box that says so.")
-    looks.forget(means.database, study)
+    reveals.forget(means.database, study)
     return see("./")
 
 

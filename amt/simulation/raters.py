@@ -1,29 +1,45 @@
-"""Simulated raters: what each answers, and how fast. Nothing here talks to a server."""
+"""Simulated raters: their answers and response times, and a tally of both."""
 
 from __future__ import annotations
 
 import zlib
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from amt.protocol import Side, Timing
-from amt.store.truth import Truth
+from amt.store.trials import Truth
 
 # careful: looks, and is fooled as often as asked. random: a coin. lazy: a coin, and at once. one_sided: always left.
 # leaving: careful, and gone in the middle. double: careful, and starts once more in another tab.
 Kind = Literal["careful", "random", "lazy", "one_sided", "leaving", "double"]
+
+
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+
 RATER_SD, ITEM_SD = 0.5, 0.8
+
+
 """Deviations of raters and items on the logit scale."""
 
+
 _FRAME_MS = 1000 / 60
+
+
 _JITTER_MS = 0.3
+
+
 _MEDIAN_MS, _SPREAD = 900.0, 0.35
+
+
 _LAZY_MS = (80.0, 240.0)
+
+
 _STEPS = 40
 
 
@@ -133,3 +149,48 @@ def _logit_of_mean(wanted: float) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if _logistic(middle + spread) @ weights < wanted else (low, middle)
     return (low + high) / 2
+
+
+# full: there was no place. failed: the server said what it must not say, or nothing for too long.
+Ending = Literal["completed", "left", "full", "failed"]
+
+
+class Acknowledged(NamedTuple):
+    """An answer that the server has confirmed."""
+
+    session: str
+    k: int
+    choice: Side
+    response_ms: float
+
+
+@dataclass
+class Outcome:
+    """The raters' own records.
+
+    Attributes:
+        endings: How many of each kind ended how.
+        full: The numbers of the raters that found no place.
+        answers: Every answer that was acknowledged, once.
+        codes: The completion codes by session: one each, if the server is right.
+        latencies: Seconds from sending a request to the end of its reply, by kind of request: environment, consent,
+            next, image, shown, response, complete and so on; requests that got no reply are not among them.
+        waits: Seconds from the first sending of an answer to its acknowledgement, with all attempts between.
+        refusals: Replies other than 2xx, by kind of request, status and the server's word.
+        lost: How many requests got no reply, because of an error of the connection or because it was cut on purpose.
+        seconds: From the first rater's start to the last one's end.
+    """
+
+    endings: Counter[tuple[Kind, Ending]] = field(default_factory=Counter)
+    full: list[int] = field(default_factory=list)
+    answers: list[Acknowledged] = field(default_factory=list)
+    codes: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    latencies: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    waits: list[float] = field(default_factory=list)
+    refusals: Counter[tuple[str, int, str]] = field(default_factory=Counter)
+    lost: int = 0
+    seconds: float = 0.0
+
+    def ended(self, ending: Ending) -> int:
+        """How many raters of any kind ended so."""
+        return sum(count for (_, how), count in self.endings.items() if how == ending)

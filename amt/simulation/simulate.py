@@ -1,22 +1,31 @@
-"""Simulated raters of a study, all at once, against a server that is running."""
+"""Simulated raters run concurrently against a server, their own or a running one."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+import multiprocessing
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from time import monotonic
 from typing import Any
+from urllib.error import URLError
 
 import numpy as np
 import uvloop
 
 from amt.errors import AmtError
-from amt.simulation.connection import Connection
-from amt.simulation.outcome import Outcome
-from amt.simulation.raters import KINDS, Crowd, Kind, Rater
-from amt.simulation.visit import Setting, Visit
-from amt.store.truth import Truth
+from amt.layout import Studies
+from amt.server.app import alone, bound, serve
+from amt.simulation.raters import KINDS, Crowd, Kind, Outcome, Rater
+from amt.simulation.visit import Connection, Setting, Visit
+from amt.store.database import Database
+from amt.store.studies import Study
+from amt.store.trials import Truth, truth
 
 
 def simulate(
@@ -39,7 +48,7 @@ def simulate(
         base_url: The server's root.
         study: The study's name.
         raters: How many of each kind; they come in random order.
-        truth: The truth of a session's trials by k, such as `partial(amt.store.truth.truth, database)`: the server does
+        truth: The truth of a session's trials by k, such as `partial(trials.truth, database)`: the server does
             not tell, and without it nobody could be fooled as often as wanted.
         fooling: The wanted probability by algorithm that a fake is taken for real, in [0, 1].
         seed: What each rater does follows from it; the order in which the server hears of it does not.
@@ -114,3 +123,67 @@ async def _about(base_url: str, name: str, *, rehearsal: bool) -> dict[str, Any]
     if about["recruitment"] == "link":
         raise AmtError(f"{name}: found a study by single-use links, expected an open one; simulated raters have none")
     return about
+
+
+_START_SECONDS = 60.0
+
+
+def rehearse(
+    folder: Studies,
+    where: str | Path,
+    database: Database,
+    study: Study,
+    raters: Mapping[Kind, int],
+    fooling: Mapping[str, float],
+    seed: int = 0,
+) -> Outcome:
+    """Serve a study on a free port of this machine, and let simulated raters take part in it.
+
+    Args:
+        folder: Where its pictures are.
+        where: Its database, as for `open_database`.
+        database: The same, opened.
+        study: Made for simulated raters.
+        raters: How many of each kind.
+        fooling: The wanted fooling rate by algorithm, in [0, 1].
+        seed: What each rater does follows from it.
+
+    Returns:
+        What the raters saw.
+
+    Raises:
+        AmtError: The study is one for people, or another server has it, or ours does not start.
+    """
+    with alone(folder, database.kind), hosted(folder, where, study.name) as url:
+        known = partial(truth, database)
+        return simulate(url, study.name, raters, truth=known, fooling=fooling, seed=seed, retries=0.0)
+
+
+@contextmanager
+def hosted(folder: Studies, where: str | Path, name: str) -> Iterator[str]:
+    """A server process on a free port of this machine; its URL, once it answers for the study of that name."""
+    sock = bound("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(folder, where, sock, url, 1), daemon=True)
+    server.start()
+    sock.close()
+    try:
+        _wait(f"{url}/api/studies/{name}")
+        yield url
+    finally:
+        server.terminate()
+        server.join()
+
+
+def _wait(url: str) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=_START_SECONDS):
+                return
+        except (URLError, ConnectionError) as error:
+            if time.monotonic() > end:
+                raise AmtError(
+                    f"{url}: the server did not answer ({error}); try again on a less busy machine"
+                ) from None
+            time.sleep(0.05)

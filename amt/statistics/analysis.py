@@ -7,19 +7,17 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from amt.errors import AmtError
+from amt.errors import AmtError, counted
 from amt.protocol import Protocol
-from amt.statistics import curve, document, exposures, rates, report, signal
+from amt.statistics import curve, rates, report
 from amt.statistics.bootstrap import REPLICATES, Estimate, two_stage
 from amt.statistics.components import rates as over_raters_and_items
-from amt.statistics.curve import Curve
+from amt.statistics.curve import Curve, Exposures
 from amt.statistics.exclusions import Exclusions, exclusions
-from amt.statistics.exposures import Exposures
 from amt.statistics.pairs import Chance, Pair, against_chance, pairs
 from amt.statistics.planning import intraclass
-from amt.statistics.signal import Quartiles, Sensitivity
+from amt.statistics.rates import Quartiles, Sensitivity
 from amt.statistics.table import attention, check, clustered, practice, scored, simulated
-from amt.words import counted
 
 
 class RaterRate(NamedTuple):
@@ -167,7 +165,7 @@ class Analysis:
 
     def document(self) -> dict[str, object]:
         """All of it at full precision, for JSON; what is undefined is None."""
-        return document.document(self)
+        return report.document(self)
 
     def text(self) -> str:
         """A plain text report of at most 100 columns."""
@@ -208,7 +206,7 @@ def _results(table: pd.DataFrame, protocol: Protocol, seed: int, replicates: int
     if answers.empty:
         return Results(sessions, (), (), passed)
     staged, claims = two_stage(answers, replicates, seed), over_raters_and_items(answers)
-    left = signal.left_share(answers, replicates, seed)
+    left = rates.left_share(answers, replicates, seed)
     answers, warming_up = (each.assign(position=curve.positions(each)) for each in (answers, practice(table)))
     algorithms = tuple(
         _algorithm(
@@ -242,12 +240,12 @@ def _algorithm(
         claims=claims,
         two_stage=staged,
         chance=against_chance(claims),
-        sensitivity=signal.sensitivity(claims, len(answers)),
+        sensitivity=rates.sensitivity(claims, len(answers)),
         left=left,
-        learning=signal.learning(answers, replicates, seed),
+        learning=rates.learning(answers, replicates, seed),
         curve=curve.curve(answers, warming_up),
-        response=signal.response_times(answers),
-        exposures=exposures.quality(answers, protocol),
+        response=rates.response_times(answers),
+        exposures=curve.exposure_quality(answers, protocol),
         intraclass=intraclass(answers),
         raters=tuple(RaterRate(*row) for row in raters),
         items=tuple(ItemRate(*row) for row in items),

@@ -294,7 +294,7 @@ def _of_raters(found: float, least: float, raters: float, trials: float) -> Part
     """The raters' part of a variance: what was found, at least that of independent answers.
 
     The latter is known as well as there are answers. What a few raters say may be small by chance: where it is less, it
-    counts (f + 2) / f times in degrees of freedom, as in `reports.variance`.
+    counts (f + 2) / f times in degrees of freedom, as in `reports.store.variance`.
     """
     freedom = float(raters - 1)
     if found >= least:

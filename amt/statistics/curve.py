@@ -1,14 +1,4 @@
-"""The learning curve of raters: how often they were right, by the place of a trial in their session.
-
-Position p is the p-th trial of a session that was answered and not void. With 10 to 50 raters a position has 10 to 50
-answers, and an interval of 25 to 60 percentage points: the blocks of 5 positions are what can be read; single positions
-are given for whoever wants to look closer.
-
-Answers of one rater in a block are not independent. Its interval is Wilson's with the number of answers divided by
-Kish's design effect, 1 + (m - 1) ICC, where m is the answers a rater and ICC the correlation of answers within raters
-over the whole session. A bootstrap would have no width where nobody was fooled, as happens in most blocks of a weak
-algorithm.
-"""
+"""Learning curves over trial positions, and display times against the protocol."""
 
 from __future__ import annotations
 
@@ -17,11 +7,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import scipy.stats
+from numpy.typing import NDArray
 
+from amt.protocol import Protocol
 from amt.statistics.planning import intraclass
 from amt.statistics.rates import wilson
 
 BLOCK = 5
+
+
 """Positions in a block; the last one of a session may have fewer."""
 
 
@@ -166,3 +160,43 @@ def _blocks(answers: pd.DataFrame, icc: float | None) -> tuple[Block, ...]:
         first, last = int(its["position"].min()), int(its["position"].max())
         found.append(Block(first, last, raters, trials, fooled, (trials - fooled) / trials, float(low), float(high)))
     return tuple(found)
+
+
+class Exposures(NamedTuple):
+    """Timing quality.
+
+    Attributes:
+        measured: How many exposures were measured; two a trial.
+        within_a_frame: Share of them, 0 to 1, that lasted as long as the protocol says, to within one frame.
+        off: Share that missed it by more frames than the protocol's rules put up with.
+    """
+
+    measured: int
+    within_a_frame: float
+    off: float
+
+
+def exposure_quality(answers: pd.DataFrame, protocol: Protocol) -> Exposures | None:
+    """Timing quality of some trials; None where nothing was measured.
+
+    Args:
+        answers: Trials, with columns left_ms, right_ms and frame_ms, any of them missing.
+        protocol: Says how long an exposure lasts, and which are off.
+    """
+    missed = frames_missed(answers, protocol)
+    known = missed[~np.isnan(missed)]
+    if not known.size:
+        return None
+    off = float((known > protocol.rules.frames_off).mean())
+    return Exposures(known.size, float((known <= 1).mean()), off)
+
+
+def frames_missed(answers: pd.DataFrame, protocol: Protocol) -> NDArray[np.float64]:
+    """By how many frames of the rater's display each exposure was too long or too short (trials, 2); NaN unmeasured.
+
+    Whole frames: a display shows nothing shorter, and time stamps jitter by a tenth of a millisecond.
+    """
+    exposures = answers[["left_ms", "right_ms"]].to_numpy(float)
+    frame = answers["frame_ms"].to_numpy(float)[:, None]
+    missed: NDArray[np.float64] = np.rint(np.abs(exposures - protocol.timing.exposure) / frame)
+    return missed

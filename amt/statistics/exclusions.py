@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from amt.errors import counted
 from amt.protocol import Protocol
-from amt.statistics import exposures
+from amt.statistics import curve
 from amt.statistics.table import scored
-from amt.words import counted
 
 ROUNDING = 1e-9  # shares such as 0.9 x 40 are not exact in binary
 
@@ -103,7 +103,7 @@ def _least(protocol: Protocol) -> int:
 
 
 def _timing(trials: pd.DataFrame, protocol: Protocol) -> list[Reason] | None:
-    found, rules = exposures.quality(trials, protocol), protocol.rules
+    found, rules = curve.exposure_quality(trials, protocol), protocol.rules
     if found is None:
         return None
     if found.off <= rules.most_off + ROUNDING:

@@ -1,53 +1,82 @@
-"""An analysis as plain text, at most 100 columns wide."""
+"""An analysis as plain text, at most 100 columns wide, and as JSON."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from pydantic import BaseModel
+
+from amt.errors import counted
 from amt.statistics.bootstrap import Estimate
-from amt.words import counted
 
 if TYPE_CHECKING:
     from amt.statistics.analysis import Algorithm, Analysis, Results
     from amt.statistics.pairs import Pair
 
+
 WIDTH = 100
+
+
 _NAME = 18
+
+
 _EXTREMES = 5
+
+
 _CHANCE = {
     "below": "below chance: fakes are told apart",
     "not distinguishable": "not distinguishable from chance",
     "above": "above chance: fakes look more real than real images",
     "no interval": "unknown from a single rater, item or cluster of items",
 }
+
+
 _SIMULATED = "The raters of this study were simulated: programs, not people."
+
+
 _FOOLED = (
     "fooled: share of trials in which the fake was taken for real, the mean over raters of their mean over trials; "
     "50 % is chance."
 )
+
+
 _CLAIMS = (
     "for claims: over {over}, from the variance of each (Wilson's interval with as many answers as vary so "
     "when independent). It holds for other raters and other items of the kind, not for other trainings of the model: "
     "this is the one to claim a result with."
 )
+
+
 _STAGED = (
     "+- and two-stage: the paper's bootstrap of raters, then trials within each, items as given. +- is the standard "
     "error, comparable with the figures of the paper."
 )
+
+
 _ALIKE = "- under two-stage: all raters gave the same answers, so that every draw gives the same rate."
+
+
 _UNKNOWN = "- under claims: a single rater, item or cluster of items says nothing of how others differ."
+
+
 _ITEMS = (
     "items ICC: correlation of two raters' answers on an item, of what the two algorithms do not share, for planning; "
     "what is hard for both cancels in their difference. Plan by the mean of the pairs: one pair tells it roughly."
 )
+
+
 _CLUSTERED = (
     "`amt plan` knows of no clusters: where items of one are alike, its raters find less often than it says what it is "
     "asked for."
 )
+
+
 _BEHAVIOUR = (
     "left: share of answers that called the left image fake. learning: percentage points by which 10 trials change the "
     "share correct. response: quartiles over raters of their median. ICC: correlation of answers within raters, for "
@@ -262,3 +291,31 @@ def _p(p: float) -> str:
     if math.isnan(p):
         return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+FORMAT = 3  # 2: the learning curve of each algorithm; 3: claims and pairs over raters and items by components
+
+
+def document(analysis: Analysis) -> dict[str, object]:
+    """All of an analysis at full precision; what is undefined is None.
+
+    The fields are those of the classes in `analysis`, with two more: the format's version, and the protocol's
+    fingerprint beside its settings.
+    """
+    fields = {field.name: plain(getattr(analysis, field.name)) for field in dataclasses.fields(analysis)}
+    return {"format": FORMAT, "fingerprint": analysis.protocol.fingerprint} | fields
+
+
+def plain(value: object) -> object:
+    """A value in types that JSON has; named tuples and dataclasses become dicts."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: plain(each) for name, each in value._asdict().items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

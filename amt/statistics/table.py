@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from amt import csv
 from amt.errors import AmtError
-from amt.statistics import cells
 
 DTYPES = {
     "study": "string",
@@ -74,7 +74,7 @@ def read(path: Path) -> pd.DataFrame:
     Raises:
         AmtError: The file cannot be read, or a cell holds what it cannot hold; the row is the spreadsheet's.
     """
-    header, rows = cells.read(path)
+    header, rows = csv.read(path)
     absent = [column for column in COLUMNS if column not in header and column not in OPTIONAL]
     if absent:
         raise AmtError(
@@ -86,7 +86,7 @@ def read(path: Path) -> pd.DataFrame:
         place = header.index(column) if column in header else None
         found = pd.Series(["" if place is None else row[place] for row in rows], dtype="string")
         if dtype == "string":
-            table[column] = found.map(cells.unescape).astype("string").mask(found == "")
+            table[column] = found.map(csv.unescape).astype("string").mask(found == "")
         else:
             table[column] = _numbers(found, column, whole=dtype == "Int64", where=str(path))
     check(table, str(path))
@@ -103,7 +103,7 @@ def text(table: pd.DataFrame) -> str:
     """
     check(table)
     known = {_SIMULATED: simulated(table), _CLUSTER: clustered(table)}
-    return cells.text(table, [column for column in COLUMNS if known.get(column, True)])
+    return csv.text(table, [column for column in COLUMNS if known.get(column, True)])
 
 
 def simulated(table: pd.DataFrame) -> bool:

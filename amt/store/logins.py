@@ -12,8 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from amt import identity
 from amt.store.database import Database
-from amt.store.refusal import Refusal
-from amt.store.schema import about, attempts, logins
+from amt.store.schema import Refusal, about, attempts, logins
 
 LEAST_CHARACTERS = 12
 MOST_CHARACTERS = 1000  # hashing costs the more the longer it is

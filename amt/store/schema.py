@@ -1,6 +1,8 @@
-"""The tables. Times are seconds since 1970, UTC; JSON is text that no query looks into."""
+"""The database tables, and the refusal that requests end with."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import (
     Boolean,
@@ -17,12 +19,19 @@ from sqlalchemy import (
 )
 
 VERSION = 1
+
+
 NEVER = 1e18
+
+
 """The lease of a place whose session is completed: it is not given out again."""
+
 
 metadata = MetaData()
 
+
 about = Table("amt_about", metadata, Column("key", String(40), primary_key=True), Column("value", Text, nullable=False))
+
 
 studies = Table(
     "amt_studies",
@@ -45,6 +54,7 @@ studies = Table(
     Column("revealed", Float),  # when fooling rates were first looked at before the study was closed
 )
 
+
 pictures = Table(
     "amt_pictures",
     metadata,
@@ -55,6 +65,7 @@ pictures = Table(
     Column("item", Text, nullable=False),
     UniqueConstraint("study", "kind", "algorithm", "item"),
 )
+
 
 places = Table(
     "amt_places",
@@ -69,6 +80,7 @@ places = Table(
     UniqueConstraint("study", "sequence"),
     Index("amt_places_free", "study", "lease", "sequence"),
 )
+
 
 sessions = Table(
     "amt_sessions",
@@ -93,6 +105,7 @@ sessions = Table(
     UniqueConstraint("study", "rater"),
 )
 
+
 trials = Table(
     "amt_trials",
     metadata,
@@ -113,6 +126,7 @@ trials = Table(
     Column("measured", Text),  # the answer as it came, canonical JSON
 )
 
+
 links = Table(
     "amt_links",
     metadata,
@@ -121,6 +135,7 @@ links = Table(
     Column("label", Text, nullable=False),
 )
 
+
 logins = Table(
     "amt_logins",
     metadata,
@@ -128,6 +143,17 @@ logins = Table(
     Column("expires", Float, nullable=False),
 )
 
+
 attempts = Table(
     "amt_attempts", metadata, Column("id", Integer, primary_key=True), Column("at", Float, nullable=False, index=True)
 )
+
+
+class Refusal(Exception):
+    """A request that is not done, with a word for programs, a sentence for people, and its HTTP status."""
+
+    def __init__(self, status: int, word: str, message: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
+        super().__init__(message)
+        self.status = status
+        self.word = word
+        self.more = more

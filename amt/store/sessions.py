@@ -1,4 +1,4 @@
-"""Sessions: a rater takes a place, keeps it by a lease, and leaves it."""
+"""Sessions and single-use links: a rater takes a slot, keeps it by a lease, and leaves it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ from sqlalchemy.exc import IntegrityError
 
 from amt import identity
 from amt.recruitment import Source
-from amt.store import links
+from amt.store import counts, reveals
 from amt.store.database import Database
-from amt.store.refusal import Refusal
-from amt.store.schema import places, sessions, trials
+from amt.store.schema import Refusal, links, places, sessions, trials
 from amt.store.studies import Study
 
 LEASE_SECONDS = 45 * 60
+
+
 _RENEW_AFTER_SECONDS = 60
+
 
 # running: has a place, until its lease ends. abandoned: the lease ended and another rater has the place. ended: too
 # many interruptions. The others say themselves.
 State = Literal["running", "completed", "abandoned", "ended", "declined", "ineligible", "withdrawn"]
+
+
 STATES = get_args(State)
+
 
 _OVER: dict[State, tuple[str, str]] = {
     "completed": ("finished", "You have finished this study before."),
@@ -209,7 +214,7 @@ def _find(connection: Connection, study: Study, rater: str) -> Started | None:
 def _create(connection: Connection, study: Study, rater: str, source: Source, user_agent: str) -> Started:
     if study.state != "open":
         raise Refusal(410, "closed", "This study is closed.")
-    if source == "link" and not links.known(connection, study, rater):
+    if source == "link" and not known_link(connection, study, rater):
         raise Refusal(403, "link", "This link is not one of this study's; check that it was copied whole.")
     place = _take(connection, study, time.time())
     started = Started(identity.new_id(), identity.new_token(), new=True, consented=False)
@@ -270,3 +275,33 @@ def _trials(session: str, schedule: list[tuple[str, int, int, str]]) -> list[dic
         }
         for k, (phase, real, fake, side) in enumerate(schedule)
     ]
+
+
+def make_links(connection: Connection, study: Study, count: int, label: str) -> dict[str, str]:
+    """Make links; a number follows the label of each, on from those that there are.
+
+    Returns:
+        The links' secrets with their labels.
+
+    Raises:
+        Refusal: 409 raters come to this study another way, or their identities are forgotten.
+    """
+    if study.recruitment.by != "link":
+        raise Refusal(409, "links", f"Raters come to this study by {study.recruitment.by}, not by links.")
+    if reveals.when(connection, study, "forgotten") is not None:
+        raise Refusal(409, "forgotten", "Its raters' identities are forgotten; links would let them come twice.")
+    first = 1 + counts.links_of(connection, study.id).made
+    secrets = {identity.new_token(): f"{label} {number}" for number in range(first, first + count)}
+    connection.execute(
+        insert(links),
+        [
+            {"study": study.id, "rater": identity.pseudonym(study.key, "link", secret), "label": text}
+            for secret, text in secrets.items()
+        ],
+    )
+    return secrets
+
+
+def known_link(connection: Connection, study: Study, rater: str) -> bool:
+    """Whether a pseudonym is that of a link."""
+    return connection.scalar(select(links.c.rater).where(links.c.study == study.id, links.c.rater == rater)) is not None

@@ -1,4 +1,4 @@
-"""Studies: making one whole, and reading what it is."""
+"""Studies: created whole, read, and the pictures that tokens name."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from amt import identity
 from amt.design import Planned
 from amt.errors import AmtError
 from amt.protocol import Protocol
 from amt.recruitment import Consent, Recruitment
-from amt.store.schema import about, pictures, places, studies
+from amt.store.schema import about, pictures, places, sessions, studies, trials
 
 State = Literal["open", "closed"]
 
@@ -219,3 +220,29 @@ def _study(connection: Connection, row: Mapping[str, Any]) -> Study:
         revealed=row["revealed"],
         clusters=None if said is None else Clusters(**json.loads(said)),
     )
+
+
+_NAMED = (
+    select(studies.c.name, trials.c.real, trials.c.fake, trials.c.fake_side, trials.c.left, trials.c.right)
+    .join(sessions, sessions.c.id == trials.c.session)
+    .join(studies, studies.c.id == sessions.c.study)
+    .where(
+        sessions.c.token == bindparam("digest"),
+        sessions.c.consent_version.is_not(None),
+        trials.c.position.is_not(None),  # a spare gets its side when it stands in
+    )
+)
+
+
+def named_pictures(connection: Connection, session_token: str) -> dict[str, tuple[str, int]]:
+    """The study and the number of the picture that each token names to this session, which has given consent.
+
+    What is found here never changes, but by a withdrawal or a newer token of the session.
+    """
+    named: dict[str, tuple[str, int]] = {}
+    for study, real, fake, fake_side, left, right in connection.execute(
+        _NAMED, {"digest": identity.digest(session_token)}
+    ):
+        shown = (fake, real) if fake_side == "left" else (real, fake)
+        named |= {token: (study, number) for token, number in zip((left, right), shown, strict=True)}
+    return named

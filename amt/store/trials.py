@@ -1,4 +1,4 @@
-"""Trials: which is next, that it was shown, what was answered. Each step may come twice and is done once."""
+"""Trials: next, shown, answered; each request may be repeated and is carried out once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import ColumnElement, Connection, FromClause, bindparam, func, select, update
 
 from amt.design import Phase
+from amt.errors import counted
 from amt.protocol import Protocol, Side
 from amt.store import sessions
-from amt.store.refusal import Refusal
-from amt.store.schema import NEVER, pictures, places, trials
+from amt.store.database import Database
+from amt.store.schema import NEVER, Refusal, pictures, places, trials
 from amt.store.schema import sessions as sessions_table
 from amt.store.sessions import Session
-from amt.words import counted
 
 Interruption = Literal["hidden", "blur", "resize"]
+
+
 RELOAD = "reload"
+
+
 _CLOCK_TOLERANCE_SECONDS = 0.1  # exposures may end half a frame early, and clocks are read at different moments
 
 
@@ -29,7 +33,10 @@ def _waiting(table: FromClause) -> ColumnElement[bool]:
 
 
 _left = _waiting(trials)
+
+
 _this = (trials.c.session == bindparam("its_session")) & (trials.c.k == bindparam("its_k"))
+
 
 # What every trial needs is built once: to build a statement takes six times as long as to execute it.
 _READ = (
@@ -45,13 +52,21 @@ _READ = (
     .where(_this)
     .with_for_update()
 )
+
+
 _others = trials.alias()
+
+
 _first = select(func.min(_others.c.position)).where(_others.c.session == bindparam("its_session"), _waiting(_others))
+
+
 _SHOW = (
     update(trials)
     .where(_this, trials.c.shown.is_(None), trials.c.position == _first.scalar_subquery())
     .values(shown=bindparam("now"))
 )
+
+
 _ANSWER = (
     update(trials)
     .where(_this)
@@ -307,3 +322,23 @@ def _broken(connection: Connection, fake: int) -> int:
         .where(whole.c.id == fake, broken.c.kind == "broken")
     ).scalar_one()
     return found
+
+
+class Truth(NamedTuple):
+    """What a trial shows: the algorithm and the item of its fake, and where it is."""
+
+    algorithm: str
+    item: str
+    fake_side: Side
+
+
+def truth(database: Database, session: str) -> dict[int, Truth]:
+    """The truth of all trials of a session, by k; a spare's is as it stands now."""
+    with database.reading() as connection:
+        rows = connection.execute(
+            select(trials.c.k, sessions_table.c.algorithm, pictures.c.item, trials.c.fake_side)
+            .join(sessions_table, sessions_table.c.id == trials.c.session)
+            .join(pictures, pictures.c.id == trials.c.fake)
+            .where(trials.c.session == session)
+        )
+        return {k: Truth(algorithm, item, fake_side) for k, algorithm, item, fake_side in rows}

@@ -1,4 +1,4 @@
-"""The data of a grid: its items, decoded once for all cells that see them alike."""
+"""Data of a grid: items decoded once for all cells that share them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from p2pbench.config import RunConfig
-from p2pbench.datasets.cache import Advance, Channels, Samples, open_samples
+from p2pbench.datasets.cache import Advance, Samples, open_samples
 from p2pbench.datasets.catalogue import Items, open_dataset, run_items
 from p2pbench.datasets.contents import digest, item_contents
-from p2pbench.datasets.dataset import Dataset
-from p2pbench.datasets.filled import dataset_lines
-from p2pbench.datasets.survey import sample_channels
-from p2pbench.results import Contents, Description
+from p2pbench.datasets.dataset import Channels, Dataset
+from p2pbench.datasets.survey import dataset_lines, sample_channels
+from p2pbench.training.records import Contents, Description
 
 # The settings that decide what samples are; cells that agree on them share the decoded pictures.
 DATA_SETTINGS = (
@@ -86,3 +85,17 @@ def open_data(config: RunConfig, advance: Advance) -> Data:
     test = open_samples(dataset, items.test, config.image_size, channels, advance)
     train = open_samples(dataset, items.train, config.load_side, channels, advance)
     return Data(dataset, items, contents, channels, train, test, notices)
+
+
+class KeptData:
+    """Data by what decides them, each opened once."""
+
+    def __init__(self) -> None:
+        self._opened: dict[tuple[object, ...], Data] = {}
+
+    def of(self, config: RunConfig, advance: Advance = lambda done, total: None) -> Data:
+        """The data of a run. Raises UserError as `open_data` does, and whatever `advance` raises."""
+        key = data_key(config)
+        if key not in self._opened:
+            self._opened[key] = open_data(config, advance)
+        return self._opened[key]

@@ -1,17 +1,18 @@
-"""A grid expanded: every cell with every seed, checked before anything runs."""
+"""Grids: presets and TOML files, expanded into runs and checked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from p2pbench.config import SHARED, GridConfig, RunConfig, run_config
+from p2pbench.config import SHARED, GridConfig, RunConfig, TaskConfig, read_grid, read_task, run_config
 from p2pbench.datasets.catalogue import check_settings
 from p2pbench.errors import UserError
-from reports import apart
-from reports.layout import CONTENTS, INPUT, REAL, REPORT, STUDIES, Grid, Run, report
+from reports.store import apart
+from reports.store.layout import CONTENTS, INPUT, REAL, REPORT, STUDIES, Grid, Run, report
 
 LONGEST_NAME = 80
 
@@ -122,3 +123,56 @@ def _check_name(name: str, where: str) -> None:
             f"{where}: cell '{name}': expected a name that can be a folder's: 1 to {LONGEST_NAME} characters, none of "
             f'/ \\ : * ? " < > |, no leading dot, and not {REAL}, {INPUT} or {CONTENTS}, which lie beside the cells'
         )
+
+
+def preset_names(kind: str) -> list[str]:
+    """The names of the presets in `grids` or `tasks`."""
+    return sorted(path.name.removesuffix(".toml") for path in _folder(kind).iterdir() if path.suffix == ".toml")
+
+
+def find_grid(name: str) -> tuple[str, GridConfig]:
+    """A grid by a preset's name or a TOML file's path: its name and its content.
+
+    Raises:
+        UserError: neither, or the file is not a grid.
+    """
+    if name in preset_names("grids"):
+        return name, read_grid(_folder("grids") / f"{name}.toml")
+    path = Path(name)
+    if path.suffix != ".toml" and not path.is_file():
+        raise UserError(
+            f"grid '{name}': no preset of that name, and no TOML file; expected one of "
+            f"{', '.join(preset_names('grids'))}, or the path of a grid's TOML file"
+        )
+    return path.stem, read_grid(path)
+
+
+def find_task(name: str) -> TaskConfig:
+    """A task by its name.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if name not in preset_names("tasks"):
+        raise UserError(f"task '{name}': unknown; expected one of {', '.join(preset_names('tasks'))}")
+    return read_task(_folder("tasks") / f"{name}.toml")
+
+
+def _folder(kind: str) -> Path:
+    return Path(str(resources.files("p2pbench") / kind))
+
+
+GRID = "losses"
+
+
+SETTINGS: dict[str, Any] = {
+    "dataset": "streets",
+    "image_size": 64,
+    "ngf": 16,
+    "ndf": 32,
+    "receptive_field": 34,
+    "batch_size": 4,
+    "epochs": 20,
+    "learning_rate": 3e-4,
+    "threads": 1,
+}

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from p2pbench.ablation.data import Data
-from p2pbench.ablation.listener import Listener
 from p2pbench.config import RunConfig
 from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import summary
-from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import NEXT_LINE, UserError
-from p2pbench.results import RunRecord, has_begun
-from p2pbench.training.generate import as_picture
-from reports import atomic, json_files, ledger
-from reports.errors import ReportError
-from reports.layout import Grid, Run
-from reports.made import Made
-from reports.names import item_id
+from p2pbench.runtime.progress import Listener
+from p2pbench.training.inference import as_picture
+from p2pbench.training.records import RunRecord, has_begun
+from reports.store import atomic, json_files, ledger
+from reports.store.errors import ReportError
+from reports.store.layout import Grid, Run
+from reports.store.made import Made
+from reports.store.names import item_id
 
 
 def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[tuple[Run, RunRecord]]) -> None:

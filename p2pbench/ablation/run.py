@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,25 +12,39 @@ from numpy.typing import NDArray
 
 from p2pbench.ablation.data import Data
 from p2pbench.ablation.grid import Planned
-from p2pbench.ablation.listener import Listener
 from p2pbench.ablation.references import check_same_references
+from p2pbench.config import RunConfig
 from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import Item
-from p2pbench.datasets.pictures import Picture
-from p2pbench.datasets.scale import Range
-from p2pbench.leftovers import adopt, remove_leftovers
-from p2pbench.locks import made_ready, owned
-from p2pbench.results import check_files, check_fits, grid_of, has_begun, read_run, read_runs, write_run
-from p2pbench.training.card import load_generator, save_generator
-from p2pbench.training.device import failures_told
-from p2pbench.training.generate import Translator, as_picture
-from p2pbench.training.interrupt import Stop, Stopped
+from p2pbench.datasets.decoders import Picture
+from p2pbench.datasets.transforms import Range
+from p2pbench.runtime.device import failures_told
+from p2pbench.runtime.files import made_ready, owned
+from p2pbench.runtime.interrupt import Stop, Stopped
+from p2pbench.runtime.precision import Precisions, chosen, set_up
+from p2pbench.runtime.progress import Listener
+from p2pbench.training.generator_file import load_generator, save_generator
+from p2pbench.training.inference import Translator, as_picture
+from p2pbench.training.leftovers import adopt, remove_leftovers
 from p2pbench.training.model import Model, make_card
-from p2pbench.training.precision import set_up
+from p2pbench.training.records import (
+    RunRecord,
+    check_files,
+    check_fits,
+    grid_of,
+    has_begun,
+    read_run,
+    read_runs,
+    write_run,
+)
 from p2pbench.training.trainer import train
-from reports.layout import Run
-from reports.made import Made
-from reports.picture import to_eight_bits
+from reports.store.layout import Run
+from reports.store.made import Made
+from reports.store.picture import to_eight_bits
+
+if TYPE_CHECKING:
+    pass
+
 
 SAMPLES = 4
 
@@ -184,3 +199,22 @@ def _rgb(picture: Picture, ends: Range | None) -> NDArray[np.uint8]:
     """Any picture (H, W, C) as RGB of 8 bits: its first three channels, or its first as grey."""
     shown = to_eight_bits(picture, ends)
     return shown[..., :3] if shown.shape[2] >= 3 else np.repeat(shown[..., :1], 3, axis=2)
+
+
+def as_begun(planned: Planned, there: Precisions, made: Sequence[tuple[Run, RunRecord]]) -> RunConfig:
+    """A run's settings with its precision, and its threads where it has begun: those go before what is taken now."""
+    config = planned.config
+    begun = next((record.settings for run, record in made if run == planned.run and has_begun(run)), None)
+    if config.precision == "auto" and begun is not None:
+        # Older versions did not record what it was.
+        precision = there.auto_before if begun.precision == "auto" else begun.precision
+        config = config.model_copy(update={"precision": precision})
+    if config.threads is None and begun is not None:
+        config = config.model_copy(update={"threads": begun.threads})
+    return chosen(config, there)
+
+
+Outcome = tuple[Planned, Exception | None]
+
+
+"""A run, and the error that ended it, if any."""

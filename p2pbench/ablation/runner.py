@@ -12,17 +12,20 @@ import torch
 
 from p2pbench.ablation.data import Data, data_key, open_data
 from p2pbench.ablation.grid import Planned, expand
-from p2pbench.ablation.listener import Listener
 from p2pbench.ablation.references import check_references, fill_references
-from p2pbench.ablation.run import begin, carry_out, is_finished, say_threads
-from p2pbench.ablation.side_by_side import IN_TURN, NotMeasured, verdict, weigh
-from p2pbench.ablation.workers import Outcome, Workers, share, workers
+from p2pbench.ablation.run import Outcome, as_begun, begin, carry_out, is_finished, say_threads
+from p2pbench.ablation.timing import IN_TURN, NotMeasured, verdict, weigh
+from p2pbench.ablation.workers import Workers, share, workers
 from p2pbench.config import GridConfig, RunConfig
 from p2pbench.datasets.catalogue import clusters_of_items, files_of, more_than_there_are
 from p2pbench.errors import MENDABLE, UserError
-from p2pbench.image_scoring import score_new
-from p2pbench.locks import made_ready
-from p2pbench.results import (
+from p2pbench.runtime.device import pick_device
+from p2pbench.runtime.files import made_ready
+from p2pbench.runtime.interrupt import Stop, Stopped, stop_request
+from p2pbench.runtime.precision import Precisions, precisions
+from p2pbench.runtime.progress import Listener
+from p2pbench.scoring.images import score_new
+from p2pbench.training.records import (
     RunRecord,
     check_files,
     check_fits,
@@ -31,12 +34,9 @@ from p2pbench.results import (
     write_contents,
     write_grid,
 )
-from p2pbench.training.device import pick_device
-from p2pbench.training.interrupt import Stop, Stopped, stop_request
-from p2pbench.training.precision import Precisions, chosen, precisions
-from reports import apart
-from reports.arithmetic import flaw
-from reports.layout import Grid, Run
+from reports.store import apart
+from reports.store.arithmetic import flaw
+from reports.store.layout import Grid, Run
 
 if TYPE_CHECKING:  # Ray is an extra
     from p2pbench.cluster.jobs import Cluster
@@ -103,7 +103,7 @@ def run_grid(
         listener.say(notice)
     with stop_request() as stop:
         if cluster is not None:
-            from p2pbench.ablation.on_cluster import carry_out_on
+            from p2pbench.ablation.ray import carry_out_on
 
             outcomes = carry_out_on(cluster, folder, left, data, listener, stop)
         else:
@@ -137,19 +137,6 @@ def _precisions(plan: Sequence[Planned], cluster: Cluster | None) -> list[Precis
     needs = [cluster.needs(planned.config.device, planned.config.threads) for planned in plan]
     known = {gpus: cluster.precisions(gpus) for gpus in {each.gpus for each in needs}}
     return [known[each.gpus] for each in needs]
-
-
-def as_begun(planned: Planned, there: Precisions, made: Sequence[tuple[Run, RunRecord]]) -> RunConfig:
-    """A run's settings with its precision, and its threads where it has begun: those go before what is taken now."""
-    config = planned.config
-    begun = next((record.settings for run, record in made if run == planned.run and has_begun(run)), None)
-    if config.precision == "auto" and begun is not None:
-        # Older versions did not record what it was.
-        precision = there.auto_before if begun.precision == "auto" else begun.precision
-        config = config.model_copy(update={"precision": precision})
-    if config.threads is None and begun is not None:
-        config = config.model_copy(update={"threads": begun.threads})
-    return chosen(config, there)
 
 
 def _remarks(plan: Sequence[Planned], left: Sequence[Planned], made: Sequence[tuple[Run, RunRecord]]) -> Iterator[str]:

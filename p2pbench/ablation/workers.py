@@ -20,28 +20,29 @@ from typing import Any, Protocol
 
 import torch
 
+from p2pbench.ablation.data import KeptData
 from p2pbench.ablation.grid import Planned
-from p2pbench.ablation.kept_data import KeptData
-from p2pbench.ablation.listener import Listener
-from p2pbench.ablation.news import SECONDS_BETWEEN_NEWS, News, tell
-from p2pbench.ablation.pace import Timer, step_timer, sustained, warm_up
-from p2pbench.ablation.run import carry_out
-from p2pbench.ablation.side_by_side import NotMeasured, Rates, enough_seconds
+from p2pbench.ablation.run import Outcome, carry_out
+from p2pbench.ablation.timing import NotMeasured, Rates, Timer, enough_seconds, step_timer, sustained, warm_up
 from p2pbench.config import RunConfig
-from p2pbench.datasets.cache import Channels
+from p2pbench.datasets.dataset import Channels
 from p2pbench.errors import MENDABLE, UserError
-from p2pbench.training.device import DeviceLost, pick_device
-from p2pbench.training.device_memory import is_out_of_memory
-from p2pbench.training.interrupt import Stop, Stopped
+from p2pbench.runtime.device import DeviceLost, is_out_of_memory, pick_device
+from p2pbench.runtime.interrupt import Stop, Stopped
+from p2pbench.runtime.progress import SECONDS_BETWEEN_NEWS, Listener, News, tell
 
 PATIENCE = 300.0  # seconds that workers wait for one another before they measure
+
+
 SECONDS_FOR_LAST_NEWS = 5.0
+
+
 DIED = "a worker process died, perhaps for want of memory"
 
-Outcome = tuple[Planned, Exception | None]
-"""A run, and the error that ended it, if any."""
 
 Cell = tuple[RunConfig, Channels]
+
+
 """What decides how long a step takes."""
 
 

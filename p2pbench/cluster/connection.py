@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from p2pbench.cli import SPINS
 from p2pbench.errors import UserError
-from p2pbench.threads import SPINS
 
 if TYPE_CHECKING:  # Ray is an extra: it is imported when somebody asks for it
     from p2pbench.cluster.jobs import Cluster

@@ -21,15 +21,13 @@ from ray.exceptions import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from p2pbench.ablation.listener import Listener
-from p2pbench.ablation.news import SECONDS_BETWEEN_NEWS, tell
-from p2pbench.cluster import machines
-from p2pbench.cluster.hub import Hub
-from p2pbench.cluster.line import SECONDS_TO_ANSWER, Answer, Attempt, Doing, answer
-from p2pbench.cluster.terms import Terms, agreed
+from p2pbench.cluster import nodes
+from p2pbench.cluster.nodes import Terms, agreed
+from p2pbench.cluster.worker import SECONDS_TO_ANSWER, Answer, Attempt, Doing, Hub, answer
 from p2pbench.errors import UserError
-from p2pbench.training.interrupt import Stop, Stopped
-from p2pbench.training.precision import Precisions, precisions
+from p2pbench.runtime.interrupt import Stop, Stopped
+from p2pbench.runtime.precision import Precisions, precisions
+from p2pbench.runtime.progress import SECONDS_BETWEEN_NEWS, Listener, tell
 
 LOST = (NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError)
 LOSSES_WITHOUT_PROGRESS = 3
@@ -44,7 +42,7 @@ class Needs(NamedTuple):
     cpus: int
     gpus: int
 
-    def met_by(self, node: machines.Node) -> bool:
+    def met_by(self, node: nodes.Node) -> bool:
         """Whether a machine as Ray describes it is there and large enough, be it busy or not."""
         has = node["Resources"]
         return bool(node["Alive"]) and has.get("CPU", 0) >= self.cpus and has.get("GPU", 0) >= self.gpus
@@ -134,7 +132,7 @@ class Cluster:
         """What a job with so many GPUs, 0 or 1, can train in."""
         if not gpus:
             return precisions(torch.device("cpu"))
-        return machines.precisions_of_gpus([node for node in ray.nodes() if Needs(0, gpus).met_by(node)])
+        return nodes.precisions_of_gpus([node for node in ray.nodes() if Needs(0, gpus).met_by(node)])
 
     def carry_out(
         self, jobs: Sequence[Job], folder: Path, listener: Listener, stop: Stop, shared: tuple[object, ...] = ()
@@ -156,7 +154,7 @@ class Cluster:
         if not jobs:
             return
         with agreed(folder) as terms:
-            machines.check(terms, [node for node in ray.nodes() if any(job.needs.met_by(node) for job in jobs)])
+            nodes.check(terms, [node for node in ray.nodes() if any(job.needs.met_by(node) for job in jobs)])
             call = _Call(_start_hub(), terms, listener, ray.put(pickle.dumps(shared)))
             for number, job in enumerate(jobs):
                 _start(call, _Running(number, job, job.state()))
@@ -201,7 +199,7 @@ def _start(call: _Call, running: _Running) -> None:
         "max_retries": 0,
         "label_selector": {"ray.io/node-id": f"!in({', '.join(sorted(call.unfit))})"} if call.unfit else None,
     }
-    remote = ray.remote(**options)(machines.sent())
+    remote = ray.remote(**options)(nodes.sent())
     packed = pickle.dumps((answer, attempt, job.do, job.arguments))
     reference = remote.remote(terms.versions, terms.token, terms.secret, call.hub, packed, call.shared)
     call.running[reference] = running

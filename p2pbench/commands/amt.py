@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from p2pbench.lazy import Entry, LazyGroup
+from p2pbench.cli import Entry, LazyGroup
 
 COMMANDS = {
     "create": Entry("amt_create", "Make a study of the cells of a grid, or of any folders of pictures."),

@@ -9,10 +9,9 @@ import click
 
 from p2pbench.commands import options
 from p2pbench.commands.amt_options import database_option, name_option, opened_studies
-from p2pbench.study.analysing import analyse_file, analyse_study, is_old_batch
-from p2pbench.study.looking import PEEK
-from p2pbench.study.place import choose
-from reports.names import printable
+from p2pbench.study.results import analyse_file, analyse_study, is_old_batch
+from p2pbench.study.studies import PEEK, choose
+from reports.store.names import printable
 
 
 @click.command(epilog="Example: p2pbench amt analyse results")

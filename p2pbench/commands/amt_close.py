@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from amt.store import looks
+from amt.store import reveals
 from p2pbench.commands.amt_options import database_option, name_option, opened_studies, results_argument
-from p2pbench.study.place import choose
+from p2pbench.study.studies import choose
 
 
 @click.command(epilog="Example: p2pbench amt close results")
@@ -20,5 +20,5 @@ def command(results: Path, name: str | None, reopen: bool, database: str | None)
     """Let no new raters into a study; those who are in it may finish."""
     chosen = choose(opened_studies(results, database), name)
     with chosen.database.writing() as connection:
-        (looks.reopen if reopen else looks.close)(connection, chosen.study)
+        (reveals.reopen if reopen else reveals.close)(connection, chosen.study)
     click.echo(f"{chosen.study.name}: {'open' if reopen else 'closed'}")

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import click
 
-from amt.create import Plan, create
 from amt.protocol import Protocol
 from amt.recruitment import Source
+from amt.store.create import Plan, create
 from p2pbench.commands import options
 from p2pbench.commands.amt_options import database_option, pairs, results_argument
-from p2pbench.study import choices
-from p2pbench.study.cells import from_folders, from_results
-from p2pbench.study.place import new_studies
-from p2pbench.terminal import Terminal
-from reports import apart
-from reports.layout import STUDIES
-from reports.names import counted, printable, typed
+from p2pbench.runtime.terminal import Terminal
+from p2pbench.study import create as choices
+from p2pbench.study.create import from_folders, from_results
+from p2pbench.study.studies import new_studies
+from reports.store import apart
+from reports.store.layout import STUDIES
+from reports.store.names import counted, printable, typed
 
 _DEFAULTS = Protocol()
 

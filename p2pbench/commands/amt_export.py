@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from p2pbench.commands.amt_options import database_option, name_option, opened_studies, results_argument
-from p2pbench.study.exporting import export_study
-from p2pbench.study.looking import PEEK, look
-from p2pbench.study.place import choose
+from p2pbench.study.results import export_study
+from p2pbench.study.studies import PEEK, choose, look
 
 
 @click.command(epilog="Example: p2pbench amt export results")

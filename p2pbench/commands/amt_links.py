@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from amt.recruitment import checked_url, links_csv
-from amt.store import links
+from amt.store import sessions
 from p2pbench.commands import options
 from p2pbench.commands.amt_options import database_option, name_option, opened_studies, results_argument
-from p2pbench.study.place import choose
-from reports import atomic
-from reports.names import counted
+from p2pbench.study.studies import choose
+from reports.store import atomic
+from reports.store.names import counted
 
 
 @click.command(
@@ -36,7 +36,7 @@ def command(
     url = checked_url(public_url)
     chosen = choose(opened_studies(results, database), name)
     with ExitStack() as undo, chosen.database.writing() as connection:
-        secrets = links.make(connection, chosen.study, count, label)
+        secrets = sessions.make_links(connection, chosen.study, count, label)
         # On disk before they count: links that nobody has could not be told from those that were handed out.
         atomic.write_new(out, links_csv(url, chosen.study.name, secrets).encode())
         undo.push(lambda kind, *_: out.unlink(missing_ok=True) if kind else None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from p2pbench.commands import options
-from p2pbench.study.place import Opened, open_studies
+from p2pbench.study.studies import Opened, open_studies
 
 results_argument = click.argument("results", type=options.PATH, default=Path("results"))
 database_option = click.option(

@@ -6,7 +6,7 @@ import click
 
 from amt.statistics.planning import ITEMS, ITEMS_ICC, raters_needed, smallest_difference
 from p2pbench.errors import UserError
-from reports.names import counted
+from reports.store.names import counted
 
 
 @click.command(epilog="Example: p2pbench amt plan --difference 6 --rate 20 --items 200")

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from amt.recruitment import checked_url
-from amt.server.run import alone, bound, serve
+from amt.server.app import alone, bound, serve
 from p2pbench.commands.amt_options import database_option, opened_studies, results_argument
-from p2pbench.study.hosting import announcement
+from p2pbench.study.studies import announcement
 
 _MOST_WORKERS = 4
 

@@ -8,9 +8,9 @@ import click
 
 from p2pbench.commands import options
 from p2pbench.commands.amt_options import database_option, name_option, opened_studies, pairs, results_argument
-from p2pbench.study import rehearsing
-from p2pbench.study.place import choose
-from reports.names import counted, typed
+from p2pbench.study import rehearsal
+from p2pbench.study.studies import choose
+from reports.store.names import counted, typed
 
 
 @click.command(epilog="Example: p2pbench amt simulate results --name rehearsal --fooling L1+cGAN=19")
@@ -44,9 +44,9 @@ def command(
         options.without_effect("without raters that look: careful, leaving or double ones", "fooling")
     opened = opened_studies(results, database)
     chosen = choose(opened, name)
-    rates = rehearsing.rates(chosen.study, pairs(fooling, "--fooling"))
-    raters = rehearsing.crowd(chosen.study, pairs(kinds, "--raters"))
-    outcome = rehearsing.rehearse_study(opened, chosen, raters, rates, seed)
+    rates = rehearsal.rates(chosen.study, pairs(fooling, "--fooling"))
+    raters = rehearsal.crowd(chosen.study, pairs(kinds, "--raters"))
+    outcome = rehearsal.rehearse_study(opened, chosen, raters, rates, seed)
     for (kind, ending), count in sorted(outcome.endings.items()):
         click.echo(f"{count:>5} {kind}: {ending}")
     click.echo(

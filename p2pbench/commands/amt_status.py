@@ -11,7 +11,7 @@ import click
 from amt.errors import AmtError
 from amt.store import counts, studies
 from p2pbench.commands.amt_options import database_option, opened_studies, results_argument
-from reports.names import printable
+from reports.store.names import printable
 
 
 @click.command(epilog="Example: p2pbench amt status results")

@@ -12,9 +12,9 @@ from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeRem
 from rich.progress import Progress as Bar
 
 from p2pbench.commands import options
-from p2pbench.datasets import archives
-from p2pbench.datasets.archives import ARCHIVES
-from reports.names import typed
+from p2pbench.datasets import download
+from p2pbench.datasets.download import ARCHIVES
+from reports.store.names import typed
 
 SIZES = ", ".join(f"{name} {archive.megabytes} MB" for name, archive in ARCHIVES.items())
 
@@ -40,22 +40,22 @@ SIZES = ", ".join(f"{name} {archive.megabytes} MB" for name, archive in ARCHIVES
     help="The folder for all datasets; this one goes into OUT/NAME.",
 )
 @click.option(
-    "--url", metavar="URL", default=archives.BASE_URL, show_default=True, help="Where NAME.tar.gz lies, or a mirror."
+    "--url", metavar="URL", default=download.BASE_URL, show_default=True, help="Where NAME.tar.gz lies, or a mirror."
 )
 def command(name: str, out: Path, url: str) -> None:
     """Fetch a dataset, show how it goes, and say what to do next."""
     archive = ARCHIVES[name]
-    if archives.is_there(archive, out):
+    if download.is_there(archive, out):
         click.echo(f"{out / name} is already there")
     else:
         with _shown(name) as report:
-            archives.fetch(archive, out, report, base_url=url)
+            download.fetch(archive, out, report, base_url=url)
         click.echo(f"{out / name} is ready")
     click.echo(f"next: p2pbench train {archive.train} --root {typed(out / name)}")
 
 
 @contextmanager
-def _shown(name: str) -> Iterator[archives.Report]:
+def _shown(name: str) -> Iterator[download.Report]:
     """Show progress as bars where somebody watches, and as a line for every tenth where nobody does."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -73,7 +73,7 @@ class _Lines:
         self._name = name
         self._shown: dict[str, int] = {}  # tenths by stage
 
-    def __call__(self, progress: archives.Progress) -> None:
+    def __call__(self, progress: download.Progress) -> None:
         """Print a line when another tenth is done, or another 100 MB where the total is unknown."""
         stage, done, total = progress
         tenth = 10 * done // total if total else done // 10**8
@@ -91,7 +91,7 @@ class _Bars:
         self._bar = bar
         self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, progress: archives.Progress) -> None:
+    def __call__(self, progress: download.Progress) -> None:
         """Move a stage's bar; bytes of an earlier call are where it begins, so that they do not count as speed."""
         stage, done, total = progress
         if stage not in self._tasks:

@@ -8,8 +8,8 @@ import click
 
 from fcn import weights
 from p2pbench.commands import options
-from p2pbench.new_file import write_once
-from reports import apart
+from p2pbench.runtime.files import write_once
+from reports.store import apart
 
 
 @click.command(epilog="Example: p2pbench fcn-import fcn-8s-cityscapes.caffemodel fcn8s.safetensors")

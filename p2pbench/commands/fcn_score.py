@@ -12,14 +12,14 @@ from p2pbench.commands.outcomes import print_outcome
 from p2pbench.config import run_config
 from p2pbench.datasets.catalogue import check_settings
 from p2pbench.errors import UserError
-from p2pbench.segmentation.confusion_scores import class_rows
-from p2pbench.segmentation.fcn_score import score_folder, score_results
-from p2pbench.segmentation.score_table import print_classes
-from p2pbench.segmentation.self_test import SelfTest, self_test
-from p2pbench.segmentation.truth import open_truth, run_truth
-from p2pbench.segmentation.work import Work, work_device
-from p2pbench.terminal import Terminal
-from p2pbench.training.interrupt import stop_request
+from p2pbench.runtime.interrupt import stop_request
+from p2pbench.runtime.terminal import Terminal
+from p2pbench.scoring.confusion_scores import class_rows
+from p2pbench.scoring.outcome import Work, work_device
+from p2pbench.scoring.score_table import print_classes
+from p2pbench.scoring.segmentation import score_folder, score_results
+from p2pbench.scoring.self_test import SelfTest, self_test
+from p2pbench.scoring.truth import open_truth, run_truth
 
 
 @click.command(

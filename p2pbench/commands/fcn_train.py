@@ -9,11 +9,11 @@ import click
 from p2pbench.commands import options
 from p2pbench.config import run_config
 from p2pbench.datasets.catalogue import check_settings
-from p2pbench.segmentation.own_scorer import SCRATCH, VGG16, Plan, train_scorer
-from p2pbench.terminal import Terminal
-from p2pbench.training.device import pick_device
-from p2pbench.training.interrupt import stop_request
-from reports import apart
+from p2pbench.runtime.device import pick_device
+from p2pbench.runtime.interrupt import stop_request
+from p2pbench.runtime.terminal import Terminal
+from p2pbench.scoring.own_scorer import SCRATCH, VGG16, Plan, train_scorer
+from reports.store import apart
 
 positive = click.IntRange(min=1)
 

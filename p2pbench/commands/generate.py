@@ -10,11 +10,11 @@ import click
 from p2pbench.commands import options
 from p2pbench.datasets.dataset import summary
 from p2pbench.errors import UserError
-from p2pbench.terminal import Terminal
-from p2pbench.training.device import pick_device
-from p2pbench.training.interrupt import stop_request
-from p2pbench.training.translate_folder import translate_folder
-from reports.names import counted
+from p2pbench.runtime.device import pick_device
+from p2pbench.runtime.interrupt import stop_request
+from p2pbench.runtime.terminal import Terminal
+from p2pbench.training.inference import translate_folder
+from reports.store.names import counted
 
 
 @click.command(

@@ -10,10 +10,10 @@ import click
 from p2pbench.commands import options
 from p2pbench.datasets.pairs import Paired
 from p2pbench.datasets.photos import Colorization
-from p2pbench.new_file import write_once
-from p2pbench.training.card import save_generator
+from p2pbench.runtime.files import write_once
 from p2pbench.training.cyclegan_import import import_generator
-from reports import apart
+from p2pbench.training.generator_file import save_generator
+from reports.store import apart
 
 
 @click.command(

@@ -9,14 +9,15 @@ from pathlib import Path
 import click
 
 from p2pbench.commands import options
-from p2pbench.image_scoring import score_results
-from p2pbench.metrics.image_score import SCORER
-from p2pbench.perceptual_scoring import PerceptualScorer
-from p2pbench.perceptual_scoring import download_weights as fetch_weights
-from p2pbench.terminal import Terminal
-from p2pbench.training.interrupt import Stopped, stop_request
-from reports import arithmetic, trainings
-from reports.names import counted, printable
+from p2pbench.runtime.interrupt import Stopped, stop_request
+from p2pbench.runtime.terminal import Terminal
+from p2pbench.scoring.image_scores import SCORER
+from p2pbench.scoring.images import score_results
+from p2pbench.scoring.perceptual import PerceptualScorer
+from p2pbench.scoring.perceptual import download_weights as fetch_weights
+from reports import trainings
+from reports.store import arithmetic
+from reports.store.names import counted, printable
 
 
 @click.command(epilog="Example: p2pbench image-score results; or p2pbench image-score results --fid --download-weights")

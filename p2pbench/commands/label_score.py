@@ -9,11 +9,11 @@ import click
 from p2pbench.commands import options
 from p2pbench.commands.outcomes import print_outcome
 from p2pbench.metrics.label_maps import At
-from p2pbench.segmentation.label_files import Reading
-from p2pbench.segmentation.label_score import score_folder, score_results
-from p2pbench.segmentation.truth import open_truth
-from p2pbench.terminal import Terminal
-from p2pbench.training.interrupt import Stopped, stop_request
+from p2pbench.runtime.interrupt import Stopped, stop_request
+from p2pbench.runtime.terminal import Terminal
+from p2pbench.scoring.label_files import Reading
+from p2pbench.scoring.labels import score_folder, score_results
+from p2pbench.scoring.truth import open_truth
 
 
 @click.command(epilog="Example: p2pbench label-score results")

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from p2pbench.config import check_clusters, parse_setting
 from p2pbench.errors import UserError
-from reports.names import printable
+from reports.store.names import printable
 
 if TYPE_CHECKING:  # Ray is an extra
     from p2pbench.cluster.jobs import Cluster

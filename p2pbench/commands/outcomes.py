@@ -8,8 +8,8 @@ import click
 
 from fcn.protocol import Protocol
 from p2pbench.commands.options import remark
-from p2pbench.segmentation.outcome import Outcome
-from p2pbench.segmentation.score_table import json_lines, print_scores
+from p2pbench.scoring.outcome import Outcome
+from p2pbench.scoring.score_table import json_lines, print_scores
 from reports import trainings
 
 

@@ -8,13 +8,13 @@ import click
 
 from p2pbench.commands import options
 from p2pbench.errors import UserError
-from reports import page, sensitivity
-from reports.names import counted, printable
+from reports import page, trainings
+from reports.store.names import counted, printable
 
 _EXPECTED = {
-    sensitivity.NO_SEEDS: "some, whose seeds tell how much is chance; train two seeds of each cell first: "
+    trainings.NO_SEEDS: "some, whose seeds tell how much is chance; train two seeds of each cell first: "
     "train-ablation GRID --seeds 0,1",
-    sensitivity.NO_INTERVALS: "some, which tell how much is chance of items; score more test items: a single one has "
+    trainings.NO_INTERVALS: "some, which tell how much is chance of items; score more test items: a single one has "
     "no interval, nor have items that are all alike, or a few far from all others",
 }
 
@@ -34,14 +34,14 @@ def command(results: Path, seeds: str) -> None:
     found = []
     for section in read.sections:
         for table in section.tables:
-            if lines := sensitivity.lines(table, counts):
+            if lines := trainings.sensitivity_lines(table, counts):
                 found += [f"{section.grid.name}, {counted(table.rows[0].n, 'item')}: {lines[0]}", *lines[1:]]
     for line in read.damages:
         options.remark(line)
     if not found:
-        lacking = sensitivity.lacking(table for section in read.sections for table in section.tables)
+        lacking = trainings.lacking_for_sensitivity(table for section in read.sections for table in section.tables)
         raise UserError(f"{results}: found {lacking}, expected {_EXPECTED[lacking]}")
-    for line in [f"{sensitivity.MEANING}:", *found]:
+    for line in [f"{trainings.SENSITIVITY}:", *found]:
         click.echo(printable(line))
 
 

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import click
 
-from p2pbench.ablation.presets import find_grid
-from p2pbench.ablation.quickstart import GRID, SETTINGS
+from p2pbench.ablation.grid import GRID, SETTINGS, find_grid
 from p2pbench.ablation.runner import run_grid
 from p2pbench.commands import options
-from p2pbench.segmentation.after_training import score_trained
-from p2pbench.study.quickstart import hold_study
-from p2pbench.terminal import Terminal
+from p2pbench.runtime.terminal import Terminal
+from p2pbench.scoring.after_training import score_trained
+from p2pbench.study.rehearsal import hold_study
 from reports import html
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from p2pbench.commands import options
-from reports import arithmetic, comparison_page, gallery, html, layout
+from reports import comparison_page, gallery, html
+from reports.store import arithmetic, layout
 
 
 @click.command(

@@ -6,15 +6,14 @@ from pathlib import Path
 
 import click
 
-from p2pbench.ablation.grid import check_effect, expand
-from p2pbench.ablation.presets import find_task, preset_names
+from p2pbench.ablation.grid import check_effect, expand, find_task, preset_names
 from p2pbench.ablation.runner import run_grid
 from p2pbench.commands import options
 from p2pbench.config import GridConfig, RunConfig
-from p2pbench.segmentation.after_training import score_trained
-from p2pbench.terminal import Terminal
+from p2pbench.runtime.terminal import Terminal
+from p2pbench.scoring.after_training import score_trained
 from reports import html
-from reports.layout import Grid
+from reports.store.layout import Grid
 
 
 @click.command(epilog="Example: p2pbench train --task facades-labels-to-photo --root data/facades")

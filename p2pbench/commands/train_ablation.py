@@ -6,20 +6,18 @@ from pathlib import Path
 
 import click
 
-from p2pbench.ablation import foresight
-from p2pbench.ablation.estimate import estimate_lines
-from p2pbench.ablation.grid import check_effect, check_own_effect, expand
-from p2pbench.ablation.presets import find_grid, preset_names
+from p2pbench.ablation.dry_run import difference_lines, estimate_lines
+from p2pbench.ablation.grid import check_effect, check_own_effect, expand, find_grid, preset_names
 from p2pbench.ablation.runner import run_grid
 from p2pbench.commands import options
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
 from p2pbench.errors import UserError
-from p2pbench.segmentation.after_training import score_trained
-from p2pbench.segmentation.ready import unfit
-from p2pbench.terminal import Terminal
+from p2pbench.runtime.terminal import Terminal
+from p2pbench.scoring.after_training import score_trained
+from p2pbench.scoring.runs import unfit
 from reports import html
-from reports.layout import Grid
-from reports.names import printable
+from reports.store.layout import Grid
+from reports.store.names import printable
 
 
 @click.command(
@@ -88,7 +86,7 @@ def command(
         )
         for line in estimate_lines(out, name, content, where, overrides, chosen):
             click.echo(printable(line))
-        for line in foresight.lines(out, name, [each.config for each in plan], {each.config.seed for each in plan}):
+        for line in difference_lines(out, name, [each.config for each in plan], {each.config.seed for each in plan}):
             click.echo(printable(line))
         click.echo(f"results would be in {out / name}")
         return

@@ -25,31 +25,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from p2pbench.datasets import pictures
-from p2pbench.datasets.contents import cache_folder as cache_folder
-from p2pbench.datasets.contents import item_contents
-from p2pbench.datasets.dataset import Dataset, Item, Sample, summary
-from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets import transforms
+from p2pbench.datasets.contents import cache_folder, item_contents
+from p2pbench.datasets.dataset import Channels, Dataset, Depth, Item, Sample, summary
+from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
 
 FORMAT = 2  # raise it when samples of the same files come out differently
+
+
 DISK_SHARE = 0.5  # of the free disk that one cache may take
+
+
 DECODE_CHUNK = 256  # items that may be decoded and not yet written
+
+
 BATCHES_AHEAD = 8  # of a streamed dataset
 
-Depth = np.dtype[np.uint8 | np.uint16]
 
 Advance = Callable[[int, int], None]
+
+
 """Called with the number of items done and the number of all."""
-
-
-class Channels(NamedTuple):
-    """What every sample of a dataset has; see `p2pbench.datasets.survey`."""
-
-    input: int
-    output: int
-    input_dtype: Depth
-    output_dtype: Depth
 
 
 class RawBatch(NamedTuple):
@@ -175,12 +172,12 @@ def fit(sample: Sample, channels: Channels, item: Item) -> dict[str, Picture]:
         ("target", sample.target, channels.output, channels.output_dtype),
     ):
         if picture.dtype.itemsize < dtype.itemsize:
-            picture = pictures.deepen(picture)
+            picture = transforms.deepen(picture)
         if picture.dtype != dtype:
             raise UserError(
                 f"{name}: the {part} is {picture.dtype}, expected {dtype} as the dataset's other items; convert it"
             )
-        parts[part] = pictures.convert(picture, wanted, name).transpose(2, 0, 1)
+        parts[part] = transforms.convert(picture, wanted, name).transpose(2, 0, 1)
     if sample.labels is not None:
         parts["labels"] = sample.labels[None]
     return parts

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from p2pbench.config import RunConfig
-from p2pbench.datasets.camvid import CamVid
-from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.clusters import Found, find_clusters
 from p2pbench.datasets.dataset import Dataset, Item, LabelledPhotos, Split, item_hash
-from p2pbench.datasets.drawn import Streets
+from p2pbench.datasets.labelled import CamVid, Cityscapes, Streets
 from p2pbench.datasets.pairs import Folders, Paired
 from p2pbench.datasets.photos import Colorization, Edges, Inpainting
 from p2pbench.errors import UserError
-from reports.names import counted
+from reports.store.names import counted
 
 DATASETS: dict[str, type[Dataset]] = {
     kind.name: kind for kind in (Streets, Cityscapes, CamVid, Paired, Folders, Colorization, Inpainting, Edges)

@@ -17,9 +17,9 @@ from p2pbench.config import is_table
 from p2pbench.datasets.contents import digest
 from p2pbench.datasets.dataset import Naming
 from p2pbench.errors import UserError
-from reports import bootstrap
-from reports.clusters import FIELD, effective
-from reports.names import counted, item_id, printable
+from reports.store import bootstrap
+from reports.store.bootstrap import FIELD, effective
+from reports.store.names import counted, item_id, printable
 
 ALONE = r"(.*)"
 """A pattern by which each item is a cluster of its own."""

@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from p2pbench.datasets.dataset import Dataset, Item
-from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
-from reports import atomic, json_files
-from reports.errors import ReportError
+from reports.store import atomic, json_files
+from reports.store.errors import ReportError
 
 DIGITS = 16  # hexadecimal, of every hash here
 # A file that changes once more within one tick of its file system's clock looks unchanged; FAT has the longest.

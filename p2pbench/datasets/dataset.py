@@ -16,18 +16,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fcn.labels import CITYSCAPES, LabelTable
-from p2pbench.datasets import pictures
-from p2pbench.datasets.pictures import Header, Picture
-from p2pbench.datasets.train_ids import count_values, look_like_train_ids, refusal, refuse_train_ids
+from p2pbench.datasets import pictures, transforms
+from p2pbench.datasets.decoders import Header, Picture
+from p2pbench.datasets.label_images import count_values, look_like_train_ids, refusal, refuse_train_ids
 from p2pbench.errors import NEXT_LINE, UserError
-from reports.layout import found_at
-from reports.names import printable
+from reports.store.layout import found_at
+from reports.store.names import printable
 
 Split = Literal["train", "test"]
 
+
 LABELS_TO_PHOTO, PHOTO_TO_LABELS = "labels-to-photo", "photo-to-labels"
+
+
 A_TO_B, B_TO_A = "AtoB", "BtoA"
+
+
 TEST_FOLDERS = ("val", "test")
+
+
 MOST_NAMED = 10  # how many culprits one message names
 
 
@@ -240,10 +247,10 @@ class LabelledPhotos(Dataset):
     def load(self, item: Item, size: int | None) -> Sample:
         """The photo resized bilinearly, the labels by nearest neighbour alone."""
         photo_file, label_file = item.files
-        photo = pictures.convert(pictures.read(photo_file), 3, str(photo_file))
+        photo = transforms.convert(pictures.read(photo_file), 3, str(photo_file))
         values = self._values(label_file)
         if size is not None:
-            photo, values = pictures.resize(photo, size, size), pictures.resize_labels(values, size, size)
+            photo, values = transforms.resize(photo, size, size), transforms.resize_labels(values, size, size)
         return self.sample(photo, values)
 
     def label_items(self, split: Split) -> list[Item]:
@@ -266,7 +273,7 @@ class LabelledPhotos(Dataset):
         """
         _, label_file = item.files
         values = self._values(label_file)
-        return self.table.to_indices(values if size is None else pictures.resize_labels(values, size, size))
+        return self.table.to_indices(values if size is None else transforms.resize_labels(values, size, size))
 
     def _values(self, label_file: Path) -> NDArray[np.uint8 | np.uint16]:
         values = pictures.read_labels(label_file)
@@ -307,7 +314,7 @@ def item_hash(items: Sequence[Item]) -> str:
 
 def square(picture: Picture, size: int | None) -> Picture:
     """A picture as a square of `size` pixels, or as it is."""
-    return picture if size is None else pictures.resize(picture, size, size)
+    return picture if size is None else transforms.resize(picture, size, size)
 
 
 def first_folder(root: Path, names: Sequence[str]) -> str | None:
@@ -355,3 +362,15 @@ def summary(what: str, culprits: Sequence[str], one: str | None = None, mend: st
 
 def _by(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
+
+
+Depth = np.dtype[np.uint8 | np.uint16]
+
+
+class Channels(NamedTuple):
+    """What every sample of a dataset has; see `p2pbench.datasets.survey`."""
+
+    input: int
+    output: int
+    input_dtype: Depth
+    output_dtype: Depth

@@ -22,7 +22,7 @@ from p2pbench.datasets.dataset import (
     square,
     summary,
 )
-from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
 
 # What tells maps of class ids from pictures: no value above, and so many pixels equal to their left neighbour.

@@ -11,9 +11,9 @@ from skimage.color import lab2rgb, rgb2lab
 from skimage.feature import canny
 from torch import Tensor
 
-from p2pbench.datasets import pictures
+from p2pbench.datasets import pictures, transforms
 from p2pbench.datasets.dataset import Dataset, Item, Sample, Split, square
-from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
 
 HELD_OUT = 10  # without folders of splits every tenth photo, by name, is a test item
@@ -62,7 +62,7 @@ class Photos(Dataset):
 
 
 def _in_colour(photo: Picture, file: Path) -> Picture:
-    photo = pictures.convert(photo, 3, file)
+    photo = transforms.convert(photo, 3, file)
     if photo.dtype != np.uint8:
         raise UserError(
             f"{file}: found 16 bits a channel, expected 8; convert the photos (the dataset folders takes 16)"
@@ -176,5 +176,5 @@ class Edges(Photos):
 
 def edge_map(photo: Picture) -> Picture:
     """Edges (H, W, 1) of an RGB photo: 0 on an edge, 255 elsewhere."""
-    grey = pictures.convert(photo, 1, "photo")[..., 0] / 255.0
+    grey = transforms.convert(photo, 1, "photo")[..., 0] / 255.0
     return np.where(canny(grey, sigma=CANNY_SIGMA), 0, 255).astype(np.uint8)[..., None]

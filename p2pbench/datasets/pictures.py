@@ -2,7 +2,7 @@
 
 In memory a picture is an array (H, W, C) of uint8 in 0..255 or uint16 in 0..65535, channels last and upright. On disk
 it is a PNG, JPEG, TIFF, BMP, WebP, PPM or PGM; its content, not its suffix, decides how it is read. Its item's id is
-made of its file's name by `reports.names.item_id`.
+made of its file's name by `reports.store.names.item_id`.
 
 The rest of the program knows pictures by this file alone; what it offers of `conversion` and `pillow_files` is imported
 with `as`.
@@ -24,19 +24,12 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from p2pbench.datasets import pillow_files, tiffs
-from p2pbench.datasets.conversion import convert as convert
-from p2pbench.datasets.conversion import convertible as convertible
-from p2pbench.datasets.conversion import deepen as deepen
-from p2pbench.datasets.conversion import resize as resize
-from p2pbench.datasets.conversion import resize_labels as resize_labels
-from p2pbench.datasets.pillow_files import MAX_PIXELS as MAX_PIXELS
-from p2pbench.datasets.pillow_files import Header as Header
-from p2pbench.datasets.pillow_files import Picture as Picture
+from p2pbench.datasets import decoders
+from p2pbench.datasets.decoders import Header, Picture
 from p2pbench.errors import UserError
-from reports import atomic
-from reports.layout import found_at
-from reports.names import item_id
+from reports.store import atomic
+from reports.store.layout import found_at
+from reports.store.names import item_id
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm"})
 WRITTEN = frozenset({".png", ".tif"})  # the endings of `write`
@@ -66,7 +59,11 @@ def read(path: Path) -> Picture:
             than 1-, 8- or 16-bit integers.
     """
     with _decoding(path) as start:
-        return tiffs.read(path) if start.startswith(tiffs.FIRST_BYTES) else pillow_files.read(path, start)
+        return (
+            decoders.read_tiff(path)
+            if start.startswith(decoders.TIFF_FIRST_BYTES)
+            else decoders.read_with_pillow(path, start)
+        )
 
 
 def read_labels(path: Path) -> NDArray[np.uint8 | np.uint16]:
@@ -79,13 +76,13 @@ def read_labels(path: Path) -> NDArray[np.uint8 | np.uint16]:
         UserError: As in `read`; also for a coloured picture, for a JPEG, and for ids outside 0..65535.
     """
     with _decoding(path) as start:
-        is_tiff = start.startswith(tiffs.FIRST_BYTES)
-        values = tiffs.read(path, stored=True) if is_tiff else pillow_files.read_stored(path, start)
+        is_tiff = start.startswith(decoders.TIFF_FIRST_BYTES)
+        values = decoders.read_tiff(path, stored=True) if is_tiff else decoders.read_stored(path, start)
     if values.ndim == 3:
         if (values[..., 1:3] != values[..., :1]).any():
             raise UserError(f"{path}: found colours, expected label ids in one channel; convert the colours to ids")
         values = values[..., 0]
-    return pillow_files.unsigned(values, path)
+    return decoders.unsigned(values, path)
 
 
 def header(path: Path) -> Header:
@@ -95,7 +92,11 @@ def header(path: Path) -> Header:
         UserError: The file is missing, no picture, or its header is damaged.
     """
     with _decoding(path) as start:
-        return tiffs.header(path) if start.startswith(tiffs.FIRST_BYTES) else pillow_files.header(path, start)
+        return (
+            decoders.tiff_header(path)
+            if start.startswith(decoders.TIFF_FIRST_BYTES)
+            else decoders.pillow_header(path, start)
+        )
 
 
 def write(path_without_suffix: Path, picture: Picture, note: Callable[[Path, str], None] | None = None) -> Path:
@@ -120,7 +121,7 @@ def write(path_without_suffix: Path, picture: Picture, note: Callable[[Path, str
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if as_png:  # level 1 writes a 256x256 photo in 7 ms where level 6 takes 11, for a file 13 % larger
-            pillow_files.as_image(picture).save(part, format="PNG", compress_level=1)
+            decoders.as_image(picture).save(part, format="PNG", compress_level=1)
         else:
             photometric = "rgb" if picture.shape[2] == 3 else "minisblack"
             tifffile.imwrite(

@@ -1,8 +1,8 @@
-"""What Inception v3 sees in pictures: the features that FID and KID compare, as torch-fidelity computes them."""
+"""Inception-v3 features of pictures, in batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,15 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from p2pbench.datasets.pictures import Picture
-from p2pbench.datasets.scale import Range, declared
-from p2pbench.metrics.batches import batches, rgb
-from p2pbench.metrics.published import INCEPTION
-from p2pbench.metrics.weights_file import check_weights, not_weights
-from reports.picture import to_eight_bits
+from p2pbench.datasets import transforms
+from p2pbench.datasets.decoders import Picture
+from p2pbench.datasets.transforms import Range, declared
+from p2pbench.metrics.published import INCEPTION, Missing, check_weights, not_weights
+from reports.store.names import counted
+from reports.store.picture import to_eight_bits
 
 FEATURES = 2048
+
+
 _PIXELS = 2**21  # a batch's, before they are resized to 299x299
+
+
 _AT_ONCE = 32  # pictures
 
 
@@ -80,3 +84,40 @@ class Inception:
             "precision": "float32",
             **declared(ends),
         }
+
+
+Batch = tuple[NDArray[np.uint8 | np.uint16], ...]
+
+
+def batches(items: Iterable[tuple[Picture, ...]], pixels: int) -> Iterator[Batch]:
+    """Stack items, each of one or more pictures (H, W, C) of one form, into batches (N, H, W, C), in their order.
+
+    Neighbours of the same size, channels and depth share a batch, of at most so many pixels unless one has more.
+    """
+    gathered: list[tuple[Picture, ...]] = []
+    for item in items:
+        one = item[0]
+        if gathered:
+            other = gathered[0][0]
+            alike = (one.shape, one.dtype) == (other.shape, other.dtype)
+            if not alike or (len(gathered) + 1) * one.shape[0] * one.shape[1] > pixels:
+                yield _stack(gathered)
+                gathered = []
+        gathered.append(item)
+    if gathered:
+        yield _stack(gathered)
+
+
+def rgb(picture: Picture, scorer: str) -> Picture:
+    """A picture (H, W, 1 or 3) as RGB, grey repeated, of the same depth.
+
+    Raises:
+        Missing: it has other channels, of which nobody knows the colours.
+    """
+    if picture.shape[2] not in (1, 3):
+        raise Missing(f"{scorer} sees RGB or grey, and these pictures have {counted(picture.shape[2], 'channel')}")
+    return transforms.convert(picture, 3)
+
+
+def _stack(items: list[tuple[Picture, ...]]) -> Batch:
+    return tuple(np.stack(side) for side in zip(*items, strict=True))

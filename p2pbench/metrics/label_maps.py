@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fcn.confusion import confusion
 from fcn.labels import IGNORE, LabelTable
-from p2pbench.datasets import pictures
+from p2pbench.datasets import transforms
 
 At = Literal["output", "label"]
 """The size at which label maps are compared: the output's, as generated, or that of the dataset's own labels."""
@@ -80,9 +80,9 @@ def label_maps(predicted: NDArray[np.uint8], labels: NDArray[np.uint8], at: At) 
         at: At which size the two are compared.
     """
     if at == "output":
-        labels = pictures.resize_labels(labels, predicted.shape[1], predicted.shape[0]).astype(np.uint8)
+        labels = transforms.resize_labels(labels, predicted.shape[1], predicted.shape[0]).astype(np.uint8)
     else:
-        predicted = pictures.resize_labels(predicted, labels.shape[1], labels.shape[0]).astype(np.uint8)
+        predicted = transforms.resize_labels(predicted, labels.shape[1], labels.shape[0]).astype(np.uint8)
     return LabelMaps(labels, predicted)
 
 

@@ -18,14 +18,12 @@ from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from p2pbench.datasets.clusters import Clusters, of_clusters, weights_of
 from p2pbench.datasets.contents import picture_hash
-from p2pbench.datasets.pictures import Picture
-from p2pbench.datasets.scale import Range, declared, full_range
-from p2pbench.metrics.batches import batches, rgb
-from p2pbench.metrics.image_score import Target, compared, mean, read_output, truth
-from p2pbench.metrics.missing import Missing
-from p2pbench.metrics.published import ALEXNET
-from p2pbench.metrics.weights_file import check_weights, not_weights
-from reports.scores import Scores
+from p2pbench.datasets.decoders import Picture
+from p2pbench.datasets.transforms import Range, declared, full_range
+from p2pbench.metrics.inception import batches, rgb
+from p2pbench.metrics.published import ALEXNET, Missing, check_weights, not_weights
+from p2pbench.scoring.image_scores import Target, compared, mean, read_output, truth
+from reports.store.scores import Scores
 
 SCORER = "lpips"
 SMALLEST = 31  # pixels; of less, AlexNet's second pooling leaves nothing

@@ -1,11 +1,8 @@
-"""The weights of the networks that scorers see with: files that their authors publish, and that we never carry.
-
-They lie where torch keeps its downloads, so that other programs' copies are found. Nothing is downloaded unasked. What
-is missing is known without the packages of the extra, whose import takes as long as a run's image scores.
-"""
+"""Published networks and their weight files, downloaded once and checked."""
 
 from __future__ import annotations
 
+import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +10,8 @@ from urllib.error import URLError
 
 from torch import hub
 
+from fcn.weights import UNREADABLE, read, reason
 from p2pbench.errors import UserError
-from p2pbench.metrics.missing import MissingPackage, MissingWeights
 
 EXTRA = "pip install 'p2pbench[perceptual]'"
 
@@ -73,9 +70,45 @@ class Published(NamedTuple):
 ALEXNET = Published(
     "AlexNet", "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "torchmetrics", needed_by="LPIPS needs"
 )
+
+
 INCEPTION = Published(
     "Inception v3",
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
     "torch_fidelity",
     needed_by="FID and KID need",
 )
+
+
+def check_weights(file: Path, network: str) -> str:
+    """The SHA-256 of a file that holds tensors and nothing that runs, however it is loaded later.
+
+    Raises:
+        UserError: it is missing or damaged, or holds code.
+    """
+    try:
+        read(file)
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except UNREADABLE as error:
+        raise not_weights(file, network, error) from error
+
+
+def not_weights(file: Path, network: str, error: Exception) -> UserError:
+    """The error of a file that does not hold a network's weights."""
+    return UserError(
+        f"{file}: found no weights of {network} ({reason(error)}), expected the published file; put that there, or "
+        "remove this one and download it again"
+    )
+
+
+class Missing(Exception):
+    """A scorer cannot score, here or these pictures; the message is one line: what is missing, and what mends it."""
+
+
+class MissingPackage(Missing):
+    """A package of the extra is not installed."""
+
+
+class MissingWeights(Missing):
+    """A published file of weights has not been downloaded."""

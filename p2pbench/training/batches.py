@@ -1,21 +1,21 @@
-"""The batches of a training: which items, cropped and flipped how, at any step."""
+"""Training batches: order of items, crops and flips of each epoch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import tee
+from itertools import islice, tee
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from p2pbench.config import RunConfig
-from p2pbench.datasets import augment
+from p2pbench.datasets import transforms
 from p2pbench.datasets.cache import CachedSamples, Samples, widened
 from p2pbench.datasets.dataset import Dataset
-from p2pbench.datasets.scale import Range, full_range, to_network
-from p2pbench.training.randomness import Purpose, stream
+from p2pbench.datasets.transforms import Range, full_range, to_network
+from p2pbench.training.seeding import Purpose, stream
 
 DEVICE_SHARE = 0.5  # of a GPU's free memory that a split's pictures may take
 
@@ -32,7 +32,7 @@ class Draw(NamedTuple):
     """What one step takes: items by their index, each with its crop and flip."""
 
     items: list[int]
-    augmentations: list[augment.Augmentation]
+    augmentations: list[transforms.Augmentation]
 
 
 class Batches:
@@ -63,7 +63,7 @@ class Batches:
     def draws(self, start: int, stop: int) -> Iterator[Draw]:
         """What steps start .. stop - 1 take; the step alone decides it, whatever was drawn before."""
         for step, items in enumerate(self._order(range(start, stop)), start):
-            augmentations = augment.draw(
+            augmentations = transforms.draw(
                 stream(self._config.seed, Purpose.AUGMENTATION, step),
                 len(items),
                 load_side=self._config.load_side,
@@ -73,9 +73,9 @@ class Batches:
             )
             yield Draw(items, augmentations)
 
-    def _batch(self, rows: Mapping[str, Iterable[Tensor]], augmentations: Sequence[augment.Augmentation]) -> Batch:
+    def _batch(self, rows: Mapping[str, Iterable[Tensor]], augmentations: Sequence[transforms.Augmentation]) -> Batch:
         cut = {
-            name: self._sent(augment.apply(map(widened, pictures), augmentations, self._config.image_size))
+            name: self._sent(transforms.apply(map(widened, pictures), augmentations, self._config.image_size))
             for name, pictures in rows.items()
         }
         return self.finished(cut["input"], cut["target"], cut.get("labels"))
@@ -125,3 +125,42 @@ def _to_device(samples: Samples, device: torch.device) -> Samples:
     needed = sum(part.numel() * widened(part[:0]).element_size() for part in samples.parts.values())
     free, _ = torch.cuda.mem_get_info(device)
     return samples.to(device) if needed < DEVICE_SHARE * free else samples
+
+
+AHEAD = 64  # steps that go to the device at a time
+
+
+class Plan:
+    """Rows for `p2pbench.datasets.transforms.gather`, step by step, a few dozen steps ahead of need.
+
+    A small copy to a device makes the host wait if it is made at each step; drawing makes the device wait if it is made
+    when the device is idle. So one more step is drawn whenever `draw_ahead` is called, and all go over together.
+    """
+
+    def __init__(self, draws: Iterable[Draw], device: torch.device) -> None:
+        self._draws: Iterator[Draw] = iter(draws)
+        self._device = device
+        self._drawn: list[list[list[int]]] = []
+        self._waiting: Iterator[Tensor] = iter(())
+
+    def draw_ahead(self) -> None:
+        """Draw one more step, unless enough are drawn."""
+        if len(self._drawn) < AHEAD:
+            self._drawn += self._rows(1)
+
+    def next(self) -> Tensor:
+        """The rows (B, 4) of the next step, on the device."""
+        rows = next(self._waiting, None)
+        if rows is None:
+            self._drawn += self._rows(AHEAD - len(self._drawn))
+            values = torch.tensor([row for step in self._drawn for row in step])
+            if self._device.type == "cuda":
+                values = values.pin_memory()
+            sizes = [len(step) for step in self._drawn]
+            self._waiting = iter(values.to(self._device, non_blocking=True).split(sizes))
+            self._drawn = []
+            rows = next(self._waiting)
+        return rows
+
+    def _rows(self, count: int) -> list[list[list[int]]]:
+        return [transforms.as_rows(*draw) for draw in islice(self._draws, count)]

@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from fcn.torch_files import UNREADABLE, read, reason
+from fcn.weights import UNREADABLE, read, reason
 from p2pbench.errors import UserError
-from p2pbench.training.card import load_weights
+from p2pbench.training.generator_file import load_weights
 from p2pbench.training.model import Model
-from reports import atomic
+from reports.store import atomic
 
 FORMAT = 2
 WITHOUT_IDENTITY = 1  # the format of older versions, which did not say whose state it is
 
 Identity = Mapping[str, Any]
-"""What makes a run the one that it is, by name; see `p2pbench.results.identity`."""
+"""What makes a run the one that it is, by name; see `p2pbench.training.records.identity`."""
 
 
 def save(path: Path, model: Model, step: int, run: Identity) -> None:

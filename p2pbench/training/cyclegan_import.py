@@ -20,15 +20,15 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from fcn.torch_files import UNREADABLE, read, reason
+from fcn.weights import UNREADABLE, read, reason
 from p2pbench.datasets.dataset import B_TO_A
 from p2pbench.datasets.pairs import Paired
 from p2pbench.datasets.photos import Colorization
-from p2pbench.datasets.scale import full_range
+from p2pbench.datasets.transforms import full_range
 from p2pbench.errors import UserError
-from p2pbench.networks.unet import Generator
-from p2pbench.training.card import IMPORTED, Architecture, GeneratorCard
-from reports.names import printable
+from p2pbench.networks.generator import Generator
+from p2pbench.training.generator_file import IMPORTED, Architecture, GeneratorCard
+from reports.store.names import printable
 
 EXPECTED = "expected a latest_net_G.pth of its pix2pix model (unet_256 or unet_128, batch norm)"
 LAB = (1, 2)  # L in, ab out

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict
 from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import MOST_NAMED
 from p2pbench.errors import UserError
-from p2pbench.training.card import GeneratorCard
-from reports import atomic, json_files
-from reports.made import RECORD as RECORD_OF_PICTURES
-from reports.made import Made, digest
+from p2pbench.training.generator_file import GeneratorCard
+from reports.store import atomic, json_files
+from reports.store.layout import RECORD as RECORD_OF_PICTURES
+from reports.store.made import Made, digest
 
 RECORD = "generation.json"
 

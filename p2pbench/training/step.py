@@ -1,32 +1,44 @@
-"""One step of training: the discriminator once, then the generator once.
-
-`take_step` looks at no value and waits for no device: tensors in, tensors out, so that a GPU can replay it. What is
-done about losses that are not finite is its caller's: `training_step` reads them before each update and raises;
-`p2pbench.training.watch` makes the updates do nothing.
-"""
+"""One training step: objective, gradients, updates, non-finite losses."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from p2pbench.config import RunConfig
-from p2pbench.networks.init import zero_convolution_biases
+from p2pbench.networks.discriminator import zero_convolution_biases
+from p2pbench.runtime.progress import Losses
 from p2pbench.training.batches import Batch
 from p2pbench.training.model import Model
-from p2pbench.training.objective import adversarial, reconstruction
 
-Losses = dict[str, float]
-"""Losses by name, before their weights: G_GAN, G_L1, G_L2, D_real, D_fake, those that the objective has."""
+
+def adversarial(logits: Tensor, *, real: bool) -> Tensor:
+    """Binary cross-entropy of a discriminator's logits (B, 1, h, w) against one answer, averaged over the patches.
+
+    The generator takes it with `real=True` on its own outputs: it maximises log D, which does not saturate.
+    """
+    return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+
+
+def reconstruction(term: str, output: Tensor, target: Tensor) -> Tensor:
+    """The mean absolute (L1) or squared (L2) difference of two batches in [-1, 1]."""
+    return functional.l1_loss(output, target) if term == "L1" else functional.mse_loss(output, target)
+
 
 Terms = dict[str, Tensor]
+
+
 """The same on the device, each a scalar without its graph."""
 
+
 Guard = Callable[[Terms], None]
+
+
 """Called before each update with the losses that it rests on."""
 
 
@@ -176,3 +188,44 @@ def _note(terms: Terms, losses: Terms) -> Terms:
     noted = {name: value.detach() for name, value in terms.items()}
     losses |= noted
     return noted
+
+
+class Watch:
+    """A `p2pbench.training.step.Guard` for a device that is not waited for.
+
+    A loss that is not finite raises a flag which both optimizers take as `found_inf`: from the update that would have
+    used it on, no step changes a weight. The flag stays up, and the losses of that step are kept.
+    """
+
+    def __init__(self, model: Model, names: Sequence[str], device: torch.device) -> None:
+        self._names = names
+        self._stopped = torch.zeros((), device=device)
+        self._steps_since = torch.zeros((), dtype=torch.float64, device=device)
+        self._latest = torch.zeros(len(names), dtype=torch.float64, device=device)
+        for adam in model.adams():
+            adam.found_inf = self._stopped
+
+    def __call__(self, terms: Terms) -> None:
+        """Raise the flag if a term is not finite."""
+        if terms:
+            bad = ~torch.isfinite(torch.stack(list(terms.values()))).all()
+            self._stopped.copy_(torch.maximum(self._stopped, bad.float()))
+
+    def end_step(self, losses: Terms) -> None:
+        """Keep a step's losses, unless they come after a bad step."""
+        values = torch.stack([losses[name] for name in self._names]).double()
+        self._latest.copy_(torch.where(self._steps_since == 0, values, self._latest))
+        self._steps_since.add_(self._stopped)
+
+    def read(self) -> Losses:
+        """The last step's losses. Waits for the device, once.
+
+        Raises:
+            NonFiniteLoss: the flag is up; the error names the first loss that was not finite.
+        """
+        since, *values = torch.cat([self._steps_since.reshape(1), self._latest]).tolist()
+        losses = dict(zip(self._names, values, strict=True))
+        if since > 0:
+            name, value = next((name, value) for name, value in losses.items() if not math.isfinite(value))
+            raise NonFiniteLoss(f"{name} is {value}", steps_ago=int(since))
+        return losses

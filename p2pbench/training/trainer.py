@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 
@@ -12,37 +11,26 @@ from p2pbench.config import RunConfig
 from p2pbench.datasets.cache import Samples
 from p2pbench.datasets.dataset import Dataset
 from p2pbench.errors import UserError
-from p2pbench.results import Description, how_to_change, identity
+from p2pbench.runtime.device import DeviceLost, has_failed, is_out_of_memory, keep_freed_memory
+from p2pbench.runtime.interrupt import Stop, Stopped
+from p2pbench.runtime.precision import set_up
+from p2pbench.runtime.progress import Progress
 from p2pbench.training import checkpoint
 from p2pbench.training.batches import Batches
-from p2pbench.training.device import DeviceLost, has_failed
-from p2pbench.training.device_memory import is_out_of_memory, out_of_memory
-from p2pbench.training.freed_memory import keep_freed_memory
-from p2pbench.training.interrupt import Stop, Stopped
-from p2pbench.training.log import LossLog
-from p2pbench.training.model import Model, build
-from p2pbench.training.precision import set_up
-from p2pbench.training.replay import Say
-from p2pbench.training.schedule import learning_rate
-from p2pbench.training.step import Losses, NonFiniteLoss
-from p2pbench.training.steps import open_steps
-from reports.layout import Run
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a training is, after a step."""
-
-    step: int
-    total: int
-    epoch: int
-    images_per_second: float
-    seconds_left: float
-    losses: Losses
-
+from p2pbench.training.cuda_graph import Say, open_steps
+from p2pbench.training.loss_log import LossLog
+from p2pbench.training.model import Model, build, out_of_memory
+from p2pbench.training.optimizer import learning_rate
+from p2pbench.training.records import Description, how_to_change, identity
+from p2pbench.training.step import NonFiniteLoss
+from reports.store.layout import Run
 
 Report = Callable[[Progress], None]
+
+
 Sample = Callable[[Model, int], None]
+
+
 """Draws sample pictures of a model after so many epochs."""
 
 

@@ -18,15 +18,15 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 from sqlalchemy import select
 
-from amt.create import Plan, create
 from amt.layout import Studies
+from amt.pictures import Sources
 from amt.protocol import Protocol, Side, Timing
 from amt.recruitment import Consent, Recruitment
 from amt.server.app import PAGE, create_app
 from amt.server.context import Context
 from amt.server.raters import REQUIREMENTS
-from amt.sources import Sources
 from amt.store import schema
+from amt.store.create import Plan, create
 from amt.store.database import Database, open_database
 from tests.patience import PATIENCE, wait_until
 

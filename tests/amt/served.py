@@ -11,9 +11,8 @@ import httpx
 import uvicorn
 
 from amt.layout import Studies
-from amt.server.app import create_app
+from amt.server.app import bound, create_app
 from amt.server.context import Context
-from amt.server.run import bound
 from amt.store.database import Database
 from tests.patience import PATIENCE, wait_until
 

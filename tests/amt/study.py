@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from amt.create import Plan, create
 from amt.layout import Studies
+from amt.pictures import folder, matched
 from amt.protocol import Protocol, Side
 from amt.recruitment import Recruitment
-from amt.sources import folder, matched
 from amt.store import sessions, trials
+from amt.store.create import Plan, create
 from amt.store.database import Database
 from amt.store.sessions import Session, Started
 from amt.store.studies import Study

@@ -19,8 +19,8 @@ from amt import pictures as pictures_module
 from amt.design import Planned
 from amt.errors import AmtError
 from amt.layout import Studies
+from amt.pictures import folder, matched
 from amt.protocol import Protocol
-from amt.sources import folder, matched
 from amt.store import schema
 from amt.store.database import Database, open_database
 from amt.store.studies import Picture, Study, pictures_of

@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 from sqlalchemy import insert
 
-from amt import export
 from amt.layout import Studies, StudyFolder
 from amt.statistics import table
-from amt.store import counts, exports, sessions, studies, trials
+from amt.store import counts, export, sessions, studies, trials
 from amt.store.database import Database
 from amt.store.schema import links
 from amt.store.studies import Study
@@ -55,7 +54,7 @@ def played(rater: Rater) -> list[tuple[int, int | None]]:
 
 def test_answers_are_what_was_played(database: Database, study: Study, rater: Rater) -> None:
     outcomes = played(rater)
-    found = export.answers(database, study)
+    found = export.answer_table(database, study)
     table.check(found)
     assert list(found.columns) == list(table.COLUMNS)
     assert found["phase"].tolist() == ["practice"] * 2 + ["scored"] * 5
@@ -88,14 +87,14 @@ def test_answers_are_what_was_played(database: Database, study: Study, rater: Ra
 
 def test_a_trial_on_the_screen_is_a_row_without_an_answer(database: Database, study: Study, rater: Rater) -> None:
     rater.show(0)
-    found = export.answers(database, study)
+    found = export.answer_table(database, study)
     assert found[["state", "phase", "trial"]].values.tolist() == [["running", "practice", 1]]
     assert found[["choice", "fooled", "response_ms", "void", "left_ms", "answered_at"]].isna().all(axis=None)
 
 
 def test_nobody_came(database: Database, study: Study, studies: Studies) -> None:
-    assert export.answers(database, study).empty
-    assert export.sessions(database, study).empty
+    assert export.answer_table(database, study).empty
+    assert export.session_table(database, study).empty
     write(database, study, studies.study(study.name))
     assert table.read(studies.study(study.name).answers).empty
 
@@ -103,8 +102,8 @@ def test_nobody_came(database: Database, study: Study, studies: Studies) -> None
 def test_who_is_away_too_long_has_abandoned(database: Database, study: Study, rater: Rater) -> None:
     answer(rater, 0, 0)
     end_lease(rater)
-    assert export.answers(database, study)["state"].tolist() == ["abandoned"]
-    listed = export.sessions(database, study)
+    assert export.answer_table(database, study)["state"].tolist() == ["abandoned"]
+    listed = export.session_table(database, study)
     assert listed[["state", "excluded"]].values.tolist() == [["abandoned", "incomplete; few trials"]]
     with database.reading() as connection:
         tally = counts.tallies(connection, study.id, rater.clock)[algorithm_of(rater)]
@@ -114,7 +113,7 @@ def test_who_is_away_too_long_has_abandoned(database: Database, study: Study, ra
 def test_measurements_that_cannot_be_are_missing(database: Database, study: Study, rater: Rater) -> None:
     answer(rater, 0, 0, facts=measured(left=-1.0, frame=0.0))
     answer(rater, 1, 0, facts=measured(frame=1e-12))
-    found = export.answers(database, study)
+    found = export.answer_table(database, study)
     assert found["frame_ms"].isna().all()
     assert found["left_ms"].isna().tolist() == [True, False]
     assert found["right_ms"].tolist() == [1000.0, 1000.0]
@@ -130,9 +129,9 @@ def test_who_leaves_in_the_middle(database: Database, study: Study) -> None:
         sessions.consent(connection, declines.session(), "text", agreed=False)
         sessions.environment(connection, unfit.session(), {}, eligible=False)
         sessions.withdraw(connection, withdraws.session())
-    found = export.answers(database, study)
+    found = export.answer_table(database, study)
     assert found[["session", "state"]].values.tolist() == [[unfit.started.session, "ended"]]
-    listed = export.sessions(database, study)
+    listed = export.session_table(database, study)
     assert listed["state"].tolist() == ["declined", "ineligible", "withdrawn"]
     assert listed["excluded"].tolist() == ["incomplete", "incomplete; few trials", "incomplete"]
     assert listed["browser"].fillna("").tolist() == ["Firefox 128", "Firefox 128", ""]
@@ -140,7 +139,7 @@ def test_who_leaves_in_the_middle(database: Database, study: Study) -> None:
 
 def test_sessions_and_counts(database: Database, study: Study) -> None:
     raters = fill(database, study, [EVIL])
-    listed = export.sessions(database, study)
+    listed = export.session_table(database, study)
     assert list(listed.columns) == list(export.SESSIONS)
     assert listed["session"].tolist() == [rater.started.session for rater in raters]
     assert listed["algorithm"].tolist() == [algorithm_of(rater) for rater in raters]
@@ -161,7 +160,7 @@ def test_sessions_and_counts(database: Database, study: Study) -> None:
     assert listed["excluded"].isna().all()
     with database.reading() as connection:
         tallied = counts.tallies(connection, study.id, raters[0].clock)
-        assert exports.codes(connection, study.id) == [f"CODE-rater-{number}" for number in range(6)]
+        assert export.codes(connection, study.id) == [f"CODE-rater-{number}" for number in range(6)]
     assert list(tallied) == ["L1", "cGAN"]
     assert tallied["L1"] == counts.Tally(places=3, done=3, answers=12)
     assert counts.total(tallied) == counts.Tally(places=6, done=6, answers=24)
@@ -169,7 +168,7 @@ def test_sessions_and_counts(database: Database, study: Study) -> None:
 
 def test_the_answers_of_a_rater_on_one_side_do_not_count(database: Database, study: Study, rater: Rater) -> None:
     rater.finish("left")
-    assert export.sessions(database, study)["excluded"].tolist() == ["one side"]
+    assert export.session_table(database, study)["excluded"].tolist() == ["one side"]
 
 
 def test_files_are_read_back_and_name_nobody(database: Database, studies: Studies, study: Study) -> None:
@@ -177,7 +176,7 @@ def test_files_are_read_back_and_name_nobody(database: Database, studies: Studie
     prolific = "5f8d0e2b1c9d440000c0ffee"
     take_part(database, study, prolific, 1, EVIL)
     write(database, study, folder)
-    pd.testing.assert_frame_equal(table.read(folder.answers), export.answers(database, study))
+    pd.testing.assert_frame_equal(table.read(folder.answers), export.answer_table(database, study))
     with folder.sessions.open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["comment"] == f"'{EVIL}"
@@ -192,7 +191,7 @@ def test_files_are_read_back_and_name_nobody(database: Database, studies: Studie
 
 
 def test_links_made_and_used(database: Database, study: Study, rater: Rater) -> None:
-    used = export.sessions(database, study)["rater"].iloc[0]
+    used = export.session_table(database, study)["rater"].iloc[0]
     with database.writing() as connection:
         rows = [{"study": study.id, "rater": name, "label": "x"} for name in (used, "f" * 32)]
         connection.execute(insert(links), rows)

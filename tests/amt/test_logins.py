@@ -12,8 +12,7 @@ from sqlalchemy import select
 from amt.layout import Studies
 from amt.store import logins
 from amt.store.database import Database, open_database
-from amt.store.refusal import Refusal
-from amt.store.schema import about, attempts
+from amt.store.schema import Refusal, about, attempts
 from amt.store.schema import logins as table
 
 NOW = 1_800_000_000.0

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from amt.errors import AmtError
-from amt.old_batches import read
 from amt.protocol import Protocol
-from amt.statistics import analyse, table
+from amt.statistics import table
+from amt.statistics.analysis import analyse
+from amt.statistics.old_batches import read
 from tests.amt.answers import put
 
 KEY = b"a secret of this study"

@@ -12,7 +12,7 @@ import pytest
 from amt.layout import Studies
 from amt.protocol import Protocol, Timing
 from amt.recruitment import Recruitment
-from amt.server.guard import BURST, MOST_BYTES, Rates
+from amt.server.middleware import BURST, MOST_BYTES, Rates
 from amt.server.raters import minutes
 from amt.store.database import open_database
 from tests.amt.served import RESPONSE, Client, served

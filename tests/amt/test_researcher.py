@@ -14,15 +14,15 @@ import pytest
 from playwright.sync_api import Browser
 from sqlalchemy import update
 
-from amt import export, identity
+from amt import identity
 from amt.layout import Studies
 from amt.recruitment import Recruitment
 from amt.statistics import table
 from amt.statistics.analysis import analyse
-from amt.store import looks
+from amt.store import export, reveals
 from amt.store import studies as studies_of
 from amt.store.database import Database
-from amt.store.refusal import Refusal
+from amt.store.schema import Refusal
 from amt.store.schema import studies as studies_table
 from amt.store.studies import Study
 from tests.amt.page_driver import FIXTURES as BROWSER
@@ -80,7 +80,7 @@ def test_a_closed_study_that_was_looked_at_is_opened_again(site: Site) -> None:
 def test_results_are_those_of_the_statistics(site: Site) -> None:
     site.post("small/state", state="closed")
     page = re.sub(r"\s+", " ", site.get("small/results").text)
-    analysis = analyse(export.answers(site.database, site.study), site.study.protocol)
+    analysis = analyse(export.answer_table(site.database, site.study), site.study.protocol)
     l1, cgan = analysis.kept.algorithms
     assert (f"{100 * l1.two_stage.value:.1f}", f"{100 * cgan.two_stage.value:.1f}") == ("41.7", "8.3")
     for algorithm in (l1, cgan):
@@ -160,7 +160,7 @@ def test_downloads_are_the_exports(site: Site, tmp_path: Path) -> None:
     answers = site.get("small/answers.csv")
     assert answers.headers["content-disposition"] == 'attachment; filename="small-answers.csv"'
     (tmp_path / "answers.csv").write_bytes(answers.content)
-    pd.testing.assert_frame_equal(table.read(tmp_path / "answers.csv"), export.answers(site.database, site.study))
+    pd.testing.assert_frame_equal(table.read(tmp_path / "answers.csv"), export.answer_table(site.database, site.study))
     rows = list(csv.DictReader(io.StringIO(site.get("small/sessions.csv").text)))
     assert [row["comment"] for row in rows] == ["All was well.", f"'{EVIL}", "", "", "", ""]
     assert site.get("small/codes.csv").text.split() == ["code", *(f"CODE-rater-{number}" for number in range(6))]
@@ -216,16 +216,16 @@ def test_an_open_study_has_no_links_to_make(site: Site) -> None:
 
 
 def test_forgetting_who_was_who(site: Site, studies: Studies) -> None:
-    before = export.sessions(site.database, site.study)
-    answers = export.answers(site.database, site.study).drop(columns="rater")
+    before = export.session_table(site.database, site.study)
+    answers = export.answer_table(site.database, site.study).drop(columns="rater")
     assert site.post("small/forget", sure="yes").status_code == 409  # it is open
     site.post("small/state", state="closed")
     assert site.post("small/forget").status_code == 422
     assert site.post("small/forget", sure="yes").status_code == 303
-    after = export.sessions(site.database, site.study)
+    after = export.session_table(site.database, site.study)
     assert not set(before["rater"]) & set(after["rater"])
     assert after["rater"].str.fullmatch("[0-9a-f]{32}").all()
-    pd.testing.assert_frame_equal(export.answers(site.database, site.study).drop(columns="rater"), answers)
+    pd.testing.assert_frame_equal(export.answer_table(site.database, site.study).drop(columns="rater"), answers)
     assert site.now().key != site.study.key
     stored = b"".join(path.read_bytes() for path in studies.folder.glob("study.sqlite*"))
     for secret in (site.study.key, *before["rater"], "CODE-rater-0"):
@@ -240,11 +240,11 @@ def test_forgetting_who_was_who(site: Site, studies: Studies) -> None:
 def test_who_is_still_running_is_not_forgotten(database: Database, study: Study, rater: Rater) -> None:
     answer(rater, 0, 0)
     with database.writing() as connection:
-        looks.close(connection, study)
+        reveals.close(connection, study)
     with pytest.raises(Refusal, match="still running: 1"):
-        looks.forget(database, replace(study, state="closed"))
+        reveals.forget(database, replace(study, state="closed"))
     end_lease(rater)
-    looks.forget(database, study)
+    reveals.forget(database, study)
 
 
 def test_counts_refresh_in_the_browser(site: Site, chromium: Browser, pictures: Path, studies: Studies) -> None:

@@ -11,10 +11,9 @@ from sqlalchemy import func, select, update
 
 from amt import identity
 from amt.recruitment import Recruitment, Source
-from amt.store import links, sessions, studies, trials
+from amt.store import sessions, studies, trials
 from amt.store.database import Database
-from amt.store.refusal import Refusal
-from amt.store.schema import NEVER, places
+from amt.store.schema import NEVER, Refusal, places
 from amt.store.schema import sessions as table
 from amt.store.schema import trials as trials_table
 from amt.store.sessions import Started
@@ -223,9 +222,9 @@ def test_links_let_in_those_who_have_one(database: Database, study: Study, reque
         recruitment=Recruitment(by="link"),
     )
     with database.writing() as connection:
-        [secret] = links.make(connection, invited, 1, "rater")
+        [secret] = sessions.make_links(connection, invited, 1, "rater")
         with pytest.raises(Refusal, match="not by links"):
-            links.make(connection, study, 1, "rater")
+            sessions.make_links(connection, study, 1, "rater")
     assert sessions.start(database, invited, secret, "link", "").new
     assert not sessions.start(database, invited, secret, "link", "").new
     ways: tuple[tuple[str, Source], ...] = (("guess", "link"), (secret, "open"))

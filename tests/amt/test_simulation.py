@@ -15,19 +15,17 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from amt import export
 from amt.errors import AmtError
 from amt.layout import Studies
 from amt.protocol import Protocol
-from amt.server.run import bound, serve
-from amt.simulation import KINDS, Kind, Outcome, simulate
-from amt.simulation.raters import RATER_SD, Answer, Crowd, Rater
-from amt.simulation.rehearsal import hosted, rehearse
+from amt.server.app import bound, serve
+from amt.simulation.raters import KINDS, RATER_SD, Answer, Crowd, Kind, Outcome, Rater
+from amt.simulation.simulate import hosted, rehearse, simulate
 from amt.statistics.exclusions import exclusions
-from amt.store import schema
+from amt.store import export, schema
 from amt.store.database import Database, open_database
 from amt.store.studies import Study
-from amt.store.truth import Truth, truth
+from amt.store.trials import Truth, truth
 from tests.amt.study import make_study
 from tests.patience import wait_until
 
@@ -76,7 +74,7 @@ def test_each_kind_does_what_it_is_for(opened: Database, studies: Studies, simul
     assert states(opened) == {"completed": 15, "running": 3}
     assert told(outcome) == stored(opened)
     assert any(word == "token" for (_, _, word) in outcome.refusals), "the first start of a double one is dead"
-    table = export.answers(opened, simulated)
+    table = export.answer_table(opened, simulated)
     table = table[table["session"].isin(table.loc[table["state"] == "completed", "session"])]
     per_session = table.groupby("session")
     assert sum(set(rows["choice"]) == {"left"} for _, rows in per_session) == 3  # one_sided
@@ -93,7 +91,7 @@ def test_all_places_are_filled_and_the_rest_turned_away(opened: Database, studie
         held = Counter(connection.scalars(select(schema.sessions.c.place)))
     assert set(held.values()) == {1}
     assert len(held) == 20
-    table = export.answers(opened, simulated)
+    table = export.answer_table(opened, simulated)
     rates = table[table["phase"] == "scored"].groupby("algorithm")["fooled"].mean()
     for algorithm, wanted in FOOLING.items():  # 80 answers each, with raters and items apart
         assert rates[algorithm] == pytest.approx(wanted, abs=0.2)

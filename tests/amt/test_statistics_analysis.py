@@ -13,7 +13,8 @@ import scipy.stats
 
 from amt.errors import AmtError
 from amt.protocol import Protocol
-from amt.statistics import Analysis, analyse, table
+from amt.statistics import table
+from amt.statistics.analysis import Analysis, analyse
 from tests.amt.answers import Row, drawn, session
 
 PROTOCOL = Protocol(scored=20)

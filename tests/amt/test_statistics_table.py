@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amt.csv import escape, unescape
 from amt.errors import AmtError
 from amt.statistics import table
-from amt.statistics.cells import escape, unescape
 from tests.amt.answers import Row, put, session
 
 EVIL = [

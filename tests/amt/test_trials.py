@@ -12,11 +12,9 @@ from sqlalchemy import func, select
 from amt.protocol import Side
 from amt.store import studies, trials
 from amt.store.database import Database
-from amt.store.named_pictures import named_pictures
-from amt.store.refusal import Refusal
-from amt.store.schema import places
+from amt.store.schema import Refusal, places
 from amt.store.schema import trials as table
-from amt.store.studies import Study
+from amt.store.studies import Study, named_pictures
 from tests.amt.study import MEASURED, SMALL, Rater, make_study
 
 

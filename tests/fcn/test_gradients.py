@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fcn.initial import draw_weights, with_batch_norm
-from fcn.network import FCN, Architecture
+from fcn.network import FCN, Architecture, draw_weights, with_batch_norm
 from tests.finite_differences import check_gradients
 
 

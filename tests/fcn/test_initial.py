@@ -14,8 +14,17 @@ from torchvision.models.vgg import make_layers
 from torchvision.transforms.functional import normalize
 
 from fcn.errors import FcnError
-from fcn.initial import draw_weights, folded, take_vgg16, vgg16_layers, with_batch_norm
-from fcn.network import FCN, STAGES, STRIDES, Architecture
+from fcn.network import (
+    FCN,
+    STAGES,
+    STRIDES,
+    Architecture,
+    draw_weights,
+    folded,
+    take_vgg16,
+    vgg16_layers,
+    with_batch_norm,
+)
 from fcn.preprocessing import to_tensor
 
 NARROW = Architecture(channels=5, width=1 / 32, hidden=8, padding="layers")

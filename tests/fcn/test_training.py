@@ -14,9 +14,8 @@ from torch import Tensor
 from fcn import training_batches
 from fcn.confusion import confusion
 from fcn.errors import FcnError
-from fcn.initial import draw_weights, with_batch_norm
 from fcn.labels import IGNORE
-from fcn.network import FCN, Architecture
+from fcn.network import FCN, Architecture, draw_weights, with_batch_norm
 from fcn.preprocessing import resized, to_tensor
 from fcn.protocol import counted, scores
 from fcn.scoring import Example

@@ -12,18 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fcn import weights
-from fcn.initial import draw_weights
 from fcn.labels import LabelTable
-from fcn.network import FCN, Architecture
+from fcn.network import FCN, Architecture, draw_weights
 from fcn.weights import Card
 from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig
-from p2pbench.datasets.drawn import NATIVE_SIZE
+from p2pbench.datasets.labelled import NATIVE_SIZE
 from p2pbench.errors import MENDABLE
-from p2pbench.segmentation.truth import open_truth
-from p2pbench.terminal import Terminal
-from reports.layout import Run
+from p2pbench.runtime.terminal import Terminal
+from p2pbench.scoring.truth import open_truth
+from reports.store.layout import Run
 from tests.p2pbench.tiny import TINY
 
 PHOTO_SIZE = 48

@@ -11,9 +11,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from p2pbench.cli import cli
-from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import MENDABLE
-from p2pbench.training.card import Architecture, GeneratorCard, save_generator
+from p2pbench.training.generator_file import Architecture, GeneratorCard, save_generator
 
 DEEP = (0.0, 65535.0)
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fcn.labels import CITYSCAPES, IGNORE
 from p2pbench.cli import cli
-from p2pbench.datasets.streets import draw_scene
+from p2pbench.datasets.streets.scene import draw_scene
 from p2pbench.errors import UserError
 
 Ids = NDArray[np.uint8]

@@ -14,19 +14,17 @@ import pytest
 from PIL import Image
 
 import reports
-from p2pbench.ablation.estimate import estimate_lines
-from p2pbench.ablation.grid import expand
-from p2pbench.ablation.presets import find_grid
+from p2pbench.ablation.dry_run import estimate_lines
+from p2pbench.ablation.grid import expand, find_grid
 from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig
 from p2pbench.datasets import pictures
 from p2pbench.errors import UserError
-from p2pbench.image_scoring import score_results
-from p2pbench.training.trainer import Progress
+from p2pbench.runtime.progress import Progress
+from p2pbench.scoring.images import score_results
 from reports import html
-from reports.errors import ReportError
-from reports.layout import Grid
-from reports.made import RECORD
+from reports.store.errors import ReportError
+from reports.store.layout import RECORD, Grid
 from tests.p2pbench.tiny import TINY, picture
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from p2pbench.training.adam import Adam
+from p2pbench.training.optimizer import Adam
 
 CPU = torch.device("cpu")
 BETAS = (0.5, 0.999)

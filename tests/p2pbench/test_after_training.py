@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from fcn.labels import CITYSCAPES
 from p2pbench.cli import cli
-from reports.layout import Grid
+from reports.store.layout import Grid
 from tests.p2pbench.drawn_scorer import make_cityscapes, make_scorer
 
 SMALL = ["image_size=32", "ngf=4", "ndf=4", "receptive_field=34", "epochs=1"]

@@ -14,17 +14,17 @@ import pytest
 import torch
 from PIL import Image
 
-from p2pbench.ablation.estimate import estimate_lines
+from p2pbench.ablation.dry_run import estimate_lines
 from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig
 from p2pbench.datasets import pictures
 from p2pbench.errors import UserError
-from p2pbench.image_scoring import score_results
-from p2pbench.locks import made_ready
-from p2pbench.training.translate_folder import translate_folder
-from reports import arithmetic, ledger
-from reports.errors import ReportError
-from reports.layout import Grid
+from p2pbench.runtime.files import made_ready
+from p2pbench.scoring.images import score_results
+from p2pbench.training.inference import translate_folder
+from reports.store import arithmetic, ledger
+from reports.store.errors import ReportError
+from reports.store.layout import Grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 

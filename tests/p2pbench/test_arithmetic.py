@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from p2pbench.config import RunConfig, run_config
-from p2pbench.datasets.cache import Channels
-from p2pbench.networks.patchgan import RECEPTIVE_FIELDS, ReceptiveField, discriminator, smallest_image
-from p2pbench.networks.unet import Generator, depth_for
+from p2pbench.datasets.dataset import Channels
+from p2pbench.networks.discriminator import RECEPTIVE_FIELDS, ReceptiveField, discriminator, smallest_image
+from p2pbench.networks.generator import Generator, depth_for
 from p2pbench.training.batches import Batch
 from p2pbench.training.model import Model, build
 from p2pbench.training.step import training_step

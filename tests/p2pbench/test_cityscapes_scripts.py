@@ -20,7 +20,7 @@ from PIL import Image
 from fcn.confusion import confusion
 from fcn.labels import CITYSCAPES, IGNORE
 from p2pbench.cli import cli
-from p2pbench.segmentation.confusion_scores import class_rows, confusion_scores
+from p2pbench.scoring.confusion_scores import class_rows, confusion_scores
 
 SCORED = [label.value for label in CITYSCAPES.labels if label.index != IGNORE]
 VOID = [label.value for label in CITYSCAPES.labels if label.index == IGNORE and label.value >= 0]

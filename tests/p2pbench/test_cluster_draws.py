@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from fcn.protocol import Protocol
 from p2pbench.datasets.clusters import Clusters, of_clusters, weights_of
-from p2pbench.metrics.distribution_score import score_fid, score_kid
-from p2pbench.metrics.image_score import mean
-from p2pbench.segmentation.confusion_scores import class_rows, confusion_scores
-from reports.bootstrap import item_weights
-from reports.scores import Metric, Scores
+from p2pbench.scoring.confusion_scores import class_rows, confusion_scores
+from p2pbench.scoring.distribution_scores import score_fid, score_kid
+from p2pbench.scoring.image_scores import mean
+from reports.store.bootstrap import item_weights
+from reports.store.scores import Metric, Scores
 
 IDS = ("a1", "a2", "a3", "b1", "c1", "c2")
 BY_LETTER = Clusters("letters", {item: item[0] for item in IDS})

@@ -12,11 +12,10 @@ from click.testing import CliRunner, Result
 from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig
-from p2pbench.datasets.camvid import CamVid
-from p2pbench.datasets.cityscapes import Cityscapes
 from p2pbench.datasets.clusters import find_clusters, of_clusters
+from p2pbench.datasets.labelled import CamVid, Cityscapes
 from p2pbench.errors import UserError
-from reports.layout import Grid
+from reports.store.layout import Grid
 from tests.p2pbench import label_files
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY

@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from p2pbench.ablation.grid import expand
-from p2pbench.ablation.presets import find_grid, find_task, preset_names
+from p2pbench.ablation.grid import expand, find_grid, find_task, preset_names
 from p2pbench.config import GridConfig, parse_setting, read_grid, run_config
 from p2pbench.errors import UserError
-from reports.layout import Grid
+from reports.store.layout import Grid
 
 
 def test_defaults_are_the_papers() -> None:

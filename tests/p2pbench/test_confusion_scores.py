@@ -16,12 +16,12 @@ from fcn.confusion import confusion
 from fcn.labels import CAMVID, CITYSCAPES, IGNORE
 from fcn.protocol import PROTOCOLS, RULES, Protocol
 from p2pbench.errors import UserError
-from p2pbench.segmentation.confusion_scores import METRICS, class_rows, confusion_scores
-from p2pbench.segmentation.outcome import Compared, Scorers, score_row
-from p2pbench.segmentation.score_table import ScoreRow, json_lines, print_classes, print_scores
-from reports import bootstrap
+from p2pbench.scoring.confusion_scores import METRICS, class_rows, confusion_scores
+from p2pbench.scoring.outcome import Compared, Scorers, score_row
+from p2pbench.scoring.score_table import ScoreRow, json_lines, print_classes, print_scores
 from reports.paper import paper_row
-from reports.scores import Scores
+from reports.store import bootstrap
+from reports.store.scores import Scores
 from tests.fcn.plain import CLASSES, Maps, official, random_maps, strict
 
 Matrices = dict[str, NDArray[np.int64]]

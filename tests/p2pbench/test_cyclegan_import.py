@@ -17,15 +17,14 @@ from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 from torch import Tensor, nn
 
-from fcn import torch_files
+from fcn import weights
 from p2pbench.cli import cli
-from p2pbench.datasets.scale import to_network
+from p2pbench.datasets.transforms import to_network
 from p2pbench.errors import MENDABLE, UserError
-from p2pbench.networks.unet import Generator
-from p2pbench.training.card import load_generator, save_generator
+from p2pbench.networks.generator import Generator
 from p2pbench.training.cyclegan_import import import_generator
-from p2pbench.training.generate import Translator
-from p2pbench.training.translate_folder import bare_dataset
+from p2pbench.training.generator_file import load_generator, save_generator
+from p2pbench.training.inference import Translator, bare_dataset
 from tests.p2pbench.tiny import picture
 
 Norm = Callable[[int], nn.Module]
@@ -321,9 +320,9 @@ def test_a_cut_file_is_said_in_one_printable_line(tmp_path: Path, length: int) -
 
 def test_a_reason_is_short_and_printable_whatever_the_file_says() -> None:
     for error in (RuntimeError("a\x1b[2Jb\nc"), ValueError("\u202e" * 1000), RuntimeError(), OSError("\x07")):
-        found = torch_files.reason(error)
+        found = weights.reason(error)
         assert found.isprintable()
-        assert 0 < len(found) <= 6 * torch_files.LONGEST
+        assert 0 < len(found) <= 6 * weights.LONGEST
 
 
 # The file that is written

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from p2pbench.errors import UserError
-from p2pbench.training.device import DeviceLost, failures_told, pick_device
+from p2pbench.runtime.device import DeviceLost, failures_told, pick_device
 from tests.p2pbench.tiny import Command
 
 CPU = torch.device("cpu")

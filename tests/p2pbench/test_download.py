@@ -18,8 +18,8 @@ from click.testing import CliRunner
 
 import p2pbench
 from p2pbench.commands.download import command
-from p2pbench.datasets import archives, resumable
-from p2pbench.datasets.archives import ARCHIVES, Progress
+from p2pbench.datasets import download
+from p2pbench.datasets.download import ARCHIVES, Progress
 from p2pbench.errors import UserError
 
 FACADES = ARCHIVES["facades"]
@@ -116,7 +116,7 @@ def ignore(progress: Progress) -> None:
 
 
 def fetch(site: Site, out: Path) -> Path:
-    return archives.fetch(FACADES, out, ignore, base_url=site.url, pause=0)
+    return download.fetch(FACADES, out, ignore, base_url=site.url, pause=0)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -125,7 +125,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_a_download_is_unpacked_and_nothing_else_stays(site: Site, tmp_path: Path) -> None:
     steps: list[Progress] = []
-    folder = archives.fetch(FACADES, tmp_path / "data", steps.append, base_url=site.url + "/")
+    folder = download.fetch(FACADES, tmp_path / "data", steps.append, base_url=site.url + "/")
     assert folder == tmp_path / "data" / "facades"
     assert files(tmp_path / "data") == PICTURES
     assert [entry.name for entry in (tmp_path / "data").iterdir()] == ["facades"]
@@ -152,7 +152,7 @@ def test_a_later_call_goes_on_with_the_missing_bytes(site: Site, tmp_path: Path)
     assert not (tmp_path / "facades").exists()
     site.asked.clear()
     steps: list[Progress] = []
-    archives.fetch(FACADES, tmp_path, steps.append, base_url=site.url)
+    download.fetch(FACADES, tmp_path, steps.append, base_url=site.url)
     assert files(tmp_path) == PICTURES
     assert site.asked == [
         ("/pix2pix/datasets/facades.tar.gz", "bytes=100000-", '"one"', 206, len(ARCHIVE) - 100_000),
@@ -209,7 +209,7 @@ def test_a_server_that_knows_no_ranges(site: Site, tmp_path: Path) -> None:
 def test_a_server_that_does_not_say_how_much(site: Site, tmp_path: Path) -> None:
     site.length = False
     steps: list[Progress] = []
-    archives.fetch(FACADES, tmp_path, steps.append, base_url=site.url, pause=0)
+    download.fetch(FACADES, tmp_path, steps.append, base_url=site.url, pause=0)
     assert files(tmp_path) == PICTURES
     assert ("download", len(ARCHIVE), 0) in steps
 
@@ -250,18 +250,18 @@ def test_what_the_server_refuses(site: Site, tmp_path: Path, status: int, messag
 def test_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with pytest.raises(UserError, match="failed 4 times in a row .*refused"):
-        archives.fetch(FACADES, tmp_path, ignore, base_url="http://127.0.0.1:1", pause=0)
+        download.fetch(FACADES, tmp_path, ignore, base_url="http://127.0.0.1:1", pause=0)
     for address in ("data/mirror", "file:///etc", "http://"):
         with pytest.raises(UserError, match="found no web address"):
-            archives.fetch(FACADES, tmp_path, ignore, base_url=address, pause=0)
+            download.fetch(FACADES, tmp_path, ignore, base_url=address, pause=0)
 
 
 def test_a_silent_server_is_not_waited_for(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resumable, "TIMEOUT", 0.05)
+    monkeypatch.setattr(download, "TIMEOUT", 0.05)
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as silent:  # it listens, and nobody answers
         url = f"http://127.0.0.1:{silent.server_port}"
         with pytest.raises(UserError, match="timed out"):
-            archives.fetch(FACADES, tmp_path, ignore, base_url=url, pause=0)
+            download.fetch(FACADES, tmp_path, ignore, base_url=url, pause=0)
 
 
 def test_a_page_is_no_archive_and_costs_nothing_that_is_there(site: Site, tmp_path: Path) -> None:

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from p2pbench.ablation.data import Data
-from p2pbench.ablation.kept_data import KeptData
+from p2pbench.ablation.data import Data, KeptData
 from p2pbench.config import RunConfig
-from p2pbench.locks import owned
-from p2pbench.results import write_run
-from p2pbench.training.interrupt import Stopped, StopRequest
-from reports.layout import Run
+from p2pbench.runtime.files import owned
+from p2pbench.runtime.interrupt import Stopped, StopRequest
+from p2pbench.training.records import write_run
+from reports.store.layout import Run
 
 Tiny = Callable[..., RunConfig]
 

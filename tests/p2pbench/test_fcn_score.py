@@ -14,10 +14,9 @@ from PIL import Image
 from fcn import weights
 from fcn.confusion import load
 from fcn.labels import CAMVID, CITYSCAPES, IGNORE
-from p2pbench.segmentation import truth
-from reports import ledger
-from reports.layout import Grid, Run
-from reports.made import RECORD
+from reports import paper
+from reports.store import ledger
+from reports.store.layout import RECORD, Grid, Run
 from tests.fcn.plain import official, strict
 from tests.p2pbench.drawn_scorer import (
     error,
@@ -222,7 +221,7 @@ def test_cityscapes_by_the_published_weights_stands_beside_the_paper(
     shutil.copytree(root / "leftImg8bit" / "val", outputs)
     few = score(outputs, "--weights", imported, "--labels", f"cityscapes:{root}")
     assert "paper" not in few.stdout  # of 2 images of 500
-    monkeypatch.setattr(truth, "CITYSCAPES_TEST", 2)
+    monkeypatch.setattr(paper, "CITYSCAPES_TEST", 2)
     own = score(outputs, "--weights", scorer, "--labels", f"cityscapes:{root}")
     assert own.stdout.splitlines()[0] == "official and strict rules, own scorer: FCN-8s, drawn"
     assert "paper" not in own.stdout

@@ -12,9 +12,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from fcn import weights
-from fcn.initial import vgg16_layers
 from fcn.labels import CITYSCAPES
-from fcn.network import FCN, Architecture
+from fcn.network import FCN, Architecture, vgg16_layers
 from p2pbench.cli import cli
 from p2pbench.errors import MENDABLE
 from tests.p2pbench.tiny import Command

@@ -15,14 +15,14 @@ from click.testing import CliRunner
 from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig
+from p2pbench.datasets import label_images
 from p2pbench.errors import UserError
-from p2pbench.leftovers import remove_leftovers
-from p2pbench.segmentation import label_pictures
-from reports import ledger
-from reports.errors import ReportError
-from reports.layout import Grid, Run
-from reports.ledger import Metric, Scores
-from reports.made import RECORD, Made, digest
+from p2pbench.training.leftovers import remove_leftovers
+from reports.store import ledger
+from reports.store.errors import ReportError
+from reports.store.layout import RECORD, Grid, Run
+from reports.store.made import Made, digest
+from reports.store.scores import Metric, Scores
 from tests.amt.study import ALGORITHMS, make_pictures
 from tests.p2pbench.drawn_scorer import train
 from tests.p2pbench.test_ablation import Notes
@@ -219,10 +219,10 @@ def test_a_label_map_is_not_written_over_another_picture(tmp_path: Path) -> None
 
     path = tmp_path / "a.png"
     for value in (0, 1):
-        label_pictures.write(path, np.full((4, 4), value, np.uint8), CAMVID, "test")
+        label_images.write_label_image(path, np.full((4, 4), value, np.uint8), CAMVID, "test")
     path.write_bytes(b"mine")
     with pytest.raises(UserError, match=r"a\.png: found a picture that was not written by this program"):
-        label_pictures.write(path, np.zeros((4, 4), np.uint8), CAMVID, "test")
+        label_images.write_label_image(path, np.zeros((4, 4), np.uint8), CAMVID, "test")
     assert path.read_bytes() == b"mine"
 
 

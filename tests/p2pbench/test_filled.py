@@ -12,20 +12,20 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from p2pbench.ablation.estimate import estimate_lines
+from p2pbench.ablation.dry_run import estimate_lines
 from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli, main
 from p2pbench.config import GridConfig
 from p2pbench.datasets import pictures
 from p2pbench.errors import MENDABLE, UserError
-from p2pbench.image_scoring import score_results
-from p2pbench.study.cells import from_results
-from p2pbench.training.card import load_generator, save_generator
-from p2pbench.training.translate_folder import translate_folder
+from p2pbench.scoring.images import score_results
+from p2pbench.study.create import from_results
+from p2pbench.training.generator_file import load_generator, save_generator
+from p2pbench.training.inference import translate_folder
 from reports import html
-from reports.errors import ReportError
-from reports.filled import clipped, measure
-from reports.layout import Grid
+from reports.store.errors import ReportError
+from reports.store.layout import Grid
+from reports.store.ranges import clipped, measure
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY
 

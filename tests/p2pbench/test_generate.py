@@ -20,12 +20,11 @@ from PIL import Image
 from p2pbench.ablation.data import Data
 from p2pbench.config import RunConfig
 from p2pbench.datasets import pictures
-from p2pbench.datasets.scale import from_network
+from p2pbench.datasets.transforms import from_network
 from p2pbench.errors import UserError
-from p2pbench.training.card import GeneratorCard, load_generator, save_generator
-from p2pbench.training.generate import Translator, pad_to_stride
+from p2pbench.training.generator_file import GeneratorCard, load_generator, save_generator
+from p2pbench.training.inference import Translator, bare_dataset, pad_to_stride, translate_folder
 from p2pbench.training.model import build, make_card
-from p2pbench.training.translate_folder import bare_dataset, translate_folder
 from tests.p2pbench.tiny import picture
 
 CPU = torch.device("cpu")

@@ -137,7 +137,7 @@ def test_a_picture_that_was_replaced_is_refused_and_stays(generator: Path, input
 
 
 def test_a_stopped_call_goes_on(generator: Path, inputs: Path, tmp_path: Path) -> None:
-    from p2pbench.training.translate_folder import translate_folder
+    from p2pbench.training.inference import translate_folder
 
     class Killed(BaseException):
         pass

@@ -13,11 +13,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from p2pbench.datasets.cache import Channels
-from p2pbench.networks.unet import Generator
-from p2pbench.training.card import input_bits, load_generator
-from p2pbench.training.generate import Translator
-from p2pbench.training.translate_folder import bare_dataset
+from p2pbench.datasets.dataset import Channels
+from p2pbench.networks.generator import Generator
+from p2pbench.training.generator_file import input_bits, load_generator
+from p2pbench.training.inference import Translator, bare_dataset
 from tests.p2pbench.generating import DEEP, generate, made, save, saved
 from tests.p2pbench.tiny import picture
 

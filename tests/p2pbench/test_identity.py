@@ -22,15 +22,15 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import open_dataset, run_items
 from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.errors import UserError
-from p2pbench.image_scoring import score_results
-from p2pbench.locks import owned
-from p2pbench.results import RunRecord, how_to_change, read_run, write_run
-from p2pbench.segmentation.outcome import Outcome
-from p2pbench.segmentation.ready import ready_grid
-from p2pbench.training.trainer import Progress
-from reports.arithmetic import ARITHMETIC
-from reports.layout import Grid, Run
-from reports.made import Made
+from p2pbench.runtime.files import owned
+from p2pbench.runtime.progress import Progress
+from p2pbench.scoring.images import score_results
+from p2pbench.scoring.outcome import Outcome
+from p2pbench.scoring.runs import ready_grid
+from p2pbench.training.records import RunRecord, how_to_change, read_run, write_run
+from reports.store.arithmetic import ARITHMETIC
+from reports.store.layout import Grid, Run
+from reports.store.made import Made
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from p2pbench.cli import cli
-from reports.layout import Grid, Run
+from reports.store.layout import Grid, Run
 from tests.p2pbench.drawn_scorer import train
 
 JUNK = [b"junk", b"[]", b'{"l1": 0.5}', b""]

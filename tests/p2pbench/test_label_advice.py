@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fcn.labels import CITYSCAPES
-from p2pbench.segmentation.label_files import COLOURS, NUMBERINGS
+from p2pbench.scoring.label_files import COLOURS, NUMBERINGS
 from tests.p2pbench.label_files import (
     ITEMS,
     VOC,

@@ -12,11 +12,11 @@ import pytest
 import tifffile
 
 from fcn.labels import CAMVID, CITYSCAPES, IGNORE
-from p2pbench.datasets import pictures
-from p2pbench.segmentation import label_pictures, truth
-from p2pbench.segmentation.label_files import NUMBERINGS, class_lookup
-from reports import ledger
-from reports.layout import Run
+from p2pbench.datasets import label_images, pictures, transforms
+from p2pbench.scoring.label_files import NUMBERINGS, class_lookup
+from reports import paper
+from reports.store import ledger
+from reports.store.layout import Run
 from tests.fcn.plain import official, strict
 from tests.p2pbench.label_files import (
     ITEMS,
@@ -102,7 +102,7 @@ def test_ids_of_another_size_are_compared_at_either(cityscapes: Path, tmp_path: 
         maps = []
         for frame in range(ITEMS):
             small = np.minimum(TRAIN_IDS[predicted(frame)[::2, ::2]], 19)
-            truth = TRAIN_IDS[pictures.resize_labels(scene(frame), 64 // step, 64 // step)]
+            truth = TRAIN_IDS[transforms.resize_labels(scene(frame), 64 // step, 64 // step)]
             maps.append((truth, small.repeat(2 // step, axis=0).repeat(2 // step, axis=1)))
         assert list(line["metrics"].values()) == pytest.approx(strict(maps), abs=1e-12)
         assert line["protocol"]["output_sizes"] == ["32x32"]
@@ -141,7 +141,7 @@ def test_scores_are_written_where_they_are_wanted(cityscapes: Path, tmp_path: Pa
     assert all(path.read_bytes() == content for path, content in before.items())
     theirs = folder / "segmentations" / f"{name(0)}.png"
     shutil.copy(folder / f"{name(0)}.png", theirs)
-    assert label_pictures.source_of(theirs) is None
+    assert label_images.source_of_label_image(theirs) is None
     (folder / f"{name(0)}.png").unlink()
     assert f"{theirs}: found a picture that was not written by this program" in error(folder, "--labels", labels)
 
@@ -151,7 +151,7 @@ def test_a_folder_of_the_papers_name_stands_beside_the_paper(
 ) -> None:
     folder = outputs(tmp_path / "L1+cGAN", grey)
     assert "  paper  " not in score(folder, "--labels", f"cityscapes:{cityscapes}").stdout  # of 3 images of 500
-    monkeypatch.setattr(truth, "CITYSCAPES_TEST", ITEMS)
+    monkeypatch.setattr(paper, "CITYSCAPES_TEST", ITEMS)
     result = score(folder, "--labels", f"cityscapes:{cityscapes}")
     assert ["paper", "0.83", "0.36", "0.29"] in [line.split() for line in result.stdout.splitlines()]
 

@@ -20,15 +20,15 @@ from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig, run_config
 from p2pbench.datasets import pictures
-from p2pbench.datasets.drawn import NATIVE_SIZE
+from p2pbench.datasets.labelled import NATIVE_SIZE
 from p2pbench.errors import UserError
 from p2pbench.metrics.label_maps import label_maps, nearest_labels
-from p2pbench.segmentation import truth
-from p2pbench.segmentation.label_score import score_results
-from p2pbench.segmentation.truth import open_truth, run_truth
-from p2pbench.terminal import Terminal
-from reports import ledger
-from reports.layout import Grid
+from p2pbench.runtime.terminal import Terminal
+from p2pbench.scoring.labels import score_results
+from p2pbench.scoring.truth import open_truth, run_truth
+from reports import paper
+from reports.store import ledger
+from reports.store.layout import Grid
 from tests.fcn.plain import official, strict
 from tests.p2pbench.tiny import TINY, Command
 
@@ -354,7 +354,7 @@ def test_cityscapes_stands_beside_the_paper(tmp_path: Path, monkeypatch: pytest.
     settings = {"dataset": "cityscapes", "root": str(root), "train_items": None, "test_items": None}
     _train(tmp_path / "results", "table-6", ("L1+cGAN", "L2"), direction="photo-to-labels", **settings)
     assert "paper" not in score(tmp_path / "results").stdout  # of 2 images of 500
-    monkeypatch.setattr(truth, "CITYSCAPES_TEST", 2)
+    monkeypatch.setattr(paper, "CITYSCAPES_TEST", 2)
     scored = score(tmp_path / "results")
     lines = scored.stdout.splitlines()
     assert lines[4].split() == ["paper", "0.83", "0.36", "0.29"]

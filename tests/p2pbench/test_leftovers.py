@@ -15,10 +15,10 @@ from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig
 from p2pbench.errors import UserError
-from p2pbench.study.cells import from_results
-from reports import ledger
-from reports.errors import ReportError
-from reports.layout import Grid, Run
+from p2pbench.study.create import from_results
+from reports.store import ledger
+from reports.store.errors import ReportError
+from reports.store.layout import Grid, Run
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 

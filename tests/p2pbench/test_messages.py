@@ -17,9 +17,9 @@ from amt.errors import AmtError
 from amt.protocol import Protocol
 from amt.statistics import table
 from amt.statistics.analysis import analyse
-from p2pbench.ablation.estimate import estimate_lines
+from p2pbench.ablation.dry_run import estimate_lines
 from p2pbench.ablation.runner import run_grid
-from p2pbench.cli import cli
+from p2pbench.cli import LazyGroup, cli
 from p2pbench.commands.options import PATH
 from p2pbench.config import GridConfig, run_config
 from p2pbench.datasets import pictures
@@ -27,14 +27,13 @@ from p2pbench.datasets.catalogue import open_dataset, run_items
 from p2pbench.datasets.dataset import MOST_NAMED
 from p2pbench.datasets.survey import sample_channels
 from p2pbench.errors import UserError, shown
-from p2pbench.lazy import LazyGroup
-from p2pbench.results import read_run
-from p2pbench.segmentation.outputs import find_outputs
-from p2pbench.segmentation.truth import open_truth
-from p2pbench.terminal import Terminal
-from p2pbench.training.interrupt import Stopped
-from reports.errors import ReportError
-from reports.layout import Run
+from p2pbench.runtime.interrupt import Stopped
+from p2pbench.runtime.terminal import Terminal
+from p2pbench.scoring.outputs import find_outputs
+from p2pbench.scoring.truth import open_truth
+from p2pbench.training.records import read_run
+from reports.store.errors import ReportError
+from reports.store.layout import Run
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 

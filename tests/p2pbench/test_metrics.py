@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.color import rgb2lab
 
-from p2pbench.datasets import pictures
-from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets import pictures, transforms
+from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
-from p2pbench.metrics import colour, pixel
-from p2pbench.metrics.image_score import score_images
+from p2pbench.metrics import images
+from p2pbench.scoring.image_scores import score_images
 from tests.p2pbench.tiny import picture
 
 
@@ -34,30 +34,30 @@ def tensor(values: NDArray[np.uint8]) -> torch.Tensor:
 def test_pixel_metrics_by_hand() -> None:
     target = np.zeros((16, 16, 1), np.uint8)
     output = np.full((16, 16, 1), 51, np.uint8)  # 0.2 of the range
-    assert pixel.l1(output, target) == pytest.approx(0.2)
-    assert pixel.psnr(output, target) == pytest.approx(-20 * np.log10(0.2))
-    assert pixel.l1(output.astype(np.uint16) * 257, target.astype(np.uint16)) == pytest.approx(0.2)
+    assert images.l1(output, target) == pytest.approx(0.2)
+    assert images.psnr(output, target) == pytest.approx(-20 * np.log10(0.2))
+    assert images.l1(output.astype(np.uint16) * 257, target.astype(np.uint16)) == pytest.approx(0.2)
     # With flat pictures only the luminance term is left: (2ab + c) / (a^2 + b^2 + c), c = 0.01^2.
     grey = np.full((16, 16, 1), 102, np.uint8)
-    assert pixel.ssim(output, grey) == pytest.approx((2 * 0.2 * 0.4 + 1e-4) / (0.04 + 0.16 + 1e-4))
+    assert images.ssim(output, grey) == pytest.approx((2 * 0.2 * 0.4 + 1e-4) / (0.04 + 0.16 + 1e-4))
 
 
 def test_psnr_of_equal_pictures_is_finite() -> None:
     same = picture(0)
-    assert pixel.psnr(same, same) == 100
-    assert pixel.l1(same, same) == 0
-    assert pixel.ssim(same, same) == 1
+    assert images.psnr(same, same) == 100
+    assert images.l1(same, same) == 0
+    assert images.ssim(same, same) == 1
     nearly = np.zeros((64, 64, 1), np.uint16)
     nearly[0, 0] = 1  # 20 log10(65535) + 10 log10(64 * 64) is 132 dB
-    assert pixel.psnr(nearly, np.zeros_like(nearly)) == 100
+    assert images.psnr(nearly, np.zeros_like(nearly)) == 100
 
 
 def test_pixel_metrics_equal_another_librarys(pair: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:
     output, target = pair
-    assert pixel.l1(output, target) == pytest.approx((tensor(output) - tensor(target)).abs().mean().item())
-    assert pixel.psnr(output, target) == pytest.approx(piq.psnr(tensor(output), tensor(target)).item(), rel=1e-4)
+    assert images.l1(output, target) == pytest.approx((tensor(output) - tensor(target)).abs().mean().item())
+    assert images.psnr(output, target) == pytest.approx(piq.psnr(tensor(output), tensor(target)).item(), rel=1e-4)
     # The other library's windows lie within the picture and ours are cropped by 5 pixels: the same windows of 11x11.
-    assert pixel.ssim(output, target) == pytest.approx(
+    assert images.ssim(output, target) == pytest.approx(
         float(piq.ssim(tensor(output), tensor(target), downsample=False)), rel=1e-9
     )
 
@@ -65,23 +65,23 @@ def test_pixel_metrics_equal_another_librarys(pair: tuple[NDArray[np.uint8], NDA
 def test_histograms_by_hand() -> None:
     black_and_white = np.zeros((2, 2, 3), np.uint8)
     black_and_white[0] = 255
-    counts = colour.lab_histograms(black_and_white)
-    assert counts.shape == (3, colour.BINS)
+    counts = images.lab_histograms(black_and_white)
+    assert counts.shape == (3, images.BINS)
     assert counts[0, 0] == 2  # L 0
     assert counts[0, -1] == 2  # L 100, the upper end included
     assert (counts.sum(axis=1) == 4).all()
-    white = colour.lab_histograms(np.full((2, 2, 3), 255, np.uint8))
-    assert colour.intersection(counts, white)[0] == 0.5
-    assert colour.intersection(counts, 7 * counts).tolist() == [1, 1, 1]
+    white = images.lab_histograms(np.full((2, 2, 3), 255, np.uint8))
+    assert images.intersection(counts, white)[0] == 0.5
+    assert images.intersection(counts, 7 * counts).tolist() == [1, 1, 1]
 
 
 def test_every_colour_falls_into_its_bin() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     lab = rgb2lab(rgb).reshape(-1, 3)
-    counts = colour.lab_histograms(rgb)
-    for channel, (low, high) in enumerate(colour.RANGES):
-        place = np.clip(np.floor((lab[:, channel] - low) / (high - low) * colour.BINS), 0, colour.BINS - 1)
-        assert np.array_equal(counts[channel], np.bincount(place.astype(int), minlength=colour.BINS))
+    counts = images.lab_histograms(rgb)
+    for channel, (low, high) in enumerate(images.RANGES):
+        place = np.clip(np.floor((lab[:, channel] - low) / (high - low) * images.BINS), 0, images.BINS - 1)
+        assert np.array_equal(counts[channel], np.bincount(place.astype(int), minlength=images.BINS))
     assert (counts.sum(axis=1) == 400).all()  # nothing falls outside
 
 
@@ -102,7 +102,7 @@ def test_scores_of_a_folder(files: tuple[dict[str, Path], dict[str, Path]]) -> N
     outputs, targets = files
     scores = score_images(outputs, lambda id_: pictures.read(targets[id_]), 10).scores
     assert (scores.n, scores.n_expected) == (6, 10)
-    one = [pixel.psnr(pictures.read(outputs[id_]), pictures.read(targets[id_])) for id_ in sorted(outputs)]
+    one = [images.psnr(pictures.read(outputs[id_]), pictures.read(targets[id_])) for id_ in sorted(outputs)]
     psnr = scores.metrics["psnr"]
     assert psnr.per_item is not None
     assert psnr.per_item.tolist() == pytest.approx(one)
@@ -111,8 +111,8 @@ def test_scores_of_a_folder(files: tuple[dict[str, Path], dict[str, Path]]) -> N
     assert low < psnr.value < high
     # Sampling n of n with replacement: the mean's standard deviation is the items', over sqrt(n).
     assert psnr.replicates.std() == pytest.approx(np.std(one) / np.sqrt(6), rel=0.03)
-    pooled = [sum(colour.lab_histograms(pictures.read(f).astype("u1")) for f in side.values()) for side in files]
-    expected = colour.intersection(pooled[0], pooled[1])  # type: ignore[arg-type]
+    pooled = [sum(images.lab_histograms(pictures.read(f).astype("u1")) for f in side.values()) for side in files]
+    expected = images.intersection(pooled[0], pooled[1])  # type: ignore[arg-type]
     got = [scores.metrics[f"histogram_{name}"].value for name in "lab"]
     assert got == pytest.approx(expected.tolist(), rel=1e-6)
     assert scores.metrics["histogram_a"].per_item is None
@@ -137,7 +137,7 @@ def test_real_against_itself_is_perfect(files: tuple[dict[str, Path], dict[str, 
 
 def test_native_scores_restore_the_aspect(tmp_path: Path) -> None:
     wide = np.asarray(Image.fromarray(picture(4)).resize((90, 60), Image.Resampling.BILINEAR))
-    square = pictures.resize(wide, 32, 32)
+    square = transforms.resize(wide, 32, 32)
     outputs = {"a": pictures.write(tmp_path / "a", square)}
     scores = score_images(outputs, lambda id_: wide, 1, native=True).scores
     restored = np.asarray(Image.fromarray(square).resize((90, 60), Image.Resampling.BILINEAR))

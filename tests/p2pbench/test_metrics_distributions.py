@@ -14,12 +14,12 @@ from torch_fidelity import calculate_metrics
 from torch_fidelity.metric_kid import kernel_poly, mmd2
 
 from p2pbench.datasets import pictures
-from p2pbench.metrics import fid, kid
-from p2pbench.metrics.distribution_score import HALVES, score_fid, score_kid, warning
+from p2pbench.metrics import distributions
 from p2pbench.metrics.inception import Inception
-from p2pbench.metrics.missing import Missing
-from reports import bootstrap
-from reports.metrics import describe_scorer
+from p2pbench.metrics.published import Missing
+from p2pbench.scoring.distribution_scores import HALVES, score_fid, score_kid, warning
+from reports.store import bootstrap
+from reports.store.metrics import describe_scorer
 from tests.p2pbench.random_weights import write_inception
 from tests.p2pbench.tiny import picture
 
@@ -55,14 +55,14 @@ def test_fid_of_two_gaussians_by_hand() -> None:
     # Along one axis: (m1 - m2)^2 + (s1 - s2)^2. Independent axes add up.
     one = whitened(50, np.diag([4.0, 9.0])) + [1, 0]
     other = whitened(80, np.diag([1.0, 25.0])) + [4, 2]
-    assert fid.fid(one, other) == pytest.approx(3**2 + 2**2 + (2 - 1) ** 2 + (3 - 5) ** 2)
-    assert fid.fid(one, one) == pytest.approx(0, abs=1e-12)
+    assert distributions.fid(one, other) == pytest.approx(3**2 + 2**2 + (2 - 1) ** 2 + (3 - 5) ** 2)
+    assert distributions.fid(one, one) == pytest.approx(0, abs=1e-12)
     # Correlated: the trace of the root of a 2x2 product is sqrt(tr + 2 sqrt(det)).
     first, second = np.array([[2.0, 1.0], [1.0, 2.0]]), np.array([[3.0, -1.0], [-1.0, 1.0]])
     product = first @ second
     root = np.sqrt(np.trace(product) + 2 * np.sqrt(np.linalg.det(product)))
     expected = np.trace(first) + np.trace(second) - 2 * root
-    assert fid.fid(whitened(50, first), whitened(60, second)) == pytest.approx(expected)
+    assert distributions.fid(whitened(50, first), whitened(60, second)) == pytest.approx(expected)
 
 
 def test_kid_equals_a_double_loop() -> None:
@@ -75,15 +75,15 @@ def test_kid_equals_a_double_loop() -> None:
         sum(kernel(side[i], side[j]) for i in range(7) for j in range(7) if i != j) / (7 * 6) for side in (one, other)
     ]
     across = sum(kernel(one[i], other[j]) for i in range(7) for j in range(7) if i != j) / (7 * 6)
-    assert kid.kid(one, other) == pytest.approx(sum(within) - 2 * across)
+    assert distributions.kid(one, other) == pytest.approx(sum(within) - 2 * across)
 
 
 @pytest.mark.parametrize("n", [20, 50, 100, 500, 1000])
 def test_a_perfect_generator_has_a_kid_of_0_and_nothing_moves_it(n: int) -> None:
     one, _ = draw(n, 24, seed=n)
-    assert (kid.kid(one, one.copy()), kid.variance(one, one.copy())) == (0, 0)
-    assert not kid.influence(one, one.copy()).any()
-    assert fid.fid(one, one.copy()) == pytest.approx(0, abs=1e-9)
+    assert (distributions.kid(one, one.copy()), distributions.kid_variance(one, one.copy())) == (0, 0)
+    assert not distributions.kid_influence(one, one.copy()).any()
+    assert distributions.fid(one, one.copy()) == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize(("n", "trials"), [(20, 2000), (100, 400), (1000, 10)])
@@ -98,7 +98,7 @@ def test_kid_is_unbiased_whether_or_not_outputs_depend_on_their_targets(
     for _ in range(trials):
         target, other = random.normal(size=(2, n, 1))
         output = correlation * target + np.sqrt(1 - correlation**2) * other + shift
-        found.append(kid.kid(output, target))
+        found.append(distributions.kid(output, target))
     error = np.std(found, ddof=1) / np.sqrt(trials)
     assert np.mean(found) == pytest.approx(truth, abs=3.5 * error)
     # With i = j in the cross term the mean would be off by 40 / n where the correlation is 0.9.
@@ -118,22 +118,24 @@ def test_influences_are_derivatives_by_the_items_weights() -> None:
         return float(np.square(means[0] - means[1]).sum() + np.trace(first) + np.trace(second) - 2 * root)
 
     even, step = np.full(30, 1 / 30), 1e-6
-    assert weighted(even) == pytest.approx(fid.fid(one, other))
+    assert weighted(even) == pytest.approx(distributions.fid(one, other))
     derivatives = [
         (weighted(even + step * (item - even)) - weighted(even - step * (item - even))) / (2 * step)
         for item in np.eye(30)
     ]
-    np.testing.assert_allclose(fid.influence(one, other), derivatives, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(distributions.fid_influence(one, other), derivatives, rtol=1e-6, atol=1e-6)
     # KID is a mean over pairs: without one item it moves by that item's influence, over n - 2, exactly.
-    without = [kid.kid(np.delete(one, i, 0), np.delete(other, i, 0)) for i in range(30)]
-    np.testing.assert_allclose(kid.influence(one, other), 28 * (kid.kid(one, other) - np.array(without)), atol=1e-9)
+    without = [distributions.kid(np.delete(one, i, 0), np.delete(other, i, 0)) for i in range(30)]
+    np.testing.assert_allclose(
+        distributions.kid_influence(one, other), 28 * (distributions.kid(one, other) - np.array(without)), atol=1e-9
+    )
 
 
 def test_influences_are_the_same_with_fewer_items_than_features() -> None:
     one, other = (side.astype(np.float64) for side in draw(12, 30))
-    without = [fid.fid(np.delete(one, i, 0), np.delete(other, i, 0)) for i in range(12)]
-    assert np.corrcoef(fid.influence(one, other), without)[0, 1] < -0.9
-    assert fid.influence(one, other).sum() == pytest.approx(0, abs=1e-9)
+    without = [distributions.fid(np.delete(one, i, 0), np.delete(other, i, 0)) for i in range(12)]
+    assert np.corrcoef(distributions.fid_influence(one, other), without)[0, 1] < -0.9
+    assert distributions.fid_influence(one, other).sum() == pytest.approx(0, abs=1e-9)
 
 
 def test_the_variance_of_kid_equals_sums_over_all_choices_of_items() -> None:
@@ -150,7 +152,7 @@ def test_the_variance_of_kid_equals_sums_over_all_choices_of_items() -> None:
     shared = np.mean([pair(i, j) * pair(i, k) for i, j, k in permutations(range(n), 3)])
     apart = np.mean([pair(i, j) * pair(k, m) for i, j, k, m in permutations(range(n), 4)])
     expected = (4 * (n - 2) * (shared - apart) + 2 * (square - apart)) / (n * (n - 1))
-    assert kid.variance(one, other) == pytest.approx(max(0, expected))
+    assert distributions.kid_variance(one, other) == pytest.approx(max(0, expected))
 
 
 @pytest.mark.parametrize(("n", "shift"), [(20, 0.5), (50, 0.5), (50, 0.0)])
@@ -161,8 +163,10 @@ def test_variances_are_those_of_samples(n: int, shift: float) -> None:
     for _ in range(150):
         target = random.normal(size=(n, 32))
         output = (0.6 * target + 0.8 * random.normal(size=(n, 32))) * (1 + 0.3 * shift) + 0.3 * shift
-        values.append((fid.fid(output, target), kid.kid(output, target)))
-        variances.append((fid.variance(output, target, halves), kid.variance(output, target)))
+        values.append((distributions.fid(output, target), distributions.kid(output, target)))
+        variances.append(
+            (distributions.fid_variance(output, target, halves), distributions.kid_variance(output, target))
+        )
     # 150 values know a deviation to 6 %.
     assert np.sqrt(np.mean(variances, axis=0)) / np.std(values, axis=0) == pytest.approx([1, 1], abs=0.3)
 
@@ -186,11 +190,11 @@ def test_both_equal_torch_fidelitys_own(inception: Inception, weights: Path, tmp
         save_cpu_ram=True,
     )  # fmt: skip
     assert sides[0].shape == (n, 2048)
-    assert fid.fid(*sides) == pytest.approx(expected["frechet_inception_distance"], rel=1e-4)
+    assert distributions.fid(*sides) == pytest.approx(expected["frechet_inception_distance"], rel=1e-4)
     # Its command takes both sides for independent; its statistic for pairs is ours.
     kernels = [kernel_poly(*pair, **KERNEL) for pair in ((sides[0],) * 2, tuple(sides), (sides[1],) * 2)]
     assert mmd2(*kernels) == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-3, abs=1e-6)
-    assert kid.kid(*sides) == pytest.approx(mmd2(*kernels, mmd_est="u-statistic"), rel=1e-3, abs=1e-6)
+    assert distributions.kid(*sides) == pytest.approx(mmd2(*kernels, mmd_est="u-statistic"), rel=1e-3, abs=1e-6)
 
 
 def test_inception_takes_grey_and_16_bits_and_no_other_channels(inception: Inception) -> None:
@@ -208,8 +212,8 @@ def test_scores_are_centred_and_say_what_few_items_do() -> None:
     made_by = {"implementation": "torch-fidelity 0"}
     halves = bootstrap.halves(ids, HALVES)
     for score, value, variance in (
-        (score_fid, fid.fid(one, other), fid.variance(one, other, halves)),
-        (score_kid, kid.kid(one, other), kid.variance(one, other)),
+        (score_fid, distributions.fid(one, other), distributions.fid_variance(one, other, halves)),
+        (score_kid, distributions.kid(one, other), distributions.kid_variance(one, other)),
     ):
         scores = score(ids, one, other, 50, made_by)
         scores.check()

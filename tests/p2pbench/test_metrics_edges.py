@@ -16,11 +16,9 @@ from PIL import Image
 from skimage import data
 
 from p2pbench.datasets import pictures
-from p2pbench.metrics import colour
-from p2pbench.metrics.gmsd import gmsd
-from p2pbench.metrics.image_score import score_images
-from p2pbench.metrics.luminance import luminance
-from p2pbench.metrics.sharpness import ROUNDING, energy
+from p2pbench.metrics import images
+from p2pbench.metrics.images import ROUNDING, gmsd, gradient_energy, luminance
+from p2pbench.scoring.image_scores import score_images
 from tests.p2pbench.tiny import picture
 
 
@@ -74,17 +72,17 @@ def test_energy_of_a_checkerboard_by_hand() -> None:
     board = (np.indices((side, side)).sum(axis=0) % 2 * 255).astype(np.uint8)[..., None]
     inner, edge, corner = (side - 2) ** 2, 4 * (side - 2), 4  # of 4, 3 and 2 neighbours of the other colour
     expected = 255**2 * (inner * 4**2 + edge * 3**2 + corner * 2**2) / side**2
-    assert energy(board) == pytest.approx(expected + ROUNDING)
-    assert energy(np.full((5, 3, 3), 90, np.uint8)) == pytest.approx(ROUNDING)
-    assert energy(np.full((1, 1, 1), 90, np.uint8)) == pytest.approx(ROUNDING)
+    assert gradient_energy(board) == pytest.approx(expected + ROUNDING)
+    assert gradient_energy(np.full((5, 3, 3), 90, np.uint8)) == pytest.approx(ROUNDING)
+    assert gradient_energy(np.full((1, 1, 1), 90, np.uint8)) == pytest.approx(ROUNDING)
 
 
 def test_energy_equals_another_librarys() -> None:
     photo = data.astronaut()[:101, :80]
     plane = photo @ np.array([0.299, 0.587, 0.114])
     laplacian = cv2.Laplacian(plane, cv2.CV_64F, ksize=1, borderType=cv2.BORDER_REFLECT)
-    assert energy(photo) == pytest.approx(np.square(laplacian).mean() + ROUNDING)
-    assert energy(photo.astype(np.uint16) * 257) == pytest.approx(energy(photo))
+    assert gradient_energy(photo) == pytest.approx(np.square(laplacian).mean() + ROUNDING)
+    assert gradient_energy(photo.astype(np.uint16) * 257) == pytest.approx(gradient_energy(photo))
 
 
 def test_rounding_alone_has_the_energy_that_is_added() -> None:
@@ -115,7 +113,7 @@ def test_sharpness_pools_items_and_stays_finite_where_targets_are_flat(tmp_path:
     scores = score_images(files, lambda id_: targets[id_], 3).scores
     scores.check()  # finite, all of it
     sharpness = scores.metrics["sharpness"]
-    energies = np.array([[energy(side[id_]) for id_ in sorted(targets)] for side in (outputs, targets)])
+    energies = np.array([[gradient_energy(side[id_]) for id_ in sorted(targets)] for side in (outputs, targets)])
     assert sharpness.per_item is not None
     assert sharpness.per_item.tolist() == pytest.approx((energies[0] / energies[1]).tolist())
     assert sharpness.value == pytest.approx(energies[0].sum() / energies[1].sum())
@@ -130,7 +128,7 @@ def test_the_histograms_file_holds_all_pixels(tmp_path: Path) -> None:
     files = {id_: pictures.write(tmp_path / id_, noisy(target)) for id_, target in targets.items()}
     histograms = score_images(files, lambda id_: targets[id_], 2).histograms
     assert histograms is not None
-    rows = list(csv.DictReader(io.StringIO(colour.histogram_csv(*histograms))))
+    rows = list(csv.DictReader(io.StringIO(images.histogram_csv(*histograms))))
     assert [row["channel"] for row in rows] == ["L"] * 100 + ["a"] * 100 + ["b"] * 100
     assert list(rows[0]) == ["channel", "low", "high", "output", "target"]
     assert (rows[0]["low"], rows[0]["high"], rows[99]["high"]) == ("0", "1", "100")
@@ -140,5 +138,5 @@ def test_the_histograms_file_holds_all_pixels(tmp_path: Path) -> None:
     for channel in range(3):
         own = rows[100 * channel : 100 * (channel + 1)]
         for side, some in (("output", map(pictures.read, files.values())), ("target", targets.values())):
-            expected = sum(colour.lab_histograms(one.astype(np.uint8))[channel] for one in some)
+            expected = sum(images.lab_histograms(one.astype(np.uint8))[channel] for one in some)
             assert [int(row[side]) for row in own] == np.asarray(expected).tolist()

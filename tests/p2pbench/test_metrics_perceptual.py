@@ -21,17 +21,16 @@ from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig
 from p2pbench.datasets import pictures
-from p2pbench.datasets.pictures import Picture
+from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
-from p2pbench.image_scoring import score_new, score_results
-from p2pbench.metrics.batches import batches
+from p2pbench.metrics.inception import batches
 from p2pbench.metrics.lpips import Lpips
-from p2pbench.metrics.missing import Missing, MissingPackage
-from p2pbench.metrics.published import ALEXNET, INCEPTION, Published
-from p2pbench.perceptual_scoring import PerceptualScorer
-from reports import ledger
-from reports.layout import Grid
-from reports.made import Made
+from p2pbench.metrics.published import ALEXNET, INCEPTION, Missing, MissingPackage, Published
+from p2pbench.scoring.images import score_new, score_results
+from p2pbench.scoring.perceptual import PerceptualScorer
+from reports.store import ledger
+from reports.store.layout import Grid
+from reports.store.made import Made
 from tests.p2pbench.random_weights import write_alexnet, write_inception
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture

@@ -14,8 +14,8 @@ import reports
 from fcn.labels import CITYSCAPES
 from p2pbench.cli import cli
 from reports import html
-from reports.arithmetic import flaw
-from reports.layout import Grid
+from reports.store.arithmetic import flaw
+from reports.store.layout import Grid
 from tests.p2pbench.drawn_scorer import make_scorer, score, train
 
 NAME = "own scorer: FCN-8s trained on 16 items of streets"

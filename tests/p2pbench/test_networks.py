@@ -6,10 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from p2pbench.networks.init import initialise, zero_convolution_biases
-from p2pbench.networks.norm import BottleneckNorm, for_testing
-from p2pbench.networks.patchgan import RECEPTIVE_FIELDS, ReceptiveField, discriminator, smallest_image
-from p2pbench.networks.unet import Generator, UpConvolution
+from p2pbench.networks.discriminator import (
+    RECEPTIVE_FIELDS,
+    ReceptiveField,
+    discriminator,
+    initialise,
+    smallest_image,
+    zero_convolution_biases,
+)
+from p2pbench.networks.generator import BottleneckNorm, Generator, UpConvolution, for_testing
 
 
 def parameters(network: nn.Module) -> int:

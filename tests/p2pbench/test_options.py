@@ -14,7 +14,7 @@ from p2pbench.cli import main
 from p2pbench.config import GridConfig, run_config
 from p2pbench.datasets.catalogue import DATASETS, fitting
 from p2pbench.errors import UserError
-from reports.layout import Grid
+from reports.store.layout import Grid
 
 
 @pytest.fixture(autouse=True)

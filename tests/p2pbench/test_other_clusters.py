@@ -11,8 +11,8 @@ from PIL import Image
 
 from p2pbench.cli import cli
 from p2pbench.metrics.published import ALEXNET, INCEPTION
-from reports import ledger
-from reports.layout import Grid
+from reports.store import ledger
+from reports.store.layout import Grid
 from tests.p2pbench.random_weights import write_alexnet, write_inception
 from tests.p2pbench.tiny import TINY, picture
 

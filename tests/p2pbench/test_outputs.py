@@ -11,7 +11,7 @@ from PIL import Image
 
 from p2pbench.datasets import pictures
 from p2pbench.errors import UserError
-from p2pbench.segmentation.outputs import find_outputs, match_outputs, read_output
+from p2pbench.scoring.outputs import find_outputs, match_outputs, read_output
 from tests.p2pbench.tiny import picture
 
 Make = Callable[..., Path]

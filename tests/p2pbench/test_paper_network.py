@@ -8,10 +8,10 @@ from fcn.labels import CITYSCAPES
 from fcn.network import FCN
 from fcn.scoring import Scorer
 from fcn.weights import PUBLISHED, Card
-from p2pbench.segmentation import fcn_score
-from p2pbench.segmentation.scorers import scorer_protocol
+from p2pbench.scoring import segmentation
+from p2pbench.scoring.networks import scorer_protocol
 from reports import paper
-from reports.grids import Description
+from reports.store.grids import Description
 
 DATASET = {"name": "cityscapes", "direction": "labels-to-photo", "test": {"n": 500}}
 
@@ -22,6 +22,6 @@ def test_the_protocol_names_the_published_network_as_the_report_expects_it() -> 
     card = Card(PUBLISHED, CITYSCAPES.classes, CITYSCAPES.name, 256, "imported from fcn-8s-cityscapes.caffemodel", None)
     protocol = scorer_protocol(Scorer(network, card, "digest"))
     grid = Description("", "", {"L1": {}}, (0,), DATASET, {}, {}, None)
-    found = paper.value(grid, fcn_score.SCORERS.official, "class_iou", "L1", protocol)
+    found = paper.value(grid, segmentation.SCORERS.official, "class_iou", "L1", protocol)
     assert found is not None
     assert found.value == 0.11

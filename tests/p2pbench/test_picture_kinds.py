@@ -20,8 +20,8 @@ from amt import pictures as study_pictures
 from amt.errors import AmtError
 from p2pbench.datasets import pictures
 from p2pbench.errors import UserError
-from reports import picture as report_pictures
-from reports.errors import ReportError
+from reports.store import picture as report_pictures
+from reports.store.errors import ReportError
 
 COLOURS = np.zeros((16, 24, 3), np.uint8)
 COLOURS[:8, :8], COLOURS[:8, 8:], COLOURS[8:, :8], COLOURS[8:, 8:] = (200, 30, 40), (20, 180, 60), (30, 60, 220), 90

@@ -12,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from p2pbench.datasets import pictures
+from p2pbench.datasets import pictures, transforms
 from p2pbench.errors import UserError
 
 Array = NDArray[Any]
@@ -299,32 +299,32 @@ def test_pictures_beyond_the_limit_of_pillow_are_read_and_absurd_ones_are_not(tm
 
 def test_grey_and_rgb_turn_into_each_other() -> None:
     colours = noise(64, 64, 3)
-    assert same(pictures.convert(colours, 1)[..., 0], np.asarray(Image.fromarray(colours).convert("L")))
-    assert same(pictures.convert(colours[..., :1], 3), np.repeat(colours[..., :1], 3, axis=2))
-    assert pictures.convert(colours, 3) is colours
+    assert same(transforms.convert(colours, 1)[..., 0], np.asarray(Image.fromarray(colours).convert("L")))
+    assert same(transforms.convert(colours[..., :1], 3), np.repeat(colours[..., :1], 3, axis=2))
+    assert transforms.convert(colours, 3) is colours
     deep = np.array([[[65535, 65535, 65535], [65535, 0, 0], [0, 1000, 0]]], np.uint16)
-    assert pictures.convert(deep, 1)[0, :, 0].tolist() == [65535, 19595, 587]  # 0.299 * 65535 = 19595, 0.587 * 1000
+    assert transforms.convert(deep, 1)[0, :, 0].tolist() == [65535, 19595, 587]  # 0.299 * 65535 = 19595, 0.587 * 1000
 
 
 def test_other_changes_of_channels_are_refused() -> None:
     with pytest.raises(UserError, match=r"train/a\.tif: found 5 channels, expected 3; "):
-        pictures.convert(noise(2, 2, 5), 3, Path("train/a.tif"))
+        transforms.convert(noise(2, 2, 5), 3, Path("train/a.tif"))
     with pytest.raises(UserError, match="found 2 channels, expected 3"):
-        pictures.convert(noise(2, 2, 2), 3)
+        transforms.convert(noise(2, 2, 2), 3)
     with pytest.raises(UserError, match="found 3 channels, expected 4"):
-        pictures.convert(noise(2, 2, 3), 4)
+        transforms.convert(noise(2, 2, 3), 4)
 
 
 def test_of_four_channels_the_colours_are_taken() -> None:
     picture = noise(9, 9, 4)
-    assert np.array_equal(pictures.convert(picture, 3), picture[..., :3])
-    assert np.array_equal(pictures.convert(picture, 1), pictures.convert(picture[..., :3], 1))
+    assert np.array_equal(transforms.convert(picture, 3), picture[..., :3])
+    assert np.array_equal(transforms.convert(picture, 1), transforms.convert(picture[..., :3], 1))
 
 
 def test_8_bits_become_16_over_the_whole_range() -> None:
-    assert pictures.deepen(np.array([[[0], [1], [255]]], np.uint8)).ravel().tolist() == [0, 257, 65535]
+    assert transforms.deepen(np.array([[[0], [1], [255]]], np.uint8)).ravel().tolist() == [0, 257, 65535]
     deep = noise(3, 3, 1, dtype=np.uint16)
-    assert np.array_equal(pictures.deepen(deep), deep)
+    assert np.array_equal(transforms.deepen(deep), deep)
 
 
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
@@ -333,30 +333,32 @@ def test_resize_of_8_bit_is_pillows(channels: int, mode: str) -> None:
     image = Image.fromarray(picture.squeeze())
     assert image.mode == mode
     expected = np.asarray(image.resize((25, 30), Image.Resampling.BILINEAR)).reshape(30, 25, channels)
-    assert same(pictures.resize(picture, 25, 30), expected)
-    assert pictures.resize(picture, 60, 40) is picture
-    half = pictures.resize(picture[:, ::2], 25, 30)  # as the halves of A|B are cut: rows that do not follow each other
-    assert same(half, pictures.resize(np.ascontiguousarray(picture[:, ::2]), 25, 30))
+    assert same(transforms.resize(picture, 25, 30), expected)
+    assert transforms.resize(picture, 60, 40) is picture
+    half = transforms.resize(
+        picture[:, ::2], 25, 30
+    )  # as the halves of A|B are cut: rows that do not follow each other
+    assert same(half, transforms.resize(np.ascontiguousarray(picture[:, ::2]), 25, 30))
 
 
 def test_resize_of_16_bit_by_hand() -> None:
     # The triangle filter is as wide as four pixels here and weighs them 1:3:3:1, less what lies outside the row.
     picture = np.array([[[0], [7000], [14000], [65535]]], np.uint16)
     expected = [(3 * 0 + 3 * 7000 + 14000) / 7, (7000 + 3 * 14000 + 3 * 65535) / 7]
-    assert pictures.resize(picture, 2, 1)[0, :, 0].tolist() == [round(value) for value in expected]
+    assert transforms.resize(picture, 2, 1)[0, :, 0].tolist() == [round(value) for value in expected]
     many = noise(40, 60, 5, dtype=np.uint16)
-    assert pictures.resize(many, 25, 30).shape == (30, 25, 5)
-    assert pictures.resize(np.full((4, 4, 2), 65535, np.uint16), 9, 9).min() == 65535
-    assert pictures.resize(np.full((4, 4, 5), 255, np.uint8), 3, 9).dtype == np.uint8
+    assert transforms.resize(many, 25, 30).shape == (30, 25, 5)
+    assert transforms.resize(np.full((4, 4, 2), 65535, np.uint16), 9, 9).min() == 65535
+    assert transforms.resize(np.full((4, 4, 5), 255, np.uint8), 3, 9).dtype == np.uint8
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_resize_of_labels_makes_no_new_ids(dtype: type) -> None:
     labels: Array = np.array([[0, 33], [255, 7]], dtype)
-    assert same(pictures.resize_labels(labels, 4, 4), np.kron(labels, np.ones((2, 2), dtype)))
+    assert same(transforms.resize_labels(labels, 4, 4), np.kron(labels, np.ones((2, 2), dtype)))
     many = noise(50, 70, dtype=dtype) // 20 * 20
-    assert set(np.unique(pictures.resize_labels(many, 31, 17))) <= set(np.unique(many))
-    assert pictures.resize_labels(labels, 2, 2) is labels
+    assert set(np.unique(transforms.resize_labels(many, 31, 17))) <= set(np.unique(many))
+    assert transforms.resize_labels(labels, 2, 2) is labels
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

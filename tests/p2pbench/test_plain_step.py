@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from p2pbench.config import RunConfig, run_config
-from p2pbench.datasets.cache import Channels
-from p2pbench.training.adam import Adam
+from p2pbench.datasets.dataset import Channels
 from p2pbench.training.batches import Batch
 from p2pbench.training.model import Model, build
+from p2pbench.training.optimizer import Adam
 from p2pbench.training.step import loss_names, training_step
 from tests.p2pbench.plain_step import PlainAdam, PlainDiscriminator, PlainGenerator, parameters, plain_step
 

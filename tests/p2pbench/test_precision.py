@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from p2pbench.ablation.grid import Planned
-from p2pbench.ablation.runner import as_begun
+from p2pbench.ablation.run import as_begun
 from p2pbench.config import RunConfig
 from p2pbench.errors import UserError
-from p2pbench.results import RunRecord
-from p2pbench.training.precision import ALL, Precisions, chosen, precisions_of_any
-from reports.layout import Run
+from p2pbench.runtime.precision import ALL, Precisions, chosen, precisions_of_any
+from p2pbench.training.records import RunRecord
+from reports.store.layout import Run
 
 Tiny = Callable[..., RunConfig]
 NEW = Precisions("cuda:0", ALL, "bf16")

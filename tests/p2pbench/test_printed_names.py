@@ -13,9 +13,9 @@ from rich.console import Console
 
 from amt.statistics import table
 from p2pbench.cli import main
-from p2pbench.segmentation.confusion_scores import class_rows
-from p2pbench.segmentation.score_table import print_classes
-from p2pbench.terminal import Terminal
+from p2pbench.runtime.terminal import Terminal
+from p2pbench.scoring.confusion_scores import class_rows
+from p2pbench.scoring.score_table import print_classes
 from tests.amt.answers import drawn, put
 from tests.p2pbench.generating import saved
 

@@ -15,17 +15,18 @@ import pytest
 from amt.protocol import Protocol
 from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig
-from p2pbench.datasets import contents, resumable
+from p2pbench.datasets import contents, download
 from p2pbench.errors import MENDABLE, UserError
-from p2pbench.image_scoring import score_results
-from p2pbench.segmentation.outcome import Outcome
-from p2pbench.segmentation.ready import ready_grid
-from p2pbench.study import analysing
-from p2pbench.training.card import load_generator
+from p2pbench.scoring.images import score_results
+from p2pbench.scoring.outcome import Outcome
+from p2pbench.scoring.runs import ready_grid
+from p2pbench.study import results as analysing
 from p2pbench.training.generated_folder import RECORD, Record, begin, write_record
-from reports import arithmetic, comparison_page, html, json_files, ledger, studies
-from reports.errors import ReportError
-from reports.layout import Grid
+from p2pbench.training.generator_file import load_generator
+from reports import comparison_page, html
+from reports.store import arithmetic, json_files, ledger, studies
+from reports.store.errors import ReportError
+from reports.store.layout import Grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY
 from tests.reports import analysed
@@ -178,12 +179,12 @@ def test_folders_of_generated_pictures(results: Path, tmp_path: Path) -> None:
 
 
 def test_notes_of_downloads(tmp_path: Path) -> None:
-    note = resumable._note(tmp_path / "a.part")
+    note = download._note(tmp_path / "a.part")
     note.write_text(json.dumps({"etag": "a", "modified": "b", "total": 3}))
-    assert resumable._read_note(tmp_path / "a.part") == ("a", "b", 3)
+    assert download._read_note(tmp_path / "a.part") == ("a", "b", 3)
 
     def is_a_version() -> None:
-        version = resumable._read_note(tmp_path / "a.part")
+        version = download._read_note(tmp_path / "a.part")
         assert [type(each) for each in version] == [str, str, int]
 
     hold(note, is_a_version)

@@ -13,7 +13,7 @@ from PIL import Image
 from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig
 from p2pbench.errors import UserError
-from reports.layout import Grid
+from reports.store.layout import Grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 

@@ -21,20 +21,18 @@ from torch import Tensor
 
 from p2pbench.ablation.data import Data
 from p2pbench.config import RunConfig
-from p2pbench.datasets import augment
+from p2pbench.datasets import transforms
 from p2pbench.errors import UserError
-from p2pbench.training import plan, trainer
-from p2pbench.training.batches import Batch, Batches
-from p2pbench.training.device_memory import is_out_of_memory, needed_bytes, what_fits
-from p2pbench.training.interrupt import StopRequest
-from p2pbench.training.model import Model, build
-from p2pbench.training.plan import Plan
-from p2pbench.training.precision import resolved
-from p2pbench.training.replay import WARM_UP, Replay
-from p2pbench.training.step import NonFiniteLoss, loss_names, take_step, training_step
-from p2pbench.training.steps import ReplayedSteps, open_steps
-from p2pbench.training.watch import Watch
-from reports.layout import Run
+from p2pbench.runtime.device import is_out_of_memory
+from p2pbench.runtime.interrupt import StopRequest
+from p2pbench.runtime.precision import resolved
+from p2pbench.training import batches as plan
+from p2pbench.training import cuda_graph, trainer
+from p2pbench.training.batches import Batch, Batches, Plan
+from p2pbench.training.cuda_graph import WARM_UP, Replay, ReplayedSteps, open_steps
+from p2pbench.training.model import Model, build, needed_bytes, what_fits
+from p2pbench.training.step import NonFiniteLoss, Watch, loss_names, take_step, training_step
+from reports.store.layout import Run
 
 CPU = torch.device("cpu")
 Tiny = Callable[..., RunConfig]
@@ -61,8 +59,8 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def resident(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the device hold all samples; crops lie in memory as plain ones do, since sums of others round otherwise."""
-    gather = augment.gather
-    monkeypatch.setattr(augment, "gather", lambda *arguments: gather(*arguments).contiguous())
+    gather = transforms.gather
+    monkeypatch.setattr(transforms, "gather", lambda *arguments: gather(*arguments).contiguous())
     monkeypatch.setattr(Batches, "resident", property(lambda batches: batches._samples.parts))
 
 
@@ -92,10 +90,10 @@ def test_crops_gathered_at_once_are_those_cut_one_by_one(dtype: torch.dtype, cha
     for _ in range(20):
         count = int(random.integers(1, 6))
         items = random.integers(0, 7, count).tolist()
-        drawn = augment.draw(random, count, load_side=40, image_size=32, mirror=True, crop_from_one=False)
-        expected = augment.apply([pictures[item] for item in items], drawn, 32)
-        rows = torch.tensor(augment.as_rows(items, drawn))
-        assert torch.equal(augment.gather(pictures, rows, 32), expected)
+        drawn = transforms.draw(random, count, load_side=40, image_size=32, mirror=True, crop_from_one=False)
+        expected = transforms.apply([pictures[item] for item in items], drawn, 32)
+        rows = torch.tensor(transforms.as_rows(items, drawn))
+        assert torch.equal(transforms.gather(pictures, rows, 32), expected)
 
 
 def test_steps_drawn_ahead_are_those_drawn_one_by_one(
@@ -106,7 +104,7 @@ def test_steps_drawn_ahead_are_those_drawn_one_by_one(
     drawn = Plan(batches.draws(2, 15), CPU)
     for step, draw in enumerate(batches.draws(2, 15), 2):
         rows = drawn.next()
-        assert rows.tolist() == augment.as_rows(*draw)
+        assert rows.tolist() == transforms.as_rows(*draw)
         assert len(rows) == batches.size_of(step) == (2 if step % 3 == 2 else 5)
         for _ in range(step % 4):
             drawn.draw_ahead()
@@ -227,7 +225,7 @@ def test_a_training_of_replayed_steps_logs_and_ends_as_one_of_plain_steps(
     with pytest.raises(UserError) as plain_error:
         run(failing, tiny_data, tmp_path / "plain-bad")
     resident(monkeypatch)
-    monkeypatch.setattr(trainer, "open_steps", replayed)
+    monkeypatch.setattr(cuda_graph, "open_steps", replayed)
     assert run(config, tiny_data, tmp_path / "fast") == expected
     with pytest.raises(UserError) as error:
         run(failing, tiny_data, tmp_path / "fast-bad")
@@ -275,7 +273,7 @@ def test_a_device_that_fails_leaves_the_checkpoint_and_one_line(
             raise error or AssertionError("there was room")
         return training_step(model, batch, config)
 
-    monkeypatch.setattr("p2pbench.training.steps.training_step", fail)
+    monkeypatch.setattr("p2pbench.training.step.training_step", fail)
     with pytest.raises(UserError) as raised:
         run(tiny(checkpoint_seconds=0.0), tiny_data, tmp_path)
     assert said in str(raised.value)
@@ -290,7 +288,7 @@ def test_our_own_errors_are_not_taken_for_the_devices(
     def fail(*_: object) -> None:
         raise RuntimeError("shape mismatch")
 
-    monkeypatch.setattr("p2pbench.training.steps.training_step", fail)
+    monkeypatch.setattr("p2pbench.training.step.training_step", fail)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         run(tiny(), tiny_data, tmp_path)
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from p2pbench.commands.report import command
-from reports.layout import Grid
+from reports.store.layout import Grid
 from tests.reports.conftest import build as _build
 
 build = _build

@@ -12,18 +12,18 @@ import pytest
 from click.testing import CliRunner
 
 from fcn.labels import CITYSCAPES, IGNORE
-from p2pbench.ablation.grid import expand
-from p2pbench.ablation.presets import find_grid, preset_names
+from p2pbench.ablation.grid import expand, find_grid, preset_names
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig, RunConfig, read_grid
+from p2pbench.datasets import label_images
 from p2pbench.errors import UserError
-from p2pbench.metrics import colour
-from p2pbench.results import read_runs
-from p2pbench.segmentation import label_pictures
-from reports import classes, colours, grids, html, reproduce, segmentations
+from p2pbench.metrics import images
+from p2pbench.training.records import read_runs
+from reports import classes, colours, html, reproduce, segmentations
 from reports.gallery import Column
-from reports.grids import Description
-from reports.layout import Grid, Run
+from reports.store import grids
+from reports.store.grids import Description
+from reports.store.layout import Grid, Run
 from reports.tables import Table
 from tests.p2pbench.drawn_scorer import make_scorer, score, train
 
@@ -105,7 +105,7 @@ def test_the_commands_of_a_report_are_ones_that_there_are(root: str | None) -> N
 
 def test_what_the_scorers_draw_is_what_the_report_reads(tmp_path: Path) -> None:
     labels = np.array([[0, 18, 19], [IGNORE, 3, 200]], np.uint8)
-    label_pictures.write(tmp_path / "item.png", labels, CITYSCAPES, "test")
+    label_images.write_label_image(tmp_path / "item.png", labels, CITYSCAPES, "test")
     expected = [[0, 18, IGNORE], [IGNORE, 3, IGNORE]]
     assert segmentations.read(tmp_path / "item.png").tolist() == expected
     assert segmentations.IGNORED == IGNORE
@@ -113,10 +113,10 @@ def test_what_the_scorers_draw_is_what_the_report_reads(tmp_path: Path) -> None:
 
 def test_the_histograms_of_image_score_are_what_the_report_reads(tmp_path: Path) -> None:
     pictures = [np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8) for seed in (0, 1)]
-    counts = [np.asarray(colour.lab_histograms(picture)) for picture in pictures]
+    counts = [np.asarray(images.lab_histograms(picture)) for picture in pictures]
     run = Grid(tmp_path / "losses").run("L1", 0)
     run.scores.mkdir(parents=True)
-    run.lab_histograms.write_text(colour.histogram_csv(*counts))
+    run.lab_histograms.write_text(images.histogram_csv(*counts))
     found = colours.read([run], "real")
     assert found
     assert found.damages == ()

@@ -22,10 +22,10 @@ from fcn.labels import CAMVID, CITYSCAPES, IGNORE
 from p2pbench.cli import cli
 from p2pbench.config import run_config
 from p2pbench.datasets import pictures
-from p2pbench.datasets.drawn import NATIVE_SIZE
+from p2pbench.datasets.labelled import NATIVE_SIZE
 from p2pbench.metrics.label_maps import nearest_labels
-from p2pbench.segmentation.truth import open_truth, run_truth
-from reports.layout import Grid, Run
+from p2pbench.scoring.truth import open_truth, run_truth
+from reports.store.layout import Grid, Run
 from tests.p2pbench.drawn_scorer import error, make_cityscapes, make_scorer, maps, score, train
 from tests.p2pbench.tiny import picture
 
@@ -146,7 +146,7 @@ KILLED = """
 import os, signal, sys
 from fcn import scoring
 from p2pbench.cli import cli
-from p2pbench.segmentation import label_pictures
+from p2pbench.datasets import label_images as label_pictures
 
 write = label_pictures.write
 

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from p2pbench.ablation.data import Data, open_data
-from p2pbench.ablation.estimate import estimate_lines
+from p2pbench.ablation.dry_run import estimate_lines
 from p2pbench.ablation.grid import expand
 from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import main
 from p2pbench.config import BOOKKEEPING, Direction, GridConfig, RunConfig
 from p2pbench.datasets.catalogue import DATASETS
 from p2pbench.errors import UserError
-from p2pbench.training.card import GeneratorCard, load_generator
+from p2pbench.training.generator_file import GeneratorCard, load_generator
 from p2pbench.training.model import make_card
-from reports.layout import Grid
+from reports.store.layout import Grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 

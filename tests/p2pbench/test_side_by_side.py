@@ -20,18 +20,17 @@ from typing import Any
 import psutil
 import pytest
 
-from p2pbench.ablation import side_by_side, workers
+from p2pbench.ablation import timing, workers
 from p2pbench.ablation.data import Data, data_key
 from p2pbench.ablation.grid import Planned
-from p2pbench.ablation.pace import sustained, warm_up
 from p2pbench.ablation.runner import _is_quicker, run_grid
-from p2pbench.ablation.side_by_side import NotMeasured, Rates, Totals, enough_seconds, verdict, weigh
+from p2pbench.ablation.timing import NotMeasured, Rates, Totals, enough_seconds, sustained, verdict, warm_up, weigh
 from p2pbench.config import GridConfig, RunConfig
 from p2pbench.errors import UserError
-from p2pbench.training.device import DeviceLost
-from p2pbench.training.interrupt import Stopped, StopRequest, stop_request
-from p2pbench.training.trainer import Progress
-from reports.layout import Run
+from p2pbench.runtime.device import DeviceLost
+from p2pbench.runtime.interrupt import Stopped, StopRequest, stop_request
+from p2pbench.runtime.progress import Progress
+from reports.store.layout import Run
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY
 from tests.patience import PATIENCE, wait_until
@@ -135,7 +134,7 @@ def test_slow_steps_are_measured_for_longer() -> None:
 
 def test_only_steps_that_end_in_time_count_but_one_always_does(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("p2pbench.ablation.pace.time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr("p2pbench.ablation.timing.time", SimpleNamespace(perf_counter=lambda: now))
 
     def slow_from_then_on(steps: int) -> float:
         nonlocal now
@@ -191,7 +190,7 @@ def test_runs_are_the_same_at_once_and_alone(
     assert notes.tellers == {threading.main_thread()}
     assert not any("at once" in line for line in notes.said)
 
-    monkeypatch.setattr(side_by_side, "NO_GAIN", 0.0)
+    monkeypatch.setattr(timing, "NO_GAIN", 0.0)
     at_once, notes = run(5)  # two runs are left, so two at once
     assert at_once == alone
     assert threading.main_thread() not in notes.tellers

@@ -10,10 +10,11 @@ from torch.nn import functional
 
 from p2pbench.ablation.data import Data
 from p2pbench.config import RunConfig
+from p2pbench.runtime.progress import Losses
 from p2pbench.training.batches import Batch, Batches
 from p2pbench.training.model import Model, build
-from p2pbench.training.schedule import learning_rate
-from p2pbench.training.step import Losses, NonFiniteLoss, training_step
+from p2pbench.training.optimizer import learning_rate
+from p2pbench.training.step import NonFiniteLoss, training_step
 
 CPU = torch.device("cpu")
 Tiny = Callable[..., RunConfig]

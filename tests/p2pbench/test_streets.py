@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from fcn.labels import CITYSCAPES
-from p2pbench.datasets.streets import Scene, draw_scene
-from p2pbench.datasets.streets.camera import Camera
+from p2pbench.datasets.streets.scene import Scene, draw_scene
+from p2pbench.datasets.streets.things import Camera
 
 SCENES = 100
 BY_NAME = {label.name: label.value for label in CITYSCAPES.labels}

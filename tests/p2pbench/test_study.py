@@ -15,18 +15,21 @@ from amt.protocol import Protocol, Side
 from amt.statistics import table
 from amt.store import counts, schema, sessions, studies
 from amt.store.studies import Study
-from amt.store.truth import truth
+from amt.store.trials import truth
 from p2pbench.cli import cli
 from p2pbench.errors import UserError
-from p2pbench.study import quickstart
-from p2pbench.study.analysing import analyse_study
-from p2pbench.study.cells import from_results
-from p2pbench.study.place import Chosen, Opened, choose, new_studies
-from reports import html, ledger, placement
-from reports import studies as report_studies
-from reports.errors import ReportError
-from reports.layout import Grid
+from p2pbench.study import rehearsal
+from p2pbench.study.create import from_results
+from p2pbench.study.results import analyse_study
+from p2pbench.study.studies import Chosen, Opened, choose, new_studies
+from reports import html
+from reports import page as placement
 from reports.results import read as read_results
+from reports.store import ledger as store_ledger
+from reports.store import scores as ledger
+from reports.store import studies as report_studies
+from reports.store.errors import ReportError
+from reports.store.layout import Grid
 from tests.amt.study import ALGORITHMS, Rater, make_pictures, no_commits
 
 SMALL_RATERS = 3
@@ -90,7 +93,7 @@ def take_part(chosen: Chosen, raters: int = 2 * SMALL_RATERS) -> None:
 
 
 def scores(results: Path, cell: str) -> ledger.Scores:
-    return ledger.read_scorer(Grid(results / "losses").run(cell, 0), "amt-first")
+    return store_ledger.read_scorer(Grid(results / "losses").run(cell, 0), "amt-first")
 
 
 def test_fooling_rates_go_into_the_ledger_and_the_report(results: Path, chosen: Chosen) -> None:
@@ -149,7 +152,7 @@ def test_the_report_reads_what_the_analysis_writes(results: Path, opened: Opened
     analysis, _ = analyse_study(results, choose(opened, None), 0)
     found = report_studies.collect(results)
     assert found.damages == ()
-    entries, _ = ledger.collect(Grid(results / "losses"))
+    entries, _ = store_ledger.collect(Grid(results / "losses"))
     placed = placement.place(found.studies, entries)
     assert placed.strangers == ()
     [study] = placed.by_grid["losses"]
@@ -362,19 +365,20 @@ def test_a_rehearsal_checks_what_it_is_asked_for(results: Path, chosen: Chosen, 
 
 
 def test_quickstarts_study_goes_on_where_it_was_stopped(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quickstart, "PROTOCOL", Protocol(raters=3, practice=2, scored=4, spares=2, width=16, height=16))
-    monkeypatch.setattr(quickstart, "INVENTED", {"L1": 5.0, "cGAN": 40.0})
+    monkeypatch.setattr(rehearsal, "PROTOCOL", Protocol(raters=3, practice=2, scored=4, spares=2, width=16, height=16))
+    monkeypatch.setattr(rehearsal, "INVENTED", {"L1": 5.0, "cGAN": 40.0})
     said: list[str] = []
 
     class Quiet:
         say = staticmethod(said.append)
 
     for _ in range(2):
-        quickstart.hold_study(results, "losses", Quiet())  # type: ignore[arg-type] # all that it uses of a listener
+        rehearsal.hold_study(results, "losses", Quiet())  # type: ignore[arg-type] # all that it uses of a listener
     assert len(said) == 1
     assert "Simulated raters." in html.write(results, results / "report").read_text("utf-8")
     assert (
-        ledger.read_scorer(Grid(results / "losses").run("L1", 0), "amt-simulated").protocol["looked_at_early"] is False
+        store_ledger.read_scorer(Grid(results / "losses").run("L1", 0), "amt-simulated").protocol["looked_at_early"]
+        is False
     )
 
 

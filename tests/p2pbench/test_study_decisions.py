@@ -14,14 +14,16 @@ import pytest
 
 from amt.protocol import Protocol
 from amt.recruitment import Consent, Recruitment
-from amt.statistics import Analysis, analyse, components, table
+from amt.statistics import components, table
+from amt.statistics.analysis import Analysis, analyse
 from amt.store.studies import Study
-from p2pbench.study import fooling
-from reports import csv, drawn_study, html, latex, ledger, page, variance
-from reports import read as read_scores
-from reports.bootstrap import REPLICATES
-from reports.layout import Grid
-from reports.placement import settled
+from p2pbench.study import results as fooling
+from reports import csv, drawn_study, html, latex, page
+from reports.page import settled
+from reports.results import read as read_scores
+from reports.store import ledger, variance
+from reports.store.bootstrap import REPLICATES
+from reports.store.layout import Grid
 from reports.tables import Table
 from reports.verdicts import Mark
 from tests.amt.answers import Row, session
@@ -78,7 +80,7 @@ def analyses(results: Path) -> dict[str, Analysis]:
         path.parent.mkdir(parents=True)
         about = {"title": study.title, "looked_at_early": False, "origin": study.origin}
         path.write_text(json.dumps(about | analysis.document()))
-        assert len(fooling.write(results, study, answers, analysis)) == len(CELLS)
+        assert len(fooling.write_fooling_rates(results, study, answers, analysis)) == len(CELLS)
         found[study.name] = analysis
     return found
 
@@ -227,7 +229,7 @@ def test_several_judged_trainings_of_a_cell_are_decided_by_their_means_and_that_
     path.parent.mkdir(parents=True)
     about = {"title": "", "looked_at_early": False, "origin": origin}
     path.write_text(json.dumps(about | analysis.document()))
-    fooling.write(folder, study, answers, analysis)
+    fooling.write_fooling_rates(folder, study, answers, analysis)
     [section] = page.read(folder).sections
     shown = _table(section, "s0")
     assert [len(row.seeds) for row in shown.rows] == [3, 3]
@@ -238,17 +240,17 @@ def test_several_judged_trainings_of_a_cell_are_decided_by_their_means_and_that_
 
 def test_replicates_vary_as_the_analysis_says_and_together_by_item() -> None:
     study, answers = _study(0), _answers(0)
-    draws, rates = fooling.replicates(study, answers), components.rates(answers)
+    draws, rates = fooling.fooling_replicates(study, answers), components.rates(answers)
     small = (len(ITEMS) - 1) / len(ITEMS)  # as draws of so many items vary
     for cell in CELLS:
         assert len(draws[cell]) == REPLICATES
         assert draws[cell].mean() == pytest.approx(rates.rate(cell).value)
         assert draws[cell].var() == pytest.approx(sum(part.variance for part in rates.parts(cell)) * small, rel=0.05)
     alike = pd.concat([answers, answers.assign(algorithm="again" + answers["algorithm"])])
-    both = fooling.replicates(study, alike)
+    both = fooling.fooling_replicates(study, alike)
     np.testing.assert_allclose(both["GAN"], both["againGAN"], rtol=1e-6)
     apart = answers.assign(rater=answers["rater"] + answers["algorithm"])
-    values = np.corrcoef([fooling.replicates(study, apart)[cell] for cell in CELLS])
+    values = np.corrcoef([fooling.fooling_replicates(study, apart)[cell] for cell in CELLS])
     assert (values[np.triu_indices(4, 1)] > -0.1).all()
 
 
@@ -264,7 +266,7 @@ def test_equal_studies_are_rarely_called_different() -> None:
                 fooled = (rng.random(16) < often).astype(int).tolist()
                 seen = [ITEMS[item] for item in rng.permutation(len(ITEMS))[:16]]
                 rows += session(f"{side} {number}", fooled, "L1", seen)
-            metric = fooling.metrics(study, table.build(rows))["L1"]
+            metric = fooling.fooling_metrics(study, table.build(rows))["L1"]
             assert metric.freedom is not None
             samples.append(
                 variance.sample([metric.value], np.asarray(metric.replicates)[None], len(ITEMS), [metric.freedom])
@@ -285,7 +287,7 @@ def test_degrees_of_freedom_are_kept_with_the_rates(results: Path, analyses: dic
 
 
 def test_a_rate_of_0_varies_too_and_one_rater_has_no_replicates() -> None:
-    never, alone = (fooling.replicates(_study(seed), _answers(seed)) for seed in (3, 7))
+    never, alone = (fooling.fooling_replicates(_study(seed), _answers(seed)) for seed in (3, 7))
     assert never["L1+GAN"].std() > 0.005
     assert np.isnan(alone["L1"]).all()
     assert np.isfinite(alone["GAN"]).all()

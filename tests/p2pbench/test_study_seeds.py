@@ -11,14 +11,14 @@ import pytest
 from click.testing import CliRunner
 
 from amt.protocol import Side
-from amt.store.truth import truth
+from amt.store.trials import truth
 from p2pbench.cli import cli
 from p2pbench.config import run_config
-from p2pbench.results import write_run
-from p2pbench.study.analysing import analyse_file
-from p2pbench.study.place import choose, new_studies
+from p2pbench.study.results import analyse_file
+from p2pbench.study.studies import choose, new_studies
+from p2pbench.training.records import write_run
 from reports import html, page
-from reports.layout import Grid
+from reports.store.layout import Grid
 from tests.amt.study import Rater, make_pictures
 
 OTHER: dict[Side, Side] = {"left": "right", "right": "left"}

@@ -12,7 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from p2pbench.ablation.estimate import estimate_lines
+from p2pbench.ablation.dry_run import estimate_lines
 from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig, RunConfig, run_config
 from p2pbench.datasets.cache import fit
@@ -20,8 +20,8 @@ from p2pbench.datasets.catalogue import check_settings, open_dataset, run_items
 from p2pbench.datasets.dataset import Dataset, Item
 from p2pbench.datasets.survey import sample_channels
 from p2pbench.errors import UserError
-from p2pbench.segmentation.own_scorer import Plan, train_scorer
-from p2pbench.training.device import pick_device
+from p2pbench.runtime.device import pick_device
+from p2pbench.scoring.own_scorer import Plan, train_scorer
 from tests.p2pbench.png_files import write_png
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture

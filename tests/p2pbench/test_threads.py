@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from p2pbench.ablation import side_by_side
+from p2pbench.ablation import timing
 from p2pbench.ablation.runner import run_grid
 from p2pbench.ablation.workers import share
 from p2pbench.config import GridConfig
-from p2pbench.results import read_runs
+from p2pbench.training.records import read_runs
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY
 
@@ -32,7 +32,7 @@ def three_threads() -> Iterator[None]:
 def test_threads_that_nobody_set_are_said_before_training_and_recorded(
     parallel: int, threads: int, folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(side_by_side, "NO_GAIN", 0.0)
+    monkeypatch.setattr(timing, "NO_GAIN", 0.0)
     settings = {**TINY, "root": str(folders), "device": "cpu", "epochs": 1}
     notes = Notes()
     grid = run_grid(tmp_path, "two", GRID, "own.toml", settings, [0], notes, parallel)

@@ -17,10 +17,10 @@ from fcn.labels import CAMVID, CITYSCAPES, IGNORE
 from p2pbench.ablation.data import Data
 from p2pbench.cli import cli
 from p2pbench.config import RunConfig
-from p2pbench.datasets.streets import draw_scene
-from p2pbench.datasets.train_ids import count_values, look_like_train_ids, refuse_train_ids
+from p2pbench.datasets.label_images import count_values, look_like_train_ids, refuse_train_ids
+from p2pbench.datasets.streets.scene import draw_scene
 from p2pbench.errors import UserError
-from p2pbench.training.card import save_generator
+from p2pbench.training.generator_file import save_generator
 from p2pbench.training.model import build, make_card
 from tests.p2pbench.tiny import Command
 

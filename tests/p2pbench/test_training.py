@@ -19,12 +19,13 @@ import torch
 from p2pbench.ablation.data import Data
 from p2pbench.config import RunConfig
 from p2pbench.errors import UserError
+from p2pbench.runtime.interrupt import Stopped, StopRequest
+from p2pbench.runtime.progress import Progress
 from p2pbench.training import checkpoint
-from p2pbench.training.interrupt import Stopped, StopRequest
 from p2pbench.training.model import Model, build
-from p2pbench.training.trainer import Progress, train
-from reports.errors import ReportError
-from reports.layout import Run
+from p2pbench.training.trainer import train
+from reports.store.errors import ReportError
+from reports.store.layout import Run
 from tests.p2pbench.tiny import TINY, Command
 from tests.patience import PATIENCE, wait_until
 
@@ -167,9 +168,7 @@ def test_a_run_belongs_to_one_process(folders: Path, tmp_path: Path, p2pbench: C
     assert_same_run(run, uninterrupted)
 
 
-ALWAYS_AT_ONCE = (
-    "from p2pbench.ablation import side_by_side; side_by_side.NO_GAIN = 0\nfrom p2pbench.cli import main; main()"
-)
+ALWAYS_AT_ONCE = "from p2pbench.ablation import timing; timing.NO_GAIN = 0\nfrom p2pbench.cli import main; main()"
 
 
 def test_workers_stop_when_the_process_that_started_them_is_killed(folders: Path, tmp_path: Path) -> None:

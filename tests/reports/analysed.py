@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from reports import ledger
-from reports.layout import Grid
+from reports.store import ledger as store_ledger
+from reports.store import scores as ledger
+from reports.store.layout import Grid
 
 PROTOCOL = {"raters": 3, "scored": 10}
 FINGERPRINT = "abcdef123456"
@@ -111,4 +112,4 @@ def rate(results: Path, cell: str, items: tuple[str, ...], name: str = "first", 
     metric = ledger.Metric(20.0, np.full(200, 20.0))
     protocol = {"study": name, "study_fingerprint": fingerprint}
     scores = ledger.Scores(f"amt-{name}", protocol, items, len(items), {"fooling_rate": metric})
-    ledger.write(Grid(results / "losses").run(cell, 0), scores)
+    store_ledger.write(Grid(results / "losses").run(cell, 0), scores)

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
-from reports import bootstrap, html, ledger
-from reports.arithmetic import ARITHMETIC
-from reports.layout import Grid, Run
+from reports import html
+from reports.store import bootstrap, ledger, scores
+from reports.store.arithmetic import ARITHMETIC
+from reports.store.layout import Grid, Run
 from tests.reports import browsing
 from tests.reports import rich as rich_results
 from tests.reports.browsing import Visits
@@ -31,8 +32,8 @@ def _paint(path: Path, seed: int, size: int = 16) -> None:
 def _score(run: Run, values: Sequence[float], items: Sequence[str], n_expected: int) -> None:
     per_item = np.array(values)
     weights = bootstrap.item_weights(items, 200)
-    metric = ledger.Metric(float(per_item.mean()), weights @ per_item.astype(np.float32) / len(items), per_item)
-    ledger.write(run, ledger.Scores("image", PROTOCOL, tuple(items), n_expected, {"l1": metric}))
+    metric = scores.Metric(float(per_item.mean()), weights @ per_item.astype(np.float32) / len(items), per_item)
+    ledger.write(run, scores.Scores("image", PROTOCOL, tuple(items), n_expected, {"l1": metric}))
 
 
 def _log(run: Run, seed: int) -> None:

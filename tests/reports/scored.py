@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from reports import ledger
-from reports.bootstrap import item_weights
-from reports.layout import Grid, Run
-from reports.ledger import Metric, Scores
+from reports.store import ledger
+from reports.store.bootstrap import item_weights
+from reports.store.layout import Grid, Run
+from reports.store.scores import Metric, Scores
 from tests.reports import analysed
 
 ITEMS = tuple(f"street {number}" for number in range(6))

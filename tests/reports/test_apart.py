@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reports import apart, comparison_page, html
-from reports.errors import ReportError
+from reports import comparison_page, html
+from reports.store import apart
+from reports.store.errors import ReportError
 
 
 @pytest.fixture

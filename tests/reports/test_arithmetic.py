@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from reports import html
-from reports.arithmetic import ARITHMETIC, flaw, flaws, lines, threads
-from reports.layout import Grid, Run
+from reports.store.arithmetic import ARITHMETIC, flaw, flaws, lines, threads
+from reports.store.layout import Grid, Run
 from tests.reports.scored import STREETS, put_grid, score
 
 CPU = "trained on a CPU by an older version, with wrong gradients in all batches (of one item)"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from reports import atomic
-from reports.errors import ReportError
+from reports.store import atomic
+from reports.store.errors import ReportError
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from reports.bootstrap import Interval, interval, item_weights, jackknife
+from reports.store.bootstrap import Interval, interval, item_weights, jackknife
 
 IDS = [f"item-{number:03}" for number in range(200)]
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlparse
 import pytest
 
 from reports import html
-from reports.layout import Grid
+from reports.store.layout import Grid
 from tests.reports.browsing import Visits, expect_item, leave_item, load_pictures, overflow
 
 INJECTION = '<img src=x onerror="alert(1)">'

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Locator, Page
 
 from reports import html
-from reports.layout import Grid
-from reports.metrics import describe
+from reports.store.layout import Grid
+from reports.store.metrics import describe
 from tests.reports import rich as rich_results
 from tests.reports.browsing import Visits, expect_address, focused
 from tests.reports.rich import APART, CELLS, GRIDS, ITEMS, WITHOUT_PSNR

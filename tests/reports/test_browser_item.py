@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page
 
-from reports.layout import Grid
-from reports.metrics import describe
+from reports.store.layout import Grid
+from reports.store.metrics import describe
 from tests.reports import rich as rich_results
 from tests.reports.browsing import Visits, expect_address, expect_item, focused, leave_item
 from tests.reports.rich import CELLS, GRIDS, ITEMS, UNLABELLED

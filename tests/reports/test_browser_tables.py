@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from reports import html, ledger
-from reports.layout import Grid
+from reports import html
+from reports.store import ledger
+from reports.store.layout import Grid
 from tests.reports import rich as rich_results
 from tests.reports.browsing import Visits, focused
 from tests.reports.rich import APART, CELLS, METRICS, POOLED, WITHOUT_PSNR

@@ -11,7 +11,7 @@ import pytest
 
 from reports import classes, csv
 from reports.classes import Classes
-from reports.layout import Grid, Run
+from reports.store.layout import Grid, Run
 
 HEAD = "class,accuracy,accuracy_low,accuracy_high,iou,iou_low,iou_high,pixels,images"
 GOOD = f"{HEAD}\nroad,0.5,0.4,0.6,0.25,0.2,0.3,100,2\nsky,0.75,0.7,0.8,0.5,0.4,0.6,50,1\nbus,,,,0.0,,,0,0\n"

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports import colour_plots, colours, plots
+from reports import colours, plots
 from reports.colours import Colours
-from reports.layout import Grid, Run
+from reports.store.layout import Grid, Run
 
 EDGES = {"L": (0, 50, 100), "a": (-110, 0, 110), "b": (-110, 0, 110)}
 Counts = Mapping[str, Sequence[object]]
@@ -134,13 +134,13 @@ def test_each_channel_has_a_drawing_with_a_curve_a_cell(grid: Grid) -> None:
     put(grid.run("L1", 0))
     put(grid.run("GAN", 0), {"L": (0, 8), "a": (1, 7), "b": (8, 0)})
     strokes = plots.strokes(["L1", "GAN"])
-    drawings = colour_plots.draw(read(grid, ("L1", "GAN")), strokes)
+    drawings = plots.draw_colours(read(grid, ("L1", "GAN")), strokes)
     assert [drawing.name for drawing in drawings] == ["lab-L", "lab-a", "lab-b"]
     for drawing in drawings:
         for stroke in strokes.values():
             assert stroke.colour in drawing.svg
         assert plots.GREY in drawing.svg
-    assert drawings == colour_plots.draw(read(grid, ("L1", "GAN")), strokes)
+    assert drawings == plots.draw_colours(read(grid, ("L1", "GAN")), strokes)
 
 
 def test_shares_add_up_to_one(grid: Grid) -> None:

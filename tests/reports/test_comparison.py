@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports import bootstrap, comparison, items, ledger, outcome
-from reports.changes import Change
+from reports import browse, comparison, comparison_verdicts
 from reports.comparison import Comparison, Paired, Table
 from reports.comparison_page import read
-from reports.errors import ReportError
-from reports.layout import Grid, Run
-from reports.ledger import Metric, Scores
+from reports.reproduce import Change
+from reports.store import bootstrap, ledger
+from reports.store.errors import ReportError
+from reports.store.layout import Grid, Run
+from reports.store.scores import Metric, Scores
 from reports.verdicts import Verdict
 
 ITEMS = ("bridge", "church", "harbour", "square")
@@ -53,7 +54,7 @@ def both(build: Callable[..., Path], tmp_path: Path) -> Callable[..., tuple[Path
 
 
 def losses(a: Path, b: Path) -> Comparison:
-    (found,) = outcome.judged(comparison.compare(read(a), read(b))[0])
+    (found,) = comparison_verdicts.judged(comparison.compare(read(a), read(b))[0])
     return found
 
 
@@ -228,8 +229,8 @@ def test_changes_by_item_are_of_shared_items_under_one_protocol(both: Callable[.
     run = Grid(b / "losses").run("L1", 0)
     rescore(run, [0.1, 0.5, 0.9], ("square", "bridge", "tower"))
     (before,), (after,) = ledger.read(Grid(a / "losses").run("L1", 0)), ledger.read(run)
-    assert items.changes(before, after) == {"l1": pytest.approx({"square": 0.1 - 0.23, "bridge": 0.5 - 0.2})}
-    assert items.changes(before, replace(after, protocol={"scale": "0..255"})) == {}
+    assert browse.item_changes(before, after) == {"l1": pytest.approx({"square": 0.1 - 0.23, "bridge": 0.5 - 0.2})}
+    assert browse.item_changes(before, replace(after, protocol={"scale": "0..255"})) == {}
 
 
 def test_folders_without_a_common_cell_say_what_each_has(
@@ -255,5 +256,7 @@ def test_the_page_counts_its_verdicts(both: Callable[..., tuple[Path, Path]]) ->
     a, b = both()
     rescore(Grid(b / "losses").run("L1", 0), [0.1, 0.11, 0.12, 0.13])
     found = losses(a, b)
-    assert outcome.summary([found]) == outcome.Summary(compared=2, changed=1, expected_false=0.05, once="items")
+    assert comparison_verdicts.summary([found]) == comparison_verdicts.Summary(
+        compared=2, changed=1, expected_false=0.05, once="items"
+    )
     assert found.tables[0].over == "items only, of one training per cell"

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reports import comparison_page, html, ledger
-from reports.errors import ReportError
-from reports.layout import Grid
+from reports import comparison_page, html
+from reports.store import ledger
+from reports.store.errors import ReportError
+from reports.store.layout import Grid
 from tests.reports.browsing import Visits, expect_item, leave_item, load_pictures, overflow
 from tests.reports.parsed import Page, rows
 from tests.reports.test_comparison import ITEMS, rescore

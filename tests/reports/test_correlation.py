@@ -12,9 +12,10 @@ import scipy.special
 import scipy.stats
 from numpy.typing import NDArray
 
-from reports import correlation, html, layout, ledger, placement, studies
-from reports.bootstrap import item_weights
+from reports import correlation, html, page
 from reports.correlation import ALL_CELLS, WITHIN_CELLS, Comparison, Correlation, Points, correlate, spearman
+from reports.store import layout, ledger, studies
+from reports.store.bootstrap import item_weights
 from tests.reports.analysed import algorithm, document, rate, write
 from tests.reports.conftest import ITEMS
 
@@ -201,7 +202,7 @@ def test_a_study_meets_the_scores_of_its_own_runs(results: Path) -> None:
     rate(results, "L1", ITEMS)
     rate(results, "L1+cGAN", ITEMS)
     entries, _ = ledger.collect(layout.grids(results)[0])
-    [study] = placement.place(studies.collect(results).studies, entries).by_grid["losses"]
+    [study] = page.place(studies.collect(results).studies, entries).by_grid["losses"]
     [found] = correlation.compare(study, entries)
     assert (found.scorer, found.metric) == ("image", "l1")  # the study's own rate is no automatic score
     l1, cgan = found.points
@@ -222,7 +223,7 @@ def test_seeds_of_a_cell_are_correlated_apart(results: Path) -> None:
     study = document([algorithm("one", 0.1, {"bridge": (2, 1)}), algorithm("two", 0.3, {"church": (2, 1)})])
     write(results, study | {"origin": {"one": "losses/L1/seed-0", "two": "losses/L1/seed-1"}})
     entries, _ = ledger.collect(grid)
-    [placed] = placement.place(studies.collect(results).studies, entries).by_grid["losses"]
+    [placed] = page.place(studies.collect(results).studies, entries).by_grid["losses"]
     [found] = correlation.compare(placed, entries)
     assert [(p.cell, p.label, p.items) for p in found.points] == [
         ("L1", "L1 seed 0", ("bridge",)),

@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reports import csv, tables
-from reports.bootstrap import item_weights
-from reports.grids import Description
-from reports.layout import Run
-from reports.ledger import Entry, Metric, Scores
+from reports.store.bootstrap import item_weights
+from reports.store.grids import Description
+from reports.store.layout import Run
+from reports.store.ledger import Entry
+from reports.store.scores import Metric, Scores
 from reports.tables import Table
 from tests.reports.names import HOSTILE
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports import drawn_study, html, studies
-from reports.figures import Figure, figures
-from reports.glossary import GLOSSARY, term
-from reports.layout import Grid
-from reports.metrics import describe, describe_scorer
-from reports.plots import Drawing, svg
+from reports import drawn_study, html
+from reports.html import GLOSSARY, term
+from reports.plots import Drawing, ReportFigure, figures, svg
+from reports.store import studies
+from reports.store.layout import Grid
+from reports.store.metrics import describe, describe_scorer
 from tests.reports.parsed import Page, rows
 from tests.reports.scored import (
     CITYSCAPES,
@@ -315,8 +315,8 @@ def test_drawings_are_written_under_their_names(tmp_path: Path) -> None:
     folder = tmp_path / "grid0"
     folder.mkdir()
     shown = ("Rates", "Rates by cell"), (480, 240)
-    assert figures([drawing], folder, "study1") == (Figure(*shown[0], "grid0/study1-rate.svg", *shown[1]),)
-    assert figures([drawing], folder) == (Figure(*shown[0], "grid0/rate.svg", *shown[1]),)
+    assert figures([drawing], folder, "study1") == (ReportFigure(*shown[0], "grid0/study1-rate.svg", *shown[1]),)
+    assert figures([drawing], folder) == (ReportFigure(*shown[0], "grid0/rate.svg", *shown[1]),)
     assert (folder / "study1-rate.svg").read_text() == (folder / "rate.svg").read_text() == document
     assert figures([], folder) == ()
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from reports import html, ledger, made, paper, status
-from reports.errors import ReportError
-from reports.layout import Grid, Run, grids
+from reports import html, paper
+from reports import runs as status
 from reports.results import read as results_table
-from reports.status import Missing
+from reports.runs import Missing
+from reports.store import layout, ledger, made
+from reports.store.errors import ReportError
+from reports.store.layout import Grid, Run, grids
 from tests.reports import analysed
 from tests.reports.parsed import Page, rows
 from tests.reports.scored import (
@@ -171,7 +173,7 @@ def test_what_was_changed_since_it_was_written_is_named_and_not_shown(losses: Gr
 
 @pytest.mark.parametrize("junk", ["", "junk", '{"file": "ima'])
 def test_scores_whose_record_is_damaged_are_not_believed(losses: Grid, junk: str) -> None:
-    record = losses.run("L1", 0).scores / made.RECORD
+    record = losses.run("L1", 0).scores / layout.RECORD
     record.write_text(junk)
     assert f"{record}: found " in page_of(losses)
     with pytest.warns(UserWarning, match=r"made\.jsonl: found (something else|no whole line)"):

@@ -10,10 +10,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from reports import gallery, picture
-from reports.errors import ReportError
-from reports.layout import Grid
-from reports.picture import Shown
+from reports import gallery
+from reports.store import picture
+from reports.store.errors import ReportError
+from reports.store.layout import Grid
+from reports.store.picture import Shown
 
 
 @pytest.fixture

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports import latex, tables
-from reports.bootstrap import item_weights
-from reports.grids import Description
-from reports.layout import Run
-from reports.ledger import Entry, Metric, Scores
-from reports.names import printable
+from reports.store.bootstrap import item_weights
+from reports.store.grids import Description
+from reports.store.layout import Run
+from reports.store.ledger import Entry
+from reports.store.names import printable
+from reports.store.scores import Metric, Scores
 from reports.tables import Table
 from tests.patience import PATIENCE
 from tests.reports.names import HOSTILE

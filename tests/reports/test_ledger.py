@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports import ledger
-from reports.bootstrap import item_weights
-from reports.errors import ReportError
-from reports.layout import Grid, Run
-from reports.ledger import Metric, Scores
-from reports.made import RECORD
+from reports.store import ledger
+from reports.store import scores as store_scores
+from reports.store.bootstrap import item_weights
+from reports.store.errors import ReportError
+from reports.store.layout import RECORD, Grid, Run
+from reports.store.scores import Metric, Scores
 
 IDS = ("b", "a", "ü ' <i>")
 
@@ -81,9 +81,9 @@ def test_the_json_is_plain(run: Run) -> None:
 
 def test_the_fingerprint_is_that_of_scorer_and_protocol() -> None:
     # sha256sum of {"protocol":{"a":1,"b":[true,null]},"scorer":"image"}
-    assert ledger.fingerprint({"b": [True, None], "a": 1}, "image") == "5625b225c727"
-    assert ledger.fingerprint({"b": [True, None], "a": 2}, "image") != "5625b225c727"
-    assert ledger.fingerprint({"b": [True, None], "a": 1}, "fcn") != "5625b225c727"
+    assert store_scores.fingerprint({"b": [True, None], "a": 1}, "image") == "5625b225c727"
+    assert store_scores.fingerprint({"b": [True, None], "a": 2}, "image") != "5625b225c727"
+    assert store_scores.fingerprint({"b": [True, None], "a": 1}, "fcn") != "5625b225c727"
 
 
 @pytest.mark.parametrize("value", [float("nan"), np.zeros(2), {1, 2}])

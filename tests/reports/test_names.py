@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.layout import Report
-from reports.names import counted, file_name, item_id, printable
+from reports.store.layout import Report
+from reports.store.names import counted, file_name, item_id, printable
 from tests.reports.names import HOSTILE
 
 PLAIN = ("losses", "L1+cGAN", "my_grid.2", "a-b", "道路", "ł", "日本語", "عربي")

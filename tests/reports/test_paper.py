@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from reports import paper
-from reports.grids import Description
-from reports.metrics import describe_scorer, own_scorer
+from reports.store.grids import Description
+from reports.store.metrics import describe_scorer, own_scorer
 
 SEGMENTED = ("pixel_accuracy", "class_accuracy", "class_iou")
 HISTOGRAMS = ("histogram_l", "histogram_a", "histogram_b")

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import losses, plots
-from reports.errors import ReportError
-from reports.layout import Run
+from reports import plots
+from reports import runs as losses
+from reports.store.errors import ReportError
+from reports.store.layout import Run
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -33,7 +34,7 @@ def _curves(svg: str, colour: str) -> int:
 
 def test_a_log_is_read_without_the_columns_that_are_no_losses(run: Run) -> None:
     run.losses.write_text("step,epoch,images_per_second,G_GAN,G_L1\n10,1,60.1,,0.5\n20,1,60.2,,0.25\n")
-    table = losses.read(run)
+    table = losses.read_losses(run)
     assert table is not None
     assert list(table.columns) == ["step", "G_GAN", "G_L1"]
     assert table["G_L1"].tolist() == [0.5, 0.25]
@@ -41,22 +42,22 @@ def test_a_log_is_read_without_the_columns_that_are_no_losses(run: Run) -> None:
 
 
 def test_a_run_without_a_log_has_none(run: Run) -> None:
-    assert losses.read(run) is None
+    assert losses.read_losses(run) is None
     for begun in ("", "step,epoch,images_per_second,G_GAN\n"):
         run.losses.write_text(begun)
-        assert losses.read(run) is None
+        assert losses.read_losses(run) is None
 
 
 def test_a_last_line_cut_short_is_a_gap(run: Run) -> None:
     run.losses.write_text("step,epoch,images_per_second,G_L1\n10,1,60,0.5\n20,1")
-    table = losses.read(run)
+    table = losses.read_losses(run)
     assert table is not None
     assert table["G_L1"].isna().tolist() == [False, True]
 
 
 def test_a_line_without_a_step_is_left_out(run: Run) -> None:
     run.losses.write_text("step,epoch,images_per_second,G_L1\n10,1,60,0.5\n,1,60,0.25\n")
-    table = losses.read(run)
+    table = losses.read_losses(run)
     assert table is not None
     assert table["step"].tolist() == [10]
 
@@ -65,7 +66,7 @@ def test_a_line_without_a_step_is_left_out(run: Run) -> None:
 def test_a_file_that_is_no_log_is_refused(run: Run, text: str) -> None:
     run.losses.write_text(text)
     with pytest.raises(ReportError, match=r"losses\.csv: found .*expected numbers in columns step"):
-        losses.read(run)
+        losses.read_losses(run)
 
 
 def test_smoothing_is_a_centred_rolling_mean() -> None:
@@ -89,7 +90,7 @@ def test_one_drawing_a_loss_one_curve_a_run_in_the_colour_of_its_cell() -> None:
     one, two = list(np.linspace(1, 0, 100)), list(np.linspace(2, 1, 100))
     runs = {"L1": [_table(G_L1=one), _table(G_L1=two)], "L1+cGAN": [_table(G_L1=two, D_real=one)]}
     strokes = plots.strokes(list(runs))
-    drawings = plots.draw(runs, strokes)
+    drawings = plots.draw_losses(runs, strokes)
     assert [drawing.name for drawing in drawings] == ["G_L1", "D_real"]
     l1, real = (drawing.svg for drawing in drawings)
     assert strokes["L1"].colour != strokes["L1+cGAN"].colour
@@ -101,18 +102,18 @@ def test_one_drawing_a_loss_one_curve_a_run_in_the_colour_of_its_cell() -> None:
 
 def test_a_loss_without_a_value_is_not_drawn() -> None:
     runs = {"L1": [_table(G_GAN=[float("nan")] * 100)]}
-    assert plots.draw(runs, plots.strokes(["L1"])) == []
+    assert plots.draw_losses(runs, plots.strokes(["L1"])) == []
 
 
 def test_a_log_of_one_step_is_drawn() -> None:
-    (drawing,) = plots.draw({"L1": [_table(1, G_L1=[0.5])]}, plots.strokes(["L1"]))
+    (drawing,) = plots.draw_losses({"L1": [_table(1, G_L1=[0.5])]}, plots.strokes(["L1"]))
     ElementTree.fromstring(drawing.svg)
 
 
 def test_drawings_are_the_same_bytes_each_time_and_have_no_background() -> None:
     runs = {"L1": [_table(G_L1=list(np.linspace(1, 0, 100)))]}
     strokes = plots.strokes(["L1"])
-    (first,), (second,) = plots.draw(runs, strokes), plots.draw(runs, strokes)
+    (first,), (second,) = plots.draw_losses(runs, strokes), plots.draw_losses(runs, strokes)
     assert first.svg == second.svg
     assert "dc:date" not in first.svg
     assert "#ffffff" not in first.svg

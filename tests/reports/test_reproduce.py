@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports import reproduce
-from reports.grids import Description
+from reports.store.grids import Description
 from reports.tables import Table
 from tests.reports.names import HOSTILE
 

@@ -15,22 +15,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import reports
-from reports import ledger
-from reports.bootstrap import item_weights
-from reports.layout import Grid
+from reports.store import ledger, scores
+from reports.store.bootstrap import item_weights
+from reports.store.layout import Grid
 
 IDS = ("b", "a", "ü ' <i>")
 # How often b, a and the third are drawn in 100 replicates.
 WEIGHTS = item_weights(IDS, 100)
 
 
-def _scores(l1: tuple[float, ...] = (0.25, 0.5, 0.75)) -> ledger.Scores:
+def _scores(l1: tuple[float, ...] = (0.25, 0.5, 0.75)) -> scores.Scores:
     values = np.array(l1)
     metrics = {
-        "l1": ledger.Metric(float(values.mean()), WEIGHTS @ values.astype(np.float32) / 3, values),
-        "histogram_l": ledger.Metric(0.5, WEIGHTS[:, 0] / 3),
+        "l1": scores.Metric(float(values.mean()), WEIGHTS @ values.astype(np.float32) / 3, values),
+        "histogram_l": scores.Metric(0.5, WEIGHTS[:, 0] / 3),
     }
-    return ledger.Scores("image", {"scale": "0..1"}, IDS, 5, metrics)
+    return scores.Scores("image", {"scale": "0..1"}, IDS, 5, metrics)
 
 
 @pytest.fixture

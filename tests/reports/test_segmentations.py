@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reports import segmentations
-from reports.errors import ReportError
 from reports.gallery import Column
-from reports.layout import Grid
 from reports.segmentations import IGNORED, RIGHT, UNLABELLED, WRONG, Seen
+from reports.store.errors import ReportError
+from reports.store.layout import Grid
 
 ITEMS = ("church", "harbour")
 TRUTH = np.array([[0, 1, IGNORED], [2, 2, IGNORED]], np.uint8)

@@ -13,14 +13,14 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from p2pbench.ablation import foresight
+from p2pbench.ablation import dry_run
 from p2pbench.ablation.data import contents_of, describe
 from p2pbench.cli import cli
 from p2pbench.config import RunConfig, run_config
 from p2pbench.datasets.catalogue import open_dataset, run_items
-from reports import html, page, sensitivity
-from reports.layout import Grid
-from reports.variance import Sample, difference, planned, sample
+from reports import html, page, trainings
+from reports.store.layout import Grid
+from reports.store.variance import Sample, difference, planned, sample
 from tests.reports.parsed import Page
 from tests.reports.test_comparison import rescore
 
@@ -48,7 +48,7 @@ def test_a_difference_of_the_planned_size_is_found_in_about_four_of_five_trials(
     random = np.random.default_rng(0)
     found = planned(_cell(random, 200), _cell(random, 200), seeds)  # which know the variances
     assert found is not None
-    size = found.detectable(sensitivity.POWER)
+    size = found.detectable(trainings.POWER)
     told = [difference(_cell(random, seeds, size), _cell(random, seeds)).p < 0.05 for _ in range(400)]
     assert 0.72 < np.mean(told) < 0.88
 
@@ -61,7 +61,7 @@ def test_with_two_clusters_a_plan_knows_that_no_interval_is_narrower_than_over_t
         return sample(values.mean(axis=1).tolist(), (values - values.mean(axis=1, keepdims=True)) / math.sqrt(2), 2)
 
     plans = [planned(few(), few(), seeds) for _ in range(100)]
-    size = float(np.median([plan.detectable(sensitivity.POWER) for plan in plans if plan]))
+    size = float(np.median([plan.detectable(trainings.POWER) for plan in plans if plan]))
     told = [difference(few(size), few()).p < 0.05 for _ in range(400)]
     assert np.mean(told) > 0.5  # one degree of freedom tells the variance roughly; without that, 0.24
 
@@ -76,7 +76,7 @@ def test_single_seeds_and_single_items_tell_nothing() -> None:
 def test_the_command_and_the_table_say_the_same(build: Callable[..., Path]) -> None:
     results = build(cells=("L1", "GAN"), seeds=(0, 1))
     (table,) = page.read(results).sections[0].tables
-    (row,) = sensitivity.of_table(table, (3, 12))
+    (row,) = trainings.of_table(table, (3, 12))
     assert (row.metric, row.pairs, list(row.smallest)) == ("l1", 1, [3, 12])
     result = CliRunner().invoke(cli, ["plan", str(results), "--seeds", "3,12"])
     assert result.exit_code == 0, result.output
@@ -95,12 +95,14 @@ def test_a_dry_run_takes_the_grids_own_seeds_then_a_like_grids_then_none(build: 
     (table,) = page.read(results).sections[0].tables
     like = run_config({"dataset": "streets"}, "test")
     # Two seeds are there and two are asked for: what four tell is among the numbers.
-    first, *told = foresight.lines(results, "losses", [like], [2, 3])
-    assert first == f"{sensitivity.MEANING}, on 4 test items, as the seeds of {results / 'losses'} tell:"
-    assert told == sensitivity.lines(table, (2, 3, 4, 5, 10))
+    first, *told = dry_run.difference_lines(results, "losses", [like], [2, 3])
+    assert first == f"{trainings.SENSITIVITY}, on 4 test items, as the seeds of {results / 'losses'} tell:"
+    assert told == trainings.sensitivity_lines(table, (2, 3, 4, 5, 10))
     clustered = run_config({"dataset": "streets", "clusters": "(.)"}, "test")
-    (unknown,) = foresight.lines(results, "patches", [like], [0, 1])
-    assert list(foresight.lines(results, "losses", [clustered], [2, 3])) == [unknown]  # scores are made again by these
+    (unknown,) = dry_run.difference_lines(results, "patches", [like], [0, 1])
+    assert list(dry_run.difference_lines(results, "losses", [clustered], [2, 3])) == [
+        unknown
+    ]  # scores are made again by these
     assert unknown.endswith(f"after two seeds of each cell, `p2pbench plan {results}` says it")
     path = Grid(results / "losses").json
     document = json.loads(path.read_text())
@@ -109,15 +111,15 @@ def test_a_dry_run_takes_the_grids_own_seeds_then_a_like_grids_then_none(build: 
     items = run_items(dataset, like)
     document["dataset"] |= describe(items, contents_of(dataset, items))
     path.write_text(json.dumps(document))
-    assert next(foresight.lines(results, "patches", [like], [0, 1])) == first
+    assert next(dry_run.difference_lines(results, "patches", [like], [0, 1])) == first
     longer = run_config({"dataset": "streets", "epochs": 9, "ngf": 8, "objective": "L1"}, "test")
-    assert next(foresight.lines(results, "patches", [longer], [0, 1])) == (
+    assert next(dry_run.difference_lines(results, "patches", [longer], [0, 1])) == (
         f"{first[:-1]}, which was trained with other objective, ngf, epochs:"
     )
     other = run_config({"dataset": "streets", "image_size": 64}, "test")
-    assert list(foresight.lines(results, "patches", [other], [0, 1])) == [unknown]
+    assert list(dry_run.difference_lines(results, "patches", [other], [0, 1])) == [unknown]
     path.write_text("{")  # the report says that
-    assert list(foresight.lines(results, "patches", [like], [0, 1])) == [unknown]
+    assert list(dry_run.difference_lines(results, "patches", [like], [0, 1])) == [unknown]
 
 
 @pytest.mark.parametrize("older", [False, True])
@@ -139,7 +141,7 @@ def test_a_dry_run_takes_no_grid_of_other_test_items(build: Callable[..., Path],
     document["dataset"] |= items.describe() if older else describe(items, contents_of(dataset, items))
     path.write_text(json.dumps(document))
     told = {
-        config.root: len(list(foresight.lines(results, "patches", [config], [0, 1]))) > 1
+        config.root: len(list(dry_run.difference_lines(results, "patches", [config], [0, 1]))) > 1
         for config in (trained, copied, repainted, of("four", "p", "r"), of("five", "p"))
     }
     # Without hashes of contents, which older versions did not record, only the names can be compared.
@@ -165,7 +167,7 @@ def test_a_plan_fits_a_terminal_and_names_what_cannot_be_read(build: Callable[..
     assert max(map(len, result.stdout.splitlines())) <= 80
     (said,) = result.stderr.splitlines()
     assert said.startswith(f"{run.bootstrap('image')}: found a replicate of l1 that is not finite, expected numbers; ")
-    (row,) = sensitivity.of_table(page.read(results).sections[0].tables[0])
+    (row,) = trainings.of_table(page.read(results).sections[0].tables[0])
     assert row.pairs == 1  # of L1 and GAN, as cGAN has one seed left
 
 
@@ -181,11 +183,11 @@ def test_all_numbers_of_seeds_are_of_one_pair(build: Callable[..., Path]) -> Non
                 values = of_cell + random.normal(0, 0.01 * (1 + place)) + random.normal(0, 0.02, 8)
                 rescore(Grid(results / "losses").run(cell, seed), values.tolist(), items, n_expected=8)
         (table,) = page.read(results).sections[0].tables
-        (row,) = sensitivity.of_table(table)
+        (row,) = trainings.of_table(table)
         found = list(row.smallest.values())
         assert found == sorted(found, reverse=True)
         samples = [each.numbers["l1"].sample for each in table.rows]
-        plans = [[planned(a, b, seeds) for seeds in sensitivity.SEEDS] for a, b in combinations(samples, 2)]
+        plans = [[planned(a, b, seeds) for seeds in trainings.SENSITIVITY_SEEDS] for a, b in combinations(samples, 2)]
         assert found in [[plan.detectable(0.8) for plan in of_pair if plan] for of_pair in plans]
 
 
@@ -196,12 +198,12 @@ def test_no_difference_is_beyond_the_scale(build: Callable[..., Path]) -> None:
         values = 1.5 * ((run.seed or 0) - 1) + random.normal(0, 0.001, 4)
         rescore(run, values.tolist(), metric="ssim")
     (table,) = page.read(results).sections[0].tables
-    (row,) = sensitivity.of_table(table, (2, 1000))
+    (row,) = trainings.of_table(table, (2, 1000))
     assert row.smallest[2] > 2  # SSIM is from -1 to 1
-    told = sensitivity.lines(table, (2, 1000))
+    told = trainings.sensitivity_lines(table, (2, 1000))
     assert told[2].split() == ["SSIM", "-", f"{row.smallest[1000]:.3f}"]
     assert told[3:] == ["  -: more than the metric's whole scale"]
-    assert len(sensitivity.lines(table, (1000,))) == 3
+    assert len(trainings.sensitivity_lines(table, (1000,))) == 3
     text = Page(html.write(results, results / "report")).text
     assert "– is more than the metric's whole scale" in text
     assert "2 – " in text.partition("whole scale")[2]
@@ -212,7 +214,7 @@ def test_several_seeds_of_one_item_lack_items_not_seeds(build: Callable[..., Pat
     said = str(CliRunner().invoke(cli, ["plan", str(results)]).exception)
     assert said.startswith(f"{results}: found several seeds per cell and no interval of two of them, expected some, ")
     assert "score more test items" in said
-    (line,) = foresight.lines(results, "losses", [run_config({"dataset": "streets"}, "test")], [0, 1])
+    (line,) = dry_run.difference_lines(results, "losses", [run_config({"dataset": "streets"}, "test")], [0, 1])
     assert line.endswith(f"{results / 'losses'} has several seeds per cell and no interval of two of them")
 
 

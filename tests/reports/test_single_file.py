@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from reports import html, single_file
-from reports.errors import ReportError
-from reports.layout import Report
+from reports.store.errors import ReportError
+from reports.store.layout import Report
 from tests.reports import analysed
 from tests.reports.parsed import Page
 

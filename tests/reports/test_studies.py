@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from reports import comparison_page, html, layout, ledger, placement, studies
-from reports.bootstrap import Interval
-from reports.layout import Grid
-from reports.ledger import Entry
-from reports.studies import Judged
+from reports import comparison_page, html, page
+from reports.store import layout, ledger, studies
+from reports.store.bootstrap import Interval
+from reports.store.layout import Grid
+from reports.store.ledger import Entry
+from reports.store.studies import Judged
 from tests.reports.analysed import algorithm, as_format_2, document, rate, write
 from tests.reports.conftest import ITEMS
 
@@ -87,7 +88,7 @@ def test_one_rater_has_no_interval(studied: Path) -> None:
 
 def test_pairs_are_read_in_points_and_named_as_the_cells_of_the_grid(studied: Path) -> None:
     found = studies.collect(studied).studies
-    [pair] = placement.place(found, _entries(studied)).by_grid["losses"][0].pairs
+    [pair] = page.place(found, _entries(studied)).by_grid["losses"][0].pairs
     assert (pair.first, pair.second, pair.p, pair.adjusted) == ("L1", "L1+cGAN", 0.2, 0.2)
     assert (pair.difference, *pair.interval) == pytest.approx((-20, -50, 10))
 
@@ -224,7 +225,7 @@ def test_a_half_written_analysis_is_named(studied: Path, text: str) -> None:
 
 
 def test_a_study_belongs_to_the_grid_that_has_its_rates(studied: Path) -> None:
-    placed = placement.place(studies.collect(studied).studies, _entries(studied))
+    placed = page.place(studies.collect(studied).studies, _entries(studied))
     assert placed.strangers == ()
     [study] = placed.by_grid["losses"]
     assert [(cell.cell, cell.seed) for cell in study.cells] == [("L1", 0), ("L1+cGAN", 0)]
@@ -233,13 +234,13 @@ def test_a_study_belongs_to_the_grid_that_has_its_rates(studied: Path) -> None:
 def test_a_results_folder_under_another_name_keeps_its_studies(studied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moved = studied.rename(studied.with_name("moved"))
     monkeypatch.chdir(moved)
-    placed = placement.place(studies.collect(Path()).studies, _entries(Path()))
+    placed = page.place(studies.collect(Path()).studies, _entries(Path()))
     assert list(placed.by_grid) == ["losses"]
 
 
 def test_a_study_of_another_protocol_is_a_stranger(studied: Path) -> None:
     rate(studied, "L1+cGAN", ITEMS, fingerprint="000000000000")
-    placed = placement.place(studies.collect(studied).studies, _entries(studied))
+    placed = page.place(studies.collect(studied).studies, _entries(studied))
     assert placed.by_grid == {}
     [said] = placed.strangers
     assert "The raters of study first are not shown: " in said
@@ -249,22 +250,22 @@ def test_a_study_of_another_protocol_is_a_stranger(studied: Path) -> None:
 def test_a_study_of_cells_that_are_not_here_is_a_stranger(studied: Path) -> None:
     both = [algorithm("L1", 0.1, JUDGED), algorithm("GAN", 0.1, JUDGED)]
     write(studied, document(both))
-    [said] = placement.place(studies.collect(studied).studies, _entries(studied)).strangers
+    [said] = page.place(studies.collect(studied).studies, _entries(studied)).strangers
     assert "it judged GAN from losses/GAN/seed-0, which has no scores of it here" in said
     content = document(both)
     content["origin"] = {}
     write(studied, content)
-    [said] = placement.place(studies.collect(studied).studies, _entries(studied)).strangers
+    [said] = page.place(studies.collect(studied).studies, _entries(studied)).strangers
     assert "it judged L1 from an unknown place" in said
 
 
 def test_a_study_of_other_items_is_a_stranger(studied: Path) -> None:
     write(studied, document([algorithm("L1", 0.1, JUDGED | {"mill": (1, 0), "tower": (1, 0)})]))
-    [said] = placement.place(studies.collect(studied).studies, _entries(studied)).strangers
+    [said] = page.place(studies.collect(studied).studies, _entries(studied)).strangers
     assert "it judged 2 items of L1 not among those scored, such as mill" in said
 
 
 def test_a_study_without_a_session_that_counts_is_a_stranger(studied: Path) -> None:
     write(studied, document([]))
-    [said] = placement.place(studies.collect(studied).studies, _entries(studied)).strangers
+    [said] = page.place(studies.collect(studied).studies, _entries(studied)).strangers
     assert "no session of it counts" in said

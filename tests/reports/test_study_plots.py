@@ -10,11 +10,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from reports import correlation, drawn_study, plots, studies, study_plots
-from reports.bootstrap import NO_INTERVAL
+from reports import correlation, drawn_study, plots, study_plots
 from reports.correlation import Comparison, Points
 from reports.plots import Drawing, Stroke
-from reports.studies import Study
+from reports.store import studies
+from reports.store.bootstrap import NO_INTERVAL
+from reports.store.studies import Study
 from tests.reports.analysed import algorithm, document, write
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.bootstrap import item_weights
-from reports.layout import Run
-from reports.ledger import Entry, Metric, Scores
+from reports.store.bootstrap import item_weights
+from reports.store.layout import Run
+from reports.store.ledger import Entry
+from reports.store.scores import Metric, Scores
 from reports.tables import Difference, Row, Table, build
 from reports.verdicts import Mark
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from p2pbench.ablation.presets import find_grid
+from p2pbench.ablation.grid import find_grid
 from p2pbench.cli import cli
-from reports import html, ledger, page, trainings
-from reports.layout import Grid
+from reports import html, page, trainings
+from reports.store import ledger
+from reports.store.layout import Grid
 from tests.reports.conftest import ITEMS
 from tests.reports.parsed import rows
 from tests.reports.test_comparison import rescore

@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from p2pbench.cli import cli
-from reports import bootstrap, comparison_page, html, ledger
-from reports.layout import Grid, Run
-from reports.ledger import Metric, Scores
+from reports import comparison_page, html
+from reports.store import bootstrap, ledger
+from reports.store.layout import Grid, Run
+from reports.store.scores import Metric, Scores
 from tests.reports.conftest import ITEMS
 from tests.reports.parsed import Page, rows
 from tests.reports.test_comparison import rescore

@@ -10,8 +10,8 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from reports.bootstrap import item_weights
-from reports.variance import Sample, difference, estimate, sample
+from reports.store.bootstrap import item_weights
+from reports.store.variance import Sample, difference, estimate, sample
 
 N = 40
 IDS = [f"item-{number:02}" for number in range(N)]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from reports.bootstrap import NO_INTERVAL
-from reports.variance import Estimate, Sample, difference, sample
+from reports.store.bootstrap import NO_INTERVAL
+from reports.store.variance import Estimate, Sample, difference, sample
 from reports.verdicts import Decisions, Mark, Pair, Verdict, decide, discoveries, shaffer, verdict
 
 N = 30

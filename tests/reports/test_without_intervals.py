@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 import reports
-from reports import bootstrap, comparison_page, html, ledger
-from reports.layout import Grid, Run
-from reports.metrics import cost_of_absent
+from reports import comparison_page, html
+from reports.store import bootstrap, ledger
+from reports.store import scores as store_scores
+from reports.store.layout import Grid, Run
+from reports.store.metrics import cost_of_absent
 from tests.reports.conftest import ITEMS
 from tests.reports.parsed import rows
 
@@ -34,8 +36,8 @@ def official(run: Run, counting: int) -> None:
     per_item[counting:] = np.nan
     value = float(np.nanmean(per_item)) if counting else math.nan
     replicates = bootstrap.item_weights(items, 200) @ np.nan_to_num(per_item) / 2
-    metrics = {name: ledger.Metric(value, replicates, per_item) for name in ("pixel_accuracy", "class_iou")}
-    ledger.write(run, ledger.Scores("fcn-official", {"protocol": "official"}, items, 2, metrics))
+    metrics = {name: store_scores.Metric(value, replicates, per_item) for name in ("pixel_accuracy", "class_iou")}
+    ledger.write(run, store_scores.Scores("fcn-official", {"protocol": "official"}, items, 2, metrics))
     run.classes("fcn-strict").write_text(CLASSES)
 
 
@@ -70,8 +72,8 @@ def test_one_item_decides_nothing_between_two_folders(build: Build, tmp_path: Pa
     same = comparison_page.write(before, after, tmp_path / "same").read_text("utf-8")
     assert "<strong>No change:</strong>" in same
     scores = ledger.read_scorer(run := Grid(after / "losses").run("L1", 0), "image")
-    metric = ledger.Metric(0.1, np.full(200, 0.1), np.array([0.1]))
-    ledger.write(run, ledger.Scores("image", scores.protocol, scores.item_ids, 1, {"l1": metric}))
+    metric = store_scores.Metric(0.1, np.full(200, 0.1), np.array([0.1]))
+    ledger.write(run, store_scores.Scores("image", scores.protocol, scores.item_ids, 1, {"l1": metric}))
     page = comparison_page.write(before, after, tmp_path / "page").read_text("utf-8")
     assert "No difference has an interval." in " ".join(page.split())
     assert page.count(DASH) == 3

@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator
 
-from p2pbench.datasets.streets.camera import Reals
-from p2pbench.datasets.streets.things import CAR, PERSON, SIGN, VEGETATION
+from p2pbench.datasets.streets.things import CAR, PERSON, SIGN, VEGETATION, Reals
 
 # Face, border and mark of traffic signs.
 _WHITE, _RED, _BLUE = (0.95, 0.95, 0.95), (0.82, 0.06, 0.08), (0.05, 0.25, 0.75)

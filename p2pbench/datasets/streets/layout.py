@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator
 
-from p2pbench.datasets.streets.camera import Camera, Reals
 from p2pbench.datasets.streets.things import (
     BUILDING,
     ROAD,
     SIDEWALK,
     TERRAIN,
     VEGETATION,
+    Camera,
+    Reals,
     Thing,
     car,
     crossing_car,

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from p2pbench.datasets.streets import textures
-from p2pbench.datasets.streets.camera import Reals
 from p2pbench.datasets.streets.colours import Light, draw_light, draw_palette
 from p2pbench.datasets.streets.layout import Street, plan_street
-from p2pbench.datasets.streets.things import BUILDING, FENCE, ROAD, SIDEWALK, SKY, TERRAIN, Points, Thing
+from p2pbench.datasets.streets.things import BUILDING, FENCE, ROAD, SIDEWALK, SKY, TERRAIN, Points, Reals, Thing
 from p2pbench.datasets.streets.walls import Hit, Wall, hit_ends, hit_fronts
 
 SIZES = (32, 64, 128, 256, 512, 1024, 2048, 4096)

@@ -13,8 +13,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from p2pbench.datasets.streets.camera import Reals
 from p2pbench.datasets.streets.colours import Light, colour, draw_leaf, hsv
+from p2pbench.datasets.streets.things import Reals
 from p2pbench.datasets.streets.walls import Crossing
 
 Indices = NDArray[np.intp]

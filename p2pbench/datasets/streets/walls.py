@@ -8,8 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from p2pbench.datasets.streets.camera import Camera, Reals
-from p2pbench.datasets.streets.things import BUILDING, FENCE, VEGETATION
+from p2pbench.datasets.streets.things import BUILDING, FENCE, VEGETATION, Camera, Reals
 
 NOTHING = 0
 BUILDING_DEPTH = 11.0

@@ -12,7 +12,7 @@ import pytest
 import torch
 from ray.cluster_utils import Cluster
 
-from reports.layout import Run
+from reports.store.layout import Run
 from tests.patience import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[3]

@@ -21,15 +21,15 @@ from p2pbench.ablation.grid import Planned
 from p2pbench.ablation.references import fill_references
 from p2pbench.ablation.run import missing_items
 from p2pbench.cli import cli
-from p2pbench.cluster import terms
+from p2pbench.cluster import nodes
 from p2pbench.cluster.connection import connected
 from p2pbench.cluster.jobs import Job, Needs
-from p2pbench.cluster.line import Answer
+from p2pbench.cluster.worker import Answer
 from p2pbench.config import RunConfig
 from p2pbench.errors import UserError
-from p2pbench.results import write_run
-from p2pbench.training.interrupt import Stopped, StopRequest
-from reports.layout import Grid
+from p2pbench.runtime.interrupt import Stopped, StopRequest
+from p2pbench.training.records import write_run
+from reports.store.layout import Grid
 from tests.p2pbench.cluster import work
 from tests.p2pbench.cluster.nodes import ROOT, add_node, processes, rows
 from tests.p2pbench.test_ablation import Notes
@@ -108,22 +108,22 @@ def test_options_that_belong_to_the_other_engine_are_wrong_usage() -> None:
 
 
 def test_other_code_or_libraries_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with terms.agreed(tmp_path) as agreed:
-        assert terms.refusal(agreed) is None
+    with nodes.agreed(tmp_path) as agreed:
+        assert nodes.refusal(agreed) is None
         monkeypatch.setattr(p2pbench, "__version__", "0.0.9")
-        problem = terms.refusal(agreed)
+        problem = nodes.refusal(agreed)
         assert problem is not None
         assert "found p2pbench 0.0.9, expected 0.1.0" in problem
         monkeypatch.undo()
-        monkeypatch.setattr(terms, "PACKAGES", ("p2pbench",))
-        assert "found the code of p2pbench " in str(terms.refusal(agreed))
+        monkeypatch.setattr(nodes, "PACKAGES", ("p2pbench",))
+        assert "found the code of p2pbench " in str(nodes.refusal(agreed))
         monkeypatch.undo()
-        monkeypatch.setattr(terms, "SECONDS_TO_APPEAR", 0.0)
+        monkeypatch.setattr(nodes, "SECONDS_TO_APPEAR", 0.0)
         (token,) = tmp_path.iterdir()
         token.write_text("another's")
-        assert "does not see the results folder" in str(terms.refusal(agreed))
+        assert "does not see the results folder" in str(nodes.refusal(agreed))
         token.unlink()
-        assert "does not see the results folder" in str(terms.refusal(agreed))
+        assert "does not see the results folder" in str(nodes.refusal(agreed))
 
 
 OTHER_TORCH = """
@@ -306,6 +306,6 @@ def test_a_wish_to_stop_reaches_all_workers_and_what_has_not_begun(cluster: Clus
 
 
 def test_a_folder_of_results_is_clean_for_the_report(tmp_path: Path) -> None:
-    with terms.agreed(tmp_path / "grid"):
+    with nodes.agreed(tmp_path / "grid"):
         assert Grid(tmp_path / "grid").runs() == []
     assert list((tmp_path / "grid").iterdir()) == []

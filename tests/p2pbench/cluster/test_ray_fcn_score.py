@@ -13,7 +13,7 @@ from fcn import weights
 from fcn.confusion import load
 from fcn.labels import CITYSCAPES
 from p2pbench.cli import cli
-from reports.layout import Grid
+from reports.store.layout import Grid
 from tests.p2pbench.drawn_scorer import ITEMS, make_scorer, train
 
 

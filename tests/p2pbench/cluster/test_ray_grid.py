@@ -17,7 +17,7 @@ import pytest
 import torch
 from ray.cluster_utils import Cluster
 
-from p2pbench.ablation import on_cluster
+from p2pbench.ablation import ray
 from p2pbench.ablation.data import open_data
 from p2pbench.ablation.grid import Planned
 from p2pbench.ablation.runner import run_grid
@@ -25,10 +25,10 @@ from p2pbench.cluster.connection import connected
 from p2pbench.cluster.jobs import Job
 from p2pbench.config import GridConfig, run_config
 from p2pbench.errors import UserError
-from p2pbench.results import read_run
-from p2pbench.training.interrupt import StopRequest
-from p2pbench.training.trainer import Progress
-from reports.layout import Grid, Run
+from p2pbench.runtime.interrupt import StopRequest
+from p2pbench.runtime.progress import Progress
+from p2pbench.training.records import read_run
+from reports.store.layout import Grid, Run
 from tests.p2pbench.cluster.nodes import (
     ROOT,
     add_node,
@@ -238,6 +238,6 @@ def test_other_pictures_on_a_machine_are_named(cluster: Cluster, train: Train, f
         data = open_data(planned.config, lambda done, total: None)
         described = {**data.describe(), "train": {**data.describe()["train"], "content": "another"}}
         needs = found.needs("cpu", 1)
-        job = Job(planned.name, on_cluster._train, (planned, described), needs, planned.run.checkpoint)
+        job = Job(planned.name, ray._train, (planned, described), needs, planned.run.checkpoint)
         ((_, answer),) = found.carry_out([job], tmp_path, Notes(), StopRequest())
     assert "holds other items on this machine" in str(answer.error)

@@ -11,11 +11,10 @@ import torch
 
 from p2pbench.ablation.data import open_data
 from p2pbench.ablation.grid import Planned
-from p2pbench.ablation.news import News, tell
 from p2pbench.ablation.run import carry_out
-from p2pbench.cluster.line import Line
-from p2pbench.training.interrupt import Stopped
-from p2pbench.training.trainer import Progress
+from p2pbench.cluster.worker import Line
+from p2pbench.runtime.interrupt import Stopped
+from p2pbench.runtime.progress import News, Progress, tell
 
 GONE = "CUDA error: unspecified launch failure"
 

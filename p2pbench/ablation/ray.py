@@ -1,0 +1,87 @@
+"""The runs of a grid on the machines of a Ray cluster, each a job."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+
+from p2pbench.ablation.data import Data, KeptData, data_key
+from p2pbench.ablation.grid import Planned
+from p2pbench.ablation.run import Outcome, begin, carry_out, say_threads
+from p2pbench.cluster.jobs import Cluster, Job, Needs
+from p2pbench.cluster.nodes import Unfit
+from p2pbench.cluster.worker import Line, given_device
+from p2pbench.errors import UserError
+from p2pbench.runtime.interrupt import Stop, Stopped
+from p2pbench.runtime.precision import resolved
+from p2pbench.runtime.progress import Listener
+from p2pbench.training.records import Description
+from reports.store.layout import Grid
+
+
+def carry_out_on(
+    cluster: Cluster,
+    grid: Grid,
+    plan: Sequence[Planned],
+    data: Mapping[tuple[object, ...], Data],
+    listener: Listener,
+    stop: Stop,
+) -> Generator[Outcome, None, None]:
+    """Carry out runs on a cluster; each as it is done, with the error that ended it, if any.
+
+    Raises:
+        UserError: a machine has another version, or does not see the results folder.
+    """
+    on_cpus = [planned for planned in plan if not _needs(cluster, planned).gpus]
+    say_threads(on_cpus, 1, listener)
+    jobs = [_job(cluster, planned, data[data_key(planned.config)], listener) for planned in plan]
+    with closing(cluster.carry_out(jobs, grid.folder, listener, stop)) as answers:
+        for number, answer in answers:
+            yield plan[number], answer.error
+
+
+def _job(cluster: Cluster, planned: Planned, data: Data, listener: Listener) -> Job:
+    needs = _needs(cluster, planned)
+    begun = begin(planned, data, None if needs.gpus else 1, listener)
+    # Workers have another working directory.
+    run = replace(begun.run, folder=begun.run.folder.absolute())
+    there = Planned(run, begun.config.with_absolute_root())
+    return Job(planned.name, _train, (there, data.describe()), needs, run.checkpoint)
+
+
+def _needs(cluster: Cluster, planned: Planned) -> Needs:
+    # A run that began with more threads than a machine has cores keeps them: another number would change its weights.
+    return cluster.needs(planned.config.device, min(planned.config.threads or 1, cluster.most_cpus()))
+
+
+_data = KeptData()  # of a worker process
+
+
+def _train(line: Line, planned: Planned, described: Description) -> None:
+    """One run in a worker; the data stay for the next.
+
+    Raises:
+        Unfit: this machine's GPU cannot be used, or has not the run's precision.
+        UserError: the data are others here; or as `carry_out` does.
+    """
+    config = planned.config
+    device = given_device(line.attempt.gpus, config.threads)
+    try:
+        resolved(config, device)
+    except UserError as error:
+        raise Unfit(f"machine {socket.gethostname()}: {error}") from None
+
+    def advance(done: int, total: int) -> None:
+        line.news.count(f"{planned.name}: pictures decoded", done, total)
+        if line:
+            raise Stopped(f"{planned.name}: stopped while decoding pictures; the same command goes on from here")
+
+    data = _data.of(config, advance)
+    if data.describe() != described:
+        raise UserError(
+            f"{planned.name}: {config.root} holds other items on this machine ({data.describe()}), expected "
+            f"{described}; share the dataset's folder, or copy it whole"
+        )
+    carry_out(planned, data, device, line.news, line, line.attempt.patience)

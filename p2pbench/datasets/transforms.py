@@ -1,0 +1,191 @@
+"""Value ranges, channel conversion, and random crops and flips of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import DTypeLike, NDArray
+from PIL import Image
+from torch import Tensor
+
+from p2pbench.datasets.decoders import Picture, as_image
+from p2pbench.errors import UserError
+from reports.store.names import counted
+from reports.store.ranges import shown
+
+
+class Augmentation(NamedTuple):
+    """Where one item is cropped and whether it is flipped."""
+
+    top: int
+    left: int
+    flip: bool
+
+
+def draw(
+    random: np.random.Generator, count: int, *, load_side: int, image_size: int, mirror: bool, crop_from_one: bool
+) -> list[Augmentation]:
+    """Crops and flips for `count` items.
+
+    The offset of a crop is uniform over all that fit; the released code never draws 0 (`crop_from_one`).
+    """
+    spare = load_side - image_size
+    first = 1 if crop_from_one and spare > 0 else 0
+    offsets = random.integers(first, spare, size=(count, 2), endpoint=True)
+    flips = random.random(count) < 0.5
+    return [
+        Augmentation(int(top), int(left), bool(flip) and mirror)
+        for (top, left), flip in zip(offsets, flips, strict=True)
+    ]
+
+
+def apply(pictures: Iterable[Tensor], augmentations: Sequence[Augmentation], image_size: int) -> Tensor:
+    """Crop and flip B pictures (C, H, W) or label maps (1, H, W), each by its own augmentation: (B, C, S, S)."""
+    cut = []
+    for picture, (top, left, flip) in zip(pictures, augmentations, strict=True):
+        square = picture[:, top : top + image_size, left : left + image_size]
+        cut.append(square.flip(-1) if flip else square)
+    return torch.stack(cut)
+
+
+def as_rows(items: Sequence[int], augmentations: Sequence[Augmentation]) -> list[list[int]]:
+    """What `gather` takes, a row an item: item, top, left, flip."""
+    return [[item, *map(int, augmentation)] for item, augmentation in zip(items, augmentations, strict=True)]
+
+
+def gather(pictures: Tensor, rows: Tensor, image_size: int) -> Tensor:
+    """The same as `apply`, in one indexing on the device of the pictures, which waits for nothing.
+
+    Args:
+        pictures: all items (N, C, H, W).
+        rows: of the batch (B, 4), integers on the same device, as `as_rows` makes them.
+        image_size: S.
+
+    Returns:
+        (B, C, S, S), channels-last in memory.
+    """
+    item, top, left, flip = rows.unbind(1)
+    along = torch.arange(image_size, device=rows.device)
+    across = torch.where(flip[:, None] == 1, image_size - 1 - along, along)
+    down, right = top[:, None] + along, left[:, None] + across
+    return pictures[item[:, None, None], :, down[:, :, None], right[:, None, :]].permute(0, 3, 1, 2)
+
+
+Range = tuple[float, float]
+
+
+"""The values that are -1 and 1, black and white; a picture's values beyond them are clipped."""
+
+
+def full_range(dtype: DTypeLike) -> Range:
+    """All values of 8 or 16 bits: (0, 255) or (0, 65535)."""
+    return (0.0, float(np.iinfo(np.dtype(dtype).type).max))
+
+
+def within(picture: NDArray[np.uint8 | np.uint16], ends: Range | None) -> NDArray[np.float64]:
+    """Picture values clipped to a range, less its lower end; as they are where none is declared."""
+    values = picture.astype(np.float64)
+    return values if ends is None else np.clip(values, *ends) - ends[0]
+
+
+def span(dtype: DTypeLike, ends: Range | None) -> float:
+    """The length of a range; 255 or 65535 where none is declared."""
+    low, high = ends or full_range(dtype)
+    return high - low
+
+
+def declared(ends: Range | None) -> dict[str, str]:
+    """The protocol's entry for a declared range; empty without one, so that fingerprints stay as they were."""
+    return {} if ends is None else {"output_range": f"{shown(ends)} are black to white, values beyond are clipped"}
+
+
+def to_network(values: Tensor, ends: Range) -> Tensor:
+    """Picture values as float32, the range's ends becoming -1 and 1; values outside it are clipped."""
+    low, high = ends
+    return values.to(torch.float32).sub_(low).mul_(2 / (high - low)).sub_(1).clamp_(-1, 1)
+
+
+def from_network(output: Tensor, ends: Range, dtype: DTypeLike) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """One output (C, H, W) in [-1, 1] as a picture (H, W, C): the inverse of `to_network`, rounded."""
+    low, high = ends
+    values = (output.detach().double().cpu() + 1) * ((high - low) / 2) + low
+    limit = np.iinfo(np.dtype(dtype).type).max
+    picture: NDArray[np.uint8] | NDArray[np.uint16] = (
+        values.round().clamp(0, limit).permute(1, 2, 0).numpy().astype(dtype)
+    )
+    return picture
+
+
+def convert(picture: Picture, channels: int, name: str | Path = "picture") -> Picture:
+    """Turn grey into RGB by repeating it, or RGB into grey by ITU-R 601 luma, with the rounding of Pillow's mode "L".
+
+    Of four channels, which are RGB and one more such as alpha, the first three are taken.
+
+    Args:
+        picture: (H, W, C).
+        channels: The channels wanted; C itself gives the picture back unchanged.
+        name: What to call the picture in the error, best its path.
+
+    Returns:
+        (H, W, channels), same dtype.
+
+    Raises:
+        UserError: Any other change of channels.
+    """
+    found = picture.shape[2]
+    if channels not in convertible(found):
+        raise UserError(
+            f"{name}: found {counted(found, 'channel')}, expected {channels}; mend the picture or the settings"
+        )
+    if found == channels:
+        return picture
+    if found == 1:
+        return np.repeat(picture, 3, axis=2)
+    if found == 4:
+        return convert(picture[..., :3], channels, name)
+    # 16-bit fixed point; 65535 * 65536 + 32768 still fits into 32 bits.
+    luma = (picture @ np.array([19595, 38470, 7471], np.uint32) + np.uint32(0x8000)) >> np.uint32(16)
+    return luma[..., None].astype(picture.dtype)
+
+
+def convertible(found: int) -> frozenset[int]:
+    """The numbers of channels that `convert` can give a picture of so many."""
+    return frozenset({found, 1, 3} if found in (1, 3, 4) else {found})
+
+
+def deepen(picture: Picture) -> NDArray[np.uint16]:
+    """Turn 8 bits into 16: 255 becomes 65535."""
+    return picture.astype(np.uint16) * np.uint16(257) if picture.dtype == np.uint8 else picture.astype(np.uint16)
+
+
+def resize(picture: Picture, width: int, height: int) -> Picture:
+    """Resize a picture with Pillow's bilinear filter, which averages over all that it shrinks.
+
+    8-bit grey and RGB pass through Pillow as they are, as in the FCN-score protocol; all else in float32, channel by
+    channel, then rounded and clipped.
+
+    Returns:
+        (height, width, C), same dtype; the picture itself when it has that size already.
+    """
+    if picture.shape[:2] == (height, width):
+        return picture
+    if picture.dtype == np.uint8 and picture.shape[2] in (1, 3):
+        image = as_image(picture).resize((width, height), Image.Resampling.BILINEAR)
+        return np.array(image).reshape(height, width, -1)
+    resized = np.empty((height, width, picture.shape[2]), picture.dtype)
+    for channel in range(picture.shape[2]):
+        plane = Image.fromarray(picture[..., channel].astype(np.float32))
+        smooth = np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR))
+        resized[..., channel] = np.rint(smooth).clip(0, np.iinfo(picture.dtype).max)
+    return resized
+
+
+def resize_labels(labels: Picture, width: int, height: int) -> Picture:
+    """Resize label ids (H, W) to (height, width) by nearest neighbour, so that no id appears that was not there."""
+    if labels.shape == (height, width):
+        return labels
+    return np.array(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))

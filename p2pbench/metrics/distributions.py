@@ -1,0 +1,119 @@
+"""FID and KID from Inception features."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Features = NDArray[np.floating]
+
+
+def fid(outputs: Features, real: Features) -> float:
+    """The distance |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2) of features (n, d) and (m, d), at least two rows each.
+
+    With A and B the centred features over the root of n - 1, so that C1 = A'A, the trace of the root is the sum of
+    the singular values of A B': no root of a matrix, and no trouble where items are fewer than features.
+    """
+    return _distance(*map(_gaussian, (outputs, real)))
+
+
+def fid_influence(outputs: Features, real: Features) -> NDArray[np.float64]:
+    """How far each item moves the distance (n,): its derivative by the item's weight, times n; they sum to 0.
+
+    An item is an output with its own target, row by row. The derivative of a sum of singular values by a matrix is UV'
+    of its decomposition USV', so that one decomposition is enough for all items.
+    """
+    n = len(outputs)
+    sides = [side.astype(np.float64) - side.mean(axis=0, dtype=np.float64) for side in (outputs, real)]
+    moved = outputs.mean(axis=0, dtype=np.float64) - real.mean(axis=0, dtype=np.float64)
+    (basis, root), (other_basis, other_root) = (np.linalg.qr(side / np.sqrt(n - 1)) for side in sides)
+    left, values, right = np.linalg.svd(root @ other_root.T)
+    overlap = np.square(basis @ left) @ values + np.square(other_basis @ right.T) @ values
+    spread = (np.square(sides[0]).sum(axis=1) + np.square(sides[1]).sum(axis=1)) / (n - 1)
+    change = 2 * (sides[0] - sides[1]) @ moved + n * (spread - overlap)
+    return np.asarray(change - change.mean())
+
+
+def fid_variance(outputs: Features, real: Features, halves: NDArray[np.bool_]) -> float:
+    """The variance of the distance over samples of so many items, each an output with its own target.
+
+    To first order it is that of the influences. What is of second order they count twice, and halves of the items
+    thrice; so twice the one less the other is left with it once.
+
+    Args:
+        outputs: Features (n, d).
+        real: Features (n, d) of the same items.
+        halves: Random halves of the items (halves, n).
+    """
+    change = fid_influence(outputs, real)
+    first = float(np.square(change).sum()) / (len(change) * (len(change) - 1))
+    of_halves = float(np.var([fid(outputs[half], real[half]) for half in halves], ddof=1))
+    return max(2 * first - of_halves, first / 2)
+
+
+def _gaussian(features: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean (d,) and a root R (at most d rows, d) of the covariance R'R of features."""
+    values = features.astype(np.float64)
+    centre = values.mean(axis=0)
+    root = (values - centre) / np.sqrt(len(values) - 1)
+    if len(root) > root.shape[1]:
+        root = np.linalg.qr(root, mode="r")
+    return centre, root
+
+
+def _distance(
+    one: tuple[NDArray[np.float64], NDArray[np.float64]], other: tuple[NDArray[np.float64], NDArray[np.float64]]
+) -> float:
+    (centre, root), (other_centre, other_root) = one, other
+    overlap = np.linalg.svd(root @ other_root.T, compute_uv=False).sum()
+    spread = np.square(root).sum() + np.square(other_root).sum()
+    return float(np.square(centre - other_centre).sum() + spread - 2 * overlap)
+
+
+KidFeatures = NDArray[np.floating]
+
+
+def kid(outputs: KidFeatures, real: KidFeatures) -> float:
+    """The unbiased estimate from features (n, d) of n outputs and their targets, row by row.
+
+    0 where each output equals its target; around 0, below it too, for other pictures from the same source.
+    """
+    n = len(outputs)
+    return float(_discrepancies(outputs, real).sum() / (n * (n - 1)))
+
+
+def kid_influence(outputs: KidFeatures, real: KidFeatures) -> NDArray[np.float64]:
+    """How far each item moves the estimate (n,), to first order; they sum to 0."""
+    rows = _discrepancies(outputs, real).sum(axis=1) / (len(outputs) - 1)
+    return np.asarray(2 * (rows - rows.mean()))
+
+
+def kid_variance(outputs: KidFeatures, real: KidFeatures) -> float:
+    """The variance of the estimate over samples of so many items, each an output with its own target, at least 0.
+
+    That of a U-statistic of pairs (Hoeffding, A class of statistics with asymptotically normal distribution, Annals of
+    Mathematical Statistics 19, 1948), each of its expectations estimated without bias, as by Sutherland, Unbiased
+    estimators for the variance of MMD estimators (2019). Needs four items.
+    """
+    pairs = _discrepancies(outputs, real)
+    n = len(pairs)
+    squares, sums = np.square(pairs), pairs.sum(axis=1)
+    chains = float((np.square(sums) - squares.sum(axis=1)).sum())  # over pairs that share one item
+    alone = float(sums.sum()) ** 2 - 4 * chains - 2 * float(squares.sum())  # over pairs that share none
+    square = squares.sum() / (n * (n - 1))
+    shared = chains / (n * (n - 1) * (n - 2))
+    apart = alone / (n * (n - 1) * (n - 2) * (n - 3))
+    return max(0.0, float(4 * (n - 2) * (shared - apart) + 2 * (square - apart)) / (n * (n - 1)))
+
+
+def _discrepancies(outputs: KidFeatures, real: KidFeatures) -> NDArray[np.float64]:
+    """What each pair of different items adds (n, n); 0 on the diagonal."""
+    found = _kernel(outputs, outputs) + _kernel(real, real) - 2 * _kernel(outputs, real)
+    np.fill_diagonal(found, 0.0)
+    return np.asarray((found + found.T) / 2)
+
+
+def _kernel(one: KidFeatures, other: KidFeatures) -> NDArray[np.float64]:
+    # A product of one array with itself is computed otherwise, to other last digits: of copies all are alike.
+    product: NDArray[np.float64] = one.astype(np.float64) @ other.astype(np.float64).T
+    return np.asarray((product / one.shape[1] + 1) ** 3)

@@ -1,0 +1,79 @@
+"""PatchGAN discriminators, and the initial weights of all networks."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+
+Convolution = (nn.Conv2d, nn.ConvTranspose2d)
+
+
+def initialise(network: nn.Module, random: torch.Generator) -> None:
+    """Draw a network's weights: convolutions N(0, 0.02), BN scales N(1, 0.02), all biases and shifts 0.
+
+    Sources: paper section 6.2 (weights); the released code (biases, scales and shifts).
+    """
+    for module in network.modules():
+        if isinstance(module, Convolution):
+            nn.init.normal_(module.weight, 0.0, 0.02, generator=random)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02, generator=random)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def zero_convolution_biases(network: nn.Module) -> None:
+    """Set every convolution's bias to 0, which the released code does before every step."""
+    for module in network.modules():
+        if isinstance(module, Convolution) and module.bias is not None:
+            module.bias.zero_()
+
+
+ReceptiveField = Literal[1, 16, 34, 70, 142, 286]
+
+
+RECEPTIVE_FIELDS: tuple[int, ...] = get_args(ReceptiveField)
+
+
+_STRIDED_LAYERS = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
+
+
+def smallest_image(receptive_field: int) -> int:
+    """The smallest power of two that leaves at least one value of output.
+
+    Every strided layer halves the size, and the two last layers (4x4, stride 1, pad 1) each take one pixel.
+    """
+    if receptive_field == 1:
+        return 1
+    return int(4 * 2 ** _STRIDED_LAYERS[receptive_field])
+
+
+def discriminator(channels: int, *, receptive_field: ReceptiveField, ndf: int) -> nn.Sequential:
+    """A network from pictures (B, channels, H, W) in [-1, 1] to logits (B, 1, h, w), one a patch.
+
+    The sigmoid is left to the loss. A conditional discriminator sees input and output stacked, input first; an
+    unconditional one the output alone. All strides are 2 but the last two, as in the released code, which gives the
+    receptive fields their names; the 1x1 network has 1x1 filters and no stride.
+    """
+    if receptive_field == 1:
+        return nn.Sequential(
+            nn.Conv2d(channels, ndf, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(ndf, 2 * ndf, 1),
+            nn.BatchNorm2d(2 * ndf),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * ndf, 1, 1),
+        )
+    strided = _STRIDED_LAYERS[receptive_field]
+    layers: list[nn.Module] = [nn.Conv2d(channels, ndf, 4, 2, 1), nn.LeakyReLU(0.2)]
+    width = ndf
+    for layer in range(1, strided + 1):
+        entering, width = width, ndf * min(2**layer, 8)
+        stride = 2 if layer < strided else 1
+        layers += [nn.Conv2d(entering, width, 4, stride, 1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Conv2d(width, 1, 4, 1, 1))

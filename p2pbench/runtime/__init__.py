@@ -1,0 +1,1 @@
+"""What programs need of a machine: device, precision, stop requests, progress, terminal, locks."""

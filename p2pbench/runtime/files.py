@@ -1,0 +1,109 @@
+"""Locks of runs and grids, and files that commands never replace."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from p2pbench.errors import UserError
+from p2pbench.runtime.interrupt import Stop, Stopped
+from reports.store import atomic
+from reports.store.layout import Grid, Run
+from reports.store.made import digest
+
+
+def write_once(out: Path, write: Callable[[Path], None]) -> bool:
+    """Write `out`, which `write` does at the path it is given, unless it is there already with the same content.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        UserError: Something else is there.
+    """
+    if not os.path.lexists(out):
+        write(out)
+        return True
+    with tempfile.TemporaryDirectory() as folder:
+        again = Path(folder, "again")
+        write(again)
+        if digest(again) != digest(out):
+            raise UserError(f"{out}: found something else there, expected nothing; move it away or name another file")
+    return False
+
+
+SECONDS_BETWEEN_TRIES = 0.5
+
+
+@contextmanager
+def owned(run: Run, patience: float = 0.0, stop: Stop = False) -> Iterator[None]:
+    """Hold a run for this process alone.
+
+    Args:
+        run: the run.
+        patience: seconds to wait for another process to let go: a file system may keep the lock of a machine that died
+            for a while.
+        stop: whether somebody asked to stop.
+
+    Raises:
+        UserError: another process holds it, or the file system keeps no locks.
+        Stopped: `stop` was asked for while another process held it.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        with run.config.open("r+b") as file:  # for writing too: NFS gives nobody else an exclusive lock
+            while not _lock(file, run.config):
+                if stop:
+                    raise Stopped(f"{run.folder}: stopped before it began; the same command goes on from here")
+                if time.monotonic() >= deadline:
+                    raise UserError(f"{run.folder}: another process is training this run; wait for it, or stop it")
+                time.sleep(SECONDS_BETWEEN_TRIES)
+            if os.path.samestat(os.fstat(file.fileno()), run.config.stat()):  # else it was replaced meanwhile
+                yield
+                return
+
+
+@contextmanager
+def made_ready(grid: Grid) -> Iterator[None]:
+    """Hold what the runs of a grid share, as soon as no other call does.
+
+    Raises:
+        UserError: the folder cannot be written to, or its file system keeps no locks.
+    """
+    try:
+        grid.folder.mkdir(parents=True, exist_ok=True)
+        file = grid.lock.open("ab")
+    except OSError as error:
+        raise UserError(atomic.unwritten(grid.lock, error)) from None
+    with file:
+        while not _lock(file, grid.lock):
+            time.sleep(SECONDS_BETWEEN_TRIES)
+        yield
+
+
+def is_held(run: Run) -> bool:
+    """Whether another process holds a run."""
+    if not run.config.exists():
+        return False
+    with run.config.open("r+b") as file:
+        return not _lock(file, run.config)
+
+
+def _lock(file: BinaryIO, path: Path) -> bool:
+    """Whether the lock is ours now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:  # such as ENOLCK or ENOSYS: two processes could train one run and not know it
+        raise UserError(
+            f"{path}: its file system keeps no locks ({error.strerror}); expected one that does: mount it with "
+            "locks (Lustre: -o flock), or use another results folder"
+        ) from None
+    return True

@@ -1,0 +1,1 @@
+"""Scorers: from the outputs of runs to scores in the results folder."""

@@ -1,0 +1,138 @@
+"""FID and KID of a run as scores: of all its outputs against all real pictures, with what few items do to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from p2pbench.datasets.clusters import Clusters, of_clusters, weights_of
+from p2pbench.metrics import distributions
+from p2pbench.metrics.published import Missing
+from reports.store import bootstrap
+from reports.store.names import counted
+from reports.store.scores import Metric, Scores
+
+FID, KID = "fid", "kid"
+
+
+ENOUGH = 2048  # items; of fewer, the covariance of 2048 features has not even full rank
+
+
+FEWEST = 10  # items; of fewer, a draw may well hold a single item again and again
+
+
+MOST = 10_000  # items of KID, whose kernels hold a number for each pair of them: 0.8 GB
+
+
+HALVES = 40  # each costs a decomposition: seconds where items are thousands
+
+
+Features = NDArray[np.float32]
+
+
+def score_fid(
+    item_ids: Sequence[str],
+    outputs: Features,
+    real: Features,
+    n_expected: int,
+    protocol: Mapping[str, object],
+    clusters: Clusters | None = None,
+) -> Scores:
+    """The FID of features (n, 2048) of the same items.
+
+    Args:
+        item_ids: the items, by row.
+        outputs: what the network saw in the outputs.
+        real: what it saw in the targets.
+        n_expected: how many items the split has.
+        protocol: how the features were made.
+        clusters: which items are drawn together, if any.
+
+    Raises:
+        Missing: the items are too few.
+    """
+    _check_enough("FID", len(item_ids))
+    value, influence = distributions.fid(outputs, real), distributions.fid_influence(outputs, real)
+    if clusters is None:
+        metric = _metric(
+            value, influence, distributions.fid_variance(outputs, real, bootstrap.halves(item_ids, HALVES)), item_ids
+        )
+    else:
+        metric = _clustered(value, influence, item_ids, clusters)
+    said = warning(len(item_ids))
+    more = {
+        "distance": "Frechet distance of Gaussians, covariances over n - 1",
+        **_sampling(item_ids, f"influence of each item, second order by {HALVES} halves", clusters),
+        **({"warning": said} if said else {}),
+    }
+    return Scores(FID, {**protocol, **more}, tuple(item_ids), n_expected, {FID: metric})
+
+
+def score_kid(
+    item_ids: Sequence[str],
+    outputs: Features,
+    real: Features,
+    n_expected: int,
+    protocol: Mapping[str, object],
+    clusters: Clusters | None = None,
+) -> Scores:
+    """The KID of features (n, 2048) of the same items; the arguments are those of `score_fid`.
+
+    Raises:
+        Missing: the items are too few or too many.
+    """
+    _check_enough("KID", len(item_ids))
+    if len(item_ids) > MOST:
+        raise Missing(f"KID takes at most {MOST} items, found {len(item_ids)}; FID takes any number")
+    value, influence = distributions.kid(outputs, real), distributions.kid_influence(outputs, real)
+    if clusters is None:
+        metric = _metric(value, influence, distributions.kid_variance(outputs, real), item_ids)
+    else:
+        metric = _clustered(value, influence, item_ids, clusters)
+    more = {
+        "distance": "squared MMD, unbiased for outputs beside their own targets (i = j in no term), kernel "
+        "(x'y / 2048 + 1)^3, all items at once and no subsets",
+        **_sampling(item_ids, "unbiased variance of a U-statistic", clusters),
+    }
+    return Scores(KID, {**protocol, **more}, tuple(item_ids), n_expected, {KID: metric})
+
+
+def warning(n: int) -> str | None:
+    """What readers of a FID of so few items must know; None where they are enough."""
+    if n >= ENOUGH:
+        return None
+    items = counted(n, "item")
+    return f"{items}: fewer than {ENOUGH} make FID too high; compare it only with a FID of {items}"
+
+
+def _sampling(item_ids: Sequence[str], variance: str, clusters: Clusters | None) -> dict[str, object]:
+    over = "items"
+    if clusters is not None:
+        over, variance = "clusters of items", "influence of each cluster, by bootstrap"
+    said = {"n": len(item_ids), "interval": f"over {over}, each an output with its target; variance: {variance}"}
+    return said | of_clusters(clusters, item_ids)
+
+
+def _metric(value: float, influence: NDArray[np.float64], variance: float, item_ids: Sequence[str]) -> Metric:
+    """A distance whose draws move as each item moves it, and spread as samples do.
+
+    A draw that repeats items holds fewer distinct ones than a sample, and its own distance is another thing.
+    """
+    draws = bootstrap.item_weights(item_ids) @ influence / len(item_ids)
+    return Metric(value, bootstrap.scaled(draws, value, variance, len(item_ids)))
+
+
+def _clustered(value: float, influence: NDArray[np.float64], item_ids: Sequence[str], clusters: Clusters) -> Metric:
+    """A distance whose draws move as the items of each cluster move it together.
+
+    A draw has more items or fewer, and a FID of fewer is higher: only the influences of a part are comparable.
+    """
+    weights = weights_of(item_ids, clusters)
+    return Metric(value, value + weights @ influence / weights.sum(axis=1))
+
+
+def _check_enough(scorer: str, n: int) -> None:
+    if n < FEWEST:
+        raise Missing(f"{scorer} takes at least {FEWEST} items, found {n}; it is a distance of distributions")

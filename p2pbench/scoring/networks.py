@@ -1,0 +1,174 @@
+"""Segmentation networks of datasets; that of the street scenes is trained on demand."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from itertools import repeat
+from pathlib import Path
+
+import torch
+
+from fcn import weights
+from fcn.labels import CITYSCAPES
+from fcn.network import FCN, Architecture, draw_weights, with_batch_norm
+from fcn.preprocessing import MEAN_BGR
+from fcn.scoring import Example, Loaded, Photo, Scorer
+from fcn.segmenting import settled
+from fcn.training import Progress, Settings, train
+from fcn.weights import Card
+from p2pbench.datasets.contents import cache_folder
+from p2pbench.datasets.labelled import NATIVE_SIZE, Streets
+from p2pbench.datasets.streets.scene import Scene, draw_scene
+from p2pbench.errors import UserError
+from p2pbench.runtime.progress import Listener
+from p2pbench.scoring.truth import Truth
+
+
+def open_scorer(truth: Truth, path: Path | None, device: torch.device, listener: Listener) -> Scorer:
+    """The scorer in a file; without a file that of the street scenes, which needs none.
+
+    Raises:
+        UserError: No file is given and the dataset needs one, or the file's scorer knows other labels.
+        FcnError: The file is no scorer's.
+    """
+    if path is None:
+        if not isinstance(truth.dataset, Streets):
+            raise UserError(f"{no_weights(truth.dataset.name)}. Give it as --weights FILE")
+        path = streets_scorer(listener)
+    network, card = weights.load(path)
+    if (card.labels, card.classes) != (truth.table.name, truth.table.classes):
+        raise UserError(
+            f"{path}: this scorer was trained for {card.labels} ({len(card.classes)} classes); expected one for "
+            f"{truth.table.name} ({len(truth.table.classes)} classes), as {truth.dataset.name} has them"
+        )
+    return Scorer(settled(network, device), card, weights.digest(path))
+
+
+def scorer_protocol(scorer: Scorer) -> dict[str, object]:
+    """Every choice of the segmentation that changes a score."""
+    card, network = scorer.card, scorer.card.architecture
+    size = f"to {card.photo_size}x{card.photo_size}, then " if card.photo_size is not None else ""
+    return {
+        "weights": scorer.digest,
+        "weights_source": card.source,
+        "network": f"FCN-{network.stride}s, {network.channels} channels for {len(card.classes)} classes, "
+        f"width {network.width:g}, padded {network.padding}",
+        "segmented_at": f"{size}to the label's size: Pillow {version('pillow')}, bilinear on 8 bits; labels untouched",
+        "input": f"BGR less {MEAN_BGR}, float32",
+        "labels": card.labels,
+    }
+
+
+def no_weights(dataset: str) -> str:
+    """What to do where a dataset has no scorer."""
+    return (
+        f"dataset {dataset} needs a scorer's file. Three ways to get one: for Cityscapes take over the published "
+        "weights (p2pbench fcn-import fcn-8s-cityscapes.caffemodel fcn8s.safetensors); train your own "
+        f"(p2pbench fcn-train --dataset {dataset} --root DIR --out FILE); or use one that someone else imported or "
+        "trained"
+    )
+
+
+FORMAT = 1  # raise it when the same settings train another scorer
+
+
+SCENE_SEED = 2  # 0 and 1 are the scenes that generators are trained and tested on
+
+
+SCENES, HELD_OUT = 1232, 32
+
+
+PHOTO_SIZE = 64
+
+
+ARCHITECTURE = Architecture(len(CITYSCAPES.classes), width=1 / 4, hidden=128, stride=4, padding="layers")
+
+
+SETTINGS = Settings(steps=600, batch_size=8, learning_rate=8e-3, validate_every=300)
+
+
+CHECKPOINT_SECONDS = 15.0
+
+
+WORK = "scorer of the street scenes"
+
+
+def streets_scorer(listener: Listener) -> Path:
+    """The file of the scorer, which is trained now if nobody has done so before.
+
+    Raises:
+        FcnError: The cache cannot be written.
+    """
+    path = cache_folder() / f"fcn-streets-{_key()}.safetensors"
+    with _alone(path.with_suffix(".lock")):
+        if not path.exists():
+            listener.say("training a scorer for the street scenes, once: about a minute")
+            _train(path, listener)
+    return path
+
+
+def _train(path: Path, listener: Listener) -> None:
+    examples = [_example(index, scene) for index, scene in enumerate(_scenes(listener))]
+    network = FCN(ARCHITECTURE)
+    draw_weights(network, torch.Generator().manual_seed(SETTINGS.seed))
+    with_batch_norm(network)
+    checkpoint = path.with_suffix(".checkpoint.pt")
+
+    def hear(progress: Progress) -> None:
+        listener.count(WORK, progress.step, progress.total)
+
+    trained = train(
+        network,
+        len(CITYSCAPES.classes),
+        PHOTO_SIZE,
+        examples[HELD_OUT:],
+        examples[:HELD_OUT],
+        SETTINGS,
+        path.stem,
+        checkpoint,
+        CHECKPOINT_SECONDS,
+        hear,
+    )
+    source = f"p2pbench, {SCENES - HELD_OUT} street scenes, step {trained.step} of {SETTINGS.steps}"
+    card = Card(ARCHITECTURE, CITYSCAPES.classes, CITYSCAPES.name, PHOTO_SIZE, source, None)
+    weights.save(path, trained.network, card)
+    checkpoint.unlink(missing_ok=True)
+
+
+def _scenes(listener: Listener) -> Iterator[Scene]:
+    """The scenes to learn from, drawn by as many processes as there are cores."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), context) as pool:
+        drawn = pool.map(draw_scene, repeat(SCENE_SEED), range(SCENES), repeat(NATIVE_SIZE), chunksize=16)
+        for done, scene in enumerate(drawn, 1):
+            listener.count("street scenes drawn", done, SCENES)
+            yield scene
+
+
+def _example(index: int, scene: Scene) -> Example:
+    labels = CITYSCAPES.to_indices(scene.labels)
+    return Example(str(index), lambda: str(index), lambda: Loaded(Photo(scene.photo), labels))
+
+
+def _key() -> str:
+    """A name for what is trained: it changes whenever the scorer would."""
+    content = [FORMAT, Streets.note, SCENES, HELD_OUT, PHOTO_SIZE, NATIVE_SIZE, asdict(ARCHITECTURE), asdict(SETTINGS)]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock: who comes second waits, and finds the work done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

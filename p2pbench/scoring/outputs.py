@@ -1,0 +1,212 @@
+"""Outputs of any model: a plain folder of pictures as item id -> file, whatever tool named them.
+
+The schemes are read off the tools' own code: pytorch-CycleGAN-and-pix2pix (`util/visualizer.py`, `models/`),
+pix2pix-tensorflow (`pix2pix.py`) and pix2pixHD (`util/visualizer.py`) add what a picture shows to the input's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fcn.scoring import Photo
+from p2pbench.datasets import label_images, pictures, transforms
+from p2pbench.datasets.dataset import MOST_NAMED
+from p2pbench.datasets.transforms import Range
+from p2pbench.errors import UserError
+from reports.store.names import counted, item_id
+from reports.store.picture import to_eight_bits
+from reports.store.ranges import shown
+
+
+class Scheme(NamedTuple):
+    """How a tool names its pictures.
+
+    Attributes:
+        name: For the protocol.
+        endings: Endings of the stem that mark an output; the first that any file has is taken. Stems with another
+            ending, such as _real_A, are what the tool writes beside its outputs.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+
+
+SCHEMES = (
+    # CycleGAN makes both directions at once: fake_A is the output only where there is no fake_B.
+    Scheme("pytorch-CycleGAN-and-pix2pix", ("_fake_B", "_fake_A", "_fake")),
+    Scheme("pix2pix-tensorflow", ("-outputs",)),
+    Scheme("pix2pixHD", ("_synthesized_image",)),
+    Scheme("segmentation tools", ("_pred",)),
+)
+
+
+# An item of Cityscapes is CITY_SHOT_FRAME; tools keep the rest of the input's name in front of their own ending.
+PHOTO_ENDING = "_leftImg8bit"
+
+
+_INPUT_ENDING = re.compile(rf"({PHOTO_ENDING}|_gtFine_[A-Za-z]+)$")
+
+
+_JPEG, _WEBP_LOSSY = b"\xff\xd8\xff", b"WEBPVP8 "
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The outputs in a folder.
+
+    Attributes:
+        files: By item id, sorted.
+        scheme: How they are named, for the protocol: the tool, and the form of the names.
+        lossy: Those kept as JPEG or lossy WebP, which changes scores.
+        passed_over: What else is in the folder, by reason; empty if there is nothing.
+    """
+
+    files: dict[str, Path]
+    scheme: str
+    lossy: list[Path]
+    passed_over: str = ""
+
+    def extra(self, expected: Collection[str]) -> list[Path]:
+        """The outputs that are no expected item's."""
+        wanted = set(expected)
+        return [path for id_, path in self.files.items() if id_ not in wanted]
+
+
+def find_outputs(folder: Path, expected: Collection[str] = ()) -> Outputs:
+    """Find the outputs in a folder and all folders below it; hidden files are passed over.
+
+    An output in a folder below is of the item `deep__X`, as items in folders are called, where that is expected, else
+    of the item `X`.
+
+    Where a tool's outputs are among the pictures, they alone count, not what the tool wrote beside them. Label maps
+    that a scorer has written beside its scores are no outputs.
+
+    Raises:
+        UserError: The folder is missing or holds no outputs, those of two tools, or two of the same item; also where
+            another picture has the plain name of an item, since that may as well be the output that is meant.
+    """
+    passed_over: Counter[str] = Counter()
+    found = pictures.find_recursive(folder, passed_over).values()
+    paths = [path for path in found if label_images.source_of_label_image(path) is None]
+    if not paths:
+        raise UserError(f"{folder}: found no pictures, expected a model's outputs as PNG or JPEG; check the path")
+    name, ending = _recognise(folder, paths)
+    files: dict[str, Path] = {}
+    ids = set(expected)
+    others = [path for path in paths if not path.stem.endswith(ending)]
+    for path in paths:
+        if path.stem.endswith(ending):
+            id_ = _item(path.relative_to(folder), ending, ids)
+            other = files.setdefault(id_, path)
+            if other != path:
+                raise UserError(
+                    f"{other} and {path}: both are outputs of item {id_!r}; "
+                    "give the folder of one model's outputs, or rename or remove one"
+                )
+    for path in others:
+        id_ = _item(path.relative_to(folder), "", ids)
+        if id_ in files:
+            raise UserError(
+                f"{files[id_]} and {path}: both may be the output of item {id_!r}; "
+                "give a folder of outputs alone, or rename or remove one"
+            )
+    if others:
+        passed_over[f"pictures not named {name}"] += len(others)
+    lossy = sorted(path for path in files.values() if is_lossy(path))
+    return Outputs(dict(sorted(files.items())), name, lossy, pictures.passed_over_reasons(passed_over))
+
+
+def _item(path: Path, ending: str, expected: set[str]) -> str:
+    """The id of an output at a path below the folder: with the names of as many folders as an expected item has."""
+    *above, _ = path.parts
+    last = _INPUT_ENDING.sub("", path.stem.removesuffix(ending))
+    ids = [item_id("__".join([*above[start:], last])) for start in range(len(above) + 1)]
+    return next((id_ for id_ in ids if id_ in expected), ids[-1])
+
+
+def match_outputs(
+    outputs: Outputs, expected: Collection[str], where: Path | str, *, allow_partial: bool
+) -> dict[str, Path]:
+    """The outputs of the expected items, by id, sorted; see `Outputs.extra` for those that match none.
+
+    Args:
+        outputs: What was found.
+        expected: The ids of all items, at least one.
+        where: The folder, for messages.
+        allow_partial: Whether some may be missing.
+
+    Raises:
+        UserError: No output is of an expected item, or some are missing and may not be.
+    """
+    wanted = set(expected)
+    matched = {id_: path for id_, path in outputs.files.items() if id_ in wanted}
+    missing = sorted(wanted - matched.keys())
+    if not matched:
+        raise UserError(
+            f"{where}: none of {counted(len(outputs.files), 'output')} is of one of {counted(len(missing), 'item')}; "
+            f"found {_examples(outputs.files)}, expected {_examples(missing)}; name each output after its item"
+        )
+    if missing and not allow_partial:
+        raise UserError(
+            f"{where}: {len(missing)} of {counted(len(wanted), 'output')} missing: {_examples(missing, MOST_NAMED)}; "
+            "make them, or give --allow-partial to score what is there"
+        )
+    return matched
+
+
+def read_output(path: Path, ends: Range | None = None) -> Photo:
+    """Read an output as RGB of 8 bits: grey is repeated, alpha dropped, of 16 bits the upper 8 are kept.
+
+    Args:
+        path: The file.
+        ends: The values that become 0 and 255, for any depth; those beyond are clipped.
+
+    Raises:
+        UserError: As `pictures.read`; also for two channels without alpha, or more than four.
+    """
+    picture = pictures.read(path)
+    changed = ["cut to 8 bits"] if picture.dtype != np.uint8 else []
+    if ends is not None:
+        changed = [f"{shown(ends)} scaled to 8 bits"]
+    if picture.shape[2] == 4 or pictures.header(path).alpha:
+        picture = picture[..., :-1] if picture.shape[2] in (2, 4) else picture
+        changed.append("alpha dropped")
+    if picture.shape[2] == 1:
+        changed.append("grey repeated")
+    return Photo(to_eight_bits(transforms.convert(picture, 3, str(path)), ends), ", ".join(sorted(changed)))
+
+
+def _recognise(folder: Path, paths: list[Path]) -> tuple[str, str]:
+    """How the outputs are named, and the ending of their stems."""
+    present = []
+    for scheme in SCHEMES:
+        ending = next((end for end in scheme.endings if any(path.stem.endswith(end) for path in paths)), None)
+        if ending is not None:
+            present.append((f"NAME{ending} ({scheme.name})", ending))
+    if len(present) > 1:
+        found = " and ".join(name for name, _ in present)
+        raise UserError(f"{folder}: found outputs named {found}, expected one kind; give the folder of one model")
+    if present:
+        return present[0]
+    if any(path.stem.endswith(PHOTO_ENDING) for path in paths):
+        return f"NAME{PHOTO_ENDING}", PHOTO_ENDING
+    return "NAME", ""
+
+
+def is_lossy(path: Path) -> bool:
+    """Whether a picture is a JPEG or a lossy WebP, which changes colours."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    return start.startswith(_JPEG) or start[8:] == _WEBP_LOSSY
+
+
+def _examples(ids: Iterable[str], most: int = 3) -> str:
+    names = list(ids)
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

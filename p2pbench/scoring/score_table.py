@@ -1,0 +1,172 @@
+"""The three scores of runs, by both protocols and beside the paper's, as a table for people or JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.text import Text
+
+from fcn.protocol import Protocol
+from p2pbench.scoring.confusion_scores import METRICS, ClassRow
+from reports.paper import PaperRow
+from reports.store.bootstrap import Interval
+from reports.store.metrics import FCN_RULES, cost_of_absent, describe, own_scorer
+from reports.store.names import counted, printable
+from reports.store.scores import Scores
+
+DIGITS = 3
+
+
+WIDTH = 80
+
+
+BOTH = "both"
+
+
+SAME = f"{BOTH}: the official and the strict protocol give the same"
+
+
+_LABEL, _CELL = 12, 22  # columns; three cells and a label fit a terminal of 80
+
+
+class ScoreRow(NamedTuple):
+    """A run in the table.
+
+    Attributes:
+        name: Of any length; it has a line of its own.
+        official: Its scores by the official protocol, if they are to be shown.
+        strict: By the strict protocol, likewise.
+        paper: What the paper has for it, if it has.
+        dropped: How many items the official protocol drops whole.
+        absent: How many classes have no pixel in the truth of the items that it does not drop.
+        classes: How many there are.
+    """
+
+    name: str
+    official: Scores | None
+    strict: Scores | None
+    paper: PaperRow | None = None
+    dropped: int = 0
+    absent: int = 0
+    classes: int = 0
+
+    def only(self, protocol: Protocol | None) -> ScoreRow:
+        """The row with one protocol alone; None leaves both."""
+        if protocol is None:
+            return self
+        return self._replace(strict=None) if protocol == "official" else self._replace(official=None)
+
+    @property
+    def scores(self) -> list[Scores]:
+        """Those there are."""
+        return [scores for scores in (self.official, self.strict) if scores is not None]
+
+
+def print_scores(rows: Sequence[ScoreRow], console: Console | None = None) -> None:
+    """Print a table, at most 80 columns wide but for names: a run's name and number of items, and a line a protocol.
+
+    Protocols whose numbers are the same to the last digit shown have one line. A scorer other than the published one
+    is named on top.
+    """
+    console = console or Console(highlight=False)
+    known = any(scores.interval(name).known for row in rows for scores in row.scores for name in scores.metrics)
+    over = dict.fromkeys(scores.over for row in rows for scores in row.scores)
+    notes = [f"in brackets: 95 % intervals over {' or '.join(over)}"] * known
+    for title in dict.fromkeys(filter(None, map(_own_scorer, rows))):
+        _print(console, Text(title, "bold"))
+    _print(console, _line("", [Text(describe(name).label, "bold") for name in METRICS]))
+    for row in rows:
+        _print(console, _title(row))
+        lines = _protocols(row)
+        if BOTH in lines and SAME not in notes:
+            notes.append(SAME)
+        for label, cells in lines.items():
+            _print(console, _line(f"  {label}", cells))
+        if row.paper is not None:
+            _print(console, _line("  paper", [Text(f"{row.paper[name].value:.2f}", "dim") for name in METRICS]))
+    counting = (row for row in rows if row.official is not None and row.official.counted)  # else there are no numbers
+    costs = (cost_of_absent(row.absent, row.classes) for row in counting)
+    notes += [f"official: {cost}" for cost in dict.fromkeys(costs) if cost]
+    for line in (line for note in notes for line in textwrap.wrap(note, WIDTH, subsequent_indent="  ")):
+        _print(console, Text(line, "dim"))
+
+
+def print_classes(name: str, rows: Sequence[ClassRow], console: Console | None = None) -> None:
+    """Print a run's scores of each class, and how much of the truth it is; "-" where a number is undefined."""
+    console = console or Console(highlight=False)
+    rows = [row._replace(name=printable(row.name)) for row in rows]
+    width = max(len(row.name) for row in rows) + 2
+    _print(console, Text(printable(name), "bold"))
+    head = [Text(title, "bold") for title in ("accuracy", "IoU")]
+    _print(console, _line("", head, width, Text(f"{'pixels':>11}{'images':>7}", "bold")))
+    for row in rows:
+        cells = [_estimate(row.accuracy, row.accuracy_interval), _estimate(row.iou, row.iou_interval)]
+        _print(console, _line(row.name, cells, width, Text(f"{row.pixels:>11}{row.images:>7}")))
+
+
+def json_lines(row: ScoreRow, place: Mapping[str, object]) -> list[str]:
+    """A run's scores for machines, a JSON object a protocol; `place` comes first in each and says which run it is."""
+    return [
+        json.dumps(
+            {
+                **place,
+                **scores.summary(),
+                **({"dropped": row.dropped, "absent_classes": row.absent} if scores is row.official else {}),
+            }
+        )
+        for scores in row.scores
+    ]
+
+
+def _protocols(row: ScoreRow) -> dict[str, list[Text]]:
+    """The cells of the protocols to show, by their label."""
+    given = {"official": row.official, "strict": row.strict}
+    lines = {label: _estimates(scores) for label, scores in given.items() if scores is not None}
+    if len(lines) == 2 and lines["official"] == lines["strict"]:
+        return {BOTH: lines["strict"]}
+    return lines
+
+
+def _own_scorer(row: ScoreRow) -> str:
+    """The table's title where the network is not the published one; "" for that, and for scorers without one."""
+    own = [(FCN_RULES[each.scorer], own_scorer(each.protocol)) for each in row.scores if each.scorer in FCN_RULES]
+    if not own or not own[0][1]:
+        return ""
+    return f"{' and '.join(rules for rules, _ in own)} rules, own scorer: {own[0][1]}"
+
+
+def _title(row: ScoreRow) -> Text:
+    title = Text(printable(row.name), "bold")
+    for scores in row.scores[:1]:  # both are of the same items
+        style = "not bold dim" if scores.n == scores.n_expected else "not bold yellow"
+        title.append(f"  {scores.n} of {counted(scores.n_expected, 'item')}", style)
+    return title
+
+
+def _line(label: str, cells: Sequence[Text], width: int = _LABEL, end: Text | None = None) -> Text:
+    line = Text(label.ljust(width))
+    for cell in cells:
+        line.append_text(cell).append(" " * (_CELL - len(cell)))
+    if end is not None:
+        line.append_text(end)
+    line.rstrip()
+    return line
+
+
+def _estimates(scores: Scores) -> list[Text]:
+    return [_estimate(scores.metrics[name].value, scores.interval(name)) for name in METRICS]
+
+
+def _estimate(value: float, interval: Interval) -> Text:
+    if math.isnan(value):
+        return Text("-")
+    return Text(f"{value:.{DIGITS}f}").append(f" [{interval.text(DIGITS)}]", "dim")
+
+
+def _print(console: Console, line: Text) -> None:
+    console.print(line, soft_wrap=True)  # a long name is broken by the terminal, and not at all in a file

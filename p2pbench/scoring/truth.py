@@ -1,0 +1,145 @@
+"""The true labels of a dataset's test items, which outputs are scored against."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcn.labels import LabelTable
+from p2pbench.config import RunConfig, run_config
+from p2pbench.datasets.catalogue import DATASETS, check_settings, open_dataset, split_items
+from p2pbench.datasets.clusters import Clusters, find_clusters
+from p2pbench.datasets.contents import digest
+from p2pbench.datasets.dataset import Item, LabelledPhotos
+from p2pbench.datasets.labelled import Cityscapes
+from p2pbench.errors import UserError
+from reports.paper import CITYSCAPES_TEST
+from reports.store.layout import found_at
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A dataset with a label table, and the items it is tested on.
+
+    Attributes:
+        config: The settings that name it.
+        dataset: Where labels and photos come from.
+        table: What its labels mean.
+        items: By id, in the dataset's order, at least one.
+        clusters: Which of them vary together, if any.
+        notices: How that was found, lines for the user.
+    """
+
+    config: RunConfig
+    dataset: LabelledPhotos
+    table: LabelTable
+    items: dict[str, Item]
+    clusters: Clusters | None = None
+    notices: tuple[str, ...] = ()
+
+    @property
+    def is_papers(self) -> bool:
+        """Whether these are the images that the paper tests on, as far as name and number tell."""
+        return self.dataset.name == Cityscapes.name and len(self.items) == CITYSCAPES_TEST
+
+    def labels(self, id_: str, size: int | None = None) -> NDArray[np.uint8]:
+        """Class indices (H, W) of an item, with IGNORE where there is none.
+
+        Args:
+            id_: The item's id.
+            size: The labels of the sample of so many pixels square, which a network of that size gets; None: the
+                dataset's own size and aspect.
+
+        Raises:
+            UserError: A file is missing or damaged, or holds values that are not in the table.
+        """
+        return self.dataset.labels(self.items[id_], size)
+
+    def key(self, id_: str) -> str:
+        """A hash of what an item's labels are made of, at the dataset's own size: its file, or how it is drawn."""
+        item = self.items[id_]
+        state = hashlib.sha256(f"{self.table.name}\n{self.dataset.note}\n{id_}".encode())
+        if item.files:
+            _, label_file = item.files
+            state.update(read_bytes(label_file))
+        return state.hexdigest()
+
+    @cached_property
+    def content(self) -> str:
+        """A hash of all items' labels, for protocols."""
+        return digest({id_: self.key(id_) for id_ in self.items})
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content.
+
+    Raises:
+        UserError: It is missing or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); expected an output or a label file") from None
+
+
+def open_truth(text: str, clusters: str | None = None) -> Truth:
+    """The truth that `--labels` names.
+
+    Args:
+        text: `DATASET:ROOT[:SPLIT]`, such as `cityscapes:/data/cityscapes:val`; `streets:` has no root.
+        clusters: Which items vary together, as the setting of this name.
+
+    Raises:
+        UserError: It has another form, the dataset is unknown or has no labels, or its files are not as they should be.
+    """
+    name, colon, rest = text.partition(":")
+    if name not in DATASETS or not colon:
+        raise UserError(
+            f"--labels {text}: expected DATASET:ROOT[:SPLIT] with a dataset of {', '.join(labelled())}, "
+            "such as cityscapes:/data/cityscapes:val or streets:"
+        )
+    root, _, split = rest.partition(":")
+    kind = DATASETS[name]
+    if kind.needs_root and kind.table is not None and not (root and Path(root).expanduser().is_dir()):
+        found = f"{found_at(Path(root).expanduser())} {root}" if root else "found no folder"
+        raise UserError(f"--labels {text}: {found}, expected {name}:ROOT[:SPLIT] with a root of {kind.layout}")
+    settings = {"dataset": name, "root": root or None, "test_split": split or None, "clusters": clusters}
+    config = run_config(settings, f"--labels {text}")
+    check_settings(config, f"--labels {text}")
+    return run_truth(config)
+
+
+def run_truth(config: RunConfig) -> Truth:
+    """The truth of a run's test items.
+
+    Raises:
+        UserError: The dataset has no labels, or is no longer where the run found it; clusters do not fit the items.
+    """
+    table = label_table(config.dataset)
+    dataset = open_dataset(config)
+    assert isinstance(dataset, LabelledPhotos), f"{dataset.name} has a label table, so its items have labels"
+    items = split_items(dataset, "test", config.test_items, labels_only=True)
+    found = find_clusters(config.clusters, dataset.naming, [item.id for item in items])
+    return Truth(config, dataset, table, {item.id: item for item in items}, *found)
+
+
+def label_table(dataset: str) -> LabelTable:
+    """What a dataset's labels mean.
+
+    Raises:
+        UserError: It has none.
+    """
+    table = DATASETS[dataset].table
+    if table is None:
+        raise UserError(f"dataset {dataset} has pictures but no label table; expected one of {', '.join(labelled())}")
+    return table
+
+
+def labelled() -> list[str]:
+    """The names of the datasets that have a label table."""
+    return [name for name, kind in DATASETS.items() if kind.table is not None]

@@ -1,1 +1,0 @@
-"""Scores from label maps: the FCN-score of photos, and that of photo -> labels outputs."""

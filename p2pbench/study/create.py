@@ -1,0 +1,221 @@
+"""Choices of a new study, and the pictures of its cells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import ValidationError
+
+from amt.pictures import Sources, folder, matched
+from amt.protocol import Protocol
+from amt.recruitment import Consent, Outcome, Recruitment, Source
+from amt.store.studies import Clusters
+from p2pbench.datasets.clusters import find_clusters
+from p2pbench.datasets.pictures import passed_over_line
+from p2pbench.errors import UserError
+from p2pbench.scoring.images import clusters_now
+from p2pbench.scoring.outputs import find_outputs
+from reports.store import json_files
+from reports.store.arithmetic import check_pictures
+from reports.store.grids import check_ranges
+from reports.store.layout import Grid, Run, grids
+from reports.store.ranges import Range
+
+
+class Material(NamedTuple):
+    """A study's pictures.
+
+    Attributes:
+        sources: The files.
+        origin: Where they came from: runs as paths in the results folder, or folders.
+        values: Those of the pictures that are black and white; None is all of 8 or 16 bits.
+        clusters: Which items vary together; None where each stands alone, or nobody has said.
+    """
+
+    sources: Sources
+    origin: Mapping[str, str]
+    values: Range | None = None
+    clusters: Clusters | None = None
+
+
+def from_results(
+    results: Path,
+    grid_name: str | None,
+    seed: int | None,
+    *,
+    allow_partial: bool,
+    clusters: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Material:
+    """Each cell of a grid as an algorithm, its outputs as fakes, the ground truth as real.
+
+    Args:
+        results: A results folder.
+        grid_name: Which grid; None if there is one.
+        seed: Which run of each cell; None for the first.
+        allow_partial: Whether to go on with the items that all have.
+        clusters: Which items vary together, as the setting of this name; None takes the grid's.
+        say: Called with a line where the grid's range clips some values, or items are in clusters of an odd kind.
+
+    Raises:
+        UserError: There is no such grid, or a cell has no run of that seed, or clusters do not fit the items.
+        ReportError: The grid's range is not that of its pictures, or a picture is not as its run made it.
+        AmtError: Items lack pictures.
+    """
+    grid = _grid(results, grid_name)
+    chosen: dict[str, Run] = {}
+    for run in grid.runs():
+        if run.pictures() and (seed is None or run.seed == seed):
+            chosen.setdefault(run.cell, run)
+    for run in (grid.real, *chosen.values()):
+        check_pictures(run)
+    if not chosen:
+        which = "" if seed is None else f" of seed {seed}"
+        raise UserError(f"{grid.folder}: found no outputs{which}; finish its training, or give another --seed")
+    sources = matched(
+        grid.real.pictures(), {cell: run.pictures() for cell, run in chosen.items()}, allow_partial=allow_partial
+    )
+    origin = {cell: run.folder.relative_to(results).as_posix() for cell, run in chosen.items()}
+    together = _clusters(grid, chosen.values(), sources.items, say, clusters)
+    return Material(sources, origin, check_ranges(grid, say).output, together)
+
+
+def from_folders(
+    results: Path,
+    real: Path,
+    fakes: Mapping[str, Path],
+    *,
+    allow_partial: bool,
+    clusters: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Material:
+    """Plain folders of pictures; those of the fakes may be named by any tool that `fcn-score` knows.
+
+    Outputs of a run in the results folder are known as the run's, so that several seeds of a cell can be judged.
+
+    Args:
+        results: The results folder of the study.
+        real: The real pictures.
+        fakes: The fakes of each algorithm.
+        allow_partial: Whether to go on with the items that all have.
+        clusters: Which items vary together, as the setting of this name; None takes that of a grid whose runs they are.
+        say: Called with a line for each folder that holds more than the pictures that are used.
+
+    Raises:
+        AmtError: A folder has no pictures, or items lack pictures.
+        UserError: A folder of fakes cannot be used.
+        ReportError: A picture is not as its run made it.
+    """
+    passed_over: Counter[str] = Counter()
+    originals = folder(real, passed_over)
+    outputs = {name: find_outputs(path, originals) for name, path in fakes.items()}
+    sources = matched(originals, {name: found.files for name, found in outputs.items()}, allow_partial=allow_partial)
+    of_fakes = [f"{fakes[name]}: {found.passed_over}" for name, found in outputs.items() if found.passed_over]
+    for line in (passed_over_line(real, passed_over), *of_fakes):
+        if line:
+            say(line)
+    runs = {place.resolve(): run for run in _runs(results) for place in (run.folder, run.images)}
+    origin = {"real": str(real), **{name: str(path) for name, path in fakes.items()}}
+    judged = {name: run for name, path in fakes.items() if (run := runs.get(path.resolve()))}
+    for name, run in judged.items():
+        check_pictures(run)
+        origin[name] = run.folder.relative_to(results).as_posix()
+    of_grids = {run.folder.parents[1] for run in judged.values()}
+    if len(of_grids) == 1 and len(judged) == len(fakes):
+        together = _clusters(Grid(of_grids.pop()), judged.values(), sources.items, say, clusters)
+    else:
+        found = find_clusters(clusters, None, sources.items).clusters
+        together = None if found is None else Clusters(found.by, found.of)
+    return Material(sources, origin, clusters=together)
+
+
+def run_of(results: Path, origin: str) -> Run | None:
+    """The run that an algorithm's fakes came from, if it is still there."""
+    folder = results / origin
+    return next((run for run in _runs(results) if run.folder == folder), None)
+
+
+def _clusters(
+    grid: Grid, runs: Iterable[Run], items: Sequence[str], say: Callable[[str], None], asked: str | None
+) -> Clusters | None:
+    """Which of a study's items vary together; of runs that say nothing of their dataset by what is asked alone."""
+    run = next((run for run in runs if run.config.exists()), None)
+    found = find_clusters(asked, None, items).clusters if run is None else clusters_now(grid, run, say, asked)
+    if found is None or not found.of.keys() >= set(items):
+        return None
+    return Clusters(found.by, {item: found.of[item] for item in items})
+
+
+def _runs(results: Path) -> Iterator[Run]:
+    return (run for grid in grids(results) for run in grid.runs())
+
+
+def _grid(results: Path, name: str | None) -> Grid:
+    found = {grid.name: grid for grid in grids(results)}
+    if name is None and len(found) == 1:
+        return next(iter(found.values()))
+    if name in found:
+        return found[name]
+    there = f"the grids {', '.join(found)}" if found else "no grid"
+    raise UserError(f"{results}: found {there}, expected one; say which with --grid, or give --real and --fake folders")
+
+
+# Maps are shown beside another item's fake, colorizations beside the same item's: paper, section 4.1.
+TASKS: dict[str, Literal["paired", "unpaired"]] = {"map": "unpaired", "colorization": "paired"}
+
+
+_OPTIONS = {"scored": "--trials", "width": "--size", "height": "--size"}  # where they are not called as the setting
+
+
+_OUTCOMES: dict[str, Outcome] = {"completed": "completed", "no_consent": "no_consent", "ineligible": "ineligible"}
+
+
+def protocol(settings: Mapping[str, object]) -> Protocol:
+    """A protocol with these settings.
+
+    Raises:
+        UserError: One of them cannot be.
+    """
+    try:
+        return Protocol.model_validate(settings)
+    except ValidationError as error:
+        field, colon, what = json_files.problem(error).partition(": ")
+        option = _OPTIONS.get(field, f"--{field}") if field in settings else field
+        raise UserError(f"{option}{colon}{what}; change it") from None
+
+
+def consent(path: Path | None, contact: str) -> Consent:
+    """What raters agree to, from a text file with an empty line between paragraphs; the program's own text without.
+
+    Raises:
+        UserError: The file holds no text.
+    """
+    if path is None:
+        return Consent(contact=contact)
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: found no UTF-8 text, expected paragraphs; save it as UTF-8") from None
+    paragraphs = tuple(" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip())
+    if not paragraphs:
+        raise UserError(f"{path}: found no text, expected what raters agree to; write it, or leave out --consent")
+    return Consent(paragraphs=paragraphs, contact=contact)
+
+
+def recruitment(by: Source, given: Mapping[str, str]) -> Recruitment:
+    """The way in, with Prolific's codes by outcome.
+
+    Raises:
+        UserError: A code is for no outcome, or for another way in, or the one for completion is missing.
+    """
+    unknown = sorted(given.keys() - _OUTCOMES.keys())
+    if unknown:
+        raise UserError(f"--prolific-code {unknown[0]}: expected one of {', '.join(_OUTCOMES)}; change it")
+    if given and by != "prolific":
+        raise UserError("--prolific-code goes with --recruit prolific; give both or neither")
+    if by == "prolific" and "completed" not in given:
+        raise UserError("--recruit prolific: expected --prolific-code completed=CODE too; Prolific shows the code")
+    return Recruitment(by=by, codes={_OUTCOMES[key]: code for key, code in given.items()})

@@ -1,0 +1,136 @@
+"""Studies with simulated raters."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from amt.errors import AmtError
+from amt.protocol import Protocol
+from amt.simulation.raters import KINDS, Kind, Outcome
+from amt.simulation.simulate import rehearse
+from amt.store import counts, reveals, studies
+from amt.store.create import Plan, create
+from amt.store.studies import Study
+from p2pbench.runtime.progress import Listener
+from p2pbench.study.create import from_results
+from p2pbench.study.results import analyse_study
+from p2pbench.study.studies import Chosen, Opened, choose, new_studies
+from reports.store.names import counted
+
+_DEFAULT_RATE = 0.2
+
+
+_REASONS = {
+    "finished": "they have finished this study before; create another with `amt create --simulated`",
+    "full": "all places are taken; create another study with `amt create --simulated`",
+}
+
+
+def rates(study: Study, given: Mapping[str, str]) -> dict[str, float]:
+    """The wanted fooling rate of each algorithm, 0 to 1, from percents by name; 20 % where none is given.
+
+    Raises:
+        AmtError: An algorithm is unknown, or a rate is no percentage.
+    """
+    unknown = sorted(given.keys() - set(study.algorithms))
+    if unknown:
+        raise AmtError(f"--fooling {unknown[0]}: expected one of {', '.join(study.algorithms)}; change it")
+    found = dict.fromkeys(study.algorithms, _DEFAULT_RATE)
+    for name, text in given.items():
+        try:
+            found[name] = float(text) / 100
+        except ValueError:
+            found[name] = -1.0
+        if not 0 <= found[name] <= 1:
+            raise AmtError(f"--fooling {name}={text}: expected a percentage, 0 to 100; change it")
+    return found
+
+
+def crowd(study: Study, given: Mapping[str, str]) -> dict[Kind, int]:
+    """How many raters of each kind; as many careful ones as there are places where nothing is given.
+
+    Raises:
+        AmtError: A kind is unknown, or a count is none.
+    """
+    if not given:
+        return {"careful": len(study.algorithms) * study.protocol.raters}
+    found: dict[Kind, int] = {}
+    for kind in KINDS:
+        if kind in given:
+            if not given[kind].isdecimal():
+                raise AmtError(f"--raters {kind}={given[kind]}: expected a count; change it")
+            found[kind] = int(given[kind])
+    unknown = sorted(given.keys() - set(KINDS))
+    if unknown:
+        raise AmtError(f"--raters {unknown[0]}: expected one of {', '.join(KINDS)}; change it")
+    return found
+
+
+def rehearse_study(
+    opened: Opened, chosen: Chosen, raters: Mapping[Kind, int], fooling: Mapping[str, float], seed: int
+) -> Outcome:
+    """Let raters take part in a study over a server of its own.
+
+    Raises:
+        AmtError: As `rehearse`; or no rater could take part.
+    """
+    name = chosen.study.name
+    if chosen.study.state == "closed":
+        raise AmtError(f"{name}: is closed, expected an open study; create another with `amt create --simulated`")
+    outcome = rehearse(opened.folder, opened.where, chosen.database, chosen.study, raters, fooling, seed)
+    if sum(raters.values()) and not outcome.endings.keys() - {
+        (kind, end) for kind in KINDS for end in ("full", "failed")
+    }:
+        words = sorted({word for _, _, word in outcome.refusals})
+        why = _REASONS.get(words[0] if len(words) == 1 else "", f"the server answered {', '.join(words) or 'nothing'}")
+        raise AmtError(f"{name}: none of {counted(sum(raters.values()), 'simulated rater')} could take part: {why}")
+    return outcome
+
+
+NAME = "simulated"
+
+
+PROTOCOL = Protocol(raters=10, practice=4, scored=20)
+
+
+# Percent of trials in which a simulated rater takes a fake for real. Nobody has looked at the images.
+INVENTED = {"L1": 4.0, "GAN": 3.0, "cGAN": 10.0, "L1+GAN": 17.0, "L1+cGAN": 19.0}
+
+
+def hold_study(results: Path, grid: str, listener: Listener) -> None:
+    """Make a study of a grid unless there is one, let programs take part in it, and put its rates into the ledger.
+
+    Stopped, it goes on when it is called again, with the same raters.
+
+    Raises:
+        AmtError: A study of that name is there that people take part in, or its server does not start.
+    """
+    with new_studies(results, None) as opened:
+        with opened.database.reading() as connection:
+            there = NAME in studies.names(connection)
+        if not there:
+            material = from_results(results, grid, None, allow_partial=False)
+            protocol = PROTOCOL.model_copy(update={"values": material.values})
+            title = "Which image is fake?"
+            plan = Plan(
+                NAME,
+                title,
+                material.sources,
+                material.origin,
+                protocol=protocol,
+                simulated=True,
+                clusters=material.clusters,
+            )
+            create(opened.database, opened.folder, plan)
+        chosen = choose(opened, NAME)
+        with opened.database.reading() as connection:
+            tally = counts.total(counts.tallies(connection, chosen.study.id, time.time()))
+        if tally.done < tally.places:
+            listener.say(f"a study with {tally.places} simulated raters (programs, not people)")
+            rates = {cell: rate / 100 for cell, rate in INVENTED.items()}
+            rehearse_study(opened, chosen, crowd(chosen.study, {}), rates, seed=0)
+        with opened.database.writing() as connection:
+            reveals.close(connection, chosen.study)
+        analyse_study(results, choose(opened, NAME), seed=0)

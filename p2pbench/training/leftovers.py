@@ -1,0 +1,113 @@
+"""What lies in a run's folder: the pictures of the run itself, what an earlier training left, and what is a user's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from p2pbench.datasets import label_images
+from p2pbench.errors import UserError
+from reports.store import ledger
+from reports.store.layout import RECORD, Run
+from reports.store.made import Made, digest
+
+LOSSES = b"step,epoch,"  # with which losses.csv begins
+
+
+def check_outputs(run: Run) -> None:
+    """Refuse pictures in a run's `images/` that it did not make, or that were replaced since, as they would be scored.
+
+    So is a replaced generator, which would make the pictures that are missing. Runs that an older version finished have
+    no record of theirs; their files are taken as they are.
+
+    Raises:
+        UserError: There is one; it is named.
+    """
+    made = Made(run.folder)
+    if not made and run.generator.exists():
+        return
+    check_generator(run, made)
+    for path in run.pictures().values():
+        if not made.holds(path):
+            what = "was replaced since this run made it" if made.names(path) else "was not made by this run"
+            raise UserError(
+                f"{path}: {what}, and would be scored as its output; move it away, and the same command goes on"
+            )
+
+
+def check_generator(run: Run, made: Made) -> None:
+    """Refuse a finished run's generator that is not the one it trained, where that is recorded.
+
+    Raises:
+        UserError: It was replaced, or is damaged.
+    """
+    if made.names(run.generator) and run.generator.exists() and not made.holds(run.generator):
+        raise UserError(
+            f"{run.generator}: is not the one that this run trained; put that back, or keep this file elsewhere and "
+            f"delete {run.folder} to train anew"
+        )
+
+
+def check_leftovers(run: Run) -> None:
+    """Refuse files that a run which is trained anew would be reported with, and that the program did not write.
+
+    Raises:
+        UserError: There is one; it is named.
+    """
+    foreign = [
+        *(path for path in _files(run.scores, "*.json") if not ledger.is_score(path)),
+        *(path for path in _files(run.segmentations, "*.png") if label_images.source_of_label_image(path) is None),
+        *Made(run.scores).changed(),
+        *(path for path in (run.losses,) if path.exists() and not _are_losses(path)),
+    ]
+    if foreign:
+        raise UserError(
+            f"{foreign[0]}: was not written by this program, or was changed since, and would be reported with a run "
+            "that is trained anew; move it away, or use another --out"
+        )
+
+
+def remove_leftovers(run: Run) -> None:
+    """Remove what an earlier training of a run has left: pictures, losses, scores. What the user put there stays.
+
+    Raises:
+        UserError: As `check_outputs` and `check_leftovers`; nothing was removed.
+    """
+    check_outputs(run)
+    check_leftovers(run)
+    for path in [*Made(run.folder).files(), *_scores(run)]:
+        path.unlink(missing_ok=True)
+    label_images.remove_other_label_images(run.segmentations, ())
+    for folder in (run.folder, run.scores):
+        (folder / RECORD).unlink(missing_ok=True)
+
+
+def adopt(run: Run) -> Made:
+    """The record of a finished run's pictures, begun with those that are there where an older version made them."""
+    made = Made(run.folder)
+    if not made:
+        for path in run.pictures().values():
+            made.note(path, digest(path))
+    return made
+
+
+def _are_losses(path: Path) -> bool:
+    return path.is_file() and path.read_bytes().startswith(LOSSES)
+
+
+def _scores(run: Run) -> Iterator[Path]:
+    """What scorers have written about a run, and its losses."""
+    scorers = run.scorers()
+    for scorer in scorers:
+        yield run.score(scorer)
+        yield run.bootstrap(scorer)
+        yield run.classes(scorer)
+        yield run.confusion_table(scorer)
+    yield from (run.missing(scorer) for scorer in run.unscored())
+    yield from (run.confusion, run.lab_histograms, run.losses)
+    if any(scorer.startswith("fcn-") for scorer in scorers):  # else it may be what the published script wrote
+        yield run.published
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))

@@ -1,0 +1,115 @@
+"""Adam without synchronisation of the device, and the learning rate schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from p2pbench.config import RunConfig
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class Adam(torch.optim.Adam):
+    """Torch's fused Adam: the same numbers and the same state.
+
+    Torch's own step gathers its lists anew each time, counts in a tensor a weight, and on a CPU copies channels-last
+    weights there and back: together more time than the arithmetic of a small network. Here lists are kept, counts are
+    views of one tensor, and channels-last weights are passed as the contiguous views that they are.
+
+    On a GPU the rate is a tensor, which a captured step reads anew at each replay. Where `found_inf` is a tensor that
+    holds 1, a step changes nothing.
+    """
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], *, rate: float, betas: tuple[float, float], device: torch.device
+    ) -> None:
+        on_device = torch.tensor(rate, device=device) if device.type == "cuda" else rate
+        super().__init__(parameters, lr=on_device, betas=betas, fused=True)
+        self.found_inf: Tensor | None = None
+        self._rate = rate
+        self._counts: Tensor | None = None
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate, in place where it is a tensor."""
+        if rate == self._rate:
+            return
+        (group,) = self.param_groups
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+        self._rate = rate
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update all weights by their gradients; each must have one."""
+        (group,) = self.param_groups
+        parameters: list[nn.Parameter] = group["params"]
+        if self._counts is None:
+            self._keep_lists(parameters)
+        assert self._counts is not None
+        self._counts.add_(1)
+        torch._fused_adam_(
+            self._weights,
+            [_dense(parameter.grad) for parameter in parameters],  # type: ignore[arg-type]
+            self._moments[0],
+            self._moments[1],
+            [],
+            self._steps,
+            lr=group["lr"],
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            amsgrad=group["amsgrad"],
+            maximize=group["maximize"],
+            found_inf=self.found_inf,
+        )
+        if self.found_inf is not None:
+            self._counts.sub_(self.found_inf)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Set the moments, laid out in memory as the weights are here: the kernel takes both by address.
+
+        The rate stays the object that it is; whoever trains sets it.
+        """
+        (group,) = self.param_groups
+        rate = group["lr"]
+        super().load_state_dict(state_dict)
+        self.param_groups[0]["lr"] = rate
+        for parameter, state in self.state.items():
+            for name in MOMENTS:
+                state[name] = torch.empty_like(parameter).copy_(state[name])
+        self._counts = None
+
+    def _keep_lists(self, parameters: list[nn.Parameter]) -> None:
+        states = [self.state[parameter] for parameter in parameters]
+        taken = [float(state.get("step", 0.0)) for state in states]
+        self._counts = torch.tensor(taken, device=parameters[0].device)
+        self._steps = list(self._counts.unbind())
+        for parameter, state, step in zip(parameters, states, self._steps, strict=True):
+            state["step"] = step
+            for name in MOMENTS:
+                state.setdefault(name, torch.zeros_like(parameter))
+        self._weights = [_dense(parameter) for parameter in parameters]
+        self._moments = [[_dense(state[name]) for state in states] for name in MOMENTS]
+
+
+def _dense(values: Tensor) -> Tensor:
+    """The same numbers in the order of memory: channels-last values as a contiguous view."""
+    return values if values.is_contiguous() else values.permute(0, 2, 3, 1)
+
+
+def learning_rate(config: RunConfig, epoch: int) -> float:
+    """Constant, as in the released code, or falling in equal steps to 0 over the last `decay_epochs`.
+
+    `epoch` counts from 0. The first decayed epoch is already below the full rate, and 0 would follow the last one.
+    """
+    if config.decay_epochs == 0:
+        return config.learning_rate
+    left = config.epochs - epoch
+    return config.learning_rate * min(1.0, left / (config.decay_epochs + 1))

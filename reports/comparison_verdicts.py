@@ -1,0 +1,109 @@
+"""The verdicts of a page of changes, made for all its numbers together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from reports.comparison import Comparison, Row, Table
+from reports.store.metrics import STUDY, describe
+from reports.store.names import counted
+from reports.store.variance import LEVEL
+from reports.verdicts import Verdict, discoveries, verdict
+
+
+def judged(grids: Sequence[Comparison]) -> list[Comparison]:
+    """The same with verdicts, made together for all numbers of cells."""
+    tables = [table for grid in grids for table in grid.tables]
+    level = discoveries([pair.difference.p for table in tables for pair in table.pairs() if pair.difference])
+    return [replace(grid, tables=tuple(_judged(table, level) for table in grid.tables)) for grid in grids]
+
+
+def _judged(table: Table, level: float) -> Table:
+    judged = table.scorer.startswith(STUDY)
+
+    def row(row: Row) -> Row:
+        pairs = {
+            name: replace(pair, verdict=verdict(pair.difference, describe(name).higher_is_better, level, judged=judged))
+            for name, pair in row.pairs.items()
+            if pair.difference
+        }
+        return replace(row, pairs={**row.pairs, **pairs})
+
+    return replace(table, rows=tuple(map(row, table.rows)), real=table.real and row(table.real))
+
+
+class Summary(NamedTuple):
+    """What a page of changes says in all.
+
+    Attributes:
+        compared: How many numbers of cells have a verdict.
+        changed: How many of those are no tie.
+        expected_false: How many of those are expected to be false, at most.
+        once: What is drawn within the training where some are of one training on a side, which may come out otherwise
+            in others: "items", or with fooling rates "raters and items"; empty where none is.
+    """
+
+    compared: int
+    changed: int
+    expected_false: float
+    once: str
+
+    @property
+    def text(self) -> str:
+        """The same in words."""
+        chance = f"chance, of {self.once} alone where a side has one training" if self.once else "chance"
+        return (
+            f"{counted(self.compared, 'number')} compared, {self.changed} changed. Decided together: at most 5 % of "
+            f"those that changed, here {self.expected_false:.1f}, are expected to be {chance} (Benjamini and Hochberg)."
+        )
+
+    @property
+    def caution(self) -> str:
+        """What readers must know of verdicts about these items alone, without a full stop; else empty."""
+        if not self.once:
+            return ""
+        return (
+            'One training of a cell on a side: what is said "on these items" or "with this training" may come out '
+            "otherwise in other trainings; train, or judge, more seeds of it"
+        )
+
+
+def summary(grids: Sequence[Comparison]) -> Summary:
+    """Count the verdicts of a page."""
+    pairs = [pair for grid in grids for table in grid.tables for pair in table.pairs() if pair.verdict]
+    changed = [pair for pair in pairs if pair.verdict not in (Verdict.TIE, Verdict.LEVEL, Verdict.LEVEL_JUDGED)]
+    once = {
+        "raters and items" if table.scorer.startswith(STUDY) else "items"
+        for grid in grids
+        for table in grid.tables
+        for pair in table.pairs()
+        if pair.verdict and pair.difference and not pair.difference.trainings
+    }
+    return Summary(len(pairs), len(changed), LEVEL * len(changed), max(once, default=""))
+
+
+def lines(grids: Sequence[Comparison]) -> Iterator[str]:
+    """What a terminal says of judged grids: the summary, and what could not be compared and why, a line a table."""
+    found = summary(grids)
+    yield from filter(None, (found.text if found.compared else "", found.caution))
+    for grid in grids:
+        if not grid.tables:
+            yield f"{grid.name}: no number compared: nothing is scored by the same scorer on both sides"
+        for table in grid.tables:
+            if why := _not_compared(table):
+                yield f"{grid.name}, {table.shown.title}: {why}"
+
+
+def _not_compared(table: Table) -> str:
+    """Which cells of a table are not compared, or that none is, and why; empty where all are."""
+    fields = {row.cell: ", ".join(reason.field for reason in row.reasons) for row in table.apart}
+    if table.rows:
+        if not any(pair.verdict for pair in table.pairs()):
+            return "no difference has an interval"
+        return f"not compared: {'; '.join(f'{cell} ({of})' for cell, of in fields.items())}" if fields else ""
+    if not fields:
+        return "no number compared: no cell is scored on both sides"
+    each = dict.fromkeys(reason.field for row in table.apart for reason in row.reasons)
+    return f"no number compared: A and B differ in {', '.join(each)}"

@@ -1,0 +1,133 @@
+"""State of runs: logged losses; missing, unfinished and unscored runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from reports.store.errors import ReportError
+from reports.store.grids import Description
+from reports.store.layout import Grid, Run
+from reports.store.ledger import Damage, Entry
+
+LOSSES = {
+    "G_GAN": "Generator: fooling the discriminator",
+    "G_L1": "Generator: L1 to the target",
+    "G_L2": "Generator: L2 to the target",
+    "D_real": "Discriminator: on real pairs",
+    "D_fake": "Discriminator: on outputs",
+}
+
+
+def read_losses(run: Run) -> pd.DataFrame | None:
+    """The logged losses by step, with those columns of `LOSSES` that the run has; None where nothing is logged.
+
+    Raises:
+        ReportError: The file is no CSV, has no step, or holds text where numbers belong.
+    """
+    if not run.losses.is_file():
+        return None
+    try:
+        table = pd.read_csv(run.losses)
+    except pd.errors.EmptyDataError:
+        return None
+    except (OSError, ValueError) as error:  # pandas' own errors for bad and empty CSV are ValueErrors
+        raise _damaged(run, f"found no table ({' '.join(str(error).split())})") from error
+    if "step" not in table:
+        raise _damaged(run, f"found columns {', '.join(map(str, table.columns))}")
+    if table.empty:  # of a training that has just begun
+        return None
+    table = table[["step", *(column for column in LOSSES if column in table)]]
+    for column in table:
+        if not is_numeric_dtype(table[column]):
+            raise _damaged(run, f"found text in column {column}")
+    return table.dropna(subset="step")
+
+
+def training_seconds(run: Run, batch_size: int) -> float | None:
+    """How long a run was trained, from the speeds that its log has; None where they are not there."""
+    try:
+        table = pd.read_csv(run.losses, usecols=["step", "images_per_second"]).dropna()
+        images = table["step"].diff().fillna(table["step"]) * batch_size
+        spent = float((images / table["images_per_second"]).sum())
+    except (OSError, ValueError, TypeError):
+        return None
+    return spent if math.isfinite(spent) and spent > 0 else None
+
+
+def _damaged(run: Run, what: str) -> ReportError:
+    return ReportError(
+        f"{run.losses}: {what}, expected numbers in columns step and {', '.join(LOSSES)}; train the run again, "
+        "or delete the file to do without its curves"
+    )
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Runs of one cell that a table cannot show, or shows before their time.
+
+    Attributes:
+        cell: The cell's name.
+        seeds: Its seeds that are in this state.
+        state: What is missing, in words.
+    """
+
+    cell: str
+    seeds: tuple[int, ...]
+    state: str
+
+
+def gaps(grid: Grid, description: Description, entries: Sequence[Entry], damages: Sequence[Damage]) -> list[Gap]:
+    """What is missing from a grid, by cell in its order; scores that are there but damaged are not missing."""
+    seen = {(entry.run, entry.scores.scorer) for entry in entries}
+    seen |= {(damage.run, damage.scorer) for damage in damages}
+    scorers = sorted({scorer for _, scorer in seen})
+    found: dict[tuple[str, str], list[int]] = {}
+    for cell in description.cells:
+        for seed in description.seeds:
+            run = grid.run(cell, seed)
+            missing = [scorer for scorer in scorers if (run, scorer) not in seen]
+            state = _state(run, "not scored by " + ", ".join(missing) if missing else "" if scorers else "not scored")
+            if state:
+                found.setdefault((cell, state), []).append(seed)
+    return [Gap(cell, tuple(seeds), state) for (cell, state), seeds in found.items()]
+
+
+def _state(run: Run, unscored: str) -> str:
+    if not run.folder.is_dir():
+        return "not started"
+    if run.config.is_file() and not run.generator.is_file():  # outputs of other tools have neither
+        return "training not finished"
+    if unscored and not run.pictures():
+        return "no images"
+    return unscored
+
+
+def strays(grid: Grid, description: Description) -> list[Run]:
+    """The runs on disk that grid.json does not name."""
+    return [run for run in grid.runs() if run.cell not in description.cells or run.seed not in description.seeds]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Cells that a scorer could not score, and why."""
+
+    scorer: str
+    cells: tuple[str, ...]
+    why: str
+
+
+def missing(runs: Sequence[Run]) -> list[Missing]:
+    """What scorers have said about runs that they could not score, by scorer and reason."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        for scorer in run.unscored():
+            if run.score(scorer).is_file():  # scored since
+                continue
+            why = " ".join(run.missing(scorer).read_text("utf-8", errors="replace").split())
+            found.setdefault((scorer, why), []).append(run.cell)
+    return [Missing(scorer, tuple(dict.fromkeys(cells)), why) for (scorer, why), cells in found.items()]

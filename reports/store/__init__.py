@@ -1,0 +1,1 @@
+"""Files of a results folder: names, records, scores and their intervals."""

@@ -1,0 +1,60 @@
+"""Outputs kept apart from inputs, so that nothing overwrites what it reads, or is read by the next call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from reports.store.errors import ReportError
+
+
+def check(output: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output that is, holds or lies in one of the inputs; links and `..` are followed.
+
+    An output whose path leads through an input lies in it, wherever a link on the way points; and what is linked into
+    an input belongs to it, since it will be read once something is there.
+
+    Args:
+        output: The file or folder to be written, whether or not it exists.
+        inputs: Files and folders that are read.
+
+    Raises:
+        ReportError: It is, holds or lies in one; that one is named.
+    """
+    written = Path(os.path.realpath(output))
+    way = _way(output)
+    for input_ in (each for given in inputs for each in (given, *_linked(given))):
+        read = Path(os.path.realpath(input_))
+        if written == read:
+            relation = "is the same as"
+        elif read.is_relative_to(written):
+            relation = "holds"
+        elif any(entry.is_relative_to(read) for entry in (written, *way)):
+            relation = "lies in"
+        else:
+            continue
+        raise ReportError(f"{output}: {relation} {input_}, which is read; expected a place apart; write elsewhere")
+
+
+def _way(path: Path) -> list[Path]:
+    """The entries that a path leads through, links among them, each in the folder that it really is in."""
+    way: list[Path] = []
+    here = Path("/")
+    for part in path.absolute().parts[1:]:
+        here = Path(os.path.realpath(here))
+        here = here.parent if part == ".." else here / part
+        way = [] if part == ".." else [*way, here]  # it leads out of them again
+    return way
+
+
+def _linked(folder: Path) -> Iterator[Path]:
+    """The links to folders that lie in a folder, and in those that they lead to."""
+    seen = set()
+    for here, folders, _ in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:  # a link may lead back to a folder above it
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (path for path in (Path(here, name) for name in folders) if path.is_symlink())

@@ -1,0 +1,206 @@
+"""Which arithmetic trained a run, what is wrong with runs of older ones, and with pictures that a run did not make."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from reports.store import json_files
+from reports.store.errors import ReportError
+from reports.store.layout import Grid, Run, grids
+from reports.store.made import Made
+from reports.store.names import counted
+
+ARITHMETIC = 2
+
+
+"""The arithmetic of this version's trainings, kept in config.json; raise it when equal settings train other weights.
+
+1: config.json has no such field. On a CPU, batches of one item gave wrong gradients to all generator layers from the
+   input down to the 2x2 encoder map. The forward pass, larger batches and GPUs were right.
+2: All gradients are right.
+"""
+
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Settings(BaseModel):
+    batch_size: Count = 1
+    device: str = "auto"
+    threads: Count | None = None
+
+
+class _Split(BaseModel):
+    n: Count = 1
+    content: str | None = None
+
+
+class _Record(BaseModel):
+    """config.json, as far as it says what arithmetic trained a run."""
+
+    settings: _Settings
+    data: dict[str, _Split] = {}
+    versions: dict[str, str] = {}
+    arithmetic: int = 1
+
+
+class _Tested(BaseModel):
+    test: _Split = _Split()
+
+
+class _Grid(BaseModel):
+    """grid.json, as far as it says what its runs are tested on."""
+
+    dataset: _Tested = _Tested()
+
+
+def flaw(run: Run) -> str | None:
+    """What is, or may be, wrong with a run's training, in a few words; None if nothing is known to be."""
+    try:
+        record = _read(run)
+    except ReportError as error:
+        return f"it is not known what trained it: {error}"
+    if record is None or record.arithmetic == ARITHMETIC:
+        return None
+    if not 1 <= record.arithmetic <= ARITHMETIC:
+        return (
+            f"trained by p2pbench {record.versions.get('p2pbench', 'of an unknown version')} with arithmetic "
+            f"{record.arithmetic}, which this version, of arithmetic {ARITHMETIC}, does not know"
+        )
+    batches = _single_item_batches(record)
+    device = _device(run, record)
+    if batches is None or device == "gpu":
+        return None
+    if device == "cpu":
+        return f"trained on a CPU by an older version, with wrong gradients in {batches}"
+    return (
+        f"trained by an older version, which on a CPU had wrong gradients in {batches}; whether it was on a CPU is not "
+        "recorded"
+    )
+
+
+def mark(run: Run) -> str | None:
+    """What readers of a run's numbers must know of it: its flaw, and pictures not of its making; None for nothing."""
+    others = not_as_made(run)
+    replaced = f"{counted(len(others), 'picture')} in images/ not as made, such as {others[0].name}" if others else None
+    elsewhere = "its test items have other contents than the grid's" if _is_of_other_data(run) else None
+    return "; ".join(each for each in (flaw(run), replaced, elsewhere) if each) or None
+
+
+def not_as_made(run: Run) -> list[Path]:
+    """The pictures in a run's `images/` that it did not make, or that were replaced since.
+
+    Runs of older versions, and outputs of other tools, have no record of their pictures, and so none of these.
+    """
+    made = Made(run.folder)
+    return [path for path in run.pictures().values() if not made.holds(path)] if made else []
+
+
+def check_pictures(run: Run) -> None:
+    """Refuse to take pictures for a run's, or a ground truth's, that it did not make.
+
+    Raises:
+        ReportError: There is one; see `unusable`.
+    """
+    if why := unusable(run):
+        raise ReportError(why)
+
+
+def unusable(run: Run) -> str:
+    """Why a run's pictures cannot be taken for its own, or for the grid's; empty where they can."""
+    if _is_of_other_data(run):
+        return (
+            f"{run.folder}: was made from test items of other contents than those of {run.folder.parent.parent}; move "
+            "it away, into a results folder of its own data"
+        )
+    others = not_as_made(run)
+    what = "was not made by this run, or was replaced since"
+    return f"{others[0]}: {what}; move it away, and give the command that trained it again" if others else ""
+
+
+def _is_of_other_data(run: Run) -> bool:
+    """Whether a run's test items and its grid's are known by content, and differ, as of one that was copied here."""
+    try:
+        record = _read(run)
+        if record is None or "test" not in record.data:
+            return False
+        grid = json_files.read(Grid(run.folder.parent.parent).json, _Grid, "")
+    except ReportError:  # which others say
+        return False
+    return None not in (both := {record.data["test"].content, grid.dataset.test.content}) and len(both) > 1
+
+
+def flaws(runs: Iterable[Run]) -> dict[Run, str]:
+    """The mark of each run that has one."""
+    return {run: found for run in runs if (found := mark(run))}
+
+
+def lines(folders: Iterable[Path]) -> Iterator[str]:
+    """The flaws of all runs in results folders, a line each."""
+    for folder in folders:
+        for grid in grids(folder):
+            for run, found in flaws([*grid.runs(), grid.real]).items():
+                seed = "" if run.seed is None else f" seed {run.seed}"
+                yield f"{grid.name}/{run.cell}{seed}: {found}"
+
+
+def threads(runs: Iterable[Run]) -> dict[str, str]:
+    """How many threads of a CPU trained each cell, in words, where it is recorded: they change how sums are rounded."""
+    seeds: dict[str, dict[int, list[str]]] = {}
+    for run in runs:
+        try:
+            record = _read(run)
+        except ReportError:  # which its flaw says
+            continue
+        if record is not None and record.settings.threads is not None:
+            seeds.setdefault(run.cell, {}).setdefault(record.settings.threads, []).append(str(run.seed))
+    return {
+        cell: "; ".join(f"{number} (seed{'s' if len(of) > 1 else ''} {', '.join(of)})" for number, of in counts.items())
+        for cell, counts in seeds.items()
+    }
+
+
+def _read(run: Run) -> _Record | None:
+    """config.json; None for outputs of other tools, which have none.
+
+    Raises:
+        ReportError: It is damaged.
+    """
+    if not run.config.exists():
+        return None
+    return json_files.read(run.config, _Record, "put it back, or move the run's folder away")
+
+
+def _single_item_batches(record: _Record) -> str | None:
+    size = record.settings.batch_size
+    if size == 1:
+        return "all batches (of one item)"
+    if record.data.get("train", _Split()).n % size == 1:
+        return "the last batch of each epoch (of one item)"
+    return None
+
+
+def _device(run: Run, record: _Record) -> str | None:
+    """What trained a run: "cpu", "gpu", or None where that cannot be known."""
+    asked = record.settings.device
+    if asked != "auto":
+        return "cpu" if asked.startswith("cpu") else "gpu"
+    saved = _checkpoint_device(run)
+    if saved is None and record.versions.get("torch", "").endswith("+cpu"):
+        return "cpu"
+    return saved
+
+
+def _checkpoint_device(run: Run) -> str | None:
+    """The device that a checkpoint was saved from, as PyTorch notes it beside each tensor."""
+    try:
+        with zipfile.ZipFile(run.checkpoint) as archive:
+            (notes,) = (archive.read(name) for name in archive.namelist() if name.endswith("/data.pkl"))
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return None
+    return "gpu" if b"cuda:" in notes else "cpu"

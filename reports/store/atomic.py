@@ -1,0 +1,128 @@
+"""Files and folders written whole or not at all, even if the process is killed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from reports.store.errors import ReportError
+
+_ADVICE = {
+    errno.EACCES: "give this account the right to, or name another place",
+    errno.EPERM: "give this account the right to, or name another place",
+    errno.EROFS: "name a place on a disk that can be written",
+    errno.ENOSPC: "free space on its disk",
+    errno.EDQUOT: "free space on its disk",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.EISDIR: "move the folder that is there away, or name another file",
+}
+
+
+def write(path: Path, content: bytes) -> None:
+    """Put `content` at `path`, whose folder is made where it is missing; the old file stays until the new is on disk.
+
+    Raises:
+        ReportError: The folder or the file cannot be written.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise _cannot(path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Put `content` at `path`, where nothing may be yet, and wait until both are on disk; its owner alone may read it.
+
+    Raises:
+        ReportError: Something is there, or the folder or the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "xb", opener=_for_owner) as file, ExitStack() as undo:
+            undo.callback(path.unlink, missing_ok=True)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            undo.pop_all()
+        with suppress(OSError):  # not all file systems can
+            _sync(path.parent)
+    except OSError as error:
+        if isinstance(error, FileExistsError) and os.path.lexists(path):
+            raise ReportError(f"{path}: found a file there, expected none; name a new file") from error
+        raise _cannot(path, error) from error
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _sync(folder: Path) -> None:
+    """Wait until a folder's entries are on disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def unwritten(path: Path, error: OSError) -> str:
+    """The line that says why the system did not write a file, and what to do about it."""
+    return f"{path}: cannot be written ({error.strerror or error}); {advice(path, error)}"
+
+
+def advice(path: Path, error: OSError, otherwise: str = "name another place") -> str:
+    """What to do where the system refuses to use `path`; `otherwise` is for errors that say too little."""
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        for each in (path, *path.parents):
+            if os.path.lexists(each) and not os.path.isdir(each):
+                return f"{each} is a file, where a folder is expected: name another folder, or move the file away"
+    return _ADVICE.get(error.errno or 0, otherwise)
+
+
+def _cannot(path: Path, error: OSError) -> ReportError:
+    return ReportError(unwritten(path, error))
+
+
+@contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """A new empty folder that takes the place of `folder` when the block ends well, and is removed when it fails.
+
+    Raises:
+        OSError: The folder beside `folder` cannot be made, or not be put in its place; the old one is then there still.
+    """
+    token = secrets.token_hex(4)
+    new, old = (folder.with_name(f".{token}-{state}") for state in ("new", "old"))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new.mkdir()
+    try:
+        yield new
+        if folder.exists():
+            _exchange(folder, new, old)
+        else:
+            new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _exchange(folder: Path, new: Path, old: Path) -> None:
+    folder.rename(old)
+    try:
+        new.rename(folder)
+    except BaseException:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

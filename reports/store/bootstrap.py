@@ -1,0 +1,233 @@
+"""Bootstrap draws of test items or of clusters of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.store.names import counted
+
+REPLICATES = 10_000
+
+
+_BLOCK = 1_000_000  # draws in memory at a time
+
+
+class Interval(NamedTuple):
+    """The two ends of a 95 % interval, in the metric's unit; both NaN where there is none, as of a single item."""
+
+    low: float
+    high: float
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return not math.isnan(self.low)
+
+    def text(self, digits: int) -> str:
+        """Both ends for a terminal, such as "0.612, 0.655"; "-" where there is none."""
+        return f"{self.low:.{digits}f}, {self.high:.{digits}f}" if self.known else "-"
+
+
+NO_INTERVAL = Interval(math.nan, math.nan)
+
+
+def item_weights(
+    item_ids: Sequence[str], replicates: int = REPLICATES, clusters: Mapping[str, str] | None = None
+) -> NDArray[np.float32]:
+    """How often each item is drawn in each bootstrap replicate.
+
+    The draws depend on the set of ids alone, or of clusters: an item gets the same counts whatever the order of
+    `item_ids`.
+
+    Args:
+        item_ids: The n ids of the scored items, each once.
+        replicates: Number of bootstrap replicates, at least 1.
+        clusters: The cluster of each item by its id. All items of a drawn cluster come with it.
+
+    Returns:
+        Counts (replicates, n) in the order of `item_ids`, each row a multinomial draw of the items, which sums to n,
+        or of the clusters. The replicates of a mean over items are `weights @ values / weights.sum(axis=1)`.
+
+    Raises:
+        ValueError: There is no item, or an id comes twice, or no replicate is asked for.
+    """
+    n = len(item_ids)
+    if n == 0 or len(set(item_ids)) != n:
+        raise ValueError(f"expected at least one item and every id once, found {n} ids, {len(set(item_ids))} distinct")
+    if replicates < 1:
+        raise ValueError(f"expected at least one replicate, found {replicates}")
+    if clusters is not None:
+        names, columns = grouped(item_ids, clusters)
+        return item_weights(names, replicates)[:, columns]
+    in_order = sorted(item_ids)
+    draws = _Draws(json.dumps(in_order).encode())
+    weights = np.empty((replicates, n), np.float32)
+    rows = max(1, _BLOCK // n)
+    for start in range(0, replicates, rows):
+        block = weights[start : start + rows]
+        block[:] = _counts(draws.below(n, block.shape))
+    if in_order == list(item_ids):
+        return weights
+    column = {item: index for index, item in enumerate(in_order)}
+    return weights[:, [column[item] for item in item_ids]]
+
+
+def grouped(item_ids: Sequence[str], clusters: Mapping[str, str]) -> tuple[list[str], NDArray[np.intp]]:
+    """The names of the clusters that the items are of, sorted, and the place among them of each item's (n,)."""
+    of_items = [clusters[item] for item in item_ids]
+    names = sorted(set(of_items))
+    places = {name: place for place, name in enumerate(names)}
+    return names, np.array([places[name] for name in of_items], np.intp)
+
+
+def jackknife(left_out: NDArray[np.floating], value: float) -> float:
+    """How far, squared, a score lies from that of endless items; 0 where it is undefined.
+
+    That is the jackknife's variance and the square of its bias (Efron and Stein, The jackknife estimate of variance,
+    Annals of Statistics 9, 1981; Quenouille, Notes on bias in estimation, Biometrika 43, 1956).
+
+    Args:
+        left_out: The score without each item or cluster (n,); NaN where it is undefined.
+        value: The score of all.
+    """
+    known = left_out[~np.isnan(left_out)]
+    if not len(known):
+        return 0.0
+    bias = (len(known) - 1) * (known.mean() - value)
+    return (len(known) - 1) * float(known.var()) + float(bias) ** 2
+
+
+def interval(replicates: NDArray[np.floating]) -> Interval:
+    """The 2.5 and 97.5 percentiles of a vector of replicates; no interval where all of them are NaN.
+
+    The ends have seven digits, as many as replicates, which are kept in float32: 0.35, not 0.3499999940395355.
+
+    Raises:
+        ValueError: There is no replicate, or one is not finite.
+    """
+    if replicates.size and np.isnan(replicates).all():
+        return NO_INTERVAL
+    if replicates.size == 0 or not np.isfinite(replicates).all():
+        raise ValueError(f"expected finite replicates, found {replicates.size}, not all finite or none")
+    low, high = np.percentile(replicates.astype(np.float64), [2.5, 97.5])
+    return Interval(float(f"{low:.7g}"), float(f"{high:.7g}"))
+
+
+def scaled(draws: NDArray[np.floating], value: float, variance: float, units: int) -> NDArray[np.float64]:
+    """Draws moved to a value and scaled to a variance that is known better than they show it.
+
+    Draws repeat items. Of distances between distributions, and of means over classes that few items have, they lie off
+    the value and spread too far or too little; what they tell truly is how scores of the same draws move together.
+
+    Args:
+        draws: Bootstrap replicates (replicates,).
+        value: Of the items themselves.
+        variance: Of the value, over samples of so many units.
+        units: How many items, or clusters, were drawn; draws of n spread by n - 1 parts in n of what samples do.
+    """
+    centred = np.asarray(draws - draws.mean(), np.float64)
+    spread = float(centred.var())
+    if not spread > 0:
+        return np.full(len(draws), value)
+    return value + centred * math.sqrt(variance * (units - 1) / units / spread)
+
+
+def halves(item_ids: Sequence[str], count: int) -> NDArray[np.bool_]:
+    """So many random halves of the items, without replacement, (count, n); they depend on the set of ids alone."""
+    in_order = sorted(item_ids)
+    n = len(in_order)
+    random = _Draws(b"halves" + json.dumps(in_order).encode())
+    column = {item: index for index, item in enumerate(in_order)}
+    places = np.array([column[item] for item in item_ids])
+    order = np.argsort(random.below(2**31, (count, n)), axis=1, kind="stable")
+    return np.asarray((order < n // 2)[:, places])
+
+
+class _Draws:
+    """Random integers that stay the same in every version of numpy, as only its raw bits are promised to."""
+
+    def __init__(self, key: bytes) -> None:
+        self._bits = np.random.PCG64(int.from_bytes(hashlib.sha256(key).digest(), "big"))
+
+    def below(self, n: int, shape: tuple[int, ...]) -> NDArray[np.intp]:
+        """Integers 0 .. n-1, uniform to within n / 2**32."""
+        raw: NDArray[np.uint64] = self._bits.random_raw(shape)
+        return (((raw >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32)).astype(np.intp)
+
+
+def _counts(drawn: NDArray[np.intp]) -> NDArray[np.intp]:
+    """How often each of 0 .. n-1 comes in each row of `drawn` (rows, n)."""
+    rows, n = drawn.shape
+    flat = drawn + np.arange(rows)[:, None] * n
+    return np.bincount(flat.ravel(), minlength=rows * n).reshape(rows, n)
+
+
+ENOUGH = 5
+
+
+"""With fewer, Student's t makes intervals so wide that little can be seen."""
+
+
+FIELD = "clusters"
+
+
+"""Where a protocol says how clusters were made."""
+
+
+class Clusters(NamedTuple):
+    """How the scored items were put into clusters.
+
+    Attributes:
+        by: What tells the clusters, such as "sequences".
+        n: How many clusters the scored items are of.
+        effective: As many equal clusters tell as much: 1 to n.
+    """
+
+    by: str
+    n: int
+    effective: float
+
+    @property
+    def things(self) -> str:
+        """What intervals are over, such as "3 clusters of items (cities)"."""
+        return f"{counted(self.n, 'cluster')} of items ({self.by})"
+
+    @property
+    def doubt(self) -> str:
+        """What readers must know where clusters are few, a sentence without a full stop; else empty."""
+        if self.effective >= ENOUGH:
+            return ""
+        if self.n == 1:
+            return f"1 cluster of items ({self.by}): there is no interval, as nothing tells how others would score"
+        unequal = self.effective < self.n - 0.05  # as the number below is written
+        worth = f", of sizes that tell as much as {self.effective:.1f} equal ones" if unequal else ""
+        return f"{self.things}{worth}: too few for intervals that mean much; have {ENOUGH} or more"
+
+
+def effective(sizes: Sequence[int]) -> float:
+    """How many equal clusters would tell as much as clusters of these sizes."""
+    return float(sum(sizes) ** 2 / sum(size**2 for size in sizes))
+
+
+def clusters_of(protocol: Mapping[str, object] | None) -> Clusters | None:
+    """What a protocol says of clusters; None where items were drawn alone.
+
+    Raises:
+        ValueError: It says something else.
+    """
+    said = None if protocol is None else protocol.get(FIELD)
+    if said is None:
+        return None
+    match said:
+        case {"by": str(by), "n": int(n), "effective": int() | float() as worth} if 1 <= worth <= n:
+            return Clusters(by, n, float(worth))
+    raise ValueError(
+        f"found {FIELD} = {said!r} in the protocol, expected by (text), n (a count) and effective (1 to n)"
+    )

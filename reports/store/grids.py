@@ -1,0 +1,189 @@
+"""grid.json: the cells of a grid, what they share, and their value ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, BaseModel
+
+from reports.store import apart, json_files, layout
+from reports.store.errors import ReportError
+from reports.store.layout import INPUT, REAL, SEEDS, Grid
+from reports.store.names import counted
+from reports.store.picture import stored
+from reports.store.ranges import Range, as_range, clipped, measure, spread
+
+_AGAIN = "put the grid's own back, or move it away and train the grid again"
+
+
+class Ranges(NamedTuple):
+    """The value ranges of a grid's pictures; None is all of 8 or 16 bits.
+
+    Attributes:
+        input: Of those in `input/`.
+        output: Of those in `real/` and of every run's outputs.
+    """
+
+    input: Range | None
+    output: Range | None
+
+
+WHOLE = Ranges(None, None)
+
+
+@dataclass(frozen=True)
+class Description:
+    """A grid as it was asked for, whether or not its runs exist.
+
+    Attributes:
+        title: One line for people.
+        source: Where the grid comes from, such as a paper's section.
+        cells: The settings of each cell by name, in the order in which tables show them.
+        seeds: The seeds of every cell.
+        dataset: Name, root, split and item list of the dataset.
+        settings: What all cells share.
+        versions: The libraries that trained it.
+        git_revision: The revision of the code that trained it, where known.
+    """
+
+    title: str
+    source: str
+    cells: Mapping[str, Mapping[str, object]]
+    seeds: tuple[int, ...]
+    dataset: Mapping[str, object]
+    settings: Mapping[str, object]
+    versions: Mapping[str, object]
+    git_revision: str | None
+
+    @property
+    def ranges(self) -> Ranges:
+        """The value ranges of the grid's pictures: `input_range` and `output_range` of its settings.
+
+        Raises:
+            ValueError: One is neither null nor a range; see `as_range`.
+        """
+        return Ranges(*(_range(name, self.settings.get(name)) for name in ("input_range", "output_range")))
+
+
+def ranges(grid: Grid) -> Ranges:
+    """The value ranges of a grid's pictures, the ground truth's and every run's alike.
+
+    Raises:
+        ReportError: As `read`.
+    """
+    return read(grid).ranges
+
+
+def _rooted(dataset: dict[str, Any] | None) -> dict[str, Any] | None:
+    root = (dataset or {}).get("root")
+    if root is not None and not isinstance(root, str):
+        raise ValueError(f"expected a folder as root, found {root!r}")
+    return dataset
+
+
+class _Document(BaseModel):
+    """grid.json, as far as reports need it."""
+
+    title: str | None = None
+    source: str | None = None
+    cells: dict[str, dict[str, Any]]
+    seeds: list[int]
+    dataset: Annotated[dict[str, Any] | None, AfterValidator(_rooted)] = None
+    settings: dict[str, Any] | None = None
+    versions: dict[str, Any] | None = None
+    git_revision: str | None = None
+
+
+def read(grid: Grid) -> Description:
+    """The description of a grid.
+
+    Raises:
+        ReportError: grid.json is damaged, or names a cell that cannot be a folder of this grid.
+    """
+    document = json_files.read(grid.json, _Document, _AGAIN)
+    description = Description(
+        title=document.title or grid.name,
+        source=document.source or "",
+        cells=document.cells,
+        seeds=tuple(document.seeds),
+        dataset=document.dataset or {},
+        settings=document.settings or {},
+        versions=document.versions or {},
+        git_revision=document.git_revision,
+    )
+    try:
+        for cell in description.cells:
+            _check_cell(cell)
+        for seed in description.seeds:
+            if not 0 <= seed < SEEDS:
+                raise ValueError(f"found seed {seed}, expected 0 to {SEEDS - 1}")
+        _ = description.ranges  # refuses what is no range
+    except ValueError as error:
+        raise json_files.damaged(grid.json, str(error), _AGAIN) from error
+    return description
+
+
+def check_apart(out: Path, *results: Path) -> None:
+    """Refuse a place for a report that is, holds or lies in what it is made from, or in the data of its runs.
+
+    Args:
+        out: A folder or a file.
+        results: The results folders; elsewhere in them it may be, even where they lie in a dataset's folder.
+
+    Raises:
+        ReportError: It is so; what it is, holds or lies in is named.
+    """
+    for folder in results:
+        apart.check(out, layout.inputs(folder))
+    if not any(out.resolve().is_relative_to(folder.resolve()) for folder in results):
+        apart.check(out, [root for folder in results for root in _roots(folder)])
+
+
+def _roots(results: Path) -> Iterator[Path]:
+    """Where the data of a results folder's grids are, as far as that is known and they are there."""
+    for grid in layout.grids(results):
+        try:
+            root = read(grid).dataset.get("root")
+        except ReportError:  # which the report says
+            continue
+        if root is not None and Path(str(root)).exists():
+            yield Path(str(root))
+
+
+def _range(name: str, value: object) -> Range | None:
+    try:
+        return None if value is None else as_range(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def _check_cell(cell: str) -> None:
+    """A cell's name is a folder's: one that leads elsewhere must not be followed."""
+    if not cell or "/" in cell or "\\" in cell or "\0" in cell or cell in {".", "..", INPUT, REAL}:
+        raise ValueError(f"found cell {cell!r}, expected a folder's name other than {INPUT!r} and {REAL!r}")
+
+
+def check_ranges(grid: Grid, say: Callable[[str], None] = lambda line: None) -> Ranges:
+    """The value ranges that a grid declares, held to 16 of its pictures in `input/` and `real/`.
+
+    Args:
+        grid: The grid.
+        say: Called with a line where a range clips some of the values.
+
+    Raises:
+        ReportError: As `clipped` and `read`; or a picture cannot be read.
+    """
+    declared = ranges(grid)
+    for name, ends, run in (("input_range", declared.input, grid.input), ("output_range", declared.output, grid.real)):
+        files = spread(list(run.pictures().values())) if ends is not None else []
+        if ends is None or not files:
+            continue
+        values = measure(map(stored, files), ends)
+        whose = f"the values of {counted(len(files), 'picture')} of {run.images}"
+        mend = "train the grid anew, elsewhere, with the data's own range"
+        for line in clipped(f"{grid.json}: {name}", ends, values, whose, mend):
+            say(line)
+    return declared

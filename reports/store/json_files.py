@@ -1,0 +1,78 @@
+"""JSON records as they were written: read whole and with all their types checked, or refused in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from reports.store.errors import ReportError
+from reports.store.names import printable
+
+T = TypeVar("T")
+
+
+LONGEST_COMPLAINT = 300  # characters: what a damaged file holds may be as long as it likes
+
+
+def read(path: Path, kind: type[T], mend: str) -> T:
+    """A record of a type that pydantic can check, such as a model or `dict[str, str]`.
+
+    Nothing is converted: "2" is no number, true is none, and null is nothing else.
+
+    Args:
+        path: The file.
+        kind: What it must hold.
+        mend: What to do about one that holds something else.
+
+    Raises:
+        ReportError: The file cannot be read, is no JSON, or holds something else.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
+    except OSError as error:
+        raise damaged(path, f"cannot be read ({error.strerror})", mend) from None
+    except ValidationError as error:
+        raise damaged(path, problem(error), mend) from None
+
+
+def read_object(path: Path, mend: str) -> dict[str, Any]:
+    """A JSON object of any fields, which its reader checks.
+
+    Raises:
+        ReportError: The file cannot be read, is no JSON, or no object.
+    """
+    try:
+        document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as error:
+        raise damaged(path, f"found no JSON ({error}), expected an object", mend) from error
+    if not isinstance(document, dict):
+        raise damaged(path, f"found a JSON {type(document).__name__}, expected an object", mend)
+    return document
+
+
+def problem(error: ValidationError) -> str:
+    """The first problem of a record: where, what was found and what was expected."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "json_invalid":
+        return f"found no JSON ({first['msg'].removeprefix('Invalid JSON: ')})"
+    if first["type"] == "missing":
+        return f"found no {where!r}, expected it"
+    if first["type"] == "extra_forbidden":
+        return f"found {where!r}, which this version does not know"
+    expected = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    what = f"expected {expected}, found {first['input']!r}" if first["type"] != "value_error" else expected
+    return f"{where}: {what}" if where else what
+
+
+def damaged(path: Path, what: str, mend: str) -> ReportError:
+    """The error that names a damaged file in one line."""
+    short = what if len(what) <= LONGEST_COMPLAINT else f"{what[:LONGEST_COMPLAINT]} ..."
+    return ReportError(printable(f"{path}: {short}; {mend}"))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")

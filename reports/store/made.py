@@ -1,0 +1,173 @@
+"""The files that the program made in a folder, by what they held: what it may replace or remove, and what is a user's.
+
+`made.jsonl` names each with its SHA-256, one a line, before the file takes its place: a killed call leaves lines
+without files, and never files without lines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from reports.store import atomic
+from reports.store.errors import ReportError
+from reports.store.layout import RECORD
+
+_START = b'{"file": '  # of each line
+
+
+class Made:
+    """The record of one folder; files are named by their paths below it.
+
+    A name has several hashes where its file was made anew: a call may be killed before the new one is there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._path = folder, folder / RECORD
+        self._hashes = _read(self._path)
+        self._whole = False  # whether the file is known to end with a whole line
+
+    def __bool__(self) -> bool:
+        return bool(self._hashes)
+
+    def note(self, path: Path, sha256: str) -> None:
+        """Say that a file is about to be there with this content; `path` lies below the folder.
+
+        Raises:
+            ReportError: The record cannot be written, or is a file of a user's.
+            OSError: It cannot be written.
+        """
+        self.check()
+        name = path.relative_to(self._folder).as_posix()
+        self._hashes.setdefault(name, set()).add(sha256)
+        if not self._whole:  # a killed call may have torn the last line
+            lines = [_line(each, hash_) for each, hashes in self._hashes.items() for hash_ in sorted(hashes)]
+            atomic.write(self._path, "".join(lines).encode())
+            self._whole = True
+        else:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(_line(name, sha256))
+
+    def check(self) -> None:
+        """Refuse to write over a file that is no record, but for one whose only line a killed call has torn.
+
+        Raises:
+            ReportError: There is one.
+        """
+        if self or not os.path.lexists(self._path):
+            return
+        start = self._path.read_bytes()[: len(_START)] if self._path.is_file() else None
+        if start is None or not _START.startswith(start):
+            raise ReportError(f"{self._path}: found something else, expected what this program writes; move it away")
+
+    def check_as_made(self, path: Path, mend: str) -> None:
+        """Refuse to read a file that was changed since the program wrote it; one that is not named is an older one's.
+
+        Args:
+            path: Below the folder.
+            mend: What to do about such a file.
+
+        Raises:
+            ReportError: It was changed, or in place of the record is a file that names nothing.
+        """
+        self.check()
+        if not self and os.path.lexists(self._path):
+            raise ReportError(f"{self._path}: found no whole line, expected what this program writes; move it away")
+        if self.names(path) and not self.holds(path):
+            raise ReportError(f"{path}: was changed since it was written; {mend}")
+
+    def names(self, path: Path) -> bool:
+        """Whether the program ever made a file of this name here."""
+        return path.relative_to(self._folder).as_posix() in self._hashes
+
+    def holds(self, path: Path) -> bool:
+        """Whether a file is one that the program made, and has such a content still."""
+        known = self._hashes.get(path.relative_to(self._folder).as_posix())
+        return known is not None and digest(path) in known
+
+    def files(self) -> list[Path]:
+        """The files that the program made and that have that content still."""
+        return [path for path in (self._folder / name for name in self._hashes) if self.holds(path)]
+
+    def changed(self) -> list[Path]:
+        """The files of names that the program made whose content is another's now."""
+        there = (path for path in (self._folder / name for name in self._hashes) if os.path.lexists(path))
+        return [path for path in there if not self.holds(path)]
+
+
+def record(folder: Path) -> None:
+    """Write the record of a folder in which every file was made by the program."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [_line(path.relative_to(folder).as_posix(), digest(path)) for path in found]
+    atomic.write(folder / RECORD, "".join(lines).encode())
+
+
+def put(path: Path, content: bytes, start: bytes | tuple[bytes, ...]) -> None:
+    """Write a file whole, over one that the program wrote there, and note it in its folder's record.
+
+    Args:
+        path: Where.
+        content: What it holds.
+        start: See `check_free`.
+
+    Raises:
+        ReportError: As `check_free`, or the file cannot be written.
+    """
+    check_free(path, start)
+    Made(path.parent).note(path, hashlib.sha256(content).hexdigest())
+    atomic.write(path, content)
+
+
+def check_free(path: Path, start: bytes | tuple[bytes, ...], mend: str = "move it away") -> None:
+    """Refuse a file that is another's or was changed by hand, where `put` would write.
+
+    Args:
+        path: Where.
+        start: How files of this name may begin. Older versions kept no record: what begins so is taken for theirs.
+        mend: What to do about one.
+
+    Raises:
+        ReportError: There is one, or in place of the record; it is named.
+    """
+    known = Made(path.parent)
+    known.check()
+    if not os.path.lexists(path):
+        return
+    if known.names(path):
+        if not known.holds(path):
+            raise ReportError(f"{path}: was changed since this program wrote it, and would be gone; {mend}")
+    elif not (path.is_file() and path.read_bytes().startswith(start)):
+        raise ReportError(f"{path}: found something else, expected what this program writes or nothing; {mend}")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file; empty for what is none, or cannot be read."""
+    if not path.is_file():  # whoever opens a pipe waits for ever
+        return ""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _line(name: str, sha256: str) -> str:
+    return json.dumps({"file": name, "sha256": sha256}) + "\n"
+
+
+def _read(path: Path) -> dict[str, set[str]]:
+    """The hashes by name; lines that a killed call has torn are left out."""
+    found: dict[str, set[str]] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            found.setdefault(str(entry["file"]), set()).add(str(entry["sha256"]))
+        except (ValueError, LookupError, TypeError):
+            continue
+    return found

@@ -1,0 +1,86 @@
+"""Names that others gave: as text that stays in its line, as names of files, as ids of items."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+import unicodedata
+from pathlib import Path
+
+LONGEST_ITEM_ID = 251  # bytes; file systems have 255, for an id and an ending such as ".png"
+
+
+LONGEST_FILE_NAME = 100  # bytes; file systems have 255, for two such names and an ending
+
+
+_ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, marks of direction and the like, half characters, line ends
+
+
+_JOINERS = {"\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}"}  # parts of words and of pictographs
+
+
+_UNDECODED = re.compile("[\udc80-\udcff]")  # bytes of a file's name that are no UTF-8, as Python shows them
+
+
+_UNSAFE = re.compile(r"[^\w.+-]|^[.-]|-$|-(?=-)")
+
+
+def printable(text: str) -> str:
+    r"""The text with its controls, line ends and marks of direction written out, as `\n`, `\x1b` or `\u202e`."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_written_out(character) for character in text)
+
+
+def _written_out(character: str) -> str:
+    if unicodedata.category(character) not in _ACTING or character in _JOINERS:
+        return character
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def file_name(name: str) -> str:
+    """A name for a file on any system, in a link, and in a document; other names have other ones.
+
+    Letters and digits of any script, `_`, `.`, `+` and single `-` inside stay. Where anything else is replaced, or the
+    name is too long, eight digits of its hash come behind it.
+    """
+    safe = _UNSAFE.sub("_", name)
+    if name and safe == name and len(name.encode()) <= LONGEST_FILE_NAME:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    room = LONGEST_FILE_NAME - len(digest) - 1
+    kept = safe.encode()[:room].decode(errors="ignore").rstrip("-")
+    return f"{kept}-{digest}" if kept else digest
+
+
+def item_id(name: str) -> str:
+    """Id of the item that a file of this name, without its ending, belongs to.
+
+    The id is valid text whatever the bytes of the name are: composed (Unicode's NFC), with `%E9` for the byte E9 where
+    it is no UTF-8, and at most `LONGEST_ITEM_ID` bytes; of a longer name the end is replaced by eight digits of its
+    hash. An id is its own id.
+    """
+    text = unicodedata.normalize("NFC", _UNDECODED.sub(lambda found: f"%{ord(found[0]) - 0xDC00:02X}", name))
+    content = text.encode()
+    if len(content) <= LONGEST_ITEM_ID:
+        return text
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    return f"{content[: LONGEST_ITEM_ID - len(digest) - 1].decode(errors='ignore')}-{digest}"
+
+
+def typed(path: Path) -> str:
+    """A path as it is typed in a shell; no command takes it for an option."""
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, such as 40 s, 12 min or 3.1 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, such as "1 item" and "2 items"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,136 @@
+"""Value ranges of pictures: which values are black and white."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.store.errors import ReportError
+
+LOOKED_AT = 16  # pictures, evenly spaced
+
+
+LEAST_INSIDE = 0.01  # of all values; below, a range is not the data's
+
+
+T = TypeVar("T")
+
+
+class Values(NamedTuple):
+    """The values of some pictures of one depth.
+
+    Attributes:
+        low: The least.
+        high: The greatest.
+        inside: The share, 0..1, that lies within a range, its ends included.
+        bits: 8 or 16.
+    """
+
+    low: float
+    high: float
+    inside: float
+    bits: int
+
+    @property
+    def whole(self) -> Range:
+        """All values of their depth."""
+        return 0.0, 2.0**self.bits - 1
+
+
+def measure(pictures: Iterable[NDArray[np.generic]], ends: Range | None) -> Values:
+    """The values of pictures of 8 or 16 bits, at least one, and how many of them lie within a range."""
+    return joined([_measured(picture, ends) for picture in pictures])
+
+
+def joined(each: Sequence[Values]) -> Values:
+    """The values of all; pictures count alike, whatever their size."""
+    return Values(
+        min(values.low for values in each),
+        max(values.high for values in each),
+        math.fsum(values.inside for values in each) / len(each),
+        min(values.bits for values in each),
+    )
+
+
+def spread(some: Sequence[T], most: int = LOOKED_AT) -> list[T]:
+    """At most so many of them, evenly spaced, the first and the last included."""
+    places = np.unique(np.linspace(0, len(some) - 1, min(most, len(some))).round().astype(int))
+    return [some[place] for place in places.tolist()]
+
+
+def clipped(name: str, ends: Range, values: Values, whose: str, mend: str) -> Iterator[str]:
+    """A line on the values beyond a range, if there are any.
+
+    Args:
+        name: The file or setting that declares the range.
+        ends: The range.
+        values: Those of the pictures.
+        whose: What they are of, for messages.
+        mend: What to do about a range that is refused.
+
+    Raises:
+        ReportError: The range is beyond the depth of the pictures, or holds under 1 % of their values.
+    """
+    if ends[0] < values.whole[0] or ends[1] > values.whole[1]:
+        raise ReportError(
+            f"{name}: found {shown(ends)}, expected it within {shown(values.whole)}, as {whose} have {values.bits} "
+            f"bits; {mend}"
+        )
+    of_data = shown((values.low, values.high))
+    if values.inside < LEAST_INSIDE:
+        raise ReportError(
+            f"{name}: found {shown(ends)}, within which {_share(values.inside)} of {whose} ({of_data}) lie, expected "
+            f"most of them; {mend}"
+        )
+    if values.inside < 1:
+        yield (
+            f"{name}: {_share(1 - values.inside)} of {whose} ({of_data}) lie beyond {shown(ends)} and become black or "
+            "white"
+        )
+
+
+def _measured(picture: NDArray[np.generic], ends: Range | None) -> Values:
+    values = np.asarray(picture)
+    inside = 1.0 if ends is None else float(np.mean((values >= ends[0]) & (values <= ends[1])))
+    return Values(float(values.min()), float(values.max()), inside, 8 if values.dtype.itemsize == 1 else 16)
+
+
+def _share(share: float) -> str:
+    """A share in percent that is rounded to none or all only where it is that."""
+    if share in (0, 1):
+        return "none" if share == 0 else "all"
+    return "under 0.1%" if share < 0.001 else "over 99.9%" if share > 0.999 else f"{share:.1%}"
+
+
+Range = tuple[float, float]
+
+
+"""The values of a picture that are black and white; those beyond are clipped."""
+
+
+LARGEST = 65535  # value of a picture, at 16 bits
+
+
+def as_range(value: object) -> Range:
+    """A range as a document has it: two values that a picture may have.
+
+    Raises:
+        ValueError: It is not two whole numbers from 0 to 65535, the lower first.
+    """
+    ends = tuple(value) if isinstance(value, (list, tuple)) else ()
+    numbers = len(ends) == 2 and all(type(end) in (int, float) and 0 <= end <= LARGEST and end % 1 == 0 for end in ends)
+    if not numbers or not ends[0] < ends[1]:
+        raise ValueError(
+            f"expected two whole numbers from 0 to {LARGEST} (of pictures of 8 bits, to 255), the lower first, such as "
+            f"[1000, 1400], found {list(ends) or value!r}"
+        )
+    return float(ends[0]), float(ends[1])
+
+
+def shown(ends: Range) -> str:
+    """A range for messages, such as 1000..1400."""
+    return "..".join(f"{end:.10g}" for end in ends)

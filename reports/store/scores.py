@@ -1,0 +1,250 @@
+"""What one scorer says about one run: values, replicates, items and the protocol that made them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.store import variance
+from reports.store.bootstrap import Clusters, Interval, clusters_of
+from reports.store.errors import ReportError
+from reports.store.metrics import STUDY, describe, describe_scorer
+from reports.store.names import counted
+from reports.store.variance import Sample
+
+_SCORER = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """One number about a run.
+
+    Attributes:
+        value: The metric over all scored items, finite; NaN where no item counts.
+        replicates: Its bootstrap replicates (replicates,), made with `bootstrap.item_weights`, finite; all NaN where
+            there is no interval.
+        per_item: Its value for each item (n,), finite, or NaN where the item does not count, as an image that the
+            official protocol drops; None where items have none, as with a histogram of them all.
+        ends: Its 95 % interval where another analysis gives it, as that of a study; None where it follows from the
+            replicates.
+        freedom: Degrees of freedom of the replicates' variance where another analysis gives them: those of a study
+            come from raters and items; None for one less than there are items, or clusters.
+    """
+
+    value: float
+    replicates: NDArray[np.floating]
+    per_item: NDArray[np.floating] | None = None
+    ends: Interval | None = None
+    freedom: float | None = None
+
+
+_FAR, _ENOUGH_FAR, _FEWEST_TO_DOUBT = 10.0, 10, 8
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What one scorer says about one run.
+
+    What fewer than two items, or clusters of them, count for has no interval: its replicates become NaN, whatever they
+    were.
+
+    Attributes:
+        scorer: The scorer's name, of a-z, 0-9, _ and -, as in its file name.
+        protocol: Every choice that changes a value: text, numbers, booleans, None, lists and mappings of them.
+        item_ids: The n items that were scored, each once.
+        n_expected: How many items the split has, at least n.
+        metrics: The metrics by name, all with the same number of replicates.
+    """
+
+    scorer: str
+    protocol: Mapping[str, object]
+    item_ids: tuple[str, ...]
+    n_expected: int
+    metrics: Mapping[str, Metric]
+
+    def __post_init__(self) -> None:
+        if self.units < 2:
+            nothing = {name: np.full_like(each.replicates, np.nan) for name, each in self.metrics.items()}
+            metrics = {name: replace(each, replicates=nothing[name], ends=None) for name, each in self.metrics.items()}
+            object.__setattr__(self, "metrics", metrics)
+
+    @property
+    def n(self) -> int:
+        """How many items were scored."""
+        return len(self.item_ids)
+
+    @cached_property
+    def counted(self) -> int:
+        """How many of the items count, by their own values where they have any."""
+        left_out = self._left_out()
+        return self.n if left_out is None else int((~left_out).sum())
+
+    @cached_property
+    def clusters(self) -> Clusters | None:
+        """The clusters that draws are of; None where they are of items alone, as older versions' are."""
+        return clusters_of(self.protocol)
+
+    @property
+    def over(self) -> str:
+        """What intervals are over, such as "items"."""
+        return describe_scorer(self.scorer, self.protocol).over
+
+    @property
+    def units(self) -> int:
+        """How many items, or clusters of them, are drawn."""
+        return self.counted if self.clusters is None else min(self.counted, self.clusters.n)
+
+    @property
+    def worth(self) -> float:
+        """How many equal units would tell as much: fewer than units where clusters are of unequal sizes."""
+        return float(self.units if self.clusters is None else min(self.units, self.clusters.effective))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The short name of the protocol: scores are compared only where it is the same."""
+        return fingerprint(self.protocol, self.scorer)
+
+    def check(self) -> None:
+        """Refuse parts that do not fit together, or values that a file cannot hold.
+
+        Raises:
+            ValueError: What was found, and what was expected.
+        """
+        distinct = len(set(self.item_ids))
+        if not _SCORER.fullmatch(self.scorer):
+            raise ValueError(f"found scorer {self.scorer!r}, expected a name of a-z, 0-9, _ and -")
+        if not 1 <= self.n <= self.n_expected or distinct != self.n:
+            raise ValueError(f"found {self.n} items, {distinct} distinct, expected 1 to {self.n_expected}, each once")
+        if self.clusters is not None and self.clusters.n > self.n:
+            raise ValueError(f"found {self.clusters.n} clusters of {self.n} items, expected at most as many")
+        lengths = {metric.replicates.shape for metric in self.metrics.values()}
+        if len(lengths) != 1 or min(lengths) <= (0,) or len(min(lengths)) != 1:
+            raise ValueError(f"found metrics with replicates {sorted(lengths)}, expected one length for all, above 0")
+        for name, metric in self.metrics.items():
+            _check_metric(name, metric, self.item_ids, self._left_out())
+
+    def interval(self, metric: str) -> Interval:
+        """The 95 % interval of a metric, if there is one, over items or clusters: for this very training alone.
+
+        A fooling rate's is over raters and items, as the study's analysis has it.
+        """
+        given = self.metrics[metric].ends
+        return given or variance.estimate(sample([self], metric, trained=False)).interval
+
+    def doubt(self, metric: str) -> str:
+        """Why no interval of a metric can be trusted, such as a cap that some items reach; empty where one can.
+
+        Of a few items far from all others, nobody knows from so few draws how many there are elsewhere. A mean is in
+        doubt where fewer than ten items lie ten times the middle half's width beyond it.
+        """
+        per_item = self.metrics[metric].per_item
+        if per_item is None or self.counted < _FEWEST_TO_DOUBT or self.scorer.startswith(STUDY):
+            return ""
+        values = per_item[~np.isnan(per_item)]
+        if not math.isclose(self.metrics[metric].value, values.mean(), rel_tol=1e-6, abs_tol=1e-12):
+            return ""  # no mean over items
+        low, high = np.percentile(values, [25, 75])
+        reach = _FAR * (high - low)
+        far = (per_item < low - reach) | (per_item > high + reach)
+        count = int(far.sum())
+        if not 0 < count < _ENOUGH_FAR:
+            return ""
+        first = self.item_ids[int(np.flatnonzero(far)[0])]
+        return f"{count} of {counted(self.counted, 'item')} far from all others, such as {first}: no interval holds"
+
+    def by_item(self, metric: str) -> dict[str, float]:
+        """The values of the items that count, by id; none where the metric has no values of single items."""
+        per_item = self.metrics[metric].per_item
+        values = () if per_item is None else zip(self.item_ids, per_item.tolist(), strict=True)
+        return {item: value for item, value in values if not math.isnan(value)}
+
+    def summary(self) -> dict[str, object]:
+        """All but replicates and single items, for JSON; null for a value or an interval that there is not."""
+        return {
+            "scorer": self.scorer,
+            "scorer_title": describe_scorer(self.scorer, self.protocol).title,
+            "n": self.n,
+            "n_expected": self.n_expected,
+            "metrics": {name: null_if_nan(metric.value) for name, metric in self.metrics.items()},
+            "intervals": {name: list(ends) if (ends := self.interval(name)).known else None for name in self.metrics},
+            "intervals_over": self.over,
+            "intervals_doubt": (self.clusters.doubt if self.clusters else "") or None,
+            "fingerprint": self.fingerprint,
+            "protocol": dict(self.protocol),
+        }
+
+    def _left_out(self) -> NDArray[np.bool_] | None:
+        """Which items (n,) do not count; None where no metric has values of single items."""
+        known = (metric.per_item for metric in self.metrics.values() if metric.per_item is not None)
+        return next((np.isnan(per_item) for per_item in known), None)
+
+
+def sample(runs: Sequence[Scores], metric: str, *, trained: bool) -> Sample:
+    """What the mean of runs, one a seed, rests on; all were scored on the same items.
+
+    Args:
+        runs: At least one.
+        metric: Its name.
+        trained: False for pictures that no training made, as the ground truth.
+    """
+    metrics = [run.metrics[metric] for run in runs]
+    replicates = np.stack([each.replicates for each in metrics])
+    if any(run.doubt(metric) for run in runs):
+        replicates = np.full_like(replicates, np.nan)
+    about = describe(metric)
+    values, freedoms = [each.value for each in metrics], [each.freedom for each in metrics]
+    of_items = max(1.0, runs[0].worth - 1)  # of two clusters the larger may have all but a few items
+    found = variance.sample(values, replicates, runs[0].units, freedoms, of_items=of_items, trained=trained)
+    return replace(found, least=about.least, most=about.most)
+
+
+def null_if_nan(value: float) -> float | None:
+    """A number as JSON can hold it."""
+    return None if math.isnan(value) else float(value)
+
+
+def fingerprint(protocol: Mapping[str, object], scorer: str) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of a scorer's name and its protocol, as canonical JSON.
+
+    Raises:
+        ReportError: The protocol holds something that JSON cannot, such as NaN or an array.
+    """
+    try:
+        canonical = json.dumps(
+            {"protocol": dict(protocol), "scorer": scorer}, sort_keys=True, separators=(",", ":"), allow_nan=False
+        )
+    except (TypeError, ValueError) as error:
+        raise ReportError(
+            f"protocol of scorer {scorer!r}: {error}; expected text, finite numbers, booleans, lists and mappings"
+        ) from error
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _check_metric(name: str, metric: Metric, item_ids: tuple[str, ...], left_out: NDArray[np.bool_] | None) -> None:
+    nothing = left_out is not None and bool(left_out.all())
+    if not (math.isnan(metric.value) if nothing else math.isfinite(metric.value)):
+        raise ValueError(f"found {name} = {metric.value}, expected {'none' if nothing else 'a finite number'}")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+        replicates = np.asarray(metric.replicates, np.float32)
+    if not np.isfinite(replicates).all() and not np.isnan(replicates).all():
+        raise ValueError(f"found a replicate of {name} that is not finite, expected numbers that fit in float32")
+    if metric.freedom is not None and not metric.freedom > 0:
+        raise ValueError(f"found {name} with {metric.freedom} degrees of freedom, expected above 0")
+    if metric.ends is not None and metric.ends.known and not metric.ends.low <= metric.value <= metric.ends.high:
+        raise ValueError(f"found {name} = {metric.value} in {list(metric.ends)}, expected it between the two")
+    if metric.per_item is None or left_out is None:
+        return
+    if metric.per_item.shape != (len(item_ids),):
+        raise ValueError(f"found {name} per item of shape {metric.per_item.shape}, expected ({len(item_ids)},)")
+    for item, value, out in zip(item_ids, metric.per_item, left_out, strict=True):
+        if not (math.isnan(value) if out else math.isfinite(value)):
+            expected = "none, as of another metric" if out else "a finite number"
+            raise ValueError(f"found {name} = {value} for item {item!r}, expected {expected}")

@@ -1,0 +1,347 @@
+"""The studies with raters in a results folder, read from `study/NAME/analysis.json`.
+
+Rates are in percent here, as in the ledger.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from reports.store import json_files, layout
+from reports.store.bootstrap import NO_INTERVAL, Interval
+from reports.store.errors import ReportError
+from reports.store.json_files import LONGEST_COMPLAINT
+from reports.store.made import Made
+from reports.store.metrics import STUDY
+from reports.store.names import counted, printable, typed
+
+FORMATS = (2, 3)
+
+
+"""Of the analyses that can be read: those of 2 have claims and pairs by a bootstrap of raters and items."""
+
+
+RATE = "fooling_rate"
+
+
+"""The metric of a study."""
+
+
+_MOST = 10**9  # of anything that a study counts
+
+
+class Block(NamedTuple):
+    """Trials at neighbouring positions of the sessions: the share right in percent, with its 95 % interval.
+
+    The interval is Wilson's, with answers of one rater in a block counted by their correlation.
+    """
+
+    first: int
+    last: int
+    trials: int
+    fooled: int
+    correct: float
+    interval: Interval
+
+
+class Halves(NamedTuple):
+    """Share right in percent in both halves of the trials, by raters who did both, and the change in points.
+
+    The interval of the change is by Student's t, paired over raters; None where it is undefined.
+    """
+
+    raters: int
+    first: float
+    second: float
+    change: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How often raters were right in the course of a session: position by position, in blocks, practice apart."""
+
+    positions: tuple[Block, ...]
+    blocks: tuple[Block, ...]
+    practice: tuple[Block, ...]
+    halves: Halves | None
+
+
+class Judged(NamedTuple):
+    """How many trials showed the output of an item, and in how many it was taken for real."""
+
+    trials: int
+    fooled: int
+
+    @property
+    def rate(self) -> float:
+        """The fooling rate of the item in percent."""
+        return 100 * self.fooled / self.trials
+
+
+@dataclass(frozen=True)
+class StudyCell:
+    """What raters say about one cell.
+
+    Attributes:
+        cell: Its name in the study; of a study that belongs to a grid, that of the grid's cell.
+        label: The same, with its seed where several runs of the cell were judged.
+        origin: Where its outputs came from: GRID/CELL/seed-N in the results folder, or a folder elsewhere.
+        seed: Of the run that made them; None as long as no grid is known.
+        raters: How many raters count.
+        trials: How many of their answers.
+        rate: The fooling rate: the mean over raters of their mean over trials.
+        error: Its standard error over raters and trials: the paper's +-; NaN where `over_trials` is unknown.
+        over_trials: 95 % interval over raters and trials, with these very items, as the paper's; unknown of a single
+            rater, and where all raters gave the same answers.
+        over_items: 95 % interval over raters and items: the one for claims; unknown of a single rater or item.
+        curve: The share right in the course of sessions.
+        items: Judgments by item id.
+    """
+
+    cell: str
+    label: str
+    origin: str
+    seed: int | None
+    raters: int
+    trials: int
+    rate: float
+    error: float
+    over_trials: Interval
+    over_items: Interval
+    curve: Curve
+    items: Mapping[str, Judged]
+
+
+class RatePair(NamedTuple):
+    """How the fooling rates of two cells differ, over raters and items.
+
+    Attributes:
+        first: A cell, named as in the study's cells.
+        second: Another.
+        difference: First less second in percentage points.
+        interval: Its own 95 % interval; unknown where one of the two rates has none.
+        p: Two-sided p-value of no difference; NaN where there is no interval.
+        adjusted: The same, adjusted for all pairs of the study.
+    """
+
+    first: str
+    second: str
+    difference: float
+    interval: Interval
+    p: float
+    adjusted: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study with raters, analysed.
+
+    Attributes:
+        name: As in its links.
+        title: The question on top of the raters' page.
+        fingerprint: Of its protocol.
+        protocol: What raters saw and whose answers count.
+        sessions: How many began and had answers.
+        excluded: How many of those do not count.
+        reasons: For how many sessions each rule of exclusion is a reason; a session can have several.
+        simulated: Whether its raters were programs.
+        looked_at_early: Whether its rates were looked at before it was closed.
+        replicates: Draws behind the bootstrap intervals.
+        cells: Those that were judged in sessions that count, by name.
+        pairs: All pairs of them.
+        over: What intervals for claims are over.
+    """
+
+    name: str
+    title: str
+    fingerprint: str
+    protocol: Mapping[str, object]
+    sessions: int
+    excluded: int
+    reasons: Mapping[str, int]
+    simulated: bool
+    looked_at_early: bool
+    replicates: int
+    cells: tuple[StudyCell, ...]
+    pairs: tuple[RatePair, ...]
+    over: str
+
+    @property
+    def scorer(self) -> str:
+        """The scorer of its rates in the ledger."""
+        return f"{STUDY}{self.name}"
+
+    @property
+    def raters(self) -> int:
+        """How many raters count, over all cells; who judged two cells counts twice."""
+        return sum(cell.raters for cell in self.cells)
+
+    @property
+    def trials(self) -> int:
+        """How many answers count."""
+        return sum(cell.trials for cell in self.cells)
+
+
+class Found(NamedTuple):
+    """The studies of a results folder.
+
+    Attributes:
+        studies: Those that can be read, by name.
+        damages: Files that cannot, one sentence each.
+        waiting: Studies without an analysis, one sentence each.
+    """
+
+    studies: tuple[Study, ...]
+    damages: tuple[str, ...]
+    waiting: tuple[str, ...]
+
+
+def collect(results: Path) -> Found:
+    """All studies of a results folder; what cannot be read is named, and never raised."""
+    studies, damages, waiting = [], [], []
+    for name, path in layout.analyses(results).items():
+        again = f"run `p2pbench amt analyse {typed(results)} --name {name}`"
+        away = f"move it away and {again}"  # an analysis is not written over something else
+        if not path.is_file():
+            waiting.append(printable(f"Study {name} has no analysis yet; close it, then {again}."))
+            continue
+        try:
+            document = json_files.read_object(path, away)
+            Made(path.parent).check_as_made(path, away)
+            studies.append(_study(name, document))
+        except ReportError as error:
+            damages.append(str(error))
+        except KeyError as error:
+            damages.append(printable(f"{path}: found no {error}, expected it; {away}"))
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            damages.append(printable(f"{path}: {str(error)[:LONGEST_COMPLAINT]}; {away}"))
+    return Found(tuple(studies), tuple(damages), tuple(waiting))
+
+
+def _study(name: str, document: Mapping[str, Any]) -> Study:
+    version = document.get("format")
+    if version not in FORMATS:
+        raise ValueError(f"found format {version!r}, expected {' or '.join(map(str, FORMATS))}, of this p2pbench")
+    if document["study"] != name:
+        raise ValueError(f"found the study {document['study']!r}, expected {name!r} as its folder is called")
+    kept, origin, excluded = document["kept"], document["origin"], document["exclusions"]["excluded"]
+    cells = tuple(_cell(fields, str(origin.get(fields["name"], ""))) for fields in kept["algorithms"])
+    known = {cell.cell for cell in cells if cell.over_items.known}
+    pairs = tuple(_pair(fields, known) for fields in kept["pairs" if version == FORMATS[-1] else "pairs_crossed"])
+    if {frozenset(pair[:2]) for pair in pairs} != {*map(frozenset, combinations([cell.cell for cell in cells], 2))}:
+        raise ValueError(f"found {len(pairs)} pairs of {len(cells)} algorithms, expected each pair once")
+    return Study(
+        name=name,
+        title=str(document["title"]),
+        fingerprint=str(document["fingerprint"]),
+        protocol=dict(document["protocol"]),
+        sessions=_count(document["everything"]["sessions"], "sessions"),
+        excluded=len(excluded),
+        reasons=dict(Counter(reason["rule"] for each in excluded for reason in each["reasons"]).most_common()),
+        simulated=bool(document["simulated"]),
+        looked_at_early=bool(document["looked_at_early"]),
+        replicates=_count(document["replicates"], "replicates"),
+        cells=cells,
+        pairs=pairs,
+        over=_over(document.get("clusters")),  # analyses of before know of none
+    )
+
+
+def _over(clusters: Mapping[str, Any] | None) -> str:
+    if clusters is None:
+        return "raters and items"
+    return f"raters and {counted(_count(clusters['n'], 'clusters'), 'cluster')} of items"
+
+
+def _cell(fields: Mapping[str, Any], origin: str) -> StudyCell:
+    staged, curve = fields["two_stage"], fields["curve"]
+    claims = fields["claims" if "claims" in fields else "crossed"]
+    alone = len(fields["raters"]) < 2  # earlier versions gave one rater an interval
+    return StudyCell(
+        cell=str(fields["name"]),
+        label=str(fields["name"]),
+        origin=origin,
+        seed=None,
+        raters=len(fields["raters"]),
+        trials=_count(fields["trials"], "trials"),
+        rate=_percent(claims["value"]),
+        error=math.nan if alone or staged["low"] is None else _percent(staged["error"]),
+        over_trials=NO_INTERVAL if alone or staged["low"] is None else _interval(staged),
+        over_items=NO_INTERVAL if alone or claims["low"] is None else _interval(claims),
+        curve=Curve(
+            positions=tuple(_block(each, each["position"], each["position"]) for each in curve["positions"]),
+            blocks=tuple(_block(each, each["first"], each["last"]) for each in curve["blocks"]),
+            practice=tuple(_block(each, each["first"], each["last"]) for each in curve["practice"]),
+            halves=None if curve["halves"] is None else _halves(curve["halves"]),
+        ),
+        items={str(item["item"]): _judged(item) for item in fields["items"]},
+    )
+
+
+def _pair(fields: Mapping[str, Any], known: Collection[str]) -> RatePair:
+    """A pair as an analysis has it; without p-values where one of the two rates has no interval."""
+    first, second, ends = str(fields["first"]), str(fields["second"]), fields["difference"]
+    difference = 100 * _number(ends["value"])
+    if not {first, second} <= set(known):
+        return RatePair(first, second, difference, NO_INTERVAL, math.nan, math.nan)
+    adjusted = fields["adjusted" if "adjusted" in fields else "holm"]
+    p, adjusted = (_percent(each) / 100 for each in (fields["p"], adjusted))
+    return RatePair(
+        first, second, difference, _ordered(*(100 * _number(ends[end]) for end in ("low", "high"))), p, adjusted
+    )
+
+
+def _block(fields: Mapping[str, Any], first: object, last: object) -> Block:
+    judged = _judged(fields)
+    correct = _percent(fields["correct"])
+    return Block(_count(first, "first"), _count(last, "last"), judged.trials, judged.fooled, correct, _interval(fields))
+
+
+def _halves(fields: Mapping[str, Any]) -> Halves:
+    known = fields["low"] is not None and fields["high"] is not None
+    ends = Interval(100 * _number(fields["low"]), 100 * _number(fields["high"])) if known else None
+    first, second = _percent(fields["first"]), _percent(fields["second"])
+    return Halves(_count(fields["raters"], "raters"), first, second, 100 * _number(fields["change"]), ends)
+
+
+def _judged(fields: Mapping[str, Any]) -> Judged:
+    judged = Judged(_count(fields["trials"], "trials"), _count(fields["fooled"], "fooled"))
+    if not judged.fooled <= judged.trials or judged.trials < 1:
+        raise ValueError(f"found {judged.fooled} fooled of {judged.trials} trials, expected at most all of 1 or more")
+    return judged
+
+
+def _interval(fields: Mapping[str, Any]) -> Interval:
+    return _ordered(_percent(fields["low"]), _percent(fields["high"]))
+
+
+def _ordered(low: float, high: float) -> Interval:
+    if low > high:
+        raise ValueError(f"found an interval from {low} to {high}, expected its lower end first")
+    return Interval(low, high)
+
+
+def _percent(share: object) -> float:
+    number = _number(share)
+    if not 0 <= number <= 1:
+        raise ValueError(f"found a share of {number}, expected 0 to 1")
+    return 100 * number
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"found {value!r}, expected a number")
+    return float(value)
+
+
+def _count(value: object, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST:
+        raise ValueError(f"found {what} = {value!r}, expected a count")
+    return value
