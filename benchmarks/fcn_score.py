@@ -46,9 +46,12 @@ from p2pbench.datasets import (
 from p2pbench.runtime.device import pick_device  # noqa: E402
 from p2pbench.runtime.interrupt import StopRequest  # noqa: E402
 from p2pbench.runtime.progress import Progress  # noqa: E402
-from p2pbench.scoring.outcome import Work  # noqa: E402
-from p2pbench.scoring.outputs import read_output  # noqa: E402
-from p2pbench.scoring.segmentation import score_folder  # noqa: E402
+from p2pbench.scoring.outputs import (
+    PlainFolder,  # noqa: E402
+    read_output,  # noqa: E402
+)
+from p2pbench.scoring.score import fcn_score_folder  # noqa: E402
+from p2pbench.scoring.segmentation import SegmentationOptions  # noqa: E402
 from p2pbench.scoring.truth import open_truth, read_bytes  # noqa: E402
 from tests.fcn import caffe  # noqa: E402
 from timing import clock, products  # noqa: E402
@@ -113,7 +116,8 @@ def scored(folder: Path, file: Path, device: torch.device) -> dict[str, float]:
     done = DoneTimes()
     start = time.perf_counter()
     truth = open_truth(f"cityscapes:{folder / 'data'}:val")
-    score_folder(folder / "outputs", truth, folder / "out", Work(file, device, False, done, StopRequest()))
+    plain = PlainFolder(folder / "outputs", truth, folder / "out")
+    fcn_score_folder(plain, SegmentationOptions(file, device, done, StopRequest()))
     seconds = time.perf_counter() - start
     last, first, images = done.times[-1] - start, done.times[0] - start, len(done.times)
     rate = (images - 1) / max(last - first, 1e-9)

@@ -20,7 +20,7 @@ from record import Record, options
 from ray.cluster_utils import Cluster
 
 from p2pbench.ablation.data import data_key, open_data
-from p2pbench.ablation.grid import Planned, expand
+from p2pbench.ablation.grid import PlannedRun, plan_grid
 from p2pbench.ablation.ray import carry_out_on
 from p2pbench.cluster.connection import connected
 from p2pbench.config import GridConfig
@@ -37,7 +37,7 @@ SETTINGS = {
 STORE = 80 * 2**20
 
 
-def seconds(nodes: int, plan: Sequence[Planned], folder: Grid) -> float:
+def seconds(nodes: int, plan: Sequence[PlannedRun], folder: Grid) -> float:
     """One pass over the grid, in a folder of its own, on so many nodes."""
     data = {data_key(planned.config): open_data(planned.config, lambda done, total: None) for planned in plan}
     for planned in plan:
@@ -70,7 +70,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as results:
             for nodes in (1, 2) if repeat % 2 == 0 else (2, 1):
                 folder = Grid(Path(results) / f"nodes-{nodes}")
-                plan = expand(folder, grid, "benchmark", {**SETTINGS, "epochs": chosen.epochs}, [0])
+                plan = plan_grid(folder, grid, "benchmark", {**SETTINGS, "epochs": chosen.epochs}, [0]).runs
                 taken[nodes].append(seconds(nodes, plan, folder))
         load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
         print(f"one node {taken[1][-1]:.1f} s, two {taken[2][-1]:.1f} s (load {load})", flush=True)

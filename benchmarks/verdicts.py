@@ -29,7 +29,7 @@ from p2pbench.datasets.clusters import Clusters, of_clusters, weights_of
 from p2pbench.metrics import distributions
 from p2pbench.metrics.images import intersection
 from p2pbench.scoring.confusion_scores import confusion_scores
-from p2pbench.scoring.image_scores import mean
+from p2pbench.scoring.images import mean
 from reports.store import bootstrap, ledger, variance
 from reports.store.layout import REAL, grids
 from reports.store.scores import Scores, sample

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from p2pbench.ablation.data import contents_of, data_key, describe
-from p2pbench.ablation.grid import expand
+from p2pbench.ablation.grid import GridPlan
 from p2pbench.ablation.run import as_begun, is_finished
 from p2pbench.ablation.timing import measure_step
-from p2pbench.config import NOT_IDENTITY, GridConfig, RunConfig, run_config
+from p2pbench.config import NOT_IDENTITY, RunConfig, run_config
 from p2pbench.datasets.catalogue import Items, clusters_of_items, files_of, more_than_there_are, open_dataset, run_items
 from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.datasets.dataset import Channels, Dataset
@@ -32,28 +31,25 @@ from reports.store.layout import Grid
 from reports.store.names import counted, duration, typed
 
 
-def estimate_lines(
-    results: Path, name: str, grid: GridConfig, where: str, overrides: Mapping[str, Any], seeds: Sequence[int] | None
-) -> Iterator[str]:
+def estimate_lines(plan: GridPlan) -> Iterator[str]:
     """Cells, steps, parameters and time of a grid, a line each; nothing is written.
 
     Raises:
-        UserError: as for the grid itself, what is there already included, but only a few pictures are decoded yet.
+        UserError: As for the grid itself, what is there already included, but only a few pictures are decoded yet.
     """
-    folder = Grid(results / name)
-    plan = expand(folder, grid, where, overrides, seeds or grid.seeds)
-    device = pick_device(plan[0].config.device, plan[0].config.threads)
+    folder, runs = plan.grid, plan.runs
+    device = pick_device(runs[0].config.device, runs[0].config.threads)
     made, there = read_runs(folder), precisions(device)
     opened: dict[tuple[object, ...], tuple[Dataset, Items, Channels]] = {}
     seconds: dict[RunConfig, float] = {}
     total = 0.0
     notices: dict[str, None] = {}  # in order, each once
-    configs = [as_begun(planned, there, made) for planned in plan]
+    configs = [as_begun(planned, there, made) for planned in runs]
     for config in configs:
         if data_key(config) not in opened:
             dataset = open_dataset(config)
             items = run_items(dataset, config)
-            apart.check(results / name, files_of(items))
+            apart.check(folder.folder, files_of(items))
             notices |= dict.fromkeys(clusters_of_items(dataset, items, config).notices)
             channels = sample_channels(dataset, [*items.train, *items.test], config)
             yield from dataset.remarks
@@ -62,13 +58,13 @@ def estimate_lines(
         notices = dict.fromkeys(more_than_there_are(opened[data_key(config)][1], config)) | notices
     if made:  # whose data are only then looked at in full
         contents = {key: contents_of(dataset, items) for key, (dataset, items, _) in opened.items()}
-        for planned, config in zip(plan, configs, strict=True):
+        for planned, config in zip(runs, configs, strict=True):
             of_run = contents[data_key(config)]
             check_files(planned.run)
             threaded = config if there.on_cpu else config.model_copy(update={"threads": None})
             check_fits(planned.run, threaded, describe(opened[data_key(config)][1], of_run), made, of_run)
     left = []
-    for planned, config in zip(plan, configs, strict=True):
+    for planned, config in zip(runs, configs, strict=True):
         if is_finished(planned.run, opened[data_key(config)][1].test):
             yield f"{planned.name}: finished before, would be skipped"
         else:
@@ -103,22 +99,19 @@ _LIKE = ("dataset", "direction", "test_split", "test_items", "image_size")
 """Settings that a grid must share for its chance of training, and its items, to tell of another's."""
 
 
-def difference_lines(results: Path, name: str, configs: Sequence[RunConfig], seeds: Collection[int]) -> Iterator[str]:
-    """The smallest differences that so many seeds of each cell find, a line each.
+def difference_lines(plan: GridPlan) -> Iterator[str]:
+    """The smallest differences that the seeds of a grid's cells detect, a line each.
 
     They rest on the grid's own scores where two of its cells have several seeds, else on those of the first other grid
-    of the results folder that has the same test items and size; in which settings that one was trained otherwise is
-    said. Where there is none, a line says how to know.
-
-    Args:
-        results: The results folder.
-        name: The grid's name.
-        configs: Of its runs, at least one of each cell.
-        seeds: Those that are asked for; those that the grid has come on top.
+    of the results folder that has the same test items and size; settings in which that grid was trained otherwise are
+    named. Where there is none, a line says how to know. The seeds that the grid has come on top of the plan's.
 
     Raises:
         UserError: The dataset is not where the settings say, or a file of it cannot be read.
     """
+    results, name = plan.grid.folder.parent, plan.grid.name
+    configs = [planned.config for planned in plan.runs]
+    seeds = {config.seed for config in configs}
     read = _descriptions(results)
     own = [seed for grid, description in read if grid.name == name for seed in description.seeds]
     number = len({*own, *seeds})

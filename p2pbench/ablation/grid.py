@@ -18,7 +18,7 @@ LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """One run to be: its place and its settings."""
 
     run: Run
@@ -30,55 +30,80 @@ class Planned:
         return f"{self.run.cell} seed {self.run.seed}"
 
 
-def expand(
-    folder: Grid, grid: GridConfig, where: str, overrides: Mapping[str, Any], seeds: Sequence[int]
-) -> list[Planned]:
-    """The runs of a grid, cell by cell.
+@dataclass(frozen=True)
+class GridPlan:
+    """A grid with its runs, checked before anything is written.
+
+    Attributes:
+        grid: Its folder.
+        config: Its file.
+        where: Where it comes from, for messages.
+        runs: Its runs, cell by cell; at least one.
+    """
+
+    grid: Grid
+    config: GridConfig
+    where: str
+    runs: Sequence[PlannedRun]
+
+
+def plan_grid(
+    grid: Grid, config: GridConfig, where: str, overrides: Mapping[str, Any], seeds: Sequence[int] | None = None
+) -> GridPlan:
+    """Expand a grid into its runs.
 
     Settings are the defaults, then the grid's, then the cell's, then the overrides.
 
+    Args:
+        grid: Its folder.
+        config: Its file.
+        where: Where it comes from, for messages.
+        overrides: Settings that replace those of the file.
+        seeds: The seeds of each cell; None takes the file's.
+
     Raises:
-        UserError: a setting is wrong, or none of the dataset's; a cell's name cannot be a folder's, two cells have the
+        UserError: A setting is wrong, or none of the dataset's; a cell's name cannot be a folder's, two cells have the
             same settings, or are tested on different pictures.
-        ReportError: the grid's folder is, holds or lies in the dataset's.
+        ReportError: The grid's folder is, holds or lies in the dataset's.
     """
-    if "seed" in overrides or "seed" in grid.settings or any("seed" in cell for cell in grid.cells.values()):
+    if "seed" in overrides or "seed" in config.settings or any("seed" in cell for cell in config.cells.values()):
         raise UserError(f"{where}: key 'seed': seeds are an axis of the grid; leave it out, and give seeds = [0, 1, 2]")
-    if folder.name.lower() in {REPORT, STUDIES}:
+    if grid.name.lower() in {REPORT, STUDIES}:
         raise UserError(
-            f"{where}: found a grid named '{folder.name}', the folder of the results' {folder.name.lower()}; expected "
+            f"{where}: found a grid named '{grid.name}', the folder of the results' {grid.name.lower()}; expected "
             "another name, which is that of the grid's file"
         )
-    configs: dict[str, RunConfig] = {}
-    for name, cell in grid.cells.items():
+    settings: dict[str, RunConfig] = {}
+    for name, cell in config.cells.items():
         _check_name(name, where)
-        config = run_config({**grid.settings, **cell, **overrides}, f"{where}, cell {name}")
-        check_settings(config, where)
-        twin = next((other for other, known in configs.items() if known == config), None)
+        of_cell = run_config({**config.settings, **cell, **overrides}, f"{where}, cell {name}")
+        check_settings(of_cell, where)
+        twin = next((other for other, known in settings.items() if known == of_cell), None)
         if twin is not None:
             raise UserError(f"{where}: cells '{twin}' and '{name}' have the same settings; expected them to differ")
-        configs[name] = config
-    _check_shared(configs, where)
-    roots = {Path(config.root).expanduser() for config in configs.values() if config.root}
-    for written in (folder.folder, report(folder.folder.parent).folder):
+        settings[name] = of_cell
+    _check_shared(settings, where)
+    roots = {Path(of_cell.root).expanduser() for of_cell in settings.values() if of_cell.root}
+    for written in (grid.folder, report(grid.folder.parent).folder):
         apart.check(written, roots)
-    return [
-        Planned(folder.run(name, seed), config.model_copy(update={"seed": seed}))
-        for name, config in configs.items()
-        for seed in seeds
+    runs = [
+        PlannedRun(grid.run(name, seed), of_cell.model_copy(update={"seed": seed}))
+        for name, of_cell in settings.items()
+        for seed in seeds or config.seeds
     ]
+    return GridPlan(grid, config, where, runs)
 
 
-def check_effect(plan: Sequence[Planned], keys: Iterable[str], where: str) -> None:
+def check_effect(plan: GridPlan, keys: Iterable[str]) -> None:
     """Refuse settings of the command line that have no effect in any cell.
 
     Raises:
         UserError: there is one; it says why.
     """
     for key in keys:
-        reasons = [planned.config.without_effect(key) for planned in plan]
+        reasons = [planned.config.without_effect(key) for planned in plan.runs]
         if all(reasons):
-            raise UserError(f"{where}: key '{key}' has no effect: {reasons[0]}; leave it out")
+            raise UserError(f"{plan.where}: key '{key}' has no effect: {reasons[0]}; leave it out")
 
 
 def check_own_effect(grid: GridConfig, where: str) -> None:

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from p2pbench.ablation.data import Data, KeptData, data_key
-from p2pbench.ablation.grid import Planned
+from p2pbench.ablation.grid import PlannedRun
 from p2pbench.ablation.run import Outcome, begin, carry_out, say_threads
 from p2pbench.cluster.jobs import Cluster, Job, Needs
 from p2pbench.cluster.nodes import Unfit
@@ -24,7 +24,7 @@ from reports.store.layout import Grid
 def carry_out_on(
     cluster: Cluster,
     grid: Grid,
-    plan: Sequence[Planned],
+    plan: Sequence[PlannedRun],
     data: Mapping[tuple[object, ...], Data],
     listener: Listener,
     stop: Stop,
@@ -42,16 +42,16 @@ def carry_out_on(
             yield plan[number], answer.error
 
 
-def _job(cluster: Cluster, planned: Planned, data: Data, listener: Listener) -> Job:
+def _job(cluster: Cluster, planned: PlannedRun, data: Data, listener: Listener) -> Job:
     needs = _needs(cluster, planned)
     begun = begin(planned, data, None if needs.gpus else 1, listener)
     # Workers have another working directory.
     run = replace(begun.run, folder=begun.run.folder.absolute())
-    there = Planned(run, begun.config.with_absolute_root())
+    there = PlannedRun(run, begun.config.with_absolute_root())
     return Job(planned.name, _train, (there, data.describe()), needs, run.checkpoint)
 
 
-def _needs(cluster: Cluster, planned: Planned) -> Needs:
+def _needs(cluster: Cluster, planned: PlannedRun) -> Needs:
     # A run that began with more threads than a machine has cores keeps them: another number would change its weights.
     return cluster.needs(planned.config.device, min(planned.config.threads or 1, cluster.most_cpus()))
 
@@ -59,7 +59,7 @@ def _needs(cluster: Cluster, planned: Planned) -> Needs:
 _data = KeptData()  # of a worker process
 
 
-def _train(line: Line, planned: Planned, described: Description) -> None:
+def _train(line: Line, planned: PlannedRun, described: Description) -> None:
     """One run in a worker; the data stay for the next.
 
     Raises:

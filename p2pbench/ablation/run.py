@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from p2pbench.ablation.data import Data
-from p2pbench.ablation.grid import Planned
+from p2pbench.ablation.grid import PlannedRun
 from p2pbench.ablation.references import check_same_references
 from p2pbench.config import RunConfig
 from p2pbench.datasets import pictures
@@ -62,7 +62,7 @@ def missing_items(run: Run, items: Sequence[Item]) -> list[int]:
     return [place for place, item in enumerate(items) if item.id not in there]
 
 
-def say_threads(plan: Sequence[Planned], threads: int | None, listener: Listener) -> None:
+def say_threads(plan: Sequence[PlannedRun], threads: int | None, listener: Listener) -> None:
     """Say how many threads runs will have where neither their settings nor their beginnings decide it.
 
     Args:
@@ -77,7 +77,7 @@ def say_threads(plan: Sequence[Planned], threads: int | None, listener: Listener
         )
 
 
-def begin(planned: Planned, data: Data, threads: int | None, listener: Listener) -> Planned:
+def begin(planned: PlannedRun, data: Data, threads: int | None, listener: Listener) -> PlannedRun:
     """A run as it will be trained: with so many threads, unless its settings say more; config.json keeps it.
 
     Args:
@@ -107,7 +107,7 @@ def begin(planned: Planned, data: Data, threads: int | None, listener: Listener)
 
 
 def carry_out(
-    planned: Planned, data: Data, device: torch.device, listener: Listener, stop: Stop, patience: float = 0.0
+    planned: PlannedRun, data: Data, device: torch.device, listener: Listener, stop: Stop, patience: float = 0.0
 ) -> None:
     """Train a run, export its generator, make its pictures.
 
@@ -138,7 +138,7 @@ def carry_out(
         _make_pictures(planned, data, device, listener, stop)
 
 
-def _train(planned: Planned, data: Data, device: torch.device, listener: Listener, stop: Stop) -> None:
+def _train(planned: PlannedRun, data: Data, device: torch.device, listener: Listener, stop: Stop) -> None:
     model = train(
         planned.config,
         data.dataset,
@@ -155,7 +155,7 @@ def _train(planned: Planned, data: Data, device: torch.device, listener: Listene
     save_generator(planned.run.generator, model.generator, card, Made(planned.run.folder).note)
 
 
-def _make_pictures(planned: Planned, data: Data, device: torch.device, listener: Listener, stop: Stop) -> None:
+def _make_pictures(planned: PlannedRun, data: Data, device: torch.device, listener: Listener, stop: Stop) -> None:
     run = planned.run
     generator, card = load_generator(run.generator)
     set_up(planned.config, device)  # a run that was trained before, in another process
@@ -175,7 +175,7 @@ def test_input(data: Data, place: int) -> Picture:
     return as_picture(batch.input[0])
 
 
-def _sample(planned: Planned, data: Data, model: Model, epoch: int) -> None:
+def _sample(planned: PlannedRun, data: Data, model: Model, epoch: int) -> None:
     """A picture of a few test items, one a row: input | output | target."""
     card = make_card(planned.config, data.dataset, data.channels)
     rows = []
@@ -201,7 +201,7 @@ def _rgb(picture: Picture, ends: Range | None) -> NDArray[np.uint8]:
     return shown[..., :3] if shown.shape[2] >= 3 else np.repeat(shown[..., :1], 3, axis=2)
 
 
-def as_begun(planned: Planned, there: Precisions, made: Sequence[tuple[Run, RunRecord]]) -> RunConfig:
+def as_begun(planned: PlannedRun, there: Precisions, made: Sequence[tuple[Run, RunRecord]]) -> RunConfig:
     """A run's settings with its precision, and its threads where it has begun: those go before what is taken now."""
     config = planned.config
     begun = next((record.settings for run, record in made if run == planned.run and has_begun(run)), None)
@@ -214,7 +214,7 @@ def as_begun(planned: Planned, there: Precisions, made: Sequence[tuple[Run, RunR
     return chosen(config, there)
 
 
-Outcome = tuple[Planned, Exception | None]
+Outcome = tuple[PlannedRun, Exception | None]
 
 
 """A run, and the error that ended it, if any."""

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from p2pbench.ablation.data import Data, data_key, open_data
-from p2pbench.ablation.grid import Planned, expand
+from p2pbench.ablation.grid import GridPlan, PlannedRun
 from p2pbench.ablation.references import check_references, fill_references
 from p2pbench.ablation.run import Outcome, as_begun, begin, carry_out, is_finished, say_threads
 from p2pbench.ablation.timing import IN_TURN, NotMeasured, verdict, weigh
 from p2pbench.ablation.workers import Workers, share, workers
-from p2pbench.config import GridConfig, RunConfig
+from p2pbench.config import RunConfig
 from p2pbench.datasets.catalogue import clusters_of_items, files_of, more_than_there_are
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.runtime.device import pick_device
@@ -24,7 +23,6 @@ from p2pbench.runtime.files import made_ready
 from p2pbench.runtime.interrupt import Stop, Stopped, stop_request
 from p2pbench.runtime.precision import Precisions, precisions
 from p2pbench.runtime.progress import Listener
-from p2pbench.scoring.images import score_new
 from p2pbench.training.records import (
     RunRecord,
     check_files,
@@ -42,62 +40,63 @@ if TYPE_CHECKING:  # Ray is an extra
     from p2pbench.cluster.jobs import Cluster
 
 
-def run_grid(
-    results: Path,
-    name: str,
-    grid: GridConfig,
-    where: str,
-    overrides: Mapping[str, Any],
-    seeds: Sequence[int] | None,
-    listener: Listener,
-    parallel: int = 1,
-    cluster: Cluster | None = None,
-) -> Grid:
-    """Train, generate and score every run of a grid; finished ones are skipped, unfinished ones go on.
+@dataclass(frozen=True)
+class Trained:
+    """A grid after training.
+
+    Attributes:
+        grid: Its folder.
+        items: The runs that were asked for, each with the number of its test items.
+        device: The device of its settings.
+    """
+
+    grid: Grid
+    items: Mapping[Run, int]
+    device: str
+
+
+def run_grid(plan: GridPlan, listener: Listener, parallel: int = 1, cluster: Cluster | None = None) -> Trained:
+    """Train every run of a grid and generate its outputs; finished runs are skipped, interrupted ones resumed.
 
     Nothing is written before all settings, all data and all folders are checked. A run that fails does not stop the
     others; it is named at the end.
 
     Args:
-        results: the results folder.
-        name: the grid's name, which its folder gets.
-        grid: its cells.
-        where: where the grid comes from, for messages.
-        overrides: settings that go before all others.
-        seeds: the seeds of each cell; None takes the grid's own.
-        listener: hears how far the work is.
-        parallel: how many runs at once, each in a process of its own, should that be quicker than one after the other.
-        cluster: where to train instead of here; what is decoded and scored is decoded and scored here all the same.
+        plan: The grid's runs.
+        listener: Told how far the work is.
+        parallel: The number of concurrent runs, each in a process of its own, if that raises throughput.
+        cluster: Where to train instead of here.
 
     Raises:
-        UserError: something in the settings, the data or the folders must be mended first, or runs failed.
-        ReportError: the grid's folder is, holds or lies in the data's.
-        Stopped: the user asked to stop; all is saved.
+        UserError: Something in the settings, the data or the folders must be mended first, or runs failed.
+        ReportError: The grid's folder is, holds or lies in the data's.
+        Stopped: The user asked to stop; all is saved.
     """
-    folder = Grid(results / name)
-    plan = expand(folder, grid, where, overrides, seeds or grid.seeds)
-    there = _precisions(plan, cluster)  # a device that is not there is known before anything is decoded
+    folder = plan.grid
+    there = _precisions(plan.runs, cluster)  # a device that is not there is known before anything is decoded
     made = read_runs(folder)
-    plan = [replace(planned, config=as_begun(planned, each, made)) for planned, each in zip(plan, there, strict=True)]
-    data = _open_all(plan, listener)
+    runs = [
+        replace(planned, config=as_begun(planned, each, made)) for planned, each in zip(plan.runs, there, strict=True)
+    ]
+    data = _open_all(runs, listener)
     for opened in data.values():
         apart.check(folder.folder, files_of(opened.items))
-        clusters_of_items(opened.dataset, opened.items, plan[0].config)
-    for run, config, of_run in (wanted := _wanted(plan, there, data)):
+        clusters_of_items(opened.dataset, opened.items, runs[0].config)
+    for run, config, of_run in (wanted := _wanted(runs, there, data)):
         check_files(run)
         check_fits(run, config, of_run.describe(), made, of_run.contents)
-    first = data[data_key(plan[0].config)]
-    check_references(folder, first, plan[0].config, made)
+    first = data[data_key(runs[0].config)]
+    check_references(folder, first, runs[0].config, made)
     with made_ready(folder):
         made = read_runs(folder)  # another call may have begun some since
         for run, config, of_run in wanted:
             check_fits(run, config, of_run.describe(), made, of_run.contents)
         for of_run in data.values():
             write_contents(folder, of_run.describe(), of_run.contents)
-        _write_grid(folder, grid, plan, first)
-        fill_references(folder, first, plan[0].config, listener)
-    left = [planned for planned in plan if not is_finished(planned.run, data[data_key(planned.config)].items.test)]
-    for line in _remarks(plan, left, made):
+        _write_grid(plan, runs, first)
+        fill_references(folder, first, runs[0].config, listener)
+    left = [planned for planned in runs if not is_finished(planned.run, data[data_key(planned.config)].items.test)]
+    for line in _remarks(runs, left, made):
         listener.say(line)
     for notice in dict.fromkeys(line for planned in left for line in _notices(planned, data)):
         listener.say(notice)
@@ -110,13 +109,12 @@ def run_grid(
             outcomes = _carry_out_here(left, data, parallel, listener, stop)
         with closing(outcomes):  # whatever ends it, the other runs save their state before anything else goes on
             _hear(outcomes, len(left), listener)
-    made_items = [(planned.run, len(data[data_key(planned.config)].items.test)) for planned in plan]
-    score_new(folder, made_items, plan[0].config.device if cluster is None else "auto", listener)
-    return folder
+    items = {planned.run: len(data[data_key(planned.config)].items.test) for planned in runs}
+    return Trained(folder, items, runs[0].config.device)
 
 
 def _wanted(
-    plan: Sequence[Planned], there: Sequence[Precisions], data: Mapping[tuple[object, ...], Data]
+    plan: Sequence[PlannedRun], there: Sequence[Precisions], data: Mapping[tuple[object, ...], Data]
 ) -> list[tuple[Run, RunConfig, Data]]:
     """The runs with what must fit those that are there: settings and data."""
     return [
@@ -130,7 +128,7 @@ def _wanted(
     ]
 
 
-def _precisions(plan: Sequence[Planned], cluster: Cluster | None) -> list[Precisions]:
+def _precisions(plan: Sequence[PlannedRun], cluster: Cluster | None) -> list[Precisions]:
     """What each run can be trained in where it will be."""
     if cluster is None:
         return [precisions(pick_device(plan[0].config.device))] * len(plan)
@@ -139,7 +137,9 @@ def _precisions(plan: Sequence[Planned], cluster: Cluster | None) -> list[Precis
     return [known[each.gpus] for each in needs]
 
 
-def _remarks(plan: Sequence[Planned], left: Sequence[Planned], made: Sequence[tuple[Run, RunRecord]]) -> Iterator[str]:
+def _remarks(
+    plan: Sequence[PlannedRun], left: Sequence[PlannedRun], made: Sequence[tuple[Run, RunRecord]]
+) -> Iterator[str]:
     """What is skipped, and what is known, or not known, of the runs that were made before."""
     flaws = {run: wrong for run, _ in made if has_begun(run) and (wrong := flaw(run))}
     for planned in plan:
@@ -155,7 +155,7 @@ def _remarks(plan: Sequence[Planned], left: Sequence[Planned], made: Sequence[tu
         )
 
 
-def _notices(planned: Planned, data: Mapping[tuple[object, ...], Data]) -> Iterator[str]:
+def _notices(planned: PlannedRun, data: Mapping[tuple[object, ...], Data]) -> Iterator[str]:
     """What users should know of a run's data."""
     of_run = data[data_key(planned.config)]
     yield from more_than_there_are(of_run.items, planned.config)
@@ -163,7 +163,7 @@ def _notices(planned: Planned, data: Mapping[tuple[object, ...], Data]) -> Itera
 
 
 def _carry_out_here(
-    plan: Sequence[Planned], data: Mapping[tuple[object, ...], Data], parallel: int, listener: Listener, stop: Stop
+    plan: Sequence[PlannedRun], data: Mapping[tuple[object, ...], Data], parallel: int, listener: Listener, stop: Stop
 ) -> Generator[Outcome, None, None]:
     """So many at once as were asked for, or in turn where that is not slower."""
     count = min(parallel, len(plan))
@@ -184,7 +184,7 @@ def _carry_out_here(
 
 
 def _is_quicker(
-    opened: Workers, first: Sequence[Planned], data: Mapping[tuple[object, ...], Data], listener: Listener
+    opened: Workers, first: Sequence[PlannedRun], data: Mapping[tuple[object, ...], Data], listener: Listener
 ) -> bool:
     """Whether runs at once get through more images than in turn, measured by the first of them; says so."""
     cells = [(planned.config, data[data_key(planned.config)].channels) for planned in first]
@@ -200,7 +200,7 @@ def _is_quicker(
 
 
 def _carry_out_in_turn(
-    plan: Sequence[Planned], data: Mapping[tuple[object, ...], Data], listener: Listener, stop: Stop
+    plan: Sequence[PlannedRun], data: Mapping[tuple[object, ...], Data], listener: Listener, stop: Stop
 ) -> Generator[Outcome, None, None]:
     threads = torch.get_num_threads()
     if plan and pick_device(plan[0].config.device).type == "cpu":
@@ -238,7 +238,7 @@ def _hear(outcomes: Iterator[Outcome], count: int, listener: Listener) -> None:
         raise UserError(f"{len(failed)} of {count} runs failed; the first: {failed[0]}")
 
 
-def _open_all(plan: Sequence[Planned], listener: Listener) -> dict[tuple[object, ...], Data]:
+def _open_all(plan: Sequence[PlannedRun], listener: Listener) -> dict[tuple[object, ...], Data]:
     """The data of all runs, each decoded once."""
     opened: dict[tuple[object, ...], Data] = {}
     for planned in plan:
@@ -250,13 +250,13 @@ def _open_all(plan: Sequence[Planned], listener: Listener) -> dict[tuple[object,
     return opened
 
 
-def _write_grid(folder: Grid, grid: GridConfig, plan: Sequence[Planned], data: Data) -> None:
-    config = plan[0].config
+def _write_grid(plan: GridPlan, runs: Sequence[PlannedRun], data: Data) -> None:
+    config = runs[0].config
     write_grid(
-        folder,
+        plan.grid,
         {
-            "title": grid.title,
-            "source": grid.source,
+            "title": plan.config.title,
+            "source": plan.config.source,
             "dataset": {
                 "name": data.dataset.name,
                 "root": config.root,
@@ -265,20 +265,20 @@ def _write_grid(folder: Grid, grid: GridConfig, plan: Sequence[Planned], data: D
                 "note": data.dataset.note,
                 **data.describe(),
             },
-            "settings": _shared(plan),
-            "cells": {planned.run.cell: _own(planned, plan) for planned in plan},
-            "seeds": sorted({planned.config.seed for planned in plan}),
+            "settings": _shared(runs),
+            "cells": {planned.run.cell: _own(planned, runs) for planned in runs},
+            "seeds": sorted({planned.config.seed for planned in runs}),
         },
     )
 
 
-def _shared(plan: Sequence[Planned]) -> dict[str, Any]:
+def _shared(plan: Sequence[PlannedRun]) -> dict[str, Any]:
     """The settings in which all cells agree."""
     first, *rest = (planned.config.model_dump(mode="json", exclude={"seed"}) for planned in plan)
     return {key: value for key, value in first.items() if all(other[key] == value for other in rest)}
 
 
-def _own(planned: Planned, plan: Sequence[Planned]) -> dict[str, Any]:
+def _own(planned: PlannedRun, plan: Sequence[PlannedRun]) -> dict[str, Any]:
     """The settings of a cell in which not all cells agree."""
     shared = _shared(plan)
     settings = planned.config.model_dump(mode="json", exclude={"seed"})

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import torch
 
 from p2pbench.ablation.data import KeptData
-from p2pbench.ablation.grid import Planned
+from p2pbench.ablation.grid import PlannedRun
 from p2pbench.ablation.run import Outcome, carry_out
 from p2pbench.ablation.timing import NotMeasured, Rates, Timer, enough_seconds, step_timer, sustained, warm_up
 from p2pbench.config import RunConfig
@@ -77,7 +77,7 @@ class Workers:
         sizes = [config.batch_size for config, _ in cells]
         return [Rates(size / alone[cell], size / step) for size, cell, step in zip(sizes, cells, beside, strict=True)]
 
-    def carry_out(self, plan: Sequence[Planned]) -> Generator[Outcome, None, None]:
+    def carry_out(self, plan: Sequence[PlannedRun]) -> Generator[Outcome, None, None]:
         """Carry out runs; each as it is done, with the error that ended it, if any.
 
         A request to stop reaches all workers; every run then saves its state, and its outcome is `Stopped`. What the
@@ -87,7 +87,7 @@ class Workers:
             UserError: a worker died before.
         """
         try:
-            waiting: dict[Future[Exception | None], Planned] = {
+            waiting: dict[Future[Exception | None], PlannedRun] = {
                 self._pool.submit(_work, planned): planned for planned in plan
             }
         except BrokenProcessPool:
@@ -279,7 +279,7 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-def _work(planned: Planned) -> Exception | None:
+def _work(planned: PlannedRun) -> Exception | None:
     """One run in a worker; the data stay for the next."""
     config = planned.config
     with _worker.busy:

@@ -11,13 +11,15 @@ from p2pbench.commands import options
 from p2pbench.commands.outcomes import print_outcome
 from p2pbench.config import run_config
 from p2pbench.datasets.catalogue import check_settings
+from p2pbench.datasets.dataset import LABELS_TO_PHOTO
 from p2pbench.errors import UserError
 from p2pbench.runtime.interrupt import stop_request
 from p2pbench.runtime.terminal import Terminal
-from p2pbench.scoring.confusion_scores import class_rows
-from p2pbench.scoring.outcome import Work, work_device
+from p2pbench.scoring.outputs import PlainFolder
+from p2pbench.scoring.runs import LabelRequest
+from p2pbench.scoring.score import fcn_score, fcn_score_folder
 from p2pbench.scoring.score_table import print_classes
-from p2pbench.scoring.segmentation import score_folder, score_results
+from p2pbench.scoring.segmentation import SegmentationOptions, segmentation_device
 from p2pbench.scoring.self_test import SelfTest, self_test
 from p2pbench.scoring.truth import open_truth, run_truth
 
@@ -92,26 +94,25 @@ def command(
     if as_json:
         options.without_effect("with --json", "classes")
     with options.cluster(engine, address) as cluster, Terminal().watching() as terminal, stop_request() as stop:
-        work = Work(weights, work_device(device or "auto", cluster), allow_partial, terminal, stop, cluster)
+        job = SegmentationOptions(weights, segmentation_device(device or "auto", cluster), terminal, stop, cluster)
         if results is None:
             data = {"dataset": dataset, "root": root, "test_items": test_items}
             config = run_config(data, "fcn-score --self-test")
             check_settings(config, "fcn-score --self-test")
-            answers = self_test(run_truth(config), work)
+            answers = self_test(run_truth(config), job)
         elif labels is not None:
-            outcome = score_folder(results, open_truth(labels, clusters), out or results, work)
+            plain = PlainFolder(results, open_truth(labels, clusters), out or results, allow_partial)
+            outcome = fcn_score_folder(plain, job)
         else:
-            outcome = score_results(results, root, work, clusters)
+            outcome = fcn_score(results, LabelRequest(LABELS_TO_PHOTO, root, clusters, allow_partial), job)
     if results is None:
         _print_answers(answers)
     else:
         print_outcome(outcome, protocol, results if labels is None else None, as_json=as_json)
         if classes and not as_json:
-            for one in outcome.scored:
-                matrices = {id_: compared.counts for id_, compared in one.compared.items()}
+            for scored in outcome.scored:
                 click.echo()
-                rows = class_rows(matrices, protocol or "strict", one.classes, one.clusters)
-                print_classes(one.row.name, rows)
+                print_classes(scored.outputs.name, scored.class_rows(protocol or "strict"))
 
 
 def _print_answers(test: SelfTest) -> None:

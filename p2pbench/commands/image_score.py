@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from pathlib import Path
 
 import click
 
 from p2pbench.commands import options
+from p2pbench.runtime.device import pick_device
 from p2pbench.runtime.interrupt import Stopped, stop_request
 from p2pbench.runtime.terminal import Terminal
-from p2pbench.scoring.image_scores import SCORER
-from p2pbench.scoring.images import score_results
-from p2pbench.scoring.perceptual import PerceptualScorer
+from p2pbench.scoring.images import IMAGE, ImageScorer
+from p2pbench.scoring.perceptual import DistributionScorer, LpipsScorer
 from p2pbench.scoring.perceptual import download_weights as fetch_weights
+from p2pbench.scoring.score import score_pictures
+from p2pbench.scoring.scorer import Scorer
 from reports import trainings
 from reports.store import arithmetic
 from reports.store.names import counted, printable
@@ -72,28 +73,27 @@ def command(
         raise click.UsageError("--inception-weights is for --fid: give that too")
     if download_weights:
         fetch_weights(fid=fid and inception_weights is None)
-    scored = 0
+    written = 0
     said: list[str] = []
     over: dict[str, None] = {}  # what intervals are over, each once
-    mark = cache(arithmetic.mark)  # which reads all pictures of a run
     with Terminal().watching() as terminal, stop_request() as stop:
-        perceptual = PerceptualScorer(results, device or "auto", terminal, inception_weights)
-        for grid, run, scores in score_results(
-            results, native=native, perceptual=perceptual, fid=fid, say=said.append, clusters=clusters
-        ):
-            scored += 1
+        on = pick_device(device or "auto")
+        scorers: list[Scorer] = [ImageScorer(), LpipsScorer(results, on, terminal)]
+        if fid:
+            scorers.append(DistributionScorer(results, on, terminal, inception_weights))
+        for scored in score_pictures(results, scorers, native=native, say=said.append, clusters=clusters):
+            outputs, (scores,) = scored.outputs, scored.scores
+            written += 1
             if stop:
                 raise Stopped(
-                    f"stopped; {counted(scored, 'score')} written, the last {scores.scorer} of {grid.name}/{run.cell} "
-                    f"seed {run.seed}, and the same command begins again"
+                    f"stopped; {counted(written, 'score')} written, the last {scores.scorer} of {outputs.name}, and "
+                    "the same command begins again"
                 )
             if as_json:
-                place = {"grid": grid.name, "cell": run.cell, "seed": run.seed, "note": mark(run)}
-                click.echo(json.dumps(place | scores.summary()))
+                click.echo(json.dumps(outputs.place | scores.summary()))
                 continue
-            if scores.scorer == SCORER:  # the first of each run
-                name = printable(f"{grid.name}/{run.cell}")
-                click.echo(f"{name} seed {run.seed}, {scores.n} of {counted(scores.n_expected, 'item')}:")
+            if scores.scorer == IMAGE:  # the first of each run
+                click.echo(f"{printable(outputs.name)}, {scores.n} of {counted(scores.n_expected, 'item')}:")
             for name, metric in scores.metrics.items():
                 interval = scores.interval(name)
                 over |= dict.fromkeys([scores.over] * interval.known)

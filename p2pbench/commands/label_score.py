@@ -8,11 +8,14 @@ import click
 
 from p2pbench.commands import options
 from p2pbench.commands.outcomes import print_outcome
+from p2pbench.datasets.dataset import PHOTO_TO_LABELS
 from p2pbench.metrics.label_maps import At
 from p2pbench.runtime.interrupt import Stopped, stop_request
 from p2pbench.runtime.terminal import Terminal
 from p2pbench.scoring.label_files import Reading
-from p2pbench.scoring.labels import score_folder, score_results
+from p2pbench.scoring.outputs import PlainFolder
+from p2pbench.scoring.runs import LabelRequest
+from p2pbench.scoring.score import label_score, label_score_folder
 from p2pbench.scoring.truth import open_truth
 
 
@@ -73,10 +76,8 @@ def command(
                 )
 
         if labels is not None:
-            truth = open_truth(labels, clusters)
-            outcome = score_folder(
-                results, truth, out or results, at, reading, allow_partial=allow_partial, advance=advance
-            )
+            plain = PlainFolder(results, open_truth(labels, clusters), out or results, allow_partial)
+            outcome = label_score_folder(plain, at, reading, advance)
         else:
-            outcome = score_results(results, at, advance, root=root, allow_partial=allow_partial, clusters=clusters)
+            outcome = label_score(results, LabelRequest(PHOTO_TO_LABELS, root, clusters, allow_partial), at, advance)
     print_outcome(outcome, None, results if labels is None else None, as_json=as_json)

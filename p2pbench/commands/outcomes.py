@@ -8,7 +8,7 @@ import click
 
 from fcn.protocol import Protocol
 from p2pbench.commands.options import remark
-from p2pbench.scoring.outcome import Outcome
+from p2pbench.scoring.label_scores import Outcome
 from p2pbench.scoring.score_table import json_lines, print_scores
 from reports import trainings
 
@@ -22,10 +22,10 @@ def print_outcome(outcome: Outcome, protocol: Protocol | None, results: Path | N
         results: The results folder that was scored; None for a plain folder.
         as_json: Whether to print JSON.
     """
-    rows = [one.row.only(protocol) for one in outcome.scored]
+    rows = [scored.row.only(protocol) for scored in outcome.scored]
     if as_json:
-        for row, one in zip(rows, outcome.scored, strict=True):
-            for line in json_lines(row, one.place):
+        for row, scored in zip(rows, outcome.scored, strict=True):
+            for line in json_lines(row, scored.outputs.place):
                 click.echo(line)
     else:
         print_scores(rows)

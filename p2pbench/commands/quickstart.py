@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
-from p2pbench.ablation.grid import GRID, SETTINGS, find_grid
+from p2pbench.ablation.grid import GRID, SETTINGS, find_grid, plan_grid
 from p2pbench.ablation.runner import run_grid
 from p2pbench.commands import options
 from p2pbench.runtime.terminal import Terminal
 from p2pbench.scoring.after_training import score_trained
 from p2pbench.study.rehearsal import hold_study
 from reports import html
+from reports.store.layout import Grid
 
 
 @click.command(epilog="Example: p2pbench quickstart --out demo")
@@ -25,8 +26,9 @@ def command(out: Path) -> None:
     """
     name, grid = find_grid(GRID)
     html.check(out, out / "report")
+    plan = plan_grid(Grid(out / name), grid, "quickstart", SETTINGS)
     with Terminal().watching() as terminal:
-        trained = run_grid(out, name, grid, "quickstart", SETTINGS, None, terminal, parallel=os.cpu_count() or 1)
-        score_trained(trained, None, "auto", terminal)
-        hold_study(out, trained.name, terminal)
+        trained = run_grid(plan, terminal, parallel=os.cpu_count() or 1)
+        score_trained(trained, None, terminal)
+        hold_study(out, trained.grid.name, terminal)
     click.echo(f"report: {html.write(out, out / 'report', say=options.remark)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from p2pbench.ablation.grid import check_effect, expand, find_task, preset_names
+from p2pbench.ablation.grid import check_effect, find_task, plan_grid, preset_names
 from p2pbench.ablation.runner import run_grid
 from p2pbench.commands import options
 from p2pbench.config import GridConfig, RunConfig
@@ -51,9 +51,10 @@ def command(
     cell = str({**shared, **overrides}.get("objective", RunConfig().objective))
     grid = GridConfig(title=title, source=source, settings=shared, cells={cell: {}})
     where = f"task {task}" if task else "settings"
-    check_effect(expand(Grid(out / name), grid, where, overrides, [seed]), overrides, where)
+    plan = plan_grid(Grid(out / name), grid, where, overrides, [seed])
+    check_effect(plan, overrides)
     html.check(out, out / "report")
     with Terminal().watching() as terminal:
-        trained = run_grid(out, name, grid, where, overrides, [seed], terminal)
-        score_trained(trained, None, device or "auto", terminal)
+        trained = run_grid(plan, terminal)
+        score_trained(trained, None, terminal)
     click.echo(f"report: {html.write(out, out / 'report', say=options.remark)}")

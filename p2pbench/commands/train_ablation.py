@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from p2pbench.ablation.dry_run import difference_lines, estimate_lines
-from p2pbench.ablation.grid import check_effect, check_own_effect, expand, find_grid, preset_names
+from p2pbench.ablation.grid import check_effect, check_own_effect, find_grid, plan_grid, preset_names
 from p2pbench.ablation.runner import run_grid
 from p2pbench.commands import options
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
@@ -69,11 +69,10 @@ def command(
     name, content = find_grid(grid)
     where = f"grid {name}" if grid in preset_names("grids") else grid
     overrides = options.overrides(settings, dataset=dataset, root=root, device=device)
-    chosen = options.seed_list(seeds)
-    plan = expand(Grid(out / name), content, where, overrides, chosen or content.seeds)
+    plan = plan_grid(Grid(out / name), content, where, overrides, options.seed_list(seeds))
     check_own_effect(content, where)
-    check_effect(plan, overrides, where)
-    reason = unfit(plan[0].config, LABELS_TO_PHOTO)
+    check_effect(plan, overrides)
+    reason = unfit(plan.runs[0].config, LABELS_TO_PHOTO)
     if fcn_weights is not None and reason:
         raise UserError(f"--fcn-weights {fcn_weights}: there will be no FCN-score, {reason}; leave it out")
     html.check(out, out / "report")
@@ -84,13 +83,13 @@ def command(
             "engine",
             "address",
         )
-        for line in estimate_lines(out, name, content, where, overrides, chosen):
+        for line in estimate_lines(plan):
             click.echo(printable(line))
-        for line in difference_lines(out, name, [each.config for each in plan], {each.config.seed for each in plan}):
+        for line in difference_lines(plan):
             click.echo(printable(line))
         click.echo(f"results would be in {out / name}")
         return
     with options.cluster(engine, address) as cluster, Terminal().watching() as terminal:
-        trained = run_grid(out, name, content, where, overrides, chosen, terminal, parallel, cluster)
-        score_trained(trained, fcn_weights, device or "auto", terminal, cluster)
+        trained = run_grid(plan, terminal, parallel, cluster)
+        score_trained(trained, fcn_weights, terminal, cluster)
     click.echo(f"report: {html.write(out, out / 'report', say=options.remark)}")

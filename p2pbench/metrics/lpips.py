@@ -6,7 +6,7 @@ The network and the learned linear weights are those of torchmetrics, the backbo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,14 +16,10 @@ from numpy.typing import NDArray
 from torchmetrics.functional.image import lpips
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-from p2pbench.datasets.clusters import Clusters, of_clusters, weights_of
-from p2pbench.datasets.contents import picture_hash
 from p2pbench.datasets.decoders import Picture
-from p2pbench.datasets.transforms import Range, declared, full_range
+from p2pbench.datasets.transforms import Range, full_range
 from p2pbench.metrics.inception import batches, rgb
 from p2pbench.metrics.published import ALEXNET, Missing, check_weights, not_weights
-from p2pbench.scoring.image_scores import Target, compared, mean, read_output, truth
-from reports.store.scores import Scores
 
 SCORER = "lpips"
 SMALLEST = 31  # pixels; of less, AlexNet's second pooling leaves nothing
@@ -83,44 +79,6 @@ class Lpips:
         low, high = map(np.float32, ends or full_range(batch.dtype))
         values = (batch.astype(np.float32).clip(low, high) - low) / (high - low)
         return torch.from_numpy(values).permute(0, 3, 1, 2).to(self._device)
-
-
-def score_lpips(
-    outputs: Mapping[str, Path],
-    target: Target,
-    n_expected: int,
-    network: Lpips,
-    *,
-    native: bool = False,
-    ends: Range | None = None,
-    origin: Mapping[str, object] | None = None,
-    clusters: Clusters | None = None,
-) -> Scores:
-    """Score output pictures against their targets; the arguments are those of `score_images`, and the network.
-
-    Raises:
-        Missing: the network cannot see these pictures.
-        UserError: a picture cannot be decoded, or differs from its target in size, channels or depth.
-    """
-    ids = sorted(outputs)
-    targets: dict[str, str] = {}
-
-    def pair(id_: str) -> tuple[Picture, Picture]:
-        expected = target(id_)
-        targets[id_] = picture_hash(expected)
-        return read_output(outputs[id_], expected, native=native), expected
-
-    values = network.distances(map(pair, ids), ends)
-    protocol = {
-        **network.protocol(),
-        "pictures": compared(native=native),
-        **declared(ends),
-        **truth(targets),
-        **(origin or {}),
-        **of_clusters(clusters, ids),
-    }
-    metric = mean(values, weights_of(ids, clusters))
-    return Scores(SCORER, protocol, tuple(ids), n_expected, {SCORER: metric})
 
 
 def _seen(picture: Picture) -> Picture:

@@ -19,6 +19,20 @@ from reports.store.scores import Metric, Scores
 METRICS = ("pixel_accuracy", "class_accuracy", "class_iou")
 
 
+class Compared(NamedTuple):
+    """One output against its labels.
+
+    Attributes:
+        counts: The confusion matrix (classes + 1, channels).
+        size: Of the output, width by height.
+        changed: What had to be done to make it RGB of 8 bits; "" for nothing.
+    """
+
+    counts: NDArray[np.int64]
+    size: str
+    changed: str
+
+
 class ClassRow(NamedTuple):
     """What the scores say about one class; NaN where it is undefined, as strict accuracy of an absent class is.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,60 +30,56 @@ MOST = 10_000  # items of KID, whose kernels hold a number for each pair of them
 HALVES = 40  # each costs a decomposition: seconds where items are thousands
 
 
-Features = NDArray[np.float32]
+class ItemFeatures(NamedTuple):
+    """Features of outputs and targets of the same items.
+
+    Attributes:
+        item_ids: The items, by row.
+        outputs: Features (n, 2048) of the outputs.
+        real: Features (n, 2048) of the targets.
+        n_expected: The number of items in the split.
+        protocol: How the features were made.
+        clusters: Items that are drawn together, if any.
+    """
+
+    item_ids: Sequence[str]
+    outputs: NDArray[np.float32]
+    real: NDArray[np.float32]
+    n_expected: int
+    protocol: Mapping[str, object]
+    clusters: Clusters | None = None
 
 
-def score_fid(
-    item_ids: Sequence[str],
-    outputs: Features,
-    real: Features,
-    n_expected: int,
-    protocol: Mapping[str, object],
-    clusters: Clusters | None = None,
-) -> Scores:
-    """The FID of features (n, 2048) of the same items.
-
-    Args:
-        item_ids: the items, by row.
-        outputs: what the network saw in the outputs.
-        real: what it saw in the targets.
-        n_expected: how many items the split has.
-        protocol: how the features were made.
-        clusters: which items are drawn together, if any.
+def score_fid(features: ItemFeatures) -> Scores:
+    """Compute the FID of features.
 
     Raises:
-        Missing: the items are too few.
+        Missing: The items are too few.
     """
+    item_ids, outputs, real, *_, clusters = features
     _check_enough("FID", len(item_ids))
     value, influence = distributions.fid(outputs, real), distributions.fid_influence(outputs, real)
     if clusters is None:
-        metric = _metric(
-            value, influence, distributions.fid_variance(outputs, real, bootstrap.halves(item_ids, HALVES)), item_ids
-        )
+        variance = distributions.fid_variance(outputs, real, bootstrap.halves(item_ids, HALVES))
+        metric = _metric(value, influence, variance, item_ids)
     else:
         metric = _clustered(value, influence, item_ids, clusters)
-    said = warning(len(item_ids))
+    warning = few_items_warning(len(item_ids))
     more = {
         "distance": "Frechet distance of Gaussians, covariances over n - 1",
         **_sampling(item_ids, f"influence of each item, second order by {HALVES} halves", clusters),
-        **({"warning": said} if said else {}),
+        **({"warning": warning} if warning else {}),
     }
-    return Scores(FID, {**protocol, **more}, tuple(item_ids), n_expected, {FID: metric})
+    return _scores(FID, features, more, metric)
 
 
-def score_kid(
-    item_ids: Sequence[str],
-    outputs: Features,
-    real: Features,
-    n_expected: int,
-    protocol: Mapping[str, object],
-    clusters: Clusters | None = None,
-) -> Scores:
-    """The KID of features (n, 2048) of the same items; the arguments are those of `score_fid`.
+def score_kid(features: ItemFeatures) -> Scores:
+    """Compute the KID of features.
 
     Raises:
-        Missing: the items are too few or too many.
+        Missing: The items are too few or too many.
     """
+    item_ids, outputs, real, *_, clusters = features
     _check_enough("KID", len(item_ids))
     if len(item_ids) > MOST:
         raise Missing(f"KID takes at most {MOST} items, found {len(item_ids)}; FID takes any number")
@@ -96,11 +93,16 @@ def score_kid(
         "(x'y / 2048 + 1)^3, all items at once and no subsets",
         **_sampling(item_ids, "unbiased variance of a U-statistic", clusters),
     }
-    return Scores(KID, {**protocol, **more}, tuple(item_ids), n_expected, {KID: metric})
+    return _scores(KID, features, more, metric)
 
 
-def warning(n: int) -> str | None:
-    """What readers of a FID of so few items must know; None where they are enough."""
+def _scores(name: str, features: ItemFeatures, more: Mapping[str, object], metric: Metric) -> Scores:
+    protocol = {**features.protocol, **more}
+    return Scores(name, protocol, tuple(features.item_ids), features.n_expected, {name: metric})
+
+
+def few_items_warning(n: int) -> str | None:
+    """Warning about a FID of too few items; None where they are enough."""
     if n >= ENOUGH:
         return None
     items = counted(n, "item")

@@ -1,296 +1,210 @@
-"""The scores of runs of a results folder that compare an output with its target, or all outputs with all targets."""
+"""Image scores: outputs against their targets, and the colours of all outputs against those of all targets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from p2pbench.ablation.references import recorded
-from p2pbench.config import RunConfig
-from p2pbench.datasets import pictures
-from p2pbench.datasets.catalogue import DATASETS, open_dataset, run_items
-from p2pbench.datasets.clusters import Clusters, find_clusters, of_clusters
-from p2pbench.datasets.dataset import MOST_NAMED
+import numpy as np
+from numpy.typing import NDArray
+
+from p2pbench.datasets import pictures, transforms
+from p2pbench.datasets.clusters import of_clusters, weights_of
+from p2pbench.datasets.contents import digest, picture_hash
 from p2pbench.datasets.decoders import Picture
-from p2pbench.datasets.transforms import Range
+from p2pbench.datasets.transforms import Range, declared
 from p2pbench.errors import UserError
 from p2pbench.metrics import images
-from p2pbench.runtime.progress import Listener
-from p2pbench.scoring.distribution_scores import FID, KID
-from p2pbench.scoring.image_scores import SCORER, ImageScores, Target, compared, score_images
-from p2pbench.scoring.perceptual import LPIPS, PerceptualScorer, check_reason
-from p2pbench.training.records import check_test_items, found_now, origin, read_run, read_runs
-from reports.store import grids, layout, ledger, made
-from reports.store.arithmetic import check_pictures
-from reports.store.bootstrap import FIELD
-from reports.store.errors import ReportError
-from reports.store.layout import Grid, Run
-from reports.store.names import counted, typed
-from reports.store.scores import Scores
+from p2pbench.scoring.scorer import Outputs, Scored
+from reports.store import ledger, made
+from reports.store.layout import Run
+from reports.store.names import counted
+from reports.store.scores import Metric, Scores
+
+IMAGE = "image"
+
+PIXEL_METRICS: dict[str, Callable[[Picture, Picture, Range | None], float]] = {
+    "l1": images.l1,
+    "psnr": images.psnr,
+    "ssim": images.ssim,
+    "gmsd": images.gmsd,
+}
 
 
-class Pairs(NamedTuple):
-    """A run's outputs and what they are compared with.
+class _ItemScore(NamedTuple):
+    pixel: list[float]
+    energies: tuple[float, float]  # of output and target
+    histograms: tuple[images.Histograms, images.Histograms] | None  # of output and target; see `_has_colours`
+    truth: str  # a hash of the target
+
+
+class ImageScorer:
+    """Distances to the targets, sharpness and colours; needs no network."""
+
+    def check_free(self, run: Run) -> None:
+        """Refuse a user's file where scores or the colour histograms go; see `Scorer`."""
+        ledger.check_free(run, IMAGE)
+        made.check_free(run.lab_histograms, images.HISTOGRAM_HEADER)
+
+    def score(self, runs: Sequence[Outputs]) -> Iterator[Scored]:
+        """Score each run, and write its colour histograms; see `Scorer`."""
+        for outputs in runs:
+            scores, histograms = image_scores(outputs)
+            _write_histograms(outputs.run, histograms)  # before the scores: where those are, the histograms are theirs
+            ledger.write(outputs.run, scores)
+            yield Scored(outputs, [scores])
+
+
+Histograms = tuple[images.Histograms, images.Histograms]
+"""Pixel counts (3, BINS) over Lab of all outputs and of all targets."""
+
+
+class ImageScores(NamedTuple):
+    """What the image scorer says of a run.
 
     Attributes:
-        outputs: The output files by item id.
-        target: Finds an item's target.
-        n_expected: How many items the split has.
-        native: Targets have their own size and aspect, and outputs are resized to it.
-        ends: The values of both that are black and white; None is all of their depth.
-        clusters: Which items vary together, if any.
+        scores: The scores.
+        histograms: The colours of outputs and targets; None where pictures are not all RGB of 8 bits, or of a declared
+            range.
     """
 
-    outputs: dict[str, Path]
-    target: Target
-    n_expected: int
-    native: bool
-    ends: Range | None
-    clusters: Clusters | None
+    scores: Scores
+    histograms: Histograms | None
 
 
-Say = Callable[[str], None]
-
-
-def pairs(grid: Grid, run: Run, n_expected: int, say: Say, clusters: str | None = None) -> Pairs:
-    """A run's pictures and those of `real/`, under the same resizing.
-
-    Args:
-        grid: the grid.
-        run: one of its runs.
-        n_expected: how many items the split has.
-        say: called with a line where items are in clusters of an odd kind.
-        clusters: which items vary together, as the setting of this name; None takes the grid's.
+def image_scores(outputs: Outputs) -> ImageScores:
+    """Compute the image scores of outputs.
 
     Raises:
-        UserError: pictures of the run or of `real/` are missing, or clusters do not fit the items.
+        UserError: A picture cannot be decoded, or differs from its target in size, channels or depth.
     """
-    targets = grid.real.pictures()
-    if gone := sorted(recorded(grid).keys() - targets.keys()):
-        raise UserError(
-            f"{grid.real.images}: found no picture of {', '.join(gone[:MOST_NAMED])}, which runs of {grid.name} were "
-            "tested on; give the command that trained one of them again, which makes it"
+    targets, ends = outputs.against_targets(), outputs.ends
+    ids = sorted(outputs.files)
+    with ThreadPoolExecutor() as pool:
+        items = list(
+            pool.map(lambda id_: _score_item(outputs.files[id_], targets.read(id_), targets.native, ends), ids)
         )
-    outputs = _outputs(run, targets.keys())
-    config = found_now(read_run(run).settings, grid, clusters=clusters)
-    ends = grids.ranges(grid).output
-    return Pairs(
-        outputs, lambda id_: pictures.read(targets[id_]), n_expected, False, ends, _clusters(config, outputs, say)
-    )
+    weights = weights_of(ids, outputs.clusters)
+    metrics = {name: mean(np.array([item.pixel[i] for item in items]), weights) for i, name in enumerate(PIXEL_METRICS)}
+    metrics["sharpness"] = _sharpness(np.array([item.energies for item in items]), weights)
+    histograms = [item.histograms for item in items if item.histograms is not None]
+    pooled = None
+    if len(histograms) == len(items):
+        fake, real = (np.stack(side) for side in zip(*histograms, strict=True))
+        pooled = fake.sum(axis=0), real.sum(axis=0)
+        metrics |= _colour_metrics(fake.astype(np.float32), real.astype(np.float32), weights)
+    whole = {
+        **protocol(native=targets.native, ends=ends),
+        **truth({id_: item.truth for id_, item in zip(ids, items, strict=True)}),
+        **of_clusters(outputs.clusters, ids),
+        **outputs.origin,
+    }
+    scores = Scores(IMAGE, whole, tuple(ids), outputs.n_expected, metrics)
+    return ImageScores(scores, pooled)
 
 
-def native_pairs(grid: Grid, run: Run, say: Say, clusters: str | None = None) -> Pairs:
-    """A run's pictures and the dataset's own targets, at their own size and aspect; the arguments are those of `pairs`.
-
-    Raises:
-        UserError: pictures are missing, the dataset is no longer where the run found it, or clusters do not fit.
-    """
-    record = read_run(run)
-    config = found_now(record.settings, grid, clusters=clusters)
-    dataset = open_dataset(config)
-    items = {item.id: item for item in run_items(dataset, config).test}
-    check_test_items(run, record, dataset, list(items.values()))
-
-    def target(id_: str) -> Picture:
-        sample = dataset.load(items[id_], None)
-        return dataset.to_picture(sample.input, sample.target)
-
-    ends = grids.ranges(grid).output
-    return Pairs(_outputs(run, items.keys()), target, len(items), True, ends, _clusters(config, items, say))
-
-
-def clusters_now(grid: Grid, run: Run, say: Say, clusters: str | None = None) -> Clusters | None:
-    """Which of a grid's test items vary together, as given or as the grid has it now; None where each stands alone.
-
-    Raises:
-        ReportError: the run's settings are missing or damaged.
-        UserError: clusters do not fit the items.
-    """
-    return _clusters(found_now(read_run(run).settings, grid, clusters=clusters), grid.real.pictures(), say)
-
-
-def _clusters(config: RunConfig, item_ids: Iterable[str], say: Say) -> Clusters | None:
-    found = find_clusters(config.clusters, DATASETS[config.dataset].naming, sorted(item_ids))
-    for line in found.notices:
-        say(line)
-    return found.clusters
-
-
-def score_run(run: Run, found: Pairs) -> Scores:
-    """Score a run's pictures by all that needs no network, and write the scores and the colour histograms.
-
-    Raises:
-        UserError: a picture cannot be decoded, or does not fit its target.
-    """
-    scored = score_images(
-        found.outputs,
-        found.target,
-        found.n_expected,
-        native=found.native,
-        ends=found.ends,
-        origin=origin(run),
-        clusters=found.clusters,
-    )
-    _write_histograms(run, scored)  # before the scores: where those are, the histograms are theirs
-    ledger.write(run, scored.scores)
-    return scored.scores
-
-
-def score_results(
-    results: Path,
-    *,
-    native: bool,
-    perceptual: PerceptualScorer | None = None,
-    fid: bool = False,
-    say: Say = lambda line: None,
-    clusters: str | None = None,
-) -> Iterator[tuple[Grid, Run, Scores]]:
-    """Score every run in a results folder, one after the other, and each by one scorer after the other.
-
-    Args:
-        results: the results folder.
-        native: compare with the dataset's own targets instead of `real/`.
-        perceptual: scores by LPIPS too, if given.
-        fid: has it score by FID and KID too, against `real/`.
-        say: called with a line where a grid's range clips some values, or items are in clusters of an odd kind or few.
-        clusters: which items vary together, as the setting of this name; None takes what each grid has.
-
-    Raises:
-        UserError: there is no run, or one cannot be scored.
-        ReportError: a grid's range is not that of its pictures; or a picture is not as its run made it; or a file that
-            is another's, or was changed by hand, is where scores go.
-    """
-    runs = [(grid, run) for grid in layout.grids(results) for run in grid.runs()]
-    if not runs:
-        what = "no run found" if results.is_dir() else layout.found_at(results)
-        raise UserError(f"{results}: {what}; expected a results folder as training writes it")
-    for grid in {grid: None for grid, _ in runs}:
-        grids.check_ranges(grid, say)
-    for row in {row: None for grid, run in runs for row in (grid.real, run)}:
-        check_pictures(row)
-    for _, run in runs:
-        _check_free(run)
-    for grid, run in runs:
-        if native:
-            found = native_pairs(grid, run, say, clusters)
-        else:
-            found = pairs(grid, run, len(grid.real.pictures()), say, clusters)
-        scores = score_run(run, found)
-        if scores.clusters is not None and scores.clusters.doubt:
-            say(f"{grid.name}: {scores.clusters.doubt}")
-        yield grid, run, scores
-        if perceptual is not None:
-            for scores in perceptual.score_lpips(run, *found):
-                yield grid, run, scores
-            for scores in perceptual.score_distributions(grid, run, found.outputs, found.clusters) if fid else []:
-                yield grid, run, scores
-
-
-def score_new(grid: Grid, runs: Iterable[tuple[Run, int]], device: str, listener: Listener) -> None:
-    """Score runs, each with the number of items its split has, by what has not scored them yet: image scores, LPIPS.
-
-    Scores of any of the grid's runs that are over other clusters than the grid has now are made again, as all of a
-    table must be over the same. FID and KID are only named, for they may take minutes a run.
-
-    Raises:
-        UserError: pictures are missing, or do not fit their targets.
-        ReportError: the grid's range is not that of its pictures.
-    """
-    grids.check_ranges(grid)
-    perceptual = PerceptualScorer(grid.folder.parent, device, listener)
-    said: list[str] = []
-    items = dict(runs)
-    other = {run: scorers for run, _ in read_runs(grid) if (scorers := _over_other_clusters(grid, run))}
-    for run, scores in other.items():
-        if run not in items and run.pictures().keys() >= set(scores[0].item_ids):
-            items[run] = scores[0].n_expected
-    for run, n_expected in items.items():
-        again = {scores.scorer for scores in other.get(run, [])}
-        done = {scorer for scorer in run.scorers() if scorer not in again and not _lacks_range(grid, run, scorer)}
-        native = any(scores.protocol.get("pictures") == compared(native=True) for scores in other.get(run, []))
-        say = said.append
-        found = partial(native_pairs, grid, run, say) if native else partial(pairs, grid, run, n_expected, say)
-        if SCORER not in done:
-            scored = score_run(run, found())
-            said += [scored.clusters.doubt] if scored.clusters else []
-        if LPIPS not in done:
-            perceptual.score_lpips(run, *found())
-    left = {run: scores for run in other if (scores := _over_other_clusters(grid, run))}
-    for line in [*_again_lines(grid, other, left), *filter(None, dict.fromkeys(said))]:
-        listener.say(line)
-
-
-def _over_other_clusters(grid: Grid, run: Run) -> list[Scores]:
-    """The scores of a trained run, of those that are made here, that are over other clusters than the grid has now."""
-    config, found = found_now(read_run(run).settings, grid), []
-    for scorer in {SCORER, LPIPS, FID, KID}.intersection(run.scorers()):
-        try:
-            scores = ledger.read_scorer(run, scorer)
-        except ReportError:  # which the report says
-            continue
-        now = of_clusters(_clusters(config, scores.item_ids, lambda line: None), scores.item_ids)
-        if scores.protocol.get(FIELD) != now.get(FIELD):
-            found.append(scores)
-    return found
-
-
-def _again_lines(
-    grid: Grid, other: Mapping[Run, Sequence[Scores]], left: Mapping[Run, Sequence[Scores]]
-) -> Iterator[str]:
-    """Which runs had scores over other clusters, those that are made again and those that still have them."""
-
-    def named(runs: Iterable[Run]) -> str:
-        return ", ".join(f"{run.cell} seed {run.seed}" for run in runs)
-
-    if made_again := [run for run, scores in other.items() if len(left.get(run, [])) < len(scores)]:
-        yield f"{named(made_again)}: scored again, as scores were over other clusters than the grid has now"
-    if left:
-        scorers = sorted({scores.scorer for of_run in left.values() for scores in of_run})
-        fid = " --fid" if {FID, KID}.intersection(scorers) else ""
-        yield (
-            f"{named(left)}: {', '.join(scorers)} over other clusters than the grid has now; to score again: "
-            f"p2pbench image-score {typed(grid.folder.parent)}{fid}"
-        )
-
-
-def _lacks_range(grid: Grid, run: Run, scorer: str) -> bool:
-    """Whether a score is of a version that took all of the depth although the grid declares a range."""
-    if scorer not in {SCORER, LPIPS} or grids.ranges(grid).output is None:
-        return False
-    return "output_range" not in ledger.read_scorer(run, scorer).protocol
-
-
-def _write_histograms(run: Run, scored: ImageScores) -> None:
+def _write_histograms(run: Run, histograms: Histograms | None) -> None:
     made.check_free(run.lab_histograms, images.HISTOGRAM_HEADER)
-    if scored.histograms is None:
+    if histograms is None:
         run.lab_histograms.unlink(missing_ok=True)
     else:
-        made.put(run.lab_histograms, images.histogram_csv(*scored.histograms).encode(), images.HISTOGRAM_HEADER)
+        made.put(run.lab_histograms, images.histogram_csv(*histograms).encode(), images.HISTOGRAM_HEADER)
 
 
-def _check_free(run: Run) -> None:
-    """Refuse to score a run by another's files, or ones that were changed by hand, where its scores go.
+def protocol(*, native: bool = False, ends: Range | None = None) -> dict[str, object]:
+    """Every choice that changes an image score."""
+    return {
+        "l1": "mean absolute difference, values scaled to 0..1",
+        "psnr": f"over all channels, mean over items, at most {images.IDENTICAL_PSNR:g} dB",
+        "ssim": "Gaussian window, sigma 1.5, population covariance, mean over channels and items",
+        "gmsd": f"Prewitt on luminance halved by 2x2 means, zeros beyond the border, c = {images.C:g}, mean over items",
+        "sharpness": "mean square of the 4-neighbour Laplacian of luminance, borders repeated, plus "
+        f"{images.ROUNDING:.4g} for rounding: sum over outputs over sum over targets",
+        "luminance": images.LUMINANCE,
+        "histogram": f"CIE Lab (D65), {images.BINS} bins, L 0..100, a and b -110..110, all pixels of all items pooled",
+        "implementation": f"scikit-image {version('scikit-image')}, Pillow {version('pillow')}",
+        "pictures": compared(native=native),
+        **declared(ends),
+    }
+
+
+def truth(targets: Mapping[str, str]) -> dict[str, str]:
+    """What outputs are compared with, for protocols, from a hash of each item's target."""
+    return {"truth": digest(targets)}
+
+
+def compared(*, native: bool) -> str:
+    """At which size outputs meet their targets, for protocols."""
+    if native:
+        return "outputs resized to the target's own size (Pillow bilinear)"
+    return "as generated, against the target under the same resizing"
+
+
+def read_output(output_file: Path, target: Picture, *, native: bool) -> Picture:
+    """An output as it is compared with its target: of the same size, channels and depth.
 
     Raises:
-        ReportError: There is one; it is named.
+        UserError: it cannot be decoded, or differs from its target.
     """
-    for scorer in (SCORER, LPIPS, FID, KID):
-        ledger.check_free(run, scorer)
-    for scorer in (LPIPS, FID, KID):
-        check_reason(run, scorer)
-    made.check_free(run.lab_histograms, images.HISTOGRAM_HEADER)
-
-
-def _outputs(run: Run, expected: Collection[str]) -> dict[str, Path]:
-    outputs = run.pictures()
-    missing = sorted(set(expected) - outputs.keys())
-    if not expected:
-        raise UserError(f"{run.folder}: there are no targets to score against; give the command that trained it again")
-    if missing:
+    output = pictures.read(output_file)
+    if native:
+        output = transforms.resize(output, target.shape[1], target.shape[0])
+    if output.shape != target.shape or output.dtype != target.dtype:
         raise UserError(
-            f"{run.images}: {len(expected) - len(missing)} of {counted(len(expected), 'picture')} there; missing "
-            f"{', '.join(missing[:MOST_NAMED])}; give the command that trained it again, to make the rest"
+            f"{output_file}: found {_form(output)}, expected {_form(target)} as its target; "
+            "generate at the size of the targets, or fill real/ anew"
         )
-    return {id_: outputs[id_] for id_ in expected}
+    return output
+
+
+def _score_item(output_file: Path, target: Picture, native: bool, ends: Range | None) -> _ItemScore:
+    output = read_output(output_file, target, native=native)
+    histograms = None
+    if _has_colours(output, ends):
+        histograms = images.lab_histograms(output, ends), images.lab_histograms(target, ends)
+    energies = images.gradient_energy(output, ends), images.gradient_energy(target, ends)
+    values = [metric(output, target, ends) for metric in PIXEL_METRICS.values()]
+    return _ItemScore(values, energies, histograms, picture_hash(target))
+
+
+def _has_colours(picture: Picture, ends: Range | None) -> bool:
+    """Whether values are known to be colours: RGB of 8 bits, or of any depth with a declared black and white."""
+    return picture.shape[2] == 3 and (picture.dtype == np.uint8 or ends is not None)
+
+
+def mean(values: NDArray[np.float64], weights: NDArray[np.float32]) -> Metric:
+    """The mean over items (n,) with its replicates, from weights (replicates, n)."""
+    return Metric(float(values.mean()), weights @ values / weights.sum(axis=1), values)
+
+
+def _sharpness(energies: NDArray[np.float64], weights: NDArray[np.float32]) -> Metric:
+    """The ratio of energies (n, 2) of outputs and targets, each summed over items.
+
+    A mean of the items' ratios would be ruled by those whose target is all but flat.
+    """
+    outputs, targets = energies.T
+    value = float(outputs.sum() / targets.sum())
+    return Metric(value, (weights @ outputs) / (weights @ targets), outputs / targets)
+
+
+def _colour_metrics(
+    fake: NDArray[np.float32], real: NDArray[np.float32], weights: NDArray[np.float32]
+) -> dict[str, Metric]:
+    """Intersections of pooled histograms (items, 3, BINS); in a replicate both sides draw the same items."""
+    metrics = {}
+    for place, name in enumerate(images.CHANNELS):
+        metrics[f"histogram_{name.lower()}"] = _overlap(fake[:, place], real[:, place], weights)
+    return metrics
+
+
+def _overlap(one: NDArray[np.float32], other: NDArray[np.float32], weights: NDArray[np.float32]) -> Metric:
+    value = float(images.intersection(one.sum(axis=0), other.sum(axis=0)))
+    return Metric(value, images.intersection(weights @ one, weights @ other))
+
+
+def _form(picture: Picture) -> str:
+    height, width, channels = picture.shape
+    return f"{width}x{height}, {counted(channels, 'channel')}, {picture.dtype}"

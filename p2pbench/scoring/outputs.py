@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +17,13 @@ import numpy as np
 
 from fcn.scoring import Photo
 from p2pbench.datasets import label_images, pictures, transforms
-from p2pbench.datasets.dataset import MOST_NAMED
+from p2pbench.datasets.dataset import MOST_NAMED, item_hash
 from p2pbench.datasets.transforms import Range
 from p2pbench.errors import UserError
+from p2pbench.scoring.scorer import Outputs
+from p2pbench.scoring.truth import Truth
+from reports.store import apart
+from reports.store.layout import Run
 from reports.store.names import counted, item_id
 from reports.store.picture import to_eight_bits
 from reports.store.ranges import shown
@@ -58,7 +62,7 @@ _JPEG, _WEBP_LOSSY = b"\xff\xd8\xff", b"WEBPVP8 "
 
 
 @dataclass(frozen=True)
-class Outputs:
+class OutputFiles:
     """The outputs in a folder.
 
     Attributes:
@@ -79,7 +83,7 @@ class Outputs:
         return [path for id_, path in self.files.items() if id_ not in wanted]
 
 
-def find_outputs(folder: Path, expected: Collection[str] = ()) -> Outputs:
+def find_outputs(folder: Path, expected: Collection[str] = ()) -> OutputFiles:
     """Find the outputs in a folder and all folders below it; hidden files are passed over.
 
     An output in a folder below is of the item `deep__X`, as items in folders are called, where that is expected, else
@@ -120,7 +124,7 @@ def find_outputs(folder: Path, expected: Collection[str] = ()) -> Outputs:
     if others:
         passed_over[f"pictures not named {name}"] += len(others)
     lossy = sorted(path for path in files.values() if is_lossy(path))
-    return Outputs(dict(sorted(files.items())), name, lossy, pictures.passed_over_reasons(passed_over))
+    return OutputFiles(dict(sorted(files.items())), name, lossy, pictures.passed_over_reasons(passed_over))
 
 
 def _item(path: Path, ending: str, expected: set[str]) -> str:
@@ -132,9 +136,9 @@ def _item(path: Path, ending: str, expected: set[str]) -> str:
 
 
 def match_outputs(
-    outputs: Outputs, expected: Collection[str], where: Path | str, *, allow_partial: bool
+    outputs: OutputFiles, expected: Collection[str], where: Path | str, *, allow_partial: bool
 ) -> dict[str, Path]:
-    """The outputs of the expected items, by id, sorted; see `Outputs.extra` for those that match none.
+    """The outputs of the expected items, by id, sorted; see `OutputFiles.extra` for those that match none.
 
     Args:
         outputs: What was found.
@@ -159,6 +163,79 @@ def match_outputs(
             "make them, or give --allow-partial to score what is there"
         )
     return matched
+
+
+@dataclass(frozen=True)
+class PlainFolder:
+    """A plain folder of any model's outputs, to be scored against labels.
+
+    Attributes:
+        folder: The output pictures.
+        truth: The labels that they are compared with; nothing is written into their folder.
+        out: The folder that gets `scores/` and `segmentations/`.
+        allow_partial: Whether some outputs may be missing.
+    """
+
+    folder: Path
+    truth: Truth
+    out: Path
+    allow_partial: bool = False
+
+
+def folder_outputs(plain: PlainFolder) -> Outputs:
+    """Gather the outputs in a plain folder.
+
+    Raises:
+        UserError: No output is of a test item, some are missing and may not be, or a user's picture is where a label
+            map goes, as may be in any folder of outputs.
+        ReportError: `out` is, holds or lies in the folder of the labels.
+    """
+    folder, truth = plain.folder, plain.truth
+    found = find_outputs(folder, truth.items)
+    files = match_outputs(found, truth.items, folder, allow_partial=plain.allow_partial)
+    run = Run(plain.out, folder.resolve().name, None)
+    if truth.dataset.needs_root:
+        for written in (run.scores, run.segmentations):  # in the folder of outputs they are known, and left out
+            apart.check(written, [truth.dataset.root])
+    for id_ in files:
+        label_images.check_label_image_free(run.segmentations / f"{id_}.png")
+    return Outputs(
+        run,
+        str(folder),
+        files,
+        len(truth.items),
+        _folder_origin(found, truth),
+        clusters=truth.clusters,
+        truth=truth,
+        notes=folder_notes(found, truth),
+    )
+
+
+def _folder_origin(outputs: OutputFiles, truth: Truth) -> dict[str, object]:
+    """Origin of a plain folder's outputs, as far as it is known; `records.origin` is that of runs."""
+    return {
+        "data": f"{truth.dataset.name}, {len(truth.items)} test items ({item_hash(list(truth.items.values()))})",
+        "data_note": truth.dataset.note,
+        "truth": truth.content,
+        "names": outputs.scheme,
+        "file_format": "JPEG or lossy WebP" if outputs.lossy else "lossless",
+    }
+
+
+def folder_notes(outputs: OutputFiles, truth: Truth) -> list[str]:
+    """What a user should know of a folder's files."""
+    notes = [*truth.dataset.remarks, *truth.notices, *filter(None, [outputs.passed_over])]
+    if outputs.lossy:
+        first = outputs.lossy[0].name
+        notes.append(f"{outputs_are(outputs.lossy)} JPEG or lossy WebP, such as {first}: colours changed; save PNG")
+    if extra := outputs.extra(truth.items):
+        notes.append(f"{outputs_are(extra)} of no test item and left out, such as {extra[0].name}")
+    return notes
+
+
+def outputs_are(some: Sequence[object]) -> str:
+    """The beginning of a note on some outputs."""
+    return "1 output is" if len(some) == 1 else f"{len(some)} outputs are"
 
 
 def read_output(path: Path, ends: Range | None = None) -> Photo:

@@ -1,32 +1,31 @@
-"""The scores that see with a published network, of runs of a results folder: LPIPS, and if asked for FID and KID.
+"""Scores by published networks: LPIPS, and on request FID and KID.
 
-What such a score needs may not be here. Then a line in the run's folder says what is missing, and the command goes on.
+Where a network's package or weights are missing, a line in the run's folder says so, and scoring continues.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from p2pbench.datasets import pictures
-from p2pbench.datasets.clusters import Clusters
+from p2pbench.datasets.clusters import of_clusters, weights_of
 from p2pbench.datasets.contents import picture_hash
 from p2pbench.datasets.decoders import Picture
-from p2pbench.datasets.transforms import Range
+from p2pbench.datasets.transforms import Range, declared
 from p2pbench.errors import UserError
 from p2pbench.metrics.published import ALEXNET, INCEPTION, Missing, MissingPackage, MissingWeights
-from p2pbench.runtime.device import pick_device
 from p2pbench.runtime.progress import Listener
-from p2pbench.scoring import distribution_scores
-from p2pbench.scoring.distribution_scores import FID, KID
-from p2pbench.scoring.image_scores import Target, truth
-from p2pbench.training.records import origin
-from reports.store import grids, ledger
+from p2pbench.scoring.distribution_scores import FID, KID, ItemFeatures, few_items_warning, score_fid, score_kid
+from p2pbench.scoring.images import compared, mean, read_output, truth
+from p2pbench.scoring.scorer import Outputs, Scored
+from reports.store import ledger
 from reports.store import made as store_made
 from reports.store.layout import Grid, Run
 from reports.store.names import typed
@@ -36,118 +35,139 @@ if TYPE_CHECKING:  # these import the packages of the extra, which may not be th
     from p2pbench.metrics.inception import Inception
     from p2pbench.metrics.lpips import Lpips
 
-
 LPIPS = "lpips"
 
 
-class Seen(NamedTuple):
-    """Features (n, 2048) of pictures in the order of their ids, and a hash of each picture by id."""
-
-    features: NDArray[np.float32]
-    hashes: dict[str, str]
-
-
-class PerceptualScorer:
-    """Scores runs one after the other; networks are loaded once, and what is missing is said once.
+class LpipsScorer:
+    """LPIPS of each output and its target, by AlexNet.
 
     Args:
-        results: the results folder, for the commands in messages.
-        device: the name of the device on which the networks compute, or auto.
-        listener: hears how far it is, and what is missing.
-        inception_weights: Inception's file; None takes the published one, if it has been downloaded.
-
-    Raises:
-        UserError: Inception's file, or the device, is not there.
+        results: The results folder, for the commands in messages.
+        device: What AlexNet computes on.
+        reporter: Told how far it is, and what is missing.
     """
 
-    def __init__(self, results: Path, device: str, listener: Listener, inception_weights: Path | None = None) -> None:
-        if inception_weights is not None and not inception_weights.is_file():
-            found = "a folder" if inception_weights.is_dir() else "no such file"
-            raise UserError(f"{inception_weights}: found {found}, expected Inception's weights; check the path")
-        self._results, self._device, self._listener = results, pick_device(device), listener
-        self._inception_weights = inception_weights
-        self._said: set[str] = set()
-        self._real: dict[Path, Seen] = {}
+    def __init__(self, results: Path, device: torch.device, reporter: Listener) -> None:
+        self._device, self._reasons = device, _Reasons(reporter)
+        self._mend = f"p2pbench image-score {typed(results)} --download-weights"
 
-    def score_lpips(
-        self,
-        run: Run,
-        outputs: Mapping[str, Path],
-        target: Target,
-        n_expected: int,
-        native: bool,
-        ends: Range | None,
-        clusters: Clusters | None,
-    ) -> list[Scores]:
-        """Score a run by LPIPS and write the score, or the line that says why there is none; see `score_images`.
+    def check_free(self, run: Run) -> None:
+        """Refuse a user's file where the score, or the reason for its lack, goes; see `Scorer`."""
+        ledger.check_free(run, LPIPS)
+        check_reason(run, LPIPS)
 
-        Raises:
-            UserError: a picture does not fit its target, or the file of weights is damaged.
-        """
+    def score(self, runs: Sequence[Outputs]) -> Iterator[Scored]:
+        """Score each run, or write why there is no score; see `Scorer`."""
+        for outputs in runs:
+            scores = self._reasons.written(outputs.run, LPIPS, partial(self._scores, outputs), self._mend)
+            if scores is not None:
+                yield Scored(outputs, [scores])
 
-        def score() -> Scores:
-            network = self._lpips
-            from p2pbench.metrics.lpips import score_lpips
+    def _scores(self, outputs: Outputs) -> Scores:
+        network, targets = self._network, outputs.against_targets()
+        ids = sorted(outputs.files)
+        hashes: dict[str, str] = {}
 
-            return score_lpips(
-                outputs, target, n_expected, network, native=native, ends=ends, origin=origin(run), clusters=clusters
-            )
+        def pair(id_: str) -> tuple[Picture, Picture]:
+            target = targets.read(id_)
+            hashes[id_] = picture_hash(target)
+            return read_output(outputs.files[id_], target, native=targets.native), target
 
-        return self._write(run, {LPIPS: score}, f"p2pbench image-score {typed(self._results)} --download-weights")
-
-    def score_distributions(
-        self, grid: Grid, run: Run, outputs: Mapping[str, Path], clusters: Clusters | None = None
-    ) -> list[Scores]:
-        """Score a run by FID and KID against `real/` and write the scores, or the line that says why there are none.
-
-        Raises:
-            UserError: a picture cannot be decoded, or the file of weights is damaged.
-        """
-        ids = sorted(outputs)
-        ends = grids.ranges(grid).output
-        features: list[NDArray[np.float32]] = []
-
-        def seen() -> tuple[NDArray[np.float32], NDArray[np.float32], int, dict[str, object]]:
-            if not features:
-                made, _ = self._features(f"{grid.name}/{run.cell} seed {run.seed}", outputs, ends)
-                features.append(made)
-            real, targets = self._real_features(grid, ids, ends)
-            return features[0], real, len(ids), {**self._inception.protocol(ends), **truth(targets), **origin(run)}
-
-        scorers = {
-            FID: lambda: distribution_scores.score_fid(ids, *seen(), clusters),
-            KID: lambda: distribution_scores.score_kid(ids, *seen(), clusters),
+        values = network.distances(map(pair, ids), outputs.ends)
+        protocol = {
+            **network.protocol(),
+            "pictures": compared(native=targets.native),
+            **declared(outputs.ends),
+            **truth(hashes),
+            **outputs.origin,
+            **of_clusters(outputs.clusters, ids),
         }
-        found = self._write(run, scorers, f"p2pbench image-score {typed(self._results)} --fid --download-weights")
-        if found and (warning := distribution_scores.warning(len(ids))):
-            self._say(warning)
-        return found
+        metric = mean(values, weights_of(ids, outputs.clusters))
+        return Scores(LPIPS, protocol, tuple(ids), outputs.n_expected, {LPIPS: metric})
 
     @cached_property
-    def _lpips(self) -> Lpips:
+    def _network(self) -> Lpips:
         ALEXNET.require_package()
         ALEXNET.require_weights()
         from p2pbench.metrics.lpips import Lpips
 
         return Lpips(self._device)
 
+
+class _Features(NamedTuple):
+    """Features (n, 2048) of pictures in the order of their ids, and a hash of each picture by id."""
+
+    values: NDArray[np.float32]
+    hashes: dict[str, str]
+
+
+class DistributionScorer:
+    """FID and KID of all outputs against all pictures of `real/`, by Inception-v3.
+
+    Args:
+        results: The results folder, for the commands in messages.
+        device: What Inception computes on.
+        reporter: Told how far it is, and what is missing.
+        weights: Inception's file; None takes the published one, if it has been downloaded.
+
+    Raises:
+        UserError: The file of weights is not there.
+    """
+
+    def __init__(self, results: Path, device: torch.device, reporter: Listener, weights: Path | None = None) -> None:
+        if weights is not None and not weights.is_file():
+            found = "a folder" if weights.is_dir() else "no such file"
+            raise UserError(f"{weights}: found {found}, expected Inception's weights; check the path")
+        self._device, self._reporter, self._weights = device, reporter, weights
+        self._reasons = _Reasons(reporter)
+        self._mend = f"p2pbench image-score {typed(results)} --fid --download-weights"
+        self._real: dict[Path, _Features] = {}
+
+    def check_free(self, run: Run) -> None:
+        """Refuse a user's file where scores, or the reason for their lack, go; see `Scorer`."""
+        for scorer in (FID, KID):
+            ledger.check_free(run, scorer)
+            check_reason(run, scorer)
+
+    def score(self, runs: Sequence[Outputs]) -> Iterator[Scored]:
+        """Score each run, or write why there are no scores; see `Scorer`."""
+        for outputs in runs:
+            yield from (Scored(outputs, [scores]) for scores in self._written(outputs))
+
+    def _written(self, outputs: Outputs) -> list[Scores]:
+        features = cache(partial(self._run_features, outputs))  # one pass of Inception for both
+        fid = self._reasons.written(outputs.run, FID, lambda: score_fid(features()), self._mend)
+        kid = self._reasons.written(outputs.run, KID, lambda: score_kid(features()), self._mend)
+        if (fid or kid) and (warning := few_items_warning(len(outputs.files))):
+            self._reasons.say(warning)
+        return [scores for scores in (fid, kid) if scores is not None]
+
+    def _run_features(self, outputs: Outputs) -> ItemFeatures:
+        grid, run, ends = outputs.grid, outputs.run, outputs.ends
+        assert grid is not None, "FID and KID are of runs of a grid, which has real/"
+        ids = sorted(outputs.files)
+        features, _ = self._features(f"{grid.name}/{run.cell} seed {run.seed}", outputs.files, ends)
+        real, targets = self._real_features(grid, ids, ends)
+        protocol = {**self._inception.protocol(ends), **truth(targets), **outputs.origin}
+        return ItemFeatures(ids, features, real, len(ids), protocol, outputs.clusters)
+
     @cached_property
     def _inception(self) -> Inception:
         INCEPTION.require_package()
-        if self._inception_weights is None:
+        if self._weights is None:
             INCEPTION.require_weights()
         from p2pbench.metrics.inception import Inception
 
-        return Inception(self._inception_weights or INCEPTION.file, self._device)
+        return Inception(self._weights or INCEPTION.file, self._device)
 
-    def _real_features(self, grid: Grid, ids: Sequence[str], ends: Range | None) -> Seen:
-        """Of the targets of all runs of a grid, once."""
+    def _real_features(self, grid: Grid, ids: Sequence[str], ends: Range | None) -> _Features:
+        """Features of the targets of all runs of a grid, computed once."""
         if grid.folder not in self._real:
             targets = grid.real.pictures()
             self._real[grid.folder] = self._features(f"{grid.name}/real", {id_: targets[id_] for id_ in ids}, ends)
         return self._real[grid.folder]
 
-    def _features(self, name: str, files: Mapping[str, Path], ends: Range | None) -> Seen:
+    def _features(self, name: str, files: Mapping[str, Path], ends: Range | None) -> _Features:
         hashes: dict[str, str] = {}
 
         def read() -> Iterator[Picture]:
@@ -156,31 +176,37 @@ class PerceptualScorer:
                 hashes[id_] = picture_hash(picture)
                 yield picture
 
-        features = self._inception.features(
-            read(), lambda done: self._listener.count(f"{name}: Inception's features", done, len(files)), ends
+        values = self._inception.features(
+            read(), lambda done: self._reporter.count(f"{name}: Inception's features", done, len(files)), ends
         )
-        return Seen(features, hashes)
+        return _Features(values, hashes)
 
-    def _write(self, run: Run, scorers: Mapping[str, Callable[[], Scores]], mend: str) -> list[Scores]:
-        """Write what each scorer says of a run; where one cannot, and has not before, write why."""
-        found = []
-        for name, score in scorers.items():
-            try:
-                scores = score()
-            except Missing as error:
-                line = _with_command(error, mend)
-                self._say(f"no {name.upper()}: {line}")
-                _write_missing(run, name, f"{line}\n")
-                continue
-            ledger.write(run, scores)
-            run.missing(name).unlink(missing_ok=True)
-            found.append(scores)
-        return found
 
-    def _say(self, line: str) -> None:
+class _Reasons:
+    """Writes scores, or the reason why a run has none; says each reason once."""
+
+    def __init__(self, reporter: Listener) -> None:
+        self._reporter = reporter
+        self._said: set[str] = set()
+
+    def written(self, run: Run, scorer: str, compute: Callable[[], Scores], mend: str) -> Scores | None:
+        """Compute and write a run's scores; where something is missing, write that and return None."""
+        try:
+            scores = compute()
+        except Missing as error:
+            line = _with_command(error, mend)
+            self.say(f"no {scorer.upper()}: {line}")
+            _write_missing(run, scorer, f"{line}\n")
+            return None
+        ledger.write(run, scores)
+        run.missing(scorer).unlink(missing_ok=True)
+        return scores
+
+    def say(self, line: str) -> None:
+        """Report a line that was not reported before."""
         if line not in self._said:
             self._said.add(line)
-            self._listener.say(line)
+            self._reporter.say(line)
 
 
 def download_weights(*, fid: bool) -> None:

@@ -1,106 +1,168 @@
-"""Which runs of a results folder can be scored by their label maps, and against which labels."""
+"""Gathers what of a results folder can be scored: which runs, which outputs, against which targets or labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from p2pbench.ablation.references import recorded
 from p2pbench.config import RunConfig
-from p2pbench.datasets.catalogue import DATASETS
-from p2pbench.datasets.dataset import MOST_NAMED
+from p2pbench.datasets import pictures
+from p2pbench.datasets.catalogue import DATASETS, open_dataset, run_items
+from p2pbench.datasets.clusters import Clusters, find_clusters
+from p2pbench.datasets.dataset import MOST_NAMED, Dataset, Item
+from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
-from p2pbench.scoring.outcome import Outcome
-from p2pbench.scoring.outputs import Outputs, match_outputs
-from p2pbench.scoring.truth import Truth, run_truth
-from p2pbench.training.records import check_test_items, found_now, origin, read_runs
-from reports.paper import PaperRow, paper_row
-from reports.store.arithmetic import flaw, mark, unusable
-from reports.store.grids import check_ranges, read
-from reports.store.layout import Grid, Run, found_at, grids
+from p2pbench.scoring.label_scores import Outcome
+from p2pbench.scoring.outputs import OutputFiles, match_outputs
+from p2pbench.scoring.scorer import Outputs, Targets
+from p2pbench.scoring.truth import run_truth
+from p2pbench.training.records import check_test_items, found_now, origin, read_run, read_runs
+from reports.store import grids, layout
+from reports.store.arithmetic import flaw, unusable
+from reports.store.grids import check_ranges
+from reports.store.layout import Grid, Run
 from reports.store.names import counted
+
+Say = Callable[[str], None]
+
+
+def picture_outputs(
+    grid: Grid, run: Run, *, native: bool, say: Say, clusters: str | None = None, n_expected: int | None = None
+) -> Outputs:
+    """Gather a run's outputs, to be compared with target pictures.
+
+    Args:
+        grid: The grid.
+        run: One of its runs.
+        native: Compare with the dataset's own targets, at their own size and aspect, instead of those of `real/`.
+        say: Called with a line where items are in clusters of an odd kind.
+        clusters: Which items vary together, as the setting of this name; None takes the grid's.
+        n_expected: The number of items in the split; None takes those that have targets.
+
+    Raises:
+        UserError: Pictures of the run or of `real/` are missing, the dataset is no longer where the run found it, or
+            clusters do not fit the items.
+    """
+    record = read_run(run)
+    config = found_now(record.settings, grid, clusters=clusters)
+    if native:
+        dataset = open_dataset(config)
+        items = {item.id: item for item in run_items(dataset, config).test}
+        check_test_items(run, record, dataset, list(items.values()))
+        files, expected = _complete(run, items.keys()), len(items)
+        targets = Targets(partial(_native_target, dataset, items), native=True)
+    else:
+        real = _real_pictures(grid)
+        files, expected = _complete(run, real.keys()), len(real)
+        targets = Targets(lambda id_: pictures.read(real[id_]))
+    return Outputs(
+        run,
+        run_name(grid, run),
+        files,
+        expected if n_expected is None else n_expected,
+        origin(run),
+        grids.ranges(grid).output,
+        clusters_of(config, files, say),
+        grid,
+        targets=targets,
+    )
+
+
+def _native_target(dataset: Dataset, items: dict[str, Item], id_: str) -> Picture:
+    sample = dataset.load(items[id_], None)
+    return dataset.to_picture(sample.input, sample.target)
+
+
+def _real_pictures(grid: Grid) -> dict[str, Path]:
+    targets = grid.real.pictures()
+    if gone := sorted(recorded(grid).keys() - targets.keys()):
+        raise UserError(
+            f"{grid.real.images}: found no picture of {', '.join(gone[:MOST_NAMED])}, which runs of {grid.name} were "
+            "tested on; give the command that trained one of them again, which makes it"
+        )
+    return targets
+
+
+def _complete(run: Run, expected: Collection[str]) -> dict[str, Path]:
+    outputs = run.pictures()
+    missing = sorted(set(expected) - outputs.keys())
+    if not expected:
+        raise UserError(f"{run.folder}: there are no targets to score against; give the command that trained it again")
+    if missing:
+        raise UserError(
+            f"{run.images}: {len(expected) - len(missing)} of {counted(len(expected), 'picture')} there; missing "
+            f"{', '.join(missing[:MOST_NAMED])}; give the command that trained it again, to make the rest"
+        )
+    return {id_: outputs[id_] for id_ in expected}
+
+
+def clusters_now(grid: Grid, run: Run, say: Say, clusters: str | None = None) -> Clusters | None:
+    """Which of a grid's test items vary together, as given or as the grid has it now; None where each stands alone.
+
+    Raises:
+        ReportError: The run's settings are missing or damaged.
+        UserError: Clusters do not fit the items.
+    """
+    return clusters_of(found_now(read_run(run).settings, grid, clusters=clusters), grid.real.pictures(), say)
+
+
+def clusters_of(config: RunConfig, item_ids: Iterable[str], say: Say = lambda line: None) -> Clusters | None:
+    """Which of some items vary together by a run's settings; None where each stands alone.
+
+    Raises:
+        UserError: Clusters do not fit the items.
+    """
+    found = find_clusters(config.clusters, DATASETS[config.dataset].naming, sorted(item_ids))
+    for line in found.notices:
+        say(line)
+    return found.clusters
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A grid whose outputs can be scored.
+class LabelRequest:
+    """Which runs to score by their label maps.
 
     Attributes:
-        grid: The grid.
-        truth: What its outputs are compared with.
-        trained: Its finished runs, at least one.
-        outputs: The outputs of those and of the ground truth, by item id.
+        direction: The direction of their translation.
+        root: Where the dataset is now; None looks where the runs found it.
+        clusters: Which test items vary together, as the setting of this name; None takes what each grid has.
+        allow_partial: Whether to take runs that lack some of their pictures, too.
     """
 
-    grid: Grid
-    truth: Truth
-    trained: list[Run]
-    outputs: dict[Run, dict[str, Path]]
-
-    def name(self, run: Run) -> str:
-        """A run's name in tables and messages."""
-        return _name(self.grid, run)
-
-    def place(self, run: Run) -> dict[str, str | int | None]:
-        """A run's place, for machines, and what is, or may be, wrong with its training."""
-        return {"grid": self.grid.name, "cell": run.cell, "seed": run.seed, "note": mark(run)}
-
-    def origin(self, run: Run) -> dict[str, object]:
-        """Where a run's outputs come from; the ground truth stands beside the runs, under their protocol."""
-        return {**origin(run if run in self.trained else self.trained[0]), "truth": self.truth.content}
-
-    def paper(self, run: Run, scorer: str) -> PaperRow | None:
-        """The paper's row of the same name, where the images are the paper's."""
-        return paper_row(scorer, read(self.grid).source, run.cell) if self.truth.is_papers else None
+    direction: str
+    root: str | None = None
+    clusters: str | None = None
+    allow_partial: bool = False
 
 
-def ready_grids(
-    results: Path,
-    direction: str,
-    root: str | None,
-    *,
-    allow_partial: bool,
-    outcome: Outcome,
-    clusters: str | None = None,
-) -> Iterator[Ready]:
-    """The grids below a results folder that have something to score; the others are told to the outcome.
+def label_outputs(results: Path, request: LabelRequest, outcome: Outcome) -> Iterator[list[Outputs]]:
+    """Gather the runs of each grid below a results folder that can be scored by their label maps.
 
-    Args:
-        results: The results folder.
-        direction: The direction of the runs that are wanted.
-        root: Where the dataset is now; None looks where the runs found it.
-        allow_partial: Whether to take runs that lack some of their pictures, too.
-        outcome: Told what is left out.
-        clusters: Which test items vary together; None takes what each grid has.
+    What is left out is noted in the outcome.
 
     Raises:
         UserError: There is no grid, or a dataset is no longer where its runs found it.
     """
-    found = grids(results)
+    found = layout.grids(results)
     if not found:
-        what = "no run found" if results.is_dir() else found_at(results)
+        what = "no run found" if results.is_dir() else layout.found_at(results)
         raise UserError(
             f"{results}: {what}; expected a results folder as `p2pbench train-ablation` writes it, or a folder "
             "of outputs and --labels DATASET:ROOT[:SPLIT]"
         )
+    root = request.root
     if root is not None and not any(record.settings.root for grid in found for _, record in read_runs(grid)):
         raise UserError(f"--root {root}: no run of {results} has a root, since its dataset is drawn; leave it out")
     for grid in found:
-        ready = ready_grid(grid, direction, root, allow_partial=allow_partial, outcome=outcome, clusters=clusters)
-        if ready is not None:
-            yield ready
+        if runs := grid_label_outputs(grid, request, outcome):
+            yield runs
 
 
-def ready_grid(
-    grid: Grid,
-    direction: str,
-    root: str | None,
-    *,
-    allow_partial: bool,
-    outcome: Outcome,
-    clusters: str | None = None,
-) -> Ready | None:
-    """A grid that has something to score; None where it has not, which is told to the outcome. See `ready_grids`.
+def grid_label_outputs(grid: Grid, request: LabelRequest, outcome: Outcome) -> list[Outputs]:
+    """Gather the finished runs of a grid, and its ground truth after them; empty where no run can be scored.
 
     Raises:
         UserError: The dataset is no longer where the runs found it, or clusters do not fit its test items.
@@ -108,49 +170,60 @@ def ready_grid(
     """
     records = dict(read_runs(grid))
     settings = {run: record.settings for run, record in records.items()}
-    reason = unfit(next(iter(settings.values())), direction) if settings else None  # the same for all runs of a grid
+    # The settings that decide this are the same for all runs of a grid.
+    reason = unfit(next(iter(settings.values())), request.direction) if settings else None
     if reason:
         outcome.skipped.append(f"{grid.name}: skipped, {reason}")
-        return None
-    cells = list(read(grid).cells)  # in the order in which the paper or the user has them
+        return []
+    description = grids.read(grid)
+    cells = list(description.cells)  # in the order in which the paper or the user has them
     trained = [run for run in grid.runs() if run in settings and run.generator.exists()]
     trained.sort(key=lambda run: cells.index(run.cell) if run.cell in cells else len(cells))
     outcome.unfinished.extend(
-        f"{_name(grid, run)}: its training is not finished" for run in grid.runs() if run not in trained
+        f"{run_name(grid, run)}: its training is not finished" for run in grid.runs() if run not in trained
     )
     if not trained:
-        return None
+        return []
     check_ranges(grid, outcome.clipped.append)
-    outcome.flawed.extend(f"{_name(grid, run)}: {wrong}" for run in [*trained, grid.real] if (wrong := flaw(run)))
-    truth = run_truth(found_now(settings[trained[0]], grid, root, clusters))
+    outcome.flawed.extend(f"{run_name(grid, run)}: {wrong}" for run in [*trained, grid.real] if (wrong := flaw(run)))
+    truth = run_truth(found_now(settings[trained[0]], grid, request.root, request.clusters))
     outcome.clusters.extend(f"{grid.name}: {line}" for line in truth.notices)
     for run in {records[run].data["test"].get("content"): run for run in trained}.values():
         check_test_items(run, records[run], truth.dataset, list(truth.items.values()))
-    outputs: dict[Run, dict[str, Path]] = {}
+    outputs = []
     for run in [*trained, grid.real]:
-        if why := unusable(run):
-            outcome.unfinished.append(f"{_name(grid, run)}: {why}")
+        files, lack = _labelled_pictures(run, truth.items, allow_partial=request.allow_partial)
+        if lack:
+            outcome.unfinished.append(f"{run_name(grid, run)}: {lack}")
             continue
-        found = Outputs(run.pictures(), "", [])
-        matched = match_outputs(found, truth.items, run.images, allow_partial=True) if found.files else {}
-        if len(matched) == len(truth.items) or (matched and allow_partial):
-            outputs[run] = matched
-        else:
-            first = next(id_ for id_ in truth.items if id_ not in matched)
-            there = f"{len(matched)} of {counted(len(truth.items), 'picture')} there, missing {first}"
-            outcome.unfinished.append(f"{_name(grid, run)}: {there}")
-    return None if outputs.keys() <= {grid.real} else Ready(grid, truth, trained, outputs)
+        outputs.append(
+            Outputs(
+                run,
+                run_name(grid, run),
+                files,
+                len(truth.items),
+                # The ground truth stands beside the runs, under their protocol.
+                {**origin(run if run in trained else trained[0]), "truth": truth.content},
+                description.ranges.output,
+                truth.clusters,
+                grid,
+                truth=truth,
+                source=description.source,
+            )
+        )
+    return outputs if any(of.run != grid.real for of in outputs) else []
 
 
-def check_something(results: Path, outcome: Outcome) -> None:
-    """Refuse an outcome without scores.
-
-    Raises:
-        UserError: Nothing was scored; it says why.
-    """
-    if not outcome.scored:
-        reasons = [*outcome.skipped, *outcome.unfinished] or ["its grids hold no runs"]
-        raise UserError(f"{results}: nothing can be scored: {'; '.join(reasons[:MOST_NAMED])}")
+def _labelled_pictures(run: Run, items: Collection[str], *, allow_partial: bool) -> tuple[dict[str, Path], str]:
+    """A run's pictures by item id, and why it cannot be scored; "" if it can."""
+    if why := unusable(run):
+        return {}, why
+    found = OutputFiles(run.pictures(), "", [])
+    matched = match_outputs(found, items, run.images, allow_partial=True) if found.files else {}
+    if len(matched) == len(items) or (matched and allow_partial):
+        return matched, ""
+    first = next(id_ for id_ in items if id_ not in matched)
+    return {}, f"{len(matched)} of {counted(len(items), 'picture')} there, missing {first}"
 
 
 def unfit(config: RunConfig, wanted: str) -> str | None:
@@ -164,5 +237,6 @@ def unfit(config: RunConfig, wanted: str) -> str | None:
     return None
 
 
-def _name(grid: Grid, run: Run) -> str:
+def run_name(grid: Grid, run: Run) -> str:
+    """A run's name in tables and messages."""
     return f"{grid.name}/{run.cell}" + (f" seed {run.seed}" if run.seed is not None else "")

@@ -24,7 +24,7 @@ from p2pbench.datasets.dataset import LABELS_TO_PHOTO
 from p2pbench.datasets.labelled import Cityscapes
 from p2pbench.runtime.device import failures_told
 from p2pbench.scoring.networks import open_scorer, scorer_protocol
-from p2pbench.scoring.outcome import Work
+from p2pbench.scoring.segmentation import SegmentationOptions
 from p2pbench.scoring.truth import Truth
 from reports.paper import GROUND_TRUTH, is_published
 from reports.store.picture import to_eight_bits
@@ -75,24 +75,24 @@ class SelfTest:
     warning: str | None
 
 
-def self_test(truth: Truth, work: Work) -> SelfTest:
+def self_test(truth: Truth, options: SegmentationOptions) -> SelfTest:
     """Ask the three questions about a dataset's test items and its scorer.
 
     Args:
         truth: The dataset.
-        work: The scorer's file, and who is told.
+        options: The scorer's file, and who is told.
 
     Raises:
         UserError: The dataset has no scorer, or a file cannot be read.
         FcnError: The scorer's file cannot be used.
         Stopped: The user asked to stop; what was segmented is kept.
     """
-    scorer = open_scorer(truth, work.weights, work.device, work.listener)
+    scorer = open_scorer(truth, options.weights, options.device, options.reporter)
     contents = item_contents(truth.dataset, list(truth.items.values()))
     examples = [_example(truth, id_, content) for id_, content in contents.items()]
     path = cache_folder() / f"self-test-{truth.dataset.name}-{scorer.digest[:16]}.npz"
-    with failures_told(work.device):
-        matrices = scoring.score(scorer, examples, path, work.advance("real photos"))
+    with failures_told(options.device):
+        matrices = scoring.score(scorer, examples, path, options.advance("real photos"))
     real = np.stack([kept.counts for kept in matrices.images.values()])
     themselves = np.stack([_themselves(truth, example.id, real.shape[-1]) for example in examples])
     photos = _photos(real, truth, scorer)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from fcn.labels import IGNORE
 from p2pbench.datasets import pictures, transforms
 from p2pbench.errors import UserError
+from p2pbench.scoring.confusion_scores import Compared
 from p2pbench.scoring.label_files import NO_ID, NUMBERINGS, WORDS, class_lookup
 from p2pbench.scoring.label_reading import AGREEING, is_clear
-from p2pbench.scoring.outcome import Compared
 from p2pbench.scoring.score_table import ScoreRow
 from p2pbench.scoring.truth import Truth
 from reports.store.layout import Run

@@ -16,8 +16,8 @@ from amt.store.studies import Clusters
 from p2pbench.datasets.clusters import find_clusters
 from p2pbench.datasets.pictures import passed_over_line
 from p2pbench.errors import UserError
-from p2pbench.scoring.images import clusters_now
 from p2pbench.scoring.outputs import find_outputs
+from p2pbench.scoring.runs import clusters_now
 from reports.store import json_files
 from reports.store.arithmetic import check_pictures
 from reports.store.grids import check_ranges

@@ -15,7 +15,6 @@ from fcn import weights
 from fcn.labels import LabelTable
 from fcn.network import FCN, Architecture, draw_weights
 from fcn.weights import Card
-from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig
 from p2pbench.datasets.labelled import NATIVE_SIZE
@@ -23,6 +22,7 @@ from p2pbench.errors import MENDABLE
 from p2pbench.runtime.terminal import Terminal
 from p2pbench.scoring.truth import open_truth
 from reports.store.layout import Run
+from tests.p2pbench.grids import run_grid
 from tests.p2pbench.tiny import TINY
 
 PHOTO_SIZE = 48

@@ -14,17 +14,15 @@ import pytest
 from PIL import Image
 
 import reports
-from p2pbench.ablation.dry_run import estimate_lines
-from p2pbench.ablation.grid import expand, find_grid
-from p2pbench.ablation.runner import run_grid
+from p2pbench.ablation.grid import find_grid, plan_grid
 from p2pbench.config import GridConfig
 from p2pbench.datasets import pictures
 from p2pbench.errors import UserError
 from p2pbench.runtime.progress import Progress
-from p2pbench.scoring.images import score_results
 from reports import html
 from reports.store.errors import ReportError
 from reports.store.layout import RECORD, Grid
+from tests.p2pbench.grids import estimate_lines, image_score, run_grid
 from tests.p2pbench.tiny import TINY, picture
 
 
@@ -222,9 +220,9 @@ def test_a_folder_without_its_settings_is_not_taken_over(run: Run) -> None:
 def test_cells_are_tested_on_the_same_pictures(tmp_path: Path) -> None:
     grid = GridConfig(title="x", cells={"a": {"image_size": 64}, "b": {"image_size": 128}})
     with pytest.raises(UserError, match="'a' and 'b' differ in 'image_size'"):
-        expand(Grid(tmp_path), grid, "own.toml", {}, [0])
+        plan_grid(Grid(tmp_path), grid, "own.toml", {}, [0])
     subsets = GridConfig(title="x", cells={"a": {"train_items": 5}, "b": {"train_items": 10}})
-    assert len(expand(Grid(tmp_path), subsets, "own.toml", {}, [0])) == 2
+    assert len(plan_grid(Grid(tmp_path), subsets, "own.toml", {}, [0]).runs) == 2
 
 
 def test_a_corrupt_picture_is_named_before_anything_is_written(folders: Path, tmp_path: Path) -> None:
@@ -259,30 +257,30 @@ def test_scores_and_report_of_a_grid(run: Run, tmp_path: Path) -> None:
 
 def test_scoring_again_at_the_targets_own_size(run: Run, tmp_path: Path) -> None:
     run(seeds=[0])
-    scored = list(score_results(tmp_path / "results", native=True))
-    assert [each.n for _, _, each in scored] == [3, 3]
-    protocols = {each.protocol["pictures"] for _, _, each in scored}
+    scored = image_score(tmp_path / "results", native=True)
+    assert [scores.n for each in scored for scores in each.scores] == [3, 3]
+    protocols = {scores.protocol["pictures"] for each in scored for scores in each.scores}
     assert protocols == {"outputs resized to the target's own size (Pillow bilinear)"}
 
 
 def test_scoring_names_what_is_missing(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no run found"):
-        list(score_results(tmp_path, native=False))
+        image_score(tmp_path, native=False)
     grid = run(seeds=[0])
     lost = grid.run("L1", 0).images / "p02.png"
     lost.rename(lost.with_name("renamed.png"))
     with pytest.raises(ReportError, match=r"renamed\.png: was not made by this run"):
-        list(score_results(tmp_path / "results", native=False))
+        image_score(tmp_path / "results", native=False)
     (lost.parents[1] / RECORD).unlink()  # as an older version left it; and renamed.png is no picture of an item
     with pytest.raises(UserError, match="2 of 3 pictures there; missing p02"):
-        list(score_results(tmp_path / "results", native=False))
+        image_score(tmp_path / "results", native=False)
 
 
 def test_a_dry_run_says_what_it_will_cost_and_writes_nothing(folders: Path, tmp_path: Path) -> None:
     name, grid = find_grid("patches")
     settings = {**TINY, "root": str(folders), "device": "cpu", "image_size": 128, "batch_size": 5, "direction": "AtoB"}
     del settings["receptive_field"]
-    lines = list(estimate_lines(tmp_path / "results", name, grid, "patches", settings, [0, 1]))
+    lines = estimate_lines(tmp_path / "results", name, grid, "patches", settings, [0, 1])
     assert len(lines) == 1 + 8 + 1
     cells = [line.rsplit(" seed ", 1)[0] for line in lines[1:-1]]
     assert cells == ["1x1", "1x1", "16x16", "16x16", "70x70", "70x70", "286x286", "286x286"]

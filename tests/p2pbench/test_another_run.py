@@ -14,17 +14,15 @@ import pytest
 import torch
 from PIL import Image
 
-from p2pbench.ablation.dry_run import estimate_lines
-from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig
 from p2pbench.datasets import pictures
 from p2pbench.errors import UserError
 from p2pbench.runtime.files import made_ready
-from p2pbench.scoring.images import score_results
 from p2pbench.training.inference import translate_folder
 from reports.store import arithmetic, ledger
 from reports.store.errors import ReportError
 from reports.store.layout import Grid
+from tests.p2pbench.grids import estimate_lines, image_score, run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 
@@ -178,7 +176,7 @@ def test_a_run_of_other_test_items_is_not_scored_against_the_grids(start: Start,
     shutil.copytree(theirs.folder, ours.folder)
     before = ours.score("image").read_bytes()
     with pytest.raises(ReportError, match=r"L1/seed-0: was made from test items of other contents than those of .*one"):
-        list(score_results(ours.folder.parents[2], native=False))
+        image_score(ours.folder.parents[2], native=False)
     assert ours.score("image").read_bytes() == before
     assert arithmetic.mark(ours) == "its test items have other contents than the grid's"
     assert arithmetic.mark(theirs) is None
@@ -207,9 +205,9 @@ def test_inputs_of_other_data_are_made_anew(start: Start, other_root: Path) -> N
 def test_a_dry_run_says_what_is_there(start: Start, folders: Path, other_root: Path, tmp_path: Path) -> None:
     start()
     settings = {**TINY, "root": str(folders), "device": "cpu", "epochs": 1}
-    lines = list(estimate_lines(tmp_path / "results", "one", L1, "own.toml", settings, (0, 1)))
+    lines = estimate_lines(tmp_path / "results", "one", L1, "own.toml", settings, (0, 1))
     assert lines[0] == "L1 seed 0: finished before, would be skipped"
     assert [line.split()[:3] for line in lines[2:-1]] == [["L1", "seed", "1"]]
     assert lines[-1].startswith("1 run on cpu, about ")
     with pytest.raises(UserError, match="was made with other settings or data: of .* other contents"):
-        list(estimate_lines(tmp_path / "results", "one", L1, "own.toml", {**settings, "root": str(other_root)}, (0,)))
+        estimate_lines(tmp_path / "results", "one", L1, "own.toml", {**settings, "root": str(other_root)}, (0,))

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from fcn.protocol import Protocol
 from p2pbench.datasets.clusters import Clusters, of_clusters, weights_of
 from p2pbench.scoring.confusion_scores import class_rows, confusion_scores
-from p2pbench.scoring.distribution_scores import score_fid, score_kid
-from p2pbench.scoring.image_scores import mean
+from p2pbench.scoring.distribution_scores import ItemFeatures, score_fid, score_kid
+from p2pbench.scoring.images import mean
 from reports.store.bootstrap import item_weights
 from reports.store.scores import Metric, Scores
 
@@ -220,7 +220,8 @@ def test_distances_of_distributions_move_by_cluster() -> None:
     ids = [f"{index:02d}" for index in range(40)]
     clusters = Clusters("fives", {item: str(index // 5) for index, item in enumerate(ids)})
     for score in (score_fid, score_kid):
-        together, alone = score(ids, outputs, real, 40, {}, clusters), score(ids, outputs, real, 40, {})
+        features = ItemFeatures(ids, outputs, real, 40, {})
+        together, alone = score(features._replace(clusters=clusters)), score(features)
         name = together.scorer
         assert together.units == 8
         assert together.metrics[name].value == alone.metrics[name].value

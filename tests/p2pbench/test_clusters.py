@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig
 from p2pbench.datasets.clusters import find_clusters, of_clusters
@@ -17,6 +16,7 @@ from p2pbench.datasets.labelled import CamVid, Cityscapes
 from p2pbench.errors import UserError
 from reports.store.layout import Grid
 from tests.p2pbench import label_files
+from tests.p2pbench.grids import run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from p2pbench.ablation.grid import expand, find_grid, find_task, preset_names
+from p2pbench.ablation.grid import find_grid, find_task, plan_grid, preset_names
 from p2pbench.config import GridConfig, parse_setting, read_grid, run_config
 from p2pbench.errors import UserError
 from reports.store.layout import Grid
@@ -93,10 +93,11 @@ def test_the_presets_are_the_papers_ablations(tmp_path: Path) -> None:
     assert preset_names("grids") == sorted(PRESETS)
     for name, cells in PRESETS.items():
         _, grid = find_grid(name)
-        plan = expand(Grid(tmp_path / name), grid, name, {}, [0])
+        plan = plan_grid(Grid(tmp_path / name), grid, name, {}, [0]).runs
         assert [planned.run.cell for planned in plan] == cells
     fields = [
-        planned.config.receptive_field for planned in expand(Grid(tmp_path), find_grid("patches")[1], "", {}, [0])
+        planned.config.receptive_field
+        for planned in plan_grid(Grid(tmp_path), find_grid("patches")[1], "", {}, [0]).runs
     ]
     assert fields == [1, 16, 70, 286]
 
@@ -131,7 +132,7 @@ def test_a_grid_of_ones_own(tmp_path: Path) -> None:
         'title = "Widths"\nseeds = [0, 1]\n[settings]\nepochs = 3\n[cells.a]\nngf = 8\n[cells.b]\nngf = 16\n'
     )
     name, grid = find_grid(str(file))
-    plan = expand(Grid(tmp_path / name), grid, str(file), {"epochs": 2}, grid.seeds)
+    plan = plan_grid(Grid(tmp_path / name), grid, str(file), {"epochs": 2}, grid.seeds).runs
     assert name == "widths"
     assert [(p.run.cell, p.config.seed, p.config.ngf, p.config.epochs) for p in plan] == [
         ("a", 0, 8, 2),
@@ -177,7 +178,7 @@ def test_grids_that_make_no_sense_are_refused(
 ) -> None:
     grid = GridConfig(title="x", cells=cells)
     with pytest.raises(UserError) as error:
-        expand(Grid(tmp_path), grid, "own.toml", overrides, [0])
+        plan_grid(Grid(tmp_path), grid, "own.toml", overrides, [0])
     assert said in str(error.value)
 
 
@@ -185,7 +186,7 @@ def test_grids_that_make_no_sense_are_refused(
 def test_a_grid_does_not_lie_where_the_report_or_the_studies_do(tmp_path: Path, name: str) -> None:
     grid = GridConfig(title="x", cells={"a": {}})
     with pytest.raises(UserError, match=f"found a grid named '{name}', the folder of the results' {name.lower()}"):
-        expand(Grid(tmp_path / name), grid, f"{name}.toml", {}, [0])
+        plan_grid(Grid(tmp_path / name), grid, f"{name}.toml", {}, [0])
 
 
 def test_an_unknown_name_says_what_there_is() -> None:

@@ -16,8 +16,8 @@ from fcn.confusion import confusion
 from fcn.labels import CAMVID, CITYSCAPES, IGNORE
 from fcn.protocol import PROTOCOLS, RULES, Protocol
 from p2pbench.errors import UserError
-from p2pbench.scoring.confusion_scores import METRICS, class_rows, confusion_scores
-from p2pbench.scoring.outcome import Compared, Scorers, score_row
+from p2pbench.scoring.confusion_scores import METRICS, Compared, class_rows, confusion_scores
+from p2pbench.scoring.label_scores import Scorers, score_row
 from p2pbench.scoring.score_table import ScoreRow, json_lines, print_classes, print_scores
 from reports.paper import paper_row
 from reports.store import bootstrap

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig
 from p2pbench.datasets import label_images
@@ -25,6 +24,7 @@ from reports.store.made import Made, digest
 from reports.store.scores import Metric, Scores
 from tests.amt.study import ALGORITHMS, make_pictures
 from tests.p2pbench.drawn_scorer import train
+from tests.p2pbench.grids import run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY
 

@@ -12,13 +12,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from p2pbench.ablation.dry_run import estimate_lines
-from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli, main
 from p2pbench.config import GridConfig
 from p2pbench.datasets import pictures
 from p2pbench.errors import MENDABLE, UserError
-from p2pbench.scoring.images import score_results
 from p2pbench.study.create import from_results
 from p2pbench.training.generator_file import load_generator, save_generator
 from p2pbench.training.inference import translate_folder
@@ -26,6 +23,7 @@ from reports import html
 from reports.store.errors import ReportError
 from reports.store.layout import Grid
 from reports.store.ranges import clipped, measure
+from tests.p2pbench.grids import estimate_lines, image_score, run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY
 
@@ -66,7 +64,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_advice_is_of_the_files_as_they_are(bytes_: Path, words: Path, tmp_path: Path) -> None:
     for root, ends in ((bytes_, (100, 108)), (words, (1000, 1400))):
         settings = {**TINY, "root": str(root), "device": "cpu"}
-        said = list(estimate_lines(tmp_path, "one", CELL, "own.toml", settings, [0]))[-2]
+        said = estimate_lines(tmp_path, "one", CELL, "own.toml", settings, [0])[-2]
         assert said.startswith(f"4 items have input values {ends[0]}..{ends[1]} of 0..")
         assert f"--set 'input_range=[{ends[0]}, {ends[1]}]' --set 'output_range=[{ends[0]}, {ends[1]}]'" in said
 
@@ -79,7 +77,7 @@ def test_advice_is_of_all_items_not_of_those_first_looked_at(tmp_path: Path) -> 
         for side in "AB":
             Image.fromarray(values).save(root / side / "train" / f"a{place:02}.png")
     settings = {**TINY, "root": str(root), "device": "cpu"}
-    said = list(estimate_lines(tmp_path, "one", CELL, "own.toml", settings, [0]))[-2]
+    said = estimate_lines(tmp_path, "one", CELL, "own.toml", settings, [0])[-2]
     assert said.startswith("44 items have input values 90..108 of 0..255")
 
 
@@ -101,7 +99,7 @@ def test_a_range_that_is_not_the_datas_is_refused_before_anything_is_written(
     own = {"bytes_": "[100, 108]", "words": "[1000, 1400]"}[which]
     calls: list[Callable[[], object]] = [
         lambda: train(tmp_path / "results", root, None, **{f"{side}_range": ends}),
-        lambda: list(estimate_lines(tmp_path / "results", "one", CELL, "own.toml", settings, [0])),
+        lambda: estimate_lines(tmp_path / "results", "one", CELL, "own.toml", settings, [0]),
     ]
     for call in calls:
         with pytest.raises(MENDABLE) as error:
@@ -151,7 +149,7 @@ def test_scores_studies_and_reports_refuse_a_grids_range_without_its_pictures(re
     said = r"one/grid\.json: output_range: found 2000\.\.60000, within which none of the values of 2 pictures of "
     try:
         with pytest.raises(ReportError, match=said):
-            list(score_results(results, native=native))
+            image_score(results, native=native)
         with pytest.raises(ReportError, match=said):
             from_results(results, None, None, allow_partial=False)
         with pytest.raises(ReportError, match=said):

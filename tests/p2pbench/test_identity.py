@@ -16,7 +16,6 @@ import pytest
 import torch
 from PIL import Image
 
-from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig, run_config
 from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import open_dataset, run_items
@@ -24,13 +23,13 @@ from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.errors import UserError
 from p2pbench.runtime.files import owned
 from p2pbench.runtime.progress import Progress
-from p2pbench.scoring.images import score_results
-from p2pbench.scoring.outcome import Outcome
-from p2pbench.scoring.runs import ready_grid
+from p2pbench.scoring.label_scores import Outcome
+from p2pbench.scoring.runs import LabelRequest, grid_label_outputs
 from p2pbench.training.records import RunRecord, how_to_change, read_run, write_run
 from reports.store.arithmetic import ARITHMETIC
 from reports.store.layout import Grid, Run
 from reports.store.made import Made
+from tests.p2pbench.grids import image_score, run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 
@@ -121,7 +120,7 @@ def test_the_same_pictures_elsewhere_and_copied_are_the_same(start: Start, root:
     assert {work for work, _ in notes.trained} == {"L1 seed 1"}
     assert not any("decoded" in work for work, _, _ in notes.counted)  # nor is anything decoded again
     assert json.loads(grid.json.read_text())["dataset"]["root"] == str(moved)
-    assert len(list(score_results(tmp_path / "results", native=True))) == 2  # the first was made from the old root
+    assert len(image_score(tmp_path / "results", native=True)) == 2  # the first was made from the old root
 
 
 def test_real_and_input_follow_the_data(start: Start, root: Path) -> None:
@@ -194,7 +193,8 @@ def test_scores_are_of_the_truth_that_they_name(start: Start, root: Path, tmp_pa
         return {
             scores.fingerprint
             for native in (False, True)
-            for _, _, scores in score_results(tmp_path / "results", native=native)
+            for scored in image_score(tmp_path / "results", native=native)
+            for scores in scored.scores
         }
 
     before = fingerprints()
@@ -205,7 +205,7 @@ def test_scores_are_of_the_truth_that_they_name(start: Start, root: Path, tmp_pa
     shutil.copy(root / "B" / "test" / "p01.png", tmp_path / "other.png")
     real = grid.real.images / "p01.png"
     pictures.write(real.with_suffix(""), 255 - pictures.read(real), Made(grid.real.folder).note)
-    ((_, _, changed),) = score_results(tmp_path / "results", native=False)
+    ((changed,),) = (scored.scores for scored in image_score(tmp_path / "results"))
     assert changed.fingerprint not in before
 
 
@@ -218,16 +218,15 @@ def test_labels_other_than_those_of_the_run_are_not_scored_against(tmp_path: Pat
             Image.fromarray(values[..., 0] if "annot" in folder else values).save(root / folder / f"{index}.png")
     settings = {**TINY, "dataset": "camvid", "root": str(root), "device": "cpu", "epochs": 1}
     grid = run_grid(tmp_path / "results", "one", GRID, "own.toml", settings, [0], Notes())
-    ready = ready_grid(grid, "labels-to-photo", None, allow_partial=False, outcome=Outcome())
-    assert ready is not None
-    truth = ready.origin(grid.real)["truth"]
+    runs = grid_label_outputs(grid, LabelRequest("labels-to-photo"), Outcome())
+    truth = runs[-1].origin["truth"]
     moved = Path(shutil.copytree(root, tmp_path / "moved", copy_function=shutil.copyfile))
-    again = ready_grid(grid, "labels-to-photo", str(moved), allow_partial=False, outcome=Outcome())
-    assert again is not None
-    assert again.origin(grid.real)["truth"] == truth
+    again = grid_label_outputs(grid, LabelRequest("labels-to-photo", str(moved)), Outcome())
+    assert again[-1].run == grid.real
+    assert again[-1].origin["truth"] == truth
     Image.fromarray(np.full((32, 32), 5, np.uint8)).save(moved / "testannot" / "1.png")
     with pytest.raises(UserError, match="was made from other test items: of 2 1 has other contents: 1"):
-        ready_grid(grid, "labels-to-photo", str(moved), allow_partial=False, outcome=Outcome())
+        grid_label_outputs(grid, LabelRequest("labels-to-photo", str(moved)), Outcome())
 
 
 class StopsAt(Notes):

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 import reports
-from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig
 from p2pbench.errors import UserError
@@ -19,6 +18,7 @@ from p2pbench.study.create import from_results
 from reports.store import ledger
 from reports.store.errors import ReportError
 from reports.store.layout import Grid, Run
+from tests.p2pbench.grids import run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 

@@ -17,8 +17,6 @@ from amt.errors import AmtError
 from amt.protocol import Protocol
 from amt.statistics import table
 from amt.statistics.analysis import analyse
-from p2pbench.ablation.dry_run import estimate_lines
-from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import LazyGroup, cli
 from p2pbench.commands.options import PATH
 from p2pbench.config import GridConfig, run_config
@@ -34,6 +32,7 @@ from p2pbench.scoring.truth import open_truth
 from p2pbench.training.records import read_run
 from reports.store.errors import ReportError
 from reports.store.layout import Run
+from tests.p2pbench.grids import estimate_lines, run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 
@@ -167,7 +166,7 @@ def test_pred_is_what_segmentation_tools_write(tmp_path: Path) -> None:
 
 def test_a_dry_run_fits_a_terminal(folders: Path, tmp_path: Path) -> None:
     settings = {**TINY, "root": str(folders), "device": "cpu"}
-    lines = list(estimate_lines(tmp_path, "x", GridConfig(title="x", cells={"L1+cGAN": {}}), "x", settings, [0]))
+    lines = estimate_lines(tmp_path, "x", GridConfig(title="x", cells={"L1+cGAN": {}}), "x", settings, [0])
     assert max(map(len, lines)) <= 80
 
 

@@ -16,7 +16,7 @@ from p2pbench.datasets import pictures, transforms
 from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
 from p2pbench.metrics import images
-from p2pbench.scoring.image_scores import score_images
+from tests.p2pbench.grids import score_images
 from tests.p2pbench.tiny import picture
 
 

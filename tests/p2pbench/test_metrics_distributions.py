@@ -17,7 +17,7 @@ from p2pbench.datasets import pictures
 from p2pbench.metrics import distributions
 from p2pbench.metrics.inception import Inception
 from p2pbench.metrics.published import Missing
-from p2pbench.scoring.distribution_scores import HALVES, score_fid, score_kid, warning
+from p2pbench.scoring.distribution_scores import HALVES, ItemFeatures, few_items_warning, score_fid, score_kid
 from reports.store import bootstrap
 from reports.store.metrics import describe_scorer
 from tests.p2pbench.random_weights import write_inception
@@ -215,7 +215,7 @@ def test_scores_are_centred_and_say_what_few_items_do() -> None:
         (score_fid, distributions.fid(one, other), distributions.fid_variance(one, other, halves)),
         (score_kid, distributions.kid(one, other), distributions.kid_variance(one, other)),
     ):
-        scores = score(ids, one, other, 50, made_by)
+        scores = score(ItemFeatures(ids, one, other, 50, made_by))
         scores.check()
         ((name, metric),) = scores.metrics.items()
         assert (scores.scorer, scores.n, scores.n_expected, metric.per_item) == (name, 40, 50, None)
@@ -227,11 +227,11 @@ def test_scores_are_centred_and_say_what_few_items_do() -> None:
         assert (low, high) == pytest.approx((value - 2.0227 * variance**0.5, value + 2.0227 * variance**0.5), rel=1e-3)
         assert ("warning" in scores.protocol) == (name == "fid")
         assert describe_scorer(name, scores.protocol).title == f"{name.upper()}, torch-fidelity 0 Inception, n = 40"
-    assert warning(2048) is None
+    assert few_items_warning(2048) is None
 
 
 def test_too_few_items_have_neither() -> None:
     one, other = draw(9, 4)
     for score in (score_fid, score_kid):
         with pytest.raises(Missing, match="at least 10 items, found 9"):
-            score([str(i) for i in range(9)], one, other, 9, {})
+            score(ItemFeatures([str(i) for i in range(9)], one, other, 9, {}))

@@ -18,7 +18,7 @@ from skimage import data
 from p2pbench.datasets import pictures
 from p2pbench.metrics import images
 from p2pbench.metrics.images import ROUNDING, gmsd, gradient_energy, luminance
-from p2pbench.scoring.image_scores import score_images
+from tests.p2pbench.grids import score_images
 from tests.p2pbench.tiny import picture
 
 

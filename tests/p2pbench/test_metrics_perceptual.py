@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 from torchvision.models import AlexNet_Weights, alexnet
 
-from p2pbench.ablation.runner import run_grid
+from p2pbench.ablation.runner import Trained
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig
 from p2pbench.datasets import pictures
@@ -26,11 +26,13 @@ from p2pbench.errors import UserError
 from p2pbench.metrics.inception import batches
 from p2pbench.metrics.lpips import Lpips
 from p2pbench.metrics.published import ALEXNET, INCEPTION, Missing, MissingPackage, Published
-from p2pbench.scoring.images import score_new, score_results
-from p2pbench.scoring.perceptual import PerceptualScorer
+from p2pbench.scoring.after_training import score_new_pictures
+from p2pbench.scoring.perceptual import DistributionScorer, LpipsScorer
+from p2pbench.scoring.runs import picture_outputs
 from reports.store import ledger
 from reports.store.layout import Grid
 from reports.store.made import Made
+from tests.p2pbench.grids import image_score, run_grid
 from tests.p2pbench.random_weights import write_alexnet, write_inception
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
@@ -177,7 +179,7 @@ def test_lpips_is_scored_as_soon_as_its_weights_are_there(results: Path) -> None
     write_alexnet()
     grid, notes = Grid(results / "two"), Notes()
     run, other = grid.runs()
-    score_new(grid, [(run, 3)], "cpu", notes)
+    score_new_pictures(Trained(grid, {run: 3}, "cpu"), notes, "cpu")
     assert notes.said == []
     scores = ledger.read_scorer(run, "lpips")
     assert not run.missing("lpips").exists()
@@ -198,7 +200,7 @@ def test_lpips_is_scored_as_soon_as_its_weights_are_there(results: Path) -> None
     assert lines[1]["metrics"] == {"lpips": pytest.approx(scores.metrics["lpips"].value)}
     assert lines[1]["fingerprint"] == scores.fingerprint
     ALEXNET.file.unlink()
-    assert len(list(score_results(results, native=False, perceptual=PerceptualScorer(results, "cpu", notes)))) == 2
+    assert len(image_score(results, LpipsScorer(results, CPU, notes))) == 2
     assert not other.missing("lpips").exists()  # its scores of before stand
 
 
@@ -211,7 +213,7 @@ def test_pictures_too_small_are_a_line_and_no_histograms_stay_of_other_pictures(
     run = grid.runs()[0]
     assert run.lab_histograms.exists()
     run.score("image").unlink()
-    score_new(grid, [(run, 3)], "cpu", notes)
+    score_new_pictures(Trained(grid, {run: 3}, "cpu"), notes, "cpu")
     assert run.scorers() == ["image"]
     assert not run.lab_histograms.exists()
     said = "LPIPS sees pictures from 31x31 pixels on, and these have 20x20"
@@ -221,8 +223,8 @@ def test_pictures_too_small_are_a_line_and_no_histograms_stay_of_other_pictures(
 def test_fid_sees_real_once_a_grid(results: Path, tmp_path: Path) -> None:
     grid, notes = Grid(results / "two"), Notes()
     weights = write_inception(tmp_path / "inception.pth")
-    perceptual = PerceptualScorer(results, "cpu", notes, weights)
-    assert perceptual.score_distributions(grid, grid.runs()[0], grid.runs()[0].pictures()) == []
+    outputs = picture_outputs(grid, grid.runs()[0], native=False, say=notes.say)
+    assert list(DistributionScorer(results, CPU, notes, weights).score([outputs])) == []
     few = "takes at least 10 items, found 3; it is a distance of distributions\n"
     assert [grid.runs()[0].missing(name).read_text() for name in ("fid", "kid")] == [f"FID {few}", f"KID {few}"]
     for place, run in enumerate((*grid.runs(), grid.real)):
@@ -230,9 +232,8 @@ def test_fid_sees_real_once_a_grid(results: Path, tmp_path: Path) -> None:
             pictures.write(run.images / f"more{index}", picture(index + 100 * place, 32), Made(run.folder).note)
     notes.said.clear()
     notes.counted.clear()
-    perceptual = PerceptualScorer(results, "cpu", notes, weights)
-    scored = list(score_results(results, native=False, perceptual=perceptual, fid=True))
-    assert [scores.scorer for _, _, scores in scored] == ["image", "fid", "kid"] * 2
+    scored = image_score(results, LpipsScorer(results, CPU, notes), DistributionScorer(results, CPU, notes, weights))
+    assert [scores.scorer for each in scored for scores in each.scores] == ["image", "fid", "kid"] * 2
     assert [name for name, done, total in notes.counted if done == total == 11] == [
         f"two/{name}: Inception's features" for name in ("a seed 0", "real", "b seed 0")
     ]

@@ -15,19 +15,17 @@ import pytest
 from PIL import Image
 
 import reports
-from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig, run_config
 from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import open_dataset
 from p2pbench.errors import UserError
 from p2pbench.runtime.terminal import Terminal
-from p2pbench.scoring.images import score_results
-from p2pbench.scoring.outcome import folder_notes
-from p2pbench.scoring.outputs import find_outputs
+from p2pbench.scoring.outputs import PlainFolder, folder_outputs
 from p2pbench.scoring.truth import open_truth
 from p2pbench.study.create import from_folders
 from reports import html
 from tests.deep_folder import deep_folder
+from tests.p2pbench.grids import image_score, run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 
@@ -125,7 +123,7 @@ def test_any_name_gets_from_training_to_the_report(tmp_path: Path, monkeypatch: 
     assert f"{tmp_path}/root/A/train: passed over .gif (1); read are {ENDINGS}" in notes.said
     (run,) = grid.runs()
     assert set(run.pictures()) == set(grid.real.pictures()) == ids
-    ((_, _, scores),) = score_results(results, native=True)
+    ((scores,),) = (scored.scores for scored in image_score(results, native=True))
     assert set(scores.item_ids) == ids
     table = reports.read(results)
     assert set(table["item"]) == ids | {"all"}
@@ -174,7 +172,7 @@ def test_scores_and_studies_of_folders_say_what_is_passed_over(tmp_path: Path) -
     touch(tmp_path, "train/b.gif", "fake/c.gif", "real/d.gif")
     truth = open_truth(f"camvid:{tmp_path}")
     assert list(truth.items) == ["seq__a"]
-    said = folder_notes(find_outputs(tmp_path / "fake"), truth)
+    said = folder_outputs(PlainFolder(tmp_path / "fake", truth, tmp_path / "out")).notes
     assert [line.split(";")[0] for line in said] == [
         f"{tmp_path}/test: passed over .gif (1)",
         "passed over .gif (1)",  # after the folder's name, as all that is said of it

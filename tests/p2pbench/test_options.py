@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from p2pbench.ablation.grid import check_effect, expand
+from p2pbench.ablation.grid import check_effect, plan_grid
 from p2pbench.cli import main
 from p2pbench.config import GridConfig, run_config
 from p2pbench.datasets.catalogue import DATASETS, fitting
@@ -96,12 +96,12 @@ def test_a_setting_without_effect_in_any_cell_is_refused(
 ) -> None:
     one = GridConfig(title="x", cells={"a": {}})
     with pytest.raises(UserError, match=f"has no effect: {reason}; leave it out"):
-        check_effect(expand(Grid(tmp_path), one, "own.toml", override, [0]), override, "own.toml")
+        check_effect(plan_grid(Grid(tmp_path), one, "own.toml", override, [0]), override)
     other = GridConfig(
         title="x", settings={"jitter": 2.0}, cells={"a": {"objective": "L1"}, "b": {"objective": "L2+GAN"}}
     )
     shared = {key: value for key, value in override.items() if key not in ("objective", "jitter")}
-    check_effect(expand(Grid(tmp_path), other, "own.toml", shared, [0]), shared, "own.toml")  # some cell uses it
+    check_effect(plan_grid(Grid(tmp_path), other, "own.toml", shared, [0]), shared)  # some cell uses it
 
 
 def test_both_training_commands_refuse_such_a_setting(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -22,6 +22,6 @@ def test_the_protocol_names_the_published_network_as_the_report_expects_it() -> 
     card = Card(PUBLISHED, CITYSCAPES.classes, CITYSCAPES.name, 256, "imported from fcn-8s-cityscapes.caffemodel", None)
     protocol = scorer_protocol(Scorer(network, card, "digest"))
     grid = Description("", "", {"L1": {}}, (0,), DATASET, {}, {}, None)
-    found = paper.value(grid, segmentation.SCORERS.official, "class_iou", "L1", protocol)
+    found = paper.value(grid, segmentation.FCN.official, "class_iou", "L1", protocol)
     assert found is not None
     assert found.value == 0.11

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pbench.ablation.grid import Planned
+from p2pbench.ablation.grid import PlannedRun
 from p2pbench.ablation.run import as_begun
 from p2pbench.config import RunConfig
 from p2pbench.errors import UserError
@@ -41,7 +41,7 @@ DATA = {split: {"n": 1, "hash": ""} for split in ("train", "test")}
 def test_a_run_goes_on_in_what_it_began_in(
     tiny: Tiny, tmp_path: Path, recorded: str | None, there: Precisions, expected: str
 ) -> None:
-    planned = Planned(Run(tmp_path, "L1", 0), tiny())
+    planned = PlannedRun(Run(tmp_path, "L1", 0), tiny())
     made = (
         []
         if recorded is None

@@ -20,8 +20,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from amt.pictures import read as read_for_raters
 from fcn.labels import CITYSCAPES
-from p2pbench.ablation.dry_run import estimate_lines
-from p2pbench.ablation.runner import run_grid
+from p2pbench.ablation.runner import Trained
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig, run_config
 from p2pbench.datasets import pictures
@@ -29,10 +28,10 @@ from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
 from p2pbench.metrics import images
 from p2pbench.metrics.lpips import Lpips
-from p2pbench.scoring.image_scores import protocol, score_images
-from p2pbench.scoring.images import score_new, score_results
+from p2pbench.scoring.after_training import score_new_pictures
+from p2pbench.scoring.images import protocol
 from p2pbench.scoring.outputs import read_output
-from p2pbench.scoring.perceptual import PerceptualScorer
+from p2pbench.scoring.perceptual import DistributionScorer, LpipsScorer
 from p2pbench.study.create import from_results
 from reports import html
 from reports.store import grids, ledger
@@ -40,6 +39,7 @@ from reports.store.errors import ReportError
 from reports.store.layout import Grid, Run
 from reports.store.picture import load
 from tests.p2pbench.drawn_scorer import SMALL, make_scorer, score
+from tests.p2pbench.grids import estimate_lines, image_score, run_grid, score_images
 from tests.p2pbench.random_weights import write_alexnet, write_inception
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
@@ -167,10 +167,10 @@ def test_a_run_is_scored_in_its_range(results: Path) -> None:
     scores = ledger.read_scorer(run, "image")
     assert scores.metrics["psnr"].value == pytest.approx(expected)
     assert scores.protocol["output_range"] == "1000..1400 are black to white, values beyond are clipped"
-    (_, _, native), *_ = score_results(results, native=True)
+    (native,) = image_score(results, native=True)[0].scores
     assert native.protocol["output_range"] == scores.protocol["output_range"]
     assert 5 < native.metrics["psnr"].value < 30
-    list(score_results(results, native=False))  # as it was, for other tests
+    image_score(results, native=False)  # as it was, for other tests
 
 
 def test_scores_of_the_whole_depth_are_made_anew(results: Path, tmp_path: Path) -> None:
@@ -179,10 +179,10 @@ def test_scores_of_the_whole_depth_are_made_anew(results: Path, tmp_path: Path) 
     scores = ledger.read_scorer(run, "image")
     older = {name: value for name, value in scores.protocol.items() if name != "output_range"}
     ledger.write(run, replace(scores, protocol=older))
-    score_new(grid, [(run, ITEMS)], "cpu", Notes())
+    score_new_pictures(Trained(grid, {run: ITEMS}, "cpu"), Notes())
     assert ledger.read_scorer(run, "image").fingerprint == scores.fingerprint
     before = run.score("image").stat().st_mtime_ns
-    score_new(grid, [(run, ITEMS)], "cpu", Notes())
+    score_new_pictures(Trained(grid, {run: ITEMS}, "cpu"), Notes())
     assert run.score("image").stat().st_mtime_ns == before
 
 
@@ -196,8 +196,10 @@ def test_networks_see_the_range(results: Path, tmp_path: Path, monkeypatch: pyte
     ]
     network = Lpips(torch.device("cpu"))
     assert network.distances(pairs, RANGE) == pytest.approx(network.distances(whole), rel=1e-3)
-    perceptual = PerceptualScorer(results, "cpu", Notes(), write_inception(tmp_path / "inception.pth"))
-    found = {each.scorer: each for _, _, each in score_results(results, native=False, perceptual=perceptual, fid=True)}
+    cpu = torch.device("cpu")
+    fid = DistributionScorer(results, cpu, Notes(), write_inception(tmp_path / "inception.pth"))
+    scored = image_score(results, LpipsScorer(results, cpu, Notes()), fid)
+    found = {scores.scorer: scores for each in scored for scores in each.scores}
     assert found.keys() == {"image", "lpips", "fid", "kid"}
     assert len({each.protocol["output_range"] for each in found.values()}) == 1
     assert "values scaled to 0..255 and rounded" in str(found["fid"].protocol["input"])
@@ -281,10 +283,10 @@ def test_data_that_fill_little_of_their_depth_are_named(root: Path, tmp_path: Pa
     train(tmp_path / "results", root, notes, output_range=RANGE)  # all is done: nothing begins
     assert not [line for line in notes.said if "items have" in line]
     settings = {**TINY, "root": str(root), "device": "cpu"}
-    lines = list(estimate_lines(tmp_path, "deep", CELL, "own.toml", settings, [0]))
+    lines = estimate_lines(tmp_path, "deep", CELL, "own.toml", settings, [0])
     assert "input values 10" in lines[-2]
     assert "output values 10" in lines[-2]
-    lines = list(estimate_lines(tmp_path, "deep", CELL, "own.toml", {**settings, **DECLARED}, [0]))
+    lines = estimate_lines(tmp_path, "deep", CELL, "own.toml", {**settings, **DECLARED}, [0])
     assert not [line for line in lines if "values" in line]
 
 
@@ -295,7 +297,7 @@ def test_flat_data_have_no_range_to_declare(tmp_path: Path) -> None:
         flat = np.full((32, 32), 7, np.uint8)
         Image.fromarray(flat if side == "B" else picture(1, 32)[..., 0]).save(folder / "p.png")
     settings = {**TINY, "root": str(tmp_path / "flat"), "device": "cpu"}
-    said = list(estimate_lines(tmp_path / "results", "flat", CELL, "own.toml", settings, [0]))[-2]
+    said = estimate_lines(tmp_path / "results", "flat", CELL, "own.toml", settings, [0])[-2]
     assert said.startswith("2 items have output values 7..7 of 0..255")
     assert said.endswith("look at the data")
 

@@ -13,13 +13,11 @@ import pandas as pd
 import pytest
 
 from amt.protocol import Protocol
-from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig
 from p2pbench.datasets import contents, download
 from p2pbench.errors import MENDABLE, UserError
-from p2pbench.scoring.images import score_results
-from p2pbench.scoring.outcome import Outcome
-from p2pbench.scoring.runs import ready_grid
+from p2pbench.scoring.label_scores import Outcome
+from p2pbench.scoring.runs import LabelRequest, grid_label_outputs
 from p2pbench.study import results as analysing
 from p2pbench.training.generated_folder import RECORD, Record, begin, write_record
 from p2pbench.training.generator_file import load_generator
@@ -27,6 +25,7 @@ from reports import comparison_page, html
 from reports.store import arithmetic, json_files, ledger, studies
 from reports.store.errors import ReportError
 from reports.store.layout import Grid
+from tests.p2pbench.grids import image_score, run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY
 from tests.reports import analysed
@@ -106,7 +105,7 @@ def test_what_grids_and_runs_are(results: Path, folders: Path) -> None:
             file,
             lambda: train(results, folders),
             lambda: [*arithmetic.lines([results]), arithmetic.threads(grid.runs())],
-            lambda: ready_grid(grid, "labels-to-photo", None, allow_partial=False, outcome=Outcome()),
+            lambda: grid_label_outputs(grid, LabelRequest("labels-to-photo"), Outcome()),
         )
 
 
@@ -119,7 +118,7 @@ def test_reports_and_scores_of_them(results: Path, tmp_path: Path) -> None:
             file,
             lambda: html.write(results, tmp_path / "report"),
             lambda: comparison_page.write(results, results, tmp_path / "comparison"),
-            lambda: list(score_results(results, native=True)),
+            lambda: image_score(results, native=True),
             among=lambda path: not path or (path[-1] in keys and path[0] != "cells"),
             values=(None, "x", []),
         )

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig
 from p2pbench.errors import UserError
 from reports.store.layout import Grid
+from tests.p2pbench.grids import run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from fcn.labels import CITYSCAPES, IGNORE
-from p2pbench.ablation.grid import expand, find_grid, preset_names
+from p2pbench.ablation.grid import find_grid, plan_grid, preset_names
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig, RunConfig, read_grid
 from p2pbench.datasets import label_images
@@ -41,7 +41,7 @@ def read_back(description: Description, folder: Path) -> GridConfig:
 
 
 def planned(grid: GridConfig) -> dict[tuple[str, int], RunConfig]:
-    plan = expand(Grid(Path("grid")), grid, "test", {}, grid.seeds)
+    plan = plan_grid(Grid(Path("grid")), grid, "test", {}, grid.seeds).runs
     return {(each.run.cell, each.config.seed): each.config for each in plan}
 
 

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from p2pbench.ablation.data import Data, open_data
-from p2pbench.ablation.dry_run import estimate_lines
-from p2pbench.ablation.grid import expand
-from p2pbench.ablation.runner import run_grid
+from p2pbench.ablation.grid import plan_grid
 from p2pbench.cli import main
 from p2pbench.config import BOOKKEEPING, Direction, GridConfig, RunConfig
 from p2pbench.datasets.catalogue import DATASETS
@@ -23,6 +21,7 @@ from p2pbench.errors import UserError
 from p2pbench.training.generator_file import GeneratorCard, load_generator
 from p2pbench.training.model import make_card
 from reports.store.layout import Grid
+from tests.p2pbench.grids import estimate_lines, run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 
@@ -58,7 +57,11 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
 
 def planned(settings: dict[str, Any]) -> RunConfig:
     """The settings of a grid's only cell, checked as a command checks them before it opens anything."""
-    return expand(Grid(Path("x")), GridConfig(title="x", settings=settings, cells={"one": {}}), "x", {}, [0])[0].config
+    return (
+        plan_grid(Grid(Path("x")), GridConfig(title="x", settings=settings, cells={"one": {}}), "x", {}, [0])
+        .runs[0]
+        .config
+    )
 
 
 def seen(config: RunConfig) -> tuple[object, ...]:
@@ -109,7 +112,7 @@ def test_a_setting_of_data_changes_them_or_is_refused_before_they_are_opened(
             assert name in ("paired", "folders"), f"{key} = {value}: refused late"
             assert refused.startswith(f"key '{key}': found {value}, but the {key[:-9]}s of the files have 3 channels")
             grid = GridConfig(title="x", settings=settings, cells={"one": {}})
-            assert refusal(lambda: list(estimate_lines(Path("x"), "x", grid, "x", {}, None))) == refused  # noqa: B023
+            assert refusal(lambda: estimate_lines(Path("x"), "x", grid, "x", {}, None)) == refused  # noqa: B023
         else:
             assert (seen(planned(settings)) != usual) == (value != own.get(key)), f"{key} = {value} has no effect"
 

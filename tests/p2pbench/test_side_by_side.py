@@ -22,8 +22,8 @@ import pytest
 
 from p2pbench.ablation import timing, workers
 from p2pbench.ablation.data import Data, data_key
-from p2pbench.ablation.grid import Planned
-from p2pbench.ablation.runner import _is_quicker, run_grid
+from p2pbench.ablation.grid import PlannedRun
+from p2pbench.ablation.runner import _is_quicker
 from p2pbench.ablation.timing import NotMeasured, Rates, Totals, enough_seconds, sustained, verdict, warm_up, weigh
 from p2pbench.config import GridConfig, RunConfig
 from p2pbench.errors import UserError
@@ -31,6 +31,7 @@ from p2pbench.runtime.device import DeviceLost
 from p2pbench.runtime.interrupt import Stopped, StopRequest, stop_request
 from p2pbench.runtime.progress import Progress
 from reports.store.layout import Run
+from tests.p2pbench.grids import run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY
 from tests.patience import PATIENCE, wait_until
@@ -96,7 +97,7 @@ class Rated(workers.Workers):
 def test_what_does_not_pay_is_measured_once_more(
     gains: tuple[float, ...], said: str, tiny: Tiny, tiny_data: Data, tmp_path: Path
 ) -> None:
-    plan = [Planned(Run(tmp_path, "L1", seed), tiny(seed=seed)) for seed in (0, 1)]
+    plan = [PlannedRun(Run(tmp_path, "L1", seed), tiny(seed=seed)) for seed in (0, 1)]
     opened, notes = Rated(*gains), Notes()
     assert _is_quicker(opened, plan, {data_key(plan[0].config): tiny_data}, notes) == (max(gains) > 1)
     assert notes.said == [f"2 runs at once: {said}"]
@@ -106,14 +107,14 @@ def test_what_does_not_pay_is_measured_once_more(
 def test_after_a_lost_device_no_other_run_begins(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at = threading.Event()
 
-    def lose_the_device(planned: Planned) -> Exception | None:
+    def lose_the_device(planned: PlannedRun) -> Exception | None:
         if planned.run.seed == 0:
             return DeviceLost("cuda stopped working")
         looked_at.wait()  # the one that was taken up meanwhile
         return None
 
     monkeypatch.setattr(workers, "_work", lose_the_device)
-    plan = [Planned(Run(tmp_path, "L1", seed), tiny(seed=seed)) for seed in range(4)]
+    plan = [PlannedRun(Run(tmp_path, "L1", seed), tiny(seed=seed)) for seed in range(4)]
     with ThreadPoolExecutor(1) as pool:
         teller = workers._Teller(queue.Queue(), Notes())  # type: ignore[arg-type]
         opened = workers.Workers(pool, StopRequest(), SimpleNamespace(value=False), teller)  # type: ignore[arg-type]
@@ -251,7 +252,7 @@ def test_a_worker_that_dies_is_noticed(tiny: Tiny, tiny_data: Data, tmp_path: Pa
         with pytest.raises(
             UserError, match="^a worker process died, .* goes on, and needs less with fewer runs at once$"
         ):
-            list(opened.carry_out([Planned(Run(tmp_path, "L1", 0), cells[0][0])]))
+            list(opened.carry_out([PlannedRun(Run(tmp_path, "L1", 0), cells[0][0])]))
 
 
 def linger() -> float:

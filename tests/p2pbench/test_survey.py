@@ -12,8 +12,6 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from p2pbench.ablation.dry_run import estimate_lines
-from p2pbench.ablation.runner import run_grid
 from p2pbench.config import GridConfig, RunConfig, run_config
 from p2pbench.datasets.cache import fit
 from p2pbench.datasets.catalogue import check_settings, open_dataset, run_items
@@ -22,6 +20,7 @@ from p2pbench.datasets.survey import sample_channels
 from p2pbench.errors import UserError
 from p2pbench.runtime.device import pick_device
 from p2pbench.scoring.own_scorer import Plan, train_scorer
+from tests.p2pbench.grids import estimate_lines, run_grid
 from tests.p2pbench.png_files import write_png
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
@@ -210,7 +209,7 @@ def test_remarks_are_said_before_training_and_by_the_dry_run(tmp_path: Path, mon
     settings = {**TINY, "root": str(root), "device": "cpu", "epochs": 1}
     notes = Notes()
     run_grid(tmp_path / "results", "mixed", grid, "test", settings, [0], notes)
-    lines = list(estimate_lines(tmp_path / "results", "mixed", grid, "test", settings, [0]))
+    lines = estimate_lines(tmp_path / "results", "mixed", grid, "test", settings, [0])
     for said in (notes.said, lines):
         assert sum("passed over .gif (1)" in line for line in said) == 1
         assert sum("A: 2 of 8-bit colour, 1 of 8-bit grey" in line for line in said) == 1

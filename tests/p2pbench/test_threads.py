@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from p2pbench.ablation import timing
-from p2pbench.ablation.runner import run_grid
 from p2pbench.ablation.workers import share
 from p2pbench.config import GridConfig
 from p2pbench.training.records import read_runs
+from tests.p2pbench.grids import run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY
 

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from p2pbench.ablation.runner import run_grid
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig
 from p2pbench.errors import UserError
 from reports.store import ledger
 from reports.store.errors import ReportError
 from reports.store.layout import Grid
+from tests.p2pbench.grids import run_grid
 from tests.p2pbench.test_ablation import Notes
 
 SETTINGS = {"dataset": "streets", "image_size": 32, "ngf": 2, "ndf": 2, "receptive_field": 16, "epochs": 1}

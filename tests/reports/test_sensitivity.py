@@ -13,7 +13,6 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from p2pbench.ablation import dry_run
 from p2pbench.ablation.data import contents_of, describe
 from p2pbench.cli import cli
 from p2pbench.config import RunConfig, run_config
@@ -21,6 +20,7 @@ from p2pbench.datasets.catalogue import open_dataset, run_items
 from reports import html, page, trainings
 from reports.store.layout import Grid
 from reports.store.variance import Sample, difference, planned, sample
+from tests.p2pbench.grids import difference_lines
 from tests.reports.parsed import Page
 from tests.reports.test_comparison import rescore
 
@@ -95,14 +95,12 @@ def test_a_dry_run_takes_the_grids_own_seeds_then_a_like_grids_then_none(build: 
     (table,) = page.read(results).sections[0].tables
     like = run_config({"dataset": "streets"}, "test")
     # Two seeds are there and two are asked for: what four tell is among the numbers.
-    first, *told = dry_run.difference_lines(results, "losses", [like], [2, 3])
+    first, *told = difference_lines(results, "losses", like, [2, 3])
     assert first == f"{trainings.SENSITIVITY}, on 4 test items, as the seeds of {results / 'losses'} tell:"
     assert told == trainings.sensitivity_lines(table, (2, 3, 4, 5, 10))
     clustered = run_config({"dataset": "streets", "clusters": "(.)"}, "test")
-    (unknown,) = dry_run.difference_lines(results, "patches", [like], [0, 1])
-    assert list(dry_run.difference_lines(results, "losses", [clustered], [2, 3])) == [
-        unknown
-    ]  # scores are made again by these
+    (unknown,) = difference_lines(results, "patches", like, [0, 1])
+    assert difference_lines(results, "losses", clustered, [2, 3]) == [unknown]  # scores are made again by these
     assert unknown.endswith(f"after two seeds of each cell, `p2pbench plan {results}` says it")
     path = Grid(results / "losses").json
     document = json.loads(path.read_text())
@@ -111,15 +109,15 @@ def test_a_dry_run_takes_the_grids_own_seeds_then_a_like_grids_then_none(build: 
     items = run_items(dataset, like)
     document["dataset"] |= describe(items, contents_of(dataset, items))
     path.write_text(json.dumps(document))
-    assert next(dry_run.difference_lines(results, "patches", [like], [0, 1])) == first
+    assert difference_lines(results, "patches", like, [0, 1])[0] == first
     longer = run_config({"dataset": "streets", "epochs": 9, "ngf": 8, "objective": "L1"}, "test")
-    assert next(dry_run.difference_lines(results, "patches", [longer], [0, 1])) == (
+    assert difference_lines(results, "patches", longer, [0, 1])[0] == (
         f"{first[:-1]}, which was trained with other objective, ngf, epochs:"
     )
     other = run_config({"dataset": "streets", "image_size": 64}, "test")
-    assert list(dry_run.difference_lines(results, "patches", [other], [0, 1])) == [unknown]
+    assert difference_lines(results, "patches", other, [0, 1]) == [unknown]
     path.write_text("{")  # the report says that
-    assert list(dry_run.difference_lines(results, "patches", [like], [0, 1])) == [unknown]
+    assert difference_lines(results, "patches", like, [0, 1]) == [unknown]
 
 
 @pytest.mark.parametrize("older", [False, True])
@@ -141,7 +139,7 @@ def test_a_dry_run_takes_no_grid_of_other_test_items(build: Callable[..., Path],
     document["dataset"] |= items.describe() if older else describe(items, contents_of(dataset, items))
     path.write_text(json.dumps(document))
     told = {
-        config.root: len(list(dry_run.difference_lines(results, "patches", [config], [0, 1]))) > 1
+        config.root: len(difference_lines(results, "patches", config, [0, 1])) > 1
         for config in (trained, copied, repainted, of("four", "p", "r"), of("five", "p"))
     }
     # Without hashes of contents, which older versions did not record, only the names can be compared.
@@ -214,7 +212,7 @@ def test_several_seeds_of_one_item_lack_items_not_seeds(build: Callable[..., Pat
     said = str(CliRunner().invoke(cli, ["plan", str(results)]).exception)
     assert said.startswith(f"{results}: found several seeds per cell and no interval of two of them, expected some, ")
     assert "score more test items" in said
-    (line,) = dry_run.difference_lines(results, "losses", [run_config({"dataset": "streets"}, "test")], [0, 1])
+    (line,) = difference_lines(results, "losses", run_config({"dataset": "streets"}, "test"), [0, 1])
     assert line.endswith(f"{results / 'losses'} has several seeds per cell and no interval of two of them")
 
 

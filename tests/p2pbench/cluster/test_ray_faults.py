@@ -17,7 +17,7 @@ from ray.cluster_utils import Cluster
 
 import p2pbench
 from p2pbench.ablation.data import Data
-from p2pbench.ablation.grid import Planned
+from p2pbench.ablation.grid import PlannedRun
 from p2pbench.ablation.references import fill_references
 from p2pbench.ablation.run import missing_items
 from p2pbench.cli import cli
@@ -215,7 +215,7 @@ def test_a_run_whose_device_fails_goes_on_from_its_checkpoint(
 ) -> None:
     config = tiny(checkpoint_seconds=0.0, precision="float32", threads=1)
     grid = Grid(tmp_path / "grid")
-    planned = Planned(grid.run("L1+cGAN", 0), config)
+    planned = PlannedRun(grid.run("L1+cGAN", 0), config)
     fill_references(grid, tiny_data, config, Notes())
     write_run(planned.run, config, tiny_data.describe())
     notes = Notes()

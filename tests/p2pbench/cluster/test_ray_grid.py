@@ -19,8 +19,7 @@ from ray.cluster_utils import Cluster
 
 from p2pbench.ablation import ray
 from p2pbench.ablation.data import open_data
-from p2pbench.ablation.grid import Planned
-from p2pbench.ablation.runner import run_grid
+from p2pbench.ablation.grid import PlannedRun
 from p2pbench.cluster.connection import connected
 from p2pbench.cluster.jobs import Job
 from p2pbench.config import GridConfig, run_config
@@ -41,6 +40,7 @@ from tests.p2pbench.cluster.nodes import (
     wait_for_step,
     workers_at_work,
 )
+from tests.p2pbench.grids import run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.test_training import assert_same
 from tests.p2pbench.tiny import TINY
@@ -234,7 +234,7 @@ def test_a_run_keeps_its_threads_on_smaller_machines(cluster: Cluster, train: Tr
 
 def test_other_pictures_on_a_machine_are_named(cluster: Cluster, train: Train, folders: Path, tmp_path: Path) -> None:
     with connected(cluster.address) as found:
-        planned = Planned(Grid(tmp_path / "two").run("L1", 0), run_config({**TINY, "root": str(folders)}, "test"))
+        planned = PlannedRun(Grid(tmp_path / "two").run("L1", 0), run_config({**TINY, "root": str(folders)}, "test"))
         data = open_data(planned.config, lambda done, total: None)
         described = {**data.describe(), "train": {**data.describe()["train"], "content": "another"}}
         needs = found.needs("cpu", 1)

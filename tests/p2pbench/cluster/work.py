@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from p2pbench.ablation.data import open_data
-from p2pbench.ablation.grid import Planned
+from p2pbench.ablation.grid import PlannedRun
 from p2pbench.ablation.run import carry_out
 from p2pbench.cluster.worker import Line
 from p2pbench.runtime.interrupt import Stopped
@@ -40,7 +40,7 @@ class Failing(News):
             raise torch.AcceleratorError(GONE)
 
 
-def train_on_a_device_that_fails(line: Line, planned: Planned, marks: Path) -> str:
+def train_on_a_device_that_fails(line: Line, planned: PlannedRun, marks: Path) -> str:
     """A run whose device fails in the first process, and is well in another."""
     data = open_data(planned.config, lambda done, total: None)
     carry_out(planned, data, torch.device("cpu"), Failing(line, marks), line, line.attempt.patience)

@@ -1,0 +1,220 @@
+"""Scores of label maps by both protocols: matrices in, scores, class tables and notes out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcn.protocol import PROTOCOLS, Protocol, dropped
+from p2pbench.datasets.clusters import Clusters
+from p2pbench.scoring.confusion_scores import ClassRow, Compared, class_rows, confusion_scores
+from p2pbench.scoring.outputs import outputs_are
+from p2pbench.scoring.score_table import ScoreRow
+from p2pbench.scoring.scorer import Outputs, Scored
+from p2pbench.scoring.truth_doubts import check_labelled, doubts
+from reports.paper import is_published, paper_row
+from reports.store import ledger, made
+from reports.store.layout import Run
+
+CLASS_COLUMNS = ("class", "accuracy", "accuracy_low", "accuracy_high", "iou", "iou_low", "iou_high", "pixels", "images")
+
+
+TRUTH, IGNORED, BEYOND = "truth", "ignored", "beyond the classes"
+
+
+_CLASSES, _CONFUSION = f"{','.join(CLASS_COLUMNS)}\n".encode(), f"{TRUTH},".encode()  # how the tables begin
+
+
+class Scorers(NamedTuple):
+    """The names of a scorer by each protocol."""
+
+    official: str
+    strict: str
+
+
+@dataclass(frozen=True, eq=False)
+class LabelsScored(Scored):
+    """Outputs with their scores by label maps.
+
+    Attributes:
+        row: The scores by both protocols, as they are printed.
+        compared: The outputs, by item id.
+    """
+
+    row: ScoreRow = field(kw_only=True)
+    compared: Mapping[str, Compared] = field(kw_only=True)
+
+    def class_rows(self, protocol: Protocol) -> list[ClassRow]:
+        """The scores of each class by a protocol."""
+        matrices = {id_: output.counts for id_, output in self.compared.items()}
+        return class_rows(matrices, protocol, self.outputs.against_labels().table.classes, self.outputs.clusters)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Scores of a command, and what was left out.
+
+    Attributes:
+        scored: The runs, each grid's ground truth after them; or the one plain folder.
+        skipped: Grids that were passed over, with the reason, a line each.
+        unfinished: Runs that cannot be scored yet, with the reason, a line each.
+        flawed: Runs that were trained with wrong gradients, a line each.
+        clipped: Grids whose declared range clips values, a line each.
+        clusters: How clusters of items were found, a line each.
+    """
+
+    scored: list[LabelsScored] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    flawed: list[str] = field(default_factory=list)
+    clipped: list[str] = field(default_factory=list)
+    clusters: list[str] = field(default_factory=list)
+
+    def remarks(self) -> list[str]:
+        """All remarks beside the scores, a line each."""
+        notes = [f"{scored.outputs.name}: {note}" for scored in self.scored for note in scored.notes]
+        unfinished = [f"unfinished: {line}" for line in self.unfinished]
+        known = (scores.clusters for scored in self.scored for scores in scored.scores)
+        few = dict.fromkeys(clusters.doubt for clusters in known if clusters and clusters.doubt)
+        return [*notes, *self.clusters, *few, *self.clipped, *self.flawed, *self.skipped, *unfinished]
+
+
+def write_scores(
+    outputs: Outputs,
+    scorers: Scorers,
+    compared: Mapping[str, Compared],
+    protocol: Mapping[str, object],
+    beyond: str,
+) -> LabelsScored:
+    """Compute and write the scores of a run by both protocols, those of each class, and the table of confusion.
+
+    Args:
+        outputs: The run.
+        scorers: The names of its scores.
+        compared: Its outputs, by item id.
+        protocol: Every choice that changes a score, beside those of the outputs' origin.
+        beyond: What a prediction outside the classes is, for notes.
+
+    Raises:
+        UserError: No item has a labelled pixel.
+        ReportError: A file cannot be written.
+    """
+    run, truth = outputs.run, outputs.against_labels()
+    check_labelled(truth, compared)
+    whole = {**outputs.origin, **protocol}
+    row = score_row(outputs.name, scorers, compared, outputs.n_expected, whole, outputs.clusters)
+    if truth.is_papers and ("network" not in whole or is_published(whole)):
+        row = row._replace(paper=paper_row(scorers.official, outputs.source, run.cell))
+    for scores in row.scores:
+        ledger.write(run, scores)
+    matrices = {id_: one.counts for id_, one in compared.items()}
+    classes = truth.table.classes
+    for rules, scorer in zip(PROTOCOLS, scorers, strict=True):
+        rows = class_rows(matrices, rules, classes, outputs.clusters)
+        _write_csv(run.classes(scorer), _class_lines(rows), _CLASSES)
+    summed = np.sum(list(matrices.values()), axis=0)
+    _write_csv(run.confusion_table(scorers.strict), _confusion_lines(summed, classes), _CONFUSION)
+    of_outputs = [*outputs.notes, *notes(compared, beyond), *doubts(truth, row, compared, run)]
+    return LabelsScored(outputs, row.scores, of_outputs, row=row, compared=compared)
+
+
+def check_free(run: Run, scorers: Scorers, mend: str = "move it away") -> None:
+    """Refuse to score a run by another's files, or ones that were changed by hand, where `write_scores` writes.
+
+    Args:
+        run: The run.
+        scorers: The names of the scorer by each protocol.
+        mend: What to do about such a file.
+
+    Raises:
+        ReportError: There is one; it is named.
+    """
+    for scorer in scorers:
+        ledger.check_free(run, scorer)
+        made.check_free(run.classes(scorer), _CLASSES, mend)
+    made.check_free(run.confusion_table(scorers.strict), _CONFUSION, mend)
+
+
+def score_row(
+    name: str,
+    scorers: Scorers,
+    compared: Mapping[str, Compared],
+    n_expected: int,
+    protocol: Mapping[str, object],
+    clusters: Clusters | None = None,
+) -> ScoreRow:
+    """The scores of some outputs by both protocols."""
+    matrices = {id_: one.counts for id_, one in compared.items()}
+    stack = np.stack(list(matrices.values()))
+    lost = np.asarray(dropped(stack))
+    occurs = np.asarray((stack[~lost, :-1] > 0).any(axis=(0, 2)))  # in an image that counts by official rules
+    whole = {**protocol, "output_conversion": sorted({one.changed for one in compared.values()} - {""})}
+    return ScoreRow(
+        name,
+        official=confusion_scores(scorers.official, matrices, "official", n_expected, whole, clusters),
+        strict=confusion_scores(scorers.strict, matrices, "strict", n_expected, whole, clusters),
+        dropped=int(lost.sum()),
+        absent=int((~occurs).sum()),
+        classes=len(occurs),
+    )
+
+
+def notes(compared: Mapping[str, Compared], beyond: str) -> list[str]:
+    """What a user should know of the outputs; `beyond` says what a prediction outside the classes is."""
+    found = [
+        f"{outputs_are(ids)} not RGB of 8 bits ({changed}), such as that of {ids[0]}"
+        for changed, ids in _by_frequency((one.changed, id_) for id_, one in compared.items())
+        if changed
+    ]
+    (usual, _), *others = _by_frequency((one.size, id_) for id_, one in compared.items())
+    found += [f"{outputs_are(ids)} {size}, most are {usual}, such as that of {ids[0]}" for size, ids in others]
+    unlabelled = [id_ for id_, one in compared.items() if not one.counts[:-1].any()]
+    if unlabelled:
+        found.append(
+            f"{outputs_are(unlabelled)} left out, since all pixels are ignored, such as that of {unlabelled[0]}"
+        )
+    lost = [id_ for id_, one in compared.items() if dropped(one.counts)]
+    if lost:
+        found.append(
+            f"{outputs_are(lost)} dropped whole by the official protocol: {beyond} predicted on the last class"
+        )
+    return found
+
+
+def _by_frequency(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """The ids of each value, the most frequent value first."""
+    groups: dict[str, list[str]] = {}
+    for value, id_ in pairs:
+        groups.setdefault(value, []).append(id_)
+    return sorted(groups.items(), key=lambda group: -len(group[1]))
+
+
+def _class_lines(rows: Iterable[ClassRow]) -> list[list[object]]:
+    """Header and lines; a score that is undefined is empty."""
+    lines: list[list[object]] = [list(CLASS_COLUMNS)]
+    for row in rows:
+        numbers = row.accuracy, *row.accuracy_interval, row.iou, *row.iou_interval
+        lines.append([row.name, *("" if math.isnan(number) else number for number in numbers), row.pixels, row.images])
+    return lines
+
+
+def _confusion_lines(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[list[object]]:
+    """Header and one line a true class and one for ignored pixels; all channels beyond the classes are one column."""
+    scored = len(classes)
+    counts = np.column_stack([matrix[:, :scored], matrix[:, scored:].sum(axis=1)])
+    named = zip([*classes, IGNORED], counts.tolist(), strict=True)
+    return [[TRUTH, *classes, BEYOND], *([name, *line] for name, line in named)]
+
+
+def _write_csv(path: Path, lines: Iterable[Iterable[object]], start: bytes) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    made.put(path, text.getvalue().encode(), start)
