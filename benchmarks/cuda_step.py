@@ -47,7 +47,7 @@ from p2pbench.errors import UserError  # noqa: E402
 from p2pbench.runtime.device import keep_freed_memory  # noqa: E402
 from p2pbench.runtime.interrupt import Stopped  # noqa: E402
 from p2pbench.runtime.precision import set_up  # noqa: E402
-from p2pbench.runtime.progress import Progress
+from p2pbench.runtime.progress import TrainingProgress
 from p2pbench.training.batches import Batches  # noqa: E402
 from p2pbench.training.cuda_graph import (  # noqa: E402
     Replay,  # noqa: E402
@@ -134,7 +134,7 @@ def resumed(device: torch.device, folder: Path) -> str:
     data = samples(SMALL, 20)
     whole = trained(SMALL, data, folder / "whole", device)
     again = trained(SMALL, data, folder / "again", device)
-    reports: list[Progress] = []
+    reports: list[TrainingProgress] = []
 
     class AfterAReport:
         def __bool__(self) -> bool:
@@ -238,7 +238,7 @@ def whole_training(device: torch.device, seconds: float, folder: Path) -> dict[s
     started = time.monotonic()
     points: list[tuple[int, float]] = []
 
-    def note(progress: Progress) -> None:
+    def note(progress: TrainingProgress) -> None:
         points.append((progress.step, time.monotonic() - started))
 
     class WhenTimeIsUp:

@@ -45,7 +45,7 @@ from p2pbench.datasets import (
 )
 from p2pbench.runtime.device import pick_device  # noqa: E402
 from p2pbench.runtime.interrupt import StopRequest  # noqa: E402
-from p2pbench.runtime.progress import Progress  # noqa: E402
+from p2pbench.runtime.progress import TrainingProgress  # noqa: E402
 from p2pbench.scoring.outcome import Work  # noqa: E402
 from p2pbench.scoring.outputs import read_output  # noqa: E402
 from p2pbench.scoring.segmentation import score_folder  # noqa: E402
@@ -64,7 +64,7 @@ Row = dict[str, object]
 
 
 class DoneTimes:
-    """A listener that notes when each image was done."""
+    """A reporter that notes when each image was done."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -76,7 +76,7 @@ class DoneTimes:
         """An image was done."""
         self.times.append(time.perf_counter())
 
-    def train(self, work: str, progress: Progress) -> None:
+    def train(self, work: str, progress: TrainingProgress) -> None:
         """Nothing is trained."""
 
 

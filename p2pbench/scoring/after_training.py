@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO, PHOTO_TO_LABELS
 from p2pbench.datasets.labelled import Streets
 from p2pbench.runtime.interrupt import stop_request
-from p2pbench.runtime.progress import Listener
+from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring import labels, segmentation
 from p2pbench.scoring.networks import no_weights
 from p2pbench.scoring.outcome import Outcome, Work, work_device
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # Ray is an extra
 
 
 def score_trained(
-    grid: Grid, weights: Path | None, device: str, listener: Listener, cluster: Cluster | None = None
+    grid: Grid, weights: Path | None, device: str, reporter: ProgressReporter, cluster: Cluster | None = None
 ) -> None:
     """Score a grid's outputs by their label maps, where it has labels; whatever cannot be done is said, not raised.
 
@@ -28,7 +28,7 @@ def score_trained(
         grid: The grid.
         weights: A scorer's file for the FCN-score; street scenes need none.
         device: What the scorer computes on.
-        listener: Hears how far it is, and the scores that are missing with the reason.
+        reporter: Receives progress, and which scores are missing and why.
         cluster: Where to segment instead of here.
 
     Raises:
@@ -37,7 +37,7 @@ def score_trained(
     """
     outcome = Outcome()
     with stop_request() as stop:
-        work = Work(weights, work_device(device, cluster), False, listener, stop, cluster)
+        work = Work(weights, work_device(device, cluster), False, reporter, stop, cluster)
         for direction in (LABELS_TO_PHOTO, PHOTO_TO_LABELS):
             ready = ready_grid(grid, direction, None, allow_partial=False, outcome=outcome)
             if ready is None:
@@ -45,7 +45,7 @@ def score_trained(
             if direction == PHOTO_TO_LABELS:
                 labels.score_ready(ready, "output", lambda name, done, total: None, outcome)
             elif weights is None and not isinstance(ready.truth.dataset, Streets):
-                listener.say(
+                reporter.say(
                     f"no FCN-score: {no_weights(ready.truth.dataset.name)}. Then: "
                     "p2pbench fcn-score RESULTS --weights FILE"
                 )
@@ -53,4 +53,4 @@ def score_trained(
                 segmentation.score_ready(ready, work, outcome)
     for one in outcome.scored:
         for note in one.notes:
-            listener.say(f"{one.row.name}: {note}")
+            reporter.say(f"{one.row.name}: {note}")

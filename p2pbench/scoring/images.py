@@ -17,7 +17,7 @@ from p2pbench.datasets.decoders import Picture
 from p2pbench.datasets.transforms import Range
 from p2pbench.errors import UserError
 from p2pbench.metrics import images
-from p2pbench.runtime.progress import Listener
+from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.distribution_scores import FID, KID
 from p2pbench.scoring.image_scores import SCORER, ImageScores, Target, compared, score_images
 from p2pbench.scoring.perceptual import LPIPS, PerceptualScorer, check_reason
@@ -188,7 +188,7 @@ def score_results(
                 yield grid, run, scores
 
 
-def score_new(grid: Grid, runs: Iterable[tuple[Run, int]], device: str, listener: Listener) -> None:
+def score_new(grid: Grid, runs: Iterable[tuple[Run, int]], device: str, reporter: ProgressReporter) -> None:
     """Score runs, each with the number of items its split has, by what has not scored them yet: image scores, LPIPS.
 
     Scores of any of the grid's runs that are over other clusters than the grid has now are made again, as all of a
@@ -199,7 +199,7 @@ def score_new(grid: Grid, runs: Iterable[tuple[Run, int]], device: str, listener
         ReportError: the grid's range is not that of its pictures.
     """
     grids.check_ranges(grid)
-    perceptual = PerceptualScorer(grid.folder.parent, device, listener)
+    perceptual = PerceptualScorer(grid.folder.parent, device, reporter)
     said: list[str] = []
     items = dict(runs)
     other = {run: scorers for run, _ in read_runs(grid) if (scorers := _over_other_clusters(grid, run))}
@@ -219,7 +219,7 @@ def score_new(grid: Grid, runs: Iterable[tuple[Run, int]], device: str, listener
             perceptual.score_lpips(run, *found())
     left = {run: scores for run in other if (scores := _over_other_clusters(grid, run))}
     for line in [*_again_lines(grid, other, left), *filter(None, dict.fromkeys(said))]:
-        listener.say(line)
+        reporter.say(line)
 
 
 def _over_other_clusters(grid: Grid, run: Run) -> list[Scores]:

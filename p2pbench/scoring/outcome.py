@@ -16,7 +16,7 @@ from p2pbench.datasets.clusters import Clusters
 from p2pbench.datasets.dataset import item_hash
 from p2pbench.runtime.device import pick_device
 from p2pbench.runtime.interrupt import Stop, Stopped
-from p2pbench.runtime.progress import Listener
+from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.confusion_scores import confusion_scores
 from p2pbench.scoring.outputs import Outputs
 from p2pbench.scoring.score_table import ScoreRow
@@ -181,7 +181,7 @@ class Work:
         weights: The scorer's file; None for datasets that bring their own.
         device: What the network computes on, here or on the cluster.
         allow_partial: Whether to score what is there where outputs are missing.
-        listener: Hears how far it is.
+        reporter: receives progress.
         stop: Whether somebody asked to stop.
         cluster: Where to segment instead of here.
     """
@@ -189,7 +189,7 @@ class Work:
     weights: Path | None
     device: torch.device
     allow_partial: bool
-    listener: Listener
+    reporter: ProgressReporter
     stop: Stop
     cluster: Cluster | None = None
 
@@ -197,7 +197,7 @@ class Work:
         """Tells how far the images of that name are; raises Stopped once somebody asked to stop."""
 
         def advance(done: int, total: int) -> None:
-            self.listener.count(f"{name}: segmented", done, total)
+            self.reporter.count(f"{name}: segmented", done, total)
             if self.stop and done < total:
                 raise Stopped(f"{name}: stopped after {done} of {total} images; the same command goes on from here")
 

@@ -21,7 +21,7 @@ from p2pbench.datasets.transforms import Range
 from p2pbench.errors import UserError
 from p2pbench.metrics.published import ALEXNET, INCEPTION, Missing, MissingPackage, MissingWeights
 from p2pbench.runtime.device import pick_device
-from p2pbench.runtime.progress import Listener
+from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring import distribution_scores
 from p2pbench.scoring.distribution_scores import FID, KID
 from p2pbench.scoring.image_scores import Target, truth
@@ -53,18 +53,20 @@ class PerceptualScorer:
     Args:
         results: the results folder, for the commands in messages.
         device: the name of the device on which the networks compute, or auto.
-        listener: hears how far it is, and what is missing.
+        reporter: receives progress.
         inception_weights: Inception's file; None takes the published one, if it has been downloaded.
 
     Raises:
         UserError: Inception's file, or the device, is not there.
     """
 
-    def __init__(self, results: Path, device: str, listener: Listener, inception_weights: Path | None = None) -> None:
+    def __init__(
+        self, results: Path, device: str, reporter: ProgressReporter, inception_weights: Path | None = None
+    ) -> None:
         if inception_weights is not None and not inception_weights.is_file():
             found = "a folder" if inception_weights.is_dir() else "no such file"
             raise UserError(f"{inception_weights}: found {found}, expected Inception's weights; check the path")
-        self._results, self._device, self._listener = results, pick_device(device), listener
+        self._results, self._device, self._reporter = results, pick_device(device), reporter
         self._inception_weights = inception_weights
         self._said: set[str] = set()
         self._real: dict[Path, Seen] = {}
@@ -157,7 +159,7 @@ class PerceptualScorer:
                 yield picture
 
         features = self._inception.features(
-            read(), lambda done: self._listener.count(f"{name}: Inception's features", done, len(files)), ends
+            read(), lambda done: self._reporter.count(f"{name}: Inception's features", done, len(files)), ends
         )
         return Seen(features, hashes)
 
@@ -180,7 +182,7 @@ class PerceptualScorer:
     def _say(self, line: str) -> None:
         if line not in self._said:
             self._said.add(line)
-            self._listener.say(line)
+            self._reporter.say(line)
 
 
 def download_weights(*, fid: bool) -> None:

@@ -157,12 +157,12 @@ def score_ready(ready: Ready, work: Work, outcome: Outcome) -> None:
 def _score_each(folders: Sequence[_Outputs], truth: Truth, results: Path, work: Work) -> list[Scored]:
     """Score folders of outputs, here or each where the cluster has room."""
     if work.cluster is None:
-        scorer = open_scorer(truth, work.weights, work.device, work.listener)
+        scorer = open_scorer(truth, work.weights, work.device, work.reporter)
         return [_score(outputs, truth, scorer, work) for outputs in folders]
     from p2pbench.scoring.segmentation import Folder, score_on
 
     # One scorer for all machines: where each trained its own for street scenes, they might differ in their last bits.
-    scorer = open_scorer(truth, work.weights, torch.device("cpu"), work.listener)
+    scorer = open_scorer(truth, work.weights, torch.device("cpu"), work.reporter)
     absolute = [Folder(one.name, one.run.confusion.absolute(), one.anywhere()) for one in folders]
     return score_on(work.cluster, _score, absolute, truth, scorer, results, work)
 
@@ -273,7 +273,7 @@ def score_on(
     shared = (scorer, truth.config.with_absolute_root())
     scored: dict[int, Scored] = {}
     errors: list[Exception] = []
-    for number, answer in cluster.carry_out(jobs, results, work.listener, work.stop, shared):
+    for number, answer in cluster.carry_out(jobs, results, work.reporter, work.stop, shared):
         if answer.error is not None:
             errors.append(answer.error)
         else:
@@ -287,4 +287,4 @@ def _score_one(line: Line, scorer: Scorer, config: RunConfig, score: Score, outp
     """One folder in a worker."""
     device = given_device(line.attempt.gpus, None)
     settled(scorer.network, device)
-    return score(outputs, run_truth(config), scorer, Work(None, device, True, line.news, line))
+    return score(outputs, run_truth(config), scorer, Work(None, device, True, line.progress, line))

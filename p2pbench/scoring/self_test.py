@@ -87,7 +87,7 @@ def self_test(truth: Truth, work: Work) -> SelfTest:
         FcnError: The scorer's file cannot be used.
         Stopped: The user asked to stop; what was segmented is kept.
     """
-    scorer = open_scorer(truth, work.weights, work.device, work.listener)
+    scorer = open_scorer(truth, work.weights, work.device, work.reporter)
     contents = item_contents(truth.dataset, list(truth.items.values()))
     examples = [_example(truth, id_, content) for id_, content in contents.items()]
     path = cache_folder() / f"self-test-{truth.dataset.name}-{scorer.digest[:16]}.npz"

@@ -14,7 +14,7 @@ from p2pbench.errors import UserError
 from p2pbench.runtime.device import DeviceLost, has_failed, is_out_of_memory, keep_freed_memory
 from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.precision import set_up
-from p2pbench.runtime.progress import Progress
+from p2pbench.runtime.progress import TrainingProgress
 from p2pbench.training import checkpoint
 from p2pbench.training.batches import Batches
 from p2pbench.training.cuda_graph import Say, open_steps
@@ -25,7 +25,7 @@ from p2pbench.training.records import Description, how_to_change, identity
 from p2pbench.training.step import NonFiniteLoss
 from reports.store.layout import Run
 
-Report = Callable[[Progress], None]
+Report = Callable[[TrainingProgress], None]
 
 
 Sample = Callable[[Model, int], None]
@@ -114,7 +114,7 @@ def _train(
                     raise _not_finite(run, error, step, batches.per_epoch) from None
                 elapsed = time.monotonic() - started
                 left = elapsed / (step - first) * (total - step)
-                progress = Progress(step, total, epoch + 1, images / elapsed, left, losses)
+                progress = TrainingProgress(step, total, epoch + 1, images / elapsed, left, losses)
                 if to_log:
                     log.add(step, progress.epoch, progress.images_per_second, losses)
                 report(progress)

@@ -23,7 +23,7 @@ from p2pbench.datasets.catalogue import open_dataset, run_items
 from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.errors import UserError
 from p2pbench.runtime.files import owned
-from p2pbench.runtime.progress import Progress
+from p2pbench.runtime.progress import TrainingProgress
 from p2pbench.scoring.images import score_results
 from p2pbench.scoring.outcome import Outcome
 from p2pbench.scoring.runs import ready_grid
@@ -238,7 +238,7 @@ class StopsAt(Notes):
         self._step = step
         self.threads: set[int] = set()
 
-    def train(self, work: str, progress: Progress) -> None:
+    def train(self, work: str, progress: TrainingProgress) -> None:
         self.threads.add(torch.get_num_threads())
         if progress.step == self._step:
             raise UserError("stopped by the test")

@@ -20,7 +20,7 @@ from p2pbench.ablation.data import Data
 from p2pbench.config import RunConfig
 from p2pbench.errors import UserError
 from p2pbench.runtime.interrupt import Stopped, StopRequest
-from p2pbench.runtime.progress import Progress
+from p2pbench.runtime.progress import TrainingProgress
 from p2pbench.training import checkpoint
 from p2pbench.training.model import Model, build
 from p2pbench.training.trainer import train
@@ -227,7 +227,7 @@ def test_same_seed_same_weights_other_seed_others(tiny: Tiny, tiny_data: Data, t
 def test_memory_does_not_grow_over_epochs(tiny: Tiny, tiny_data: Data, tmp_path: Path) -> None:
     resident: list[int] = []
 
-    def note(progress: Progress) -> None:
+    def note(progress: TrainingProgress) -> None:
         if progress.step % 12 == 0:
             resident.append(psutil.Process().memory_info().rss)
 
