@@ -18,7 +18,7 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import Item
 from p2pbench.datasets.decoders import Picture
 from p2pbench.datasets.transforms import Range
-from p2pbench.runtime.device import failures_told
+from p2pbench.runtime.device import device_errors
 from p2pbench.runtime.files import made_ready, owned
 from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.precision import Precisions, chosen, set_up
@@ -37,7 +37,7 @@ from p2pbench.training.records import (
     read_runs,
     write_run,
 )
-from p2pbench.training.trainer import train
+from p2pbench.training.trainer import Callbacks, TrainingData, train
 from reports.store.layout import Run
 from reports.store.made import Made
 from reports.store.picture import to_eight_bits
@@ -124,7 +124,7 @@ def carry_out(
         DeviceLost: the device stopped working.
         Stopped: `stop` was asked for; the same call goes on from there.
     """
-    with owned(planned.run, patience, stop), failures_told(device):
+    with owned(planned.run, patience, stop), device_errors(device):
         # What another process, or another machine's copy of the data, has made of it since it was planned.
         made = [(planned.run, read_run(planned.run))]
         check_files(planned.run)
@@ -140,16 +140,16 @@ def carry_out(
 
 def _train(planned: Planned, data: Data, device: torch.device, reporter: ProgressReporter, stop: Stop) -> None:
     model = train(
-        planned.config,
-        data.dataset,
-        data.train,
-        data.describe(),
         planned.run,
+        planned.config,
+        TrainingData(data.dataset, data.train, data.describe()),
         device,
-        report=lambda progress: reporter.train(planned.name, progress),
-        sample=lambda model, epoch: _sample(planned, data, model, epoch),
-        stop=stop,
-        say=lambda text: reporter.say(f"{planned.name}: {text}"),
+        Callbacks(
+            report=lambda progress: reporter.train(planned.name, progress),
+            sample=lambda model, epoch: _sample(planned, data, model, epoch),
+            say=lambda text: reporter.say(f"{planned.name}: {text}"),
+            stop=stop,
+        ),
     )
     card = make_card(planned.config, data.dataset, data.channels)
     save_generator(planned.run.generator, model.generator, card, Made(planned.run.folder).note)

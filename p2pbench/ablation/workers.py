@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import torch
 
+from fcn.segmenting import is_out_of_memory
 from p2pbench.ablation.data import KeptData
 from p2pbench.ablation.grid import Planned
 from p2pbench.ablation.run import Outcome, carry_out
@@ -27,7 +28,7 @@ from p2pbench.ablation.timing import NotMeasured, Rates, Timer, enough_seconds, 
 from p2pbench.config import RunConfig
 from p2pbench.datasets.dataset import Channels
 from p2pbench.errors import MENDABLE, UserError
-from p2pbench.runtime.device import DeviceLost, is_out_of_memory, pick_device
+from p2pbench.runtime.device import DeviceLost, pick_device
 from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.progress import SECONDS_BETWEEN_EVENTS, ForwardedProgress, ProgressReporter, report
 

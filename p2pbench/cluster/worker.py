@@ -120,7 +120,7 @@ def answer(hub: Any, attempt: Attempt, do: Doing, arguments: tuple[Any, ...]) ->
     """
     import torch
 
-    from p2pbench.runtime.device import DeviceLost, failures_told
+    from p2pbench.runtime.device import DeviceLost, device_errors
 
     # Ctrl-C reaches all processes of a terminal; the one that gave the command decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -129,7 +129,7 @@ def answer(hub: Any, attempt: Attempt, do: Doing, arguments: tuple[Any, ...]) ->
         if line:
             return Answer(error=Stopped(f"{attempt.name}: stopped before it began; the same command goes on from here"))
         try:
-            with failures_told(torch.device("cuda" if attempt.gpus else "cpu")):
+            with device_errors(torch.device("cuda" if attempt.gpus else "cpu")):
                 return Answer(do(line, *arguments))
         except Unfit as error:
             return str(error)

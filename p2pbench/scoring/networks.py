@@ -19,7 +19,7 @@ import torch
 
 from fcn import weights
 from fcn.labels import CITYSCAPES
-from fcn.network import FCN, Architecture, draw_weights, with_batch_norm
+from fcn.network import FCN, FcnArchitecture, draw_weights, with_batch_norm
 from fcn.preprocessing import MEAN_BGR
 from fcn.scoring import Example, Loaded, Photo, Scorer
 from fcn.segmenting import settled
@@ -90,7 +90,7 @@ SCENES, HELD_OUT = 1232, 32
 PHOTO_SIZE = 64
 
 
-ARCHITECTURE = Architecture(len(CITYSCAPES.classes), width=1 / 4, hidden=128, stride=4, padding="layers")
+ARCHITECTURE = FcnArchitecture(len(CITYSCAPES.classes), width=1 / 4, hidden=128, stride=4, padding="layers")
 
 
 SETTINGS = Settings(steps=600, batch_size=8, learning_rate=8e-3, validate_every=300)

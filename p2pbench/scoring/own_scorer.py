@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.models import VGG16_Weights
 
 from fcn import weights
-from fcn.network import FCN, Architecture, draw_weights, take_vgg16, with_batch_norm
+from fcn.network import FCN, FcnArchitecture, draw_weights, take_vgg16, with_batch_norm
 from fcn.scoring import Example, Loaded, Photo
 from fcn.training import FcnProgress, Settings, train
 from fcn.weights import UNREADABLE, Card, read, reason
@@ -48,7 +48,7 @@ class Plan:
     Attributes:
         data: Dataset, root and how many training items.
         init: "vgg16" for torchvision's ImageNet weights, "scratch", or a file that holds such weights.
-        width: See `fcn.network.Architecture`.
+        width: See `fcn.network.FcnArchitecture`.
         photo_size: The size rule: photos are brought to so many pixels square, then up to their labels' size; None
             leaves them.
         epochs: How often each item is seen.
@@ -177,7 +177,7 @@ def _check_made(out: Path, made_by: str, made_by_older: str) -> None:
 
 
 def _first_network(plan: Plan, classes: int) -> FCN:
-    network = FCN(Architecture(classes, plan.width, max(1, round(4096 * plan.width))))
+    network = FCN(FcnArchitecture(classes, plan.width, max(1, round(4096 * plan.width))))
     draw_weights(network, torch.Generator().manual_seed(plan.seed))
     if plan.init == SCRATCH:
         with_batch_norm(network)

@@ -22,7 +22,7 @@ from p2pbench.config import RunConfig
 from p2pbench.datasets import label_images
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
 from p2pbench.datasets.transforms import Range
-from p2pbench.runtime.device import failures_told
+from p2pbench.runtime.device import device_errors
 from p2pbench.runtime.interrupt import Stopped
 from p2pbench.scoring import score_files
 from p2pbench.scoring.networks import open_scorer, scorer_protocol
@@ -184,7 +184,7 @@ def _score(outputs: _Outputs, truth: Truth, scorer: Scorer, work: Work) -> Score
         if label_images.source_of_label_image(outputs.segmentation(id_)) != source
     }
     examples = [_example(id_, path, keys[id_], truth, outputs) for id_, path in files.items()]
-    with failures_told(work.device):
+    with device_errors(work.device):
         advance = work.advance(outputs.name)
         matrices = scoring.score(scorer, examples, run.confusion, advance, predicted=show, again=lost)
     compared = {id_: Compared(kept.counts, kept.size, kept.changed) for id_, kept in matrices.images.items()}

@@ -15,7 +15,7 @@ from fcn import training_batches
 from fcn.confusion import confusion
 from fcn.errors import FcnError
 from fcn.labels import IGNORE
-from fcn.network import FCN, Architecture, draw_weights, with_batch_norm
+from fcn.network import FCN, FcnArchitecture, draw_weights, with_batch_norm
 from fcn.preprocessing import resized, to_tensor
 from fcn.protocol import counted, scores
 from fcn.scoring import Example
@@ -24,14 +24,14 @@ from fcn.training import FcnProgress, Report, Settings, Trained, one_cycle, trai
 from fcn.training_batches import Decoded, batches, class_weights
 from tests.fcn.toy import CLASSES, example, scene, scenes
 
-SMALL = Architecture(CLASSES, width=1 / 32, hidden=8, stride=8, padding="layers")
+SMALL = FcnArchitecture(CLASSES, width=1 / 32, hidden=8, stride=8, padding="layers")
 SETTINGS = Settings(steps=9, batch_size=3, learning_rate=1e-2, validate_every=2)
 
 
 LEARNED, HELD_OUT = scenes(range(7), 32, 32), scenes(range(100, 103), 32, 32)
 
 
-def first_network(architecture: Architecture = SMALL, norm: bool = False) -> FCN:
+def first_network(architecture: FcnArchitecture = SMALL, norm: bool = False) -> FCN:
     network = FCN(architecture)
     draw_weights(network, torch.Generator().manual_seed(0))
     if norm:
@@ -93,7 +93,7 @@ def class_iou(network: FCN, examples: Sequence[Example]) -> float:
 
 
 def test_colours_are_learned_within_seconds(path: Path) -> None:
-    architecture = Architecture(CLASSES, width=1 / 8, hidden=32, stride=2, padding="layers")
+    architecture = FcnArchitecture(CLASSES, width=1 / 8, hidden=32, stride=2, padding="layers")
     settings = Settings(steps=120, batch_size=4, learning_rate=1e-2, validate_every=40)
     told: list[FcnProgress] = []
     found = trained(
@@ -194,7 +194,7 @@ def test_a_second_ctrl_c_in_the_middle_of_a_step_leaves_a_checkpoint_that_goes_o
         {"settings": replace(SETTINGS, learning_rate=0.011)},
         {"settings": replace(SETTINGS, validate_every=3)},
         {"settings": replace(SETTINGS, seed=1)},
-        {"network": first_network(Architecture(CLASSES, 1 / 16, 8, 8, "layers"))},
+        {"network": first_network(FcnArchitecture(CLASSES, 1 / 16, 8, 8, "layers"))},
         {"norm": True},
     ],
     ids=lambda change: str(*change),
@@ -289,7 +289,7 @@ def test_the_rate_rises_and_falls_once() -> None:
 
 
 def test_channels_beyond_the_classes_are_trained_away(path: Path) -> None:
-    network = first_network(Architecture(CLASSES + 2, 1 / 32, 8, 8, "layers"), norm=True)
+    network = first_network(FcnArchitecture(CLASSES + 2, 1 / 32, 8, 8, "layers"), norm=True)
     found = trained(path, network=network, settings=replace(SETTINGS, steps=30))
     for item in HELD_OUT:
         assert segment(found.network, to_tensor(item.load().photo.pixels)).max() < CLASSES
