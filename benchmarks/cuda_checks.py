@@ -72,10 +72,10 @@ def against_plain(precision: str, device: torch.device, **changed: Any) -> str: 
     plain = plain_model(config, device, dropout=False)
     batches = Batches(Streets(None), samples(config, 12), config, device)
     plain_batches = Batches(Streets(None), samples(config, 12), config, torch.device("cpu")).between(0, STEPS_COMPARED)
-    ours = open_steps(without_dropout(build(config, CHANNELS, device)), batches, config, device, 0, STEPS_COMPARED, say)
+    ours = open_steps(without_dropout(build(config, CHANNELS, device)), batches, range(STEPS_COMPARED), say)
     worst = 0.0
     for step, batch in enumerate(plain_batches):
-        with ours.on():
+        with ours.stream():
             ours.take(step)
             losses = ours.losses()
         expected = torch.stack(plain_step(plain, batch.input.to(device), batch.target.to(device))).tolist()
@@ -92,9 +92,9 @@ def against_uncaptured(precision: str, device: torch.device) -> str:
     found: list[list[dict[str, float]]] = []
     for captured in (True, False):
         batches = Batches(Streets(None), samples(config, 12), config, device)
-        steps = ReplayedSteps(build(config, CHANNELS, device), batches, config, device, 0, STEPS_COMPARED, say)
+        steps = ReplayedSteps(build(config, CHANNELS, device), batches, range(STEPS_COMPARED), say)
         found.append([])
-        with nullcontext() if captured else without_graphs(), steps.on():
+        with nullcontext() if captured else without_graphs(), steps.stream():
             for step in range(STEPS_COMPARED):
                 steps.take(step)
                 found[-1].append(steps.losses())

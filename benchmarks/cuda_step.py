@@ -45,22 +45,14 @@ from p2pbench.datasets.cache import CachedSamples  # noqa: E402
 from p2pbench.datasets.labelled import Streets  # noqa: E402
 from p2pbench.errors import UserError  # noqa: E402
 from p2pbench.runtime.device import keep_freed_memory  # noqa: E402
-from p2pbench.runtime.interrupt import Stopped  # noqa: E402
+from p2pbench.runtime.interrupt import Stop, Stopped  # noqa: E402
 from p2pbench.runtime.precision import set_up  # noqa: E402
-from p2pbench.runtime.progress import Progress
+from p2pbench.runtime.progress import TrainingProgress  # noqa: E402
 from p2pbench.training.batches import Batches  # noqa: E402
-from p2pbench.training.cuda_graph import (  # noqa: E402
-    Replay,  # noqa: E402
-    ReplayedSteps,
-    Steps,
-)
-from p2pbench.training.model import (  # noqa: E402
-    Model,
-    build,
-    needed_bytes,  # noqa: E402
-)
+from p2pbench.training.cuda_graph import CudaGraphStep, ReplayedSteps, Steps  # noqa: E402
+from p2pbench.training.model import Model, build, needed_bytes  # noqa: E402
 from p2pbench.training.seeding import default_generator  # noqa: E402
-from p2pbench.training.trainer import train  # noqa: E402
+from p2pbench.training.trainer import Callbacks, TrainingData, train  # noqa: E402
 from reports.store.layout import Run  # noqa: E402
 from train_step import CHANNELS, plain_model, plain_step  # noqa: E402
 
@@ -77,8 +69,8 @@ def kernels(device: torch.device) -> list[dict[str, Any]]:
     config = settings("bf16")
     set_up(config, device)
     batches = Batches(Streets(None), samples(config, 400), config, device)
-    steps = ReplayedSteps(build(config, CHANNELS, device), batches, config, device, 0, 10**6, say)
-    with steps.on():
+    steps = ReplayedSteps(build(config, CHANNELS, device), batches, range(10**6), say)
+    with steps.stream():
         for step in range(BLOCK):
             steps.take(step)
         torch.cuda.synchronize(device)
@@ -103,20 +95,22 @@ def kernels(device: torch.device) -> list[dict[str, Any]]:
     return [*rows, {"kernel": "all", "calls_per_step": calls, "microseconds_per_step": every / BLOCK, "share": 1.0}]
 
 
-def trained(config: RunConfig, data: CachedSamples, folder: Path, device: torch.device, **listeners: Any) -> Model:  # noqa: ANN401
+def nothing(*_: object) -> None:
+    """Report nothing, draw no samples."""
+
+
+def trained(
+    config: RunConfig,
+    data: CachedSamples,
+    folder: Path,
+    device: torch.device,
+    report: Callable[[TrainingProgress], None] = nothing,
+    stop: Stop = False,
+) -> Model:
     """A training as the command line makes it, without pictures."""
-    return train(
-        config,
-        Streets(None),
-        data,
-        {},  # of its items nobody asks: the folder is the benchmark's own
-        Run(folder, "benchmark", 0),
-        device,
-        report=listeners.get("report", lambda progress: None),
-        sample=lambda model, epoch: None,
-        stop=listeners.get("stop", False),
-        say=say,
-    )
+    # The items need no description: the folder is the benchmark's own.
+    described = TrainingData(Streets(None), data, {})
+    return train(Run(folder, "benchmark", 0), config, described, device, Callbacks(report, nothing, say, stop))
 
 
 def not_finite(device: torch.device, folder: Path) -> str:
@@ -134,7 +128,7 @@ def resumed(device: torch.device, folder: Path) -> str:
     data = samples(SMALL, 20)
     whole = trained(SMALL, data, folder / "whole", device)
     again = trained(SMALL, data, folder / "again", device)
-    reports: list[Progress] = []
+    reports: list[TrainingProgress] = []
 
     class AfterAReport:
         def __bool__(self) -> bool:
@@ -157,18 +151,19 @@ def resumed(device: torch.device, folder: Path) -> str:
 def refused(device: torch.device) -> str:
     """Whether work that cannot be captured is done all the same."""
     stream, done = torch.cuda.Stream(device), torch.zeros((), device=device)
-    heard: list[str] = []
+    messages: list[str] = []
 
     def work() -> None:
         noise = nn.functional.dropout(torch.ones(8, device=device)).sum()  # to be drawn plainly afterwards too
         done.add_(1 + 0 * noise + 0 * done.item())  # reads a value, which waits for the device
 
-    replay = Replay(work, default_generator(device), heard.append)
+    replay = CudaGraphStep(work, default_generator(device), messages.append)
     with torch.cuda.stream(stream):
         for seed in range(6):
             replay(seed)
     torch.cuda.synchronize(device)
-    return f"{'' if done.item() == 6 and len(heard) == 1 else 'WRONG: '}{done.item():.0f} of 6 done; it says {heard}"
+    right = done.item() == 6 and len(messages) == 1
+    return f"{'' if right else 'WRONG: '}{done.item():.0f} of 6 done; it says {messages}"
 
 
 def too_large(device: torch.device, folder: Path) -> str:
@@ -200,10 +195,10 @@ def in_turns(device: torch.device, turns: int) -> dict[str, list[float]]:
     def our_blocks(precision: str) -> Callable[[int], None]:
         config = settings(precision)
         batches = Batches(Streets(None), samples(config, 400), config, device)
-        steps: Steps = ReplayedSteps(build(config, CHANNELS, device), batches, config, device, 0, 10**6, say)
+        steps: Steps = ReplayedSteps(build(config, CHANNELS, device), batches, range(10**6), say)
 
         def take(step: int) -> None:
-            with steps.on():
+            with steps.stream():
                 steps.take(step)
                 if step % config.log_every == 0:
                     steps.losses()
@@ -238,7 +233,7 @@ def whole_training(device: torch.device, seconds: float, folder: Path) -> dict[s
     started = time.monotonic()
     points: list[tuple[int, float]] = []
 
-    def note(progress: Progress) -> None:
+    def note(progress: TrainingProgress) -> None:
         points.append((progress.step, time.monotonic() - started))
 
     class WhenTimeIsUp:

@@ -36,7 +36,7 @@ from fcn import protocol, weights  # noqa: E402
 from fcn.confusion import matrices  # noqa: E402
 from fcn.errors import FcnError  # noqa: E402
 from fcn.labels import CITYSCAPES  # noqa: E402
-from fcn.network import FCN, Architecture  # noqa: E402
+from fcn.network import FCN, FcnArchitecture  # noqa: E402
 from fcn.preprocessing import resized, to_input  # noqa: E402
 from fcn.segmenting import Segmenter, segment, settled  # noqa: E402
 from p2pbench.datasets import (
@@ -45,7 +45,7 @@ from p2pbench.datasets import (
 )
 from p2pbench.runtime.device import pick_device  # noqa: E402
 from p2pbench.runtime.interrupt import StopRequest  # noqa: E402
-from p2pbench.runtime.progress import Progress  # noqa: E402
+from p2pbench.runtime.progress import TrainingProgress  # noqa: E402
 from p2pbench.scoring.outputs import (
     PlainFolder,  # noqa: E402
     read_output,  # noqa: E402
@@ -67,7 +67,7 @@ Row = dict[str, object]
 
 
 class DoneTimes:
-    """A listener that notes when each image was done."""
+    """A reporter that notes when each image was done."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -79,7 +79,7 @@ class DoneTimes:
         """An image was done."""
         self.times.append(time.perf_counter())
 
-    def train(self, work: str, progress: Progress) -> None:
+    def train(self, work: str, progress: TrainingProgress) -> None:
         """Nothing is trained."""
 
 
@@ -283,7 +283,7 @@ def main() -> None:
         files = [("labels", size, labels), ("output", arguments.outputs, output)]
         rows = [{"file": what, "size": _text(of), "bytes": (folder / path).stat().st_size} for what, of, path in files]
         found.table("What is scored", rows)
-        architecture = Architecture(channels=20, width=arguments.width, hidden=max(1, round(4096 * arguments.width)))
+        architecture = FcnArchitecture(channels=20, width=arguments.width, hidden=max(1, round(4096 * arguments.width)))
         network = caffe.random_network(architecture)
         card = weights.Card(architecture, CITYSCAPES.classes, CITYSCAPES.name, PHOTO_SIZE, "random", None)
         weights.save(folder / "fcn8s.safetensors", network, card)

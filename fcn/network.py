@@ -84,7 +84,7 @@ CONTEXT = 7  # side of fc6_cs's kernel, in cells of 32 pixels
 
 
 @dataclass(frozen=True)
-class Architecture:
+class FcnArchitecture:
     """What a network is built from.
 
     Attributes:
@@ -110,7 +110,7 @@ class Architecture:
 class FCN(nn.Module):
     """Scores (B, channels, H, W) for images (B, 3, H, W): float32, BGR, less the mean; H and W from 32 up."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: FcnArchitecture) -> None:
         super().__init__()
         self.architecture = architecture
         a = architecture
@@ -179,7 +179,7 @@ class FCN(nn.Module):
         return functional.max_pool2d(x, 2, ceil_mode=True)
 
 
-def _deconvolution(a: Architecture, stride: int) -> nn.ConvTranspose2d:
+def _deconvolution(a: FcnArchitecture, stride: int) -> nn.ConvTranspose2d:
     padding = stride // 2 if a.padding == "layers" else 0
     return nn.ConvTranspose2d(a.channels, a.channels, 2 * stride, stride=stride, padding=padding, bias=False)
 

@@ -84,7 +84,7 @@ class Segmenter:
         try:
             return [self._launch(photos, labels)]
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             # Else try with less beyond this block, which holds on to what was made so far.
         if self.device.type == "cuda":
@@ -149,7 +149,7 @@ def settled(network: FCN, device: torch.device) -> FCN:
     try:
         return network.to(device).to(memory_format=layout(device))
     except RuntimeError as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise FcnError(
             f"out of memory on {device}: no room for the weights; end what else runs there, or compute on a CPU"
@@ -188,12 +188,12 @@ def _whole_products(by_trial: bool) -> Iterator[None]:
         backend.conv.fp32_precision, backend.benchmark = before  # type: ignore[attr-defined]
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a tensor found no room; on a CPU torch has no error of its own for that."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
-
-
 def _free(device: torch.device) -> int:
     """Bytes that are to be had, those among them that PyTorch keeps for the next tensor."""
     free, _ = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error is a failed allocation; PyTorch has no error class for those of a CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)

@@ -54,7 +54,7 @@ class Settings:
     seed: int = 0
 
 
-class Progress(NamedTuple):
+class FcnProgress(NamedTuple):
     """How far a training is, after a step.
 
     Attributes:
@@ -72,7 +72,7 @@ class Progress(NamedTuple):
     validation: protocol.FcnScores | None
 
 
-Listener = Callable[[Progress], None]
+Report = Callable[[FcnProgress], None]
 """Told after each step; what it raises stops the training, and all is saved."""
 
 
@@ -118,7 +118,7 @@ def train(
     made_by: str,
     checkpoint: Path,
     checkpoint_seconds: float,
-    listener: Listener,
+    report: Report,
 ) -> Trained:
     """Train a network to its end, from its checkpoint if there is one.
 
@@ -132,7 +132,7 @@ def train(
         made_by: All else that decides what comes out; a checkpoint goes on only under the same.
         checkpoint: Where the state is kept; it may be deleted at the end.
         checkpoint_seconds: How often it is saved; 0 saves after every step.
-        listener: Told how far it is.
+        report: Called after every step.
 
     Raises:
         FcnError: Nothing to learn from, labels beyond the classes or of several sizes in a batch, a loss that is not
@@ -166,7 +166,7 @@ def train(
             complete = True
             now = time.monotonic()
             left = (now - started) / (state.step - first) * (settings.steps - state.step)
-            listener(Progress(state.step, settings.steps, loss, left, scores))
+            report(FcnProgress(state.step, settings.steps, loss, left, scores))
             if now - saved >= checkpoint_seconds:
                 _save(checkpoint, state, settings, made_by)
                 saved = time.monotonic()

@@ -23,7 +23,7 @@ from fcn import caffemodel
 from fcn.confusion import whole_file
 from fcn.errors import FcnError
 from fcn.labels import CITYSCAPES, IGNORE
-from fcn.network import FCN, STRIDES, Architecture
+from fcn.network import FCN, STRIDES, FcnArchitecture
 
 METADATA_KEY = "fcn"
 
@@ -31,7 +31,7 @@ METADATA_KEY = "fcn"
 IMPORTED = "imported from"  # how the source of a scorer begins that Caffe trained
 
 
-PUBLISHED = Architecture(channels=20)
+PUBLISHED = FcnArchitecture(channels=20)
 
 
 PUBLISHED_PHOTO_SIZE = 256
@@ -66,7 +66,7 @@ class Card:
         source_sha256: SHA-256 of that file, in hexadecimal; None for a scorer that was trained here.
     """
 
-    architecture: Architecture
+    architecture: FcnArchitecture
     classes: tuple[str, ...]
     labels: str
     photo_size: int | None
@@ -156,17 +156,17 @@ def digest(path: Path) -> str:
         raise FcnError(f"{path}: cannot be read ({error.strerror or error}); give a file that can") from None
 
 
-def _empty(architecture: Architecture) -> FCN:
+def _empty(architecture: FcnArchitecture) -> FCN:
     """A network whose weights have shapes and no values yet, which takes neither time nor memory."""
     with torch.device("meta"):
         return FCN(architecture)
 
 
-def _shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+def _shapes(architecture: FcnArchitecture) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in _empty(architecture).state_dict().items()}
 
 
-def _network(architecture: Architecture, weights: Mapping[str, Tensor], path: Path, wanted: str) -> FCN:
+def _network(architecture: FcnArchitecture, weights: Mapping[str, Tensor], path: Path, wanted: str) -> FCN:
     """The network with all its weights set; they are not copied."""
     network = _empty(architecture)
     expected = network.state_dict()
@@ -195,7 +195,7 @@ def _card(document: str) -> Card:
     """
     content = _checked(json.loads(document), CARD)
     shape = _checked(content.pop("architecture"), ARCHITECTURE)
-    card = Card(Architecture(**shape), **{**content, "classes": tuple(content["classes"])})
+    card = Card(FcnArchitecture(**shape), **{**content, "classes": tuple(content["classes"])})
     if len(card.classes) > card.architecture.channels:
         raise ValueError(f"{len(card.classes)} classes for {card.architecture.channels} channels")
     return card

@@ -16,7 +16,7 @@ from p2pbench.cluster.worker import Line, given_device
 from p2pbench.errors import UserError
 from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.precision import resolved
-from p2pbench.runtime.progress import Listener
+from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.training.records import Description
 from reports.store.layout import Grid
 
@@ -26,7 +26,7 @@ def carry_out_on(
     grid: Grid,
     plan: Sequence[PlannedRun],
     data: Mapping[tuple[object, ...], Data],
-    listener: Listener,
+    reporter: ProgressReporter,
     stop: Stop,
 ) -> Generator[Outcome, None, None]:
     """Carry out runs on a cluster; each as it is done, with the error that ended it, if any.
@@ -35,16 +35,16 @@ def carry_out_on(
         UserError: a machine has another version, or does not see the results folder.
     """
     on_cpus = [planned for planned in plan if not _needs(cluster, planned).gpus]
-    say_threads(on_cpus, 1, listener)
-    jobs = [_job(cluster, planned, data[data_key(planned.config)], listener) for planned in plan]
-    with closing(cluster.carry_out(jobs, grid.folder, listener, stop)) as answers:
+    say_threads(on_cpus, 1, reporter)
+    jobs = [_job(cluster, planned, data[data_key(planned.config)], reporter) for planned in plan]
+    with closing(cluster.carry_out(jobs, grid.folder, reporter, stop)) as answers:
         for number, answer in answers:
             yield plan[number], answer.error
 
 
-def _job(cluster: Cluster, planned: PlannedRun, data: Data, listener: Listener) -> Job:
+def _job(cluster: Cluster, planned: PlannedRun, data: Data, reporter: ProgressReporter) -> Job:
     needs = _needs(cluster, planned)
-    begun = begin(planned, data, None if needs.gpus else 1, listener)
+    begun = begin(planned, data, None if needs.gpus else 1, reporter)
     # Workers have another working directory.
     run = replace(begun.run, folder=begun.run.folder.absolute())
     there = PlannedRun(run, begun.config.with_absolute_root())
@@ -74,7 +74,7 @@ def _train(line: Line, planned: PlannedRun, described: Description) -> None:
         raise Unfit(f"machine {socket.gethostname()}: {error}") from None
 
     def advance(done: int, total: int) -> None:
-        line.news.count(f"{planned.name}: pictures decoded", done, total)
+        line.progress.count(f"{planned.name}: pictures decoded", done, total)
         if line:
             raise Stopped(f"{planned.name}: stopped while decoding pictures; the same command goes on from here")
 
@@ -84,4 +84,4 @@ def _train(line: Line, planned: PlannedRun, described: Description) -> None:
             f"{planned.name}: {config.root} holds other items on this machine ({data.describe()}), expected "
             f"{described}; share the dataset's folder, or copy it whole"
         )
-    carry_out(planned, data, device, line.news, line, line.attempt.patience)
+    carry_out(planned, data, device, line.progress, line, line.attempt.patience)

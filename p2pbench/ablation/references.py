@@ -15,7 +15,7 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import summary
 from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import NEXT_LINE, UserError
-from p2pbench.runtime.progress import Listener
+from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.training.inference import as_picture
 from p2pbench.training.records import RunRecord, has_begun
 from reports.store import atomic, json_files, ledger
@@ -91,7 +91,7 @@ def _foreign(row: Run, known: Collection[str]) -> list[Path]:
     return [path for path in files if not (made.holds(path) if made else item_id(path.stem) in known)]
 
 
-def fill_references(grid: Grid, data: Data, config: RunConfig, listener: Listener) -> None:
+def fill_references(grid: Grid, data: Data, config: RunConfig, reporter: ProgressReporter) -> None:
     """Make `input/` and `real/` what they are of these data; scores of targets that were replaced are removed.
 
     What each picture was made from is recorded once it is there, so a killed call leaves none that is taken for newer.
@@ -124,7 +124,7 @@ def fill_references(grid: Grid, data: Data, config: RunConfig, listener: Listene
             path = pictures.write(run.images / id_, picture, made.note)
             for suffix in pictures.WRITTEN - {path.suffix}:  # of another depth or number of channels
                 path.with_name(id_ + suffix).unlink(missing_ok=True)
-        listener.count("inputs and targets", done, len(left))
+        reporter.count("inputs and targets", done, len(left))
     _write(grid, wanted)
 
 

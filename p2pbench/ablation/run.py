@@ -18,11 +18,11 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import Item
 from p2pbench.datasets.decoders import Picture
 from p2pbench.datasets.transforms import Range
-from p2pbench.runtime.device import failures_told
+from p2pbench.runtime.device import device_errors
 from p2pbench.runtime.files import made_ready, owned
 from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.precision import Precisions, chosen, set_up
-from p2pbench.runtime.progress import Listener
+from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.training.generator_file import load_generator, save_generator
 from p2pbench.training.inference import Translator, as_picture
 from p2pbench.training.leftovers import adopt, remove_leftovers
@@ -37,7 +37,7 @@ from p2pbench.training.records import (
     read_runs,
     write_run,
 )
-from p2pbench.training.trainer import train
+from p2pbench.training.trainer import Callbacks, TrainingData, train
 from reports.store.layout import Run
 from reports.store.made import Made
 from reports.store.picture import to_eight_bits
@@ -62,29 +62,29 @@ def missing_items(run: Run, items: Sequence[Item]) -> list[int]:
     return [place for place, item in enumerate(items) if item.id not in there]
 
 
-def say_threads(plan: Sequence[PlannedRun], threads: int | None, listener: Listener) -> None:
+def say_threads(plan: Sequence[PlannedRun], threads: int | None, reporter: ProgressReporter) -> None:
     """Say how many threads runs will have where neither their settings nor their beginnings decide it.
 
     Args:
         plan: the runs.
         threads: those of the CPU that each will have; None for a GPU, where they change no number.
-        listener: hears it.
+        reporter: receives progress.
     """
     if threads is not None and any(planned.config.threads is None for planned in plan):
-        listener.say(
+        reporter.say(
             f"threads = {threads} for each run, recorded with it: another number, as on other machines or with other "
             "runs at once, rounds sums otherwise and changes results a little; --set threads=N fixes it"
         )
 
 
-def begin(planned: PlannedRun, data: Data, threads: int | None, listener: Listener) -> PlannedRun:
+def begin(planned: PlannedRun, data: Data, threads: int | None, reporter: ProgressReporter) -> PlannedRun:
     """A run as it will be trained: with so many threads, unless its settings say more; config.json keeps it.
 
     Args:
         planned: the run.
         data: its data.
         threads: those of the CPU that will train it; None for a GPU, where they change no number.
-        listener: hears where other seeds of the cell had other threads.
+        reporter: is told where other seeds of the cell had other threads.
 
     Raises:
         UserError: another process is at it.
@@ -98,7 +98,7 @@ def begin(planned: PlannedRun, data: Data, threads: int | None, listener: Listen
         if run.cell == planned.run.cell and run != planned.run and has_begun(run)
     } - {None, config.threads}
     if threads is not None and others and not has_begun(planned.run):
-        listener.say(
+        reporter.say(
             f"{planned.name}: threads = {config.threads}, other seeds of this cell {', '.join(map(str, others))}: they "
             "differ in how sums are rounded, as on two machines"
         )
@@ -107,7 +107,7 @@ def begin(planned: PlannedRun, data: Data, threads: int | None, listener: Listen
 
 
 def carry_out(
-    planned: PlannedRun, data: Data, device: torch.device, listener: Listener, stop: Stop, patience: float = 0.0
+    planned: PlannedRun, data: Data, device: torch.device, reporter: ProgressReporter, stop: Stop, patience: float = 0.0
 ) -> None:
     """Train a run, export its generator, make its pictures.
 
@@ -115,7 +115,7 @@ def carry_out(
         planned: the run.
         data: its data.
         device: what computes.
-        listener: hears how far it is.
+        reporter: receives progress.
         stop: whether somebody asked to stop.
         patience: seconds to wait for another process that is at it.
 
@@ -124,7 +124,7 @@ def carry_out(
         DeviceLost: the device stopped working.
         Stopped: `stop` was asked for; the same call goes on from there.
     """
-    with owned(planned.run, patience, stop), failures_told(device):
+    with owned(planned.run, patience, stop), device_errors(device):
         # What another process, or another machine's copy of the data, has made of it since it was planned.
         made = [(planned.run, read_run(planned.run))]
         check_files(planned.run)
@@ -134,28 +134,30 @@ def carry_out(
         if not planned.run.generator.exists():
             if not planned.run.checkpoint.exists():
                 remove_leftovers(planned.run)
-            _train(planned, data, device, listener, stop)
-        _make_pictures(planned, data, device, listener, stop)
+            _train(planned, data, device, reporter, stop)
+        _make_pictures(planned, data, device, reporter, stop)
 
 
-def _train(planned: PlannedRun, data: Data, device: torch.device, listener: Listener, stop: Stop) -> None:
+def _train(planned: PlannedRun, data: Data, device: torch.device, reporter: ProgressReporter, stop: Stop) -> None:
     model = train(
-        planned.config,
-        data.dataset,
-        data.train,
-        data.describe(),
         planned.run,
+        planned.config,
+        TrainingData(data.dataset, data.train, data.describe()),
         device,
-        report=lambda progress: listener.train(planned.name, progress),
-        sample=lambda model, epoch: _sample(planned, data, model, epoch),
-        stop=stop,
-        say=lambda text: listener.say(f"{planned.name}: {text}"),
+        Callbacks(
+            report=lambda progress: reporter.train(planned.name, progress),
+            sample=lambda model, epoch: _sample(planned, data, model, epoch),
+            say=lambda text: reporter.say(f"{planned.name}: {text}"),
+            stop=stop,
+        ),
     )
     card = make_card(planned.config, data.dataset, data.channels)
     save_generator(planned.run.generator, model.generator, card, Made(planned.run.folder).note)
 
 
-def _make_pictures(planned: PlannedRun, data: Data, device: torch.device, listener: Listener, stop: Stop) -> None:
+def _make_pictures(
+    planned: PlannedRun, data: Data, device: torch.device, reporter: ProgressReporter, stop: Stop
+) -> None:
     run = planned.run
     generator, card = load_generator(run.generator)
     set_up(planned.config, device)  # a run that was trained before, in another process
@@ -166,7 +168,7 @@ def _make_pictures(planned: PlannedRun, data: Data, device: torch.device, listen
                 raise Stopped(f"{run.folder}: stopped while making pictures; the same command goes on from here")
             item = data.items.test[place]
             pictures.write(run.images / item.id, translate(test_input(data, place), item.id), made.note)
-            listener.count(f"{planned.name}: pictures", done, len(missing))
+            reporter.count(f"{planned.name}: pictures", done, len(missing))
 
 
 def test_input(data: Data, place: int) -> Picture:

@@ -22,7 +22,7 @@ from p2pbench.runtime.device import pick_device
 from p2pbench.runtime.files import made_ready
 from p2pbench.runtime.interrupt import Stop, Stopped, stop_request
 from p2pbench.runtime.precision import Precisions, precisions
-from p2pbench.runtime.progress import Listener
+from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.training.records import (
     RunRecord,
     check_files,
@@ -55,7 +55,7 @@ class Trained:
     device: str
 
 
-def run_grid(plan: GridPlan, listener: Listener, parallel: int = 1, cluster: Cluster | None = None) -> Trained:
+def run_grid(plan: GridPlan, reporter: ProgressReporter, parallel: int = 1, cluster: Cluster | None = None) -> Trained:
     """Train every run of a grid and generate its outputs; finished runs are skipped, interrupted ones resumed.
 
     Nothing is written before all settings, all data and all folders are checked. A run that fails does not stop the
@@ -63,7 +63,7 @@ def run_grid(plan: GridPlan, listener: Listener, parallel: int = 1, cluster: Clu
 
     Args:
         plan: The grid's runs.
-        listener: Told how far the work is.
+        reporter: Told how far the work is.
         parallel: The number of concurrent runs, each in a process of its own, if that raises throughput.
         cluster: Where to train instead of here.
 
@@ -78,7 +78,7 @@ def run_grid(plan: GridPlan, listener: Listener, parallel: int = 1, cluster: Clu
     runs = [
         replace(planned, config=as_begun(planned, each, made)) for planned, each in zip(plan.runs, there, strict=True)
     ]
-    data = _open_all(runs, listener)
+    data = _open_all(runs, reporter)
     for opened in data.values():
         apart.check(folder.folder, files_of(opened.items))
         clusters_of_items(opened.dataset, opened.items, runs[0].config)
@@ -94,21 +94,21 @@ def run_grid(plan: GridPlan, listener: Listener, parallel: int = 1, cluster: Clu
         for of_run in data.values():
             write_contents(folder, of_run.describe(), of_run.contents)
         _write_grid(plan, runs, first)
-        fill_references(folder, first, runs[0].config, listener)
+        fill_references(folder, first, runs[0].config, reporter)
     left = [planned for planned in runs if not is_finished(planned.run, data[data_key(planned.config)].items.test)]
     for line in _remarks(runs, left, made):
-        listener.say(line)
+        reporter.say(line)
     for notice in dict.fromkeys(line for planned in left for line in _notices(planned, data)):
-        listener.say(notice)
+        reporter.say(notice)
     with stop_request() as stop:
         if cluster is not None:
             from p2pbench.ablation.ray import carry_out_on
 
-            outcomes = carry_out_on(cluster, folder, left, data, listener, stop)
+            outcomes = carry_out_on(cluster, folder, left, data, reporter, stop)
         else:
-            outcomes = _carry_out_here(left, data, parallel, listener, stop)
+            outcomes = _carry_out_here(left, data, parallel, reporter, stop)
         with closing(outcomes):  # whatever ends it, the other runs save their state before anything else goes on
-            _hear(outcomes, len(left), listener)
+            _hear(outcomes, len(left), reporter)
     items = {planned.run: len(data[data_key(planned.config)].items.test) for planned in runs}
     return Trained(folder, items, runs[0].config.device)
 
@@ -163,28 +163,32 @@ def _notices(planned: PlannedRun, data: Mapping[tuple[object, ...], Data]) -> It
 
 
 def _carry_out_here(
-    plan: Sequence[PlannedRun], data: Mapping[tuple[object, ...], Data], parallel: int, listener: Listener, stop: Stop
+    plan: Sequence[PlannedRun],
+    data: Mapping[tuple[object, ...], Data],
+    parallel: int,
+    reporter: ProgressReporter,
+    stop: Stop,
 ) -> Generator[Outcome, None, None]:
     """So many at once as were asked for, or in turn where that is not slower."""
     count = min(parallel, len(plan))
     if count > 1:
-        with workers(count, listener, stop) as opened:
-            if _is_quicker(opened, plan[:count], data, listener):
+        with workers(count, reporter, stop) as opened:
+            if _is_quicker(opened, plan[:count], data, reporter):
                 threads = share(count) if pick_device(plan[0].config.device).type == "cpu" else None
-                say_threads(plan, threads, listener)
+                say_threads(plan, threads, reporter)
                 begun = []
                 for planned in plan:
                     try:
-                        begun.append(begin(planned, data[data_key(planned.config)], threads, listener))
+                        begun.append(begin(planned, data[data_key(planned.config)], threads, reporter))
                     except MENDABLE as error:
                         yield planned, error
                 yield from opened.carry_out(begun)
                 return
-    yield from _carry_out_in_turn(plan, data, listener, stop)
+    yield from _carry_out_in_turn(plan, data, reporter, stop)
 
 
 def _is_quicker(
-    opened: Workers, first: Sequence[PlannedRun], data: Mapping[tuple[object, ...], Data], listener: Listener
+    opened: Workers, first: Sequence[PlannedRun], data: Mapping[tuple[object, ...], Data], reporter: ProgressReporter
 ) -> bool:
     """Whether runs at once get through more images than in turn, measured by the first of them; says so."""
     cells = [(planned.config, data[data_key(planned.config)].channels) for planned in first]
@@ -193,25 +197,25 @@ def _is_quicker(
         if not totals.raised:  # once more: other processes may have been in the way, and in turn is a long way
             totals = max(totals, weigh(opened.measure(cells)), key=lambda each: each.gain)
     except NotMeasured as problem:
-        listener.say(f"{len(first)} runs at once: {problem}, {IN_TURN}")
+        reporter.say(f"{len(first)} runs at once: {problem}, {IN_TURN}")
         return False
-    listener.say(verdict(len(first), totals))
+    reporter.say(verdict(len(first), totals))
     return totals.raised
 
 
 def _carry_out_in_turn(
-    plan: Sequence[PlannedRun], data: Mapping[tuple[object, ...], Data], listener: Listener, stop: Stop
+    plan: Sequence[PlannedRun], data: Mapping[tuple[object, ...], Data], reporter: ProgressReporter, stop: Stop
 ) -> Generator[Outcome, None, None]:
     threads = torch.get_num_threads()
     if plan and pick_device(plan[0].config.device).type == "cpu":
-        say_threads(plan, threads, listener)
+        say_threads(plan, threads, reporter)
     try:
         for planned in plan:
             try:
                 of_run, device = data[data_key(planned.config)], pick_device(planned.config.device)
-                begun = begin(planned, of_run, threads if device.type == "cpu" else None, listener)
+                begun = begin(planned, of_run, threads if device.type == "cpu" else None, reporter)
                 torch.set_num_threads(begun.config.threads or threads)
-                carry_out(begun, of_run, device, listener, stop)
+                carry_out(begun, of_run, device, reporter, stop)
             except MENDABLE as error:
                 yield planned, error
             else:
@@ -220,17 +224,17 @@ def _carry_out_in_turn(
         torch.set_num_threads(threads)
 
 
-def _hear(outcomes: Iterator[Outcome], count: int, listener: Listener) -> None:
+def _hear(outcomes: Iterator[Outcome], count: int, reporter: ProgressReporter) -> None:
     """Say of each run that it is done; in the end raise what went wrong, a wish to stop before all else."""
     failed: list[Exception] = []
     for place, (planned, error) in enumerate(outcomes, 1):
         if error is None:
-            listener.say(f"[{place}/{count}] {planned.name}: trained, pictures made")
+            reporter.say(f"[{place}/{count}] {planned.name}: trained, pictures made")
         else:
             failed.append(error)
             if isinstance(error, Stopped) or count == 1:
                 break
-            listener.say(f"[{place}/{count}] {planned.name}: {error}")
+            reporter.say(f"[{place}/{count}] {planned.name}: {error}")
     for error in failed:
         if isinstance(error, Stopped) or count == 1:
             raise error
@@ -238,15 +242,15 @@ def _hear(outcomes: Iterator[Outcome], count: int, listener: Listener) -> None:
         raise UserError(f"{len(failed)} of {count} runs failed; the first: {failed[0]}")
 
 
-def _open_all(plan: Sequence[PlannedRun], listener: Listener) -> dict[tuple[object, ...], Data]:
+def _open_all(plan: Sequence[PlannedRun], reporter: ProgressReporter) -> dict[tuple[object, ...], Data]:
     """The data of all runs, each decoded once."""
     opened: dict[tuple[object, ...], Data] = {}
     for planned in plan:
         key = data_key(planned.config)
         if key not in opened:
-            opened[key] = open_data(planned.config, lambda done, total: listener.count("pictures decoded", done, total))
+            opened[key] = open_data(planned.config, lambda done, total: reporter.count("pictures decoded", done, total))
             for remark in opened[key].dataset.remarks:
-                listener.say(remark)
+                reporter.say(remark)
     return opened
 
 

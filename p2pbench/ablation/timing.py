@@ -15,10 +15,10 @@ from p2pbench.runtime.device import keep_freed_memory
 from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.precision import set_up
 from p2pbench.training.batches import Batch
-from p2pbench.training.cuda_graph import Replay
+from p2pbench.training.cuda_graph import CudaGraphStep
 from p2pbench.training.model import Model, build
 from p2pbench.training.seeding import default_generator
-from p2pbench.training.step import Watch, loss_names, take_step, training_step
+from p2pbench.training.step import NonFiniteGuard, loss_names, take_step, training_step
 
 WARM_UP, MEASURED = 4, 5  # a GPU's steps are captured at the fourth
 
@@ -103,11 +103,11 @@ def _check(stop: Stop) -> None:
 def _taker(model: Model, batch: Batch, config: RunConfig, device: torch.device) -> Callable[[], object]:
     if device.type != "cuda":
         return lambda: training_step(model, batch, config)
-    watch = Watch(model, loss_names(config), device)
+    guard = NonFiniteGuard(model, loss_names(config), device)
     stream = torch.cuda.Stream(device)
     stream.wait_stream(torch.cuda.current_stream(device))
-    replay = Replay(
-        lambda: watch.end_step(take_step(model, batch, config, watch)), default_generator(device), lambda text: None
+    replay = CudaGraphStep(
+        lambda: guard.end_step(take_step(model, batch, config, guard)), default_generator(device), lambda text: None
     )
 
     def take() -> None:

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import torch
 
+from fcn.segmenting import is_out_of_memory
 from p2pbench.ablation.data import KeptData
 from p2pbench.ablation.grid import PlannedRun
 from p2pbench.ablation.run import Outcome, carry_out
@@ -27,9 +28,9 @@ from p2pbench.ablation.timing import NotMeasured, Rates, Timer, enough_seconds, 
 from p2pbench.config import RunConfig
 from p2pbench.datasets.dataset import Channels
 from p2pbench.errors import MENDABLE, UserError
-from p2pbench.runtime.device import DeviceLost, is_out_of_memory, pick_device
+from p2pbench.runtime.device import DeviceLost, pick_device
 from p2pbench.runtime.interrupt import Stop, Stopped
-from p2pbench.runtime.progress import SECONDS_BETWEEN_NEWS, Listener, News, tell
+from p2pbench.runtime.progress import SECONDS_BETWEEN_EVENTS, ForwardedProgress, ProgressReporter, report
 
 PATIENCE = 300.0  # seconds that workers wait for one another before they measure
 
@@ -81,7 +82,7 @@ class Workers:
         """Carry out runs; each as it is done, with the error that ended it, if any.
 
         A request to stop reaches all workers; every run then saves its state, and its outcome is `Stopped`. What the
-        listener raises is raised here.
+        reporter raises is raised here.
 
         Raises:
             UserError: a worker died before.
@@ -93,7 +94,7 @@ class Workers:
         except BrokenProcessPool:
             raise _died() from None
         while waiting:
-            done, _ = wait(waiting, timeout=SECONDS_BETWEEN_NEWS, return_when=FIRST_COMPLETED)
+            done, _ = wait(waiting, timeout=SECONDS_BETWEEN_EVENTS, return_when=FIRST_COMPLETED)
             self._look_up()
             for future in done:
                 outcome = _outcome(future)
@@ -104,7 +105,7 @@ class Workers:
 
     def _answers(self, futures: Sequence[Future[float]]) -> list[float]:
         """What workers answer, all of them; else the error that came first, not what followed from it."""
-        while wait(futures, timeout=SECONDS_BETWEEN_NEWS).not_done:
+        while wait(futures, timeout=SECONDS_BETWEEN_EVENTS).not_done:
             self._look_up()
         if self._stop:
             raise Stopped("stopped while runs at once were measured; all is as it was, and the same command goes on")
@@ -114,7 +115,7 @@ class Workers:
         return [future.result() for future in futures]
 
     def _look_up(self) -> None:
-        """Pass on a request to stop; raise what the listener raised."""
+        """Pass on a request to stop; raise what the reporter raised."""
         if self._stop:
             self._stopping.value = True
         if self._teller.failure is not None:
@@ -122,21 +123,21 @@ class Workers:
 
 
 @contextmanager
-def workers(count: int, listener: Listener, stop: Stop) -> Iterator[Workers]:
+def workers(count: int, reporter: ProgressReporter, stop: Stop) -> Iterator[Workers]:
     """So many processes while the block runs; whatever they carry out at its end saves its state first.
 
     Unless KeyboardInterrupt ends the block or comes while they save: then they are killed.
 
     Args:
         count: how many.
-        listener: hears how far their runs are.
+        reporter: receives progress.
         stop: whether somebody asked to stop.
     """
     context = multiprocessing.get_context("spawn")
     stopping = context.RawValue(ctypes.c_bool, False)  # an Event has a lock, which a worker may take to its grave
     news: Queue[Any] = context.Queue()
     news.cancel_join_thread()  # so has a queue: what this process puts into it may never leave
-    teller = _Teller(news, listener)
+    teller = _Teller(news, reporter)
     others = multiprocessing.active_children()
     teller.start()
     try:
@@ -190,16 +191,16 @@ def _died() -> UserError:
 
 
 class _Teller(threading.Thread):
-    """Lets a listener hear the news of workers until None comes.
+    """Delivers the events of workers to a reporter until None comes.
 
     Attributes:
-        failure: What the listener raised. From then on it hears nothing, but news are taken all the same: a worker ends
+        failure: What the reporter raised. From then on it gets none, but events are taken all the same: a worker ends
             only once all that it sent was taken.
     """
 
-    def __init__(self, news: Queue[Any], listener: Listener) -> None:
+    def __init__(self, news: Queue[Any], reporter: ProgressReporter) -> None:
         super().__init__(daemon=True)
-        self._news, self._listener = news, listener
+        self._news, self._reporter = news, reporter
         self.failure: BaseException | None = None
 
     def run(self) -> None:
@@ -207,7 +208,7 @@ class _Teller(threading.Thread):
         while (item := self._news.get()) is not None:
             if self.failure is None:
                 try:
-                    tell(self._listener, item)
+                    report(self._reporter, item)
                 except BaseException as error:  # it belongs to the thread that asked for work, which raises it
                     self.failure = error
 
@@ -237,7 +238,7 @@ def _is_orphan() -> bool:
 class _Worker:
     """What a worker process keeps between its runs."""
 
-    news: News
+    progress: ForwardedProgress
     stop: Stop
     meeting: Barrier
     patience: float
@@ -253,7 +254,7 @@ _worker: _Worker  # set by `_start` when the process begins
 def _start(news: Queue[Any], stopping: Flag, meeting: Barrier, patience: float, count: int) -> None:
     global _worker
     _worker = _Worker(
-        news=News(news.put),
+        progress=ForwardedProgress(news.put),
         stop=_SharedStop(stopping),
         meeting=meeting,
         patience=patience,
@@ -285,7 +286,7 @@ def _work(planned: PlannedRun) -> Exception | None:
     with _worker.busy:
         try:
             device = pick_device(config.device, config.threads or _worker.threads)
-            carry_out(planned, _worker.data.of(config), device, _worker.news, _worker.stop)
+            carry_out(planned, _worker.data.of(config), device, _worker.progress, _worker.stop)
         except MENDABLE as error:
             return error
     return None

@@ -27,7 +27,7 @@ from p2pbench.cluster.worker import SECONDS_TO_ANSWER, Answer, Attempt, Doing, H
 from p2pbench.errors import UserError
 from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.precision import Precisions, precisions
-from p2pbench.runtime.progress import SECONDS_BETWEEN_NEWS, Listener, tell
+from p2pbench.runtime.progress import SECONDS_BETWEEN_EVENTS, ProgressReporter, report
 
 LOST = (NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError)
 LOSSES_WITHOUT_PROGRESS = 3
@@ -92,7 +92,7 @@ class _Call:
 
     hub: Any
     terms: Terms
-    listener: Listener
+    reporter: ProgressReporter
     shared: Any
     running: dict[Any, _Running] = field(default_factory=dict)
     unfit: set[str] = field(default_factory=set)  # ids of machines
@@ -135,7 +135,7 @@ class Cluster:
         return nodes.precisions_of_gpus([node for node in ray.nodes() if Needs(0, gpus).met_by(node)])
 
     def carry_out(
-        self, jobs: Sequence[Job], folder: Path, listener: Listener, stop: Stop, shared: tuple[object, ...] = ()
+        self, jobs: Sequence[Job], folder: Path, reporter: ProgressReporter, stop: Stop, shared: tuple[object, ...] = ()
     ) -> Generator[tuple[int, Answer], None, None]:
         """Do jobs, as many at once as there is room; each as it is done, by its place, with its answer.
 
@@ -144,7 +144,7 @@ class Cluster:
         Args:
             jobs: what is to do.
             folder: where the results go, on a file system that all machines share.
-            listener: hears how far the work is.
+            reporter: receives progress.
             stop: whether somebody asked to stop.
             shared: arguments of all jobs, sent once to each machine.
 
@@ -155,12 +155,12 @@ class Cluster:
             return
         with agreed(folder) as terms:
             nodes.check(terms, [node for node in ray.nodes() if any(job.needs.met_by(node) for job in jobs)])
-            call = _Call(_start_hub(), terms, listener, ray.put(pickle.dumps(shared)))
+            call = _Call(_start_hub(), terms, reporter, ray.put(pickle.dumps(shared)))
             for number, job in enumerate(jobs):
                 _start(call, _Running(number, job, job.state()))
             try:
                 while call.running:
-                    done, _ = ray.wait(list(call.running), timeout=SECONDS_BETWEEN_NEWS)
+                    done, _ = ray.wait(list(call.running), timeout=SECONDS_BETWEEN_EVENTS)
                     _hear(call, stopping=bool(stop))
                     for reference in done:
                         running = call.running.pop(reference)
@@ -217,16 +217,16 @@ def _hear(call: _Call, *, stopping: bool) -> None:
             for running in call.running.values():
                 if running.number == number:
                     running.machine = machine
-                    call.listener.say(f"{running.job.name}: on {machine}")
+                    call.reporter.say(f"{running.job.name}: on {machine}")
         else:
-            tell(call.listener, item)
+            report(call.reporter, item)
     if stopping:
         _cancel_waiting(call)
     if time.monotonic() - call.counted >= SECONDS_BETWEEN_COUNTS:
         call.counted = time.monotonic()
         lacking = {needs for needs in {r.job.needs for r in call.running.values()} if not call.has_room_for(needs)}
         if lacking and not call.waiting:
-            call.listener.say(f"waiting for a machine with {' or '.join(map(str, lacking))} to join; Ctrl-C stops")
+            call.reporter.say(f"waiting for a machine with {' or '.join(map(str, lacking))} to join; Ctrl-C stops")
         call.waiting = bool(lacking)
 
 
@@ -272,7 +272,7 @@ def _after_a_loss(call: _Call, running: _Running, reason: str, stop: Stop) -> An
                 "(into another results folder where a checkpoint was saved)"
             )
         )
-    call.listener.say(f"{name}: lost{where} ({reason}); goes on from its last state where there is room")
+    call.reporter.say(f"{name}: lost{where} ({reason}); goes on from its last state where there is room")
     running.state, running.machine = state, None
     _start(call, running)
     return None
@@ -285,7 +285,7 @@ def _after_a_refusal(call: _Call, running: _Running, node: str, problem: str) ->
     if not call.has_room_for(running.job.needs):
         return Answer(error=UserError(problem))
     if new:
-        call.listener.say(f"{problem}; it gets no more work from this command, which goes on elsewhere")
+        call.reporter.say(f"{problem}; it gets no more work from this command, which goes on elsewhere")
     running.machine = None
     _start(call, running)
     return None
@@ -294,7 +294,7 @@ def _after_a_refusal(call: _Call, running: _Running, node: str, problem: str) ->
 def _let_them_save(call: _Call) -> None:
     """Wait for what still runs when nobody waits for its answers."""
     while call.running:
-        done, _ = ray.wait(list(call.running), timeout=SECONDS_BETWEEN_NEWS)
+        done, _ = ray.wait(list(call.running), timeout=SECONDS_BETWEEN_EVENTS)
         try:
             _hear(call, stopping=True)
         except RayActorError:  # without a hub they stop by themselves

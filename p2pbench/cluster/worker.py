@@ -19,7 +19,7 @@ from p2pbench.cluster.nodes import Unfit
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.runtime.device import pick_device
 from p2pbench.runtime.interrupt import Stopped
-from p2pbench.runtime.progress import Item, News
+from p2pbench.runtime.progress import ForwardedProgress, ProgressEvent
 
 SECONDS_BETWEEN_CALLS = 0.5
 
@@ -60,7 +60,7 @@ class Line:
 
     def __init__(self, hub: Any, attempt: Attempt) -> None:  # noqa: ANN401 (a handle, which Ray makes)
         self.attempt = attempt
-        self.news = News(self._put)
+        self.progress = ForwardedProgress(self._put)
         self._hub = hub
         self._items: list[bytes] = []
         self._stopping = False
@@ -97,9 +97,9 @@ class Line:
             except (RayError, TimeoutError):
                 self._stopping = True
 
-    def _put(self, item: Item) -> None:
+    def _put(self, event: ProgressEvent) -> None:
         with self._changes:
-            self._items.append(pickle.dumps(item))
+            self._items.append(pickle.dumps(event))
 
     def _call_until_over(self) -> None:
         while not self._over.wait(SECONDS_BETWEEN_CALLS):
@@ -120,7 +120,7 @@ def answer(hub: Any, attempt: Attempt, do: Doing, arguments: tuple[Any, ...]) ->
     """
     import torch
 
-    from p2pbench.runtime.device import DeviceLost, failures_told
+    from p2pbench.runtime.device import DeviceLost, device_errors
 
     # Ctrl-C reaches all processes of a terminal; the one that gave the command decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -129,12 +129,12 @@ def answer(hub: Any, attempt: Attempt, do: Doing, arguments: tuple[Any, ...]) ->
         if line:
             return Answer(error=Stopped(f"{attempt.name}: stopped before it began; the same command goes on from here"))
         try:
-            with failures_told(torch.device("cuda" if attempt.gpus else "cpu")):
+            with device_errors(torch.device("cuda" if attempt.gpus else "cpu")):
                 return Answer(do(line, *arguments))
         except Unfit as error:
             return str(error)
         except DeviceLost as error:
-            line.news.say(f"{attempt.name}: {machine}: {error}")
+            line.progress.say(f"{attempt.name}: {machine}: {error}")
             line.call()
             os._exit(LOST_DEVICE)
         except MENDABLE as error:

@@ -73,7 +73,7 @@ class _Lines:
         self._name = name
         self._shown: dict[str, int] = {}  # tenths by stage
 
-    def __call__(self, progress: download.Progress) -> None:
+    def __call__(self, progress: download.DownloadProgress) -> None:
         """Print a line when another tenth is done, or another 100 MB where the total is unknown."""
         stage, done, total = progress
         tenth = 10 * done // total if total else done // 10**8
@@ -91,7 +91,7 @@ class _Bars:
         self._bar = bar
         self._tasks: dict[str, TaskID] = {}
 
-    def __call__(self, progress: download.Progress) -> None:
+    def __call__(self, progress: download.DownloadProgress) -> None:
         """Move a stage's bar; bytes of an earlier call are where it begins, so that they do not count as speed."""
         stage, done, total = progress
         if stage not in self._tasks:

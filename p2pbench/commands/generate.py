@@ -13,7 +13,7 @@ from p2pbench.errors import UserError
 from p2pbench.runtime.device import pick_device
 from p2pbench.runtime.interrupt import stop_request
 from p2pbench.runtime.terminal import Terminal
-from p2pbench.training.inference import translate_folder
+from p2pbench.training.inference import Translation, translate_folder
 from reports.store.names import counted
 
 
@@ -57,17 +57,18 @@ def command(
     """
     with Terminal().watching() as terminal, stop_request() as stop:
         result = translate_folder(
-            generator,
-            inputs,
-            out,
+            Translation(
+                generator,
+                inputs,
+                out,
+                dropout=None if dropout is None else dropout == "on",
+                batch_norm=batch_norm,
+                seed=seed,
+                overwrite=overwrite,
+            ),
             pick_device(device or "auto"),
-            lambda done, total: terminal.count("pictures", done, total),
-            say=terminal.say,
-            dropout=None if dropout is None else dropout == "on",
-            batch_norm=batch_norm,
-            seed=seed,
-            overwrite=overwrite,
-            stop=stop,
+            terminal,
+            stop,
         )
     for line in result.remarks():
         options.remark(line)

@@ -48,7 +48,7 @@ ARCHIVES = {
 }
 
 
-class Progress(NamedTuple):
+class DownloadProgress(NamedTuple):
     """How far a stage is: bytes done of bytes in all, which is 0 when the server does not say how many."""
 
     stage: str  # "download" or "unpack"
@@ -56,7 +56,7 @@ class Progress(NamedTuple):
     total: int
 
 
-Report = Callable[[Progress], None]
+Report = Callable[[DownloadProgress], None]
 
 
 class _BadArchive(Exception):
@@ -97,7 +97,7 @@ def fetch(archive: Archive, out: Path, report: Report, *, base_url: str = BASE_U
         downloaded = not path.exists()
         if downloaded:
             url = f"{base_url.rstrip('/')}/{path.name}"
-            download(url, path, lambda done, total: report(Progress("download", done, total)), pause)
+            download(url, path, lambda done, total: report(DownloadProgress("download", done, total)), pause)
         try:
             _unpack(path, folder, report)
         except _BadArchive as error:
@@ -137,10 +137,10 @@ def _extract(path: Path, into: Path, report: Report) -> None:
         with path.open("rb") as file, gzip.open(file) as unzipped, tarfile.open(fileobj=unzipped, mode="r|") as tar:
             for member in tar:
                 tar.extract(member, into, filter="data")  # which refuses what would land outside the folder
-                report(Progress("unpack", file.tell(), total))
+                report(DownloadProgress("unpack", file.tell(), total))
             while unzipped.read(2**20):  # gzip compares its checksum at the very end, behind the last member
                 pass
-        report(Progress("unpack", total, total))
+        report(DownloadProgress("unpack", total, total))
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise _BadArchive(f"a damaged or unsafe archive ({one_line(error)})") from error
 

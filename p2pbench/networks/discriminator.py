@@ -1,4 +1,4 @@
-"""PatchGAN discriminators, and the initial weights of all networks."""
+"""PatchGAN discriminators, and initial weights of all networks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-Convolution = (nn.Conv2d, nn.ConvTranspose2d)
+ReceptiveField = Literal[1, 16, 34, 70, 142, 286]
+RECEPTIVE_FIELDS: tuple[int, ...] = get_args(ReceptiveField)
+_STRIDED_LAYERS = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
+_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 def initialise(network: nn.Module, random: torch.Generator) -> None:
@@ -16,7 +19,7 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
     Sources: paper section 6.2 (weights); the released code (biases, scales and shifts).
     """
     for module in network.modules():
-        if isinstance(module, Convolution):
+        if isinstance(module, _CONVOLUTIONS):
             nn.init.normal_(module.weight, 0.0, 0.02, generator=random)
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02, generator=random)
@@ -30,21 +33,12 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
 def zero_convolution_biases(network: nn.Module) -> None:
     """Set every convolution's bias to 0, which the released code does before every step."""
     for module in network.modules():
-        if isinstance(module, Convolution) and module.bias is not None:
+        if isinstance(module, _CONVOLUTIONS) and module.bias is not None:
             module.bias.zero_()
 
 
-ReceptiveField = Literal[1, 16, 34, 70, 142, 286]
-
-
-RECEPTIVE_FIELDS: tuple[int, ...] = get_args(ReceptiveField)
-
-
-_STRIDED_LAYERS = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
-
-
 def smallest_image(receptive_field: int) -> int:
-    """The smallest power of two that leaves at least one value of output.
+    """Smallest image size, a power of two, that leaves at least one output value.
 
     Every strided layer halves the size, and the two last layers (4x4, stride 1, pad 1) each take one pixel.
     """
@@ -53,11 +47,11 @@ def smallest_image(receptive_field: int) -> int:
     return int(4 * 2 ** _STRIDED_LAYERS[receptive_field])
 
 
-def discriminator(channels: int, *, receptive_field: ReceptiveField, ndf: int) -> nn.Sequential:
-    """A network from pictures (B, channels, H, W) in [-1, 1] to logits (B, 1, h, w), one a patch.
+def patch_gan(channels: int, *, receptive_field: ReceptiveField, ndf: int) -> nn.Sequential:
+    """Build a PatchGAN from pictures (B, channels, H, W) in [-1, 1] to logits (B, 1, h, w), one per patch.
 
     The sigmoid is left to the loss. A conditional discriminator sees input and output stacked, input first; an
-    unconditional one the output alone. All strides are 2 but the last two, as in the released code, which gives the
+    unconditional one the output alone. All strides but the last two are 2, as in the released code, which gives the
     receptive fields their names; the 1x1 network has 1x1 filters and no stride.
     """
     if receptive_field == 1:
@@ -73,7 +67,7 @@ def discriminator(channels: int, *, receptive_field: ReceptiveField, ndf: int) -
     layers: list[nn.Module] = [nn.Conv2d(channels, ndf, 4, 2, 1), nn.LeakyReLU(0.2)]
     width = ndf
     for layer in range(1, strided + 1):
-        entering, width = width, ndf * min(2**layer, 8)
+        in_channels, width = width, ndf * min(2**layer, 8)
         stride = 2 if layer < strided else 1
-        layers += [nn.Conv2d(entering, width, 4, stride, 1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
+        layers += [nn.Conv2d(in_channels, width, 4, stride, 1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Conv2d(width, 1, 4, 1, 1))

@@ -8,17 +8,22 @@ from contextlib import contextmanager
 from typing import Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional
 
 BatchNormMode = Literal["batch", "running"]
+WIDEST = 8  # in multiples of ngf: C512 with ngf = 64
+DROPOUT_BLOCKS = (0, 1, 2)  # counted from the bottleneck
+HALVING = (4, 2, 1)  # kernel, stride and padding of all convolutions
+MOST_POSITIONS = 4  # of an input that is multiplied as one matrix; beyond it the library's kernels are faster
 
 
 class BottleneckNorm(nn.BatchNorm2d):
-    """Batch normalisation that also takes a single value a channel, as at a 1x1 bottleneck with batch 1.
+    """Batch normalisation that accepts a single value per channel, as at a 1x1 bottleneck with batch 1.
 
-    The mean of one value is the value, so it is zeroed: what happened in all of the paper's batch-1 runs
-    (docs/paper-protocol.md#editions). PyTorch refuses such a batch; this gives the shift alone, and a gradient of zero.
+    The mean of one value is the value itself, so it is zeroed: what happened in all of the paper's batch-1 runs
+    (docs/paper-protocol.md#editions). PyTorch refuses such a batch; this gives the shift alone, and a zero gradient.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -29,12 +34,12 @@ class BottleneckNorm(nn.BatchNorm2d):
 
 
 @contextmanager
-def for_testing(network: nn.Module, *, dropout: bool, batch_norm: BatchNormMode) -> Iterator[None]:
-    """Set a network's dropout and batch normalisation apart for testing; on leaving, all is as it was.
+def test_mode(network: nn.Module, *, dropout: bool, batch_norm: BatchNormMode) -> Iterator[None]:
+    """Set a network's dropout and batch normalisation separately for testing; restored at the end.
 
-    `.eval()` moves both together, and the paper tests with both as in training
+    `.eval()` switches both together, and the paper tests with both as in training
     (docs/paper-protocol.md#training): dropout is the generator's only noise and batch normalisation takes the test
-    batch's statistics. Running statistics are read at most, never changed.
+    batch's statistics. Running statistics are at most read, never changed.
     """
     was_training = {module: module.training for module in network.modules()}
     momenta = {module: module.momentum for module in network.modules() if isinstance(module, nn.BatchNorm2d)}
@@ -44,7 +49,7 @@ def for_testing(network: nn.Module, *, dropout: bool, batch_norm: BatchNormMode)
             module.train(dropout)
         elif isinstance(module, nn.BatchNorm2d):
             module.train(batch_norm == "batch")
-            module.momentum = 0.0
+            module.momentum = 0.0  # leaves the running statistics as they are
     try:
         yield
     finally:
@@ -54,29 +59,17 @@ def for_testing(network: nn.Module, *, dropout: bool, batch_norm: BatchNormMode)
             norm.momentum = momentum
 
 
-WIDEST = 8  # in multiples of ngf: C512 with ngf = 64
-
-
-DROPOUT_BLOCKS = (0, 1, 2)  # counted from the bottleneck
-
-
-HALVING = (4, 2, 1)  # kernel, stride and padding of all convolutions
-
-
-MOST_POSITIONS = 4  # of an input that is multiplied as one matrix; beyond it the library's kernels are quicker
-
-
 def depth_for(image_size: int) -> int:
-    """How many layers bring an image of this size, a power of two, down to a 1x1 bottleneck."""
+    """Number of layers from an image of this size, a power of two, to a 1x1 bottleneck."""
     return int(math.log2(image_size))
 
 
 class UpConvolution(nn.ConvTranspose2d):
     """Transposed 4x4 convolution of stride 2 that doubles the sides.
 
-    Next to the bottleneck there are many weights and few positions. There, on a CPU, it is one matrix product over the
-    weights as they lie in memory, since the library's kernels reorder them first, which takes longer than the product.
-    The sums are the same, in another order.
+    Near the bottleneck there are many weights and few positions. There, on a CPU, it is one matrix product over the
+    weights as they lie in memory: the library's kernels reorder them first, which takes longer than the product. The
+    sums are the same, in another order.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -94,45 +87,51 @@ class UpConvolution(nn.ConvTranspose2d):
         return functional.fold(shares, (2 * height, 2 * width), 4, padding=1, stride=2) + self.bias[:, None, None]
 
 
+class GeneratorArchitecture(BaseModel):
+    """Layers of a generator; part of its card.
+
+    Attributes:
+        input_channels: Channels of the input picture.
+        output_channels: Channels of the output picture.
+        depth: Number of layers on either side; 8 for 256x256.
+        ngf: Width of the first layer; each next one doubles, up to 8 x ngf.
+        skips: True for the U-Net, False for the encoder-decoder.
+        bottleneck_norm: Batch normalisation at the bottleneck.
+        dropout_blocks: Decoder blocks with dropout 0.5, counted from the bottleneck.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input_channels: int
+    output_channels: int
+    depth: int
+    ngf: int
+    skips: bool
+    bottleneck_norm: bool
+    dropout_blocks: tuple[int, ...]
+
+
 class Generator(nn.Module):
-    """Image in, image out: an encoder down to the bottleneck and a decoder back up, with or without skips.
+    """Image-to-image network: an encoder to the bottleneck and a decoder back, with or without skips.
 
     Pictures have values in [-1, 1] and sides that are multiples of 2**depth. The encoder's first layer has no BN; the
     bottleneck has none either unless `bottleneck_norm` (the paper's batch-1 runs had it, the released code dropped it).
     Skips concatenate (decoder, encoder), in that order.
-
-    Args:
-        input_channels: channels of the input picture.
-        output_channels: channels of the output picture.
-        depth: number of layers on either side; 8 for 256x256.
-        ngf: width of the first layer; each next one doubles, up to 8 x ngf.
-        skips: True for the U-Net, False for the encoder-decoder.
-        bottleneck_norm: batch normalisation at the bottleneck.
-        dropout_blocks: decoder blocks with dropout 0.5, counted from the bottleneck.
     """
 
-    def __init__(
-        self,
-        input_channels: int,
-        output_channels: int,
-        *,
-        depth: int,
-        ngf: int,
-        skips: bool,
-        bottleneck_norm: bool = False,
-        dropout_blocks: tuple[int, ...] = DROPOUT_BLOCKS,
-    ) -> None:
+    def __init__(self, architecture: GeneratorArchitecture) -> None:
         super().__init__()
+        depth, skips = architecture.depth, architecture.skips
         self.depth = depth
         self.skips = skips
-        widths = [ngf * min(2**layer, WIDEST) for layer in range(depth)]
+        widths = [architecture.ngf * min(2**layer, WIDEST) for layer in range(depth)]
 
-        self.encoder = nn.ModuleList([nn.Conv2d(input_channels, widths[0], *HALVING)])
+        self.encoder = nn.ModuleList([nn.Conv2d(architecture.input_channels, widths[0], *HALVING)])
         for layer in range(1, depth):
             block = nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(widths[layer - 1], widths[layer], *HALVING))
             if layer < depth - 1:
                 block.append(nn.BatchNorm2d(widths[layer]))
-            elif bottleneck_norm:
+            elif architecture.bottleneck_norm:
                 block.append(BottleneckNorm(widths[layer]))
             self.encoder.append(block)
 
@@ -140,18 +139,18 @@ class Generator(nn.Module):
         for index in range(depth):
             layer = depth - 1 - index  # the encoder layer whose size this block enlarges
             in_channels = widths[layer] * (2 if skips and index > 0 else 1)
-            out_channels = widths[layer - 1] if layer > 0 else output_channels
+            out_channels = widths[layer - 1] if layer > 0 else architecture.output_channels
             block = nn.Sequential(nn.ReLU(), UpConvolution(in_channels, out_channels))
             if layer == 0:
                 block.append(nn.Tanh())
             else:
                 block.append(nn.BatchNorm2d(out_channels))
-                if index in dropout_blocks:
+                if index in architecture.dropout_blocks:
                     block.append(nn.Dropout(0.5))
             self.decoder.append(block)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The output (B, output channels, H, W) of an input (B, input channels, H, W), both in [-1, 1]."""
+        """Map x (B, input channels, H, W) to (B, output channels, H, W), both in [-1, 1]."""
         encoded = []
         for layer in self.encoder:
             x = layer(x)

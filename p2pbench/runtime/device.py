@@ -1,4 +1,4 @@
-"""Compute device, out-of-memory detection, and glibc memory settings."""
+"""Compute device, its failures, and glibc memory settings."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import torch
 from p2pbench.errors import UserError
 from reports.store.names import counted
 
-# Apple's mps is none of them: its backward pass of channels-last batch norm was wrong (pytorch issue 175189).
+# Apple's mps is excluded: its backward pass of channels-last batch norm was wrong (pytorch issue 175189).
 _SUPPORTED = re.compile(r"cpu(:0)?|cuda(:\d{1,2})?")
-
-
 _EXPECTED = "expected auto, cpu, cuda, or cuda:1 and so on"
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of glibc's `mallopt`
+_KEPT_BYTES, _LARGEST_BYTES = 1 << 30, 1 << 25  # older glibc versions accept no larger mmap threshold
 
 
 def pick_device(name: str, threads: int | None = None) -> torch.device:
-    """The device of that name; `auto` is the first GPU if there is one, else the CPU with so many threads.
+    """Pick a device by name; `auto` is the first GPU if there is one, else the CPU. Sets `threads` on a CPU.
 
     Raises:
         UserError: no such device here.
@@ -32,7 +32,7 @@ def pick_device(name: str, threads: int | None = None) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     match = _SUPPORTED.fullmatch(name)
-    if match is None:  # PyTorch, asked for those that it has not, says so in twenty lines
+    if match is None:  # PyTorch's own error for an unknown device has twenty lines
         raise UserError(f"device '{name}' is not one whose gradients were checked; {_EXPECTED}")
     device = torch.device(name)
     if device.type == "cuda":
@@ -41,11 +41,11 @@ def pick_device(name: str, threads: int | None = None) -> torch.device:
 
 
 def _check_gpu(name: str, device: torch.device) -> None:
-    with warnings.catch_warnings(record=True) as said:  # such as of a driver that is too old
+    with warnings.catch_warnings(record=True) as caught:  # such as of a driver that is too old
         warnings.simplefilter("always")
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count <= (device.index or 0):
-        why = f" ({str(said[0].message).splitlines()[0]})" if said else ""
+        why = f" ({str(caught[0].message).splitlines()[0]})" if caught else ""
         raise UserError(f"device '{name}' is not here: PyTorch finds {counted(count, 'GPU')}{why}; {_EXPECTED}")
     try:
         torch.empty(0, device=device)
@@ -54,17 +54,17 @@ def _check_gpu(name: str, device: torch.device) -> None:
 
 
 def has_failed(error: RuntimeError) -> bool:
-    """Whether an error is of a GPU that stopped working, not of what it was told to do."""
+    """Whether an error is a GPU's failure, not one of the program."""
     return isinstance(error, torch.AcceleratorError) or str(error).startswith(("CUDA error", "cuDNN error", "CUBLAS"))
 
 
 class DeviceLost(UserError):
-    """A device stopped working; what was saved is whole, and this process cannot use it any more."""
+    """Device failure: saved files are whole, and this process cannot use the device any more."""
 
 
 @contextmanager
-def failures_told(device: torch.device) -> Iterator[None]:
-    """Work on a device that keeps what it has done.
+def device_errors(device: torch.device) -> Iterator[None]:
+    """Turn failures of a device in the block into DeviceLost.
 
     Raises:
         DeviceLost: The device stopped working.
@@ -80,27 +80,16 @@ def failures_told(device: torch.device) -> Iterator[None]:
         ) from error
 
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's names for `mallopt`
-
-
-KEPT, LARGEST = 1 << 30, 1 << 25  # bytes; glibc takes no larger mmap threshold on all its versions
-
-
 def keep_freed_memory() -> None:
-    """Keep what is freed for the next step instead of handing it back to the system, where the C library is glibc.
+    """Tune glibc malloc to reuse freed blocks.
 
-    Every step frees and asks for the same blocks. By default glibc gives many of them back, and the system maps, zeroes
-    and pages them in anew: half of the page faults of a step at 256x256 (benchmarks/RESULTS.md). The process stays as
-    large as its largest step.
+    Every step frees and allocates the same blocks. By default glibc returns many of them to the system, which maps,
+    zeroes and pages them in again: half of the page faults of a step at 256x256 (benchmarks/RESULTS.md). The process
+    stays as large as its largest step.
     """
     if not sys.platform.startswith("linux"):
         return
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):
-        library.mallopt(TRIM_THRESHOLD, KEPT)
-        library.mallopt(MMAP_THRESHOLD, LARGEST)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a tensor found no room; on a CPU torch has no error of its own for that."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
+        library.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+        library.mallopt(_MMAP_THRESHOLD, _LARGEST_BYTES)

@@ -17,14 +17,14 @@ from p2pbench.errors import shown
 from reports.store.names import printable
 
 if TYPE_CHECKING:  # the trainer imports torch, which not every command with a bar needs
-    from p2pbench.runtime.progress import Progress as Training
+    from p2pbench.runtime.progress import TrainingProgress
 
 
 SECONDS_BETWEEN_LINES = 15.0
 
 
 class Terminal:
-    """Shows work on standard error, so that results on standard output stay clean; a `Listener`."""
+    """Shows work on standard error, so that results on standard output stay clean; a `ProgressReporter`."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -56,7 +56,7 @@ class Terminal:
         """Items done of all."""
         self._show(work, done, total, "")
 
-    def train(self, work: str, progress: Training) -> None:
+    def train(self, work: str, progress: TrainingProgress) -> None:
         """A training's speed and losses."""
         losses = "  ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
         left = str(timedelta(seconds=round(progress.seconds_left)))

@@ -12,7 +12,7 @@ from p2pbench.datasets.dataset import LABELS_TO_PHOTO, PHOTO_TO_LABELS
 from p2pbench.datasets.labelled import Streets
 from p2pbench.runtime.device import pick_device
 from p2pbench.runtime.interrupt import stop_request
-from p2pbench.runtime.progress import Listener
+from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.distribution_scores import FID, KID
 from p2pbench.scoring.images import IMAGE, ImageScorer, compared
 from p2pbench.scoring.label_scores import Outcome
@@ -35,7 +35,9 @@ if TYPE_CHECKING:  # Ray is an extra
     from p2pbench.cluster.jobs import Cluster
 
 
-def score_trained(trained: Trained, weights: Path | None, reporter: Listener, cluster: Cluster | None = None) -> None:
+def score_trained(
+    trained: Trained, weights: Path | None, reporter: ProgressReporter, cluster: Cluster | None = None
+) -> None:
     """Score a grid by all that needs no weights, and by its label maps; what cannot be done is said, not raised.
 
     Args:
@@ -54,7 +56,7 @@ def score_trained(trained: Trained, weights: Path | None, reporter: Listener, cl
     _score_labels(trained, weights, reporter, cluster)
 
 
-def score_new_pictures(trained: Trained, reporter: Listener, device: str = "auto") -> None:
+def score_new_pictures(trained: Trained, reporter: ProgressReporter, device: str = "auto") -> None:
     """Score runs by what has not scored them yet of image scores and LPIPS.
 
     Scores of any of the grid's runs that are over other clusters than the grid has now are made again, as all of a
@@ -98,7 +100,7 @@ def score_new_pictures(trained: Trained, reporter: Listener, device: str = "auto
         reporter.say(line)
 
 
-def _score_labels(trained: Trained, weights: Path | None, reporter: Listener, cluster: Cluster | None) -> None:
+def _score_labels(trained: Trained, weights: Path | None, reporter: ProgressReporter, cluster: Cluster | None) -> None:
     """Score a grid's outputs by their label maps, where its dataset has labels."""
     outcome = Outcome()
     with stop_request() as stop:

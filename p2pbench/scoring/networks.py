@@ -19,21 +19,21 @@ import torch
 
 from fcn import weights
 from fcn.labels import CITYSCAPES
-from fcn.network import FCN, Architecture, draw_weights, with_batch_norm
+from fcn.network import FCN, FcnArchitecture, draw_weights, with_batch_norm
 from fcn.preprocessing import MEAN_BGR
 from fcn.scoring import Example, Loaded, Photo, Scorer
 from fcn.segmenting import settled
-from fcn.training import Progress, Settings, train
+from fcn.training import FcnProgress, Settings, train
 from fcn.weights import Card
 from p2pbench.datasets.contents import cache_folder
 from p2pbench.datasets.labelled import NATIVE_SIZE, Streets
 from p2pbench.datasets.streets.scene import Scene, draw_scene
 from p2pbench.errors import UserError
-from p2pbench.runtime.progress import Listener
+from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.truth import Truth
 
 
-def open_scorer(truth: Truth, path: Path | None, device: torch.device, listener: Listener) -> Scorer:
+def open_scorer(truth: Truth, path: Path | None, device: torch.device, reporter: ProgressReporter) -> Scorer:
     """The scorer in a file; without a file that of the street scenes, which needs none.
 
     Raises:
@@ -43,7 +43,7 @@ def open_scorer(truth: Truth, path: Path | None, device: torch.device, listener:
     if path is None:
         if not isinstance(truth.dataset, Streets):
             raise UserError(f"{no_weights(truth.dataset.name)}. Give it as --weights FILE")
-        path = streets_scorer(listener)
+        path = streets_scorer(reporter)
     network, card = weights.load(path)
     if (card.labels, card.classes) != (truth.table.name, truth.table.classes):
         raise UserError(
@@ -90,7 +90,7 @@ SCENES, HELD_OUT = 1232, 32
 PHOTO_SIZE = 64
 
 
-ARCHITECTURE = Architecture(len(CITYSCAPES.classes), width=1 / 4, hidden=128, stride=4, padding="layers")
+ARCHITECTURE = FcnArchitecture(len(CITYSCAPES.classes), width=1 / 4, hidden=128, stride=4, padding="layers")
 
 
 SETTINGS = Settings(steps=600, batch_size=8, learning_rate=8e-3, validate_every=300)
@@ -102,7 +102,7 @@ CHECKPOINT_SECONDS = 15.0
 WORK = "scorer of the street scenes"
 
 
-def streets_scorer(listener: Listener) -> Path:
+def streets_scorer(reporter: ProgressReporter) -> Path:
     """The file of the scorer, which is trained now if nobody has done so before.
 
     Raises:
@@ -111,20 +111,20 @@ def streets_scorer(listener: Listener) -> Path:
     path = cache_folder() / f"fcn-streets-{_key()}.safetensors"
     with _alone(path.with_suffix(".lock")):
         if not path.exists():
-            listener.say("training a scorer for the street scenes, once: about a minute")
-            _train(path, listener)
+            reporter.say("training a scorer for the street scenes, once: about a minute")
+            _train(path, reporter)
     return path
 
 
-def _train(path: Path, listener: Listener) -> None:
-    examples = [_example(index, scene) for index, scene in enumerate(_scenes(listener))]
+def _train(path: Path, reporter: ProgressReporter) -> None:
+    examples = [_example(index, scene) for index, scene in enumerate(_scenes(reporter))]
     network = FCN(ARCHITECTURE)
     draw_weights(network, torch.Generator().manual_seed(SETTINGS.seed))
     with_batch_norm(network)
     checkpoint = path.with_suffix(".checkpoint.pt")
 
-    def hear(progress: Progress) -> None:
-        listener.count(WORK, progress.step, progress.total)
+    def report(progress: FcnProgress) -> None:
+        reporter.count(WORK, progress.step, progress.total)
 
     trained = train(
         network,
@@ -136,7 +136,7 @@ def _train(path: Path, listener: Listener) -> None:
         path.stem,
         checkpoint,
         CHECKPOINT_SECONDS,
-        hear,
+        report,
     )
     source = f"p2pbench, {SCENES - HELD_OUT} street scenes, step {trained.step} of {SETTINGS.steps}"
     card = Card(ARCHITECTURE, CITYSCAPES.classes, CITYSCAPES.name, PHOTO_SIZE, source, None)
@@ -144,13 +144,13 @@ def _train(path: Path, listener: Listener) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
-def _scenes(listener: Listener) -> Iterator[Scene]:
+def _scenes(reporter: ProgressReporter) -> Iterator[Scene]:
     """The scenes to learn from, drawn by as many processes as there are cores."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), context) as pool:
         drawn = pool.map(draw_scene, repeat(SCENE_SEED), range(SCENES), repeat(NATIVE_SIZE), chunksize=16)
         for done, scene in enumerate(drawn, 1):
-            listener.count("street scenes drawn", done, SCENES)
+            reporter.count("street scenes drawn", done, SCENES)
             yield scene
 
 

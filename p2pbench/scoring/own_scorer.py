@@ -13,9 +13,9 @@ from torch import Tensor
 from torchvision.models import VGG16_Weights
 
 from fcn import weights
-from fcn.network import FCN, Architecture, draw_weights, take_vgg16, with_batch_norm
+from fcn.network import FCN, FcnArchitecture, draw_weights, take_vgg16, with_batch_norm
 from fcn.scoring import Example, Loaded, Photo
-from fcn.training import Progress, Settings, train
+from fcn.training import FcnProgress, Settings, train
 from fcn.weights import UNREADABLE, Card, read, reason
 from p2pbench.config import RunConfig
 from p2pbench.datasets.catalogue import open_dataset, split_items
@@ -24,7 +24,7 @@ from p2pbench.datasets.dataset import LABELS_TO_PHOTO, Dataset, Item, item_hash
 from p2pbench.datasets.survey import kinds_line
 from p2pbench.errors import UserError
 from p2pbench.runtime.interrupt import Stop, Stopped
-from p2pbench.runtime.progress import Listener
+from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.truth import label_table
 from reports.store import apart
 from reports.store.picture import to_eight_bits
@@ -48,7 +48,7 @@ class Plan:
     Attributes:
         data: Dataset, root and how many training items.
         init: "vgg16" for torchvision's ImageNet weights, "scratch", or a file that holds such weights.
-        width: See `fcn.network.Architecture`.
+        width: See `fcn.network.FcnArchitecture`.
         photo_size: The size rule: photos are brought to so many pixels square, then up to their labels' size; None
             leaves them.
         epochs: How often each item is seen.
@@ -68,7 +68,7 @@ class Plan:
 
 
 def train_scorer(
-    plan: Plan, out: Path, device: torch.device, checkpoint_seconds: float, listener: Listener, stop: Stop
+    plan: Plan, out: Path, device: torch.device, checkpoint_seconds: float, reporter: ProgressReporter, stop: Stop
 ) -> str:
     """Train a scorer and write its file; what it reached on the validation items, in a line.
 
@@ -86,7 +86,7 @@ def train_scorer(
     apart.check(out, [*roots, *(file for item in items for file in item.files)])
     dataset.remark(kinds_line(dataset, items))
     for remark in dataset.remarks:
-        listener.say(remark)
+        reporter.say(remark)
     learned, held_out = _split(items)
     settings = Settings(
         steps=plan.epochs * math.ceil(len(learned) / plan.batch_size),
@@ -103,11 +103,11 @@ def train_scorer(
     network = _first_network(plan, len(table.classes)).to(device)
     checkpoint = out.with_name(f"{out.name}.checkpoint")
 
-    def hear(progress: Progress) -> None:
-        listener.count(f"scorer: loss {progress.loss:.3f}", progress.step, progress.total)
+    def report(progress: FcnProgress) -> None:
+        reporter.count(f"scorer: loss {progress.loss:.3f}", progress.step, progress.total)
         if progress.validation is not None:
             pixel, accuracy, iou = progress.validation[:3]
-            listener.say(
+            reporter.say(
                 f"step {progress.step}: on {len(held_out)} held-out items pixel accuracy {pixel:.3f}, "
                 f"class accuracy {accuracy:.3f}, class IoU {iou:.3f}"
             )
@@ -124,7 +124,7 @@ def train_scorer(
         made_by,
         checkpoint,
         checkpoint_seconds,
-        hear,
+        report,
     )
     threads = f", threads {trained.threads}" if device.type == "cpu" else ""
     source = f"{made_by}; step {trained.step}{threads}"
@@ -177,7 +177,7 @@ def _check_made(out: Path, made_by: str, made_by_older: str) -> None:
 
 
 def _first_network(plan: Plan, classes: int) -> FCN:
-    network = FCN(Architecture(classes, plan.width, max(1, round(4096 * plan.width))))
+    network = FCN(FcnArchitecture(classes, plan.width, max(1, round(4096 * plan.width))))
     draw_weights(network, torch.Generator().manual_seed(plan.seed))
     if plan.init == SCRATCH:
         with_batch_norm(network)

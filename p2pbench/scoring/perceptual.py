@@ -21,7 +21,7 @@ from p2pbench.datasets.decoders import Picture
 from p2pbench.datasets.transforms import Range, declared
 from p2pbench.errors import UserError
 from p2pbench.metrics.published import ALEXNET, INCEPTION, Missing, MissingPackage, MissingWeights
-from p2pbench.runtime.progress import Listener
+from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.distribution_scores import FID, KID, ItemFeatures, few_items_warning, score_fid, score_kid
 from p2pbench.scoring.images import compared, mean, read_output, truth
 from p2pbench.scoring.scorer import Outputs, Scored
@@ -47,7 +47,7 @@ class LpipsScorer:
         reporter: Told how far it is, and what is missing.
     """
 
-    def __init__(self, results: Path, device: torch.device, reporter: Listener) -> None:
+    def __init__(self, results: Path, device: torch.device, reporter: ProgressReporter) -> None:
         self._device, self._reasons = device, _Reasons(reporter)
         self._mend = f"p2pbench image-score {typed(results)} --download-weights"
 
@@ -114,7 +114,9 @@ class DistributionScorer:
         UserError: The file of weights is not there.
     """
 
-    def __init__(self, results: Path, device: torch.device, reporter: Listener, weights: Path | None = None) -> None:
+    def __init__(
+        self, results: Path, device: torch.device, reporter: ProgressReporter, weights: Path | None = None
+    ) -> None:
         if weights is not None and not weights.is_file():
             found = "a folder" if weights.is_dir() else "no such file"
             raise UserError(f"{weights}: found {found}, expected Inception's weights; check the path")
@@ -185,7 +187,7 @@ class DistributionScorer:
 class _Reasons:
     """Writes scores, or the reason why a run has none; says each reason once."""
 
-    def __init__(self, reporter: Listener) -> None:
+    def __init__(self, reporter: ProgressReporter) -> None:
         self._reporter = reporter
         self._said: set[str] = set()
 

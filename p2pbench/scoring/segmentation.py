@@ -23,9 +23,9 @@ from fcn.scoring import Example, Loaded
 from fcn.scoring import Scorer as Network
 from p2pbench.datasets import label_images
 from p2pbench.datasets.transforms import Range
-from p2pbench.runtime.device import failures_told, pick_device
+from p2pbench.runtime.device import device_errors, pick_device
 from p2pbench.runtime.interrupt import Stop, Stopped
-from p2pbench.runtime.progress import Listener
+from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring import label_scores
 from p2pbench.scoring.confusion_scores import Compared
 from p2pbench.scoring.label_scores import LabelsScored, Scorers, write_scores
@@ -60,7 +60,7 @@ class SegmentationOptions:
 
     weights: Path | None
     device: torch.device
-    reporter: Listener
+    reporter: ProgressReporter
     stop: Stop
     cluster: Cluster | None = None
 
@@ -135,7 +135,7 @@ def score_run(outputs: Outputs, network: Network, options: SegmentationOptions) 
     label_images.remove_other_label_images(run.segmentations, files.keys())
     lost = {id_ for id_ in files if label_images.source_of_label_image(segmentations[id_]) != sources[id_]}
     examples = [_example(id_, path, keys[id_], truth, outputs) for id_, path in files.items()]
-    with failures_told(options.device):
+    with device_errors(options.device):
         advance = options.advance(outputs.name)
         matrices = scoring.score(network, examples, run.confusion, advance, predicted=write_segmentation, again=lost)
     compared = {id_: Compared(kept.counts, kept.size, kept.changed) for id_, kept in matrices.images.items()}

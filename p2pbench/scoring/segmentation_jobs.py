@@ -68,5 +68,5 @@ def _score_run(line: Line, network: Network, config: RunConfig, outputs: Outputs
     device = given_device(line.attempt.gpus, None)
     settled(network.network, device)
     here = replace(outputs, truth=run_truth(config))
-    scored = score_run(here, network, SegmentationOptions(None, device, line.news, line))
+    scored = score_run(here, network, SegmentationOptions(None, device, line.progress, line))
     return replace(scored, outputs=outputs)  # labels are not sent back

@@ -22,7 +22,7 @@ from fcn.scoring import Example, Loaded, Photo, Scorer
 from p2pbench.datasets.contents import cache_folder, item_contents
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
 from p2pbench.datasets.labelled import Cityscapes
-from p2pbench.runtime.device import failures_told
+from p2pbench.runtime.device import device_errors
 from p2pbench.scoring.networks import open_scorer, scorer_protocol
 from p2pbench.scoring.segmentation import SegmentationOptions
 from p2pbench.scoring.truth import Truth
@@ -91,7 +91,7 @@ def self_test(truth: Truth, options: SegmentationOptions) -> SelfTest:
     contents = item_contents(truth.dataset, list(truth.items.values()))
     examples = [_example(truth, id_, content) for id_, content in contents.items()]
     path = cache_folder() / f"self-test-{truth.dataset.name}-{scorer.digest[:16]}.npz"
-    with failures_told(options.device):
+    with device_errors(options.device):
         matrices = scoring.score(scorer, examples, path, options.advance("real photos"))
     real = np.stack([kept.counts for kept in matrices.images.values()])
     themselves = np.stack([_themselves(truth, example.id, real.shape[-1]) for example in examples])

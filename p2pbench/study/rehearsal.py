@@ -13,7 +13,7 @@ from amt.simulation.simulate import rehearse
 from amt.store import counts, reveals, studies
 from amt.store.create import Plan, create
 from amt.store.studies import Study
-from p2pbench.runtime.progress import Listener
+from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.study.create import from_results
 from p2pbench.study.results import analyse_study
 from p2pbench.study.studies import Chosen, Opened, choose, new_studies
@@ -99,7 +99,7 @@ PROTOCOL = Protocol(raters=10, practice=4, scored=20)
 INVENTED = {"L1": 4.0, "GAN": 3.0, "cGAN": 10.0, "L1+GAN": 17.0, "L1+cGAN": 19.0}
 
 
-def hold_study(results: Path, grid: str, listener: Listener) -> None:
+def hold_study(results: Path, grid: str, reporter: ProgressReporter) -> None:
     """Make a study of a grid unless there is one, let programs take part in it, and put its rates into the ledger.
 
     Stopped, it goes on when it is called again, with the same raters.
@@ -128,7 +128,7 @@ def hold_study(results: Path, grid: str, listener: Listener) -> None:
         with opened.database.reading() as connection:
             tally = counts.total(counts.tallies(connection, chosen.study.id, time.time()))
         if tally.done < tally.places:
-            listener.say(f"a study with {tally.places} simulated raters (programs, not people)")
+            reporter.say(f"a study with {tally.places} simulated raters (programs, not people)")
             rates = {cell: rate / 100 for cell, rate in INVENTED.items()}
             rehearse_study(opened, chosen, crowd(chosen.study, {}), rates, seed=0)
         with opened.database.writing() as connection:

@@ -18,10 +18,11 @@ from p2pbench.datasets.transforms import Range, full_range, to_network
 from p2pbench.training.seeding import Purpose, stream
 
 DEVICE_SHARE = 0.5  # of a GPU's free memory that a split's pictures may take
+STEPS_AHEAD = 64  # whose crops are copied to the device at a time
 
 
 class Batch(NamedTuple):
-    """What a step sees: input and target (B, C, S, S) in [-1, 1]; labels (B, 1, S, S), class indices, or None."""
+    """A step's input and target (B, C, S, S) in [-1, 1], and labels (B, 1, S, S), class indices, or None."""
 
     input: Tensor
     target: Tensor
@@ -29,17 +30,18 @@ class Batch(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """What one step takes: items by their index, each with its crop and flip."""
+    """Items of one step by their index, each with its crop and flip."""
 
     items: list[int]
     augmentations: list[transforms.Augmentation]
 
 
 class Batches:
-    """All batches of a training, by step; the step alone decides what is in one."""
+    """Batches of a training by step, which alone decides a batch's content."""
 
     def __init__(self, dataset: Dataset, samples: Samples, config: RunConfig, device: torch.device) -> None:
-        self._dataset, self._config, self._device = dataset, config, device
+        self.config, self.device = config, device
+        self._dataset = dataset
         self._samples = _to_device(samples, device)
         self._input_range: Range = config.input_range or full_range(samples.channels.input_dtype)
         self._output_range: Range = config.output_range or full_range(samples.channels.output_dtype)
@@ -47,7 +49,7 @@ class Batches:
         self.per_epoch = math.ceil(self._count / config.batch_size)
 
     def between(self, start: int, stop: int) -> Iterator[Batch]:
-        """The batches of steps start .. stop - 1."""
+        """Yield the batches of steps start .. stop - 1."""
         draws = self.draws(start, stop)
         if isinstance(self._samples, CachedSamples):
             parts = self._samples.parts
@@ -61,33 +63,33 @@ class Batches:
                 )
 
     def draws(self, start: int, stop: int) -> Iterator[Draw]:
-        """What steps start .. stop - 1 take; the step alone decides it, whatever was drawn before."""
+        """Draw items and augmentations of steps start .. stop - 1, independent of earlier draws."""
         for step, items in enumerate(self._order(range(start, stop)), start):
             augmentations = transforms.draw(
-                stream(self._config.seed, Purpose.AUGMENTATION, step),
+                stream(self.config.seed, Purpose.AUGMENTATION, step),
                 len(items),
-                load_side=self._config.load_side,
-                image_size=self._config.image_size,
-                mirror=self._config.mirror,
-                crop_from_one=self._config.crop_from_one,
+                load_side=self.config.load_side,
+                image_size=self.config.image_size,
+                mirror=self.config.mirror,
+                crop_from_one=self.config.crop_from_one,
             )
             yield Draw(items, augmentations)
 
     def _batch(self, rows: Mapping[str, Iterable[Tensor]], augmentations: Sequence[transforms.Augmentation]) -> Batch:
         cut = {
-            name: self._sent(transforms.apply(map(widened, pictures), augmentations, self._config.image_size))
+            name: self._sent(transforms.apply(map(widened, pictures), augmentations, self.config.image_size))
             for name, pictures in rows.items()
         }
         return self.finished(cut["input"], cut["target"], cut.get("labels"))
 
     def _sent(self, values: Tensor) -> Tensor:
-        """Values on the device; a GPU copies them from pinned memory, and is not waited for."""
-        if self._device.type == "cuda" and not values.is_cuda:
+        """Copy values to the device; from pinned memory the copy overlaps with computing."""
+        if self.device.type == "cuda" and not values.is_cuda:
             values = values.pin_memory()
-        return values.to(self._device, non_blocking=True)
+        return values.to(self.device, non_blocking=True)
 
     def finished(self, input_: Tensor, target: Tensor, labels: Tensor | None) -> Batch:
-        """Cropped picture values as networks see them."""
+        """Scale cropped picture values to [-1, 1]."""
         return Batch(
             self._dataset.finish_input(to_network(input_, self._input_range)),
             to_network(target, self._output_range),
@@ -96,30 +98,30 @@ class Batches:
 
     @property
     def resident(self) -> dict[str, Tensor] | None:
-        """All inputs and targets on the device, where a GPU holds them."""
-        if self._device.type == "cuda" and isinstance(self._samples, CachedSamples):
+        """All inputs and targets, if a GPU holds them."""
+        if self.device.type == "cuda" and isinstance(self._samples, CachedSamples):
             parts = {name: part for name, part in self._samples.parts.items() if name in ("input", "target")}
             return parts if all(part.is_cuda for part in parts.values()) else None
         return None
 
     def size_of(self, step: int) -> int:
-        """How many items a step takes."""
-        first = step % self.per_epoch * self._config.batch_size
-        return min(self._config.batch_size, self._count - first)
+        """Number of items of a step."""
+        first = step % self.per_epoch * self.config.batch_size
+        return min(self.config.batch_size, self._count - first)
 
     def _order(self, steps: range) -> Iterator[list[int]]:
-        """Which items each step takes: every epoch has an order of its own, and its last batch may be smaller."""
+        """Yield the items of each step: every epoch has its own order, and its last batch may be smaller."""
         epoch = -1
         for step in steps:
             if step // self.per_epoch != epoch:
                 epoch = step // self.per_epoch
-                order = stream(self._config.seed, Purpose.ORDER, epoch).permutation(self._count)
-            first = step % self.per_epoch * self._config.batch_size
-            yield order[first : first + self._config.batch_size].tolist()
+                order = stream(self.config.seed, Purpose.ORDER, epoch).permutation(self._count)
+            first = step % self.per_epoch * self.config.batch_size
+            yield order[first : first + self.config.batch_size].tolist()
 
 
 def _to_device(samples: Samples, device: torch.device) -> Samples:
-    """Samples whose arrays lie on the GPU where they fit; elsewhere they stay as they are."""
+    """Move samples to the GPU if they fit; others stay where they are."""
     if device.type != "cuda" or not isinstance(samples, CachedSamples):
         return samples
     needed = sum(part.numel() * widened(part[:0]).element_size() for part in samples.parts.values())
@@ -127,37 +129,34 @@ def _to_device(samples: Samples, device: torch.device) -> Samples:
     return samples.to(device) if needed < DEVICE_SHARE * free else samples
 
 
-AHEAD = 64  # steps that go to the device at a time
+class CropQueue:
+    """Rows for `p2pbench.datasets.transforms.gather` by step, drawn and copied to the device some dozen steps ahead.
 
-
-class Plan:
-    """Rows for `p2pbench.datasets.transforms.gather`, step by step, a few dozen steps ahead of need.
-
-    A small copy to a device makes the host wait if it is made at each step; drawing makes the device wait if it is made
-    when the device is idle. So one more step is drawn whenever `draw_ahead` is called, and all go over together.
+    A small copy at each step would make the host wait for the device; drawing while the device is idle would make the
+    device wait for the host. So `draw_ahead` draws one more step while the device computes, and all are copied at once.
     """
 
     def __init__(self, draws: Iterable[Draw], device: torch.device) -> None:
         self._draws: Iterator[Draw] = iter(draws)
-        self._device = device
+        self.device = device
         self._drawn: list[list[list[int]]] = []
         self._waiting: Iterator[Tensor] = iter(())
 
     def draw_ahead(self) -> None:
-        """Draw one more step, unless enough are drawn."""
-        if len(self._drawn) < AHEAD:
+        """Draw one more step, unless the queue is full."""
+        if len(self._drawn) < STEPS_AHEAD:
             self._drawn += self._rows(1)
 
     def next(self) -> Tensor:
-        """The rows (B, 4) of the next step, on the device."""
+        """Take the rows (B, 4) of the next step, on the device."""
         rows = next(self._waiting, None)
         if rows is None:
-            self._drawn += self._rows(AHEAD - len(self._drawn))
+            self._drawn += self._rows(STEPS_AHEAD - len(self._drawn))
             values = torch.tensor([row for step in self._drawn for row in step])
-            if self._device.type == "cuda":
+            if self.device.type == "cuda":
                 values = values.pin_memory()
             sizes = [len(step) for step in self._drawn]
-            self._waiting = iter(values.to(self._device, non_blocking=True).split(sizes))
+            self._waiting = iter(values.to(self.device, non_blocking=True).split(sizes))
             self._drawn = []
             rows = next(self._waiting)
         return rows

@@ -10,26 +10,24 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from p2pbench.config import RunConfig
 from p2pbench.datasets import transforms
 from p2pbench.runtime.progress import Losses
-from p2pbench.training.batches import Batch, Batches, Plan
+from p2pbench.training.batches import Batch, Batches, CropQueue
 from p2pbench.training.model import Model
 from p2pbench.training.seeding import Purpose, default_generator, torch_seed
-from p2pbench.training.step import Watch, loss_names, take_step, training_step
+from p2pbench.training.step import NonFiniteGuard, loss_names, take_step, training_step
 
-WARM_UP = 3  # times that the work is done plainly: kernels are chosen and optimizers get their state
-
+WARM_UP = 3  # plain calls before the capture: cuDNN chooses its kernels, optimizers allocate their state
 
 Say = Callable[[str], None]
 
 
-class Replay:
-    """Work without arguments that changes tensors in place, captured as a CUDA graph after it was done a few times.
+class CudaGraphStep:
+    """Work without arguments, captured as a CUDA graph after a few plain calls and replayed from then on.
 
-    What it reads and writes must be the same tensors each time. Each call draws noise from a seed of its own, which a
-    replay takes from the generator as plain work does: both draw the same. Where capture is not possible, the work goes
-    on being done plainly, and `say` hears why, once.
+    A graph holds addresses, so the work must read and write the same tensors each time. Each call has its own noise
+    seed, which a replay takes from the generator just as plain work does: both draw the same. Where capture is
+    impossible, the work stays plain, and `say` gets the reason, once.
     """
 
     def __init__(self, work: Callable[[], None], noise: torch.Generator, say: Say) -> None:
@@ -44,7 +42,7 @@ class Replay:
         return self._graph is not None
 
     def __call__(self, seed: int) -> None:
-        """Do the work with noise of a seed, on the current stream, which must not be the default one."""
+        """Do the work with a seed's noise, on the current stream, which must not be the default one."""
         if self._graph is None and self._done >= WARM_UP and not self._refused:
             self._capture()
         self._noise.manual_seed(seed)  # after a capture too: it is then that a replay takes it
@@ -55,25 +53,25 @@ class Replay:
         self._done += 1
 
     def _capture(self) -> None:
-        """Note down the work. Nothing is computed meanwhile."""
-        gc.collect()  # another graph that was thrown away meanwhile would end the capture
+        """Record the work as a graph, without computing anything."""
+        gc.collect()  # a discarded graph that is freed during the capture would end it
         try:
             graph = torch.cuda.CUDAGraph()
-            # The stream that warmed up: gradients are added on the stream that their weights were first used on.
+            # On the stream of the plain calls: autograd adds gradients on the stream that first used their weights.
             with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
                 self._work()
-        except RuntimeError as error:  # out of memory too: a capture has gradients of its own, plain steps may fit
+        except RuntimeError as error:  # out of memory too: a capture has its own gradients, plain steps may fit
             self._refused = True
             self._say(f"steps cannot be captured here and are taken one by one, slower: {str(error).splitlines()[0]}")
             torch.cuda.synchronize()
-            with suppress(RuntimeError):  # if it matters, the next draw says so
-                _draw_plainly_again()
+            with suppress(RuntimeError):  # if it matters, the next draw raises it
+                _release_generator()
         else:
             self._graph = graph
 
 
-def _draw_plainly_again() -> None:
-    """Let noise be drawn: up to torch 2.12 a capture that failed leaves the generator waiting for its end."""
+def _release_generator() -> None:
+    """Release the noise generator: up to torch 2.12 a failed capture leaves it waiting for the capture's end."""
     graph = torch.cuda.CUDAGraph()
     graph.capture_begin()  # a capture that succeeds ends both; `torch.cuda.graph` would empty caches
     torch.zeros(1, device="cuda")
@@ -81,48 +79,41 @@ def _draw_plainly_again() -> None:
 
 
 class Steps(Protocol):
-    """Takes steps in order."""
+    """Training steps in order."""
 
-    read_each: bool
-    """Whether losses cost nothing to read; else only what is logged should be read."""
+    cheap_losses: bool
+    """Whether reading losses costs nothing; else they should be read for logging alone."""
 
-    def on(self) -> AbstractContextManager[object]:
-        """Where all work on the model is done while steps are taken."""
+    def stream(self) -> AbstractContextManager[object]:
+        """Select the stream on which all work on the model is done."""
 
     def take(self, step: int) -> int:
-        """Take a step; how many items it saw. May raise NonFiniteLoss."""
+        """Take a step and return its number of items. May raise NonFiniteLoss."""
 
     def losses(self) -> Losses:
-        """Those of the last step. May raise NonFiniteLoss, of an earlier step too."""
+        """Read the last step's losses. May raise NonFiniteLoss, of an earlier step too."""
 
 
-def open_steps(
-    model: Model, batches: Batches, config: RunConfig, device: torch.device, start: int, stop: int, say: Say
-) -> Steps:
-    """Steps start .. stop - 1 of a training.
-
-    `say` hears why steps cannot be captured on a GPU, should that be so.
-    """
-    if device.type == "cuda":
-        return ReplayedSteps(model, batches, config, device, start, stop, say)
-    return PlainSteps(model, batches, config, device, start, stop)
+def open_steps(model: Model, batches: Batches, steps: range, say: Say) -> Steps:
+    """Prepare consecutive steps of a training; `say` gets the reason where a GPU cannot capture them."""
+    if batches.device.type == "cuda":
+        return ReplayedSteps(model, batches, steps, say)
+    return PlainSteps(model, batches, steps)
 
 
 class PlainSteps:
-    """Each step told and waited for."""
+    """Steps launched and waited for one by one."""
 
-    read_each = True
+    cheap_losses = True
 
-    def __init__(
-        self, model: Model, batches: Batches, config: RunConfig, device: torch.device, start: int, stop: int
-    ) -> None:
-        self._model, self._config = model, config
-        self._noise = default_generator(device)
-        self._batches = batches.between(start, stop)
+    def __init__(self, model: Model, batches: Batches, steps: range) -> None:
+        self._model, self._config = model, batches.config
+        self._noise = default_generator(batches.device)
+        self._batches = batches.between(steps.start, steps.stop)
         self._losses: Losses = {}
 
-    def on(self) -> AbstractContextManager[object]:
-        """Anywhere."""
+    def stream(self) -> AbstractContextManager[object]:
+        """Stay on the current stream."""
         return nullcontext()
 
     def take(self, step: int) -> int:
@@ -133,41 +124,40 @@ class PlainSteps:
         return len(batch.input)
 
     def losses(self) -> Losses:
-        """Those of the last step."""
+        """Return the last step's losses."""
         return self._losses
 
 
 class ReplayedSteps:
-    """Steps of a GPU: crops, both updates and the watch over losses are captured once and replayed.
+    """Steps on a GPU: crops, both updates and the check of the losses are captured once and replayed.
 
-    Nothing waits for the device but `losses`. After a loss that is not finite no step changes a weight, and the next
-    call of `losses` says so. The last batch of an epoch, where it is smaller, has a capture of its own.
+    Only `losses` waits for the device. After a non-finite loss no step changes a weight, and the next call of `losses`
+    raises it. The smaller last batch of an epoch has its own capture.
     """
 
-    read_each = False
+    cheap_losses = False
 
-    def __init__(
-        self, model: Model, batches: Batches, config: RunConfig, device: torch.device, start: int, stop: int, say: Say
-    ) -> None:
-        self._model, self._batches, self._config, self._device = model, batches, config, device
+    def __init__(self, model: Model, batches: Batches, steps: range, say: Say) -> None:
+        self._model, self._batches, self._config = model, batches, batches.config
         self._say = _once(say)
-        self._noise = default_generator(device)
-        self._watch = Watch(model, loss_names(config), device)
-        self._replays: dict[int, tuple[Replay, Callable[[], None]]] = {}
+        self._noise = default_generator(batches.device)
+        self._guard = NonFiniteGuard(model, loss_names(batches.config), batches.device)
+        self._replays: dict[int, tuple[CudaGraphStep, Callable[[], None]]] = {}
         self._resident = batches.resident
         if self._resident is not None:
-            self._plan = Plan(batches.draws(start, stop), device)
+            self._crops = CropQueue(batches.draws(steps.start, steps.stop), batches.device)
         else:
-            self._arriving: Iterator[Batch] = batches.between(start, stop)
-        self._stream = torch.cuda.Stream(device)
-        self._stream.wait_stream(torch.cuda.current_stream(device))  # the networks were made there
+            self._arriving: Iterator[Batch] = batches.between(steps.start, steps.stop)
+        self._stream = torch.cuda.Stream(batches.device)
+        # The networks were made on the current stream; without the wait, steps could read weights not yet written.
+        self._stream.wait_stream(torch.cuda.current_stream(batches.device))
 
-    def on(self) -> AbstractContextManager[object]:
-        """A stream of its own, since the default one cannot be captured."""
+    def stream(self) -> AbstractContextManager[object]:
+        """Select a separate stream, since the default one cannot be captured."""
         return torch.cuda.stream(self._stream)
 
     def take(self, step: int) -> int:
-        """Take a step, or rather tell the device to."""
+        """Launch a step."""
         size = self._batches.size_of(step)
         if size not in self._replays:
             self._replays[size] = self._prepare(size)
@@ -175,29 +165,29 @@ class ReplayedSteps:
         fill()
         replay(torch_seed(self._config.seed, Purpose.DROPOUT, step))
         if self._resident is not None:
-            self._plan.draw_ahead()
+            self._crops.draw_ahead()
         return size
 
     def losses(self) -> Losses:
-        """Those of the last step. Raises NonFiniteLoss, which says how many steps ago it was."""
-        return self._watch.read()
+        """Read the last step's losses. Raises NonFiniteLoss, with the number of steps since."""
+        return self._guard.read()
 
     @property
     def captured(self) -> bool:
-        """Whether every size of a batch that came so far has a capture."""
+        """Whether every batch size so far has a capture."""
         return all(replay.captured for replay, _ in self._replays.values())
 
-    def _prepare(self, size: int) -> tuple[Replay, Callable[[], None]]:
-        """The replay of steps of that many items, and what fills the tensors that it reads."""
+    def _prepare(self, size: int) -> tuple[CudaGraphStep, Callable[[], None]]:
+        """Build a step of that many items, and the function that fills the tensors it reads."""
         if self._resident is not None:
-            parts, plan, batches, side = self._resident, self._plan, self._batches, self._config.image_size
-            rows = torch.empty(size, 4, dtype=torch.int64, device=self._device)
+            parts, crops, batches, side = self._resident, self._crops, self._batches, self._config.image_size
+            rows = torch.empty(size, 4, dtype=torch.int64, device=batches.device)
 
             def cut() -> Batch:
                 input_, target = (transforms.gather(parts[name], rows, side) for name in ("input", "target"))
                 return batches.finished(input_, target, None)
 
-            return self._replay(cut), lambda: _fill(rows, plan.next())
+            return self._replay(cut), lambda: _fill(rows, crops.next())
         static: list[Batch] = []
         arriving = self._arriving
 
@@ -210,14 +200,14 @@ class ReplayedSteps:
 
         return self._replay(lambda: static[0]), receive
 
-    def _replay(self, batch: Callable[[], Batch]) -> Replay:
-        # Not `self`, which holds the replay: what goes in a circle keeps its memory until Python looks for circles.
-        model, config, watch = self._model, self._config, self._watch
+    def _replay(self, batch: Callable[[], Batch]) -> CudaGraphStep:
+        # Not `self`, which holds the replay: a reference cycle would keep its memory until Python collects cycles.
+        model, config, guard = self._model, self._config, self._guard
 
         def work() -> None:
-            watch.end_step(take_step(model, batch(), config, watch))
+            guard.end_step(take_step(model, batch(), config, guard))
 
-        return Replay(work, self._noise, self._say)
+        return CudaGraphStep(work, self._noise, self._say)
 
 
 def _fill(static: Tensor, values: Tensor) -> None:

@@ -26,8 +26,8 @@ from p2pbench.datasets.pairs import Paired
 from p2pbench.datasets.photos import Colorization
 from p2pbench.datasets.transforms import full_range
 from p2pbench.errors import UserError
-from p2pbench.networks.generator import Generator
-from p2pbench.training.generator_file import IMPORTED, Architecture, GeneratorCard
+from p2pbench.networks.generator import Generator, GeneratorArchitecture
+from p2pbench.training.generator_file import IMPORTED, GeneratorCard
 from reports.store.names import printable
 
 EXPECTED = "expected a latest_net_G.pth of its pix2pix model (unet_256 or unet_128, batch norm)"
@@ -72,7 +72,7 @@ def import_generator(
         )
     if not dropout:
         architecture = architecture.model_copy(update={"dropout_blocks": ()})
-    generator = architecture.build()
+    generator = Generator(architecture)
     converted, used, problems = {}, set(), []
     state = generator.state_dict()
     for theirs, ours in _names(architecture.depth):
@@ -129,7 +129,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): value for name, value in content.items()}
 
 
-def _architecture(weights: dict[str, Tensor], path: Path) -> Architecture:
+def _architecture(weights: dict[str, Tensor], path: Path) -> GeneratorArchitecture:
     """What the shapes of the outermost and the number of the nested blocks say."""
     depth = 1
     while f"{_block(depth)}.1.weight" in weights:
@@ -138,7 +138,7 @@ def _architecture(weights: dict[str, Tensor], path: Path) -> Architecture:
     if first is None or last is None or first.ndim != 4 or last.ndim != 4 or depth < 5:
         what = "a ResNet" if any(".conv_block." in name for name in weights) else "not a U-Net of that code"
         raise UserError(f"{path}: {what}: its entries begin with {_first(weights)}; {EXPECTED}")
-    return Architecture(
+    return GeneratorArchitecture(
         input_channels=first.shape[1],
         output_channels=last.shape[1],
         depth=depth,
@@ -165,7 +165,7 @@ def _check_norm(weights: dict[str, Tensor], depth: int, path: Path) -> None:
 
 
 def _dataset(
-    architecture: Architecture, dataset: str | None, direction: str | None, path: Path
+    architecture: GeneratorArchitecture, dataset: str | None, direction: str | None, path: Path
 ) -> type[Paired] | type[Colorization]:
     """What the generator's inputs and outputs are."""
     channels = architecture.input_channels, architecture.output_channels

@@ -1,4 +1,4 @@
-"""The folder that `generate` writes into: its pictures, and the record of what made them."""
+"""Output folder of `generate`: its pictures, and the record of how they were made."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import MOST_NAMED
 from p2pbench.errors import UserError
 from p2pbench.training.generator_file import GeneratorCard
-from reports.store import atomic, json_files
-from reports.store.layout import RECORD as RECORD_OF_PICTURES
+from reports.store import atomic, json_files, layout
 from reports.store.made import Made, digest
 
-RECORD = "generation.json"
+GENERATION = "generation.json"
 
 
-class Record(BaseModel):
-    """generation.json: what the pictures beside it are.
+class Generation(BaseModel):
+    """generation.json: how the pictures beside it were made.
 
     Attributes:
         generator: The generator's file name.
         sha256: Of that file.
-        padding: How sides are brought to multiples of the generator's stride.
-        card: How the generator was used.
-        inputs: The SHA-256 of every input's file by its id, which is the stem of the picture made of it.
+        padding: Rule that brings sides to multiples of the generator's stride.
+        card: The generator's card, in the test mode used.
+        inputs: SHA-256 of every input's file by its id, which is the stem of its output picture.
         failed: Why an input has no picture, by id; the others have one once the call is over.
-        pictures: How many there are; 0 until the call is over.
+        pictures: Number of pictures; 0 until the call is over.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,8 +40,8 @@ class Record(BaseModel):
     failed: dict[str, str] = {}
     pictures: int = 0
 
-    def differences(self, other: Record) -> list[str]:
-        """How another record's pictures were made otherwise."""
+    def differences(self, other: Generation) -> list[str]:
+        """List how another record's pictures were made differently."""
         found = [] if self.sha256 == other.sha256 else [f"the generator was another file, {self.generator}"]
         if self.padding != other.padding:
             found.append(f"padding was {self.padding}")
@@ -50,24 +49,24 @@ class Record(BaseModel):
         return found + [f"{key} was {was[key]}, is {is_[key]}" for key in is_ if was[key] != is_[key]]
 
 
-def write_record(folder: Path, record: Record) -> None:
+def write_generation(folder: Path, generation: Generation) -> None:
     """Write generation.json, whole or not at all."""
-    atomic.write(folder / RECORD, json.dumps(record.model_dump(mode="json"), indent=1).encode() + b"\n")
+    atomic.write(folder / GENERATION, json.dumps(generation.model_dump(mode="json"), indent=1).encode() + b"\n")
 
 
-def begin(folder: Path, record: Record, *, overwrite: bool) -> tuple[set[str], Made]:
-    """Make a folder ready for the pictures of a record, and write the record into it.
+def begin(folder: Path, generation: Generation, *, overwrite: bool) -> tuple[set[str], Made]:
+    """Prepare a folder for pictures, and write their record into it.
 
-    Pictures of an earlier call stay if that was the same: made by the same generator in the same way, of inputs that
-    are still what they were. Pictures that no record names are never touched.
+    Pictures of an earlier call stay if that was the same call: the same generator and test mode, unchanged inputs.
+    Pictures that no record names are never touched.
 
     Args:
         folder: The folder, which need not exist.
-        record: What will be made.
+        generation: The record to write.
         overwrite: Whether to remove all pictures of an earlier call, whatever generator made them.
 
     Returns:
-        The ids of the pictures that are there already, and the record of what they hold.
+        The ids of the pictures that are there already, and the hashes of all written files.
 
     Raises:
         UserError: The folder holds other pictures, or those of another call and they may not be replaced.
@@ -75,25 +74,25 @@ def begin(folder: Path, record: Record, *, overwrite: bool) -> tuple[set[str], M
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file; expected a folder for the pictures; name another")
-    earlier = _read(folder) if (folder / RECORD).exists() else None
+    earlier = _read(folder) if (folder / GENERATION).exists() else None
     there = _pictures(folder, earlier)
     if earlier is not None and overwrite:
         for path in there.values():
             path.unlink()
-        (folder / RECORD_OF_PICTURES).unlink(missing_ok=True)
+        (folder / layout.RECORD).unlink(missing_ok=True)
         there = {}
     elif earlier is not None and there:
-        differences = earlier.differences(record)
+        differences = earlier.differences(generation)
         for id_, path in there.items():
-            if record.inputs.get(id_) != earlier.inputs[id_]:
-                what = "was made of another picture" if id_ in record.inputs else "has no input any more"
+            if generation.inputs.get(id_) != earlier.inputs[id_]:
+                what = "was made of another picture" if id_ in generation.inputs else "has no input any more"
                 differences.append(f"{path.name} {what}")
         if differences:
             raise UserError(
                 f"{folder}: holds pictures that were made otherwise: {'; '.join(differences[:MOST_NAMED])}"
                 f"{'; ...' if len(differences) > MOST_NAMED else ''}. Name another folder, or replace all: --overwrite"
             )
-    write_record(folder, record)
+    write_generation(folder, generation)
     made = Made(folder)
     if not made:  # an older version kept no hashes
         for path in there.values():
@@ -101,8 +100,8 @@ def begin(folder: Path, record: Record, *, overwrite: bool) -> tuple[set[str], M
     return set(there), made
 
 
-def _pictures(folder: Path, earlier: Record | None) -> dict[str, Path]:
-    """The pictures of an earlier call by id; refuses those that it did not make, or that were replaced since."""
+def _pictures(folder: Path, earlier: Generation | None) -> dict[str, Path]:
+    """Find the pictures of an earlier call by id, and refuse foreign or replaced ones."""
     found: dict[str, Path] = {}
     made = Made(folder)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -126,7 +125,7 @@ def _pictures(folder: Path, earlier: Record | None) -> dict[str, Path]:
     return found
 
 
-def _read(folder: Path) -> Record:
+def _read(folder: Path) -> Generation:
     return json_files.read(
-        folder / RECORD, Record, "damaged, or of an older version: name another folder, or delete this one"
+        folder / GENERATION, Generation, "damaged, or of an older version: name another folder, or delete this one"
     )

@@ -1,4 +1,4 @@
-"""A trained generator in a file of its own: weights as safetensors, and the card that says how to use them."""
+"""Generator files: weights as safetensors, with a card of how to use them."""
 
 from __future__ import annotations
 
@@ -15,59 +15,39 @@ from torch import nn
 
 from p2pbench.datasets.transforms import full_range
 from p2pbench.errors import UserError
-from p2pbench.networks.generator import Generator
+from p2pbench.networks.generator import Generator, GeneratorArchitecture
 from reports.store import atomic
 from reports.store.ranges import shown
 
 METADATA_KEY = "p2pbench"
-
-
-IMPORTED = "imported from"  # how the source of a generator begins that was trained elsewhere
-
-
-class Architecture(BaseModel):
-    """What the generator is built from; see `p2pbench.networks.generator.Generator`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input_channels: int
-    output_channels: int
-    depth: int
-    ngf: int
-    skips: bool
-    bottleneck_norm: bool
-    dropout_blocks: tuple[int, ...]
-
-    def build(self) -> Generator:
-        """The network, with weights yet to be set."""
-        return Generator(**self.model_dump())
+IMPORTED = "imported from"  # begins a card's source if the generator was trained elsewhere
 
 
 class GeneratorCard(BaseModel):
-    """All that is needed to use a generator as it was tested, and where it comes from."""
+    """Architecture, data format and test mode of a generator, and its source."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    architecture: Architecture
+    architecture: GeneratorArchitecture
     dataset: str
     direction: str
     image_size: int
     input_range: tuple[float, float]
     input_bits: Literal[8, 16] | None = None
-    """Of the pictures that it was trained on; None in files of older versions."""
+    """Depth of the pictures that it was trained on; None in files of older versions."""
     output_range: tuple[float, float]
     output_bits: Literal[8, 16]
     test_dropout: bool
     test_batch_norm: Literal["batch", "running"]
     seed: int
     source: str
-    """What trained it, such as "p2pbench 0.1.0" or the file it was imported from."""
+    """Program that trained it, such as "p2pbench 0.1.0", or the file it was imported from."""
 
 
 def input_bits(card: GeneratorCard) -> int | None:
-    """The depth of the pictures that a generator was trained on; None where a card of an older version leaves it open.
+    """Depth of the pictures that a generator was trained on; None where an older card leaves it open.
 
-    Such a card has the range of the values alone, which is all of 8 or 16 bits unless the settings had another.
+    An older card has the range of the values alone, which is all of 8 or 16 bits unless the settings had another.
     """
     if card.input_bits is None and card.input_range == full_range("uint8"):
         return 8
@@ -95,7 +75,7 @@ def save_generator(
 
 
 def load_generator(path: Path) -> tuple[Generator, GeneratorCard]:
-    """A generator on the CPU, and its card.
+    """Load a generator onto the CPU, with its card.
 
     Raises:
         UserError: no such file, not a generator's file, a range beyond the depth of the pictures, or entries that do
@@ -124,7 +104,7 @@ def load_generator(path: Path) -> tuple[Generator, GeneratorCard]:
                 f"{path}: found {side}_range {shown(ends)}, expected it within {shown((low, high))}, the values of "
                 f"{bits} bits; train it anew with the data's own range"
             )
-    generator = card.architecture.build()
+    generator = Generator(card.architecture)
     load_weights(generator, weights, path)
     return generator, card
 

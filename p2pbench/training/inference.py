@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fcn.segmenting import is_out_of_memory
 from p2pbench.datasets import pictures, transforms
 from p2pbench.datasets.catalogue import DATASETS
 from p2pbench.datasets.dataset import A_TO_B, LABELS_TO_PHOTO, MOST_NAMED, Dataset, LabelledPhotos
@@ -21,10 +22,11 @@ from p2pbench.datasets.pairs import Folders, Paired
 from p2pbench.datasets.survey import folder_lines
 from p2pbench.datasets.transforms import from_network, to_network
 from p2pbench.errors import UserError
-from p2pbench.networks.generator import BatchNormMode, Generator, for_testing
-from p2pbench.runtime.device import failures_told, is_out_of_memory
+from p2pbench.networks.generator import BatchNormMode, Generator, test_mode
+from p2pbench.runtime.device import device_errors
 from p2pbench.runtime.interrupt import Stop, Stopped
-from p2pbench.training.generated_folder import Record, begin, write_record
+from p2pbench.runtime.progress import ProgressReporter
+from p2pbench.training.generated_folder import Generation, begin, write_generation
 from p2pbench.training.generator_file import IMPORTED, GeneratorCard, input_bits, load_generator
 from p2pbench.training.leftovers import check_generator
 from p2pbench.training.seeding import Purpose, item_number, torch_seed
@@ -34,9 +36,11 @@ from reports.store.layout import Run, found_at
 from reports.store.made import Made, digest
 from reports.store.names import counted
 
+PADDING = "mirrored at the right and lower edge up to the stride, cut off afterwards"
+
 
 class Translator:
-    """A generator set for testing as its card says: without gradients, and each item with noise of its own.
+    """A generator in the test mode of its card: without gradients, and with separate noise per item.
 
     Used as `with Translator(...).open() as translate: picture = translate(values, item_id)`.
     """
@@ -47,21 +51,21 @@ class Translator:
 
     @contextmanager
     def open(self) -> Iterator[Translator]:
-        """Set the generator for testing; at the end it and torch's random state are as they were."""
+        """Set the generator to test mode; at the end it and torch's random state are restored."""
         devices = [self._device] if self._device.type == "cuda" else []
-        mode = for_testing(self._generator, dropout=self._card.test_dropout, batch_norm=self._card.test_batch_norm)
+        mode = test_mode(self._generator, dropout=self._card.test_dropout, batch_norm=self._card.test_batch_norm)
         with torch.inference_mode(), torch.random.fork_rng(devices), mode:
             yield self
 
     def __call__(self, values: Picture, item_id: str) -> Picture:
-        """The picture (H, W, C) made of an input picture (H, W, C), whose sides may be any.
+        """Translate an input picture (H, W, C) of any size into a picture (H, W, C).
 
         Raises:
-            UserError: a value of it is no finite number.
+            UserError: an output value is not finite.
         """
         height, width = values.shape[:2]
         x = to_network(torch.tensor(values).permute(2, 0, 1)[None], self._card.input_range)
-        # Finished before it is padded: a hole, say, is placed by the sides of the picture itself.
+        # Finished before padding: inpainting's hole is centred in the picture itself.
         x = pad_to_stride(self._dataset.finish_input(x), self._generator.depth)
         torch.manual_seed(torch_seed(self._card.seed, Purpose.TEST, item_number(item_id)))
         output = self._generator(x.to(self._device))[0]
@@ -76,7 +80,7 @@ class Translator:
 
 
 def pad_to_stride(batch: Tensor, depth: int) -> Tensor:
-    """Inputs (B, C, H, W) mirrored beyond their right and lower edge, up to multiples of 2**depth."""
+    """Mirror inputs (B, C, H, W) beyond their right and lower edge, up to multiples of 2**depth."""
     stride = 2**depth
     height, width = batch.shape[-2:]
     padding = ((0, 0), (0, 0), (0, -height % stride), (0, -width % stride))
@@ -84,23 +88,43 @@ def pad_to_stride(batch: Tensor, depth: int) -> Tensor:
 
 
 def as_picture(values: Tensor) -> Picture:
-    """Picture values (C, H, W) as a picture (H, W, C)."""
+    """Convert picture values (C, H, W) to a picture (H, W, C)."""
     picture: Picture = values.permute(1, 2, 0).contiguous().cpu().numpy()
     return picture
 
 
-PADDING = "mirrored at the right and lower edge up to the stride, cut off afterwards"
+@dataclass(frozen=True)
+class Translation:
+    """A folder of pictures to translate by a generator.
+
+    Attributes:
+        generator_file: A `generator.safetensors`, or the folder of a finished run.
+        inputs: Folder of the pictures.
+        out: Folder to write to, one lossless picture per input, under its name.
+        dropout: On or off; None keeps the card's test mode.
+        batch_norm: "batch" or "running" statistics; None keeps the card's test mode.
+        seed: Of the dropout noise; None keeps the card's.
+        overwrite: Whether to replace all pictures of an earlier call, if none was changed since.
+    """
+
+    generator_file: Path
+    inputs: Path
+    out: Path
+    dropout: bool | None = None
+    batch_norm: BatchNormMode | None = None
+    seed: int | None = None
+    overwrite: bool = False
 
 
 @dataclass
 class Translated:
-    """What became of a folder of pictures, by id.
+    """Outcome of a folder's translation, by picture id.
 
     Attributes:
-        made: How many pictures this call made.
-        kept: How many an earlier call had made.
+        made: Number of pictures that this call made.
+        kept: Number of pictures that an earlier call had made.
         failed: Why the others could not be made.
-        kinds: The files that were used, by what they are: channels, depth, and what was done to them.
+        kinds: The files used, by kind: channels, depth, and their conversion.
     """
 
     made: int = 0
@@ -109,101 +133,58 @@ class Translated:
     kinds: dict[str, list[str]] = field(default_factory=dict)
 
     def remarks(self) -> list[str]:
-        """A line on each kind of file, if they are a mixture or were converted."""
+        """List the kinds of files, a line each, if they are a mixture or were converted."""
         if len(self.kinds) < 2 and not any("," in kind for kind in self.kinds):
             return []
         return [_remark(kind, files) for kind, files in sorted(self.kinds.items())]
 
 
 def translate_folder(
-    generator_file: Path,
-    inputs: Path,
-    out: Path,
-    device: torch.device,
-    advance: Callable[[int, int], None],
-    *,
-    say: Callable[[str], None] = lambda text: None,
-    dropout: bool | None = None,
-    batch_norm: BatchNormMode | None = None,
-    seed: int | None = None,
-    overwrite: bool = False,
-    stop: Stop = False,
+    job: Translation, device: torch.device, reporter: ProgressReporter, stop: Stop = False
 ) -> Translated:
-    """Make a picture of every picture in a folder and those below it, at its own size.
+    """Translate every picture in a folder and those below it, at its own size.
 
     Sides are mirrored up to multiples of the generator's stride and cut back afterwards, so that the aspect is kept;
-    batch statistics are each picture's own. What made the pictures is recorded in `generation.json` beside them. The
-    same call goes on where it was stopped. A picture that cannot be used does not keep the others from being made.
+    batch statistics are each picture's own. `generation.json` beside the pictures records how they were made. The same
+    call resumes where it was stopped. A picture that cannot be used does not keep the others from being made.
 
-    Args:
-        generator_file: a `generator.safetensors`, or the folder of a finished run.
-        inputs: the folder of pictures.
-        out: the folder to write to, one lossless picture an input, under its name.
-        device: what computes.
-        advance: called with the number of pictures done and of all.
-        say: called with a line on what looks wrong and may be right, such as values beyond the generator's range,
-            and on what is wrong with the generator's training.
-        dropout: on or off; None takes what the run was tested with.
-        batch_norm: "batch" or "running" statistics; None takes what the run was tested with.
-        seed: of the dropout noise; None takes the run's.
-        overwrite: replace all pictures of an earlier call, if none was changed since.
-        stop: whether somebody asked to stop.
+    The reporter also gets lines on what may be wrong: values beyond the generator's range, flaws of its training.
 
     Raises:
         UserError: the generator cannot be used, there are no pictures, `out` holds others, or cannot be written to.
         ReportError: `out` is, holds or lies in what is read, or nearly no value of the pictures lies within the
             generator's range.
-        DeviceLost: the device stopped working; the same call goes on from there.
-        Stopped: `stop` was asked for; the same call goes on from there.
+        DeviceLost: the device stopped working; the same call resumes.
+        Stopped: a stop was requested; the same call resumes.
     """
-    if generator_file.is_dir():
-        generator_file /= "generator.safetensors"
-    generator, card = load_generator(generator_file)
-    run = Run(generator_file.parent, generator_file.parent.parent.name, None)
-    if run.generator == generator_file:
-        check_generator(run, Made(run.folder))
-        if not card.source.startswith(IMPORTED) and (wrong := flaw(run)):
-            say(f"{generator_file}: {wrong}")
-    changed = {"test_dropout": dropout, "test_batch_norm": batch_norm, "seed": seed}
-    card = card.model_copy(update={key: value for key, value in changed.items() if value is not None})
-    if dropout and not card.architecture.dropout_blocks:
-        raise UserError(f"--dropout on has no effect: {generator_file} has no dropout layers; leave it out")
-    if seed is not None and not (card.test_dropout and card.architecture.dropout_blocks):
-        raise UserError(f"--seed {seed} has no effect: it is that of dropout's noise, which is off; leave it out")
-    if not inputs.is_dir():
-        raise UserError(f"{inputs}: {found_at(inputs)}, expected a folder of pictures; check the path")
-    apart.check(out, [inputs, generator_file])
-    passed_over: Counter[str] = Counter()
-    found = pictures.find_recursive(inputs, passed_over)
-    if line := pictures.passed_over_line(inputs, passed_over):
-        say(line)
-    if not found:
-        raise UserError(f"{inputs}: found no pictures; expected PNG, JPEG or TIFF files in it or below it")
-    apart.check(out, found.values())  # which may be linked from elsewhere
-    record = Record(
-        generator=generator_file.name,
-        sha256=digest(generator_file),
-        padding=PADDING,
-        card=card,
-        inputs={id_: digest(path) for id_, path in found.items()},
-    )
+    file = job.generator_file / "generator.safetensors" if job.generator_file.is_dir() else job.generator_file
+    generator, card = _load(file, job, reporter)
+    inputs = _find_inputs(job, file, reporter)
     dataset = bare_dataset(card)
     if isinstance(dataset, LabelledPhotos) and dataset.direction == LABELS_TO_PHOTO:
-        refuse_train_ids(dataset.table, list(found.values()))
-    for line in folder_lines(
-        list(found.values()), lambda path: _input(path, dataset, card)[0], card.input_range, str(generator_file)
-    ):
-        say(line)
-    there, made_files = begin(out, record, overwrite=overwrite)
-    result = Translated(kept=len(there))
+        refuse_train_ids(dataset.table, list(inputs.values()))
+    ranges = folder_lines(
+        list(inputs.values()), lambda path: _input(path, dataset, card)[0], card.input_range, str(file)
+    )
+    for line in ranges:
+        reporter.say(line)
+    generation = Generation(
+        generator=file.name,
+        sha256=digest(file),
+        padding=PADDING,
+        card=card,
+        inputs={id_: digest(path) for id_, path in inputs.items()},
+    )
+    earlier, made = begin(job.out, generation, overwrite=job.overwrite)
+    result = Translated(kept=len(earlier))
     pair_seen = False
-    with failures_told(device), Translator(generator.to(device), card, dataset).open() as translate:
-        for done, (id_, path) in enumerate(found.items(), 1):
-            if id_ not in there:
+    with device_errors(device), Translator(generator.to(device), card, dataset).open() as translate:
+        for done, (id_, path) in enumerate(inputs.items(), 1):
+            if id_ not in earlier:
                 try:
                     values, kind = _input(path, dataset, card)
                     if not pair_seen and (pair_seen := _may_be_pair(values, dataset)):
-                        say(_pair_remark(path, dataset))
+                        reporter.say(_pair_remark(path, dataset))
                     picture = translate(values, id_)
                 except UserError as error:
                     result.failed[id_] = str(error)
@@ -212,26 +193,58 @@ def translate_folder(
                         raise
                     result.failed[id_] = f"{path}: is too large for the memory there is; cut it into tiles"
                 else:
-                    pictures.write(out / id_, picture, made_files.note)
+                    pictures.write(job.out / id_, picture, made.note)
                     result.made += 1
-                    result.kinds.setdefault(kind, []).append(path.relative_to(inputs).as_posix())
-            advance(done, len(found))
-            if stop and done < len(found):
-                more = ", without --overwrite," if overwrite else ""
+                    result.kinds.setdefault(kind, []).append(path.relative_to(job.inputs).as_posix())
+            reporter.count("pictures", done, len(inputs))
+            if stop and done < len(inputs):
+                more = ", without --overwrite," if job.overwrite else ""
                 raise Stopped(
-                    f"{out}: stopped; {result.made + result.kept} of {len(found)} pictures are made, and the same "
+                    f"{job.out}: stopped; {result.made + result.kept} of {len(inputs)} pictures are made, and the same "
                     f"command{more} makes the rest"
                 )
-    made = result.made + result.kept
-    write_record(out, record.model_copy(update={"failed": result.failed, "pictures": made}))
+    total = result.made + result.kept
+    write_generation(job.out, generation.model_copy(update={"failed": result.failed, "pictures": total}))
     return result
 
 
+def _load(file: Path, job: Translation, reporter: ProgressReporter) -> tuple[Generator, GeneratorCard]:
+    """Load the generator, and its card in the job's test mode."""
+    generator, card = load_generator(file)
+    run = Run(file.parent, file.parent.parent.name, None)
+    if run.generator == file:
+        check_generator(run, Made(run.folder))
+        if not card.source.startswith(IMPORTED) and (wrong := flaw(run)):
+            reporter.say(f"{file}: {wrong}")
+    changed = {"test_dropout": job.dropout, "test_batch_norm": job.batch_norm, "seed": job.seed}
+    card = card.model_copy(update={key: value for key, value in changed.items() if value is not None})
+    if job.dropout and not card.architecture.dropout_blocks:
+        raise UserError(f"--dropout on has no effect: {file} has no dropout layers; leave it out")
+    if job.seed is not None and not (card.test_dropout and card.architecture.dropout_blocks):
+        raise UserError(f"--seed {job.seed} has no effect: it is that of dropout's noise, which is off; leave it out")
+    return generator, card
+
+
+def _find_inputs(job: Translation, generator_file: Path, reporter: ProgressReporter) -> dict[str, Path]:
+    """Find the pictures by id, and refuse an output folder that holds or lies in what is read."""
+    if not job.inputs.is_dir():
+        raise UserError(f"{job.inputs}: {found_at(job.inputs)}, expected a folder of pictures; check the path")
+    apart.check(job.out, [job.inputs, generator_file])
+    passed_over: Counter[str] = Counter()
+    inputs = pictures.find_recursive(job.inputs, passed_over)
+    if line := pictures.passed_over_line(job.inputs, passed_over):
+        reporter.say(line)
+    if not inputs:
+        raise UserError(f"{job.inputs}: found no pictures; expected PNG, JPEG or TIFF files in it or below it")
+    apart.check(job.out, inputs.values())  # which may be linked from elsewhere
+    return inputs
+
+
 def bare_dataset(card: GeneratorCard) -> Dataset:
-    """The dataset that a generator was trained on, without its files: how it makes inputs and keeps outputs.
+    """Open a generator's dataset without its files, for its conversions of inputs and outputs.
 
     Raises:
-        UserError: the card names a dataset that this version does not know.
+        UserError: the card names a dataset unknown to this version.
     """
     if card.dataset not in DATASETS:
         raise UserError(f"the generator was trained on dataset '{card.dataset}', which this version does not know")
@@ -239,10 +252,10 @@ def bare_dataset(card: GeneratorCard) -> Dataset:
 
 
 def _input(path: Path, dataset: Dataset, card: GeneratorCard) -> tuple[Picture, str]:
-    """The input made of a file, of the depth and the channels that the generator was trained on, and what it was.
+    """Read a file as an input of the generator's channels and depth, and describe the file's kind.
 
     As in training, grey is repeated for a generator of colours and colours become grey for one of grey. Depth is never
-    changed: which value of 16 bits would be which of 8 is the user's to say.
+    changed: which values of 16 bits correspond to those of 8 is for the user to say.
     """
     picture = pictures.read(path)
     values = dataset.from_picture(picture, path)
@@ -257,7 +270,7 @@ def _input(path: Path, dataset: Dataset, card: GeneratorCard) -> tuple[Picture, 
     return transforms.convert(values, channels, path), kind
 
 
-def _remark(kind: str, files: list[str]) -> str:
+def _remark(kind: str, files: Sequence[str]) -> str:
     more = ", ..." if len(files) > MOST_NAMED else ""
     return f"{counted(len(files), 'picture')} of {kind}: {', '.join(files[:MOST_NAMED])}{more}"
 

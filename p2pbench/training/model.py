@@ -13,11 +13,16 @@ from p2pbench import __version__
 from p2pbench.config import SMALLEST_IMAGE, RunConfig
 from p2pbench.datasets.dataset import Channels, Dataset
 from p2pbench.datasets.transforms import full_range
-from p2pbench.networks.discriminator import discriminator, initialise
-from p2pbench.networks.generator import DROPOUT_BLOCKS, Generator, depth_for
-from p2pbench.training.generator_file import Architecture, GeneratorCard
+from p2pbench.networks.discriminator import initialise, patch_gan
+from p2pbench.networks.generator import DROPOUT_BLOCKS, Generator, GeneratorArchitecture, depth_for
+from p2pbench.training.generator_file import GeneratorCard
 from p2pbench.training.optimizer import Adam
 from p2pbench.training.seeding import Purpose, torch_seed
+
+COPIES = 4  # of each weight: itself, its gradient, Adam's two moments
+SPARE = 1.3  # factor for what kernels and gaps between blocks take beside the tensors
+GRADIENTS_TOO = 2  # a map has a gradient of its size
+WRONG_BY = 0.9  # share of the estimated bytes that surely do not fit, where the estimate did not
 
 
 @dataclass(frozen=True)
@@ -30,27 +35,27 @@ class Model:
     discriminator_adam: Adam | None
 
     def parts(self) -> Iterator[tuple[str, nn.Module | Adam]]:
-        """All that has a state, by name."""
+        """Yield all parts with a state, by name."""
         for name in ("generator", "discriminator", "generator_adam", "discriminator_adam"):
             part = getattr(self, name)
             if part is not None:
                 yield name, part
 
     def set_learning_rate(self, rate: float) -> None:
-        """Give both optimizers a learning rate."""
+        """Set the learning rate of both optimizers."""
         for adam in self.adams():
             adam.set_rate(rate)
 
     def adams(self) -> Iterator[Adam]:
-        """The optimizers that there are."""
+        """Yield the optimizers."""
         yield self.generator_adam
         if self.discriminator_adam is not None:
             yield self.discriminator_adam
 
 
-def architecture(config: RunConfig, channels: Channels) -> Architecture:
-    """The generator that the settings ask for."""
-    return Architecture(
+def architecture(config: RunConfig, channels: Channels) -> GeneratorArchitecture:
+    """Generator architecture of the settings."""
+    return GeneratorArchitecture(
         input_channels=channels.input,
         output_channels=channels.output,
         depth=depth_for(config.image_size),
@@ -62,7 +67,7 @@ def architecture(config: RunConfig, channels: Channels) -> Architecture:
 
 
 def make_card(config: RunConfig, dataset: Dataset, channels: Channels) -> GeneratorCard:
-    """The card of a run's generator."""
+    """Make the card of a run's generator."""
     return GeneratorCard(
         architecture=architecture(config, channels),
         dataset=dataset.name,
@@ -80,58 +85,47 @@ def make_card(config: RunConfig, dataset: Dataset, channels: Channels) -> Genera
 
 
 def build_discriminator(config: RunConfig, channels: Channels) -> nn.Module | None:
-    """The discriminator that the settings ask for, if any; a conditional one sees the input too."""
+    """Build the discriminator of the settings, if any; a conditional one sees the input too."""
     if not config.adversarial:
         return None
     seen = channels.output + (channels.input if config.conditional else 0)
-    return discriminator(seen, receptive_field=config.receptive_field, ndf=config.ndf)
+    return patch_gan(seen, receptive_field=config.receptive_field, ndf=config.ndf)
 
 
 def build(config: RunConfig, channels: Channels, device: torch.device) -> Model:
-    """Networks with weights drawn from the run's seed, ready to be trained.
+    """Build networks and optimizers, with weights drawn from the run's seed.
 
-    Weights are channels-last on a GPU, whose convolutions of bfloat16 want them so; on a CPU the discriminator's
-    alone, since the generator gains nothing (benchmarks/RESULTS.md).
+    Weights are channels-last on a GPU, as cuDNN's bfloat16 convolutions need them; on a CPU the discriminator's alone,
+    since the generator gains nothing (benchmarks/RESULTS.md).
     """
     random = torch.Generator().manual_seed(torch_seed(config.seed, Purpose.WEIGHTS))
-    generator = architecture(config, channels).build()
-    judge = build_discriminator(config, channels)
-    for network in (generator, judge):
+    generator = Generator(architecture(config, channels))
+    discriminator = build_discriminator(config, channels)
+    for network in (generator, discriminator):
         if network is not None:
             initialise(network, random)
             network.to(device)
-            if device.type == "cuda" or network is judge:
+            if device.type == "cuda" or network is discriminator:
                 network.to(memory_format=torch.channels_last)
 
     def adam(network: nn.Module) -> Adam:
         betas = (config.beta1, config.beta2)
         return Adam(network.parameters(), rate=config.learning_rate, betas=betas, device=device)
 
-    return Model(generator, judge, adam(generator), None if judge is None else adam(judge))
-
-
-COPIES = 4  # of each weight: itself, its gradient, Adam's two moments
-
-
-SPARE = 1.3  # what kernels and gaps between blocks take beside the tensors
-
-
-GRADIENTS_TOO = 2  # a map has a gradient of its size
-
-
-WRONG_BY = 0.9  # of what was counted and yet did not fit
+    discriminator_adam = None if discriminator is None else adam(discriminator)
+    return Model(generator, discriminator, adam(generator), discriminator_adam)
 
 
 def needed_bytes(config: RunConfig, channels: Channels, batch_size: int) -> int:
-    """About how much memory a step takes, counted from the tensors that it keeps, without computing them."""
+    """Estimated memory of a step, summed over its tensors on the meta device, without computing them."""
     with torch.device("meta"):
-        generator, judge = architecture(config, channels).build(), build_discriminator(config, channels)
-        networks = [network for network in (generator, judge) if network is not None]
+        generator, discriminator = Generator(architecture(config, channels)), build_discriminator(config, channels)
+        networks = [network for network in (generator, discriminator) if network is not None]
         x = torch.empty(1, channels.input, config.image_size, config.image_size)
         maps, output = _kept(generator, x)
-        if judge is not None:
-            of_judge, _ = _kept(judge, torch.cat([x, output], 1) if config.conditional else output)
-            maps += 2 * of_judge  # real and fake
+        if discriminator is not None:
+            seen = torch.cat([x, output], 1) if config.conditional else output
+            maps += 2 * _kept(discriminator, seen)[0]  # real and fake
     if config.precision == "bf16":
         maps //= 2
     weights = sum(parameter.nbytes for network in networks for parameter in network.parameters())
@@ -139,7 +133,8 @@ def needed_bytes(config: RunConfig, channels: Channels, batch_size: int) -> int:
 
 
 def _kept(network: nn.Module, x: Tensor) -> tuple[int, Tensor]:
-    """Bytes of the maps that a network keeps for its gradients, and its output."""
+    """Count the bytes of maps that a network keeps for its gradients; its output too."""
+    # Tensors are counted once per storage: a ReLU's output and the next layer's input are the same memory.
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -154,7 +149,7 @@ def _kept(network: nn.Module, x: Tensor) -> tuple[int, Tensor]:
 
 
 def what_fits(config: RunConfig, channels: Channels, available: int) -> str:
-    """The largest batch_size, else image_size, that so many bytes are about enough for."""
+    """Largest batch_size, else image_size, that fits into so many bytes."""
     fitting = [size for size in range(1, config.batch_size) if needed_bytes(config, channels, size) <= available]
     if fitting:
         return f"batch_size = {fitting[-1]} would fit"
@@ -168,7 +163,7 @@ def what_fits(config: RunConfig, channels: Channels, available: int) -> str:
 
 
 def out_of_memory(config: RunConfig, channels: Channels, device: torch.device) -> str:
-    """What to tell somebody whose step did not fit on a device."""
+    """Message for a step that did not fit on a device: its need, the free memory, and what would fit."""
     gib = 2**30
     need = needed_bytes(config, channels, config.batch_size)
     asked = f"batch_size = {config.batch_size} at image_size = {config.image_size} needs about {need / gib:.1f} GiB"
@@ -177,7 +172,7 @@ def out_of_memory(config: RunConfig, channels: Channels, device: torch.device) -
     free, total = torch.cuda.mem_get_info(device)
     available = free + torch.cuda.memory_reserved(device)
     return (
-        f"out of memory on {device}: {asked}, and {available / gib:.1f} of its {total / gib:.1f} GiB are to be had; "
-        # It did not fit, so that what is counted as fitting is counted too low.
+        f"out of memory on {device}: {asked}, and {available / gib:.1f} of its {total / gib:.1f} GiB are free; "
+        # It did not fit, so an estimate that says it fits is too low.
         + what_fits(config, channels, min(available, int(WRONG_BY * need)))
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,38 +17,32 @@ from p2pbench.runtime.progress import Losses
 from p2pbench.training.batches import Batch
 from p2pbench.training.model import Model
 
+Terms = dict[str, Tensor]
+"""Losses by name on the device, each a scalar without its graph."""
+
+LossCheck = Callable[[Terms], None]
+"""Called before each update with the losses that the update is computed from."""
+
 
 def adversarial(logits: Tensor, *, real: bool) -> Tensor:
-    """Binary cross-entropy of a discriminator's logits (B, 1, h, w) against one answer, averaged over the patches.
+    """Binary cross-entropy of a discriminator's logits (B, 1, h, w) against one label, averaged over patches.
 
-    The generator takes it with `real=True` on its own outputs: it maximises log D, which does not saturate.
+    The generator's loss is that of `real=True` on its own outputs: it maximises log D, which does not saturate.
     """
     return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
 
 
 def reconstruction(term: str, output: Tensor, target: Tensor) -> Tensor:
-    """The mean absolute (L1) or squared (L2) difference of two batches in [-1, 1]."""
+    """Mean absolute (L1) or squared (L2) difference of two batches in [-1, 1]."""
     return functional.l1_loss(output, target) if term == "L1" else functional.mse_loss(output, target)
 
 
-Terms = dict[str, Tensor]
-
-
-"""The same on the device, each a scalar without its graph."""
-
-
-Guard = Callable[[Terms], None]
-
-
-"""Called before each update with the losses that it rests on."""
-
-
 class NonFiniteLoss(ArithmeticError):
-    """A loss became infinite or no number; the networks were not updated with it.
+    """Infinite or NaN loss; the networks were not updated with it.
 
     Args:
-        text: which loss it was.
-        steps_ago: how many steps were finished since, the bad one included; 0 if it never was.
+        text: names the loss.
+        steps_ago: steps finished since, the bad one included; 0 if the bad step was not finished.
     """
 
     def __init__(self, text: str, steps_ago: int = 0) -> None:
@@ -62,15 +57,15 @@ def training_step(model: Model, batch: Batch, config: RunConfig) -> Losses:
         NonFiniteLoss: before the update that would have used the loss.
     """
     losses: Losses = {}
-    take_step(model, batch, config, lambda terms: losses.update(finite(terms)))
+    take_step(model, batch, config, lambda terms: losses.update(to_numbers(terms)))
     return losses
 
 
-def finite(terms: Terms) -> Losses:
-    """The terms as numbers, taken from the device in one go.
+def to_numbers(terms: Terms) -> Losses:
+    """Losses as numbers, copied from the device at once.
 
     Raises:
-        NonFiniteLoss: one is infinite or no number; the first is named.
+        NonFiniteLoss: one is infinite or NaN; the first is named.
     """
     if not terms:
         return {}
@@ -81,45 +76,44 @@ def finite(terms: Terms) -> Losses:
     return dict(zip(terms, values, strict=True))
 
 
-def take_step(model: Model, batch: Batch, config: RunConfig, guard: Guard) -> Terms:
-    """Update the networks on one batch; the losses.
+def take_step(model: Model, batch: Batch, config: RunConfig, check: LossCheck) -> Terms:
+    """Update the networks on one batch and return the losses.
 
     With precision bf16 the networks compute in bfloat16, batch norm sums and all losses in float32.
     """
-    x, y = batch.input, batch.target
     if config.zero_conv_bias:
         for network in (model.generator, model.discriminator):
             if network is not None:
                 zero_convolution_biases(network)
 
-    with _precision(config, x):
-        output = model.generator(x)
+    with _precision(config, batch.input):
+        output = model.generator(batch.input)
     output = _at_least_single(output)
     losses: Terms = {}
-    asked_before: Tensor | None = None  # the generator's adversarial gradient at its output
+    adversarial_grad = None
     if model.discriminator is not None:
-        asked_before = _discriminator_step(model, config, x, y, output, losses, guard)
+        losses, adversarial_grad = _update_discriminator(model, batch, output, config, check)
 
     terms: Terms = {}
-    if model.discriminator is not None and asked_before is None:
+    if model.discriminator is not None and adversarial_grad is None:
         with _frozen(model.discriminator):
-            terms["G_GAN"] = adversarial(_judge(model, config, x, output), real=True)
-    terms |= {f"G_{term}": reconstruction(term, output, y) for term in ("L1", "L2") if term in config.terms}
-    guard(_note(terms, losses))
+            terms["G_GAN"] = adversarial(_discriminate(model, batch.input, output, config), real=True)
+    terms |= {f"G_{term}": reconstruction(term, output, batch.target) for term in ("L1", "L2") if term in config.terms}
+    check(_detached(terms))
 
     weights = {"G_GAN": 1.0, "G_L1": config.weight_l1, "G_L2": config.weight_l2}
     total = torch.stack([weights[name] * value for name, value in terms.items()]).sum() if terms else 0.0
-    if asked_before is not None:
-        total = total + (output * asked_before).sum()  # its gradient at the output is `asked_before`
+    if adversarial_grad is not None:
+        total = total + (output * adversarial_grad).sum()  # a scalar whose gradient at the output is that one
     assert isinstance(total, Tensor)
     model.generator_adam.zero_grad()
     total.backward()
     model.generator_adam.step()
-    return losses
+    return losses | _detached(terms)
 
 
 def loss_names(config: RunConfig) -> tuple[str, ...]:
-    """The losses of an objective, in the order in which a step makes them."""
+    """Names of an objective's losses, in the order in which a step computes them."""
     reconstructions = tuple(f"G_{term}" for term in ("L1", "L2") if term in config.terms)
     if not config.adversarial:
         return reconstructions
@@ -128,36 +122,50 @@ def loss_names(config: RunConfig) -> tuple[str, ...]:
     return ("D_real", "D_fake", "G_GAN", *reconstructions)
 
 
-def _discriminator_step(
-    model: Model, config: RunConfig, x: Tensor, y: Tensor, output: Tensor, losses: Terms, guard: Guard
-) -> Tensor | None:
-    """Update the discriminator. The generator's adversarial gradient where it is asked for before the update."""
+class _DiscriminatorUpdate(NamedTuple):
+    """Losses of a discriminator's update.
+
+    `adversarial_grad` is dL_GAN / d output (B, C, S, S), computed before the update; None where the objective computes
+    it after.
+    """
+
+    losses: Terms
+    adversarial_grad: Tensor | None
+
+
+def _update_discriminator(
+    model: Model, batch: Batch, output: Tensor, config: RunConfig, check: LossCheck
+) -> _DiscriminatorUpdate:
+    """Update the discriminator on a real and a generated batch."""
     adam = model.discriminator_adam
     assert adam is not None
-    shown = output.detach()
-    before = config.adversarial_gradient == "before-update"
-    if before:
-        shown.requires_grad_(True)
-    on_fake = _judge(model, config, x, shown)
+    fake = output.detach()
+    before_update = config.adversarial_gradient == "before-update"
+    if before_update:
+        fake.requires_grad_(True)
+    fake_logits = _discriminate(model, batch.input, fake, config)
     terms = {
-        "D_real": adversarial(_judge(model, config, x, y), real=True),
-        "D_fake": adversarial(on_fake, real=False),
+        "D_real": adversarial(_discriminate(model, batch.input, batch.target, config), real=True),
+        "D_fake": adversarial(fake_logits, real=False),
     }
-    gradient = None
-    if before:
-        generator_loss = adversarial(on_fake, real=True)
-        guard(_note({"G_GAN": generator_loss}, losses))
-        (gradient,) = torch.autograd.grad(generator_loss, shown, retain_graph=True)
-    guard(_note(terms, losses))
+    losses: Terms = {}
+    adversarial_grad = None
+    if before_update:
+        # Both gradients come from one forward pass on the fakes, so its graph is kept for the discriminator's.
+        generator_loss = adversarial(fake_logits, real=True)
+        losses = _detached({"G_GAN": generator_loss})
+        check(losses)
+        (adversarial_grad,) = torch.autograd.grad(generator_loss, fake, retain_graph=True)
+    check(_detached(terms))
     adam.zero_grad()
-    share = 0.5 if config.halve_discriminator_loss else 1.0
-    ((terms["D_real"] + terms["D_fake"]) * share).backward()
+    scale = 0.5 if config.halve_discriminator_loss else 1.0
+    ((terms["D_real"] + terms["D_fake"]) * scale).backward()
     adam.step()
-    return gradient
+    return _DiscriminatorUpdate(losses | _detached(terms), adversarial_grad)
 
 
-def _judge(model: Model, config: RunConfig, x: Tensor, y: Tensor) -> Tensor:
-    """Logits on what the discriminator sees: input and output stacked, input first, or the output alone."""
+def _discriminate(model: Model, x: Tensor, y: Tensor, config: RunConfig) -> Tensor:
+    """Logits of the discriminator on input and output stacked, input first, or on the output alone."""
     assert model.discriminator is not None
     with _precision(config, x):
         logits: Tensor = model.discriminator(torch.cat([x, y], dim=1) if config.conditional else y)
@@ -166,7 +174,7 @@ def _judge(model: Model, config: RunConfig, x: Tensor, y: Tensor) -> Tensor:
 
 @contextmanager
 def _frozen(network: nn.Module) -> Iterator[None]:
-    """A network whose own gradients are not needed, and cost time."""
+    """Skip the gradients of a network's own weights, which the generator's update does not need."""
     network.requires_grad_(False)
     try:
         yield
@@ -179,22 +187,19 @@ def _precision(config: RunConfig, x: Tensor) -> torch.autocast:
 
 
 def _at_least_single(values: Tensor) -> Tensor:
-    """Values that autocast made in bfloat16, in float32; others as they are."""
+    """bfloat16 values of autocast as float32; others unchanged."""
     return values.float() if values.dtype == torch.bfloat16 else values
 
 
-def _note(terms: Terms, losses: Terms) -> Terms:
-    """Add the terms, without their graphs, to the losses."""
-    noted = {name: value.detach() for name, value in terms.items()}
-    losses |= noted
-    return noted
+def _detached(terms: Terms) -> Terms:
+    return {name: value.detach() for name, value in terms.items()}
 
 
-class Watch:
-    """A `p2pbench.training.step.Guard` for a device that is not waited for.
+class NonFiniteGuard:
+    """Stops updates after a non-finite loss, without waiting for the device; a `LossCheck`.
 
-    A loss that is not finite raises a flag which both optimizers take as `found_inf`: from the update that would have
-    used it on, no step changes a weight. The flag stays up, and the losses of that step are kept.
+    A captured step cannot branch on a value. So a bad loss sets a flag on the device that both optimizers take as
+    `found_inf`: from that update on no step changes a weight. The flag stays set, and the losses of that step are kept.
     """
 
     def __init__(self, model: Model, names: Sequence[str], device: torch.device) -> None:
@@ -206,22 +211,22 @@ class Watch:
             adam.found_inf = self._stopped
 
     def __call__(self, terms: Terms) -> None:
-        """Raise the flag if a term is not finite."""
+        """Set the flag if a term is not finite."""
         if terms:
             bad = ~torch.isfinite(torch.stack(list(terms.values()))).all()
             self._stopped.copy_(torch.maximum(self._stopped, bad.float()))
 
     def end_step(self, losses: Terms) -> None:
-        """Keep a step's losses, unless they come after a bad step."""
+        """Keep a step's losses, unless an earlier step was bad."""
         values = torch.stack([losses[name] for name in self._names]).double()
         self._latest.copy_(torch.where(self._steps_since == 0, values, self._latest))
         self._steps_since.add_(self._stopped)
 
     def read(self) -> Losses:
-        """The last step's losses. Waits for the device, once.
+        """Read the last step's losses; waits for the device, once.
 
         Raises:
-            NonFiniteLoss: the flag is up; the error names the first loss that was not finite.
+            NonFiniteLoss: the flag is set; the error names the first loss that was not finite.
         """
         since, *values = torch.cat([self._steps_since.reshape(1), self._latest]).tolist()
         losses = dict(zip(self._names, values, strict=True))

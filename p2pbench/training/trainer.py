@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
+from fcn.segmenting import is_out_of_memory
 from p2pbench.config import RunConfig
 from p2pbench.datasets.cache import Samples
 from p2pbench.datasets.dataset import Dataset
 from p2pbench.errors import UserError
-from p2pbench.runtime.device import DeviceLost, has_failed, is_out_of_memory, keep_freed_memory
+from p2pbench.runtime.device import DeviceLost, has_failed, keep_freed_memory
 from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.precision import set_up
-from p2pbench.runtime.progress import Progress
+from p2pbench.runtime.progress import TrainingProgress
 from p2pbench.training import checkpoint
 from p2pbench.training.batches import Batches
 from p2pbench.training.cuda_graph import Say, open_steps
@@ -25,79 +28,76 @@ from p2pbench.training.records import Description, how_to_change, identity
 from p2pbench.training.step import NonFiniteLoss
 from reports.store.layout import Run
 
-Report = Callable[[Progress], None]
+SAMPLES_PER_TRAINING = 10  # times that sample pictures are drawn
 
 
-Sample = Callable[[Model, int], None]
+class TrainingData(NamedTuple):
+    """A dataset with its training samples, and the description of its items that identifies a run."""
+
+    dataset: Dataset
+    samples: Samples
+    description: Description
 
 
-"""Draws sample pictures of a model after so many epochs."""
+@dataclass(frozen=True)
+class Callbacks:
+    """Functions that a training calls, and its stop flag.
+
+    Attributes:
+        report: Receives the progress, after a step.
+        sample: Draws sample pictures of the model after an epoch, counted from 1.
+        say: Receives messages.
+        stop: Whether a stop is requested.
+    """
+
+    report: Callable[[TrainingProgress], None]
+    sample: Callable[[Model, int], None]
+    say: Say
+    stop: Stop = False
 
 
-def train(
-    config: RunConfig,
-    dataset: Dataset,
-    samples: Samples,
-    data: Description,
-    run: Run,
-    device: torch.device,
-    *,
-    report: Report,
-    sample: Sample,
-    stop: Stop,
-    say: Say,
-) -> Model:
+def train(run: Run, config: RunConfig, data: TrainingData, device: torch.device, callbacks: Callbacks) -> Model:
     """Train a run to its end, from its checkpoint if there is one.
 
     Raises:
         UserError: a loss was not finite, the checkpoint does not fit the settings, or the step does not fit into the
             device's memory.
         DeviceLost: the device stopped working.
-        Stopped: `stop` was asked for; the state is saved.
+        Stopped: a stop was requested; the state is saved.
     """
     keep_freed_memory()
     set_up(config, device)
     try:
-        return _train(config, dataset, samples, data, run, device, report, sample, stop, say)
+        return _train(run, config, data, device, callbacks)
     except RuntimeError as error:
         kind: type[UserError] = UserError
         if is_out_of_memory(error):
-            problem = f"{out_of_memory(config, samples.channels, device)}; {how_to_change(run, shared=True)}"
+            problem = f"{out_of_memory(config, data.samples.channels, device)}; {how_to_change(run, shared=True)}"
         elif has_failed(error):
             reason = str(error).splitlines()[0]
             problem = f"{device} stopped working ({reason}); the same command goes on once it is back"
             kind = DeviceLost
         else:
             raise
+    # Raised here, not in the block above, whose error holds the model's memory.
     kept = ". The last checkpoint is as it was" if run.checkpoint.exists() else ""
     raise kind(f"{run.folder}: {problem}{kept}")
 
 
-def _train(
-    config: RunConfig,
-    dataset: Dataset,
-    samples: Samples,
-    data: Description,
-    run: Run,
-    device: torch.device,
-    report: Report,
-    sample: Sample,
-    stop: Stop,
-    say: Say,
-) -> Model:
-    model = build(config, samples.channels, device)
-    batches = Batches(dataset, samples, config, device)
+def _train(run: Run, config: RunConfig, data: TrainingData, device: torch.device, callbacks: Callbacks) -> Model:
+    model = build(config, data.samples.channels, device)
+    batches = Batches(data.dataset, data.samples, config, device)
     total = batches.per_epoch * config.epochs
-    own = identity(config, data)
-    step = first = checkpoint.load(run.checkpoint, model, own) if run.checkpoint.exists() else 0
+    run_identity = identity(config, data.description)
+    step = first = checkpoint.load(run.checkpoint, model, run_identity) if run.checkpoint.exists() else 0
     model.generator.train()
-    steps = open_steps(model, batches, config, device, step, total, say)
-    sample_steps = batches.per_epoch * max(1, config.epochs // 10)
+    steps = open_steps(model, batches, range(step, total), callbacks.say)
+    sample_every = batches.per_epoch * max(1, config.epochs // SAMPLES_PER_TRAINING)
     images = 0
     log = LossLog(run.losses, step, run.folder / "tensorboard" if config.tensorboard else None)
     saved_at = started = time.monotonic()
     try:
-        with steps.on():
+        with steps.stream():
             while step < total:
                 epoch = step // batches.per_epoch
                 model.set_learning_rate(learning_rate(config, epoch))
@@ -105,28 +105,29 @@ def _train(
                     images += steps.take(step)
                     step += 1
                     to_log = step % config.log_every == 0 or step == total
-                    to_sample = step % sample_steps == 0 or step == total
+                    to_sample = step % sample_every == 0 or step == total
                     to_save = step == total or time.monotonic() - saved_at >= config.checkpoint_seconds
-                    if not (steps.read_each or to_log or to_sample or to_save or stop):
+                    # On a GPU reading a loss waits for all launched steps, so it is read only where it is needed.
+                    if not (steps.cheap_losses or to_log or to_sample or to_save or callbacks.stop):
                         continue
                     losses = steps.losses()
                 except NonFiniteLoss as error:
                     raise _not_finite(run, error, step, batches.per_epoch) from None
                 elapsed = time.monotonic() - started
                 left = elapsed / (step - first) * (total - step)
-                progress = Progress(step, total, epoch + 1, images / elapsed, left, losses)
+                progress = TrainingProgress(step, total, epoch + 1, images / elapsed, left, losses)
                 if to_log:
                     log.add(step, progress.epoch, progress.images_per_second, losses)
-                report(progress)
+                callbacks.report(progress)
                 if to_sample:
-                    sample(model, progress.epoch)
-                if stop and step < total:
-                    checkpoint.save(run.checkpoint, model, step, own)
+                    callbacks.sample(model, progress.epoch)
+                if callbacks.stop and step < total:
+                    checkpoint.save(run.checkpoint, model, step, run_identity)
                     raise Stopped(
                         f"{run.folder}: stopped after step {step} of {total}; the same command goes on from here"
                     )
                 if to_save:
-                    checkpoint.save(run.checkpoint, model, step, own)
+                    checkpoint.save(run.checkpoint, model, step, run_identity)
                     saved_at = time.monotonic()
     finally:
         log.close()

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fcn.network import FCN, Architecture
+from fcn.network import FCN, FcnArchitecture
 
 Values = Literal["packed", "unpacked", "double", "chunks"]
 Layer = tuple[str, str, Sequence[NDArray[np.float32]]]
@@ -41,7 +41,7 @@ fc7_cs fc6_cs 4096 1 0
 """
 
 
-def random_network(architecture: Architecture, seed: int = 0) -> FCN:
+def random_network(architecture: FcnArchitecture, seed: int = 0) -> FCN:
     """A network whose activations keep their size from layer to layer, so that no score vanishes."""
     random = torch.Generator().manual_seed(seed)
     with torch.device("meta"):
@@ -116,7 +116,7 @@ def varint(value: int) -> bytes:
     return low + bytes([value])
 
 
-def prototxt(architecture: Architecture, height: int, width: int) -> str:
+def prototxt(architecture: FcnArchitecture, height: int, width: int) -> str:
     """The published network for images of one size, with the channels of an architecture of stride 8."""
 
     def convolution(name: str, below: str, channels: int, kernel: int, padding: int) -> str:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fcn.network import FCN, Architecture, draw_weights, with_batch_norm
+from fcn.network import FCN, FcnArchitecture, draw_weights, with_batch_norm
 from tests.finite_differences import check_gradients
 
 
 def trained_network(stride: Literal[4, 8]) -> FCN:
-    network = FCN(Architecture(channels=4, width=1 / 32, hidden=8, stride=stride, padding="layers"))
+    network = FCN(FcnArchitecture(channels=4, width=1 / 32, hidden=8, stride=stride, padding="layers"))
     draw_weights(network, torch.Generator().manual_seed(0))
     with_batch_norm(network)
     return network.train().to(memory_format=torch.channels_last).double()

@@ -18,7 +18,7 @@ from fcn.network import (
     FCN,
     STAGES,
     STRIDES,
-    Architecture,
+    FcnArchitecture,
     draw_weights,
     folded,
     take_vgg16,
@@ -27,7 +27,7 @@ from fcn.network import (
 )
 from fcn.preprocessing import to_tensor
 
-NARROW = Architecture(channels=5, width=1 / 32, hidden=8, padding="layers")
+NARROW = FcnArchitecture(channels=5, width=1 / 32, hidden=8, padding="layers")
 
 
 def random(seed: int = 0) -> torch.Generator:
@@ -133,7 +133,7 @@ def test_every_layer_of_torchvision_s_network_is_one_of_ours() -> None:
     names = vgg16_layers()
     assert list(names) == list(theirs())
     with torch.device("meta"):
-        published = FCN(Architecture(channels=20))
+        published = FCN(FcnArchitecture(channels=20))
     assert list(names.values()) == [name for name, _ in published.named_children() if name.startswith(("conv", "fc"))]
     for name, layer in theirs().items():
         ours = published.get_submodule(names[name])
@@ -157,7 +157,7 @@ def test_all_other_layers_are_copied_and_scores_stay(network: FCN) -> None:
     assert all(after[name].equal(before[name]) for name in scores)
 
 
-def features(weights: dict[str, Tensor], architecture: Architecture) -> nn.Sequential:
+def features(weights: dict[str, Tensor], architecture: FcnArchitecture) -> nn.Sequential:
     """Torchvision's convolutions, as narrow as an architecture."""
     layout: list[str | int] = []
     for stage in STAGES:
@@ -191,7 +191,7 @@ def test_a_photo_prepared_our_way_gives_what_torchvision_s_gives(network: FCN) -
 
 
 def test_fc6_is_torchvision_s_linear_layer() -> None:
-    network = FCN(Architecture(channels=5, width=1 / 32, hidden=8))
+    network = FCN(FcnArchitecture(channels=5, width=1 / 32, hidden=8))
     weights = vgg16_weights(network)
     take_vgg16(network, weights)
     pool = torch.randn((2, 16, 7, 7), generator=random())
@@ -235,7 +235,7 @@ def test_the_same_seed_draws_the_same_weights() -> None:
 
 
 def test_convolutions_keep_the_size_of_what_passes_through() -> None:
-    network = FCN(Architecture(channels=5, width=1 / 4, hidden=64))
+    network = FCN(FcnArchitecture(channels=5, width=1 / 4, hidden=64))
     draw_weights(network, random())
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
@@ -249,7 +249,7 @@ def test_convolutions_keep_the_size_of_what_passes_through() -> None:
 @pytest.mark.parametrize("padding", ["input", "layers"])
 @pytest.mark.parametrize("stride", STRIDES)
 def test_deconvolutions_begin_as_bilinear_enlargement(stride: int, padding: str) -> None:
-    network = FCN(Architecture(3, 1 / 64, 2, stride, padding))  # type: ignore[arg-type]
+    network = FCN(FcnArchitecture(3, 1 / 64, 2, stride, padding))  # type: ignore[arg-type]
     draw_weights(network, random())
     layers = [layer for layer in network.modules() if isinstance(layer, nn.ConvTranspose2d)]
     assert len(layers) == STRIDES.index(stride) + 1

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from fcn.errors import FcnError
-from fcn.network import FCN, STRIDES, Architecture
+from fcn.network import FCN, STRIDES, FcnArchitecture
 from tests.fcn import caffe
 
-NARROW = Architecture(channels=5, width=1 / 32, hidden=64)
+NARROW = FcnArchitecture(channels=5, width=1 / 32, hidden=64)
 PADDINGS = ("input", "layers")
 
 
-def meta(architecture: Architecture) -> FCN:
+def meta(architecture: FcnArchitecture) -> FCN:
     """Shapes without values: neither memory nor time."""
     with torch.device("meta"):
         return FCN(architecture)
@@ -31,7 +31,7 @@ def photo(height: int, width: int, seed: int = 0) -> Tensor:
 
 
 def test_the_published_parameters() -> None:
-    assert sum(value.numel() for value in meta(Architecture(channels=20)).parameters()) == 134_473_084
+    assert sum(value.numel() for value in meta(FcnArchitecture(channels=20)).parameters()) == 134_473_084
 
 
 def test_the_published_sizes() -> None:
@@ -62,7 +62,7 @@ def test_the_published_sizes() -> None:
         "upscore_pool4": (68, 132),
         "upscore8": (138, 266),
     }
-    network = meta(Architecture(channels=20))
+    network = meta(FcnArchitecture(channels=20))
     seen: dict[str, tuple[torch.Size, torch.Size]] = {}
 
     def note(name: str) -> Callable[[nn.Module, tuple[Tensor], Tensor], None]:
@@ -79,7 +79,7 @@ def test_the_published_sizes() -> None:
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("stride", STRIDES)
 def test_any_size_from_32_up(stride: int, padding: str) -> None:
-    network = meta(Architecture(channels=3, width=1 / 32, hidden=8, stride=stride, padding=padding))  # type: ignore[arg-type]
+    network = meta(FcnArchitecture(channels=3, width=1 / 32, hidden=8, stride=stride, padding=padding))  # type: ignore[arg-type]
     for height, width in ((32, 32), (33, 47), (63, 65), (64, 64), (97, 32), (250, 333), (255, 257)):
         assert network(torch.empty(2, 3, height, width, device="meta")).shape == (2, 3, height, width)
 
@@ -93,7 +93,7 @@ def test_a_smaller_image_is_refused() -> None:
 @pytest.mark.parametrize("stride", STRIDES)
 def test_scores_lie_over_their_pixels(stride: int, padding: str) -> None:
     """A mirrored network gives a mirrored image the mirrored scores, where the borders on both sides are the same."""
-    network = caffe.random_network(Architecture(5, 1 / 32, 64, stride, padding))  # type: ignore[arg-type]
+    network = caffe.random_network(FcnArchitecture(5, 1 / 32, 64, stride, padding))  # type: ignore[arg-type]
     mirrored = caffe.random_network(network.architecture)
     mirrored.load_state_dict(
         {name: value.flip(2, 3) if value.ndim == 4 else value for name, value in network.state_dict().items()}
@@ -108,7 +108,7 @@ def test_scores_lie_over_their_pixels(stride: int, padding: str) -> None:
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("stride", STRIDES)
 def test_a_shifted_image_has_shifted_scores(stride: int, padding: str) -> None:
-    network = caffe.random_network(Architecture(5, 1 / 32, 64, stride, padding))  # type: ignore[arg-type]
+    network = caffe.random_network(FcnArchitecture(5, 1 / 32, 64, stride, padding))  # type: ignore[arg-type]
     image, by, border = photo(608, 576), 32, 224  # beyond the border, no pixel sees the image's edge
     with torch.inference_mode():
         scores, shifted = network(image)[..., by:, by:], network(image[..., by:, by:])
@@ -121,7 +121,7 @@ def test_a_shifted_image_has_shifted_scores(stride: int, padding: str) -> None:
 @pytest.mark.parametrize("legacy", [False, True], ids=["layer", "layers"])
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (250, 333), (256, 512)])
 def test_the_same_scores_as_an_independent_reader(height: int, width: int, legacy: bool, tmp_path: Path) -> None:
-    network = caffe.random_network(Architecture(channels=20, width=1 / 16, hidden=256))
+    network = caffe.random_network(FcnArchitecture(channels=20, width=1 / 16, hidden=256))
     (tmp_path / "net.caffemodel").write_bytes(caffe.encode(caffe.layers(network), legacy))
     (tmp_path / "net.prototxt").write_text(caffe.prototxt(network.architecture, height, width))
     reader = cv2.dnn.readNetFromCaffe(str(tmp_path / "net.prototxt"), str(tmp_path / "net.caffemodel"))

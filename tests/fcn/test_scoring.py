@@ -21,7 +21,7 @@ from fcn import confusion, scoring
 from fcn.confusion import Matrices
 from fcn.errors import FcnError
 from fcn.labels import CITYSCAPES, IGNORE
-from fcn.network import Architecture
+from fcn.network import FcnArchitecture
 from fcn.protocol import counted, scores
 from fcn.scoring import IMAGES_AHEAD, Example, Loaded, Photo, Scorer, score
 from fcn.segmenting import segment
@@ -37,7 +37,7 @@ Padding = Literal["input", "layers"]
 
 
 def make_scorer(padding: Padding = "layers", digest: str = "a scorer") -> Scorer:
-    architecture = Architecture(channels=20, width=1 / 64, hidden=8, padding=padding)
+    architecture = FcnArchitecture(channels=20, width=1 / 64, hidden=8, padding=padding)
     card = Card(architecture, CITYSCAPES.classes, CITYSCAPES.name, PHOTO_SIZE, "random", None)
     return Scorer(caffe.random_network(architecture), card, digest)
 
@@ -381,7 +381,7 @@ def test_a_gpu_segments_in_float32(scorer: Scorer) -> None:
     if not torch.cuda.is_available():
         pytest.skip("there is no GPU")
     before = torch.backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]
-    architecture = Architecture(channels=20, width=1 / 4, hidden=256)
+    architecture = FcnArchitecture(channels=20, width=1 / 4, hidden=256)
     network = caffe.random_network(architecture)
     image = torch.randint(-70, 180, (1, 3, 256, 512), generator=torch.Generator().manual_seed(0)).float()
     expected = segment(network, image)

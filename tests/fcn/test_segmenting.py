@@ -18,7 +18,7 @@ from torch import Tensor
 from fcn import confusion, scoring
 from fcn.errors import FcnError
 from fcn.labels import IGNORE
-from fcn.network import FCN, Architecture
+from fcn.network import FCN, FcnArchitecture
 from fcn.preprocessing import to_input, to_tensor
 from fcn.scoring import IMAGES_AHEAD, Example, Loaded, Scorer, score
 from fcn.segmenting import Segmenter, segment, settled
@@ -266,7 +266,7 @@ def test_a_cpu_takes_one_image_at_once() -> None:
 def test_a_gpu_scores_as_a_cpu_does(path: Path) -> None:
     if not torch.cuda.is_available():
         pytest.skip("there is no GPU")
-    architecture = Architecture(channels=20, width=1 / 4, hidden=256)
+    architecture = FcnArchitecture(channels=20, width=1 / 4, hidden=256)
     scorer = make_scorer()
     scorer = scorer._replace(
         network=caffe.random_network(architecture), card=replace(scorer.card, architecture=architecture)

@@ -15,23 +15,23 @@ from fcn import training_batches
 from fcn.confusion import confusion
 from fcn.errors import FcnError
 from fcn.labels import IGNORE
-from fcn.network import FCN, Architecture, draw_weights, with_batch_norm
+from fcn.network import FCN, FcnArchitecture, draw_weights, with_batch_norm
 from fcn.preprocessing import resized, to_tensor
 from fcn.protocol import counted, scores
 from fcn.scoring import Example
 from fcn.segmenting import segment
-from fcn.training import Listener, Progress, Settings, Trained, one_cycle, train
+from fcn.training import FcnProgress, Report, Settings, Trained, one_cycle, train
 from fcn.training_batches import Decoded, batches, class_weights
 from tests.fcn.toy import CLASSES, example, scene, scenes
 
-SMALL = Architecture(CLASSES, width=1 / 32, hidden=8, stride=8, padding="layers")
+SMALL = FcnArchitecture(CLASSES, width=1 / 32, hidden=8, stride=8, padding="layers")
 SETTINGS = Settings(steps=9, batch_size=3, learning_rate=1e-2, validate_every=2)
 
 
 LEARNED, HELD_OUT = scenes(range(7), 32, 32), scenes(range(100, 103), 32, 32)
 
 
-def first_network(architecture: Architecture = SMALL, norm: bool = False) -> FCN:
+def first_network(architecture: FcnArchitecture = SMALL, norm: bool = False) -> FCN:
     network = FCN(architecture)
     draw_weights(network, torch.Generator().manual_seed(0))
     if norm:
@@ -39,13 +39,13 @@ def first_network(architecture: Architecture = SMALL, norm: bool = False) -> FCN
     return network
 
 
-def quietly(progress: Progress) -> None:
+def quietly(progress: FcnProgress) -> None:
     pass
 
 
 def trained(
     checkpoint: Path,
-    listener: Listener = quietly,
+    report: Report = quietly,
     *,
     settings: Settings = SETTINGS,
     learned: Sequence[Example] = LEARNED,
@@ -56,7 +56,7 @@ def trained(
     norm: bool = False,
 ) -> Trained:
     network = network or first_network(norm=norm)
-    return train(network, CLASSES, None, learned, held_out, settings, made_by, checkpoint, seconds, listener)
+    return train(network, CLASSES, None, learned, held_out, settings, made_by, checkpoint, seconds, report)
 
 
 @pytest.fixture
@@ -68,12 +68,12 @@ class Stop(Exception):
     """What somebody who has enough raises."""
 
 
-def stop_at(step: int) -> Listener:
-    def listener(progress: Progress) -> None:
+def stop_at(step: int) -> Report:
+    def report(progress: FcnProgress) -> None:
         if progress.step == step:
             raise Stop
 
-    return listener
+    return report
 
 
 def assert_same(one: Trained, other: Trained) -> None:
@@ -93,9 +93,9 @@ def class_iou(network: FCN, examples: Sequence[Example]) -> float:
 
 
 def test_colours_are_learned_within_seconds(path: Path) -> None:
-    architecture = Architecture(CLASSES, width=1 / 8, hidden=32, stride=2, padding="layers")
+    architecture = FcnArchitecture(CLASSES, width=1 / 8, hidden=32, stride=2, padding="layers")
     settings = Settings(steps=120, batch_size=4, learning_rate=1e-2, validate_every=40)
-    told: list[Progress] = []
+    told: list[FcnProgress] = []
     found = trained(
         path,
         told.append,
@@ -132,16 +132,16 @@ def test_stopped_and_resumed_equals_uninterrupted(stops: list[int], norm: bool, 
 def test_a_training_keeps_its_number_of_threads(path: Path) -> None:
     before, seen = torch.get_num_threads(), []
 
-    def listener(progress: Progress) -> None:
+    def report(progress: FcnProgress) -> None:
         seen.append(torch.get_num_threads())
         stop_at(4)(progress)
 
     try:
         torch.set_num_threads(3)
         with pytest.raises(Stop):
-            trained(path, listener)
+            trained(path, report)
         torch.set_num_threads(1)
-        found = trained(path, listener)
+        found = trained(path, report)
         assert (seen, found.threads, torch.get_num_threads()) == ([3] * 9, 3, 1)
     finally:
         torch.set_num_threads(before)
@@ -156,11 +156,11 @@ def test_a_checkpoint_saved_after_any_step_goes_on_the_same(path: Path) -> None:
     """As after SIGKILL: what was last saved is all there is."""
     kept: dict[int, bytes] = {}
 
-    def listener(progress: Progress) -> None:
+    def report(progress: FcnProgress) -> None:
         if progress.step > 1:
             kept[progress.step - 1] = path.read_bytes()
 
-    whole = trained(path, listener, seconds=0, norm=True)
+    whole = trained(path, report, seconds=0, norm=True)
     assert list(kept) == list(range(1, 9))
     for step in (1, 5, 8):
         path.write_bytes(kept[step])
@@ -194,7 +194,7 @@ def test_a_second_ctrl_c_in_the_middle_of_a_step_leaves_a_checkpoint_that_goes_o
         {"settings": replace(SETTINGS, learning_rate=0.011)},
         {"settings": replace(SETTINGS, validate_every=3)},
         {"settings": replace(SETTINGS, seed=1)},
-        {"network": first_network(Architecture(CLASSES, 1 / 16, 8, 8, "layers"))},
+        {"network": first_network(FcnArchitecture(CLASSES, 1 / 16, 8, 8, "layers"))},
         {"norm": True},
     ],
     ids=lambda change: str(*change),
@@ -238,11 +238,11 @@ def test_the_best_network_is_the_one_of_the_best_validation(path: Path) -> None:
     settings = Settings(steps=8, batch_size=3, learning_rate=3.0, validate_every=1)
     told: list[float] = []
 
-    def listener(progress: Progress) -> None:
+    def report(progress: FcnProgress) -> None:
         assert progress.validation is not None
         told.append(float(progress.validation.class_iou))
 
-    found = trained(path, listener, settings=settings, norm=True)
+    found = trained(path, report, settings=settings, norm=True)
     assert found.class_iou == max(told)
     assert found.step == 1 + told.index(max(told))
     assert found.last_class_iou == told[-1]
@@ -254,15 +254,15 @@ def test_the_best_network_is_the_one_of_the_best_validation(path: Path) -> None:
 def test_the_first_step_by_hand(path: Path) -> None:
     """Cross entropy in which rare classes weigh more; and Adam, whose first step is as large as its rate."""
     settings = replace(SETTINGS, steps=40)
-    told: list[Progress] = []
+    told: list[FcnProgress] = []
 
-    def listener(progress: Progress) -> None:
+    def report(progress: FcnProgress) -> None:
         told.append(progress)
         raise Stop
 
     network = first_network()
     with pytest.raises(Stop):
-        trained(path, listener, settings=settings, network=network)
+        trained(path, report, settings=settings, network=network)
     examples = Decoded(LEARNED, None, CLASSES)
     images, labels = next(batches(examples, settings.batch_size, settings.seed, 0, 1))
     weight = class_weights(examples, CLASSES).double()
@@ -289,7 +289,7 @@ def test_the_rate_rises_and_falls_once() -> None:
 
 
 def test_channels_beyond_the_classes_are_trained_away(path: Path) -> None:
-    network = first_network(Architecture(CLASSES + 2, 1 / 32, 8, 8, "layers"), norm=True)
+    network = first_network(FcnArchitecture(CLASSES + 2, 1 / 32, 8, 8, "layers"), norm=True)
     found = trained(path, network=network, settings=replace(SETTINGS, steps=30))
     for item in HELD_OUT:
         assert segment(found.network, to_tensor(item.load().photo.pixels)).max() < CLASSES
@@ -339,13 +339,13 @@ def test_a_training_that_diverges_says_so(path: Path) -> None:
     network, steps = first_network(), 0
     seen: list[list[Tensor]] = []
 
-    def listener(progress: Progress) -> None:
+    def report(progress: FcnProgress) -> None:
         nonlocal steps
         steps = progress.step
         seen.append(weights(network))
 
     settings = replace(SETTINGS, steps=200, learning_rate=1e12)
-    said = refusal(lambda: trained(path, listener, network=network, settings=settings))
+    said = refusal(lambda: trained(path, report, network=network, settings=settings))
     assert f"at step {steps + 1}; stopped before the update" in said
     assert all(value.equal(old) for value, old in zip(weights(network), seen[-1], strict=True))
 

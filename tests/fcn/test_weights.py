@@ -19,14 +19,14 @@ from safetensors.torch import load_file, save_file
 from fcn import weights
 from fcn.errors import FcnError
 from fcn.labels import CITYSCAPES
-from fcn.network import FCN, Architecture
+from fcn.network import FCN, FcnArchitecture
 from fcn.weights import Card
 from p2pbench.cli import cli, main
 from tests.fcn import caffe
 from tests.fcn.caffe import Layer
 
 CARD = Card(
-    architecture=Architecture(channels=4, width=1 / 64, hidden=8, padding="layers"),
+    architecture=FcnArchitecture(channels=4, width=1 / 64, hidden=8, padding="layers"),
     classes=("road", "sky", "Häuser"),
     labels="some labels",
     photo_size=None,
@@ -51,7 +51,7 @@ def path(tmp_path: Path, network: FCN) -> Path:
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> list[Layer]:
     """The layers of a published network that is narrow for the time of a test."""
-    monkeypatch.setattr(weights, "PUBLISHED", Architecture(channels=20, width=1 / 64, hidden=8))
+    monkeypatch.setattr(weights, "PUBLISHED", FcnArchitecture(channels=20, width=1 / 64, hidden=8))
     return list(caffe.layers(caffe.random_network(weights.PUBLISHED)))
 
 

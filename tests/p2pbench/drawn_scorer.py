@@ -13,7 +13,7 @@ from PIL import Image
 
 from fcn import weights
 from fcn.labels import LabelTable
-from fcn.network import FCN, Architecture, draw_weights
+from fcn.network import FCN, FcnArchitecture, draw_weights
 from fcn.weights import Card
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig
@@ -30,7 +30,7 @@ PHOTO_SIZE = 48
 
 def make_scorer(path: Path, table: LabelTable, channels: int, seed: int = 0, source: str = "drawn") -> Path:
     """A scorer that has learned nothing, but chooses among all its channels."""
-    network = FCN(Architecture(channels, width=1 / 32, hidden=8))
+    network = FCN(FcnArchitecture(channels, width=1 / 32, hidden=8))
     draw_weights(network, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         network.get_parameter("upscore8.weight").normal_(generator=torch.Generator().manual_seed(seed))

@@ -13,7 +13,8 @@ from PIL import Image
 from p2pbench.cli import cli
 from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import MENDABLE
-from p2pbench.training.generator_file import Architecture, GeneratorCard, save_generator
+from p2pbench.networks.generator import DROPOUT_BLOCKS, Generator, GeneratorArchitecture
+from p2pbench.training.generator_file import GeneratorCard, save_generator
 
 DEEP = (0.0, 65535.0)
 
@@ -21,7 +22,7 @@ DEEP = (0.0, 65535.0)
 def saved(path: Path, seed: int = 0, channels: tuple[int, int] = (3, 3), **card: Any) -> Path:  # noqa: ANN401
     """A generator with weights of its own, for pictures of 8 bits unless the card says otherwise."""
     torch.manual_seed(seed)
-    shape = Architecture(
+    shape = GeneratorArchitecture(
         input_channels=channels[0],
         output_channels=channels[1],
         depth=5,
@@ -44,8 +45,14 @@ def saved(path: Path, seed: int = 0, channels: tuple[int, int] = (3, 3), **card:
         "source": "a test",
         **card,
     }
-    save_generator(path, shape.build(), GeneratorCard.model_validate({"architecture": shape, **settings}))
+    save_generator(path, Generator(shape), GeneratorCard.model_validate({"architecture": shape, **settings}))
     return path
+
+
+def generator_of(**architecture: Any) -> Generator:  # noqa: ANN401 (any field)
+    """A generator of RGB pictures with the paper's dropout, unless the fields say otherwise."""
+    paper = {"input_channels": 3, "output_channels": 3, "bottleneck_norm": False, "dropout_blocks": DROPOUT_BLOCKS}
+    return Generator(GeneratorArchitecture(**paper | architecture))
 
 
 def save(path: Path, values: Picture) -> None:

@@ -12,7 +12,7 @@ from p2pbench.cluster.jobs import Cluster
 from p2pbench.config import GridConfig, RunConfig
 from p2pbench.datasets.decoders import Picture
 from p2pbench.datasets.transforms import Range
-from p2pbench.runtime.progress import Listener
+from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.after_training import score_new_pictures
 from p2pbench.scoring.images import ImageScorer, ImageScores, image_scores
 from p2pbench.scoring.score import score_pictures
@@ -27,14 +27,14 @@ def run_grid(
     where: str,
     overrides: Mapping[str, Any],
     seeds: Sequence[int] | None,
-    listener: Listener,
+    reporter: ProgressReporter,
     parallel: int = 1,
     cluster: Cluster | None = None,
 ) -> Grid:
     """Train a grid and score its pictures."""
     plan = plan_grid(Grid(results / name), grid, where, overrides, seeds)
-    trained = runner.run_grid(plan, listener, parallel, cluster)
-    score_new_pictures(trained, listener)
+    trained = runner.run_grid(plan, reporter, parallel, cluster)
+    score_new_pictures(trained, reporter)
     return trained.grid
 
 

@@ -18,7 +18,7 @@ from p2pbench.ablation.grid import find_grid, plan_grid
 from p2pbench.config import GridConfig
 from p2pbench.datasets import pictures
 from p2pbench.errors import UserError
-from p2pbench.runtime.progress import Progress
+from p2pbench.runtime.progress import TrainingProgress
 from reports import html
 from reports.store.errors import ReportError
 from reports.store.layout import RECORD, Grid
@@ -27,12 +27,12 @@ from tests.p2pbench.tiny import TINY, picture
 
 
 class Notes:
-    """A listener that remembers."""
+    """A reporter that keeps what it gets."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
         self.counted: list[tuple[str, int, int]] = []
-        self.trained: list[tuple[str, Progress]] = []
+        self.trained: list[tuple[str, TrainingProgress]] = []
 
     def say(self, text: str) -> None:
         self.said.append(text)
@@ -40,7 +40,7 @@ class Notes:
     def count(self, work: str, done: int, total: int) -> None:
         self.counted.append((work, done, total))
 
-    def train(self, work: str, progress: Progress) -> None:
+    def train(self, work: str, progress: TrainingProgress) -> None:
         self.trained.append((work, progress))
 
 

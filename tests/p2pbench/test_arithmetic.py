@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from p2pbench.config import RunConfig, run_config
 from p2pbench.datasets.dataset import Channels
-from p2pbench.networks.discriminator import RECEPTIVE_FIELDS, ReceptiveField, discriminator, smallest_image
-from p2pbench.networks.generator import Generator, depth_for
+from p2pbench.networks.discriminator import RECEPTIVE_FIELDS, ReceptiveField, patch_gan, smallest_image
+from p2pbench.networks.generator import depth_for
 from p2pbench.training.batches import Batch
 from p2pbench.training.model import Model, build
 from p2pbench.training.step import training_step
 from tests.finite_differences import check_gradients
+from tests.p2pbench.generating import generator_of
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -70,8 +71,8 @@ def gradients(network: nn.Module, x: Tensor) -> list[Tensor]:
 def test_generators(size: int, batch: int, skips: bool) -> None:
     torch.manual_seed(0)
     for bottleneck_norm in (False, True):
-        ours = Generator(
-            3, 3, depth=depth_for(size), ngf=4, skips=skips, bottleneck_norm=bottleneck_norm, dropout_blocks=()
+        ours = generator_of(
+            depth=depth_for(size), ngf=4, skips=skips, bottleneck_norm=bottleneck_norm, dropout_blocks=()
         ).double()
         x = random_tensor(batch, 3, size, size)
         assert difference(gradients(ours, x), gradients(library(ours), x)) < TOLERANCE
@@ -82,7 +83,7 @@ def test_generators(size: int, batch: int, skips: bool) -> None:
 @pytest.mark.parametrize("memory_format", FORMATS)
 def test_discriminators(receptive_field: ReceptiveField, batch: int, memory_format: torch.memory_format) -> None:
     torch.manual_seed(0)
-    ours = discriminator(6, receptive_field=receptive_field, ndf=4).double().to(memory_format=memory_format)
+    ours = patch_gan(6, receptive_field=receptive_field, ndf=4).double().to(memory_format=memory_format)
     plain = library(ours).to(memory_format=torch.contiguous_format)
     for size in SIZES:
         if size >= smallest_image(receptive_field):
@@ -137,6 +138,6 @@ def test_five_steps_of_training(generator: str, size: int, batches: tuple[int, .
 @pytest.mark.parametrize("batch", BATCHES)
 def test_gradients_are_finite_differences(batch: int) -> None:
     torch.manual_seed(0)
-    network = Generator(3, 3, depth=5, ngf=4, skips=True, dropout_blocks=()).double()
+    network = generator_of(depth=5, ngf=4, skips=True, dropout_blocks=()).double()
     x, at_output = random_tensor(batch, 3, 32, 32), random_tensor(batch, 3, 32, 32, seed=1)
     check_gradients(network, lambda: torch.sum(network(x) * at_output))

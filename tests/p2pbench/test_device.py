@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from p2pbench.errors import UserError
-from p2pbench.runtime.device import DeviceLost, failures_told, pick_device
+from p2pbench.runtime.device import DeviceLost, device_errors, pick_device
 from tests.p2pbench.tiny import Command
 
 CPU = torch.device("cpu")
@@ -22,16 +22,16 @@ def test_a_device_that_fails_is_one_line(error: RuntimeError) -> None:
         pytest.raises(
             DeviceLost, match=r"^cpu stopped working \(.* error: gone\); .* goes on once it is back$"
         ) as raised,
-        failures_told(CPU),
+        device_errors(CPU),
     ):
         raise error
     assert "\n" not in str(raised.value)
 
 
 def test_our_own_errors_pass() -> None:
-    with pytest.raises(RuntimeError, match="shape mismatch"), failures_told(CPU):
+    with pytest.raises(RuntimeError, match="shape mismatch"), device_errors(CPU):
         raise RuntimeError("shape mismatch")
-    with failures_told(CPU):
+    with device_errors(CPU):
         pass
 
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 import p2pbench
 from p2pbench.commands.download import command
 from p2pbench.datasets import download
-from p2pbench.datasets.download import ARCHIVES, Progress
+from p2pbench.datasets.download import ARCHIVES, DownloadProgress
 from p2pbench.errors import UserError
 
 FACADES = ARCHIVES["facades"]
@@ -111,7 +111,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         thread.join()
 
 
-def ignore(progress: Progress) -> None:
+def ignore(progress: DownloadProgress) -> None:
     pass
 
 
@@ -124,7 +124,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_download_is_unpacked_and_nothing_else_stays(site: Site, tmp_path: Path) -> None:
-    steps: list[Progress] = []
+    steps: list[DownloadProgress] = []
     folder = download.fetch(FACADES, tmp_path / "data", steps.append, base_url=site.url + "/")
     assert folder == tmp_path / "data" / "facades"
     assert files(tmp_path / "data") == PICTURES
@@ -151,7 +151,7 @@ def test_a_later_call_goes_on_with_the_missing_bytes(site: Site, tmp_path: Path)
     assert (tmp_path / "facades.tar.gz.part").read_bytes() == ARCHIVE[:100_000]
     assert not (tmp_path / "facades").exists()
     site.asked.clear()
-    steps: list[Progress] = []
+    steps: list[DownloadProgress] = []
     download.fetch(FACADES, tmp_path, steps.append, base_url=site.url)
     assert files(tmp_path) == PICTURES
     assert site.asked == [
@@ -208,7 +208,7 @@ def test_a_server_that_knows_no_ranges(site: Site, tmp_path: Path) -> None:
 
 def test_a_server_that_does_not_say_how_much(site: Site, tmp_path: Path) -> None:
     site.length = False
-    steps: list[Progress] = []
+    steps: list[DownloadProgress] = []
     download.fetch(FACADES, tmp_path, steps.append, base_url=site.url, pause=0)
     assert files(tmp_path) == PICTURES
     assert ("download", len(ARCHIVE), 0) in steps

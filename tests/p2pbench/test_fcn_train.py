@@ -13,7 +13,7 @@ from PIL import Image
 
 from fcn import weights
 from fcn.labels import CITYSCAPES
-from fcn.network import FCN, Architecture, vgg16_layers
+from fcn.network import FCN, FcnArchitecture, vgg16_layers
 from p2pbench.cli import cli
 from p2pbench.errors import MENDABLE
 from tests.p2pbench.tiny import Command
@@ -37,7 +37,7 @@ def test_what_comes_out_scores_that_dataset(tmp_path: Path) -> None:
     network, card = weights.load(out)
     assert (card.labels, card.classes, card.photo_size) == (CITYSCAPES.name, CITYSCAPES.classes, 32)
     assert card.source.startswith("p2pbench fcn-train: streets, 8 items (")
-    assert network.architecture == Architecture(19, 0.02, 82)
+    assert network.architecture == FcnArchitecture(19, 0.02, 82)
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
     scored = CliRunner().invoke(
         cli, ["fcn-score", "--self-test", "--dataset", "streets", "--test-items", "2", "--weights", str(out)]
@@ -78,7 +78,7 @@ def test_a_stopped_training_goes_on_to_the_same_end(tmp_path: Path, p2pbench: Co
 
 
 def test_weights_of_vgg16_from_a_file(tmp_path: Path) -> None:
-    own = FCN(Architecture(19, 0.02, 82)).state_dict()
+    own = FCN(FcnArchitecture(19, 0.02, 82)).state_dict()
     theirs = {
         f"{their}.{part}": torch.full_like(own[f"{ours}.{part}"], 0.01)
         for their, ours in vgg16_layers().items()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
@@ -18,14 +19,14 @@ from p2pbench.datasets import pictures
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.study.create import from_results
 from p2pbench.training.generator_file import load_generator, save_generator
-from p2pbench.training.inference import translate_folder
+from p2pbench.training.inference import Translation, translate_folder
 from reports import html
 from reports.store.errors import ReportError
 from reports.store.layout import Grid
 from reports.store.ranges import clipped, measure
 from tests.p2pbench.grids import estimate_lines, image_score, run_grid
 from tests.p2pbench.test_ablation import Notes
-from tests.p2pbench.tiny import TINY
+from tests.p2pbench.tiny import QUIET, TINY
 
 CELL = GridConfig(title="One", cells={"L1": {"objective": "L1"}})
 SIDE = 80  # that of the files; networks see 32, where a single pixel's value is lost
@@ -197,7 +198,7 @@ def test_a_generator_with_a_range_beyond_its_depth_is_refused(results: Path, tmp
     path = tmp_path / "g.safetensors"
     save_generator(path, generator, card.model_copy(update={"output_range": (0.0, 70000.0)}))
     with pytest.raises(UserError, match=r"found output_range 0\.\.70000, expected it within 0\.\.65535"):
-        translate_folder(path, tmp_path, tmp_path / "out", "cpu", lambda done, total: None)  # type: ignore[arg-type]
+        translate_folder(Translation(path, tmp_path, tmp_path / "out"), torch.device("cpu"), QUIET)
 
 
 def test_it_is_one_line_for_users(bytes_: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,9 +23,9 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.transforms import from_network
 from p2pbench.errors import UserError
 from p2pbench.training.generator_file import GeneratorCard, load_generator, save_generator
-from p2pbench.training.inference import Translator, bare_dataset, pad_to_stride, translate_folder
+from p2pbench.training.inference import Translation, Translator, bare_dataset, pad_to_stride, translate_folder
 from p2pbench.training.model import build, make_card
-from tests.p2pbench.tiny import picture
+from tests.p2pbench.tiny import QUIET, picture
 
 CPU = torch.device("cpu")
 Tiny = Callable[..., RunConfig]
@@ -48,7 +48,7 @@ def outputs(folder: Path) -> dict[str, Any]:
 
 
 def applied(generator: Path, inputs: Path, out: Path, **switches: Any) -> dict[str, Any]:  # noqa: ANN401
-    translate_folder(generator, inputs, out, CPU, lambda done, total: None, **switches)
+    translate_folder(Translation(generator, inputs, out, **switches), CPU, QUIET)
     return outputs(out)
 
 

@@ -137,18 +137,20 @@ def test_a_picture_that_was_replaced_is_refused_and_stays(generator: Path, input
 
 
 def test_a_stopped_call_goes_on(generator: Path, inputs: Path, tmp_path: Path) -> None:
-    from p2pbench.training.inference import translate_folder
+    from p2pbench.runtime.progress import ForwardedProgress
+    from p2pbench.training.inference import Translation, translate_folder
 
     class Killed(BaseException):
         pass
 
-    def stop(done: int, total: int) -> None:
-        if done == 2:
-            raise Killed
+    class Kills(ForwardedProgress):
+        def count(self, work: str, done: int, total: int) -> None:
+            if done == 2:
+                raise Killed
 
     out = tmp_path / "out"
     with pytest.raises(Killed):
-        translate_folder(generator, inputs, out, torch.device("cpu"), stop)
+        translate_folder(Translation(generator, inputs, out), torch.device("cpu"), Kills(lambda event: None))
     assert sorted(made(out)) == ["a.png", "b.png"]
     assert record(out)["pictures"] == 0
     said = generate(generator, inputs, "--out", out)

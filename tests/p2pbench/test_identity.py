@@ -22,7 +22,7 @@ from p2pbench.datasets.catalogue import open_dataset, run_items
 from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.errors import UserError
 from p2pbench.runtime.files import owned
-from p2pbench.runtime.progress import Progress
+from p2pbench.runtime.progress import TrainingProgress
 from p2pbench.scoring.label_scores import Outcome
 from p2pbench.scoring.runs import LabelRequest, grid_label_outputs
 from p2pbench.training.records import RunRecord, how_to_change, read_run, write_run
@@ -237,7 +237,7 @@ class StopsAt(Notes):
         self._step = step
         self.threads: set[int] = set()
 
-    def train(self, work: str, progress: Progress) -> None:
+    def train(self, work: str, progress: TrainingProgress) -> None:
         self.threads.add(torch.get_num_threads())
         if progress.step == self._step:
             raise UserError("stopped by the test")

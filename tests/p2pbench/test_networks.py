@@ -9,12 +9,14 @@ from torch import nn
 from p2pbench.networks.discriminator import (
     RECEPTIVE_FIELDS,
     ReceptiveField,
-    discriminator,
     initialise,
+    patch_gan,
     smallest_image,
     zero_convolution_biases,
 )
-from p2pbench.networks.generator import BottleneckNorm, Generator, UpConvolution, for_testing
+from p2pbench.networks.generator import BottleneckNorm, UpConvolution
+from p2pbench.networks.generator import test_mode as set_test_mode
+from tests.p2pbench.generating import generator_of
 
 
 def parameters(network: nn.Module) -> int:
@@ -26,7 +28,7 @@ def parameters(network: nn.Module) -> int:
     [(True, False, 54_419_459), (True, True, 54_419_459 + 1_024), (False, False, 39_080_963)],
 )
 def test_generators_have_the_papers_parameters(skips: bool, bottleneck_norm: bool, expected: int) -> None:
-    generator = Generator(3, 3, depth=8, ngf=64, skips=skips, bottleneck_norm=bottleneck_norm)
+    generator = generator_of(depth=8, ngf=64, skips=skips, bottleneck_norm=bottleneck_norm)
     assert parameters(generator) == expected
 
 
@@ -42,9 +44,9 @@ def test_generators_have_the_papers_parameters(skips: bool, bottleneck_norm: boo
 def test_discriminators_have_the_papers_parameters_and_sizes(
     receptive_field: ReceptiveField, conditional: int, unconditional: int, side: int
 ) -> None:
-    judge = discriminator(6, receptive_field=receptive_field, ndf=64)
+    judge = patch_gan(6, receptive_field=receptive_field, ndf=64)
     assert parameters(judge) == conditional
-    assert parameters(discriminator(3, receptive_field=receptive_field, ndf=64)) == unconditional
+    assert parameters(patch_gan(3, receptive_field=receptive_field, ndf=64)) == unconditional
     with torch.inference_mode():
         assert judge(torch.zeros(1, 6, 256, 256)).shape == (1, 1, side, side)
 
@@ -52,7 +54,7 @@ def test_discriminators_have_the_papers_parameters_and_sizes(
 @pytest.mark.parametrize("receptive_field", RECEPTIVE_FIELDS)
 def test_receptive_field_is_what_its_name_says(receptive_field: ReceptiveField) -> None:
     """Measured: the pixels that move one value of the output, far from the border."""
-    judge = discriminator(1, receptive_field=receptive_field, ndf=2).eval()
+    judge = patch_gan(1, receptive_field=receptive_field, ndf=2).eval()
     for module in judge.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.constant_(module.weight, 0.1)  # nothing cancels, and no leaky ReLU hides a pixel
@@ -69,7 +71,7 @@ def test_receptive_field_is_what_its_name_says(receptive_field: ReceptiveField) 
 
 @pytest.mark.parametrize("receptive_field", RECEPTIVE_FIELDS)
 def test_smallest_image_gives_an_output_and_half_of_it_none(receptive_field: ReceptiveField) -> None:
-    judge = discriminator(3, receptive_field=receptive_field, ndf=2).eval()
+    judge = patch_gan(3, receptive_field=receptive_field, ndf=2).eval()
     side = smallest_image(receptive_field)
     assert judge(torch.zeros(1, 3, side, side)).numel() >= 1
     if side > 1:
@@ -81,7 +83,7 @@ def test_smallest_image_gives_an_output_and_half_of_it_none(receptive_field: Rec
 @pytest.mark.parametrize("size", [32, 64, 128, 512])
 def test_generators_of_any_depth_keep_the_size(size: int, skips: bool) -> None:
     depth = size.bit_length() - 1
-    generator = Generator(5, 2, depth=depth, ngf=2, skips=skips)
+    generator = generator_of(input_channels=5, output_channels=2, depth=depth, ngf=2, skips=skips)
     seen = []
     generator.encoder[-1].register_forward_hook(lambda module, inputs, output: seen.append(output.shape[-2:]))
     output = generator(torch.zeros(1, 5, size, size))
@@ -94,7 +96,7 @@ def test_skips_are_what_tells_the_generators_apart() -> None:
     """The U-Net's output depends on the input with a dead bottleneck; the encoder-decoder's does not."""
     x = torch.rand(2, 3, 32, 32)
     for skips in (True, False):
-        generator = Generator(3, 3, depth=5, ngf=4, skips=skips).eval()
+        generator = generator_of(depth=5, ngf=4, skips=skips).eval()
         nn.init.zeros_(generator.encoder[-1][1].weight)  # type: ignore[index]
         nn.init.zeros_(generator.encoder[-1][1].bias)  # type: ignore[index]
         outputs = generator(x)
@@ -102,7 +104,7 @@ def test_skips_are_what_tells_the_generators_apart() -> None:
 
 
 def test_first_layer_and_bottleneck_have_no_norm_and_dropout_is_in_the_first_three_decoder_blocks() -> None:
-    generator = Generator(3, 3, depth=8, ngf=2, skips=True)
+    generator = generator_of(depth=8, ngf=2, skips=True)
 
     def has(block: nn.Module, kind: type[nn.Module]) -> bool:
         return any(isinstance(module, kind) for module in block.modules())
@@ -128,7 +130,7 @@ def test_norm_of_a_single_value_is_its_shift() -> None:
 
 
 def test_initial_weights_are_the_papers() -> None:
-    generator = Generator(3, 3, depth=7, ngf=32, skips=True)
+    generator = generator_of(depth=7, ngf=32, skips=True)
     initialise(generator, torch.Generator().manual_seed(0))
     weights = torch.cat([m.weight.flatten() for m in generator.modules() if isinstance(m, nn.Conv2d)])
     scales = torch.cat([m.weight for m in generator.modules() if isinstance(m, nn.BatchNorm2d)])
@@ -136,13 +138,13 @@ def test_initial_weights_are_the_papers() -> None:
     assert weights.std().item() == pytest.approx(0.02, rel=0.01)
     assert scales.mean().item() == pytest.approx(1, abs=0.005)
     assert scales.std().item() == pytest.approx(0.02, rel=0.15)
-    again = Generator(3, 3, depth=7, ngf=32, skips=True)
+    again = generator_of(depth=7, ngf=32, skips=True)
     initialise(again, torch.Generator().manual_seed(0))
     assert all(torch.equal(a, b) for a, b in zip(generator.parameters(), again.parameters(), strict=True))
 
 
 def test_zeroed_biases_leave_norms_alone() -> None:
-    generator = Generator(3, 3, depth=5, ngf=2, skips=True)
+    generator = generator_of(depth=5, ngf=2, skips=True)
     for parameter in generator.parameters():
         nn.init.ones_(parameter)
     zero_convolution_biases(generator)
@@ -154,8 +156,8 @@ def test_zeroed_biases_leave_norms_alone() -> None:
             assert torch.equal(module.bias, torch.ones_like(module.bias))
 
 
-def test_for_testing_moves_dropout_and_norm_apart_and_puts_all_back() -> None:
-    generator = Generator(3, 3, depth=5, ngf=8, skips=True).train()
+def test_the_test_mode_moves_dropout_and_norm_apart_and_puts_all_back() -> None:
+    generator = generator_of(depth=5, ngf=8, skips=True).train()
     x = torch.rand(1, 3, 32, 32)
     for _ in range(3):
         generator(torch.rand(4, 3, 32, 32))
@@ -163,7 +165,7 @@ def test_for_testing_moves_dropout_and_norm_apart_and_puts_all_back() -> None:
     outputs = {}
     for dropout in (True, False):
         for batch_norm in ("batch", "running"):
-            with torch.no_grad(), for_testing(generator, dropout=dropout, batch_norm=batch_norm):
+            with torch.no_grad(), set_test_mode(generator, dropout=dropout, batch_norm=batch_norm):
                 torch.manual_seed(0)
                 first = generator(x)
                 torch.manual_seed(1)

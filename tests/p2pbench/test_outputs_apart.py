@@ -14,7 +14,7 @@ from PIL import Image
 
 from fcn import weights
 from fcn.labels import CAMVID
-from fcn.network import FCN, Architecture
+from fcn.network import FCN, FcnArchitecture
 from fcn.weights import Card
 from p2pbench.cli import cli
 from p2pbench.datasets.catalogue import DATASETS
@@ -147,7 +147,7 @@ def scored(tmp_path: Path) -> Callable[..., tuple[object, ...]]:
             path = root / name / f"{index}.png"
             values = picture(index, 48)
             Image.fromarray(values[..., 0] % 12 if name.endswith("annot") else values).save(path)
-    shape = Architecture(channels=11, width=1 / 16, hidden=8)
+    shape = FcnArchitecture(channels=11, width=1 / 16, hidden=8)
     card = Card(shape, CAMVID.classes, CAMVID.name, None, "a test", None)
     torch.manual_seed(0)
     weights.save(tmp_path / "scorer.safetensors", FCN(shape), card)

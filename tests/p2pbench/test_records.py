@@ -19,7 +19,7 @@ from p2pbench.errors import MENDABLE, UserError
 from p2pbench.scoring.label_scores import Outcome
 from p2pbench.scoring.runs import LabelRequest, grid_label_outputs
 from p2pbench.study import results as analysing
-from p2pbench.training.generated_folder import RECORD, Record, begin, write_record
+from p2pbench.training.generated_folder import GENERATION, Generation, begin, write_generation
 from p2pbench.training.generator_file import load_generator
 from reports import comparison_page, html
 from reports.store import arithmetic, json_files, ledger, studies
@@ -171,10 +171,10 @@ def test_analyses_of_studies(tmp_path: Path) -> None:
 
 def test_folders_of_generated_pictures(results: Path, tmp_path: Path) -> None:
     _, card = load_generator(Grid(results / "one").run("L1", 0).generator)
-    record = Record(generator="g", sha256="0", padding="none", card=card, inputs={"a": "1"})
-    write_record(tmp_path / "out", record)
+    generation = Generation(generator="g", sha256="0", padding="none", card=card, inputs={"a": "1"})
+    write_generation(tmp_path / "out", generation)
     (tmp_path / "out" / "a.png").write_bytes(b"")
-    hold(tmp_path / "out" / RECORD, lambda: begin(tmp_path / "out", record, overwrite=False))
+    hold(tmp_path / "out" / GENERATION, lambda: begin(tmp_path / "out", generation, overwrite=False))
 
 
 def test_notes_of_downloads(tmp_path: Path) -> None:

@@ -19,19 +19,18 @@ import pytest
 import torch
 from torch import Tensor
 
+from fcn.segmenting import is_out_of_memory
 from p2pbench.ablation.data import Data
 from p2pbench.config import RunConfig
 from p2pbench.datasets import transforms
 from p2pbench.errors import UserError
-from p2pbench.runtime.device import is_out_of_memory
-from p2pbench.runtime.interrupt import StopRequest
 from p2pbench.runtime.precision import resolved
-from p2pbench.training import batches as plan
+from p2pbench.training import batches as training_batches
 from p2pbench.training import cuda_graph, trainer
-from p2pbench.training.batches import Batch, Batches, Plan
-from p2pbench.training.cuda_graph import WARM_UP, Replay, ReplayedSteps, open_steps
+from p2pbench.training.batches import Batch, Batches, CropQueue
+from p2pbench.training.cuda_graph import WARM_UP, CudaGraphStep, ReplayedSteps, open_steps
 from p2pbench.training.model import Model, build, needed_bytes, what_fits
-from p2pbench.training.step import NonFiniteLoss, Watch, loss_names, take_step, training_step
+from p2pbench.training.step import NonFiniteGuard, NonFiniteLoss, loss_names, take_step, training_step
 from reports.store.layout import Run
 
 CPU = torch.device("cpu")
@@ -99,9 +98,9 @@ def test_crops_gathered_at_once_are_those_cut_one_by_one(dtype: torch.dtype, cha
 def test_steps_drawn_ahead_are_those_drawn_one_by_one(
     tiny: Tiny, tiny_data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "AHEAD", 4)
+    monkeypatch.setattr(training_batches, "STEPS_AHEAD", 4)
     batches = Batches(tiny_data.dataset, tiny_data.train, tiny(batch_size=5, mirror=True), CPU)
-    drawn = Plan(batches.draws(2, 15), CPU)
+    drawn = CropQueue(batches.draws(2, 15), CPU)
     for step, draw in enumerate(batches.draws(2, 15), 2):
         rows = drawn.next()
         assert rows.tolist() == transforms.as_rows(*draw)
@@ -121,7 +120,7 @@ def test_what_a_training_held_is_free_once_it_ends(
     config = tiny()
     model = build(config, tiny_data.channels, CPU)
     batches = Batches(tiny_data.dataset, tiny_data.train, config, CPU)
-    steps = replayed(model, batches, config, CPU, 0, 6, lambda text: None)
+    steps = replayed(model, batches, range(6), lambda text: None)
     for step in range(6):
         steps.take(step)
     held = weakref.ref(model.generator), weakref.ref(steps)
@@ -136,16 +135,16 @@ def test_what_a_training_held_is_free_once_it_ends(
 @pytest.mark.parametrize(
     "settings", [{}, {"objective": "L1"}, {"objective": "GAN"}, BEFORE, {"objective": "cGAN", **BEFORE}]
 )
-def test_a_watched_step_is_the_step(tiny: Tiny, tiny_data: Data, settings: dict[str, Any]) -> None:
+def test_a_guarded_step_is_the_step(tiny: Tiny, tiny_data: Data, settings: dict[str, Any]) -> None:
     config = tiny(**settings)
-    watched, plain = (build(config, tiny_data.channels, CPU) for _ in range(2))
-    watch = Watch(watched, loss_names(config), CPU)
+    guarded, plain = (build(config, tiny_data.channels, CPU) for _ in range(2))
+    guard = NonFiniteGuard(guarded, loss_names(config), CPU)
     for step, batch in enumerate(Batches(tiny_data.dataset, tiny_data.train, config, CPU).between(0, 3)):
         torch.manual_seed(step)
-        watch.end_step(take_step(watched, batch, config, watch))
+        guard.end_step(take_step(guarded, batch, config, guard))
         torch.manual_seed(step)
-        assert watch.read() == training_step(plain, batch, config)
-    assert_same_state(watched, plain)
+        assert guard.read() == training_step(plain, batch, config)
+    assert_same_state(guarded, plain)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +160,7 @@ def test_after_a_bad_loss_nothing_is_updated(
 ) -> None:
     config = tiny(**settings)
     model, stopped = (build(config, tiny_data.channels, CPU) for _ in range(2))
-    watch = Watch(model, loss_names(config), CPU)
+    guard = NonFiniteGuard(model, loss_names(config), CPU)
     batches = list(Batches(tiny_data.dataset, tiny_data.train, config, CPU).between(0, 6))
     for step, batch in enumerate(batches):
         bad = batch._replace(target=batch.target + value) if step == 2 else batch
@@ -169,9 +168,9 @@ def test_after_a_bad_loss_nothing_is_updated(
             torch.manual_seed(step)
             training_step(stopped, batch, config)
         torch.manual_seed(step)
-        watch.end_step(take_step(model, bad, config, watch))
+        guard.end_step(take_step(model, bad, config, guard))
     with pytest.raises(NonFiniteLoss, match=named) as error:
-        watch.read()
+        guard.read()
     assert error.value.steps_ago == 4  # of 6, the third
     # The means of batch norm go on, and are never saved; what is trained stands still, its optimizers too.
     for (name, a), (_, b) in zip(state(model), state(stopped), strict=True):
@@ -188,8 +187,8 @@ def test_replayed_steps_are_plain_steps(
     models = [build(config, tiny_data.channels, CPU) for _ in range(2)]
     batches = Batches(tiny_data.dataset, tiny_data.train, config, CPU)
     said: list[str] = []
-    plain = open_steps(models[0], batches, config, CPU, 1, 14, said.append)
-    fast = replayed(models[1], batches, config, CPU, 1, 14, said.append)
+    plain = open_steps(models[0], batches, range(1, 14), said.append)
+    fast = replayed(models[1], batches, range(1, 14), said.append)
     for step in range(1, 14):
         assert plain.take(step) == fast.take(step) == (2 if step % 3 == 2 else 5)
         if step % 3 == 0:
@@ -198,19 +197,14 @@ def test_replayed_steps_are_plain_steps(
     assert said == ["steps cannot be captured here and are taken one by one, slower: no CUDA here"]
 
 
-def run(config: RunConfig, data: Data, folder: Path, stop: StopRequest | None = None) -> list[list[str]]:
+def run(config: RunConfig, data: Data, folder: Path) -> list[list[str]]:
     """Train; losses.csv without the speed."""
     trainer.train(
-        config,
-        data.dataset,
-        data.train,
-        data.describe(),
         Run(folder, "a", 0),
+        config,
+        trainer.TrainingData(data.dataset, data.train, data.describe()),
         CPU,
-        report=lambda progress: None,
-        sample=lambda model, epoch: None,
-        stop=stop or StopRequest(),
-        say=lambda text: None,
+        trainer.Callbacks(report=lambda progress: None, sample=lambda model, epoch: None, say=lambda text: None),
     )
     with Run(folder, "a", 0).losses.open(newline="") as file:
         return [row[:2] + row[3:] for row in csv.reader(file)]
@@ -225,7 +219,7 @@ def test_a_training_of_replayed_steps_logs_and_ends_as_one_of_plain_steps(
     with pytest.raises(UserError) as plain_error:
         run(failing, tiny_data, tmp_path / "plain-bad")
     resident(monkeypatch)
-    monkeypatch.setattr(cuda_graph, "open_steps", replayed)
+    monkeypatch.setattr(trainer, "open_steps", replayed)
     assert run(config, tiny_data, tmp_path / "fast") == expected
     with pytest.raises(UserError) as error:
         run(failing, tiny_data, tmp_path / "fast-bad")
@@ -240,7 +234,7 @@ def test_work_that_cannot_be_captured_is_done_plainly_with_the_same_noise(on_cpu
     said: list[str] = []
     drawn: list[float] = []
     noise = torch.Generator()
-    replay = Replay(lambda: drawn.append(torch.rand(1, generator=noise).item()), noise, said.append)
+    replay = CudaGraphStep(lambda: drawn.append(torch.rand(1, generator=noise).item()), noise, said.append)
     for seed in (5, 6, 7, 8, 9):
         replay(seed)
     assert not replay.captured
@@ -273,7 +267,7 @@ def test_a_device_that_fails_leaves_the_checkpoint_and_one_line(
             raise error or AssertionError("there was room")
         return training_step(model, batch, config)
 
-    monkeypatch.setattr("p2pbench.training.step.training_step", fail)
+    monkeypatch.setattr(cuda_graph, "training_step", fail)
     with pytest.raises(UserError) as raised:
         run(tiny(checkpoint_seconds=0.0), tiny_data, tmp_path)
     assert said in str(raised.value)
@@ -288,7 +282,7 @@ def test_our_own_errors_are_not_taken_for_the_devices(
     def fail(*_: object) -> None:
         raise RuntimeError("shape mismatch")
 
-    monkeypatch.setattr("p2pbench.training.step.training_step", fail)
+    monkeypatch.setattr(cuda_graph, "training_step", fail)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         run(tiny(), tiny_data, tmp_path)
 

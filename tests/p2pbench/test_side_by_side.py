@@ -29,7 +29,7 @@ from p2pbench.config import GridConfig, RunConfig
 from p2pbench.errors import UserError
 from p2pbench.runtime.device import DeviceLost
 from p2pbench.runtime.interrupt import Stopped, StopRequest, stop_request
-from p2pbench.runtime.progress import Progress
+from p2pbench.runtime.progress import TrainingProgress
 from reports.store.layout import Run
 from tests.p2pbench.grids import run_grid
 from tests.p2pbench.test_ablation import Notes
@@ -48,7 +48,7 @@ class Heard(Notes):
         super().__init__()
         self.tellers: set[threading.Thread] = set()
 
-    def train(self, work: str, progress: Progress) -> None:
+    def train(self, work: str, progress: TrainingProgress) -> None:
         self.tellers.add(threading.current_thread())
 
 
@@ -262,17 +262,17 @@ def linger() -> float:
 
 
 def die_with_the_lock_of_news() -> None:
-    """In a worker: nobody else can send news any more."""
-    workers._worker.news.say("about to die")
-    news: Any = workers._worker.news._send
+    """In a worker: nobody else can send events any more."""
+    workers._worker.progress.say("about to die")
+    news: Any = workers._worker.progress._send
     news.__self__._wlock.acquire()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def chatter() -> None:
-    """In a worker: more news than a pipe holds."""
+    """In a worker: more events than a pipe holds."""
     for _ in range(1000):
-        workers._worker.news.say("x" * 1000)
+        workers._worker.progress.say("x" * 1000)
 
 
 class Deaf(Notes):
@@ -311,7 +311,7 @@ class Announces(Notes):
 
 def say_so_and_wait_for_the_others() -> None:
     """In a worker."""
-    workers._worker.news.say("here")
+    workers._worker.progress.say("here")
     workers._meet()
 
 

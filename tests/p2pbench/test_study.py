@@ -373,7 +373,7 @@ def test_quickstarts_study_goes_on_where_it_was_stopped(results: Path, monkeypat
         say = staticmethod(said.append)
 
     for _ in range(2):
-        rehearsal.hold_study(results, "losses", Quiet())  # type: ignore[arg-type] # all that it uses of a listener
+        rehearsal.hold_study(results, "losses", Quiet())  # type: ignore[arg-type] # all that it uses of a reporter
     assert len(said) == 1
     assert "Simulated raters." in html.write(results, results / "report").read_text("utf-8")
     assert (

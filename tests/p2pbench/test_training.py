@@ -19,11 +19,11 @@ import torch
 from p2pbench.ablation.data import Data
 from p2pbench.config import RunConfig
 from p2pbench.errors import UserError
-from p2pbench.runtime.interrupt import Stopped, StopRequest
-from p2pbench.runtime.progress import Progress
+from p2pbench.runtime.interrupt import Stop, Stopped, StopRequest
+from p2pbench.runtime.progress import TrainingProgress
 from p2pbench.training import checkpoint
 from p2pbench.training.model import Model, build
-from p2pbench.training.trainer import train
+from p2pbench.training.trainer import Callbacks, TrainingData, train
 from reports.store.errors import ReportError
 from reports.store.layout import Run
 from tests.p2pbench.tiny import TINY, Command
@@ -39,20 +39,22 @@ def rows(run: Run) -> list[list[str]]:
         return [row[:2] + row[3:] for row in csv.reader(file)]
 
 
-def trained(config: RunConfig, data: Data, run: Run, **listeners: Callable[..., object]) -> Model:
-    nothing: Callable[..., object] = lambda *_: None  # noqa: E731
-    return train(
-        config,
-        data.dataset,
-        data.train,
-        data.describe(),
-        run,
-        CPU,
-        report=listeners.get("report", nothing),  # type: ignore[arg-type]
-        sample=listeners.get("sample", nothing),  # type: ignore[arg-type]
-        stop=listeners.get("stop", StopRequest()),  # type: ignore[arg-type]
-        say=listeners.get("say", nothing),  # type: ignore[arg-type]
-    )
+def nothing(*_: object) -> None:
+    pass
+
+
+def trained(
+    config: RunConfig,
+    data: Data,
+    run: Run,
+    *,
+    report: Callable[[TrainingProgress], None] = nothing,
+    sample: Callable[[Model, int], None] = nothing,
+    say: Callable[[str], None] = nothing,
+    stop: Stop = False,
+) -> Model:
+    described = TrainingData(data.dataset, data.train, data.describe())
+    return train(run, config, described, CPU, Callbacks(report, sample, say, stop))
 
 
 def assert_same(one: object, other: object, where: str = "") -> None:
@@ -227,7 +229,7 @@ def test_same_seed_same_weights_other_seed_others(tiny: Tiny, tiny_data: Data, t
 def test_memory_does_not_grow_over_epochs(tiny: Tiny, tiny_data: Data, tmp_path: Path) -> None:
     resident: list[int] = []
 
-    def note(progress: Progress) -> None:
+    def note(progress: TrainingProgress) -> None:
         if progress.step % 12 == 0:
             resident.append(psutil.Process().memory_info().rss)
 

@@ -87,7 +87,7 @@ def test_forward_right_after_back_shows_the_item_again(rich: Path, visit: Visits
         location.hash = "";
         window.addEventListener("hashchange", () => { location.hash = "#grid0/3/2"; }, { once: true });
     }""")
-    page.wait_for_function("window.heard")  # which is after the page's own listener
+    page.wait_for_function("window.heard")  # which is after the page's own reporter
     expect_item(page, ITEMS[3])
     assert page.evaluate("location.hash") == "#grid0/3/2"
     assert dialog(page).is_visible()

@@ -25,7 +25,7 @@ from p2pbench.cluster.jobs import Job
 from p2pbench.config import GridConfig, run_config
 from p2pbench.errors import UserError
 from p2pbench.runtime.interrupt import StopRequest
-from p2pbench.runtime.progress import Progress
+from p2pbench.runtime.progress import TrainingProgress
 from p2pbench.training.records import read_run
 from reports.store.layout import Grid, Run
 from tests.p2pbench.cluster.nodes import (
@@ -216,7 +216,7 @@ def test_a_machine_that_decodes_the_pictures_says_how_far_it_is(cluster: Cluster
 class StopsAtThree(Notes):
     """Fails when a training has taken three steps."""
 
-    def train(self, work: str, progress: Progress) -> None:
+    def train(self, work: str, progress: TrainingProgress) -> None:
         if progress.step == 3:
             raise UserError("stopped by the test")
 

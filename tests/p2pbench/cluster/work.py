@@ -14,7 +14,7 @@ from p2pbench.ablation.grid import PlannedRun
 from p2pbench.ablation.run import carry_out
 from p2pbench.cluster.worker import Line
 from p2pbench.runtime.interrupt import Stopped
-from p2pbench.runtime.progress import News, Progress, tell
+from p2pbench.runtime.progress import ForwardedProgress, TrainingProgress, report
 
 GONE = "CUDA error: unspecified launch failure"
 
@@ -27,14 +27,14 @@ def is_first(marks: Path) -> bool:
     return mark.read_text() == str(os.getpid())
 
 
-class Failing(News):
-    """Passes on what it hears; the device fails at the seventh step in the first process."""
+class Failing(ForwardedProgress):
+    """Forwards events; the device fails at the seventh step in the first process."""
 
     def __init__(self, line: Line, marks: Path) -> None:
-        super().__init__(lambda item: tell(line.news, item))
+        super().__init__(lambda event: report(line.progress, event))
         self._marks = marks
 
-    def train(self, work: str, progress: Progress) -> None:
+    def train(self, work: str, progress: TrainingProgress) -> None:
         super().train(work, progress)
         if progress.step == 7 and is_first(self._marks):
             raise torch.AcceleratorError(GONE)
@@ -83,7 +83,7 @@ def name_process(line: Line) -> int:
 
 def wait_for_file(line: Line, path: Path) -> str:
     """Go on until there is a file."""
-    line.news.say("waiting")
+    line.progress.say("waiting")
     while not path.exists():
         time.sleep(0.05)
     return "done"
@@ -91,7 +91,7 @@ def wait_for_file(line: Line, path: Path) -> str:
 
 def wait_for_stop(line: Line, marks: Path) -> str:
     """Go on until somebody asks to stop."""
-    line.news.say("waiting")
+    line.progress.say("waiting")
     while not line:
         time.sleep(0.05)
     (marks / "saved").touch()
