@@ -33,7 +33,7 @@ from p2pbench.scoring.image_scores import mean
 from reports.store import bootstrap, ledger, variance
 from reports.store.layout import REAL, grids
 from reports.store.scores import Scores, sample
-from reports.store.variance import LEVEL, Sample, difference, estimate
+from reports.store.variance import LEVEL, ScoreSample, difference, estimate
 from reports.verdicts import decide, discoveries
 
 ITEMS = 100
@@ -47,7 +47,7 @@ UNEQUAL = [5] * 9 + [100]
 
 def cell(
     random: np.random.Generator, seeds: int, ratio: float, shift: float = 0, common: NDArray[np.float64] | None = None
-) -> Sample:
+) -> ScoreSample:
     """A cell of so many trainings; `common` are effects of items (ITEMS,) that all cells share."""
     values = (
         (0 if common is None else common)
@@ -286,8 +286,8 @@ def trainings(results: Path) -> Iterator[dict[str, object]]:
     """In splits of a cell's seeds into two sides, how many numbers are called different."""
     of_cells: dict[tuple[str, str, str], list[Scores]] = {}
     for grid in grids(results):
-        for entry in ledger.each(grid):
-            if isinstance(entry, ledger.Entry) and entry.run.cell != REAL:
+        for entry in ledger.entries(grid):
+            if isinstance(entry, ledger.LedgerEntry) and entry.run.cell != REAL:
                 of_cells.setdefault((grid.name, entry.run.cell, entry.scores.scorer), []).append(entry.scores)
     for seeds in (2, 3, 4):
         ours, welch = [], []

@@ -6,11 +6,10 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.gallery import Column, Gallery, Tile
-from reports.segmentations import Seen
+from reports.gallery import Column, Gallery, LabelMaps, Tile
 from reports.store.layout import REAL
-from reports.store.ledger import Entry
-from reports.store.metrics import STUDY, Scorer, describe, describe_scorer
+from reports.store.ledger import LedgerEntry
+from reports.store.metrics import STUDY, ScorerInfo, describe, describe_scorer
 from reports.store.scores import Scores
 
 NONE, UNREADABLE, PNG, JPEG = "-xpj"
@@ -19,7 +18,7 @@ NONE, UNREADABLE, PNG, JPEG = "-xpj"
 """A picture's state, a letter each: not there, not readable, a PNG, a JPEG with a thumbnail."""
 
 
-def picture_script(anchor: str, gallery: Gallery, metrics: Sequence[ItemMetric], seen: Seen | None) -> str:
+def gallery_script(anchor: str, gallery: Gallery, metrics: Sequence[ItemMetric], seen: LabelMaps | None) -> str:
     """The data of one grid as a statement that the page's script reads as `grids[anchor]`.
 
     Values are rounded to what can be seen; the tidy CSV has them at full precision.
@@ -100,11 +99,11 @@ class ItemMetric:
     title: str = ""
 
 
-def of_columns(columns: Sequence[Column], entries: Sequence[Entry]) -> list[ItemMetric]:
+def of_columns(columns: Sequence[Column], entries: Sequence[LedgerEntry]) -> list[ItemMetric]:
     """The metrics that have values by item, for the runs whose pictures are shown, studies with raters last."""
     shown = {column.run: column.name for column in columns}
     found: dict[tuple[str, str], dict[str, Mapping[str, float]]] = {}
-    scorers: dict[str, Scorer] = {}
+    scorers: dict[str, ScorerInfo] = {}
     for entry in entries:
         if entry.run not in shown:
             continue
@@ -149,12 +148,12 @@ def without_pictures(metrics: Sequence[ItemMetric], items: Sequence[str]) -> lis
     return sorted(scored - set(items))
 
 
-def _label(scorer: Scorer, metric: str, ambiguous: bool) -> str:
+def _label(scorer: ScorerInfo, metric: str, ambiguous: bool) -> str:
     label = describe(metric).label
     return f"{label} ({scorer.brief or scorer.title})" if ambiguous else label
 
 
-def item_changes(a: Scores, b: Scores) -> dict[str, dict[str, float]]:
+def changes_by_item(a: Scores, b: Scores) -> dict[str, dict[str, float]]:
     """B less A by metric and item, for what both have; nothing where the protocols differ."""
     if a.fingerprint != b.fingerprint:
         return {}

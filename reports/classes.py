@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.layout import Grid, Run
 from reports.store.made import Made
 from reports.store.metrics import cost_of_absent
-from reports.tables import Table
+from reports.tables import ScoreTable
 
 SCORERS = ("fcn-strict", "labels")
 _BY_OFFICIAL_RULES = {"fcn-official": "fcn-strict", "labels-official": "labels"}
@@ -115,7 +115,7 @@ def _title(titles: Titles, cell: str, seed: int | None) -> str | None:
     return "; ".join(named) or None
 
 
-def remark(table: Table, found: Iterable[Classes]) -> str:
+def remark(table: ScoreTable, found: Iterable[Classes]) -> str:
     """What the classes that the truth does not have cost numbers by official rules; empty where there are none."""
     if not any(row.numbers for row in table.all_rows()):
         return ""
@@ -214,7 +214,7 @@ def _classes(run: Run, scorer: str) -> pd.DataFrame | None:
         )
         table = table[["class", *_NUMBERS]].astype(dict.fromkeys(_NUMBERS, float))
         _check_classes(table)
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         raise ReportError(f"{path}: found no table of classes ({' '.join(str(error).split())}); {_AGAIN}") from error
     return table.astype(dict.fromkeys(_COUNTS, "Int64"))  # with nothing in the rows of means over seeds
 
@@ -245,6 +245,6 @@ def _confusion(run: Run, scorer: str, names: tuple[str, ...]) -> pd.DataFrame | 
             or (counts < 0).any(axis=None)
         ):
             raise ValueError("something that is no count, or a class twice")
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         raise ReportError(f"{path}: found no confusion matrix ({' '.join(str(error).split())}); {_AGAIN}") from error
     return counts

@@ -19,21 +19,21 @@ import numpy as np
 from reports import reproduce, tables
 from reports.page import plain
 from reports.reproduce import NOT_THERE, Change
-from reports.runs import Gap
+from reports.run_states import Gap
 from reports.store import arithmetic, variance
 from reports.store.errors import ReportError
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.layout import REAL, Grid
-from reports.store.ledger import Entry
-from reports.store.metrics import STUDY, Scorer, describe_scorer
+from reports.store.ledger import LedgerEntry
+from reports.store.metrics import STUDY, ScorerInfo, describe_scorer
 from reports.store.scores import Scores
-from reports.store.variance import Estimate, Sample
+from reports.store.variance import ScoreEstimate, ScoreSample
 from reports.tables import Basis, Number
 from reports.verdicts import Verdict
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredGrid:
     """One grid of a results folder.
 
     Attributes:
@@ -45,17 +45,17 @@ class Scored:
     """
 
     grid: Grid
-    description: Description
-    entries: tuple[Entry, ...]
+    description: GridDescription
+    entries: tuple[LedgerEntry, ...]
     gaps: tuple[Gap, ...]
     damages: tuple[str, ...]
 
 
-class Folder(NamedTuple):
+class ResultsFolder(NamedTuple):
     """A results folder: its grids by name, and what is wrong with those that cannot be read, one line each."""
 
     place: Path
-    grids: Mapping[str, Scored]
+    grids: Mapping[str, ScoredGrid]
     unreadable: tuple[str, ...]
 
     @property
@@ -64,7 +64,7 @@ class Folder(NamedTuple):
         return [*self.unreadable, *(line for scored in self.grids.values() for line in scored.damages)]
 
 
-class Paired(NamedTuple):
+class PairedNames(NamedTuple):
     """Names in two results folders: those in both, in the order of B, and those that only one has."""
 
     both: tuple[str, ...]
@@ -73,7 +73,7 @@ class Paired(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class ScorePair:
     """A metric of a cell.
 
     Attributes:
@@ -85,7 +85,7 @@ class Pair:
 
     a: Number | None
     b: Number | None
-    difference: Estimate | None
+    difference: ScoreEstimate | None
     verdict: Verdict | None
 
 
@@ -113,7 +113,7 @@ class Side:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ComparisonRow:
     """A cell, or the ground truth, on both sides.
 
     Attributes:
@@ -127,12 +127,12 @@ class Row:
     cell: str
     a: Side
     b: Side
-    pairs: Mapping[str, Pair]
+    pairs: Mapping[str, ScorePair]
     reasons: tuple[Change, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class ComparisonTable:
     """What one scorer says about a grid on both sides.
 
     Attributes:
@@ -150,19 +150,19 @@ class Table:
 
     scorer: str
     metrics: tuple[str, ...]
-    rows: tuple[Row, ...]
-    real: Row | None
-    apart: tuple[Row, ...]
-    cells: Paired
+    rows: tuple[ComparisonRow, ...]
+    real: ComparisonRow | None
+    apart: tuple[ComparisonRow, ...]
+    cells: PairedNames
     simulated: bool
-    shown: Scorer
+    shown: ScorerInfo
     doubts: tuple[str, ...]
 
-    def all_rows(self) -> list[Row]:
+    def all_rows(self) -> list[ComparisonRow]:
         """The rows from top to bottom."""
         return [*self.rows, *([self.real] if self.real else []), *self.apart]
 
-    def pairs(self) -> list[Pair]:
+    def pairs(self) -> list[ScorePair]:
         """The numbers of cells that are compared; the ground truth is not among them."""
         return [pair for row in self.rows for pair in row.pairs.values()]
 
@@ -190,7 +190,7 @@ class Table:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class GridComparison:
     """One grid on both sides.
 
     Attributes:
@@ -204,12 +204,12 @@ class Comparison:
     """
 
     name: str
-    a: Scored
-    b: Scored
+    a: ScoredGrid
+    b: ScoredGrid
     settings: tuple[Change, ...]
-    cells: Paired
-    scorers: Paired
-    tables: tuple[Table, ...]
+    cells: PairedNames
+    scorers: PairedNames
+    tables: tuple[ComparisonTable, ...]
 
     @property
     def doubts(self) -> list[str]:
@@ -217,7 +217,7 @@ class Comparison:
         return list(dict.fromkeys(doubt for table in self.tables for doubt in table.doubts))
 
 
-def compare(a: Folder, b: Folder) -> tuple[list[Comparison], Paired]:
+def compare(a: ResultsFolder, b: ResultsFolder) -> tuple[list[GridComparison], PairedNames]:
     """The grids that both folders have, without verdicts yet (see `reports.comparison_verdicts`), and the names of all.
 
     Raises:
@@ -237,22 +237,22 @@ def compare(a: Folder, b: Folder) -> tuple[list[Comparison], Paired]:
     return found, grids
 
 
-def pair(a: Iterable[str], b: Iterable[str]) -> Paired:
+def pair(a: Iterable[str], b: Iterable[str]) -> PairedNames:
     """Names of both sides, paired."""
     first, second = list(dict.fromkeys(a)), list(dict.fromkeys(b))
-    return Paired(
+    return PairedNames(
         tuple(name for name in second if name in first),
         tuple(name for name in first if name not in second),
         tuple(name for name in second if name not in first),
     )
 
 
-def compare_grids(a: Scored, b: Scored) -> Comparison:
+def compare_grids(a: ScoredGrid, b: ScoredGrid) -> GridComparison:
     """One grid of two folders."""
     before, after = _by_scorer(a), _by_scorer(b)
     cells = pair(a.description.cells, b.description.cells)
     scorers = pair(before, after)
-    return Comparison(
+    return GridComparison(
         name=b.grid.name,
         a=a,
         b=b,
@@ -263,7 +263,9 @@ def compare_grids(a: Scored, b: Scored) -> Comparison:
     )
 
 
-def compare_scorer(scorer: str, a: Sequence[Entry], b: Sequence[Entry], cells: Sequence[str]) -> Table:
+def compare_scorer(
+    scorer: str, a: Sequence[LedgerEntry], b: Sequence[LedgerEntry], cells: Sequence[str]
+) -> ComparisonTable:
     """What one scorer says on both sides.
 
     Args:
@@ -277,7 +279,7 @@ def compare_scorer(scorer: str, a: Sequence[Entry], b: Sequence[Entry], cells: S
     )
     scored = pair(*([cell for cell, entries in side.items() if entries] for side in (before, after)))
     rows = [_row(cell, before[cell], after[cell]) for cell in scored.both]
-    return Table(
+    return ComparisonTable(
         scorer=scorer,
         metrics=tuple(dict.fromkeys(name for row in rows for name in row.pairs)),
         rows=tuple(row for row in rows if row.cell != REAL and not row.reasons),
@@ -302,7 +304,7 @@ def compare_scorer(scorer: str, a: Sequence[Entry], b: Sequence[Entry], cells: S
     )
 
 
-def _doubts(side: str, entry: Entry) -> Iterator[str]:
+def _doubts(side: str, entry: LedgerEntry) -> Iterator[str]:
     clusters = entry.scores.clusters
     if clusters and clusters.doubt:
         yield clusters.doubt
@@ -310,22 +312,22 @@ def _doubts(side: str, entry: Entry) -> Iterator[str]:
         yield f"{side}: {earlier}"
 
 
-def _shown(scorer: str, entries: Sequence[Entry]) -> Scorer:
+def _shown(scorer: str, entries: Sequence[LedgerEntry]) -> ScorerInfo:
     found = {describe_scorer(scorer, entry.scores.protocol) for entry in entries}
     return found.pop() if len(found) == 1 else describe_scorer(scorer)
 
 
-def _by_scorer(scored: Scored) -> dict[str, list[Entry]]:
+def _by_scorer(scored: ScoredGrid) -> dict[str, list[LedgerEntry]]:
     """The scores of the runs that grid.json names, studies with raters last."""
     known = scored.description
-    found: dict[str, list[Entry]] = {}
+    found: dict[str, list[LedgerEntry]] = {}
     for entry in sorted(scored.entries, key=lambda entry: (entry.scores.scorer.startswith(STUDY), entry.scores.scorer)):
         if entry.run.seed is None or (entry.run.cell in known.cells and entry.run.seed in known.seeds):
             found.setdefault(entry.scores.scorer, []).append(entry)
     return found
 
 
-def _row(cell: str, a: Sequence[Entry], b: Sequence[Entry]) -> Row:
+def _row(cell: str, a: Sequence[LedgerEntry], b: Sequence[LedgerEntry]) -> ComparisonRow:
     """The runs on the basis that most of both sides share; where they share none, the most of each, not compared."""
     before, after = _by_basis(a), _by_basis(b)
     shared = [basis for basis in after if basis in before]
@@ -335,7 +337,7 @@ def _row(cell: str, a: Sequence[Entry], b: Sequence[Entry]) -> Row:
     else:
         first, second = (max(groups.values(), key=len) for groups in (before, after))
     there, here = tables.numbers(first), tables.numbers(second)
-    return Row(
+    return ComparisonRow(
         cell=cell,
         a=_side(first, a),
         b=_side(second, b),
@@ -344,20 +346,20 @@ def _row(cell: str, a: Sequence[Entry], b: Sequence[Entry]) -> Row:
     )
 
 
-def _by_basis(entries: Sequence[Entry]) -> dict[Basis, list[Entry]]:
-    found: dict[Basis, list[Entry]] = {}
+def _by_basis(entries: Sequence[LedgerEntry]) -> dict[Basis, list[LedgerEntry]]:
+    found: dict[Basis, list[LedgerEntry]] = {}
     for entry in entries:
         found.setdefault(tables.basis_of(entry.scores), []).append(entry)
     return found
 
 
-def _pair(a: Number | None, b: Number | None, comparable: bool) -> Pair:
+def _pair(a: Number | None, b: Number | None, comparable: bool) -> ScorePair:
     if a is None or b is None or not comparable:
-        return Pair(a, b, None, None)
-    return Pair(a, b, variance.difference(b.sample, a.sample), None)
+        return ScorePair(a, b, None, None)
+    return ScorePair(a, b, variance.difference(b.sample, a.sample), None)
 
 
-def _side(group: Sequence[Entry], entries: Sequence[Entry]) -> Side:
+def _side(group: Sequence[LedgerEntry], entries: Sequence[LedgerEntry]) -> Side:
     seeds, every = (tuple(each.run.seed for each in runs if each.run.seed is not None) for runs in (group, entries))
     left_out = tuple(seed for seed in every if seed not in seeds)
     runs = [entry.run for entry in group]
@@ -378,5 +380,5 @@ def _reasons(a: Scores, b: Scores) -> tuple[Change, ...]:
     )
 
 
-def _same(a: Sample, b: Sample) -> bool:
+def _same(a: ScoreSample, b: ScoreSample) -> bool:
     return a.value == b.value and np.array_equal(a.replicates, b.replicates, equal_nan=True)

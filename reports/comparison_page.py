@@ -10,34 +10,33 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports import browse, comparison, comparison_verdicts, csv, gallery, html, runs, segmentations, trainings
+from reports import browse, comparison, comparison_verdicts, csv, gallery, html, run_states, trainings
 from reports.browse import ItemMetric
-from reports.comparison import Comparison, Folder, Paired, Scored, Table
-from reports.gallery import Column, Gallery
+from reports.comparison import ComparisonTable, GridComparison, PairedNames, ResultsFolder, ScoredGrid
+from reports.gallery import Column, Gallery, LabelMaps
 from reports.reproduce import made_by
-from reports.segmentations import Seen
 from reports.store import grids, layout, ledger, picture
 from reports.store.errors import ReportError
 from reports.store.layout import REAL, Report, Run
-from reports.store.ledger import Entry
+from reports.store.ledger import LedgerEntry
 from reports.store.metrics import CHANGE, STUDY, describe
 from reports.store.ranges import Range
-from reports.trainings import More
+from reports.trainings import NextStep
 from reports.verdicts import Verdict
 
 
 @dataclass(frozen=True, eq=False)
-class ShownTable:
+class WrittenComparisonTable:
     """A table as the page shows it: `csv` is its file, `links` the cells and metrics that lead to pictures."""
 
-    table: Table
+    table: ComparisonTable
     anchor: str
     csv: str
     links: frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class WrittenComparison:
     """A grid with the files that were written for it.
 
     Attributes:
@@ -51,13 +50,13 @@ class Shown:
         other_targets: How many items of the gallery have an input or a target in A that is not the one in B.
     """
 
-    grid: Comparison
+    grid: GridComparison
     anchor: str
-    tables: tuple[ShownTable, ...]
+    tables: tuple[WrittenComparisonTable, ...]
     gallery: Gallery | None
-    seen: Seen | None
-    item_ids: Paired
-    advice: Mapping[str, More]
+    seen: LabelMaps | None
+    item_ids: PairedNames
+    advice: Mapping[str, NextStep]
     other_targets: int
 
     @property
@@ -112,7 +111,9 @@ def write_single(
     return html.put_single(out, lambda report: _build(of_both, named, folders, report, items))
 
 
-def _judged(folders: tuple[Folder, Folder], say: Callable[[str], None]) -> tuple[list[Comparison], Paired]:
+def _judged(
+    folders: tuple[ResultsFolder, ResultsFolder], say: Callable[[str], None]
+) -> tuple[list[GridComparison], PairedNames]:
     """The grids of both folders with their verdicts, and the names of all; their doubts are said."""
     of_both, named = comparison.compare(*folders)
     for grid in of_both:
@@ -128,7 +129,7 @@ def _judged(folders: tuple[Folder, Folder], say: Callable[[str], None]) -> tuple
     return judged, named
 
 
-def _advice(letter: str, scored: Scored) -> More | None:
+def _advice(letter: str, scored: ScoredGrid) -> NextStep | None:
     """What trains more seeds of a side, by its report's file, written first; the page names no path of this machine."""
     place = scored.grid.folder.parent
     path = layout.report(place).grid_file(scored.grid.name)
@@ -138,7 +139,7 @@ def _advice(letter: str, scored: Scored) -> More | None:
     return found and found._replace(command=first + found.command)
 
 
-def _trained_once(grid: Comparison) -> Iterator[tuple[str, Scored]]:
+def _trained_once(grid: GridComparison) -> Iterator[tuple[str, ScoredGrid]]:
     """The sides of a grid on which a compared cell has one training, so that other trainings may come out otherwise."""
     rows = [row for table in grid.tables if not table.scorer.startswith(STUDY) for row in table.rows]
     if any(len(row.a.seeds) == 1 for row in rows):
@@ -147,13 +148,13 @@ def _trained_once(grid: Comparison) -> Iterator[tuple[str, Scored]]:
         yield "B", grid.b
 
 
-def read(results: Path) -> Folder:
+def read(results: Path) -> ResultsFolder:
     """The grids of a results folder with their scores, as far as they can be read.
 
     Raises:
         ReportError: There is no such folder, or no grid in it that can be read.
     """
-    found: dict[str, Scored] = {}
+    found: dict[str, ScoredGrid] = {}
     unreadable: list[str] = []
     for grid in layout.grids(results):
         try:
@@ -163,15 +164,15 @@ def read(results: Path) -> Folder:
             unreadable.append(str(error))
             continue
         entries, damages = ledger.collect(grid)
-        gaps = runs.gaps(grid, description, entries, damages)
+        gaps = run_states.gaps(grid, description, entries, damages)
         lines = tuple(damage.message for damage in damages)
-        found[grid.name] = Scored(grid, description, tuple(entries), tuple(gaps), lines)
+        found[grid.name] = ScoredGrid(grid, description, tuple(entries), tuple(gaps), lines)
     if unreadable and not found:
         raise ReportError(unreadable[0])
     if not found:
         what = "found no grid" if results.is_dir() else layout.found_at(results)
         raise ReportError(f"{results}: {what}, expected GRID/grid.json in it; give a folder that training wrote")
-    return Folder(results, found, tuple(unreadable))
+    return ResultsFolder(results, found, tuple(unreadable))
 
 
 def names(a: Path, b: Path) -> tuple[str, str]:
@@ -184,7 +185,7 @@ def names(a: Path, b: Path) -> tuple[str, str]:
     return a.resolve().name, b.resolve().name
 
 
-def of_table(table: Table) -> pd.DataFrame:
+def of_table(table: ComparisonTable) -> pd.DataFrame:
     """What one scorer says on both sides, one row a cell and metric; the columns are in docs/report-tables.md."""
     rows = []
     for row in table.all_rows():
@@ -226,7 +227,11 @@ _COLUMNS = [
 
 
 def _build(
-    found: Sequence[Comparison], grid_names: Paired, folders: tuple[Folder, Folder], report: Report, most: int | None
+    found: Sequence[GridComparison],
+    grid_names: PairedNames,
+    folders: tuple[ResultsFolder, ResultsFolder],
+    report: Report,
+    most: int | None,
 ) -> None:
     a, b = folders
     report.assets.mkdir()
@@ -251,7 +256,7 @@ def _build(
     report.index.write_text(text, "utf-8", errors="backslashreplace")
 
 
-def _show(grid: Comparison, index: int, report: Report, most: int | None) -> Shown:
+def _show(grid: GridComparison, index: int, report: Report, most: int | None) -> WrittenComparison:
     """Write the files of one grid."""
     anchor = f"grid{index}"
     folder = report.assets / anchor
@@ -261,10 +266,10 @@ def _show(grid: Comparison, index: int, report: Report, most: int | None) -> Sho
     pictures = gallery.write(columns, folder, most, browse.notable(by_item)) if item_ids.both else None
     seen = None
     if pictures:
-        seen = segmentations.write(grid.b.grid, pictures.columns, [row.item for row in pictures.rows], folder)
-        text = browse.picture_script(anchor, pictures, by_item, seen) + _against(anchor, pictures.columns)
+        seen = gallery.write_label_maps(grid.b.grid, pictures.columns, [row.item for row in pictures.rows], folder)
+        text = browse.gallery_script(anchor, pictures, by_item, seen) + _against(anchor, pictures.columns)
         (report.assets / f"{anchor}.js").write_text(text, "utf-8")
-    return Shown(
+    return WrittenComparison(
         grid=grid,
         anchor=anchor,
         tables=tuple(_table(grid, table, anchor, by_item, report) for table in grid.tables),
@@ -276,7 +281,9 @@ def _show(grid: Comparison, index: int, report: Report, most: int | None) -> Sho
     )
 
 
-def _table(grid: Comparison, table: Table, anchor: str, by_item: Sequence[ItemMetric], report: Report) -> ShownTable:
+def _table(
+    grid: GridComparison, table: ComparisonTable, anchor: str, by_item: Sequence[ItemMetric], report: Report
+) -> WrittenComparisonTable:
     path = report.table(grid.name, table.scorer)
     csv.write(of_table(table), path)
     links = {
@@ -286,14 +293,14 @@ def _table(grid: Comparison, table: Table, anchor: str, by_item: Sequence[ItemMe
         for cell in grid.cells.both
         if _name("B", cell) in each.values
     }
-    return ShownTable(table, f"{anchor}-{table.scorer}", report.relative(path), frozenset(links))
+    return WrittenComparisonTable(table, f"{anchor}-{table.scorer}", report.relative(path), frozenset(links))
 
 
 def _name(side: str, cell: str) -> str:
     return f"{side}: {cell}"
 
 
-def _columns(grid: Comparison) -> tuple[list[Column], Paired]:
+def _columns(grid: GridComparison) -> tuple[list[Column], PairedNames]:
     """Input, each cell of A and then of B, real; with the items that have pictures of cells on both sides alone."""
     sides: list[dict[str, Column]] = []
     for scored in (grid.a, grid.b):
@@ -318,7 +325,7 @@ def _columns(grid: Comparison) -> tuple[list[Column], Paired]:
     return [each for each in [*shown, *columns, *last] if each.pictures or not each.given], ids
 
 
-def _by_item(grid: Comparison, columns: Sequence[Column]) -> list[ItemMetric]:
+def _by_item(grid: GridComparison, columns: Sequence[Column]) -> list[ItemMetric]:
     """What each item scored on both sides, and first of all how much that changed."""
     before, after = _named("A", grid.a), _named("B", grid.b)
     shown = {column.name: column.run for column in columns}
@@ -329,7 +336,7 @@ def _by_item(grid: Comparison, columns: Sequence[Column]) -> list[ItemMetric]:
         values = {}
         for cell in grid.cells.both:
             a, b = (scores.get((shown[_name(side, cell)], metric.scorer)) for side in "AB")
-            changed = browse.item_changes(a, b).get(metric.metric) if a and b else None
+            changed = browse.changes_by_item(a, b).get(metric.metric) if a and b else None
             if changed:
                 values[_name("B", cell)] = changed
         if values:
@@ -339,7 +346,7 @@ def _by_item(grid: Comparison, columns: Sequence[Column]) -> list[ItemMetric]:
     return [*changes, *metrics]
 
 
-def _named(side: str, scored: Scored) -> list[Entry]:
+def _named(side: str, scored: ScoredGrid) -> list[LedgerEntry]:
     """The scores of one side under the names of its columns; the ground truth of B alone is shown."""
     return [
         entry if entry.run.cell == REAL else replace(entry, run=replace(entry.run, cell=_name(side, entry.run.cell)))
@@ -354,7 +361,7 @@ def _against(anchor: str, columns: Sequence[Column]) -> str:
     return f"window.grids[{json.dumps(anchor)}].against = {json.dumps(pairs | {b: a for a, b in pairs.items()})};\n"
 
 
-def _other_targets(grid: Comparison, ids: Sequence[str]) -> int:
+def _other_targets(grid: GridComparison, ids: Sequence[str]) -> int:
     """How many of these items have an input or a target in A that looks otherwise than that in B."""
     pairs = list(zip(*(gallery.given(each.grid, each.description.ranges) for each in (grid.a, grid.b)), strict=True))
     return sum(any(_differ(a, b, item) for a, b in pairs) for item in ids)

@@ -6,24 +6,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from reports.comparison import Comparison, Row, Table
+from reports.comparison import ComparisonRow, ComparisonTable, GridComparison
 from reports.store.metrics import STUDY, describe
 from reports.store.names import counted
 from reports.store.variance import LEVEL
 from reports.verdicts import Verdict, discoveries, verdict
 
 
-def judged(grids: Sequence[Comparison]) -> list[Comparison]:
+def judged(grids: Sequence[GridComparison]) -> list[GridComparison]:
     """The same with verdicts, made together for all numbers of cells."""
     tables = [table for grid in grids for table in grid.tables]
     level = discoveries([pair.difference.p for table in tables for pair in table.pairs() if pair.difference])
     return [replace(grid, tables=tuple(_judged(table, level) for table in grid.tables)) for grid in grids]
 
 
-def _judged(table: Table, level: float) -> Table:
+def _judged(table: ComparisonTable, level: float) -> ComparisonTable:
     judged = table.scorer.startswith(STUDY)
 
-    def row(row: Row) -> Row:
+    def row(row: ComparisonRow) -> ComparisonRow:
         pairs = {
             name: replace(pair, verdict=verdict(pair.difference, describe(name).higher_is_better, level, judged=judged))
             for name, pair in row.pairs.items()
@@ -70,7 +70,7 @@ class Summary(NamedTuple):
         )
 
 
-def summary(grids: Sequence[Comparison]) -> Summary:
+def summary(grids: Sequence[GridComparison]) -> Summary:
     """Count the verdicts of a page."""
     pairs = [pair for grid in grids for table in grid.tables for pair in table.pairs() if pair.verdict]
     changed = [pair for pair in pairs if pair.verdict not in (Verdict.TIE, Verdict.LEVEL, Verdict.LEVEL_JUDGED)]
@@ -84,7 +84,7 @@ def summary(grids: Sequence[Comparison]) -> Summary:
     return Summary(len(pairs), len(changed), LEVEL * len(changed), max(once, default=""))
 
 
-def lines(grids: Sequence[Comparison]) -> Iterator[str]:
+def lines(grids: Sequence[GridComparison]) -> Iterator[str]:
     """What a terminal says of judged grids: the summary, and what could not be compared and why, a line a table."""
     found = summary(grids)
     yield from filter(None, (found.text if found.compared else "", found.caution))
@@ -96,7 +96,7 @@ def lines(grids: Sequence[Comparison]) -> Iterator[str]:
                 yield f"{grid.name}, {table.shown.title}: {why}"
 
 
-def _not_compared(table: Table) -> str:
+def _not_compared(table: ComparisonTable) -> str:
     """Which cells of a table are not compared, or that none is, and why; empty where all are."""
     fields = {row.cell: ", ".join(reason.field for reason in row.reasons) for row in table.apart}
     if table.rows:

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from reports.store import bootstrap
+from reports.store.analyses import StudyRecord
 from reports.store.bootstrap import Interval
-from reports.store.ledger import Entry
+from reports.store.ledger import LedgerEntry
 from reports.store.metrics import STUDY
-from reports.store.studies import Study
 
 REPLICATES = 1000
 ALL_CELLS, WITHIN_CELLS = "all cells", "within cells"
@@ -66,7 +66,7 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RatesAndScores:
     """Raters against one automatic score, by cell in the study's order; cells without such items are left out."""
 
     scorer: str
@@ -105,7 +105,7 @@ class Correlation:
     n: int
 
 
-def compare(study: Study, entries: Sequence[Entry]) -> list[Comparison]:
+def compare(study: StudyRecord, entries: Sequence[LedgerEntry]) -> list[RatesAndScores]:
     """Each automatic score that has a value by item, beside the rates of the same items.
 
     Args:
@@ -132,13 +132,13 @@ def compare(study: Study, entries: Sequence[Entry]) -> list[Comparison]:
                 )
     order = [cell.label for cell in study.cells]
     return [
-        Comparison(scorer, metric, tuple(points[label] for label in order if label in points))
+        RatesAndScores(scorer, metric, tuple(points[label] for label in order if label in points))
         for (scorer, metric), points in sorted(found.items())
     ]
 
 
 def correlate(
-    grid: str, study: str, comparisons: Sequence[Comparison], replicates: int = REPLICATES
+    grid: str, study: str, comparisons: Sequence[RatesAndScores], replicates: int = REPLICATES
 ) -> list[Correlation]:
     """The correlations of each comparison: within cells, over all cells together, then cell by cell.
 

@@ -10,11 +10,11 @@ import pandas as pd
 from reports import paper
 from reports.page import plain
 from reports.store.bootstrap import clusters_of
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.layout import REAL
 from reports.store.metrics import describe_scorer
 from reports.store.names import printable
-from reports.tables import Difference, Row, Table
+from reports.tables import ProtocolDifference, ScoreRow, ScoreTable
 
 # At the start, and behind the semicolon that parts cells where the comma is the decimal point; also full-width.
 _FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@＝＋－＠])")
@@ -47,7 +47,7 @@ def inert(value: object) -> object:
     return _FORMULA.sub(r"\1'", printable(value)) if isinstance(value, str) else value
 
 
-def of_table(table: Table, description: Description) -> pd.DataFrame:
+def of_table(table: ScoreTable, description: GridDescription) -> pd.DataFrame:
     """What one scorer says about a grid, one row a cell: the columns are those of docs/report-tables.md.
 
     Args:
@@ -81,7 +81,7 @@ def of_table(table: Table, description: Description) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _over(scorer: str, row: Row) -> str:
+def _over(scorer: str, row: ScoreRow) -> str:
     things = describe_scorer(scorer, row.protocol).over
     return f"trainings and {things}" if len(row.seeds) > 1 else things
 
@@ -89,7 +89,7 @@ def _over(scorer: str, row: Row) -> str:
 _ENDINGS = ("_low", "_high", "_mark", "_ranks", "_paper", "_paper_plus_minus", "_minus_paper")
 
 
-def _of_metric(name: str, metric: str, table: Table, description: Description) -> dict[str, list[object]]:
+def _of_metric(name: str, metric: str, table: ScoreTable, description: GridDescription) -> dict[str, list[object]]:
     rows = table.all_rows()
     numbers = [row.numbers.get(metric) for row in rows]
     columns: dict[str, list[object]] = {
@@ -128,7 +128,7 @@ def of_paper() -> pd.DataFrame:
     )
 
 
-def _why(row: Row, table: Table) -> str | None:
+def _why(row: ScoreRow, table: ScoreTable) -> str | None:
     """Why a row is not ranked; None where it is."""
     if row.differences:
         return "; ".join(map(reason, row.differences))
@@ -137,6 +137,6 @@ def _why(row: Row, table: Table) -> str | None:
     return TRAINED_ONCE if row.cell in table.left_out else None
 
 
-def reason(difference: Difference) -> str:
+def reason(difference: ProtocolDifference) -> str:
     """Why a row is set apart, such as `image_size: 64 here, 256 in the table`."""
     return f"{difference.field}: {plain(difference.here)} here, {plain(difference.table)} in the table"

@@ -9,10 +9,10 @@ import re
 from collections.abc import Sequence
 
 from reports.csv import reason
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.metrics import describe, describe_scorer
 from reports.store.names import counted, file_name, printable
-from reports.tables import Number, Row, Table
+from reports.tables import Number, ScoreRow, ScoreTable
 from reports.verdicts import Mark
 
 LONG_NAME = 30  # characters; longer ones are broken into lines
@@ -53,7 +53,7 @@ _OTHER_LETTERS = r"""% Some names are not in Latin letters: compile with lualate
 """
 
 
-def of_table(table: Table, grid: str, description: Description) -> str:
+def of_table(table: ScoreTable, grid: str, description: GridDescription) -> str:
     r"""A floating table with caption, label and note; it is there to be `\input`.
 
     Args:
@@ -100,7 +100,7 @@ def escape(text: str) -> str:
     return "".join(_SPECIAL.get(character, character) for character in plain).replace("\0", "{}")
 
 
-def _caption(table: Table, description: Description, with_counts: bool) -> str:
+def _caption(table: ScoreTable, description: GridDescription, with_counts: bool) -> str:
     scorer = describe_scorer(table.scorer, table.protocol)
     rows = table.rows or table.all_rows()[:1]
     first = rows[0]
@@ -118,7 +118,7 @@ def _caption(table: Table, description: Description, with_counts: bool) -> str:
     )
 
 
-def _seeds(row: Row) -> str:
+def _seeds(row: ScoreRow) -> str:
     return f"{'seed' if len(row.seeds) == 1 else 'seeds'} {', '.join(map(str, row.seeds))}"
 
 
@@ -127,7 +127,7 @@ def _label(grid: str, scorer: str) -> str:
     return "tab:" + (stem if stem.isascii() else file_name(stem.encode("unicode_escape").decode()))
 
 
-def _columns(rows: Sequence[Row], metrics: int, counted: bool) -> str:
+def _columns(rows: Sequence[ScoreRow], metrics: int, counted: bool) -> str:
     first = _NARROW if any(len(printable(row.cell)) > LONG_NAME for row in rows) else "l"
     return first + "r" * (metrics + 2 * counted)
 
@@ -142,7 +142,7 @@ def _head(metrics: Sequence[str], counted: bool) -> str:
     return " & ".join([*cells, *(["Items", "Seeds"] if counted else [])]) + r" \\"
 
 
-def _row(row: Row, metrics: Sequence[str], counted: bool, style: str = "", note: int | None = None) -> str:
+def _row(row: ScoreRow, metrics: Sequence[str], counted: bool, style: str = "", note: int | None = None) -> str:
     name = _name(row.cell)
     cells = [f"\\{style}{{{name}}}" if style else name]
     if note is not None:
@@ -180,7 +180,7 @@ def _decimal(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".replace("-", "$-$")
 
 
-def _notes(table: Table) -> list[str]:
+def _notes(table: ScoreTable) -> list[str]:
     notes = [f"{escape(table.remark)}."] if table.remark else []
     notes += [_SIGNS.get(mark, "") + escape(sentence) for mark, sentence in table.legend()]
     if table.real:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import NamedTuple
 
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.layout import REAL
 from reports.store.metrics import STUDY, own_scorer
 
@@ -176,7 +176,7 @@ _LIKE = {LABELS_TO_PHOTO: MAP_TO_AERIAL, PHOTO_TO_LABELS: AERIAL_TO_MAP}
 
 
 def value(
-    description: Description, scorer: str, metric: str, cell: str, protocol: Mapping[str, object] | None = None
+    description: GridDescription, scorer: str, metric: str, cell: str, protocol: Mapping[str, object] | None = None
 ) -> PaperNumber | None:
     """The paper's number for a cell of that name; None unless task, images and scorer are the paper's.
 
@@ -195,7 +195,7 @@ def value(
     return row.get(metric) if row else None
 
 
-def reference(description: Description, scorer: str) -> PaperTable | None:
+def reference(description: GridDescription, scorer: str) -> PaperTable | None:
     """The paper's table that is like ours though of other images, and so not comparable; None where there is none.
 
     It has cells of our names, and the grid's source names it where several have. A study is like one of the same task;
@@ -242,7 +242,7 @@ class _Setting(NamedTuple):
     data: str | None
 
 
-def _setting(description: Description) -> _Setting:
+def _setting(description: GridDescription) -> _Setting:
     dataset = description.dataset
     name, direction = dataset.get("name"), dataset.get("direction")
     if name == "colorization":

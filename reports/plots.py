@@ -17,9 +17,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports import colours
-from reports.colours import CHANNELS, Colours
-from reports.runs import LOSSES
+from reports import histograms
+from reports.histograms import CHANNELS, LabHistograms
+from reports.run_states import LOSSES
 from reports.store.layout import REAL
 
 # Mid-tones of even lightness, apart in hue: each keeps a contrast of 3:1 and more with white and with the dark page.
@@ -168,7 +168,7 @@ def _losses(loss: str, curves: Mapping[str, Sequence[pd.DataFrame]], strokes: Ma
 
 
 @dataclass(frozen=True)
-class ReportFigure:
+class PlotFile:
     """A drawing in the report's assets.
 
     Attributes:
@@ -186,13 +186,13 @@ class ReportFigure:
     height: int
 
 
-def figures(drawings: Sequence[Drawing], folder: Path, prefix: str = "") -> tuple[ReportFigure, ...]:
+def write_drawings(drawings: Sequence[Drawing], folder: Path, prefix: str = "") -> tuple[PlotFile, ...]:
     """Write drawings into a folder of the assets."""
     found = []
     for drawing in drawings:
         name = f"{prefix}-{drawing.name}.svg" if prefix else f"{drawing.name}.svg"
         (folder / name).write_text(drawing.svg, "utf-8")
-        found.append(ReportFigure(drawing.title, drawing.alt, f"{folder.name}/{name}", *drawing.size))
+        found.append(PlotFile(drawing.title, drawing.alt, f"{folder.name}/{name}", *drawing.size))
     return tuple(found)
 
 
@@ -202,7 +202,7 @@ _LEAST = 1e-6  # of all pixels; less is not told from nothing
 _REAL = Stroke(GREY, "1.2 1.6")
 
 
-def draw_colours(shown: Colours, strokes: Mapping[str, Stroke]) -> list[Drawing]:
+def draw_colours(shown: LabHistograms, strokes: Mapping[str, Stroke]) -> list[Drawing]:
     """One drawing a channel; cells in their strokes, the targets dotted."""
     return [
         Drawing(
@@ -215,9 +215,9 @@ def draw_colours(shown: Colours, strokes: Mapping[str, Stroke]) -> list[Drawing]
     ]
 
 
-def _svg(shown: Colours, channel: str, strokes: Mapping[str, Stroke]) -> str:
+def _svg(shown: LabHistograms, channel: str, strokes: Mapping[str, Stroke]) -> str:
     def paint(axes: Axes) -> None:
-        for cell, table in colours.curves(shown, channel).items():
+        for cell, table in histograms.curves(shown, channel).items():
             middle = (table["low"] + table["high"]) / 2
             some = table["share"].where(table["share"] >= _LEAST, np.nan)
             line(axes, middle, some, _REAL if cell == REAL else strokes[cell], 1.8 if cell == REAL else 0.9)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import NamedTuple
 
 from reports.page import plain, plain_fields
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.metrics import STUDY
-from reports.tables import Table
+from reports.tables import ScoreTable
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -21,7 +19,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPED = re.compile(r'[\x00-\x1f"\\\x7f\ud800-\udfff]')
 
 
-def grid_toml(description: Description) -> str:
+def grid_toml(description: GridDescription) -> str:
     """The grid as `p2pbench train-ablation FILE` reads it; the dataset's root is left out, as it differs by machine."""
     settings = {name: value for name, value in description.settings.items() if name != "root"}
     lines = [f"title = {_toml(description.title)}", f"source = {_toml(description.source)}"]
@@ -31,7 +29,7 @@ def grid_toml(description: Description) -> str:
     return "\n".join([*lines, ""])
 
 
-def train_command(description: Description, file: str, results: str = "results", root: str = "DATASET") -> str:
+def train_command(description: GridDescription, file: str, results: str = "results", root: str = "DATASET") -> str:
     """The command that trains a grid.
 
     Args:
@@ -44,7 +42,7 @@ def train_command(description: Description, file: str, results: str = "results",
     return f"p2pbench train-ablation {file}{place} --out {results}"
 
 
-def commands(description: Description, tables: Sequence[Table], file: str) -> list[str]:
+def commands(description: GridDescription, tables: Sequence[ScoreTable], file: str) -> list[str]:
     """The commands, one a line, that make the grid and its scores, and then the report."""
     scorers = [table.scorer for table in tables]
     rooted = bool(description.dataset.get("root"))
@@ -69,11 +67,6 @@ def made_by() -> str:
         return f"p2pbench {version('p2pbench')}"
     except PackageNotFoundError:  # used from a folder, not installed
         return "p2pbench"
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _pairs(settings: Mapping[str, object]) -> list[str]:
@@ -115,7 +108,7 @@ class Change(NamedTuple):
     b: str
 
 
-def of_settings(a: Description, b: Description) -> tuple[Change, ...]:
+def of_settings(a: GridDescription, b: GridDescription) -> tuple[Change, ...]:
     """What two descriptions of a grid differ in, of the cells that both have."""
     shared = [cell for cell in b.cells if cell in a.cells]
     before, after = _fields(a, shared), _fields(b, shared)
@@ -124,7 +117,7 @@ def of_settings(a: Description, b: Description) -> tuple[Change, ...]:
     return tuple(change for change in changes if change.a != change.b)
 
 
-def _fields(description: Description, cells: Sequence[str]) -> dict[str, str]:
+def _fields(description: GridDescription, cells: Sequence[str]) -> dict[str, str]:
     own = {cell: description.cells[cell] for cell in cells}
     return {
         "title": description.title,

@@ -17,12 +17,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from reports import plots
-from reports.correlation import ALL_CELLS, WITHIN_CELLS, Comparison, Correlation, Points
+from reports.correlation import ALL_CELLS, WITHIN_CELLS, Correlation, Points, RatesAndScores
 from reports.plots import DASHES, GREY, Drawing, Stroke
+from reports.store.analyses import StudyCell, StudyRecord, TrialBlock
 from reports.store.bootstrap import Interval
-from reports.store.metrics import Scorer, describe, describe_scorer
+from reports.store.metrics import ScorerInfo, describe, describe_scorer
 from reports.store.names import printable
-from reports.store.studies import Block, Study, StudyCell
 
 CHANCE = 50.0
 _MARKERS = dict(zip(DASHES, ("o", "s", "^"), strict=True))  # what dashes are to lines: for once colours run out
@@ -33,7 +33,7 @@ _BELOW = 1.0  # matplotlib's place of what lies below the lines of a drawing
 _LONGEST = 40  # characters of a cell's name on a drawing
 
 
-def rates(study: Study, cells: Sequence[str], strokes: Mapping[str, Stroke]) -> Drawing:
+def rates(study: StudyRecord, cells: Sequence[str], strokes: Mapping[str, Stroke]) -> Drawing:
     """The fooling rate of each cell, from top to bottom, with both intervals and a line at 50 %.
 
     Args:
@@ -56,7 +56,7 @@ def rates(study: Study, cells: Sequence[str], strokes: Mapping[str, Stroke]) -> 
     )
 
 
-def learning(study: Study, cells: Sequence[str], strokes: Mapping[str, Stroke]) -> list[Drawing]:
+def learning(study: StudyRecord, cells: Sequence[str], strokes: Mapping[str, Stroke]) -> list[Drawing]:
     """The learning curve of each cell's raters, all to the same scale: blocks of trials with intervals, practice apart.
 
     Args:
@@ -74,10 +74,10 @@ def learning(study: Study, cells: Sequence[str], strokes: Mapping[str, Stroke]) 
 
 
 def scatter(
-    comparison: Comparison,
+    comparison: RatesAndScores,
     correlations: Sequence[Correlation],
     strokes: Mapping[str, Stroke],
-    scorer: Scorer | None = None,
+    scorer: ScorerInfo | None = None,
 ) -> Drawing:
     """Raters against one automatic score: a dot an item and cell, larger where more raters judged it; a ring a cell.
 
@@ -206,7 +206,7 @@ def _paint_learning(axes: Axes, cell: StudyCell, stroke: Stroke, lowest: float) 
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0f}" if x > 0 else "")
 
 
-def _with_intervals(axes: Axes, blocks: Sequence[Block], colour: str, marker: str, shift: float) -> None:
+def _with_intervals(axes: Axes, blocks: Sequence[TrialBlock], colour: str, marker: str, shift: float) -> None:
     """Blocks as points with their intervals, in a line; practice (to the left) is hollow."""
     middles = [(block.first + block.last) / 2 + shift for block in blocks]
     axes.vlines(middles, [b.interval.low for b in blocks], [b.interval.high for b in blocks], colour, linewidth=1.2)
@@ -222,7 +222,7 @@ def _with_intervals(axes: Axes, blocks: Sequence[Block], colour: str, marker: st
     )
 
 
-def _in_order(study: Study, cells: Sequence[str]) -> list[StudyCell]:
+def _in_order(study: StudyRecord, cells: Sequence[str]) -> list[StudyCell]:
     """The study's cells in the order of the grid's, those that the grid no longer names last."""
     order = {cell: number for number, cell in enumerate(cells)}
     return sorted(study.cells, key=lambda cell: (order.get(cell.cell, len(order)), cell.cell, cell.seed or 0))
@@ -261,7 +261,7 @@ def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _block(block: Block) -> str:
+def _block(block: TrialBlock) -> str:
     return f"{_percents(block.correct, block.interval)} of trials {block.first} to {block.last}"
 
 

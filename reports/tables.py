@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from reports.store import ledger, variance
 from reports.store.bootstrap import Interval, clusters_of
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.layout import REAL, Grid, Run
-from reports.store.ledger import Entry
+from reports.store.ledger import LedgerEntry
 from reports.store.metrics import STUDY, describe
 from reports.store.scores import Scores, sample
-from reports.store.variance import Sample
+from reports.store.variance import ScoreSample
 from reports.verdicts import MEANING, Decisions, Mark, decide
 
 
@@ -32,7 +32,7 @@ class Number:
         given: The interval where the analysis of a study gives it; None where it follows from the sample.
     """
 
-    sample: Sample
+    sample: ScoreSample
     mark: Mark = Mark.NONE
     ranks: tuple[int, int] | None = None
     given: Interval | None = None
@@ -49,7 +49,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ProtocolDifference:
     """A field of the protocol in which a row departs from the table; None where one side does not have it."""
 
     field: str
@@ -58,7 +58,7 @@ class Difference:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ScoreRow:
     """A cell, or the ground truth, under one protocol and on one set of items.
 
     Attributes:
@@ -82,13 +82,13 @@ class Row:
     fingerprint: str
     protocol: Mapping[str, object]
     numbers: Mapping[str, Number]
-    differences: tuple[Difference, ...]
+    differences: tuple[ProtocolDifference, ...]
     note: str = ""
     doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class ScoreTable:
     """What one scorer says about a grid.
 
     Attributes:
@@ -105,9 +105,9 @@ class Table:
 
     scorer: str
     metrics: tuple[str, ...]
-    rows: tuple[Row, ...]
-    real: Row | None
-    apart: tuple[Row, ...]
+    rows: tuple[ScoreRow, ...]
+    real: ScoreRow | None
+    apart: tuple[ScoreRow, ...]
     protocol: Mapping[str, object]
     fingerprint: str
     decisions: Mapping[str, Decisions]
@@ -197,12 +197,14 @@ class Table:
             said.append((Mark.NONE, f"Not ranked, as trained once: {', '.join(self.left_out)}."))
         return said
 
-    def all_rows(self) -> list[Row]:
+    def all_rows(self) -> list[ScoreRow]:
         """The rows from top to bottom."""
         return [*self.rows, *([self.real] if self.real else []), *self.apart]
 
 
-def build(cells: Sequence[str], entries: Sequence[Entry], flaws: Mapping[Run, str] | None = None) -> list[Table]:
+def build(
+    cells: Sequence[str], entries: Sequence[LedgerEntry], flaws: Mapping[Run, str] | None = None
+) -> list[ScoreTable]:
     """The tables of one grid, by scorer, studies with raters last.
 
     Args:
@@ -221,22 +223,22 @@ def build(cells: Sequence[str], entries: Sequence[Entry], flaws: Mapping[Run, st
     ]
 
 
-def read(grid: Grid, description: Description) -> list[Table]:
+def read(grid: Grid, description: GridDescription) -> list[ScoreTable]:
     """The tables of a grid, from its scores that can be read."""
     entries = [entry for entry in ledger.collect(grid)[0] if entry.run.seed in (None, *description.seeds)]
     return build(list(description.cells), entries)
 
 
-def _table(scorer: str, entries: list[Entry], flaws: Mapping[Run, str]) -> Table:
+def _table(scorer: str, entries: list[LedgerEntry], flaws: Mapping[Run, str]) -> ScoreTable:
     reference = _reference(entries)
-    groups: dict[tuple[str, Basis], list[Entry]] = {}
+    groups: dict[tuple[str, Basis], list[LedgerEntry]] = {}
     for entry in entries:
         groups.setdefault((entry.run.cell, basis_of(entry.scores)), []).append(entry)
     rows = [_row(group, reference, flaws) for group in groups.values()]
     fair = [row for row in rows if not row.differences]
     cells = [row for row in fair if row.cell != REAL]
     decisions = _decided(cells, judged=scorer.startswith(STUDY))
-    return Table(
+    return ScoreTable(
         scorer=scorer,
         metrics=tuple(dict.fromkeys(name for group in groups.values() for name in shared_metrics(group))),
         rows=tuple(_marked(row, decisions) for row in cells),
@@ -263,7 +265,7 @@ def of_earlier_analysis(scorer: str, protocol: Mapping[str, object]) -> str:
     )
 
 
-def decided(table: Table, metric: str, decisions: Decisions) -> Table:
+def decided(table: ScoreTable, metric: str, decisions: Decisions) -> ScoreTable:
     """The table with other decisions about a metric, those of an analysis that knows more of it than its samples do."""
     every = {**table.decisions, metric: decisions}
     return replace(table, rows=tuple(_marked(row, every) for row in table.rows), decisions=every)
@@ -283,7 +285,7 @@ def basis_of(scores: Scores) -> Basis:
     return Basis(scores.fingerprint, frozenset(scores.item_ids), len(replicates))
 
 
-def _reference(entries: list[Entry]) -> Scores:
+def _reference(entries: list[LedgerEntry]) -> Scores:
     """Scores on the basis that most runs share; the ground truth counts only where nothing else is scored."""
     trained = [entry.scores for entry in entries if entry.run.cell != REAL]
     scores = trained or [entry.scores for entry in entries]
@@ -291,9 +293,9 @@ def _reference(entries: list[Entry]) -> Scores:
     return next(each for each in scores if basis_of(each) == basis)
 
 
-def _row(group: list[Entry], reference: Scores, flaws: Mapping[Run, str]) -> Row:
+def _row(group: list[LedgerEntry], reference: Scores, flaws: Mapping[Run, str]) -> ScoreRow:
     first = group[0].scores
-    return Row(
+    return ScoreRow(
         cell=group[0].run.cell,
         seeds=tuple(entry.run.seed for entry in group if entry.run.seed is not None),
         n=first.n,
@@ -307,7 +309,7 @@ def _row(group: list[Entry], reference: Scores, flaws: Mapping[Run, str]) -> Row
     )
 
 
-def doubts_of(group: Sequence[Entry]) -> Iterator[str]:
+def doubts_of(group: Sequence[LedgerEntry]) -> Iterator[str]:
     """Which metrics of a cell have no number as some of its seeds have none, or no interval to be trusted, and why."""
     for name in dict.fromkeys(name for entry in group for name in entry.scores.metrics):
         without = [str(entry.run.seed) for entry in group if not _has_value(entry.scores, name)]
@@ -326,12 +328,12 @@ def _has_value(scores: Scores, name: str) -> bool:
     return name in scores.metrics and not math.isnan(scores.metrics[name].value)
 
 
-def shared_metrics(group: Sequence[Entry]) -> list[str]:
+def shared_metrics(group: Sequence[LedgerEntry]) -> list[str]:
     """The metrics that all runs have."""
     return [name for name in group[0].scores.metrics if all(name in entry.scores.metrics for entry in group)]
 
 
-def numbers(group: Sequence[Entry]) -> dict[str, Number]:
+def numbers(group: Sequence[LedgerEntry]) -> dict[str, Number]:
     """The metrics of a cell that have a value, from its runs, one a seed, that were all scored on the same basis."""
     runs, trained = [entry.scores for entry in group], group[0].run.seed is not None
     found = {
@@ -350,7 +352,7 @@ def flaws_of(runs: Sequence[Run], flaws: Mapping[Run, str]) -> str:
     return "; ".join(f"seed{'s' if len(of) > 1 else ''} {', '.join(of)} {flaw}" for flaw, of in seeds.items())
 
 
-def differences(scores: Scores, reference: Scores) -> tuple[Difference, ...]:
+def differences(scores: Scores, reference: Scores) -> tuple[ProtocolDifference, ...]:
     """Why scores may not be compared with others; empty where they may."""
     here, there = scores.protocol, reference.protocol
     # As in the fingerprint: 1 is not True, and what is not set is not what is not there.
@@ -358,12 +360,12 @@ def differences(scores: Scores, reference: Scores) -> tuple[Difference, ...]:
         {field: json.dumps(each[field], sort_keys=True) for field in each} for each in (here, there)
     )
     fields = sorted(field for field in {*here, *there} if written.get(field) != other_written.get(field))
-    found = [Difference(field, here.get(field), there.get(field)) for field in fields]
+    found = [ProtocolDifference(field, here.get(field), there.get(field)) for field in fields]
     mine, other = basis_of(scores), basis_of(reference)
     if mine.items != other.items:
-        found.append(Difference("items", _count(scores, reference), _count(reference, scores)))
+        found.append(ProtocolDifference("items", _count(scores, reference), _count(reference, scores)))
     if mine.replicates != other.replicates:
-        found.append(Difference("bootstrap replicates", mine.replicates, other.replicates))
+        found.append(ProtocolDifference("bootstrap replicates", mine.replicates, other.replicates))
     return tuple(found)
 
 
@@ -372,7 +374,7 @@ def _count(scores: Scores, other: Scores) -> str:
     return f"{scores.n} of {scores.n_expected}" + (f" with {alone} of its own" if alone else "")
 
 
-def _decided(rows: Sequence[Row], *, judged: bool) -> dict[str, Decisions]:
+def _decided(rows: Sequence[ScoreRow], *, judged: bool) -> dict[str, Decisions]:
     """What each metric says about the rows."""
     return {
         name: decide(
@@ -384,7 +386,7 @@ def _decided(rows: Sequence[Row], *, judged: bool) -> dict[str, Decisions]:
     }
 
 
-def _marked(row: Row, decisions: Mapping[str, Decisions]) -> Row:
+def _marked(row: ScoreRow, decisions: Mapping[str, Decisions]) -> ScoreRow:
     """The row with the mark and the ranks of each number."""
     return replace(
         row,

@@ -8,15 +8,15 @@ from itertools import combinations, count, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from reports import reproduce, runs, tables
+from reports import reproduce, run_states, tables
 from reports.store import grids, layout
 from reports.store.errors import ReportError
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.layout import Grid, Report
 from reports.store.metrics import STUDY, describe, describe_scorer
 from reports.store.names import counted, duration, typed
 from reports.store.variance import planned
-from reports.tables import Table
+from reports.tables import ScoreTable
 
 ENOUGH = 3
 
@@ -24,14 +24,14 @@ ENOUGH = 3
 """With fewer seeds, intervals over trainings are wide: Student's t of one degree of freedom is 12.7."""
 
 
-class More(NamedTuple):
+class NextStep(NamedTuple):
     """What decides between cells, with its time where that is known, and the command that does it."""
 
     todo: str
     command: str
 
 
-class Once(NamedTuple):
+class SingleTrainings(NamedTuple):
     """A grid whose cells were trained once each.
 
     Attributes:
@@ -54,12 +54,12 @@ class Once(NamedTuple):
 
 def once(
     grid: Grid,
-    description: Description,
-    of_grid: Sequence[Table],
+    description: GridDescription,
+    of_grid: Sequence[ScoreTable],
     file: str,
     results: str = "results",
     root: str = "DATASET",
-) -> Once | None:
+) -> SingleTrainings | None:
     """What to say of a grid where each of its cells has one training; None where one has several, or is alone.
 
     Args:
@@ -83,11 +83,11 @@ def once(
     if decide is None:
         scoring = reproduce.commands(description, alone, file)[1:-1]
         command = " && ".join(line.replace(" results", f" {results}", 1) for line in scoring)
-        decide = More("score the other seeds", command)
-    return Once(by, over, *decide)
+        decide = NextStep("score the other seeds", command)
+    return SingleTrainings(by, over, *decide)
 
 
-def more(grid: Grid, description: Description, file: str, results: str, root: str) -> More | None:
+def more(grid: Grid, description: GridDescription, file: str, results: str, root: str) -> NextStep | None:
     """How to come to three seeds of each cell, or to those that the grid asks for; None where all are there.
 
     Args:
@@ -104,7 +104,7 @@ def more(grid: Grid, description: Description, file: str, results: str, root: st
         return None
     todo = f"train {counted(len(left), 'more run')}"
     times = [
-        runs.training_seconds(grid.run(cell, seed), _batch_size(description, cell))
+        run_states.training_seconds(grid.run(cell, seed), _batch_size(description, cell))
         for cell in description.cells
         for seed in description.seeds
     ]
@@ -112,17 +112,19 @@ def more(grid: Grid, description: Description, file: str, results: str, root: st
     if known:
         todo += f", about {duration(len(left) * sum(known) / len(known))} at the speed of the first"
     train = reproduce.train_command(description, file, results, root)
-    return More(todo, f"{train} --seeds {','.join(map(str, seeds))}")
+    return NextStep(todo, f"{train} --seeds {','.join(map(str, seeds))}")
 
 
-def advice(grid: Grid, description: Description) -> More | None:
+def advice(grid: Grid, description: GridDescription) -> NextStep | None:
     """The same as it is typed where the results folder is named as now, with the report first that writes the file."""
     file, results, root, first = _places(grid, description, layout.report(grid.folder.parent))
     found = more(grid, description, file, results, root)
     return found and found._replace(command=first + found.command)
 
 
-def line(grid: Grid, description: Description, of_grid: Sequence[Table], report: Report, *, single_runs: bool) -> str:
+def line(
+    grid: Grid, description: GridDescription, of_grid: Sequence[ScoreTable], report: Report, *, single_runs: bool
+) -> str:
     """What a terminal says of a grid's trainings, in one line; empty where intervals need no word.
 
     Args:
@@ -166,7 +168,7 @@ def lines(results: Path) -> Iterator[str]:
             yield said
 
 
-def _places(grid: Grid, description: Description, report: Report) -> tuple[str, str, str, str]:
+def _places(grid: Grid, description: GridDescription, report: Report) -> tuple[str, str, str, str]:
     """The grid's file, results folder and dataset as they are typed, and what writes the file first where it is not."""
     results = grid.folder.parent
     known = report if report.grid_file(grid.name).is_file() else layout.report(results)
@@ -180,18 +182,18 @@ def _test(over: str) -> str:
     return over.replace("items", "test items")
 
 
-def _batch_size(about: Description, cell: str) -> int:
+def _batch_size(about: GridDescription, cell: str) -> int:
     size = about.cells[cell].get("batch_size", about.settings.get("batch_size", 1))
     return size if isinstance(size, int) else 1
 
 
-SENSITIVITY_SEEDS = (2, 3, 5, 10)
+SEED_COUNTS = (2, 3, 5, 10)
 
 
 POWER = 0.8
 
 
-SENSITIVITY = "the smallest difference between two cells that is found with 80 % power"
+DETECTABLE = "the smallest difference between two cells that is found with 80 % power"
 
 
 NO_SEEDS = "no two cells with several seeds each"
@@ -203,7 +205,7 @@ NO_INTERVALS = "several seeds per cell and no interval of two of them"
 _TYPICAL = 3  # seeds, by whose variance the pair is chosen that stands for all
 
 
-class Sensitivity(NamedTuple):
+class DetectableDifferences(NamedTuple):
     """What one metric could tell.
 
     Attributes:
@@ -226,7 +228,7 @@ class Sensitivity(NamedTuple):
         return text if float(text) else f"<{10.0**-about.digits:.{about.digits}f}"
 
 
-def sensitivity_lines(table: Table, seeds: Sequence[int] = SENSITIVITY_SEEDS) -> list[str]:
+def detectable_lines(table: ScoreTable, seeds: Sequence[int] = SEED_COUNTS) -> list[str]:
     """The same for a terminal: the scorer's title and a line a metric; nothing where nobody knows."""
     rows = of_table(table, seeds)
     if not rows:
@@ -243,13 +245,13 @@ def sensitivity_lines(table: Table, seeds: Sequence[int] = SENSITIVITY_SEEDS) ->
     return found
 
 
-def lacking_for_sensitivity(tables: Iterable[Table]) -> str:
+def why_none_detectable(tables: Iterable[ScoreTable]) -> str:
     """What tables lack for differences to be planned, where `of_table` says nothing of any."""
     counts = [sum(len(row.seeds) > 1 for row in table.rows) for table in tables if not table.scorer.startswith(STUDY)]
     return NO_SEEDS if max(counts, default=0) < 2 else NO_INTERVALS
 
 
-def of_table(table: Table, seeds: Sequence[int] = SENSITIVITY_SEEDS) -> list[Sensitivity]:
+def of_table(table: ScoreTable, seeds: Sequence[int] = SEED_COUNTS) -> list[DetectableDifferences]:
     """The metrics of a table by which two or more cells have several seeds; none of a study's.
 
     Args:
@@ -267,5 +269,7 @@ def of_table(table: Table, seeds: Sequence[int] = SENSITIVITY_SEEDS) -> list[Sen
         if known:  # of one pair: working it out for each of many cells would take minutes
             _, median = sorted(known, key=lambda each: each[0])[(len(known) - 1) // 2]
             plans = {count: plan for count in seeds if (plan := planned(*median, count)) is not None}
-            found.append(Sensitivity(name, len(known), {count: of.detectable(POWER) for count, of in plans.items()}))
+            found.append(
+                DetectableDifferences(name, len(known), {count: of.detectable(POWER) for count, of in plans.items()})
+            )
     return found

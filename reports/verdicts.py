@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import cache, cached_property
 from itertools import combinations, product
 
-from reports.store.variance import LEVEL, Estimate, Sample, difference
+from reports.store.variance import LEVEL, ScoreEstimate, ScoreSample, difference
 
 
 class Mark(StrEnum):
@@ -64,7 +64,7 @@ MEANING = {
 
 
 @dataclass(frozen=True)
-class Pair:
+class CellPair:
     """Two cells under one metric.
 
     Attributes:
@@ -76,7 +76,7 @@ class Pair:
 
     first: str
     second: str
-    estimate: Estimate
+    estimate: ScoreEstimate
     adjusted: float
 
     @property
@@ -98,7 +98,7 @@ class Decisions:
     """
 
     cells: tuple[str, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[CellPair, ...]
     trainings: bool
     left_out: tuple[str, ...]
     _sign: int
@@ -141,7 +141,7 @@ class Decisions:
         }
 
 
-def decide(samples: Mapping[str, Sample], higher_is_better: bool | None, *, judged: bool = False) -> Decisions:
+def decide(samples: Mapping[str, ScoreSample], higher_is_better: bool | None, *, judged: bool = False) -> Decisions:
     """Compare all pairs of cells under one metric.
 
     Cells are compared over trainings where two or more of them have several, and those of one training left out;
@@ -162,12 +162,12 @@ def decide(samples: Mapping[str, Sample], higher_is_better: bool | None, *, judg
     if any(math.isnan(each.p) for each in found.values()):  # nobody knows whether that one is as good
         return Decisions((), (), trainings, left_out, 1)
     adjusted = shaffer({pair: each.p for pair, each in found.items()})
-    pairs = tuple(Pair(a, b, each, adjusted[a, b]) for (a, b), each in found.items())
+    pairs = tuple(CellPair(a, b, each, adjusted[a, b]) for (a, b), each in found.items())
     sign = 1 if higher_is_better else -1
     return Decisions(cells, pairs, trainings, left_out, sign, judged)
 
 
-def of_analysis(cells: Collection[str], pairs: Sequence[Pair]) -> Decisions:
+def of_analysis(cells: Collection[str], pairs: Sequence[CellPair]) -> Decisions:
     """The decisions of an analysis that has adjusted its pairs itself, as of a study's fooling rates; higher is better.
 
     Args:
@@ -196,7 +196,7 @@ def shaffer(p: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
 
 
 def verdict(
-    difference: Estimate, higher_is_better: bool | None, level: float, *, judged: bool = False
+    difference: ScoreEstimate, higher_is_better: bool | None, level: float, *, judged: bool = False
 ) -> Verdict | None:
     """What a difference means for a metric of this direction; None where nothing can be said of it.
 

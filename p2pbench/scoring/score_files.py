@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from p2pbench.scoring.outcome import Compared, Scorers
 from p2pbench.scoring.score_table import ScoreRow
 from p2pbench.scoring.truth import Truth
 from reports.store import apart, ledger, made
+from reports.store.atomic import csv_text
 from reports.store.layout import Run
 
 CLASS_COLUMNS = ("class", "accuracy", "accuracy_low", "accuracy_high", "iou", "iou_low", "iou_high", "pixels", "images")
@@ -112,6 +111,4 @@ def _confusion_lines(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[
 
 
 def _write_csv(path: Path, lines: Iterable[Iterable[object]], start: bytes) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    made.put(path, text.getvalue().encode(), start)
+    made.put(path, csv_text(lines).encode(), start)

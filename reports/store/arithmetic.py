@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from reports.store import json_files
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.layout import Grid, Run, grids
 from reports.store.made import Made
 from reports.store.names import counted
@@ -201,6 +201,6 @@ def _checkpoint_device(run: Run) -> str | None:
     try:
         with zipfile.ZipFile(run.checkpoint) as archive:
             (notes,) = (archive.read(name) for name in archive.namelist() if name.endswith("/data.pkl"))
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except DAMAGED:
         return None
     return "gpu" if b"cuda:" in notes else "cpu"

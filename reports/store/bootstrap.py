@@ -181,7 +181,7 @@ FIELD = "clusters"
 """Where a protocol says how clusters were made."""
 
 
-class Clusters(NamedTuple):
+class ItemClusters(NamedTuple):
     """How the scored items were put into clusters.
 
     Attributes:
@@ -216,7 +216,7 @@ def effective(sizes: Sequence[int]) -> float:
     return float(sum(sizes) ** 2 / sum(size**2 for size in sizes))
 
 
-def clusters_of(protocol: Mapping[str, object] | None) -> Clusters | None:
+def clusters_of(protocol: Mapping[str, object] | None) -> ItemClusters | None:
     """What a protocol says of clusters; None where items were drawn alone.
 
     Raises:
@@ -227,7 +227,7 @@ def clusters_of(protocol: Mapping[str, object] | None) -> Clusters | None:
         return None
     match said:
         case {"by": str(by), "n": int(n), "effective": int() | float() as worth} if 1 <= worth <= n:
-            return Clusters(by, n, float(worth))
+            return ItemClusters(by, n, float(worth))
     raise ValueError(
         f"found {FIELD} = {said!r} in the protocol, expected by (text), n (a count) and effective (1 to n)"
     )

@@ -35,7 +35,7 @@ WHOLE = Ranges(None, None)
 
 
 @dataclass(frozen=True)
-class Description:
+class GridDescription:
     """A grid as it was asked for, whether or not its runs exist.
 
     Attributes:
@@ -97,14 +97,14 @@ class _Document(BaseModel):
     git_revision: str | None = None
 
 
-def read(grid: Grid) -> Description:
+def read(grid: Grid) -> GridDescription:
     """The description of a grid.
 
     Raises:
         ReportError: grid.json is damaged, or names a cell that cannot be a folder of this grid.
     """
     document = json_files.read(grid.json, _Document, _AGAIN)
-    description = Description(
+    description = GridDescription(
         title=document.title or grid.name,
         source=document.source or "",
         cells=document.cells,

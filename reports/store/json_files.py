@@ -8,7 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.names import printable
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ def read_object(path: Path, mend: str) -> dict[str, Any]:
     """
     try:
         document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
-    except (OSError, ValueError, RecursionError) as error:
+    except DAMAGED as error:
         raise damaged(path, f"found no JSON ({error}), expected an object", mend) from error
     if not isinstance(document, dict):
         raise damaged(path, f"found a JSON {type(document).__name__}, expected an object", mend)

@@ -12,88 +12,28 @@ import io
 import json
 import math
 import os
-import tokenize
 import warnings
 import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from reports.store import json_files, layout, made
-from reports.store.arithmetic import mark
 from reports.store.bootstrap import Interval, interval
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.layout import REAL, Run
-from reports.store.metrics import STUDY, describe_scorer
-from reports.store.scores import Metric, Scores, fingerprint, null_if_nan
-
-__all__ = [
-    "Damage",
-    "Entry",
-    "Metric",
-    "Scores",
-    "collect",
-    "fingerprint",
-    "read",
-    "read_scorer",
-    "tidy",
-    "write",
-]
-
-
-# What numpy raises for archives that are damaged; it reads headers as Python, and believes the sizes in them.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    EOFError,
-    TypeError,
-    SyntaxError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-    RuntimeError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-
-COLUMNS = (
-    "grid",
-    "cell",
-    "seed",
-    "item",
-    "metric",
-    "value",
-    "low",
-    "high",
-    "n",
-    "n_expected",
-    "fingerprint",
-    "scorer",
-    "scorer_title",
-    "note",
-)
-
-
-ALL_ITEMS = "all"
-
-
-_REHEARSED = "the raters were programs: a rehearsal, which says nothing about the images"
-
+from reports.store.metrics import STUDY
+from reports.store.scores import Metric, Scores, null_if_nan
 
 _AGAIN, _AWAY = "score the run again", "move it away and score the run again"
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class LedgerEntry:
     """The scores of one scorer for one run of a grid."""
 
     grid: str
@@ -160,7 +100,7 @@ def read_scorer(run: Run, scorer: str) -> Scores:
         _check_whose(run, document)
     except KeyError as error:
         raise _damaged(path, f"found no {error}, expected it") from error
-    except (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, ReportError) as error:
+    except (*DAMAGED, ReportError) as error:
         raise _damaged(path, str(error)) from error
     known = made.Made(run.scores)
     for part in (path, run.bootstrap(scorer)):
@@ -196,71 +136,25 @@ def _replicates_start(run: Run, scorer: str) -> bytes | tuple[bytes, ...]:
     return b"PK" if is_score(run.score(scorer)) else ()
 
 
-def collect(grid: layout.Grid) -> tuple[list[Entry], list[Damage]]:
+def collect(grid: layout.Grid) -> tuple[list[LedgerEntry], list[Damage]]:
     """All scores of a grid's runs, by cell, seed and scorer, the ground truth last; and those that cannot be read."""
-    entries, damages = [], []
-    for found in each(grid):
-        if isinstance(found, Entry):
-            entries.append(found)
+    readable, damages = [], []
+    for entry in entries(grid):
+        if isinstance(entry, LedgerEntry):
+            readable.append(entry)
         else:
-            damages.append(found)
-    return entries, damages
+            damages.append(entry)
+    return readable, damages
 
 
-def each(grid: layout.Grid) -> Iterator[Entry | Damage]:
-    """What `collect` gives, one after the other, so that nobody needs to hold all replicates at once."""
+def entries(grid: layout.Grid) -> Iterator[LedgerEntry | Damage]:
+    """Iterate over what `collect` returns, without holding all replicates in memory."""
     for run in [*grid.runs(), grid.real]:
         for scorer in run.scorers():
             try:
-                yield Entry(grid.name, run, read_scorer(run, scorer))
+                yield LedgerEntry(grid.name, run, read_scorer(run, scorer))
             except ReportError as error:
                 yield Damage(grid.name, run, scorer, str(error))
-
-
-def tidy(entries: Iterable[Entry]) -> pd.DataFrame:
-    """Scores as a table with the columns of `COLUMNS`, one row a run, metric and item.
-
-    The row of the metric over all items has the item "all" and its interval, if there is one; the rows of single items
-    have none. What is undefined is NaN. The ground truth has no seed. The title of a scorer says which network it saw
-    with; a note says what is, or may be, wrong with the run's training or its raters, and is None elsewhere.
-    """
-    columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
-    notes: dict[Run, str | None] = {}
-    for entry in entries:
-        if entry.run not in notes:
-            notes[entry.run] = mark(entry.run)
-        for name, metric in sorted(entry.scores.metrics.items()):
-            for column, values in _rows(entry, name, metric, notes[entry.run]).items():
-                columns[column] += values
-    seeds = pd.Series(columns["seed"], dtype="Int64")  # which among missing ones would be floats, and so not exact
-    return pd.DataFrame(columns).assign(seed=seeds).astype({"value": float, "low": float, "high": float})
-
-
-def _rows(entry: Entry, name: str, metric: Metric, note: str | None) -> dict[str, Sequence[object]]:
-    """The columns of one metric, the row of all items first."""
-    scores = entry.scores
-    per_item = () if metric.per_item is None else metric.per_item.tolist()
-    none = [math.nan] * len(per_item)
-    ends = scores.interval(name)
-    same = {
-        "grid": entry.grid,
-        "cell": entry.run.cell,
-        "seed": entry.run.seed,
-        "metric": name,
-        "n": scores.n,
-        "n_expected": scores.n_expected,
-        "fingerprint": scores.fingerprint,
-        "scorer": scores.scorer,
-        "scorer_title": describe_scorer(scores.scorer, scores.protocol).title,
-        "note": "; ".join(filter(None, (note, _REHEARSED if scores.protocol.get("simulated") else None))) or None,
-    }
-    return {
-        "item": [ALL_ITEMS, *(scores.item_ids if per_item else ())],
-        "value": [float(metric.value), *per_item],
-        "low": [ends.low, *none],
-        "high": [ends.high, *none],
-        **{column: [value] * (1 + len(per_item)) for column, value in same.items()},
-    }
 
 
 def _as_stored(metric: Metric) -> Metric:
@@ -311,7 +205,7 @@ def _load_archive(path: Path) -> dict[str, NDArray[np.float32]]:
             warnings.simplefilter("ignore")  # those about headers that are no good Python
             with np.load(file, allow_pickle=False) as archive:
                 return {name: _replicates(path, name, archive[name]) for name in archive.files}
-    except _UNREADABLE as error:
+    except DAMAGED as error:
         why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""  # numpy's own misleads
         raise _damaged(path, f"found no replicates{why}, expected an npz file of this program") from error
 

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from reports.store import atomic
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.layout import RECORD
 
 _START = b'{"file": '  # of each line
@@ -143,14 +143,23 @@ def check_free(path: Path, start: bytes | tuple[bytes, ...], mend: str = "move i
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file; empty for what is none, or cannot be read."""
-    if not path.is_file():  # whoever opens a pipe waits for ever
+    """SHA-256 of a file; empty if it is no regular file or cannot be read."""
+    if not path.is_file():  # opening a pipe would block
         return ""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except OSError:
         return ""
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal.
+
+    Raises:
+        OSError: It is missing or cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _line(name: str, sha256: str) -> str:
@@ -162,12 +171,12 @@ def _read(path: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+    except DAMAGED:
         return {}
     for line in lines:
         try:
             entry = json.loads(line)
             found.setdefault(str(entry["file"]), set()).add(str(entry["sha256"]))
-        except (ValueError, LookupError, TypeError):
+        except DAMAGED:
             continue
     return found

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import lzma
-import struct
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.ranges import Range
 
 LONGEST_SIDE = 512  # pixels; more is not seen at the size of a gallery, and would make its folder huge
@@ -25,31 +21,10 @@ THUMB = 128  # pixels, longest side of a thumbnail
 _DISPLAYABLE = {"L", "RGB", "RGBA"}
 
 
-# What Pillow and tifffile raise on damaged files.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    SyntaxError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-    tifffile.TiffFileError,
-    Image.DecompressionBombError,
-)
-
-
 _FLAT = 0.4  # bytes a pixel: a source as small as that is of few colours, and as JPEG would be larger and blurred
 
 
-class Shown(NamedTuple):
+class PictureFiles(NamedTuple):
     """A picture as files that a browser shows.
 
     Attributes:
@@ -65,7 +40,7 @@ class Shown(NamedTuple):
     height: int
 
 
-def save(source: Path, stem: Path, ends: Range | None = None) -> Shown:
+def save(source: Path, stem: Path, ends: Range | None = None) -> PictureFiles:
     """Write a picture as files beginning with `stem`, to be looked at.
 
     Small ones, and those of few colours, stay as they are, as PNG; photos become JPEG, with a thumbnail. `ends` are the
@@ -81,13 +56,13 @@ def save(source: Path, stem: Path, ends: Range | None = None) -> Shown:
     if small or "A" in shown.mode or source.stat().st_size <= _FLAT * width * height:
         name = f"{stem.name}.png"
         shown.save(stem.with_name(name), compress_level=4)
-        return Shown(name, name, width, height)
+        return PictureFiles(name, name, width, height)
     name, thumb = f"{stem.name}.jpg", f"{stem.name}t.jpg"
     shown.save(stem.with_name(name), quality=90, subsampling=0)
     shown = shown.reduce(max(1, max(width, height) // THUMB))  # fast, and most of the way
     shown.thumbnail((THUMB, THUMB), Image.Resampling.BICUBIC)
     shown.save(stem.with_name(thumb), quality=85)
-    return Shown(name, thumb, width, height)
+    return PictureFiles(name, thumb, width, height)
 
 
 def load(path: Path, ends: Range | None = None) -> Image.Image:
@@ -102,7 +77,7 @@ def load(path: Path, ends: Range | None = None) -> Image.Image:
     """
     try:
         picture = _from_tiff(path, ends) if path.suffix in {".tif", ".tiff"} else _from_pillow(path, ends)
-    except _UNREADABLE as error:
+    except (*DAMAGED, Image.DecompressionBombError) as error:
         raise _no_picture(path, error) from error
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     return picture
@@ -116,10 +91,10 @@ def stored(path: Path) -> NDArray[np.generic]:
     """
     try:
         if path.suffix in {".tif", ".tiff"}:
-            return np.asarray(tifffile.imread(path))
+            return _tiff_values(path)
         with Image.open(path) as picture:
             return np.asarray(picture)
-    except _UNREADABLE as error:
+    except (*DAMAGED, Image.DecompressionBombError) as error:
         raise _no_picture(path, error) from error
 
 
@@ -148,6 +123,12 @@ def to_eight_bits(values: NDArray[np.generic], ends: Range | None = None) -> NDA
     return np.rint(scaled * 255).astype(np.uint8)
 
 
+def _tiff_values(path: Path) -> NDArray[np.generic]:
+    import tifffile  # here, as few pictures are TIFF and every command that reads a grid imports this module
+
+    return np.asarray(tifffile.imread(path))
+
+
 def _from_pillow(path: Path, ends: Range | None) -> Image.Image:
     with Image.open(path) as picture:
         picture.load()
@@ -165,7 +146,7 @@ def _from_pillow(path: Path, ends: Range | None) -> Image.Image:
 
 
 def _from_tiff(path: Path, ends: Range | None) -> Image.Image:
-    values = np.asarray(tifffile.imread(path))
+    values = _tiff_values(path)
     if values.ndim == 3 and values.shape[0] < min(values.shape[1:]):
         values = np.moveaxis(values, 0, -1)  # planes apart
     if values.ndim == 3:

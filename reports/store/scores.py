@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.store import variance
-from reports.store.bootstrap import Clusters, Interval, clusters_of
+from reports.store.bootstrap import Interval, ItemClusters, clusters_of
 from reports.store.errors import ReportError
 from reports.store.metrics import STUDY, describe, describe_scorer
 from reports.store.names import counted
-from reports.store.variance import Sample
+from reports.store.variance import ScoreSample
 
 _SCORER = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -88,7 +88,7 @@ class Scores:
         return self.n if left_out is None else int((~left_out).sum())
 
     @cached_property
-    def clusters(self) -> Clusters | None:
+    def clusters(self) -> ItemClusters | None:
         """The clusters that draws are of; None where they are of items alone, as older versions' are."""
         return clusters_of(self.protocol)
 
@@ -187,7 +187,7 @@ class Scores:
         return next((np.isnan(per_item) for per_item in known), None)
 
 
-def sample(runs: Sequence[Scores], metric: str, *, trained: bool) -> Sample:
+def sample(runs: Sequence[Scores], metric: str, *, trained: bool) -> ScoreSample:
     """What the mean of runs, one a seed, rests on; all were scored on the same items.
 
     Args:

@@ -20,14 +20,14 @@ from p2pbench.config import RunConfig, run_config
 from p2pbench.datasets.catalogue import open_dataset, run_items
 from reports import html, page, trainings
 from reports.store.layout import Grid
-from reports.store.variance import Sample, difference, planned, sample
+from reports.store.variance import ScoreSample, difference, planned, sample
 from tests.reports.parsed import Page
 from tests.reports.test_comparison import rescore
 
 N = 40
 
 
-def _cell(random: np.random.Generator, seeds: int, shift: float = 0.0) -> Sample:
+def _cell(random: np.random.Generator, seeds: int, shift: float = 0.0) -> ScoreSample:
     """Seeds that deviate by 1, and items that add a deviation of 0.3 to each score of a cell."""
     values = random.normal(0, 0.3 * math.sqrt(N), N) + random.normal(shift, 1, (seeds, 1))
     return sample(values.mean(axis=1).tolist(), (values - values.mean(axis=1, keepdims=True)) / math.sqrt(N), N)
@@ -56,7 +56,7 @@ def test_a_difference_of_the_planned_size_is_found_in_about_four_of_five_trials(
 def test_with_two_clusters_a_plan_knows_that_no_interval_is_narrower_than_over_these() -> None:
     random, seeds = np.random.default_rng(0), 10
 
-    def few(shift: float = 0.0) -> Sample:
+    def few(shift: float = 0.0) -> ScoreSample:
         values = random.normal(0, 1, 2) + random.normal(0, 1, (seeds, 2)) + random.normal(shift, 1, (seeds, 1))
         return sample(values.mean(axis=1).tolist(), (values - values.mean(axis=1, keepdims=True)) / math.sqrt(2), 2)
 
@@ -96,8 +96,8 @@ def test_a_dry_run_takes_the_grids_own_seeds_then_a_like_grids_then_none(build: 
     like = run_config({"dataset": "streets"}, "test")
     # Two seeds are there and two are asked for: what four tell is among the numbers.
     first, *told = dry_run.difference_lines(results, "losses", [like], [2, 3])
-    assert first == f"{trainings.SENSITIVITY}, on 4 test items, as the seeds of {results / 'losses'} tell:"
-    assert told == trainings.sensitivity_lines(table, (2, 3, 4, 5, 10))
+    assert first == f"{trainings.DETECTABLE}, on 4 test items, as the seeds of {results / 'losses'} tell:"
+    assert told == trainings.detectable_lines(table, (2, 3, 4, 5, 10))
     clustered = run_config({"dataset": "streets", "clusters": "(.)"}, "test")
     (unknown,) = dry_run.difference_lines(results, "patches", [like], [0, 1])
     assert list(dry_run.difference_lines(results, "losses", [clustered], [2, 3])) == [
@@ -187,7 +187,7 @@ def test_all_numbers_of_seeds_are_of_one_pair(build: Callable[..., Path]) -> Non
         found = list(row.smallest.values())
         assert found == sorted(found, reverse=True)
         samples = [each.numbers["l1"].sample for each in table.rows]
-        plans = [[planned(a, b, seeds) for seeds in trainings.SENSITIVITY_SEEDS] for a, b in combinations(samples, 2)]
+        plans = [[planned(a, b, seeds) for seeds in trainings.SEED_COUNTS] for a, b in combinations(samples, 2)]
         assert found in [[plan.detectable(0.8) for plan in of_pair if plan] for of_pair in plans]
 
 
@@ -200,10 +200,10 @@ def test_no_difference_is_beyond_the_scale(build: Callable[..., Path]) -> None:
     (table,) = page.read(results).sections[0].tables
     (row,) = trainings.of_table(table, (2, 1000))
     assert row.smallest[2] > 2  # SSIM is from -1 to 1
-    told = trainings.sensitivity_lines(table, (2, 1000))
+    told = trainings.detectable_lines(table, (2, 1000))
     assert told[2].split() == ["SSIM", "-", f"{row.smallest[1000]:.3f}"]
     assert told[3:] == ["  -: more than the metric's whole scale"]
-    assert len(trainings.sensitivity_lines(table, (1000,))) == 3
+    assert len(trainings.detectable_lines(table, (1000,))) == 3
     text = Page(html.write(results, results / "report")).text
     assert "– is more than the metric's whole scale" in text
     assert "2 – " in text.partition("whole scale")[2]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from reports.store import json_files, layout
 from reports.store.bootstrap import NO_INTERVAL, Interval
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.json_files import LONGEST_COMPLAINT
 from reports.store.made import Made
 from reports.store.metrics import STUDY
@@ -36,7 +36,7 @@ RATE = "fooling_rate"
 _MOST = 10**9  # of anything that a study counts
 
 
-class Block(NamedTuple):
+class TrialBlock(NamedTuple):
     """Trials at neighbouring positions of the sessions: the share right in percent, with its 95 % interval.
 
     The interval is Wilson's, with answers of one rater in a block counted by their correlation.
@@ -50,7 +50,7 @@ class Block(NamedTuple):
     interval: Interval
 
 
-class Halves(NamedTuple):
+class SessionHalves(NamedTuple):
     """Share right in percent in both halves of the trials, by raters who did both, and the change in points.
 
     The interval of the change is by Student's t, paired over raters; None where it is undefined.
@@ -64,13 +64,13 @@ class Halves(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Curve:
+class LearningCurve:
     """How often raters were right in the course of a session: position by position, in blocks, practice apart."""
 
-    positions: tuple[Block, ...]
-    blocks: tuple[Block, ...]
-    practice: tuple[Block, ...]
-    halves: Halves | None
+    positions: tuple[TrialBlock, ...]
+    blocks: tuple[TrialBlock, ...]
+    practice: tuple[TrialBlock, ...]
+    halves: SessionHalves | None
 
 
 class Judged(NamedTuple):
@@ -115,7 +115,7 @@ class StudyCell:
     error: float
     over_trials: Interval
     over_items: Interval
-    curve: Curve
+    curve: LearningCurve
     items: Mapping[str, Judged]
 
 
@@ -140,7 +140,7 @@ class RatePair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyRecord:
     """A study with raters, analysed.
 
     Attributes:
@@ -189,7 +189,7 @@ class Study:
         return sum(cell.trials for cell in self.cells)
 
 
-class Found(NamedTuple):
+class CollectedStudies(NamedTuple):
     """The studies of a results folder.
 
     Attributes:
@@ -198,12 +198,12 @@ class Found(NamedTuple):
         waiting: Studies without an analysis, one sentence each.
     """
 
-    studies: tuple[Study, ...]
+    studies: tuple[StudyRecord, ...]
     damages: tuple[str, ...]
     waiting: tuple[str, ...]
 
 
-def collect(results: Path) -> Found:
+def collect(results: Path) -> CollectedStudies:
     """All studies of a results folder; what cannot be read is named, and never raised."""
     studies, damages, waiting = [], [], []
     for name, path in layout.analyses(results).items():
@@ -220,12 +220,12 @@ def collect(results: Path) -> Found:
             damages.append(str(error))
         except KeyError as error:
             damages.append(printable(f"{path}: found no {error}, expected it; {away}"))
-        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        except DAMAGED as error:
             damages.append(printable(f"{path}: {str(error)[:LONGEST_COMPLAINT]}; {away}"))
-    return Found(tuple(studies), tuple(damages), tuple(waiting))
+    return CollectedStudies(tuple(studies), tuple(damages), tuple(waiting))
 
 
-def _study(name: str, document: Mapping[str, Any]) -> Study:
+def _study(name: str, document: Mapping[str, Any]) -> StudyRecord:
     version = document.get("format")
     if version not in FORMATS:
         raise ValueError(f"found format {version!r}, expected {' or '.join(map(str, FORMATS))}, of this p2pbench")
@@ -237,7 +237,7 @@ def _study(name: str, document: Mapping[str, Any]) -> Study:
     pairs = tuple(_pair(fields, known) for fields in kept["pairs" if version == FORMATS[-1] else "pairs_crossed"])
     if {frozenset(pair[:2]) for pair in pairs} != {*map(frozenset, combinations([cell.cell for cell in cells], 2))}:
         raise ValueError(f"found {len(pairs)} pairs of {len(cells)} algorithms, expected each pair once")
-    return Study(
+    return StudyRecord(
         name=name,
         title=str(document["title"]),
         fingerprint=str(document["fingerprint"]),
@@ -275,7 +275,7 @@ def _cell(fields: Mapping[str, Any], origin: str) -> StudyCell:
         error=math.nan if alone or staged["low"] is None else _percent(staged["error"]),
         over_trials=NO_INTERVAL if alone or staged["low"] is None else _interval(staged),
         over_items=NO_INTERVAL if alone or claims["low"] is None else _interval(claims),
-        curve=Curve(
+        curve=LearningCurve(
             positions=tuple(_block(each, each["position"], each["position"]) for each in curve["positions"]),
             blocks=tuple(_block(each, each["first"], each["last"]) for each in curve["blocks"]),
             practice=tuple(_block(each, each["first"], each["last"]) for each in curve["practice"]),
@@ -298,17 +298,19 @@ def _pair(fields: Mapping[str, Any], known: Collection[str]) -> RatePair:
     )
 
 
-def _block(fields: Mapping[str, Any], first: object, last: object) -> Block:
+def _block(fields: Mapping[str, Any], first: object, last: object) -> TrialBlock:
     judged = _judged(fields)
     correct = _percent(fields["correct"])
-    return Block(_count(first, "first"), _count(last, "last"), judged.trials, judged.fooled, correct, _interval(fields))
+    return TrialBlock(
+        _count(first, "first"), _count(last, "last"), judged.trials, judged.fooled, correct, _interval(fields)
+    )
 
 
-def _halves(fields: Mapping[str, Any]) -> Halves:
+def _halves(fields: Mapping[str, Any]) -> SessionHalves:
     known = fields["low"] is not None and fields["high"] is not None
     ends = Interval(100 * _number(fields["low"]), 100 * _number(fields["high"])) if known else None
     first, second = _percent(fields["first"]), _percent(fields["second"])
-    return Halves(_count(fields["raters"], "raters"), first, second, 100 * _number(fields["change"]), ends)
+    return SessionHalves(_count(fields["raters"], "raters"), first, second, 100 * _number(fields["change"]), ends)
 
 
 def _judged(fields: Mapping[str, Any]) -> Judged:

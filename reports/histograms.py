@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.layout import Run
 from reports.store.made import Made
 
@@ -20,7 +20,7 @@ _SHOWN = ["cell", *_BIN, "share"]
 
 
 @dataclass(frozen=True, eq=False)
-class Colours:
+class LabHistograms:
     """The Lab histograms of a grid.
 
     Attributes:
@@ -32,7 +32,7 @@ class Colours:
     damages: tuple[str, ...]
 
 
-def read(runs: Sequence[Run], real: str) -> Colours | None:
+def read(runs: Sequence[Run], real: str) -> LabHistograms | None:
     """The histograms of some runs, of several seeds together, and of their targets; None where none is stored."""
     damages: list[str] = []
     tables: dict[Run, pd.DataFrame] = {}
@@ -54,13 +54,13 @@ def read(runs: Sequence[Run], real: str) -> Colours | None:
         counts = table[_SIDES] + (pooled[run.cell][_SIDES] if run.cell in pooled else 0)
         pooled[run.cell] = table.assign(**counts)
     if not pooled:
-        return Colours(pd.DataFrame(columns=_SHOWN), tuple(damages)) if damages else None
+        return LabHistograms(pd.DataFrame(columns=_SHOWN), tuple(damages)) if damages else None
     parts = [_share(table, "output", cell) for cell, table in pooled.items()]
     targets = _share(next(iter(pooled.values())), "target", real)
-    return Colours(pd.concat([*parts, targets], ignore_index=True), tuple(damages))
+    return LabHistograms(pd.concat([*parts, targets], ignore_index=True), tuple(damages))
 
 
-def curves(colours: Colours, channel: str) -> Mapping[str, pd.DataFrame]:
+def curves(colours: LabHistograms, channel: str) -> Mapping[str, pd.DataFrame]:
     """The bins of one channel by cell, with the columns low, high and share."""
     of_channel = colours.shares[colours.shares["channel"] == channel]
     return {str(cell): table for cell, table in of_channel.groupby("cell", sort=False)}
@@ -80,7 +80,7 @@ def _read(run: Run) -> pd.DataFrame | None:
         table = pd.read_csv(path, dtype={"channel": str})[_BIN + _SIDES].astype(
             dict.fromkeys(["low", "high", *_SIDES], float)
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except DAMAGED as error:
         raise ReportError(f"{path}: found no histograms ({' '.join(str(error).split())}); {_AGAIN}") from error
     counts = table[_SIDES]
     totals = counts.groupby(table["channel"]).sum()

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from reports.store.errors import ReportError
-from reports.store.grids import Description
+from reports.store.errors import DAMAGED, ReportError
+from reports.store.grids import GridDescription
 from reports.store.layout import Grid, Run
-from reports.store.ledger import Damage, Entry
+from reports.store.ledger import Damage, LedgerEntry
 
 LOSSES = {
     "G_GAN": "Generator: fooling the discriminator",
@@ -35,7 +35,7 @@ def read_losses(run: Run) -> pd.DataFrame | None:
         table = pd.read_csv(run.losses)
     except pd.errors.EmptyDataError:
         return None
-    except (OSError, ValueError) as error:  # pandas' own errors for bad and empty CSV are ValueErrors
+    except DAMAGED as error:  # pandas' own errors for bad CSV are ValueErrors
         raise _damaged(run, f"found no table ({' '.join(str(error).split())})") from error
     if "step" not in table:
         raise _damaged(run, f"found columns {', '.join(map(str, table.columns))}")
@@ -54,7 +54,7 @@ def training_seconds(run: Run, batch_size: int) -> float | None:
         table = pd.read_csv(run.losses, usecols=["step", "images_per_second"]).dropna()
         images = table["step"].diff().fillna(table["step"]) * batch_size
         spent = float((images / table["images_per_second"]).sum())
-    except (OSError, ValueError, TypeError):
+    except DAMAGED:
         return None
     return spent if math.isfinite(spent) and spent > 0 else None
 
@@ -81,7 +81,9 @@ class Gap:
     state: str
 
 
-def gaps(grid: Grid, description: Description, entries: Sequence[Entry], damages: Sequence[Damage]) -> list[Gap]:
+def gaps(
+    grid: Grid, description: GridDescription, entries: Sequence[LedgerEntry], damages: Sequence[Damage]
+) -> list[Gap]:
     """What is missing from a grid, by cell in its order; scores that are there but damaged are not missing."""
     seen = {(entry.run, entry.scores.scorer) for entry in entries}
     seen |= {(damage.run, damage.scorer) for damage in damages}
@@ -107,13 +109,13 @@ def _state(run: Run, unscored: str) -> str:
     return unscored
 
 
-def strays(grid: Grid, description: Description) -> list[Run]:
+def strays(grid: Grid, description: GridDescription) -> list[Run]:
     """The runs on disk that grid.json does not name."""
     return [run for run in grid.runs() if run.cell not in description.cells or run.seed not in description.seeds]
 
 
 @dataclass(frozen=True)
-class Missing:
+class Unscored:
     """Cells that a scorer could not score, and why."""
 
     scorer: str
@@ -121,7 +123,7 @@ class Missing:
     why: str
 
 
-def missing(runs: Sequence[Run]) -> list[Missing]:
+def unscored(runs: Sequence[Run]) -> list[Unscored]:
     """What scorers have said about runs that they could not score, by scorer and reason."""
     found: dict[tuple[str, str], list[str]] = {}
     for run in runs:
@@ -130,4 +132,4 @@ def missing(runs: Sequence[Run]) -> list[Missing]:
                 continue
             why = " ".join(run.missing(scorer).read_text("utf-8", errors="replace").split())
             found.setdefault((scorer, why), []).append(run.cell)
-    return [Missing(scorer, tuple(dict.fromkeys(cells)), why) for (scorer, why), cells in found.items()]
+    return [Unscored(scorer, tuple(dict.fromkeys(cells)), why) for (scorer, why), cells in found.items()]
