@@ -32,7 +32,7 @@ from p2pbench.scoring.confusion_scores import confusion_scores
 from p2pbench.scoring.image_scores import mean
 from reports.store import bootstrap, ledger, variance
 from reports.store.layout import REAL, grids
-from reports.store.scores import Scores, sample
+from reports.store.scores import Scores, cell_sample
 from reports.store.variance import LEVEL, ScoreSample, difference, estimate
 from reports.verdicts import decide, discoveries
 
@@ -294,7 +294,7 @@ def trainings(results: Path) -> Iterator[dict[str, object]]:
         for runs in (runs for runs in of_cells.values() if len(runs) >= 2 * seeds):
             for sides in islice(_splits(len(runs), seeds), 200):
                 for name in runs[0].metrics:
-                    a, b = (sample([runs[i] for i in side], name, trained=True) for side in sides)
+                    a, b = (cell_sample([runs[i] for i in side], name, trained=True) for side in sides)
                     found = difference(a, b)
                     if np.isfinite(found.p):
                         ours.append(found.p < LEVEL)

@@ -1,4 +1,4 @@
-"""Data for the page's picture browser: each item's scores in each cell."""
+"""Data of the page's picture browser: scores by item and cell."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from reports.store.metrics import STUDY, ScorerInfo, describe, describe_scorer
 from reports.store.scores import Scores
 
 NONE, UNREADABLE, PNG, JPEG = "-xpj"
-
-
 """A picture's state, a letter each: not there, not readable, a PNG, a JPEG with a thumbnail."""
 
 
-def gallery_script(anchor: str, gallery: Gallery, metrics: Sequence[ItemMetric], seen: LabelMaps | None) -> str:
-    """The data of one grid as a statement that the page's script reads as `grids[anchor]`.
+def gallery_script(anchor: str, gallery: Gallery, metrics: Sequence[ItemMetric], label_maps: LabelMaps | None) -> str:
+    """JavaScript statement that defines one grid's data as `grids[anchor]`.
 
     Values are rounded to what can be seen; the tidy CSV has them at full precision.
     """
@@ -28,8 +26,8 @@ def gallery_script(anchor: str, gallery: Gallery, metrics: Sequence[ItemMetric],
         "items": items,
         "columns": [_column(place, gallery) for place in range(len(gallery.columns))],
         "enlarge": gallery.width,
-        "truth": _flags(seen.truth, len(items)) if seen else "",
-        "segmented": [_flags(numbers, len(items)) for numbers in seen.segmented] if seen else [],
+        "truth": _flags(label_maps.truth, len(items)) if label_maps else "",
+        "segmented": [_flags(numbers, len(items)) for numbers in label_maps.segmented] if label_maps else [],
         "metrics": [_metric(metric, gallery.columns, items) for metric in metrics],
     }
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
@@ -80,7 +78,7 @@ def _values(values: Mapping[str, float] | None, items: Sequence[str], digits: in
 
 @dataclass(frozen=True, eq=False)
 class ItemMetric:
-    """A metric by item.
+    """A metric with one value per item.
 
     Attributes:
         scorer: Which scorer gave it.
@@ -100,7 +98,7 @@ class ItemMetric:
 
 
 def of_columns(columns: Sequence[Column], entries: Sequence[LedgerEntry]) -> list[ItemMetric]:
-    """The metrics that have values by item, for the runs whose pictures are shown, studies with raters last."""
+    """Metrics with values by item, for the runs shown, studies last."""
     shown = {column.run: column.name for column in columns}
     found: dict[tuple[str, str], dict[str, Mapping[str, float]]] = {}
     scorers: dict[str, ScorerInfo] = {}
@@ -127,7 +125,10 @@ def of_columns(columns: Sequence[Column], entries: Sequence[LedgerEntry]) -> lis
 
 
 def notable(metrics: Sequence[ItemMetric]) -> list[str]:
-    """The items to show first where not all can be: lowest, median and highest by each metric, means first."""
+    """Items to show first: lowest, median and highest by each metric.
+
+    Those by the mean of cells come before those by single cells.
+    """
     means, alone = [], []
     for metric in metrics:
         of_cells = [values for cell, values in metric.values.items() if cell != REAL]
@@ -143,7 +144,7 @@ def _three(of_cells: Sequence[Mapping[str, float]]) -> list[str]:
 
 
 def without_pictures(metrics: Sequence[ItemMetric], items: Sequence[str]) -> list[str]:
-    """The items that have scores and no picture of the grid's: left over from another set of items, or removed."""
+    """Items with scores and no picture: of another item set, or deleted."""
     scored = {item for metric in metrics for values in metric.values.values() for item in values}
     return sorted(scored - set(items))
 
@@ -154,7 +155,10 @@ def _label(scorer: ScorerInfo, metric: str, ambiguous: bool) -> str:
 
 
 def changes_by_item(a: Scores, b: Scores) -> dict[str, dict[str, float]]:
-    """B less A by metric and item, for what both have; nothing where the protocols differ."""
+    """Differences B minus A by metric and item.
+
+    Only of metrics and items that both have; empty if the protocols differ.
+    """
     if a.fingerprint != b.fingerprint:
         return {}
     found = {}

@@ -1,4 +1,4 @@
-"""What changed between two results folders, A and B: their grids, cells and scorers paired by name, B less A.
+"""Differences between two results folders, A and B: grids, cells, scorers.
 
 Where both sides were scored by one protocol on the same items, their replicates share the draws of these items, so
 that differences are paired by item (`reports.store.variance`). A page has many numbers: verdicts are made for all
@@ -34,7 +34,7 @@ from reports.verdicts import Verdict
 
 @dataclass(frozen=True, eq=False)
 class ScoredGrid:
-    """One grid of a results folder.
+    """One grid of a results folder with its scores.
 
     Attributes:
         grid: Where it is.
@@ -52,7 +52,7 @@ class ScoredGrid:
 
 
 class ResultsFolder(NamedTuple):
-    """A results folder: its grids by name, and what is wrong with those that cannot be read, one line each."""
+    """Grids of a results folder by name, and lines on unreadable ones."""
 
     place: Path
     grids: Mapping[str, ScoredGrid]
@@ -60,12 +60,12 @@ class ResultsFolder(NamedTuple):
 
     @property
     def damages(self) -> list[str]:
-        """What cannot be read, of the grids and in them."""
+        """Unreadable grids and scores, one line each."""
         return [*self.unreadable, *(line for scored in self.grids.values() for line in scored.damages)]
 
 
 class PairedNames(NamedTuple):
-    """Names in two results folders: those in both, in the order of B, and those that only one has."""
+    """Names on both sides, in the order of B, and on one."""
 
     both: tuple[str, ...]
     only_a: tuple[str, ...]
@@ -74,7 +74,7 @@ class PairedNames(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ScorePair:
-    """A metric of a cell.
+    """A metric of a cell on both sides.
 
     Attributes:
         a: In A; None where it is not there.
@@ -91,7 +91,7 @@ class ScorePair:
 
 @dataclass(frozen=True)
 class Side:
-    """The runs of a cell behind a row.
+    """Runs of a cell behind one side of a row.
 
     Attributes:
         seeds: Theirs; empty for the ground truth.
@@ -133,7 +133,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True, eq=False)
 class ComparisonTable:
-    """What one scorer says about a grid on both sides.
+    """One scorer's scores of a grid on both sides.
 
     Attributes:
         scorer: Its name.
@@ -159,20 +159,20 @@ class ComparisonTable:
     doubts: tuple[str, ...]
 
     def all_rows(self) -> list[ComparisonRow]:
-        """The rows from top to bottom."""
+        """All rows from top to bottom."""
         return [*self.rows, *([self.real] if self.real else []), *self.apart]
 
     def pairs(self) -> list[ScorePair]:
-        """The numbers of cells that are compared; the ground truth is not among them."""
+        """Score pairs of the compared cells, without the ground truth."""
         return [pair for row in self.rows for pair in row.pairs.values()]
 
     def count(self, verdict: Verdict) -> int:
-        """How many numbers of cells got this verdict."""
+        """Number of score pairs with this verdict."""
         return sum(pair.verdict == verdict for pair in self.pairs())
 
     @property
     def over(self) -> str:
-        """What the intervals of differences are over."""
+        """Scope of the intervals, such as "trainings and items"."""
         trainings = {pair.difference.trainings for pair in self.pairs() if pair.difference}
         things = self.shown.over
         counts = {(len(row.a.seeds), len(row.b.seeds)) for row in self.rows}
@@ -184,7 +184,7 @@ class ComparisonTable:
 
     @property
     def unchanged(self) -> bool:
-        """Whether every number is there on both sides, compared, and the same, in all draws if there are any."""
+        """Whether all scores and their replicates are equal on both sides."""
         pairs = [pair for row in self.all_rows() for pair in row.pairs.values()]
         return all(pair.difference and pair.a and pair.b and _same(pair.a.sample, pair.b.sample) for pair in pairs)
 
@@ -213,12 +213,14 @@ class GridComparison:
 
     @property
     def doubts(self) -> list[str]:
-        """What its tables doubt, each once."""
+        """Doubts of all tables, without repetition."""
         return list(dict.fromkeys(doubt for table in self.tables for doubt in table.doubts))
 
 
 def compare(a: ResultsFolder, b: ResultsFolder) -> tuple[list[GridComparison], PairedNames]:
-    """The grids that both folders have, without verdicts yet (see `reports.comparison_verdicts`), and the names of all.
+    """Pair the grids of two folders, without verdicts yet.
+
+    `reports.comparison_verdicts` adds these. The names of all grids are returned too.
 
     Raises:
         ReportError: They have no cell of any grid in common.
@@ -238,7 +240,7 @@ def compare(a: ResultsFolder, b: ResultsFolder) -> tuple[list[GridComparison], P
 
 
 def pair(a: Iterable[str], b: Iterable[str]) -> PairedNames:
-    """Names of both sides, paired."""
+    """Pair the names of both sides."""
     first, second = list(dict.fromkeys(a)), list(dict.fromkeys(b))
     return PairedNames(
         tuple(name for name in second if name in first),
@@ -248,7 +250,7 @@ def pair(a: Iterable[str], b: Iterable[str]) -> PairedNames:
 
 
 def compare_grids(a: ScoredGrid, b: ScoredGrid) -> GridComparison:
-    """One grid of two folders."""
+    """Compare one grid of two folders."""
     before, after = _by_scorer(a), _by_scorer(b)
     cells = pair(a.description.cells, b.description.cells)
     scorers = pair(before, after)
@@ -266,7 +268,7 @@ def compare_grids(a: ScoredGrid, b: ScoredGrid) -> GridComparison:
 def compare_scorer(
     scorer: str, a: Sequence[LedgerEntry], b: Sequence[LedgerEntry], cells: Sequence[str]
 ) -> ComparisonTable:
-    """What one scorer says on both sides.
+    """Compare the scores of one scorer on both sides.
 
     Args:
         scorer: Its name.
@@ -318,7 +320,7 @@ def _shown(scorer: str, entries: Sequence[LedgerEntry]) -> ScorerInfo:
 
 
 def _by_scorer(scored: ScoredGrid) -> dict[str, list[LedgerEntry]]:
-    """The scores of the runs that grid.json names, studies with raters last."""
+    """Scores of the runs named in grid.json by scorer, studies last."""
     known = scored.description
     found: dict[str, list[LedgerEntry]] = {}
     for entry in sorted(scored.entries, key=lambda entry: (entry.scores.scorer.startswith(STUDY), entry.scores.scorer)):
@@ -328,7 +330,10 @@ def _by_scorer(scored: ScoredGrid) -> dict[str, list[LedgerEntry]]:
 
 
 def _row(cell: str, a: Sequence[LedgerEntry], b: Sequence[LedgerEntry]) -> ComparisonRow:
-    """The runs on the basis that most of both sides share; where they share none, the most of each, not compared."""
+    """Compare the runs on the basis that most of both sides share.
+
+    If none is shared, the most of each side stand side by side, not compared.
+    """
     before, after = _by_basis(a), _by_basis(b)
     shared = [basis for basis in after if basis in before]
     if shared:

@@ -1,4 +1,4 @@
-"""The page that says what changed between two results folders: it opens from disk, as the report does."""
+"""Page with the differences between two results folders, for reading from disk."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from reports.verdicts import Verdict
 
 @dataclass(frozen=True, eq=False)
 class WrittenComparisonTable:
-    """A table as the page shows it: `csv` is its file, `links` the cells and metrics that lead to pictures."""
+    """A table with its CSV file, and numbers that link to pictures."""
 
     table: ComparisonTable
     anchor: str
@@ -37,14 +37,14 @@ class WrittenComparisonTable:
 
 @dataclass(frozen=True, eq=False)
 class WrittenComparison:
-    """A grid with the files that were written for it.
+    """A grid's comparison with the files written for it.
 
     Attributes:
         grid: What is known of it.
         anchor: Its place in the page, and its folder in the assets.
         tables: One a scorer.
         gallery: The pictures of both sides.
-        seen: Their label maps.
+        label_maps: Their label maps.
         item_ids: The items with pictures on both sides, and on one.
         advice: By side, what trains more seeds of it where a cell has one.
         other_targets: How many items of the gallery have an input or a target in A that is not the one in B.
@@ -54,22 +54,25 @@ class WrittenComparison:
     anchor: str
     tables: tuple[WrittenComparisonTable, ...]
     gallery: Gallery | None
-    seen: LabelMaps | None
+    label_maps: LabelMaps | None
     item_ids: PairedNames
     advice: Mapping[str, NextStep]
     other_targets: int
 
     @property
     def damages(self) -> list[str]:
-        """What could not be used, one line each."""
-        of_pictures = [*(self.gallery.damages if self.gallery else ()), *(self.seen.damages if self.seen else ())]
+        """Files that could not be used, one line each."""
+        of_pictures = [
+            *(self.gallery.damages if self.gallery else ()),
+            *(self.label_maps.damages if self.label_maps else ()),
+        ]
         return list(dict.fromkeys([*self.grid.a.damages, *self.grid.b.damages, *of_pictures]))
 
 
 def write(
     a: Path, b: Path, out: Path, items: int | None = None, say: Callable[[str], None] = lambda line: None
 ) -> Path:
-    """Write what changed from one results folder to another: `out/index.html`, `out/assets/` and `out/tables/`.
+    """Write the comparison of two results folders: `out/index.html`, `out/assets/`, `out/tables/`.
 
     What cannot be read is named in the page, and the rest is shown. An earlier page stays until the new is whole.
 
@@ -98,7 +101,7 @@ def write(
 def write_single(
     a: Path, b: Path, out: Path, items: int | None = html.SINGLE_ITEMS, say: Callable[[str], None] = lambda line: None
 ) -> Path:
-    """Write the same as one file with everything in it.
+    """Write the comparison as one self-contained file.
 
     Raises:
         ReportError: As `write`.
@@ -114,7 +117,7 @@ def write_single(
 def _judged(
     folders: tuple[ResultsFolder, ResultsFolder], say: Callable[[str], None]
 ) -> tuple[list[GridComparison], PairedNames]:
-    """The grids of both folders with their verdicts, and the names of all; their doubts are said."""
+    """Compare the grids, decide the verdicts and report doubts by `say`."""
     of_both, named = comparison.compare(*folders)
     for grid in of_both:
         for doubt in grid.doubts:
@@ -130,17 +133,17 @@ def _judged(
 
 
 def _advice(letter: str, scored: ScoredGrid) -> NextStep | None:
-    """What trains more seeds of a side, by its report's file, written first; the page names no path of this machine."""
+    """Command that trains more seeds of a side, without absolute paths."""
     place = scored.grid.folder.parent
     path = layout.report(place).grid_file(scored.grid.name)
     file = f"{letter}/{path.relative_to(place).as_posix()}"
-    found = trainings.more(scored.grid, scored.description, file, letter, "DATASET")
+    found = trainings.more_seeds(scored.grid, scored.description, file, letter, "DATASET")
     first = "" if path.is_file() else f"p2pbench report {letter} && "
     return found and found._replace(command=first + found.command)
 
 
 def _trained_once(grid: GridComparison) -> Iterator[tuple[str, ScoredGrid]]:
-    """The sides of a grid on which a compared cell has one training, so that other trainings may come out otherwise."""
+    """Sides of a grid on which a compared cell has one training."""
     rows = [row for table in grid.tables if not table.scorer.startswith(STUDY) for row in table.rows]
     if any(len(row.a.seeds) == 1 for row in rows):
         yield "A", grid.a
@@ -149,7 +152,7 @@ def _trained_once(grid: GridComparison) -> Iterator[tuple[str, ScoredGrid]]:
 
 
 def read(results: Path) -> ResultsFolder:
-    """The grids of a results folder with their scores, as far as they can be read.
+    """Read the grids of a results folder with their scores.
 
     Raises:
         ReportError: There is no such folder, or no grid in it that can be read.
@@ -176,7 +179,7 @@ def read(results: Path) -> ResultsFolder:
 
 
 def names(a: Path, b: Path) -> tuple[str, str]:
-    """What to call two folders: their names, or where these are equal, the shortest ends of their paths that differ."""
+    """Names of two folders: the shortest ends of their paths that differ."""
     first, second = a.resolve().parts, b.resolve().parts
     for length in range(1, max(len(first), len(second)) + 1):
         ends = first[-length:], second[-length:]
@@ -186,7 +189,10 @@ def names(a: Path, b: Path) -> tuple[str, str]:
 
 
 def of_table(table: ComparisonTable) -> pd.DataFrame:
-    """What one scorer says on both sides, one row a cell and metric; the columns are in docs/report-tables.md."""
+    """Table of one scorer, one row per cell and metric.
+
+    The columns are described in docs/report-tables.md.
+    """
     rows = []
     for row in table.all_rows():
         for metric, pair in row.pairs.items():
@@ -264,17 +270,19 @@ def _show(grid: GridComparison, index: int, report: Report, most: int | None) ->
     columns, item_ids = _columns(grid)
     by_item = _by_item(grid, columns) if item_ids.both else []
     pictures = gallery.write(columns, folder, most, browse.notable(by_item)) if item_ids.both else None
-    seen = None
+    label_maps = None
     if pictures:
-        seen = gallery.write_label_maps(grid.b.grid, pictures.columns, [row.item for row in pictures.rows], folder)
-        text = browse.gallery_script(anchor, pictures, by_item, seen) + _against(anchor, pictures.columns)
+        label_maps = gallery.write_label_maps(
+            grid.b.grid, pictures.columns, [row.item for row in pictures.rows], folder
+        )
+        text = browse.gallery_script(anchor, pictures, by_item, label_maps) + _against(anchor, pictures.columns)
         (report.assets / f"{anchor}.js").write_text(text, "utf-8")
     return WrittenComparison(
         grid=grid,
         anchor=anchor,
         tables=tuple(_table(grid, table, anchor, by_item, report) for table in grid.tables),
         gallery=pictures,
-        seen=seen,
+        label_maps=label_maps,
         item_ids=item_ids,
         advice={letter: found for letter, scored in _trained_once(grid) if (found := _advice(letter, scored))},
         other_targets=_other_targets(grid, [row.item for row in pictures.rows]) if pictures else 0,
@@ -301,7 +309,10 @@ def _name(side: str, cell: str) -> str:
 
 
 def _columns(grid: GridComparison) -> tuple[list[Column], PairedNames]:
-    """Input, each cell of A and then of B, real; with the items that have pictures of cells on both sides alone."""
+    """Gallery columns: input, each cell of A then B, real.
+
+    Only of items with pictures of cells on both sides; all names of items are returned too.
+    """
     sides: list[dict[str, Column]] = []
     for scored in (grid.a, grid.b):
         about = scored.description
@@ -326,7 +337,7 @@ def _columns(grid: GridComparison) -> tuple[list[Column], PairedNames]:
 
 
 def _by_item(grid: GridComparison, columns: Sequence[Column]) -> list[ItemMetric]:
-    """What each item scored on both sides, and first of all how much that changed."""
+    """Scores by item on both sides, their changes first."""
     before, after = _named("A", grid.a), _named("B", grid.b)
     shown = {column.name: column.run for column in columns}
     scores = {(entry.run, entry.scores.scorer): entry.scores for entry in [*before, *after]}
@@ -347,7 +358,7 @@ def _by_item(grid: GridComparison, columns: Sequence[Column]) -> list[ItemMetric
 
 
 def _named(side: str, scored: ScoredGrid) -> list[LedgerEntry]:
-    """The scores of one side under the names of its columns; the ground truth of B alone is shown."""
+    """Scores of one side under its columns' names."""
     return [
         entry if entry.run.cell == REAL else replace(entry, run=replace(entry.run, cell=_name(side, entry.run.cell)))
         for entry in scored.entries
@@ -355,14 +366,14 @@ def _named(side: str, scored: ScoredGrid) -> list[LedgerEntry]:
 
 
 def _against(anchor: str, columns: Sequence[Column]) -> str:
-    """A statement for the page's script: which column stands beside which when one of them is opened."""
+    """JavaScript statement: the column shown beside each one."""
     cells = [place for place, column in enumerate(columns) if not column.given]
     pairs = dict(zip(cells[::2], cells[1::2], strict=True))
     return f"window.grids[{json.dumps(anchor)}].against = {json.dumps(pairs | {b: a for a, b in pairs.items()})};\n"
 
 
 def _other_targets(grid: GridComparison, ids: Sequence[str]) -> int:
-    """How many of these items have an input or a target in A that looks otherwise than that in B."""
+    """Number of items whose input or target looks different in B."""
     pairs = list(zip(*(gallery.given(each.grid, each.description.ranges) for each in (grid.a, grid.b)), strict=True))
     return sum(any(_differ(a, b, item) for a, b in pairs) for item in ids)
 

@@ -1,4 +1,4 @@
-"""The verdicts of a page of changes, made for all its numbers together."""
+"""Verdicts of a comparison, decided for all its numbers together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.verdicts import Verdict, discoveries, verdict
 
 
 def judged(grids: Sequence[GridComparison]) -> list[GridComparison]:
-    """The same with verdicts, made together for all numbers of cells."""
+    """Comparisons with verdicts, decided for all cells' numbers together."""
     tables = [table for grid in grids for table in grid.tables]
     level = discoveries([pair.difference.p for table in tables for pair in table.pairs() if pair.difference])
     return [replace(grid, tables=tuple(_judged(table, level) for table in grid.tables)) for grid in grids]
@@ -35,7 +35,7 @@ def _judged(table: ComparisonTable, level: float) -> ComparisonTable:
 
 
 class Summary(NamedTuple):
-    """What a page of changes says in all.
+    """Counts of a comparison's verdicts.
 
     Attributes:
         compared: How many numbers of cells have a verdict.
@@ -52,7 +52,7 @@ class Summary(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The same in words."""
+        """The counts in a sentence."""
         chance = f"chance, of {self.once} alone where a side has one training" if self.once else "chance"
         return (
             f"{counted(self.compared, 'number')} compared, {self.changed} changed. Decided together: at most 5 % of "
@@ -61,7 +61,7 @@ class Summary(NamedTuple):
 
     @property
     def caution(self) -> str:
-        """What readers must know of verdicts about these items alone, without a full stop; else empty."""
+        """Caution about cells trained once, without a full stop; else empty."""
         if not self.once:
             return ""
         return (
@@ -85,7 +85,7 @@ def summary(grids: Sequence[GridComparison]) -> Summary:
 
 
 def lines(grids: Sequence[GridComparison]) -> Iterator[str]:
-    """What a terminal says of judged grids: the summary, and what could not be compared and why, a line a table."""
+    """Terminal lines of a comparison: summary, caution, and numbers not compared."""
     found = summary(grids)
     yield from filter(None, (found.text if found.compared else "", found.caution))
     for grid in grids:
@@ -97,7 +97,7 @@ def lines(grids: Sequence[GridComparison]) -> Iterator[str]:
 
 
 def _not_compared(table: ComparisonTable) -> str:
-    """Which cells of a table are not compared, or that none is, and why; empty where all are."""
+    """Cells of a table that are not compared, with reasons; else empty."""
     fields = {row.cell: ", ".join(reason.field for reason in row.reasons) for row in table.apart}
     if table.rows:
         if not any(pair.verdict for pair in table.pairs()):

@@ -1,4 +1,4 @@
-"""Tables as CSV that a spreadsheet opens without running what is in them."""
+"""Tables as CSV without executable formulas."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRAINED_ONCE = "trained once"
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
-    """Write a table: UTF-8, numbers so that they read back the same, an empty cell for what is not there.
+    """Write a table as UTF-8, numbers at full precision, missing values empty.
 
     Text that a spreadsheet would run gets an apostrophe before it, and controls are written out, see `inert`. The file
     begins with a byte-order mark where, and only where, a name is not ASCII: without one, Excel takes it for another
@@ -40,7 +40,7 @@ def write(table: pd.DataFrame, path: Path) -> None:
 
 
 def inert(value: object) -> object:
-    r"""Text in one line, with an apostrophe before what a spreadsheet would take for a formula; the rest as it is.
+    r"""Text that no spreadsheet takes for a formula; other values unchanged.
 
     Controls, line ends and marks of direction are written out, as `\n` or `\u202e`.
     """
@@ -48,7 +48,9 @@ def inert(value: object) -> object:
 
 
 def of_table(table: ScoreTable, description: GridDescription) -> pd.DataFrame:
-    """What one scorer says about a grid, one row a cell: the columns are those of docs/report-tables.md.
+    """Table of one scorer, one row per cell.
+
+    The columns are described in docs/report-tables.md.
 
     Args:
         table: The table.
@@ -116,7 +118,10 @@ def _of_metric(name: str, metric: str, table: ScoreTable, description: GridDescr
 
 
 def of_paper() -> pd.DataFrame:
-    """The paper's own tables, one row a number: the columns are those of docs/report-tables.md."""
+    """The paper's tables, one row per number.
+
+    The columns are described in docs/report-tables.md.
+    """
     return pd.DataFrame(
         [
             (table.title, table.task, table.data, cell, metric, number.value, number.plus_minus)
@@ -129,7 +134,7 @@ def of_paper() -> pd.DataFrame:
 
 
 def _why(row: ScoreRow, table: ScoreTable) -> str | None:
-    """Why a row is not ranked; None where it is."""
+    """Reason for not ranking a row; None if it is ranked."""
     if row.differences:
         return "; ".join(map(reason, row.differences))
     if row.cell == REAL:
@@ -138,5 +143,8 @@ def _why(row: ScoreRow, table: ScoreTable) -> str | None:
 
 
 def reason(difference: ProtocolDifference) -> str:
-    """Why a row is set apart, such as `image_size: 64 here, 256 in the table`."""
+    """Reason for setting a row apart.
+
+    Such as `image_size: 64 here, 256 in the table`.
+    """
     return f"{difference.field}: {plain(difference.here)} here, {plain(difference.table)} in the table"

@@ -1,4 +1,4 @@
-"""Pictures side by side: the input, every cell's output and the target, for the same items in every row."""
+"""Pictures and label maps of items, side by side."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PALETTE = bytes.fromhex("363b42ff6a4dc4c4be")  # dark where right, red where wr
 
 @dataclass(frozen=True)
 class Column:
-    """One head of the gallery and where its pictures come from.
+    """A column of the gallery with its picture files.
 
     Attributes:
         run: The run, whose `seed` is None for input, real, and a cell that has no picture.
@@ -47,23 +47,23 @@ class Column:
 
     @property
     def name(self) -> str:
-        """The cell's name, or input, or real."""
+        """The cell's name, "input" or "real"."""
         return self.run.cell
 
     @property
     def seed(self) -> int | None:
-        """The seed that is shown."""
+        """The seed whose pictures are shown."""
         return self.run.seed
 
     @property
     def given(self) -> bool:
-        """Whether this is no cell, but the input or the target."""
+        """Whether this is the input or the target, not a cell."""
         return self.name in {INPUT, REAL}
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of the gallery, or the note in its place.
+    """A picture of the gallery, or the note in its place.
 
     Attributes:
         shown: Its files; None where there is no picture.
@@ -80,7 +80,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class GalleryRow:
-    """The pictures of one item, one a column, and its number among those of the report."""
+    """Pictures of one item, one per column, with its row index."""
 
     number: int
     item: str
@@ -107,30 +107,30 @@ class Gallery:
 
     @property
     def total(self) -> int:
-        """How many items the grid has."""
+        """Number of items in the grid."""
         return len(self.all_items)
 
     @property
     def first(self) -> list[GalleryRow]:
-        """The rows that the page shows before anybody asks for others, evenly spaced."""
+        """Rows that the page shows initially, evenly spaced."""
         chosen = set(choose([row.item for row in self.rows], FIRST))
         return [row for row in self.rows if row.item in chosen]
 
     @property
     def damages(self) -> list[str]:
-        """The pictures that could not be read, one line each."""
+        """Unreadable pictures, one line each."""
         return [tile.damage for row in self.rows for tile in row.tiles if tile.damage]
 
     @property
     def aspect(self) -> str:
-        """Width to height of the first picture, for the places where there is none, as CSS says it."""
+        """CSS aspect ratio of the first picture, for empty tiles."""
         shown = (tile.shown for row in self.rows for tile in row.tiles if tile.shown)
         return next((f"{each.width} / {each.height}" for each in shown), "1 / 1")
 
 
 @dataclass(frozen=True)
 class LabelMaps:
-    """Which items have label maps in the report's assets, by number, as in the gallery's rows.
+    """Items with label maps in the report's assets, by row index.
 
     The files are `TRUTH`, `SEGMENTATION` and `ERRORS` with the numbers of column and item put in.
 
@@ -150,7 +150,7 @@ TRUTH, SEGMENTATION, ERRORS = "t-{item:04}.png", "s{column:02}-{item:04}.png", "
 
 
 def columns(grid: Grid, cells: Sequence[str], seeds: Sequence[int], ranges: Ranges = WHOLE) -> list[Column]:
-    """The input where there are such pictures, the cells, and real where there is such.
+    """Columns of a grid: input if any, the cells, real if any.
 
     Args:
         grid: Where the pictures are.
@@ -163,7 +163,7 @@ def columns(grid: Grid, cells: Sequence[str], seeds: Sequence[int], ranges: Rang
 
 
 def given(grid: Grid, ranges: Ranges) -> tuple[Column, Column]:
-    """The inputs and the targets of a grid, whether or not there are pictures of them."""
+    """Input and target columns of a grid, even if empty."""
     inputs, real = grid.input, grid.real
     return Column(inputs, inputs.pictures(), ranges.input), Column(real, real.pictures(), ranges.output)
 
@@ -171,7 +171,7 @@ def given(grid: Grid, ranges: Ranges) -> tuple[Column, Column]:
 def write(
     columns: Sequence[Column], folder: Path, most: int | None = None, notable: Sequence[str] = ()
 ) -> Gallery | None:
-    """Write the pictures of a gallery into a folder; None where there is no picture.
+    """Write the pictures of a gallery into a folder; None without pictures.
 
     A picture that cannot be read is named in the gallery's damages and leaves a note in its place.
 
@@ -207,7 +207,7 @@ def write(
 
 
 def choose(ids: Sequence[str], count: int) -> list[str]:
-    """At most `count` ids, evenly spaced over the sorted ids, the first and the last among them."""
+    """At most `count` evenly spaced ids, the first and last included."""
     ordered = sorted(ids)
     if len(ordered) <= count:
         return ordered
@@ -217,7 +217,7 @@ def choose(ids: Sequence[str], count: int) -> list[str]:
 
 
 def shown_width(widths: Sequence[int], room: int) -> int:
-    """The CSS width of every picture, from their widths in pixels and the CSS pixels that there are for each.
+    """CSS width of every picture, given their native widths and the room.
 
     Small pictures are enlarged by a whole number, so that each of their pixels stays a square of the same size.
     """
@@ -226,7 +226,7 @@ def shown_width(widths: Sequence[int], room: int) -> int:
 
 
 def _fill(notable: Sequence[str], ids: Sequence[str], most: int) -> list[str]:
-    """At most `most` ids in their order: half of them notable at most, where not all ids find room."""
+    """At most `most` ids in order, at most half of them notable."""
     if len(ids) <= most:
         return sorted(ids)
     first = list(dict.fromkeys(notable))[: most // 2]
@@ -235,7 +235,7 @@ def _fill(notable: Sequence[str], ids: Sequence[str], most: int) -> list[str]:
 
 
 def cell_column(grid: Grid, cell: str, seeds: Sequence[int], ranges: Ranges = WHOLE) -> Column:
-    """The pictures of a cell: those of its lowest seed that has any."""
+    """Pictures of a cell: those of its lowest seed with any."""
     for seed in sorted(seeds):
         run = grid.run(cell, seed)
         pictures = run.pictures()
@@ -245,7 +245,7 @@ def cell_column(grid: Grid, cell: str, seeds: Sequence[int], ranges: Ranges = WH
 
 
 def _item_ids(columns: Sequence[Column]) -> list[str]:
-    """The items of the split: those of the target or the input where there are such, else all that any cell has."""
+    """Items of the target or input if any, else of cells."""
     for column in reversed(columns):
         if column.given and column.pictures:
             return sorted(column.pictures)
@@ -264,7 +264,7 @@ def _tile(column: Column, item: str, stem: Path) -> Tile:
 
 
 def write_label_maps(grid: Grid, columns: Sequence[Column], items: Sequence[str], folder: Path) -> LabelMaps | None:
-    """Copy the label maps of a grid's runs, and draw where they differ from the truth; None where there are none.
+    """Copy the grid's label maps and draw error maps; None without any.
 
     Args:
         grid: Where they are.
@@ -283,20 +283,20 @@ def write_label_maps(grid: Grid, columns: Sequence[Column], items: Sequence[str]
         segmented = []
         for place, column in enumerate(columns):
             source = column.run.segmentations / f"{items[number]}.png"
-            seen = _label_map(source, damages)
-            if seen and truth and seen.values.shape != truth.values.shape:
+            segmentation = _label_map(source, damages)
+            if segmentation and truth and segmentation.values.shape != truth.values.shape:
                 damages.append(
-                    f"{source}: found {seen.size}, expected {truth.size} as the true labels; move it away and score "
+                    f"{source}: found {segmentation.size}, expected {truth.size} as the true labels; move it away and score "
                     "the run again"
                 )
-                seen = None
-            if seen:
-                (folder / SEGMENTATION.format(column=place, item=number)).write_bytes(seen.content)
-            if seen and truth:
+                segmentation = None
+            if segmentation:
+                (folder / SEGMENTATION.format(column=place, item=number)).write_bytes(segmentation.content)
+            if segmentation and truth:
                 _write_errors(
-                    label_errors(truth.values, seen.values), folder / ERRORS.format(column=place, item=number)
+                    label_errors(truth.values, segmentation.values), folder / ERRORS.format(column=place, item=number)
                 )
-            segmented.append(seen is not None)
+            segmented.append(segmentation is not None)
         return truth is not None, segmented
 
     with ThreadPoolExecutor() as pool:
@@ -311,15 +311,15 @@ def write_label_maps(grid: Grid, columns: Sequence[Column], items: Sequence[str]
     )
 
 
-def label_errors(truth: NDArray[np.uint8], seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """RIGHT, WRONG or UNLABELLED for each pixel of two label maps (H, W)."""
-    wrong = np.where(truth == seen, np.uint8(RIGHT), np.uint8(WRONG))
+def label_errors(truth: NDArray[np.uint8], segmentation: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Map (H, W) of RIGHT, WRONG or UNLABELLED for two label maps."""
+    wrong = np.where(truth == segmentation, np.uint8(RIGHT), np.uint8(WRONG))
     wrong[truth == IGNORED] = UNLABELLED
     return wrong
 
 
 class _LabelMap(NamedTuple):
-    """A file of the results, read once: as it lies there, and its class indices (H, W)."""
+    """A label map as its file's bytes and class indices (H, W)."""
 
     content: bytes
     values: NDArray[np.uint8]
@@ -330,7 +330,7 @@ class _LabelMap(NamedTuple):
 
 
 def _label_map(path: Path, damages: list[str]) -> _LabelMap | None:
-    """A label map; None where there is none, or none that can be read, which is then named."""
+    """Read a label map; None if missing or unreadable, which is noted."""
     try:
         return _read_label_map(path) if path.is_file() else None
     except ReportError as error:
@@ -339,7 +339,7 @@ def _label_map(path: Path, damages: list[str]) -> _LabelMap | None:
 
 
 def read_label_map(path: Path) -> NDArray[np.uint8]:
-    """A label map (H, W) from a palette PNG: class indices, IGNORED where there is none.
+    """Class indices (H, W) of a palette PNG, IGNORED for void.
 
     Raises:
         ReportError: The file is damaged, or no palette PNG.

@@ -1,4 +1,4 @@
-"""The colours of outputs and targets: distributions of L, a and b on a log scale, as in the paper's Figure 7."""
+"""Lab histograms of outputs and targets, as in the paper's Figure 7."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOWN = ["cell", *_BIN, "share"]
 
 @dataclass(frozen=True, eq=False)
 class LabHistograms:
-    """The Lab histograms of a grid.
+    """Lab histograms of a grid.
 
     Attributes:
         shares: One row a cell (and `real`), channel and bin: cell, channel, low, high, and the share of all pixels.
@@ -33,7 +33,10 @@ class LabHistograms:
 
 
 def read(runs: Sequence[Run], real: str) -> LabHistograms | None:
-    """The histograms of some runs, of several seeds together, and of their targets; None where none is stored."""
+    """Read the histograms of runs and targets; None without any.
+
+    Several seeds of a cell are summed.
+    """
     damages: list[str] = []
     tables: dict[Run, pd.DataFrame] = {}
     for run in runs:
@@ -61,7 +64,7 @@ def read(runs: Sequence[Run], real: str) -> LabHistograms | None:
 
 
 def curves(colours: LabHistograms, channel: str) -> Mapping[str, pd.DataFrame]:
-    """The bins of one channel by cell, with the columns low, high and share."""
+    """Bins of one channel by cell: low, high and share."""
     of_channel = colours.shares[colours.shares["channel"] == channel]
     return {str(cell): table for cell, table in of_channel.groupby("cell", sort=False)}
 

@@ -1,4 +1,4 @@
-"""The report: an HTML page with pictures, tables as CSV and LaTeX, and a glossary, in a folder or one file."""
+"""The report as an HTML page with its files, or as one file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ _SCRIPT = re.compile(r'<script src="([^"]+)" defer></script>')
 _LINK = re.compile(r'(?<=<a href=")(tables/[^"#]+)(?=")')
 _MARK = "<!-- files -->"
 _SEAL = b"<!-- SHA-256 of all above: "
-
 GLOSSARY = {
     "task": "A translation problem with a direction, such as street labels to photos.",
     "item": "One test example. Its id is the file's name, the same for every cell.",
@@ -104,7 +103,9 @@ def write(results: Path, out: Path, items: int | None = None, say: Callable[[str
 def write_single(
     results: Path, out: Path, items: int | None = SINGLE_ITEMS, say: Callable[[str], None] = lambda line: None
 ) -> Path:
-    """Write the report as one self-contained file; an earlier one stays until the new one is complete.
+    """Write the report as one self-contained file.
+
+    An earlier one stays until the new one is complete.
 
     Raises:
         ReportError: As `write`.
@@ -151,13 +152,13 @@ def _about(table: ScoreTable) -> Iterator[str]:
 
 
 def _named(row: ScoreRow) -> str:
-    """Name of a row set apart with its differences, such as "L1 seed 2 (items)"."""
+    """Name of a row set apart, such as "L1 seed 2 (items)"."""
     seeds = f" seed{'s' if len(row.seeds) > 1 else ''} {', '.join(map(str, row.seeds))}" if row.seeds else ""
     return f"{row.cell}{seeds} ({', '.join(difference.field for difference in row.differences)})"
 
 
 def check(results: Path, out: Path) -> None:
-    """Refuse a path where `write` could not put the report, before any work is done.
+    """Refuse a path where `write` could not put the report.
 
     Raises:
         ReportError: As `write`.
@@ -169,7 +170,10 @@ def check(results: Path, out: Path) -> None:
 
 
 def put(out: Path, build: Callable[[Report], None]) -> Path:
-    """Write a page with its files as `write` does; `build` fills a new, empty folder."""
+    """Write a page with its files as `write` does.
+
+    `build` fills a new, empty folder.
+    """
     target = Report(out.resolve())
     with _writing(target.folder):
         _check_free(target)
@@ -210,7 +214,10 @@ def _writing(target: Path) -> Iterator[None]:
 
 
 def _check_free(target: Report) -> None:
-    """Refuse a folder that is no earlier report: its whole content would be replaced."""
+    """Refuse a folder that is no earlier report.
+
+    Writing one replaces all of its content.
+    """
     if not target.folder.exists():
         return
     names = {path.name for path in target.folder.iterdir()} if target.folder.is_dir() else {target.folder.name}
@@ -255,13 +262,16 @@ def sealed(page: bytes) -> bytes:
 
 
 def is_as_written(page: bytes) -> bool:
-    """Whether a page is unchanged since it was sealed; true of older versions' pages without a seal."""
+    """Whether a page is unchanged since it was sealed.
+
+    True of older versions' pages, which have no seal.
+    """
     above, seal, _ = page.rpartition(_SEAL)
     return not seal or page == sealed(above)
 
 
 def _files(report: Report, named: set[str]) -> Iterator[str]:
-    """Pieces of the script that holds the pictures which the page does not name."""
+    """Pieces of the script with the pictures that only it shows."""
     yield "<script>window.files = {"
     comma = ""
     for path in sorted(report.assets.rglob("*")):
@@ -277,7 +287,7 @@ def _path(report: Report, reference: str) -> Path:
 
 
 def _download(path: Path) -> str:
-    """Target of a link, followed by an attribute with the name to save it under."""
+    """Target of a link, followed by its `download` attribute."""
     return f'{_data(path)}" download="{html.escape(path.name)}'
 
 

@@ -1,4 +1,4 @@
-r"""Tables as LaTeX for a paper: booktabs, every number with its interval, names harmless whatever they hold.
+r"""Tables as LaTeX for a paper: booktabs, with intervals, any name escaped.
 
 UTF-8. Names in Latin letters compile with pdflatex, others need lualatex or xelatex and a font that has them.
 """
@@ -39,7 +39,6 @@ _SPECIAL = {
     "*": "{*}",
 }
 _LIGATURE = re.compile(r"(?<=[-',])(?=[-',])")
-
 # These hold in the table alone: one definition decides where the intervals stand, and many columns are set small.
 _ESTIMATE = r"\def\estimate#1#2{\begin{tabular}[t]{@{}r@{}}#1\\[-0.4ex]{\%s[#2]}\end{tabular}}"
 _SMALL = r"  \footnotesize\setlength{\tabcolsep}{3pt}"
@@ -54,7 +53,7 @@ _OTHER_LETTERS = r"""% Some names are not in Latin letters: compile with lualate
 
 
 def of_table(table: ScoreTable, grid: str, description: GridDescription) -> str:
-    r"""A floating table with caption, label and note; it is there to be `\input`.
+    r"""Floating table with caption, label and notes, for `\input`.
 
     Args:
         table: What one scorer says.
@@ -95,7 +94,7 @@ def of_table(table: ScoreTable, grid: str, description: GridDescription) -> str:
 
 
 def escape(text: str) -> str:
-    r"""Text that stands for itself in LaTeX: nothing in it is a command, and controls are written out, as `\n`."""
+    r"""Text escaped for LaTeX, control characters written out, as `\n`."""
     plain = _LIGATURE.sub("\0", printable(text))
     return "".join(_SPECIAL.get(character, character) for character in plain).replace("\0", "{}")
 
@@ -156,7 +155,7 @@ def _row(row: ScoreRow, metrics: Sequence[str], counted: bool, style: str = "", 
 
 
 def _name(cell: str) -> str:
-    """A cell's name, a long one with places where a line may end."""
+    """A cell's name, with line-break points if it is long."""
     text = printable(cell)
     if len(text) <= LONG_NAME:
         return escape(text)
@@ -192,5 +191,5 @@ def _notes(table: ScoreTable) -> list[str]:
 
 
 def _is_latin(text: str) -> bool:
-    """Whether pdflatex knows all letters: ASCII, Latin-1 and Latin Extended-A."""
+    """Whether pdflatex supports all letters: ASCII, Latin-1, Latin Extended-A."""
     return all(ord(character) < 0x180 for character in text)

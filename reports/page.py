@@ -1,4 +1,4 @@
-"""Content of the report, gathered before any of it is drawn."""
+"""Content of the report, collected before any file is written."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from reports.verdicts import CellPair
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """All that is known of one grid.
+    """Everything known about one grid.
 
     Attributes:
         grid: Its folder.
@@ -67,11 +67,11 @@ class Section:
     clipped: tuple[str, ...]
 
     def scorer(self, name: str) -> ScorerInfo:
-        """How a scorer is shown, by the protocol of its table where it has one."""
+        """Title and meaning of a scorer, by its table's protocol if any."""
         return describe_scorer(name, next((table.protocol for table in self.tables if table.scorer == name), None))
 
     def scorer_titles(self, name: str) -> Mapping[str, Mapping[int | None, str]]:
-        """What a scorer is called by cell and seed; runs need not have the same network."""
+        """Titles of a scorer by cell and seed, as networks may differ."""
         titles: dict[str, dict[int | None, str]] = {}
         for entry in self.entries:
             if entry.scores.scorer == name:
@@ -81,19 +81,19 @@ class Section:
 
 
 class Page(NamedTuple):
-    """The grids of a results folder, and what is wrong with those that cannot be shown, one line each."""
+    """Grids of a results folder, and lines on those not shown."""
 
     sections: list[Section]
     unreadable: list[str]
 
     @property
     def damages(self) -> list[str]:
-        """What cannot be read or shown, of the grids and in them."""
+        """Grids and files that cannot be read or shown, one line each."""
         return [*self.unreadable, *(line for section in self.sections for line in section.damages)]
 
 
 def read(results: Path) -> Page:
-    """The grids of a results folder.
+    """Read the grids of a results folder.
 
     Raises:
         ReportError: There is no such folder, no grid in it, or nothing in it is scored.
@@ -134,7 +134,7 @@ def read(results: Path) -> Page:
 
 
 def plain_fields(fields: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    """Settings as text by dotted name: mappings in mappings are flattened, lists are written as JSON."""
+    """Settings as text by dotted name, nested mappings flattened, lists as JSON."""
     flat: dict[str, str] = {}
     for name, value in fields.items():
         if isinstance(value, Mapping) and value:
@@ -152,7 +152,7 @@ def plain(value: object) -> str:
 
 
 def dataset_line(dataset: Mapping[str, object]) -> str:
-    """A dataset in one line, from what grid.json says of it: name, direction, test split, counts of items, note."""
+    """One-line summary of a dataset as grid.json describes it."""
     words = [plain(dataset[key]) for key in ("name", "direction", "test_split") if dataset.get(key)]
     for split in ("train", "test"):
         items = dataset.get(split)
@@ -228,7 +228,7 @@ _SEVERAL = (
 
 
 class Placed(NamedTuple):
-    """Studies by the grid whose outputs they judged, and a sentence on each study that judged none of them."""
+    """Studies by the grid they rate, and sentences on those without one."""
 
     by_grid: Mapping[str, tuple[StudyRecord, ...]]
     strangers: tuple[str, ...]
@@ -272,7 +272,9 @@ def place(studies: Iterable[StudyRecord], entries: Sequence[LedgerEntry], damage
 
 
 def settled(table: ScoreTable, studies: Iterable[StudyRecord]) -> ScoreTable:
-    """The table of a study's rates with the decisions of its analysis, which are adjusted for all of its pairs.
+    """Table of a study's rates with the decisions of its analysis.
+
+    These are adjusted for all of its pairs.
 
     Of a cell of which several runs were judged the analysis has several rates and the table their mean: such a table
     keeps its own decisions, and says so.
@@ -297,7 +299,7 @@ def settled(table: ScoreTable, studies: Iterable[StudyRecord]) -> ScoreTable:
 
 
 def _problem(study: StudyRecord, rates: Mapping[str, LedgerEntry]) -> str:
-    """Why a study is none of these runs', or nothing."""
+    """Reason why a study does not belong to these runs; else empty."""
     if not study.cells:
         return "no session of it counts"
     for cell in study.cells:
@@ -317,5 +319,5 @@ def _problem(study: StudyRecord, rates: Mapping[str, LedgerEntry]) -> str:
 
 
 def _origin(run: Run) -> str:
-    """A run as studies name it: GRID/CELL/seed-N."""
+    """Name of a run in studies: GRID/CELL/seed-N."""
     return "/".join(run.folder.parts[-3:])

@@ -1,4 +1,4 @@
-"""Plots as SVG that read on white and on black: losses, colours, and their style."""
+"""Plots as SVG for light and dark pages: losses, colours, common style."""
 
 from __future__ import annotations
 
@@ -24,26 +24,16 @@ from reports.store.layout import REAL
 
 # Mid-tones of even lightness, apart in hue: each keeps a contrast of 3:1 and more with white and with the dark page.
 PALETTE = ("#2f80d0", "#d9662b", "#2e9e6b", "#c0569b", "#9a7d0a", "#7a6fd6", "#d64550", "#1d98a8")
-
-
 DASHES = ("", "5 2", "1.5 1.5")
-
-
 GREY = "#7c7c7c"
-
-
 _SIZE = re.compile(r'<svg [^>]*\bwidth="([\d.]+)pt" height="([\d.]+)pt"')
-
-
 _SMOOTHING = 25  # a rolling mean over one part in so many of the logged steps
-
-
 _POINTS = 400  # more cannot be told apart at this width
 
 
 @dataclass(frozen=True)
 class Stroke:
-    """How the curves of one cell are drawn: a colour, and dashes (SVG's stroke-dasharray) once colours run out."""
+    """Line style of a cell: colour, and dashes once colours repeat."""
 
     colour: str
     dashes: str
@@ -67,7 +57,7 @@ class Drawing:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in CSS pixels, of which 4 are 3 of the document's points."""
+        """Width and height in CSS pixels; 4 of these are 3 points."""
         found = _SIZE.search(self.svg)
         assert found, "matplotlib writes both"
         width, height = (round(float(points) * 4 / 3) for points in found.groups())
@@ -75,7 +65,7 @@ class Drawing:
 
 
 def strokes(cells: Sequence[str]) -> dict[str, Stroke]:
-    """A stroke for each cell; a cell keeps its own in every drawing of a grid."""
+    """Assign each cell a line style, the same in all drawings."""
     return {
         cell: Stroke(PALETTE[index % len(PALETTE)], DASHES[index // len(PALETTE) % len(DASHES)])
         for index, cell in enumerate(cells)
@@ -83,7 +73,7 @@ def strokes(cells: Sequence[str]) -> dict[str, Stroke]:
 
 
 def draw_losses(runs: Mapping[str, Sequence[pd.DataFrame]], strokes: Mapping[str, Stroke]) -> list[Drawing]:
-    """One drawing for each loss that any run has, in the order of `LOSSES`.
+    """Draw each loss that any run has, in the order of `LOSSES`.
 
     Args:
         runs: The loss tables of each cell, one a seed, as `losses.read` gives them.
@@ -104,7 +94,7 @@ def draw_losses(runs: Mapping[str, Sequence[pd.DataFrame]], strokes: Mapping[str
 
 
 def smooth(table: pd.DataFrame, loss: str) -> pd.DataFrame:
-    """The rolling mean of one loss, thinned to what a drawing can show, with the columns step and `loss`."""
+    """Rolling mean of one loss, thinned to what a drawing can resolve."""
     logged = table[["step", loss]].replace([math.inf, -math.inf], math.nan).dropna()
     window = max(1, len(logged) // _SMOOTHING)
     logged[loss] = logged[loss].rolling(window, min_periods=1, center=True).mean()
@@ -112,7 +102,7 @@ def smooth(table: pd.DataFrame, loss: str) -> pd.DataFrame:
 
 
 def svg(paint: Callable[[Axes], None], title: str, size: tuple[float, float] = (3.9, 2.5)) -> str:
-    """An SVG document of one pair of axes, the same bytes for the same strokes.
+    """Draw one pair of axes as SVG, byte-identical for the same input.
 
     Args:
         paint: Draws on the axes.
@@ -137,14 +127,14 @@ def svg(paint: Callable[[Axes], None], title: str, size: tuple[float, float] = (
 
 
 def line(axes: Axes, x: pd.Series, y: pd.Series, stroke: Stroke, width: float = 0.9) -> None:
-    """One curve in the stroke of its cell."""
+    """Draw one curve in its cell's style."""
     (drawn,) = axes.plot(x, y, color=stroke.colour, linewidth=width)
     if stroke.dashes:
         drawn.set_dashes(tuple(float(part) for part in stroke.dashes.split()))
 
 
 def dress(axes: Axes, x: str, y: str) -> None:
-    """Names for the axes, few ticks, a faint grid, and colours that read on white and on black."""
+    """Label the axes; set few ticks, a faint grid, and neutral colours."""
     axes.set_xlabel(x, color=GREY)
     axes.set_ylabel(y, color=GREY)
     axes.tick_params(which="both", colors=GREY, length=0)
@@ -169,7 +159,7 @@ def _losses(loss: str, curves: Mapping[str, Sequence[pd.DataFrame]], strokes: Ma
 
 @dataclass(frozen=True)
 class PlotFile:
-    """A drawing in the report's assets.
+    """A drawing's file in the report's assets.
 
     Attributes:
         title: What stands over it.
@@ -197,13 +187,11 @@ def write_drawings(drawings: Sequence[Drawing], folder: Path, prefix: str = "") 
 
 
 _LEAST = 1e-6  # of all pixels; less is not told from nothing
-
-
 _REAL = Stroke(GREY, "1.2 1.6")
 
 
 def draw_colours(shown: LabHistograms, strokes: Mapping[str, Stroke]) -> list[Drawing]:
-    """One drawing a channel; cells in their strokes, the targets dotted."""
+    """Draw one plot per Lab channel, the targets dotted."""
     return [
         Drawing(
             f"lab-{name}",

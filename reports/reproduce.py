@@ -1,4 +1,4 @@
-"""Commands, grid file and hashes that reproduce a report, and differences between grids."""
+"""Commands and grid file that reproduce a report, and differences between grids."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from reports.store.metrics import STUDY
 from reports.tables import ScoreTable
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-
-
 _ESCAPED = re.compile(r'[\x00-\x1f"\\\x7f\ud800-\udfff]')
 
 
 def grid_toml(description: GridDescription) -> str:
-    """The grid as `p2pbench train-ablation FILE` reads it; the dataset's root is left out, as it differs by machine."""
+    """Grid file for `p2pbench train-ablation`, without the machine-specific dataset root."""
     settings = {name: value for name, value in description.settings.items() if name != "root"}
     lines = [f"title = {_toml(description.title)}", f"source = {_toml(description.source)}"]
     lines += [f"seeds = {_toml(list(description.seeds))}", "", "[settings]", *_pairs(settings)]
@@ -30,7 +28,7 @@ def grid_toml(description: GridDescription) -> str:
 
 
 def train_command(description: GridDescription, file: str, results: str = "results", root: str = "DATASET") -> str:
-    """The command that trains a grid.
+    """Command that trains a grid.
 
     Args:
         description: The grid.
@@ -43,7 +41,7 @@ def train_command(description: GridDescription, file: str, results: str = "resul
 
 
 def commands(description: GridDescription, tables: Sequence[ScoreTable], file: str) -> list[str]:
-    """The commands, one a line, that make the grid and its scores, and then the report."""
+    """Commands that train and score the grid and write the report."""
     scorers = [table.scorer for table in tables]
     rooted = bool(description.dataset.get("root"))
     lines = [train_command(description, file)]
@@ -62,7 +60,7 @@ def commands(description: GridDescription, tables: Sequence[ScoreTable], file: s
 
 
 def made_by() -> str:
-    """The version of the program that writes reports, as far as it is known."""
+    """Name and version of the program."""
     try:
         return f"p2pbench {version('p2pbench')}"
     except PackageNotFoundError:  # used from a folder, not installed
@@ -101,7 +99,7 @@ NOT_THERE = "–"
 
 
 class Change(NamedTuple):
-    """A setting, or a choice of a protocol, as text on both sides; a dash where there is none."""
+    """A setting or protocol field as text on both sides."""
 
     field: str
     a: str
@@ -109,7 +107,7 @@ class Change(NamedTuple):
 
 
 def of_settings(a: GridDescription, b: GridDescription) -> tuple[Change, ...]:
-    """What two descriptions of a grid differ in, of the cells that both have."""
+    """Differences between two grid descriptions, over the cells of both."""
     shared = [cell for cell in b.cells if cell in a.cells]
     before, after = _fields(a, shared), _fields(b, shared)
     fields = dict.fromkeys([*after, *before])

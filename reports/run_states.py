@@ -24,7 +24,9 @@ LOSSES = {
 
 
 def read_losses(run: Run) -> pd.DataFrame | None:
-    """The logged losses by step, with those columns of `LOSSES` that the run has; None where nothing is logged.
+    """Read the logged losses by step; None where nothing is logged.
+
+    The columns are those of `LOSSES` that the run has.
 
     Raises:
         ReportError: The file is no CSV, has no step, or holds text where numbers belong.
@@ -49,7 +51,7 @@ def read_losses(run: Run) -> pd.DataFrame | None:
 
 
 def training_seconds(run: Run, batch_size: int) -> float | None:
-    """How long a run was trained, from the speeds that its log has; None where they are not there."""
+    """Duration of a training by its logged speeds; None if unknown."""
     try:
         table = pd.read_csv(run.losses, usecols=["step", "images_per_second"]).dropna()
         images = table["step"].diff().fillna(table["step"]) * batch_size
@@ -68,7 +70,7 @@ def _damaged(run: Run, what: str) -> ReportError:
 
 @dataclass(frozen=True)
 class Gap:
-    """Runs of one cell that a table cannot show, or shows before their time.
+    """Runs of one cell that are missing or incomplete.
 
     Attributes:
         cell: The cell's name.
@@ -84,7 +86,10 @@ class Gap:
 def gaps(
     grid: Grid, description: GridDescription, entries: Sequence[LedgerEntry], damages: Sequence[Damage]
 ) -> list[Gap]:
-    """What is missing from a grid, by cell in its order; scores that are there but damaged are not missing."""
+    """Missing and incomplete runs of a grid, by cell in its order.
+
+    Scores that exist but are damaged are not missing.
+    """
     seen = {(entry.run, entry.scores.scorer) for entry in entries}
     seen |= {(damage.run, damage.scorer) for damage in damages}
     scorers = sorted({scorer for _, scorer in seen})
@@ -110,13 +115,13 @@ def _state(run: Run, unscored: str) -> str:
 
 
 def strays(grid: Grid, description: GridDescription) -> list[Run]:
-    """The runs on disk that grid.json does not name."""
+    """Runs on disk that grid.json does not name."""
     return [run for run in grid.runs() if run.cell not in description.cells or run.seed not in description.seeds]
 
 
 @dataclass(frozen=True)
 class Unscored:
-    """Cells that a scorer could not score, and why."""
+    """Cells that a scorer could not score, and the reason."""
 
     scorer: str
     cells: tuple[str, ...]
@@ -124,7 +129,7 @@ class Unscored:
 
 
 def unscored(runs: Sequence[Run]) -> list[Unscored]:
-    """What scorers have said about runs that they could not score, by scorer and reason."""
+    """Runs that scorers could not score, by scorer and reason."""
     found: dict[tuple[str, str], list[str]] = {}
     for run in runs:
         for scorer in run.unscored():

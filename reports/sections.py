@@ -1,4 +1,4 @@
-"""A grid's section of the report with its files: tables, pictures, drawings and studies."""
+"""A grid's section of the report, with its files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from reports.trainings import DetectableDifferences, SingleTrainings
 
 @dataclass(frozen=True, eq=False)
 class WrittenTable:
-    """A table as the page shows it.
+    """A table with its files and references as the page shows it.
 
     Attributes:
         table: What it holds.
@@ -38,7 +38,7 @@ class WrittenTable:
         links: Cells and metrics whose numbers lead to pictures.
         missing: Cells that were not scored by it, and why.
         reference: The paper's table that is like it, of other images.
-        sensitivity: What differences its metrics could tell with other numbers of seeds.
+        detectable: What differences its metrics could tell with other numbers of seeds.
     """
 
     table: ScoreTable
@@ -49,12 +49,12 @@ class WrittenTable:
     links: frozenset[tuple[str, str]]
     missing: tuple[Unscored, ...]
     reference: PaperTable | None
-    sensitivity: tuple[DetectableDifferences, ...]
+    detectable: tuple[DetectableDifferences, ...]
 
 
 @dataclass(frozen=True)
 class SectionPart:
-    """A part of a section, for its contents."""
+    """Entry of a section's table of contents."""
 
     anchor: str
     title: str
@@ -62,7 +62,7 @@ class SectionPart:
 
 @dataclass(frozen=True)
 class ClassFiles:
-    """The tables of classes, from the page."""
+    """Paths of the class tables, relative to the page."""
 
     csv: str
     confusion: str
@@ -70,7 +70,7 @@ class ClassFiles:
 
 @dataclass(frozen=True, eq=False)
 class WrittenStudy:
-    """A study with the files that were written for it; all paths are as the page writes them.
+    """A study with its files; paths are relative to the page.
 
     Attributes:
         study: What came out of it.
@@ -97,7 +97,7 @@ class WrittenStudy:
 
 @dataclass(frozen=True, eq=False)
 class WrittenSection:
-    """A section with the files that were written for it; all paths are as the page writes them.
+    """A section with its files; paths are relative to the page.
 
     Attributes:
         section: What is known of the grid.
@@ -105,7 +105,7 @@ class WrittenSection:
         tables: One a scorer.
         studies: Those with raters.
         gallery: Its pictures.
-        seen: Its label maps.
+        label_maps: Its label maps.
         lost: Items with scores and without a picture.
         strokes: How each cell is drawn.
         losses: Curves of the training.
@@ -123,7 +123,7 @@ class WrittenSection:
     tables: tuple[WrittenTable, ...]
     studies: tuple[WrittenStudy, ...]
     gallery: Gallery | None
-    seen: LabelMaps | None
+    label_maps: LabelMaps | None
     lost: tuple[str, ...]
     strokes: dict[str, Stroke]
     losses: tuple[PlotFile, ...]
@@ -137,13 +137,13 @@ class WrittenSection:
 
     @property
     def damages(self) -> tuple[str, ...]:
-        """What could not be used, one line each."""
+        """Files that could not be used, one line each."""
         of_gallery = self.gallery.damages if self.gallery else ()
-        return (*self.section.damages, *of_gallery, *(self.seen.damages if self.seen else ()))
+        return (*self.section.damages, *of_gallery, *(self.label_maps.damages if self.label_maps else ()))
 
     @property
     def parts(self) -> list[SectionPart]:
-        """What the section holds, in the order of the page."""
+        """Parts of the section in the page's order."""
         tables = ((shown.anchor, shown.table) for shown in self.tables)
         found = [SectionPart(anchor, describe_scorer(table.scorer, table.protocol).title) for anchor, table in tables]
         found += [SectionPart(each.anchor, f"Raters of {each.study.name}") for each in self.studies]
@@ -162,7 +162,7 @@ class WrittenSection:
 
     @property
     def missing(self) -> list[Unscored]:
-        """What scorers without a table could not score."""
+        """Unscored cells of scorers without a table."""
         with_table = {shown.table.scorer for shown in self.tables}
         return [each for each in self.section.missing if each.scorer not in with_table]
 
@@ -185,13 +185,15 @@ def write_section(section: Section, index: int, report: Report, most: int | None
     columns = gallery.columns(grid, cells, description.seeds, description.ranges)
     by_item = browse.of_columns(columns, section.entries)
     pictures = gallery.write(columns, folder, most, browse.notable(by_item))
-    seen = None
+    label_maps = None
     lost: list[str] = []
     if pictures:
         ids = [row.item for row in pictures.rows]
         lost = browse.without_pictures(by_item, pictures.all_items)
-        seen = gallery.write_label_maps(grid, columns, ids, folder)
-        (report.assets / f"{anchor}.js").write_text(browse.gallery_script(anchor, pictures, by_item, seen), "utf-8")
+        label_maps = gallery.write_label_maps(grid, columns, ids, folder)
+        (report.assets / f"{anchor}.js").write_text(
+            browse.gallery_script(anchor, pictures, by_item, label_maps), "utf-8"
+        )
     tables = tuple(_table(section, table, anchor, by_item, report) for table in section.tables)
     curves = write_drawings(plots.draw_losses(section.losses, strokes), folder)
     colours = write_drawings(plots.draw_colours(section.colours, strokes) if section.colours else (), folder)
@@ -202,7 +204,7 @@ def write_section(section: Section, index: int, report: Report, most: int | None
         tables=tables,
         studies=tuple(write_studies(section, anchor, strokes, report, folder)),
         gallery=pictures,
-        seen=seen,
+        label_maps=label_maps,
         lost=tuple(lost),
         strokes=strokes,
         losses=curves,
@@ -210,7 +212,7 @@ def write_section(section: Section, index: int, report: Report, most: int | None
         colours_csv=_colours(section, report),
         classes=_classes(section, report),
         grid_file=grid_file,
-        once=trainings.once(grid, description, section.tables, PurePath(grid_file).name),
+        once=trainings.single_trainings(grid, description, section.tables, PurePath(grid_file).name),
         commands=tuple(reproduce.commands(description, section.tables, PurePath(grid_file).name)),
         hashes={shown.csv: made.digest(report.folder / shown.csv) for shown in tables},
     )
@@ -234,7 +236,7 @@ def _table(
         links=frozenset(links & {(row.cell, name) for row in table.rows for name in row.numbers}),
         missing=tuple(each for each in section.missing if each.scorer == table.scorer),
         reference=paper.reference(description, table.scorer),
-        sensitivity=tuple(trainings.of_table(table)),
+        detectable=tuple(trainings.detectable(table)),
     )
 
 
@@ -268,7 +270,7 @@ def _grid_file(section: Section, report: Report) -> str:
 def write_studies(
     section: Section, anchor: str, strokes: Mapping[str, Stroke], report: Report, folder: Path
 ) -> list[WrittenStudy]:
-    """Write the drawings and numbers of a grid's studies."""
+    """Write the drawings and tables of a grid's studies."""
     drawn = []
     for place, study in enumerate(section.studies):
         cells = list(section.description.cells)
@@ -307,10 +309,10 @@ def write_studies(
 
 
 def study_rows(study: StudyRecord) -> pd.DataFrame:
-    """A study as a table: one row a cell, or seed of it, and part of its sessions; the part "all" has the fooling rate.
+    """Table of a study, one row per cell and session part.
 
-    The other parts are practice and blocks of scored trials, by the positions of their first and last trial; theirs is
-    the share of trials in which raters were right. All shares are in percent.
+    A cell with several seeds has these per seed. The part "all" has the fooling rate; the others are practice and
+    blocks of scored trials, by their first and last position, with the share of correct answers. Shares are in percent.
     """
     found: list[dict[str, object]] = []
     for cell in study.cells:
@@ -348,7 +350,10 @@ def study_rows(study: StudyRecord) -> pd.DataFrame:
 
 
 def _distinct(comparisons: Sequence[RatesAndScores]) -> list[RatesAndScores]:
-    """Without those that repeat another's values, as pixel accuracy does by two protocols."""
+    """Pairings without those that repeat another's values.
+
+    Pixel accuracy is equal by both FCN protocols, for example.
+    """
     found: list[RatesAndScores] = []
     for each in comparisons:
         if not any(_same(each, other) for other in found):

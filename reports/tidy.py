@@ -26,11 +26,11 @@ _REHEARSED = "the raters were programs: a rehearsal, which says nothing about th
 
 
 class DamagedScores(UserWarning):
-    """Scores that cannot be read and are left out; the message names them, one per line."""
+    """Scores left out as they cannot be read, one per line."""
 
 
 def read(results: Path | str) -> pd.DataFrame:
-    """Read every score in a results folder: one row per run, metric and item.
+    """Read every score in a results folder as one table.
 
     Returns:
         A table with the columns grid, cell, seed (none for the ground truth, whose cell is "real"), item, metric,
@@ -69,7 +69,7 @@ def read(results: Path | str) -> pd.DataFrame:
 
 
 def tabulate(entries: Iterable[LedgerEntry]) -> pd.DataFrame:
-    """Scores as a table with the columns of `COLUMNS`, as `read` describes them."""
+    """Table of scores with the columns of `COLUMNS`, see `read`."""
     import pandas as pd
 
     from reports.store.arithmetic import mark
@@ -87,7 +87,7 @@ def tabulate(entries: Iterable[LedgerEntry]) -> pd.DataFrame:
 
 
 def _columns(entry: LedgerEntry, name: str, metric: Metric, note: str | None) -> dict[str, Sequence[object]]:
-    """Columns of one metric: the row over all items, then one per item."""
+    """Columns of one metric: the overall row, then the items'."""
     from reports.store.metrics import describe_scorer
 
     scores = entry.scores

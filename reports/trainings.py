@@ -1,4 +1,4 @@
-"""Number of trainings per cell, and the differences that more seeds would detect."""
+"""Number of trainings per cell, and differences that more would detect."""
 
 from __future__ import annotations
 
@@ -19,20 +19,18 @@ from reports.store.variance import planned
 from reports.tables import ScoreTable
 
 ENOUGH = 3
-
-
 """With fewer seeds, intervals over trainings are wide: Student's t of one degree of freedom is 12.7."""
 
 
 class NextStep(NamedTuple):
-    """What decides between cells, with its time where that is known, and the command that does it."""
+    """Work that decides between cells, with its command."""
 
     todo: str
     command: str
 
 
 class SingleTrainings(NamedTuple):
-    """A grid whose cells were trained once each.
+    """A grid whose cells have one training each.
 
     Attributes:
         by: Which scorers know one training alone, behind "one training per cell"; empty where all do.
@@ -48,11 +46,11 @@ class SingleTrainings(NamedTuple):
 
     @property
     def meaning(self) -> str:
-        """What that means, for page and terminal alike, behind "one training per cell:"."""
+        """Consequence of single trainings, for page and terminal."""
         return f"intervals are over {self.over} only, and other trainings of the same cells may come out otherwise"
 
 
-def once(
+def single_trainings(
     grid: Grid,
     description: GridDescription,
     of_grid: Sequence[ScoreTable],
@@ -60,7 +58,7 @@ def once(
     results: str = "results",
     root: str = "DATASET",
 ) -> SingleTrainings | None:
-    """What to say of a grid where each of its cells has one training; None where one has several, or is alone.
+    """Advice for a grid with one training per cell; else None.
 
     Args:
         grid: Where its runs are.
@@ -79,7 +77,7 @@ def once(
     by = "" if len(alone) == len(ranked) else f" scored by {' and '.join(each.title for each in shown)}"
     if any(table.scorer.startswith(STUDY) for table in of_grid):
         over += " (of fooling rates over raters too)"
-    decide = more(grid, description, file, results, root)
+    decide = more_seeds(grid, description, file, results, root)
     if decide is None:
         scoring = reproduce.commands(description, alone, file)[1:-1]
         command = " && ".join(line.replace(" results", f" {results}", 1) for line in scoring)
@@ -87,8 +85,8 @@ def once(
     return SingleTrainings(by, over, *decide)
 
 
-def more(grid: Grid, description: GridDescription, file: str, results: str, root: str) -> NextStep | None:
-    """How to come to three seeds of each cell, or to those that the grid asks for; None where all are there.
+def more_seeds(grid: Grid, description: GridDescription, file: str, results: str, root: str) -> NextStep | None:
+    """Advice on training three seeds per cell; None if all exist.
 
     Args:
         grid: Where its runs are.
@@ -116,16 +114,19 @@ def more(grid: Grid, description: GridDescription, file: str, results: str, root
 
 
 def advice(grid: Grid, description: GridDescription) -> NextStep | None:
-    """The same as it is typed where the results folder is named as now, with the report first that writes the file."""
+    """Advice on more seeds with paths as typed in a shell.
+
+    The report that writes the grid's file comes first if it is missing.
+    """
     file, results, root, first = _places(grid, description, layout.report(grid.folder.parent))
-    found = more(grid, description, file, results, root)
+    found = more_seeds(grid, description, file, results, root)
     return found and found._replace(command=first + found.command)
 
 
 def line(
     grid: Grid, description: GridDescription, of_grid: Sequence[ScoreTable], report: Report, *, single_runs: bool
 ) -> str:
-    """What a terminal says of a grid's trainings, in one line; empty where intervals need no word.
+    """Terminal line on a grid's number of trainings; empty if unneeded.
 
     Args:
         grid: Where its runs are.
@@ -135,7 +136,7 @@ def line(
         single_runs: Whether the scores of each run were printed, not those of cells.
     """
     file, results, root, first = _places(grid, description, report)
-    found = once(grid, description, of_grid, file, results, root)
+    found = single_trainings(grid, description, of_grid, file, results, root)
     if found is not None:
         command = first + found.command if file in found.command else found.command
         decide = f"To decide between cells, {found.todo}: {command}"
@@ -154,7 +155,7 @@ def line(
 
 
 def lines(results: Path) -> Iterator[str]:
-    """What a terminal says of the grids of a results folder under scores of their runs, a line each where there is one.
+    """Terminal lines on the trainings of a results folder's grids.
 
     Grids that cannot be read are passed over: scoring and the report name them.
     """
@@ -169,7 +170,10 @@ def lines(results: Path) -> Iterator[str]:
 
 
 def _places(grid: Grid, description: GridDescription, report: Report) -> tuple[str, str, str, str]:
-    """The grid's file, results folder and dataset as they are typed, and what writes the file first where it is not."""
+    """Grid file, results folder and dataset as typed in a shell.
+
+    The fourth is a command that writes the file first, or empty.
+    """
     results = grid.folder.parent
     known = report if report.grid_file(grid.name).is_file() else layout.report(results)
     path = known.grid_file(grid.name)
@@ -178,7 +182,7 @@ def _places(grid: Grid, description: GridDescription, report: Report) -> tuple[s
 
 
 def _test(over: str) -> str:
-    """Items as readers who see no protocol know them."""
+    """Replace "items" by "test items", for readers without a protocol."""
     return over.replace("items", "test items")
 
 
@@ -188,25 +192,15 @@ def _batch_size(about: GridDescription, cell: str) -> int:
 
 
 SEED_COUNTS = (2, 3, 5, 10)
-
-
 POWER = 0.8
-
-
 DETECTABLE = "the smallest difference between two cells that is found with 80 % power"
-
-
 NO_SEEDS = "no two cells with several seeds each"
-
-
 NO_INTERVALS = "several seeds per cell and no interval of two of them"
-
-
 _TYPICAL = 3  # seeds, by whose variance the pair is chosen that stands for all
 
 
 class DetectableDifferences(NamedTuple):
-    """What one metric could tell.
+    """Smallest detectable differences of one metric.
 
     Attributes:
         metric: Its name.
@@ -220,7 +214,7 @@ class DetectableDifferences(NamedTuple):
     smallest: dict[int, float]
 
     def shown(self, seeds: int, beyond: str = "-") -> str:
-        """The difference with so many seeds as text, `beyond` where it is more than the metric's whole scale."""
+        """The difference as text; `beyond` if it exceeds the metric's scale."""
         about, size = describe(self.metric), self.smallest[seeds]
         if size > about.most - about.least:
             return beyond
@@ -229,8 +223,8 @@ class DetectableDifferences(NamedTuple):
 
 
 def detectable_lines(table: ScoreTable, seeds: Sequence[int] = SEED_COUNTS) -> list[str]:
-    """The same for a terminal: the scorer's title and a line a metric; nothing where nobody knows."""
-    rows = of_table(table, seeds)
+    """Terminal lines on detectable differences: title, then one per metric."""
+    rows = detectable(table, seeds)
     if not rows:
         return []
     found = [
@@ -246,13 +240,13 @@ def detectable_lines(table: ScoreTable, seeds: Sequence[int] = SEED_COUNTS) -> l
 
 
 def why_none_detectable(tables: Iterable[ScoreTable]) -> str:
-    """What tables lack for differences to be planned, where `of_table` says nothing of any."""
+    """Reason why `detectable` returns nothing for these tables."""
     counts = [sum(len(row.seeds) > 1 for row in table.rows) for table in tables if not table.scorer.startswith(STUDY)]
     return NO_SEEDS if max(counts, default=0) < 2 else NO_INTERVALS
 
 
-def of_table(table: ScoreTable, seeds: Sequence[int] = SEED_COUNTS) -> list[DetectableDifferences]:
-    """The metrics of a table by which two or more cells have several seeds; none of a study's.
+def detectable(table: ScoreTable, seeds: Sequence[int] = SEED_COUNTS) -> list[DetectableDifferences]:
+    """Detectable differences of a table's metrics, none for studies.
 
     Args:
         table: What one scorer says.

@@ -1,4 +1,4 @@
-"""The studies with raters in a results folder, read from `study/NAME/analysis.json`.
+"""Analyses of studies with raters, read from `study/NAME/analysis.json`.
 
 Rates are in percent here, as in the ledger.
 """
@@ -22,22 +22,14 @@ from reports.store.metrics import STUDY
 from reports.store.names import counted, printable, typed
 
 FORMATS = (2, 3)
-
-
 """Of the analyses that can be read: those of 2 have claims and pairs by a bootstrap of raters and items."""
-
-
 RATE = "fooling_rate"
-
-
 """The metric of a study."""
-
-
 _MOST = 10**9  # of anything that a study counts
 
 
 class TrialBlock(NamedTuple):
-    """Trials at neighbouring positions of the sessions: the share right in percent, with its 95 % interval.
+    """Consecutive trials of the sessions: percentage correct with its interval.
 
     The interval is Wilson's, with answers of one rater in a block counted by their correlation.
     """
@@ -51,7 +43,7 @@ class TrialBlock(NamedTuple):
 
 
 class SessionHalves(NamedTuple):
-    """Share right in percent in both halves of the trials, by raters who did both, and the change in points.
+    """Percentage correct in both halves of a session, and the change.
 
     The interval of the change is by Student's t, paired over raters; None where it is undefined.
     """
@@ -65,7 +57,7 @@ class SessionHalves(NamedTuple):
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """How often raters were right in the course of a session: position by position, in blocks, practice apart."""
+    """Percentage correct over a session: by position, in blocks, and in practice."""
 
     positions: tuple[TrialBlock, ...]
     blocks: tuple[TrialBlock, ...]
@@ -74,20 +66,20 @@ class LearningCurve:
 
 
 class Judged(NamedTuple):
-    """How many trials showed the output of an item, and in how many it was taken for real."""
+    """Numbers of trials of an item's output, and of fooled answers."""
 
     trials: int
     fooled: int
 
     @property
     def rate(self) -> float:
-        """The fooling rate of the item in percent."""
+        """Fooling rate of the item in percent."""
         return 100 * self.fooled / self.trials
 
 
 @dataclass(frozen=True)
 class StudyCell:
-    """What raters say about one cell.
+    """Ratings of one cell.
 
     Attributes:
         cell: Its name in the study; of a study that belongs to a grid, that of the grid's cell.
@@ -120,7 +112,7 @@ class StudyCell:
 
 
 class RatePair(NamedTuple):
-    """How the fooling rates of two cells differ, over raters and items.
+    """Difference between the fooling rates of two cells.
 
     Attributes:
         first: A cell, named as in the study's cells.
@@ -141,7 +133,7 @@ class RatePair(NamedTuple):
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study with raters, analysed.
+    """An analysed study with raters.
 
     Attributes:
         name: As in its links.
@@ -175,17 +167,17 @@ class StudyRecord:
 
     @property
     def scorer(self) -> str:
-        """The scorer of its rates in the ledger."""
+        """Name of the study's scorer in the ledger."""
         return f"{STUDY}{self.name}"
 
     @property
     def raters(self) -> int:
-        """How many raters count, over all cells; who judged two cells counts twice."""
+        """Number of raters after exclusions, counted once per cell."""
         return sum(cell.raters for cell in self.cells)
 
     @property
     def trials(self) -> int:
-        """How many answers count."""
+        """Number of trials after exclusions."""
         return sum(cell.trials for cell in self.cells)
 
 
@@ -204,7 +196,7 @@ class CollectedStudies(NamedTuple):
 
 
 def collect(results: Path) -> CollectedStudies:
-    """All studies of a results folder; what cannot be read is named, and never raised."""
+    """Read all studies of a results folder, damaged ones as messages."""
     studies, damages, waiting = [], [], []
     for name, path in layout.analyses(results).items():
         again = f"run `p2pbench amt analyse {typed(results)} --name {name}`"
@@ -286,7 +278,7 @@ def _cell(fields: Mapping[str, Any], origin: str) -> StudyCell:
 
 
 def _pair(fields: Mapping[str, Any], known: Collection[str]) -> RatePair:
-    """A pair as an analysis has it; without p-values where one of the two rates has no interval."""
+    """Pair of an analysis, without p-values if a rate has no interval."""
     first, second, ends = str(fields["first"]), str(fields["second"]), fields["difference"]
     difference = 100 * _number(ends["value"])
     if not {first, second} <= set(known):

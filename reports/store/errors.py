@@ -1,4 +1,4 @@
-"""The error that users can cause and fix, and the exceptions that damaged files raise."""
+"""Errors that users can fix, and exceptions of damaged files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import zlib
 
 
 class ReportError(Exception):
-    """A results folder that cannot be read or a page that cannot be written; one line that says how to fix it."""
+    """An unreadable results folder or unwritable page, with the fix."""
 
 
 # A damaged file fails wherever its reader stumbles: JSON and CSV raise ValueError, a field that is missing LookupError,

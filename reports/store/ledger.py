@@ -1,4 +1,4 @@
-"""The scores in a results folder, two files a scorer: `scores/SCORER.json` and `scores/SCORER-bootstrap.npz`.
+"""Scores in a results folder: `scores/SCORER.json` and `scores/SCORER-bootstrap.npz`.
 
 The JSON is for people and other tools: protocol and fingerprint, n of n_expected items, every metric with its 95 %
 interval, and the items with their own values; null stands for what there is not. The npz holds the replicates behind
@@ -43,7 +43,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True)
 class Damage:
-    """Scores that are there and cannot be read, and what to do about it."""
+    """Scores that cannot be read, with the fix."""
 
     grid: str
     run: Run
@@ -52,7 +52,7 @@ class Damage:
 
 
 def write(run: Run, scores: Scores) -> None:
-    """Write what one scorer says into the run's folder, over what it said before.
+    """Write the scores of one scorer, replacing earlier ones.
 
     The JSON comes last: where it is, its replicates are.
 
@@ -73,7 +73,7 @@ def write(run: Run, scores: Scores) -> None:
 
 
 def read(run: Run) -> list[Scores]:
-    """The scores of a run, by scorer; none where there is no file.
+    """Read all scores of a run, by scorer.
 
     Raises:
         ReportError: A file is damaged.
@@ -82,7 +82,7 @@ def read(run: Run) -> list[Scores]:
 
 
 def read_scorer(run: Run, scorer: str) -> Scores:
-    """What one scorer says about a run.
+    """Read the scores of one scorer for a run.
 
     Raises:
         ReportError: A file is missing, half-written or changed by hand; the message names it.
@@ -109,7 +109,7 @@ def read_scorer(run: Run, scorer: str) -> Scores:
 
 
 def is_score(path: Path) -> bool:
-    """Whether a file begins as those that `write` writes, so that one of a user's is not taken for it."""
+    """Whether a file begins like those that `write` writes."""
     try:
         with path.open("rb") as file:
             start = file.read(200)
@@ -119,7 +119,7 @@ def is_score(path: Path) -> bool:
 
 
 def check_free(run: Run, scorer: str, mend: str = "move it away") -> None:
-    """Refuse to write scores over a file that is none, or that was changed by hand.
+    """Refuse to overwrite a foreign file or scores changed by hand.
 
     Raises:
         ReportError: There is one; it is named, with what to do about it.
@@ -132,12 +132,15 @@ def check_free(run: Run, scorer: str, mend: str = "move it away") -> None:
 
 
 def _replicates_start(run: Run, scorer: str) -> bytes | tuple[bytes, ...]:
-    """How a file of replicates begins that an older version wrote, if there are scores that it would be of."""
+    """First bytes of replicates by older versions, if their scores exist."""
     return b"PK" if is_score(run.score(scorer)) else ()
 
 
 def collect(grid: layout.Grid) -> tuple[list[LedgerEntry], list[Damage]]:
-    """All scores of a grid's runs, by cell, seed and scorer, the ground truth last; and those that cannot be read."""
+    """Read all scores of a grid by cell, seed and scorer.
+
+    The ground truth comes last; scores that cannot be read are returned apart.
+    """
     readable, damages = [], []
     for entry in entries(grid):
         if isinstance(entry, LedgerEntry):
@@ -158,7 +161,7 @@ def entries(grid: layout.Grid) -> Iterator[LedgerEntry | Damage]:
 
 
 def _as_stored(metric: Metric) -> Metric:
-    """The metric as it will be read again, so that its interval comes from what is stored."""
+    """The metric with the precision of its file."""
     return replace(metric, value=float(metric.value), replicates=np.asarray(metric.replicates, np.float32))
 
 
@@ -241,7 +244,7 @@ def _scores(document: dict[str, Any], replicates: dict[str, NDArray[np.float32]]
 
 
 def _given(scorer: str, metric: dict[str, object]) -> Interval | None:
-    """The interval of a fooling rate, which is the analysis' own; others follow from their replicates."""
+    """Interval of a fooling rate, given by the study's analysis; else None."""
     if not scorer.startswith(STUDY):
         return None
     return Interval(_number_or_nan(metric["low"]), _number_or_nan(metric["high"]))
@@ -259,14 +262,17 @@ def _number_or_nan(value: object) -> float:
 
 
 def _number(value: object) -> float:
-    """A JSON number; text that looks like one, and true, are none."""
+    """A JSON number; neither text nor a boolean."""
     if type(value) not in (int, float):
         raise TypeError(f"found {value!r}, expected a number")
     return float(value)  # type: ignore[arg-type]
 
 
 def _check_summary(scores: Scores, document: dict[str, Any], scorer: str) -> None:
-    """Refuse a file whose summary does not follow from its parts: changed by hand, or half of an older pair."""
+    """Refuse a summary that does not follow from its parts.
+
+    It was changed by hand, or is half of an older pair of files.
+    """
     if scores.scorer != scorer:
         raise ValueError(f"found scorer {scores.scorer!r}, expected {scorer!r} as in the file's name")
     if document["fingerprint"] != scores.fingerprint:
@@ -285,7 +291,10 @@ def _check_summary(scores: Scores, document: dict[str, Any], scorer: str) -> Non
 
 
 def _check_whose(run: Run, document: dict[str, Any]) -> None:
-    """Refuse scores of another run of a grid, copied here; older versions, and plain folders, do not say whose."""
+    """Refuse scores copied here from another run of a grid.
+
+    Older versions, and plain folders, do not name the run.
+    """
     found = document.get("cell"), document.get("seed")
     if "cell" in document and (run.seed is not None or run.cell == REAL) and found != (run.cell, run.seed):
         raise ValueError(f"found scores of {found[0]}, seed {found[1]}, expected those of {run.cell}, seed {run.seed}")

@@ -1,4 +1,4 @@
-"""What the metrics and the scorers are called, which way is better, and what they mean, in one sentence each."""
+"""Labels, directions and meanings of metrics and scorers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reports.store.bootstrap import clusters_of
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """How a metric is shown.
+    """Label, direction, digits and meaning of a metric.
 
     `higher_is_better` is None where nobody has said so: the metric is shown and never ranked. No value lies below
     `least` or above `most`.
@@ -28,7 +28,7 @@ class MetricInfo:
 
 @dataclass(frozen=True)
 class ScorerInfo:
-    """How a scorer, which gives one or more metrics, is shown; its intervals are over `over`.
+    """Title and meaning of a scorer, and the scope of its intervals.
 
     `brief` is its title where that of a metric stands before it; empty where the title is short enough.
     """
@@ -40,8 +40,6 @@ class ScorerInfo:
 
 
 _TOO_LOW = "Few items make it too low, so that only equally many may be compared."
-
-
 _METRICS = {
     "l1": MetricInfo(
         "L1", False, 4, "Mean absolute difference to the target, with images scaled to 0..1.", least=0, most=1
@@ -146,8 +144,6 @@ _METRICS = {
         most=100,
     ),
 }
-
-
 _SCORERS = {
     "fcn-official": ScorerInfo(
         "FCN-score, official",
@@ -171,44 +167,22 @@ _SCORERS = {
         "The same by the rules of the published FCN-score script, quirks included, as the paper's own were.",
     ),
 }
-
-
 FCN_RULES = {"fcn-official": "official", "fcn-strict": "strict"}
-
-
 """The rules of the scorers that segment by an FCN."""
-
-
 # What a protocol says of the network and of what made its weights: `fcn-import`, the program itself, `fcn-train`.
 _PUBLISHED = re.compile(r"FCN-8s, 20 channels\b")
-
-
 _IMPORTED = "imported from "
-
-
 _OF_STREETS = re.compile(r"p2pbench, (\d+ street scenes), ")
-
-
 _TRAINED = re.compile(r"p2pbench fcn-train: (\w+), (\d+) items ")
-
-
 _LONGEST_SOURCE = 60
-
-
 STUDY = "amt-"
-
-
 """The scorer of a study's fooling rates is called this and the study's name."""
-
-
 CHANGE = ", change"
-
-
 """What of a metric differs between two results folders is called as the metric, with this behind it."""
 
 
 def describe(metric: str) -> MetricInfo:
-    """How to show a metric; one that nobody has described shows under its own name, unranked."""
+    """Describe a metric; an unknown one has its own name, unranked."""
     if metric.endswith(CHANGE):  # an item whose metric got worse has the worse change
         changed = describe(metric.removesuffix(CHANGE))
         return replace(changed, label=f"{changed.label}{CHANGE}", meaning="B less A, of the same item.")
@@ -216,7 +190,7 @@ def describe(metric: str) -> MetricInfo:
 
 
 def cost_of_absent(absent: int, classes: int) -> str:
-    """A sentence on what absent classes cost by official rules, without a full stop; empty where there are none."""
+    """Sentence on the cost of absent classes by official rules; else empty."""
     if not absent:
         return ""
     verbs = ("does", "counts") if absent == 1 else ("do", "count")
@@ -227,7 +201,7 @@ def cost_of_absent(absent: int, classes: int) -> str:
 
 
 def describe_scorer(scorer: str, protocol: Mapping[str, object] | None = None) -> ScorerInfo:
-    """How to show a scorer; one that nobody has described shows under its own name.
+    """Describe a scorer; an unknown one has its own name.
 
     FID and KID depend on the program and on the number of items, and the FCN-score on who trained its network: their
     titles name that where the protocol is given, and what intervals are over says its clusters of items.
@@ -258,7 +232,9 @@ def _described(scorer: str, protocol: Mapping[str, object] | None) -> ScorerInfo
 
 
 def own_scorer(protocol: Mapping[str, object]) -> str:
-    """The network of an FCN-score that is not the published one, such as "FCN-4s trained on 1200 street scenes".
+    """Network of an FCN-score other than the published one.
+
+    Such as "FCN-4s trained on 1200 street scenes".
 
     Args:
         protocol: That of the score. Where it does not say what made the weights, the network's form decides.

@@ -1,4 +1,4 @@
-"""Pictures of any bit depth as 8-bit ones that a browser shows."""
+"""Pictures of any bit depth, converted to 8 bits for browsers."""
 
 from __future__ import annotations
 
@@ -13,19 +13,13 @@ from reports.store.errors import DAMAGED, ReportError
 from reports.store.ranges import Range
 
 LONGEST_SIDE = 512  # pixels; more is not seen at the size of a gallery, and would make its folder huge
-
-
 THUMB = 128  # pixels, longest side of a thumbnail
-
-
 _DISPLAYABLE = {"L", "RGB", "RGBA"}
-
-
 _FLAT = 0.4  # bytes a pixel: a source as small as that is of few colours, and as JPEG would be larger and blurred
 
 
 class PictureFiles(NamedTuple):
-    """A picture as files that a browser shows.
+    """Files of a picture for browsers.
 
     Attributes:
         name: The file's name.
@@ -41,7 +35,7 @@ class PictureFiles(NamedTuple):
 
 
 def save(source: Path, stem: Path, ends: Range | None = None) -> PictureFiles:
-    """Write a picture as files beginning with `stem`, to be looked at.
+    """Write a picture for browsers, as files beginning with `stem`.
 
     Small ones, and those of few colours, stay as they are, as PNG; photos become JPEG, with a thumbnail. `ends` are the
     values that are black and white, see `load`.
@@ -66,7 +60,7 @@ def save(source: Path, stem: Path, ends: Range | None = None) -> PictureFiles:
 
 
 def load(path: Path, ends: Range | None = None) -> Image.Image:
-    """A picture as 8-bit grey, RGB or RGBA, at most `LONGEST_SIDE` pixels long.
+    """Read a picture as 8-bit grey, RGB or RGBA, reduced if large.
 
     With `ends`, values are clipped to them and scaled to 0..255. Without, 16-bit values keep their high byte, floats in
     0..1 are scaled to 0..255, and other numbers are stretched from their least to their greatest. Of a TIFF with more
@@ -84,7 +78,7 @@ def load(path: Path, ends: Range | None = None) -> Image.Image:
 
 
 def stored(path: Path) -> NDArray[np.generic]:
-    """A picture's values of 8 or 16 bits as its file has them, in whatever order of channels.
+    """Read a picture's 8- or 16-bit values unchanged.
 
     Raises:
         ReportError: As `load`.
@@ -104,7 +98,7 @@ def _no_picture(path: Path, error: BaseException) -> ReportError:
 
 
 def to_eight_bits(values: NDArray[np.generic], ends: Range | None = None) -> NDArray[np.uint8]:
-    """Pixel values of any type, scaled to 0..255 as `load` says; what is not a number becomes 0."""
+    """Scale pixel values of any type to 0..255; NaN becomes 0."""
     if ends is not None:
         low, high = ends
         shares = (np.nan_to_num(values.astype(np.float64), nan=low).clip(low, high) - low) / (high - low)

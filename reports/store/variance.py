@@ -1,4 +1,4 @@
-"""Variance of a score over items and over trainings, and the intervals and p-values of scores and differences.
+"""Variance of scores over items and trainings, with intervals and p-values.
 
 The expected score of a cell, over trainings and items, is estimated by the mean over its K seeds. Its variance has two
 parts. The seeds' part is the variance of the K values divided by K; it holds what items and seeds do to each other too.
@@ -22,20 +22,14 @@ from numpy.typing import NDArray
 from reports.store.bootstrap import NO_INTERVAL, Interval
 
 LEVEL = 0.05
-
-
 _MOST_FREEDOM = 4  # times the fewest of a cell's seeds; docs/statistics.md has false verdicts with and without
-
-
 _SETS = 1000
-
-
 _ROUNDING = 1e-6  # of replicates, which are kept in float32
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreSample:
-    """What a number of a cell rests on.
+    """Mean score of a cell with its variance components.
 
     Attributes:
         value: The mean over seeds.
@@ -63,7 +57,9 @@ class ScoreSample:
 
 
 class ScoreEstimate(NamedTuple):
-    """A value, its 95 % interval and the p-value of zero; NaN where there are none.
+    """A value with its 95 % interval and p-value of zero.
+
+    Both are NaN where there are none.
 
     Attributes:
         value: The score, or the difference of two.
@@ -87,7 +83,7 @@ def sample(
     of_items: float | None = None,
     trained: bool = True,
 ) -> ScoreSample:
-    """What the mean of runs rests on.
+    """Sample of the mean of runs.
 
     Args:
         values: The score of each of the K seeds.
@@ -118,12 +114,12 @@ def sample(
 
 
 def share_interval(value: float, variance: float, freedom: float) -> Interval:
-    """Student's 95 % interval of a share (0 to 1) whose variance has so many degrees of freedom, if there is one."""
+    """Student's 95 % interval of a share, clipped to 0..1."""
     return _within(value, _around(value, VarianceComponent(variance, freedom).half), 0, 1)
 
 
 def estimate(of: ScoreSample) -> ScoreEstimate:
-    """The expected score of a cell with its interval; none where all draws are alike to seven digits.
+    """Expected score of a cell; no interval where all draws are equal.
 
     Items that all have the same value say nothing of how others would differ.
     """
@@ -132,7 +128,7 @@ def estimate(of: ScoreSample) -> ScoreEstimate:
 
 
 def difference(a: ScoreSample, b: ScoreSample) -> ScoreEstimate:
-    """The expected score of A less that of B, paired by item: both have the same draws of the same items.
+    """Expected difference A minus B, paired by draws of the same items.
 
     Where one of the two has no interval, as where all of its items are alike, a difference has none and no p-value.
     """
@@ -143,7 +139,7 @@ def difference(a: ScoreSample, b: ScoreSample) -> ScoreEstimate:
 
 
 class PlannedVariance(NamedTuple):
-    """The variance that the difference of two cells would have with so many seeds each.
+    """Variance of the difference of two cells for planned seeds.
 
     Attributes:
         parts: Items' part, and each cell's.
@@ -156,11 +152,11 @@ class PlannedVariance(NamedTuple):
 
     @property
     def variance(self) -> float:
-        """All of it."""
+        """Total variance."""
         return sum(part.variance for part in self.parts)
 
     def detectable(self, power: float) -> float:
-        """The difference that `difference` tells from zero at 5 % with this probability.
+        """Smallest difference detected at 5 % with this power.
 
         What its variance will be taken for differs from one set of trainings to the next: by a thousand of them.
         """
@@ -186,7 +182,7 @@ class PlannedVariance(NamedTuple):
 
 
 def planned(a: ScoreSample, b: ScoreSample, seeds: int) -> PlannedVariance | None:
-    """The variance that the difference of two cells would have with so many seeds each, at least 2.
+    """Planned variance with at least 2 seeds per cell.
 
     None where one of them has a single training, or no interval.
     """
@@ -198,7 +194,7 @@ def planned(a: ScoreSample, b: ScoreSample, seeds: int) -> PlannedVariance | Non
 
 
 def _shared(samples: Sequence[ScoreSample], replicates: NDArray[np.float64]) -> VarianceComponent:
-    """The items' part: what all seeds share."""
+    """Items' component: the covariance that all seeds share."""
     units = min(each.units for each in samples)
     small = units / (units - 1)  # a bootstrap's variance divides by n
     alone = sum(each.residual for each in samples)
@@ -225,19 +221,22 @@ def _estimate(value: float, samples: Sequence[ScoreSample], replicates: NDArray[
 
 
 def _freedom(samples: Sequence[ScoreSample]) -> float:
-    """Of a difference over the same items one less than these; raters are each study's own, as in Welch's test."""
+    """Degrees of freedom of a difference over the same items.
+
+    One less than the units; raters differ between studies, so theirs follow Welch's test.
+    """
     if all(each.freedom == each.of_items for each in samples):
         return min(each.of_items for each in samples)
     return satterthwaite([VarianceComponent(float(each.replicates.var()), each.freedom) for each in samples])
 
 
 def _around(value: float, half: float) -> Interval:
-    """The interval that reaches so far, with the seven digits that replicates have."""
+    """Interval around a value, with the replicates' seven digits."""
     return Interval(*(float(f"{end:.7g}") for end in (value - half, value + half)))
 
 
 def _within(value: float, found: Interval, least: float, most: float) -> Interval:
-    """The part of the interval that scores can lie in; none where all draws are alike."""
+    """Interval clipped to possible scores; none where all draws are equal."""
     if not found.high - found.low > _ROUNDING * abs(value):  # NaN too
         return NO_INTERVAL
     return _clipped(found, least, most)
@@ -255,11 +254,11 @@ class VarianceComponent(NamedTuple):
 
     @property
     def half(self) -> float:
-        """Half of the width of the 95 % interval."""
+        """Half the width of the 95 % interval."""
         return math.sqrt(self.variance) * float(_t_quantile(self.freedom))
 
     def p(self, value: float) -> float:
-        """The two-sided p-value of zero where this value was found."""
+        """Two-sided p-value of zero for this value."""
         if not self.variance:
             return 1.0 if value == 0 else 0.0
         from scipy.special import stdtr
@@ -268,20 +267,20 @@ class VarianceComponent(NamedTuple):
 
 
 def _t_quantile(freedom: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    """Student's t beyond which 2.5 % lie on either side."""
+    """Upper 2.5 % point of Student's t."""
     from scipy.special import stdtrit  # here: SciPy takes half a second, and most commands need no interval
 
     return np.asarray(stdtrit(freedom, 1 - LEVEL / 2))
 
 
 def satterthwaite(parts: Sequence[VarianceComponent]) -> float:
-    """The degrees of freedom of a sum of independent variances."""
+    """Degrees of freedom of a sum of independent variances."""
     shares = sum(part.variance**2 / part.freedom for part in parts)
     return sum(part.variance for part in parts) ** 2 / shares if shares else min(part.freedom for part in parts)
 
 
 def _sum(parts: Sequence[VarianceComponent]) -> VarianceComponent:
-    """The sum of independent variances: that of items first, then each cell's."""
+    """Sum of independent variances: the items' first, then each cell's."""
     variances = np.array([part.variance for part in parts])
     return VarianceComponent(
         float(variances.sum()), float(_freedom_of_sum(variances, [part.freedom for part in parts]))
@@ -289,7 +288,7 @@ def _sum(parts: Sequence[VarianceComponent]) -> VarianceComponent:
 
 
 def _freedom_of_sum(variances: NDArray[np.float64], freedoms: Sequence[float]) -> NDArray[np.float64]:
-    """Satterthwaite's degrees of freedom of sums (...) of variances (parts, ...), fewer than he has (see above).
+    """Reduced Satterthwaite degrees of freedom of sums (...) of variances (parts, ...).
 
     Of two cells they are no more than a few times those of either: where both seeds' parts are small by chance, his
     formula takes them for as good as none, and many cells are decided together by p-values as small as that.

@@ -76,7 +76,7 @@ def test_single_seeds_and_single_items_tell_nothing() -> None:
 def test_the_command_and_the_table_say_the_same(build: Callable[..., Path]) -> None:
     results = build(cells=("L1", "GAN"), seeds=(0, 1))
     (table,) = page.read(results).sections[0].tables
-    (row,) = trainings.of_table(table, (3, 12))
+    (row,) = trainings.detectable(table, (3, 12))
     assert (row.metric, row.pairs, list(row.smallest)) == ("l1", 1, [3, 12])
     result = CliRunner().invoke(cli, ["plan", str(results), "--seeds", "3,12"])
     assert result.exit_code == 0, result.output
@@ -167,7 +167,7 @@ def test_a_plan_fits_a_terminal_and_names_what_cannot_be_read(build: Callable[..
     assert max(map(len, result.stdout.splitlines())) <= 80
     (said,) = result.stderr.splitlines()
     assert said.startswith(f"{run.bootstrap('image')}: found a replicate of l1 that is not finite, expected numbers; ")
-    (row,) = trainings.of_table(page.read(results).sections[0].tables[0])
+    (row,) = trainings.detectable(page.read(results).sections[0].tables[0])
     assert row.pairs == 1  # of L1 and GAN, as cGAN has one seed left
 
 
@@ -183,7 +183,7 @@ def test_all_numbers_of_seeds_are_of_one_pair(build: Callable[..., Path]) -> Non
                 values = of_cell + random.normal(0, 0.01 * (1 + place)) + random.normal(0, 0.02, 8)
                 rescore(Grid(results / "losses").run(cell, seed), values.tolist(), items, n_expected=8)
         (table,) = page.read(results).sections[0].tables
-        (row,) = trainings.of_table(table)
+        (row,) = trainings.detectable(table)
         found = list(row.smallest.values())
         assert found == sorted(found, reverse=True)
         samples = [each.numbers["l1"].sample for each in table.rows]
@@ -198,7 +198,7 @@ def test_no_difference_is_beyond_the_scale(build: Callable[..., Path]) -> None:
         values = 1.5 * ((run.seed or 0) - 1) + random.normal(0, 0.001, 4)
         rescore(run, values.tolist(), metric="ssim")
     (table,) = page.read(results).sections[0].tables
-    (row,) = trainings.of_table(table, (2, 1000))
+    (row,) = trainings.detectable(table, (2, 1000))
     assert row.smallest[2] > 2  # SSIM is from -1 to 1
     told = trainings.detectable_lines(table, (2, 1000))
     assert told[2].split() == ["SSIM", "-", f"{row.smallest[1000]:.3f}"]
