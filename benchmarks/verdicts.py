@@ -32,8 +32,8 @@ from p2pbench.scoring.confusion_scores import confusion_scores
 from p2pbench.scoring.images import mean
 from reports.store import bootstrap, ledger, variance
 from reports.store.layout import REAL, grids
-from reports.store.scores import Scores, sample
-from reports.store.variance import LEVEL, Sample, difference, estimate
+from reports.store.scores import Scores, cell_sample
+from reports.store.variance import LEVEL, ScoreSample, difference, estimate
 from reports.verdicts import decide, discoveries
 
 ITEMS = 100
@@ -47,7 +47,7 @@ UNEQUAL = [5] * 9 + [100]
 
 def cell(
     random: np.random.Generator, seeds: int, ratio: float, shift: float = 0, common: NDArray[np.float64] | None = None
-) -> Sample:
+) -> ScoreSample:
     """A cell of so many trainings; `common` are effects of items (ITEMS,) that all cells share."""
     values = (
         (0 if common is None else common)
@@ -286,15 +286,15 @@ def trainings(results: Path) -> Iterator[dict[str, object]]:
     """In splits of a cell's seeds into two sides, how many numbers are called different."""
     of_cells: dict[tuple[str, str, str], list[Scores]] = {}
     for grid in grids(results):
-        for entry in ledger.each(grid):
-            if isinstance(entry, ledger.Entry) and entry.run.cell != REAL:
+        for entry in ledger.entries(grid):
+            if isinstance(entry, ledger.LedgerEntry) and entry.run.cell != REAL:
                 of_cells.setdefault((grid.name, entry.run.cell, entry.scores.scorer), []).append(entry.scores)
     for seeds in (2, 3, 4):
         ours, welch = [], []
         for runs in (runs for runs in of_cells.values() if len(runs) >= 2 * seeds):
             for sides in islice(_splits(len(runs), seeds), 200):
                 for name in runs[0].metrics:
-                    a, b = (sample([runs[i] for i in side], name, trained=True) for side in sides)
+                    a, b = (cell_sample([runs[i] for i in side], name, trained=True) for side in sides)
                     found = difference(a, b)
                     if np.isfinite(found.p):
                         ours.append(found.p < LEVEL)

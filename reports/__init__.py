@@ -1,11 +1,10 @@
-"""Results in, pages out: the ledger of scores, intervals, tables, plots, the gallery, HTML, CSV and LaTeX.
+"""Tables, intervals, plots and pages from a results folder.
 
-Reads plain files only and imports neither torch nor the other packages. `reports.results.read` gives all scores of a
-results folder as one table; `reports.store.ledger` reads and writes those of a run, `reports.store.bootstrap` makes
-their intervals, `reports.html` writes the page.
+Reads plain files only and imports neither torch nor the other packages. `read` gives all scores of a results folder as
+one table; `reports.html` writes the page. `reports.store` reads and writes the files that all packages share.
 """
 
-from reports.results import DamagedScores, read
 from reports.store.errors import ReportError
+from reports.tidy import DamagedScores, read
 
 __all__ = ["DamagedScores", "ReportError", "read"]

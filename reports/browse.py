@@ -1,4 +1,4 @@
-"""Data for the page's picture browser: each item's scores in each cell."""
+"""Data of the page's picture browser: scores by item and cell."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.gallery import Column, Gallery, Tile
-from reports.segmentations import Seen
+from reports.gallery import Column, Gallery, LabelMaps, Tile
 from reports.store.layout import REAL
-from reports.store.ledger import Entry
-from reports.store.metrics import STUDY, Scorer, describe, describe_scorer
+from reports.store.ledger import LedgerEntry
+from reports.store.metrics import STUDY, ScorerInfo, describe, describe_scorer
 from reports.store.scores import Scores
 
 NONE, UNREADABLE, PNG, JPEG = "-xpj"
-
-
 """A picture's state, a letter each: not there, not readable, a PNG, a JPEG with a thumbnail."""
 
 
-def picture_script(anchor: str, gallery: Gallery, metrics: Sequence[ItemMetric], seen: Seen | None) -> str:
-    """The data of one grid as a statement that the page's script reads as `grids[anchor]`.
+def gallery_script(anchor: str, gallery: Gallery, metrics: Sequence[ItemMetric], label_maps: LabelMaps | None) -> str:
+    """JavaScript statement that defines one grid's data as `grids[anchor]`.
 
     Values are rounded to what can be seen; the tidy CSV has them at full precision.
     """
@@ -29,8 +26,8 @@ def picture_script(anchor: str, gallery: Gallery, metrics: Sequence[ItemMetric],
         "items": items,
         "columns": [_column(place, gallery) for place in range(len(gallery.columns))],
         "enlarge": gallery.width,
-        "truth": _flags(seen.truth, len(items)) if seen else "",
-        "segmented": [_flags(numbers, len(items)) for numbers in seen.segmented] if seen else [],
+        "truth": _flags(label_maps.truth, len(items)) if label_maps else "",
+        "segmented": [_flags(numbers, len(items)) for numbers in label_maps.segmented] if label_maps else [],
         "metrics": [_metric(metric, gallery.columns, items) for metric in metrics],
     }
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
@@ -81,7 +78,7 @@ def _values(values: Mapping[str, float] | None, items: Sequence[str], digits: in
 
 @dataclass(frozen=True, eq=False)
 class ItemMetric:
-    """A metric by item.
+    """A metric with one value per item.
 
     Attributes:
         scorer: Which scorer gave it.
@@ -100,11 +97,11 @@ class ItemMetric:
     title: str = ""
 
 
-def of_columns(columns: Sequence[Column], entries: Sequence[Entry]) -> list[ItemMetric]:
-    """The metrics that have values by item, for the runs whose pictures are shown, studies with raters last."""
+def of_columns(columns: Sequence[Column], entries: Sequence[LedgerEntry]) -> list[ItemMetric]:
+    """Metrics with values by item, for the runs shown, studies last."""
     shown = {column.run: column.name for column in columns}
     found: dict[tuple[str, str], dict[str, Mapping[str, float]]] = {}
-    scorers: dict[str, Scorer] = {}
+    scorers: dict[str, ScorerInfo] = {}
     for entry in entries:
         if entry.run not in shown:
             continue
@@ -128,7 +125,10 @@ def of_columns(columns: Sequence[Column], entries: Sequence[Entry]) -> list[Item
 
 
 def notable(metrics: Sequence[ItemMetric]) -> list[str]:
-    """The items to show first where not all can be: lowest, median and highest by each metric, means first."""
+    """Items to show first: lowest, median and highest by each metric.
+
+    Those by the mean of cells come before those by single cells.
+    """
     means, alone = [], []
     for metric in metrics:
         of_cells = [values for cell, values in metric.values.items() if cell != REAL]
@@ -144,18 +144,21 @@ def _three(of_cells: Sequence[Mapping[str, float]]) -> list[str]:
 
 
 def without_pictures(metrics: Sequence[ItemMetric], items: Sequence[str]) -> list[str]:
-    """The items that have scores and no picture of the grid's: left over from another set of items, or removed."""
+    """Items with scores and no picture: of another item set, or deleted."""
     scored = {item for metric in metrics for values in metric.values.values() for item in values}
     return sorted(scored - set(items))
 
 
-def _label(scorer: Scorer, metric: str, ambiguous: bool) -> str:
+def _label(scorer: ScorerInfo, metric: str, ambiguous: bool) -> str:
     label = describe(metric).label
     return f"{label} ({scorer.brief or scorer.title})" if ambiguous else label
 
 
-def item_changes(a: Scores, b: Scores) -> dict[str, dict[str, float]]:
-    """B less A by metric and item, for what both have; nothing where the protocols differ."""
+def changes_by_item(a: Scores, b: Scores) -> dict[str, dict[str, float]]:
+    """Differences B minus A by metric and item.
+
+    Only of metrics and items that both have; empty if the protocols differ.
+    """
     if a.fingerprint != b.fingerprint:
         return {}
     found = {}

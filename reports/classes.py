@@ -1,4 +1,4 @@
-"""What a scorer of label maps says about each class of each cell, and which classes it takes for which."""
+"""Scores of each class, and confusion between classes, by cell."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.layout import Grid, Run
 from reports.store.made import Made
 from reports.store.metrics import cost_of_absent
-from reports.tables import Table
+from reports.tables import ScoreTable
 
 SCORERS = ("fcn-strict", "labels")
 _BY_OFFICIAL_RULES = {"fcn-official": "fcn-strict", "labels-official": "labels"}
 _NUMBERS = ("accuracy", "accuracy_low", "accuracy_high", "iou", "iou_low", "iou_high", "pixels", "images")
 _AGAIN = "move it away and score the run again"
 _SHARES, _COUNTS = _NUMBERS[:6], _NUMBERS[6:]
-
 Titles = Mapping[str, Mapping[int | None, str]]
 
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """The classes of a grid by one scorer.
+    """Class scores of a grid by one scorer.
 
     Attributes:
         scorer: Its name.
@@ -49,29 +48,31 @@ class Classes:
 
     @property
     def labelled(self) -> list[str]:
-        """The classes that the truth has a pixel of."""
+        """Classes with at least one pixel in the ground truth."""
         pixels = self.by_run.groupby("class")["pixels"].max()
         return [name for name in self.names if pixels[name] > 0]
 
     @property
     def with_iou(self) -> list[str]:
-        """The classes that have an IoU in some cell: those of the truth, and those that some cell predicts."""
+        """Classes with an IoU in some cell: true or predicted."""
         return [name for name in self.names if self.cells[name].notna().any()]
 
     @property
     def predicted(self) -> list[str]:
-        """The predictions that some cell makes of some class, to half a percent, and the classes of the truth."""
+        """Classes of the truth, and predictions with 0.5 % of some class."""
         made = np.max([np.nan_to_num(shares(matrix)).max(axis=0) for matrix in self.confusion.values()], axis=0)
         labelled = set(self.labelled)
         return [name for name, most in zip(self.predictions, made, strict=True) if most >= 0.005 or name in labelled]
 
     def shown(self, cell: str) -> pd.DataFrame:
-        """The shares of a cell: the classes of the truth by what is predicted."""
+        """Row-normalised confusion of a cell, limited to the classes shown."""
         table = pd.DataFrame(shares(self.confusion[cell]), index=list(self.names), columns=list(self.predictions))
         return table.loc[self.labelled, self.predicted]
 
     def rows(self, titles: Titles) -> pd.DataFrame:
-        """A table of its own: one row a cell, seed and class; of several seeds also their mean IoU, without a seed.
+        """Table with one row per cell, seed and class.
+
+        Cells with several seeds have their mean IoU too, in rows without a seed.
 
         Args:
             titles: What the scorer is called by cell and seed.
@@ -86,7 +87,7 @@ class Classes:
         return table.assign(scorer=pd.Series(scorer, index=table.index, dtype=object))
 
     def counts(self, titles: Titles) -> pd.DataFrame:
-        """The confusion matrices as a table: cell, truth, prediction, pixels, share of the true class's pixels, scorer.
+        """Confusion matrices as a table, one row per cell, truth and prediction.
 
         Args:
             titles: What the scorer is called by cell and seed.
@@ -109,14 +110,14 @@ class Classes:
 
 
 def _title(titles: Titles, cell: str, seed: int | None) -> str | None:
-    """What the scorer of one seed, or of all of a cell, is called; None where its scores are not there."""
+    """Scorer's title for one seed or a whole cell; None without scores."""
     of_cell = titles.get(cell, {})
     named = [of_cell[seed]] if seed in of_cell else list(dict.fromkeys(of_cell.values())) if seed is None else []
     return "; ".join(named) or None
 
 
-def remark(table: Table, found: Iterable[Classes]) -> str:
-    """What the classes that the truth does not have cost numbers by official rules; empty where there are none."""
+def remark(table: ScoreTable, found: Iterable[Classes]) -> str:
+    """Sentence on the cost of absent classes by official rules; empty without."""
     if not any(row.numbers for row in table.all_rows()):
         return ""
     costs = (
@@ -128,7 +129,7 @@ def remark(table: Table, found: Iterable[Classes]) -> str:
 
 
 def shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Each row of a confusion matrix divided by its sum; NaN for a class without a pixel."""
+    """Confusion matrix normalised by row; NaN for a class without pixels."""
     totals = matrix.sum(axis=1, keepdims=True)
     found = np.full(matrix.shape, np.nan)
     np.divide(matrix, totals, out=found, where=totals > 0)
@@ -136,7 +137,7 @@ def shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def read(grid: Grid, runs: Sequence[Run]) -> list[Classes]:
-    """What there is, by scorer; the runs are those to show, in the order of the rows."""
+    """Read the class scores of these runs, by scorer."""
     found = []
     for scorer in SCORERS:
         damages: list[str] = []
@@ -177,7 +178,7 @@ def _together(scorer: str, tables: dict[Run, pd.DataFrame], damages: list[str]) 
 def _pooled(
     scorer: str, runs: Iterable[Run], names: tuple[str, ...], damages: list[str]
 ) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...]]:
-    """The confusion of each cell, its seeds together, and the names of the predictions, which all runs share."""
+    """Confusion summed over the seeds of each cell, and the predictions' names."""
     found = {}
     for run in runs:
         try:
@@ -199,7 +200,7 @@ def _pooled(
 
 
 def _most(names: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    """What most runs have, and the first of those where several are as many; nothing where there is no run."""
+    """Most frequent tuple, the first one of equals; empty without any."""
     return next((each for each, _ in Counter(names).most_common(1)), ())
 
 
@@ -214,13 +215,13 @@ def _classes(run: Run, scorer: str) -> pd.DataFrame | None:
         )
         table = table[["class", *_NUMBERS]].astype(dict.fromkeys(_NUMBERS, float))
         _check_classes(table)
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         raise ReportError(f"{path}: found no table of classes ({' '.join(str(error).split())}); {_AGAIN}") from error
     return table.astype(dict.fromkeys(_COUNTS, "Int64"))  # with nothing in the rows of means over seeds
 
 
 def _check_classes(table: pd.DataFrame) -> None:
-    """Refuse numbers that cannot be; a share may be undefined, a count may not."""
+    """Refuse impossible numbers; a share may be undefined, a count may not."""
     if not len(table) or table["class"].duplicated().any():
         raise ValueError(f"{len(table)} rows for {table['class'].nunique()} classes")
     shares_, counts = table[[*_SHARES]], table[[*_COUNTS]]
@@ -231,7 +232,7 @@ def _check_classes(table: pd.DataFrame) -> None:
 
 
 def _confusion(run: Run, scorer: str, names: tuple[str, ...]) -> pd.DataFrame | None:
-    """Pixel counts, the classes in their order by what they were taken for; None where there is no such file."""
+    """Read pixel counts (true class by prediction); None without a file."""
     path = run.confusion_table(scorer)
     if not path.is_file():
         return None
@@ -245,6 +246,6 @@ def _confusion(run: Run, scorer: str, names: tuple[str, ...]) -> pd.DataFrame | 
             or (counts < 0).any(axis=None)
         ):
             raise ValueError("something that is no count, or a class twice")
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         raise ReportError(f"{path}: found no confusion matrix ({' '.join(str(error).split())}); {_AGAIN}") from error
     return counts

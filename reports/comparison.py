@@ -1,4 +1,4 @@
-"""What changed between two results folders, A and B: their grids, cells and scorers paired by name, B less A.
+"""Differences between two results folders, A and B: grids, cells, scorers.
 
 Where both sides were scored by one protocol on the same items, their replicates share the draws of these items, so
 that differences are paired by item (`reports.store.variance`). A page has many numbers: verdicts are made for all
@@ -19,22 +19,22 @@ import numpy as np
 from reports import reproduce, tables
 from reports.page import plain
 from reports.reproduce import NOT_THERE, Change
-from reports.runs import Gap
+from reports.run_states import Gap
 from reports.store import arithmetic, variance
 from reports.store.errors import ReportError
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.layout import REAL, Grid
-from reports.store.ledger import Entry
-from reports.store.metrics import STUDY, Scorer, describe_scorer
+from reports.store.ledger import LedgerEntry
+from reports.store.metrics import STUDY, ScorerInfo, describe_scorer
 from reports.store.scores import Scores
-from reports.store.variance import Estimate, Sample
+from reports.store.variance import ScoreEstimate, ScoreSample
 from reports.tables import Basis, Number
 from reports.verdicts import Verdict
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
-    """One grid of a results folder.
+class ScoredGrid:
+    """One grid of a results folder with its scores.
 
     Attributes:
         grid: Where it is.
@@ -45,27 +45,27 @@ class Scored:
     """
 
     grid: Grid
-    description: Description
-    entries: tuple[Entry, ...]
+    description: GridDescription
+    entries: tuple[LedgerEntry, ...]
     gaps: tuple[Gap, ...]
     damages: tuple[str, ...]
 
 
-class Folder(NamedTuple):
-    """A results folder: its grids by name, and what is wrong with those that cannot be read, one line each."""
+class ResultsFolder(NamedTuple):
+    """Grids of a results folder by name, and lines on unreadable ones."""
 
     place: Path
-    grids: Mapping[str, Scored]
+    grids: Mapping[str, ScoredGrid]
     unreadable: tuple[str, ...]
 
     @property
     def damages(self) -> list[str]:
-        """What cannot be read, of the grids and in them."""
+        """Unreadable grids and scores, one line each."""
         return [*self.unreadable, *(line for scored in self.grids.values() for line in scored.damages)]
 
 
-class Paired(NamedTuple):
-    """Names in two results folders: those in both, in the order of B, and those that only one has."""
+class PairedNames(NamedTuple):
+    """Names on both sides, in the order of B, and on one."""
 
     both: tuple[str, ...]
     only_a: tuple[str, ...]
@@ -73,8 +73,8 @@ class Paired(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
-    """A metric of a cell.
+class ScorePair:
+    """A metric of a cell on both sides.
 
     Attributes:
         a: In A; None where it is not there.
@@ -85,13 +85,13 @@ class Pair:
 
     a: Number | None
     b: Number | None
-    difference: Estimate | None
+    difference: ScoreEstimate | None
     verdict: Verdict | None
 
 
 @dataclass(frozen=True)
 class Side:
-    """The runs of a cell behind a row.
+    """Runs of a cell behind one side of a row.
 
     Attributes:
         seeds: Theirs; empty for the ground truth.
@@ -113,7 +113,7 @@ class Side:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ComparisonRow:
     """A cell, or the ground truth, on both sides.
 
     Attributes:
@@ -127,13 +127,13 @@ class Row:
     cell: str
     a: Side
     b: Side
-    pairs: Mapping[str, Pair]
+    pairs: Mapping[str, ScorePair]
     reasons: tuple[Change, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
-    """What one scorer says about a grid on both sides.
+class ComparisonTable:
+    """One scorer's scores of a grid on both sides.
 
     Attributes:
         scorer: Its name.
@@ -150,29 +150,29 @@ class Table:
 
     scorer: str
     metrics: tuple[str, ...]
-    rows: tuple[Row, ...]
-    real: Row | None
-    apart: tuple[Row, ...]
-    cells: Paired
+    rows: tuple[ComparisonRow, ...]
+    real: ComparisonRow | None
+    apart: tuple[ComparisonRow, ...]
+    cells: PairedNames
     simulated: bool
-    shown: Scorer
+    shown: ScorerInfo
     doubts: tuple[str, ...]
 
-    def all_rows(self) -> list[Row]:
-        """The rows from top to bottom."""
+    def all_rows(self) -> list[ComparisonRow]:
+        """All rows from top to bottom."""
         return [*self.rows, *([self.real] if self.real else []), *self.apart]
 
-    def pairs(self) -> list[Pair]:
-        """The numbers of cells that are compared; the ground truth is not among them."""
+    def pairs(self) -> list[ScorePair]:
+        """Score pairs of the compared cells, without the ground truth."""
         return [pair for row in self.rows for pair in row.pairs.values()]
 
     def count(self, verdict: Verdict) -> int:
-        """How many numbers of cells got this verdict."""
+        """Number of score pairs with this verdict."""
         return sum(pair.verdict == verdict for pair in self.pairs())
 
     @property
     def over(self) -> str:
-        """What the intervals of differences are over."""
+        """Scope of the intervals, such as "trainings and items"."""
         trainings = {pair.difference.trainings for pair in self.pairs() if pair.difference}
         things = self.shown.over
         counts = {(len(row.a.seeds), len(row.b.seeds)) for row in self.rows}
@@ -184,13 +184,13 @@ class Table:
 
     @property
     def unchanged(self) -> bool:
-        """Whether every number is there on both sides, compared, and the same, in all draws if there are any."""
+        """Whether all scores and their replicates are equal on both sides."""
         pairs = [pair for row in self.all_rows() for pair in row.pairs.values()]
         return all(pair.difference and pair.a and pair.b and _same(pair.a.sample, pair.b.sample) for pair in pairs)
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class GridComparison:
     """One grid on both sides.
 
     Attributes:
@@ -204,21 +204,23 @@ class Comparison:
     """
 
     name: str
-    a: Scored
-    b: Scored
+    a: ScoredGrid
+    b: ScoredGrid
     settings: tuple[Change, ...]
-    cells: Paired
-    scorers: Paired
-    tables: tuple[Table, ...]
+    cells: PairedNames
+    scorers: PairedNames
+    tables: tuple[ComparisonTable, ...]
 
     @property
     def doubts(self) -> list[str]:
-        """What its tables doubt, each once."""
+        """Doubts of all tables, without repetition."""
         return list(dict.fromkeys(doubt for table in self.tables for doubt in table.doubts))
 
 
-def compare(a: Folder, b: Folder) -> tuple[list[Comparison], Paired]:
-    """The grids that both folders have, without verdicts yet (see `reports.comparison_verdicts`), and the names of all.
+def compare(a: ResultsFolder, b: ResultsFolder) -> tuple[list[GridComparison], PairedNames]:
+    """Pair the grids of two folders, without verdicts yet.
+
+    `reports.comparison_verdicts` adds these. The names of all grids are returned too.
 
     Raises:
         ReportError: They have no cell of any grid in common.
@@ -237,22 +239,22 @@ def compare(a: Folder, b: Folder) -> tuple[list[Comparison], Paired]:
     return found, grids
 
 
-def pair(a: Iterable[str], b: Iterable[str]) -> Paired:
-    """Names of both sides, paired."""
+def pair(a: Iterable[str], b: Iterable[str]) -> PairedNames:
+    """Pair the names of both sides."""
     first, second = list(dict.fromkeys(a)), list(dict.fromkeys(b))
-    return Paired(
+    return PairedNames(
         tuple(name for name in second if name in first),
         tuple(name for name in first if name not in second),
         tuple(name for name in second if name not in first),
     )
 
 
-def compare_grids(a: Scored, b: Scored) -> Comparison:
-    """One grid of two folders."""
+def compare_grids(a: ScoredGrid, b: ScoredGrid) -> GridComparison:
+    """Compare one grid of two folders."""
     before, after = _by_scorer(a), _by_scorer(b)
     cells = pair(a.description.cells, b.description.cells)
     scorers = pair(before, after)
-    return Comparison(
+    return GridComparison(
         name=b.grid.name,
         a=a,
         b=b,
@@ -263,8 +265,10 @@ def compare_grids(a: Scored, b: Scored) -> Comparison:
     )
 
 
-def compare_scorer(scorer: str, a: Sequence[Entry], b: Sequence[Entry], cells: Sequence[str]) -> Table:
-    """What one scorer says on both sides.
+def compare_scorer(
+    scorer: str, a: Sequence[LedgerEntry], b: Sequence[LedgerEntry], cells: Sequence[str]
+) -> ComparisonTable:
+    """Compare the scores of one scorer on both sides.
 
     Args:
         scorer: Its name.
@@ -277,7 +281,7 @@ def compare_scorer(scorer: str, a: Sequence[Entry], b: Sequence[Entry], cells: S
     )
     scored = pair(*([cell for cell, entries in side.items() if entries] for side in (before, after)))
     rows = [_row(cell, before[cell], after[cell]) for cell in scored.both]
-    return Table(
+    return ComparisonTable(
         scorer=scorer,
         metrics=tuple(dict.fromkeys(name for row in rows for name in row.pairs)),
         rows=tuple(row for row in rows if row.cell != REAL and not row.reasons),
@@ -302,7 +306,7 @@ def compare_scorer(scorer: str, a: Sequence[Entry], b: Sequence[Entry], cells: S
     )
 
 
-def _doubts(side: str, entry: Entry) -> Iterator[str]:
+def _doubts(side: str, entry: LedgerEntry) -> Iterator[str]:
     clusters = entry.scores.clusters
     if clusters and clusters.doubt:
         yield clusters.doubt
@@ -310,23 +314,26 @@ def _doubts(side: str, entry: Entry) -> Iterator[str]:
         yield f"{side}: {earlier}"
 
 
-def _shown(scorer: str, entries: Sequence[Entry]) -> Scorer:
+def _shown(scorer: str, entries: Sequence[LedgerEntry]) -> ScorerInfo:
     found = {describe_scorer(scorer, entry.scores.protocol) for entry in entries}
     return found.pop() if len(found) == 1 else describe_scorer(scorer)
 
 
-def _by_scorer(scored: Scored) -> dict[str, list[Entry]]:
-    """The scores of the runs that grid.json names, studies with raters last."""
+def _by_scorer(scored: ScoredGrid) -> dict[str, list[LedgerEntry]]:
+    """Scores of the runs named in grid.json by scorer, studies last."""
     known = scored.description
-    found: dict[str, list[Entry]] = {}
+    found: dict[str, list[LedgerEntry]] = {}
     for entry in sorted(scored.entries, key=lambda entry: (entry.scores.scorer.startswith(STUDY), entry.scores.scorer)):
         if entry.run.seed is None or (entry.run.cell in known.cells and entry.run.seed in known.seeds):
             found.setdefault(entry.scores.scorer, []).append(entry)
     return found
 
 
-def _row(cell: str, a: Sequence[Entry], b: Sequence[Entry]) -> Row:
-    """The runs on the basis that most of both sides share; where they share none, the most of each, not compared."""
+def _row(cell: str, a: Sequence[LedgerEntry], b: Sequence[LedgerEntry]) -> ComparisonRow:
+    """Compare the runs on the basis that most of both sides share.
+
+    If none is shared, the most of each side stand side by side, not compared.
+    """
     before, after = _by_basis(a), _by_basis(b)
     shared = [basis for basis in after if basis in before]
     if shared:
@@ -335,7 +342,7 @@ def _row(cell: str, a: Sequence[Entry], b: Sequence[Entry]) -> Row:
     else:
         first, second = (max(groups.values(), key=len) for groups in (before, after))
     there, here = tables.numbers(first), tables.numbers(second)
-    return Row(
+    return ComparisonRow(
         cell=cell,
         a=_side(first, a),
         b=_side(second, b),
@@ -344,20 +351,20 @@ def _row(cell: str, a: Sequence[Entry], b: Sequence[Entry]) -> Row:
     )
 
 
-def _by_basis(entries: Sequence[Entry]) -> dict[Basis, list[Entry]]:
-    found: dict[Basis, list[Entry]] = {}
+def _by_basis(entries: Sequence[LedgerEntry]) -> dict[Basis, list[LedgerEntry]]:
+    found: dict[Basis, list[LedgerEntry]] = {}
     for entry in entries:
         found.setdefault(tables.basis_of(entry.scores), []).append(entry)
     return found
 
 
-def _pair(a: Number | None, b: Number | None, comparable: bool) -> Pair:
+def _pair(a: Number | None, b: Number | None, comparable: bool) -> ScorePair:
     if a is None or b is None or not comparable:
-        return Pair(a, b, None, None)
-    return Pair(a, b, variance.difference(b.sample, a.sample), None)
+        return ScorePair(a, b, None, None)
+    return ScorePair(a, b, variance.difference(b.sample, a.sample), None)
 
 
-def _side(group: Sequence[Entry], entries: Sequence[Entry]) -> Side:
+def _side(group: Sequence[LedgerEntry], entries: Sequence[LedgerEntry]) -> Side:
     seeds, every = (tuple(each.run.seed for each in runs if each.run.seed is not None) for runs in (group, entries))
     left_out = tuple(seed for seed in every if seed not in seeds)
     runs = [entry.run for entry in group]
@@ -378,5 +385,5 @@ def _reasons(a: Scores, b: Scores) -> tuple[Change, ...]:
     )
 
 
-def _same(a: Sample, b: Sample) -> bool:
+def _same(a: ScoreSample, b: ScoreSample) -> bool:
     return a.value == b.value and np.array_equal(a.replicates, b.replicates, equal_nan=True)

@@ -1,4 +1,4 @@
-"""The page that says what changed between two results folders: it opens from disk, as the report does."""
+"""Page with the differences between two results folders, for reading from disk."""
 
 from __future__ import annotations
 
@@ -10,67 +10,69 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports import browse, comparison, comparison_verdicts, csv, gallery, html, runs, segmentations, trainings
+from reports import browse, comparison, comparison_verdicts, csv, gallery, html, run_states, trainings
 from reports.browse import ItemMetric
-from reports.comparison import Comparison, Folder, Paired, Scored, Table
-from reports.gallery import Column, Gallery
+from reports.comparison import ComparisonTable, GridComparison, PairedNames, ResultsFolder, ScoredGrid
+from reports.gallery import Column, Gallery, LabelMaps
 from reports.reproduce import made_by
-from reports.segmentations import Seen
 from reports.store import grids, layout, ledger, picture
 from reports.store.errors import ReportError
 from reports.store.layout import REAL, Report, Run
-from reports.store.ledger import Entry
+from reports.store.ledger import LedgerEntry
 from reports.store.metrics import CHANGE, STUDY, describe
 from reports.store.ranges import Range
-from reports.trainings import More
+from reports.trainings import NextStep
 from reports.verdicts import Verdict
 
 
 @dataclass(frozen=True, eq=False)
-class ShownTable:
-    """A table as the page shows it: `csv` is its file, `links` the cells and metrics that lead to pictures."""
+class WrittenComparisonTable:
+    """A table with its CSV file, and numbers that link to pictures."""
 
-    table: Table
+    table: ComparisonTable
     anchor: str
     csv: str
     links: frozenset[tuple[str, str]]
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """A grid with the files that were written for it.
+class WrittenComparison:
+    """A grid's comparison with the files written for it.
 
     Attributes:
         grid: What is known of it.
         anchor: Its place in the page, and its folder in the assets.
         tables: One a scorer.
         gallery: The pictures of both sides.
-        seen: Their label maps.
+        label_maps: Their label maps.
         item_ids: The items with pictures on both sides, and on one.
         advice: By side, what trains more seeds of it where a cell has one.
         other_targets: How many items of the gallery have an input or a target in A that is not the one in B.
     """
 
-    grid: Comparison
+    grid: GridComparison
     anchor: str
-    tables: tuple[ShownTable, ...]
+    tables: tuple[WrittenComparisonTable, ...]
     gallery: Gallery | None
-    seen: Seen | None
-    item_ids: Paired
-    advice: Mapping[str, More]
+    label_maps: LabelMaps | None
+    item_ids: PairedNames
+    advice: Mapping[str, NextStep]
     other_targets: int
 
     @property
     def damages(self) -> list[str]:
-        """What could not be used, one line each."""
-        of_pictures = [*(self.gallery.damages if self.gallery else ()), *(self.seen.damages if self.seen else ())]
+        """Files that could not be used, one line each."""
+        of_pictures = [
+            *(self.gallery.damages if self.gallery else ()),
+            *(self.label_maps.damages if self.label_maps else ()),
+        ]
         return list(dict.fromkeys([*self.grid.a.damages, *self.grid.b.damages, *of_pictures]))
 
 
 def write(
     a: Path, b: Path, out: Path, items: int | None = None, say: Callable[[str], None] = lambda line: None
 ) -> Path:
-    """Write what changed from one results folder to another: `out/index.html`, `out/assets/` and `out/tables/`.
+    """Write the comparison of two results folders: `out/index.html`, `out/assets/`, `out/tables/`.
 
     What cannot be read is named in the page, and the rest is shown. An earlier page stays until the new is whole.
 
@@ -99,7 +101,7 @@ def write(
 def write_single(
     a: Path, b: Path, out: Path, items: int | None = html.SINGLE_ITEMS, say: Callable[[str], None] = lambda line: None
 ) -> Path:
-    """Write the same as one file with everything in it.
+    """Write the comparison as one self-contained file.
 
     Raises:
         ReportError: As `write`.
@@ -112,8 +114,10 @@ def write_single(
     return html.put_single(out, lambda report: _build(of_both, named, folders, report, items))
 
 
-def _judged(folders: tuple[Folder, Folder], say: Callable[[str], None]) -> tuple[list[Comparison], Paired]:
-    """The grids of both folders with their verdicts, and the names of all; their doubts are said."""
+def _judged(
+    folders: tuple[ResultsFolder, ResultsFolder], say: Callable[[str], None]
+) -> tuple[list[GridComparison], PairedNames]:
+    """Compare the grids, decide the verdicts and report doubts by `say`."""
     of_both, named = comparison.compare(*folders)
     for grid in of_both:
         for doubt in grid.doubts:
@@ -128,18 +132,18 @@ def _judged(folders: tuple[Folder, Folder], say: Callable[[str], None]) -> tuple
     return judged, named
 
 
-def _advice(letter: str, scored: Scored) -> More | None:
-    """What trains more seeds of a side, by its report's file, written first; the page names no path of this machine."""
+def _advice(letter: str, scored: ScoredGrid) -> NextStep | None:
+    """Command that trains more seeds of a side, without absolute paths."""
     place = scored.grid.folder.parent
     path = layout.report(place).grid_file(scored.grid.name)
     file = f"{letter}/{path.relative_to(place).as_posix()}"
-    found = trainings.more(scored.grid, scored.description, file, letter, "DATASET")
+    found = trainings.more_seeds(scored.grid, scored.description, file, letter, "DATASET")
     first = "" if path.is_file() else f"p2pbench report {letter} && "
     return found and found._replace(command=first + found.command)
 
 
-def _trained_once(grid: Comparison) -> Iterator[tuple[str, Scored]]:
-    """The sides of a grid on which a compared cell has one training, so that other trainings may come out otherwise."""
+def _trained_once(grid: GridComparison) -> Iterator[tuple[str, ScoredGrid]]:
+    """Sides of a grid on which a compared cell has one training."""
     rows = [row for table in grid.tables if not table.scorer.startswith(STUDY) for row in table.rows]
     if any(len(row.a.seeds) == 1 for row in rows):
         yield "A", grid.a
@@ -147,13 +151,13 @@ def _trained_once(grid: Comparison) -> Iterator[tuple[str, Scored]]:
         yield "B", grid.b
 
 
-def read(results: Path) -> Folder:
-    """The grids of a results folder with their scores, as far as they can be read.
+def read(results: Path) -> ResultsFolder:
+    """Read the grids of a results folder with their scores.
 
     Raises:
         ReportError: There is no such folder, or no grid in it that can be read.
     """
-    found: dict[str, Scored] = {}
+    found: dict[str, ScoredGrid] = {}
     unreadable: list[str] = []
     for grid in layout.grids(results):
         try:
@@ -163,19 +167,19 @@ def read(results: Path) -> Folder:
             unreadable.append(str(error))
             continue
         entries, damages = ledger.collect(grid)
-        gaps = runs.gaps(grid, description, entries, damages)
+        gaps = run_states.gaps(grid, description, entries, damages)
         lines = tuple(damage.message for damage in damages)
-        found[grid.name] = Scored(grid, description, tuple(entries), tuple(gaps), lines)
+        found[grid.name] = ScoredGrid(grid, description, tuple(entries), tuple(gaps), lines)
     if unreadable and not found:
         raise ReportError(unreadable[0])
     if not found:
         what = "found no grid" if results.is_dir() else layout.found_at(results)
         raise ReportError(f"{results}: {what}, expected GRID/grid.json in it; give a folder that training wrote")
-    return Folder(results, found, tuple(unreadable))
+    return ResultsFolder(results, found, tuple(unreadable))
 
 
 def names(a: Path, b: Path) -> tuple[str, str]:
-    """What to call two folders: their names, or where these are equal, the shortest ends of their paths that differ."""
+    """Names of two folders: the shortest ends of their paths that differ."""
     first, second = a.resolve().parts, b.resolve().parts
     for length in range(1, max(len(first), len(second)) + 1):
         ends = first[-length:], second[-length:]
@@ -184,8 +188,11 @@ def names(a: Path, b: Path) -> tuple[str, str]:
     return a.resolve().name, b.resolve().name
 
 
-def of_table(table: Table) -> pd.DataFrame:
-    """What one scorer says on both sides, one row a cell and metric; the columns are in docs/report-tables.md."""
+def of_table(table: ComparisonTable) -> pd.DataFrame:
+    """Table of one scorer, one row per cell and metric.
+
+    The columns are described in docs/report-tables.md.
+    """
     rows = []
     for row in table.all_rows():
         for metric, pair in row.pairs.items():
@@ -226,7 +233,11 @@ _COLUMNS = [
 
 
 def _build(
-    found: Sequence[Comparison], grid_names: Paired, folders: tuple[Folder, Folder], report: Report, most: int | None
+    found: Sequence[GridComparison],
+    grid_names: PairedNames,
+    folders: tuple[ResultsFolder, ResultsFolder],
+    report: Report,
+    most: int | None,
 ) -> None:
     a, b = folders
     report.assets.mkdir()
@@ -251,7 +262,7 @@ def _build(
     report.index.write_text(text, "utf-8", errors="backslashreplace")
 
 
-def _show(grid: Comparison, index: int, report: Report, most: int | None) -> Shown:
+def _show(grid: GridComparison, index: int, report: Report, most: int | None) -> WrittenComparison:
     """Write the files of one grid."""
     anchor = f"grid{index}"
     folder = report.assets / anchor
@@ -259,24 +270,28 @@ def _show(grid: Comparison, index: int, report: Report, most: int | None) -> Sho
     columns, item_ids = _columns(grid)
     by_item = _by_item(grid, columns) if item_ids.both else []
     pictures = gallery.write(columns, folder, most, browse.notable(by_item)) if item_ids.both else None
-    seen = None
+    label_maps = None
     if pictures:
-        seen = segmentations.write(grid.b.grid, pictures.columns, [row.item for row in pictures.rows], folder)
-        text = browse.picture_script(anchor, pictures, by_item, seen) + _against(anchor, pictures.columns)
+        label_maps = gallery.write_label_maps(
+            grid.b.grid, pictures.columns, [row.item for row in pictures.rows], folder
+        )
+        text = browse.gallery_script(anchor, pictures, by_item, label_maps) + _against(anchor, pictures.columns)
         (report.assets / f"{anchor}.js").write_text(text, "utf-8")
-    return Shown(
+    return WrittenComparison(
         grid=grid,
         anchor=anchor,
         tables=tuple(_table(grid, table, anchor, by_item, report) for table in grid.tables),
         gallery=pictures,
-        seen=seen,
+        label_maps=label_maps,
         item_ids=item_ids,
         advice={letter: found for letter, scored in _trained_once(grid) if (found := _advice(letter, scored))},
         other_targets=_other_targets(grid, [row.item for row in pictures.rows]) if pictures else 0,
     )
 
 
-def _table(grid: Comparison, table: Table, anchor: str, by_item: Sequence[ItemMetric], report: Report) -> ShownTable:
+def _table(
+    grid: GridComparison, table: ComparisonTable, anchor: str, by_item: Sequence[ItemMetric], report: Report
+) -> WrittenComparisonTable:
     path = report.table(grid.name, table.scorer)
     csv.write(of_table(table), path)
     links = {
@@ -286,15 +301,18 @@ def _table(grid: Comparison, table: Table, anchor: str, by_item: Sequence[ItemMe
         for cell in grid.cells.both
         if _name("B", cell) in each.values
     }
-    return ShownTable(table, f"{anchor}-{table.scorer}", report.relative(path), frozenset(links))
+    return WrittenComparisonTable(table, f"{anchor}-{table.scorer}", report.relative(path), frozenset(links))
 
 
 def _name(side: str, cell: str) -> str:
     return f"{side}: {cell}"
 
 
-def _columns(grid: Comparison) -> tuple[list[Column], Paired]:
-    """Input, each cell of A and then of B, real; with the items that have pictures of cells on both sides alone."""
+def _columns(grid: GridComparison) -> tuple[list[Column], PairedNames]:
+    """Gallery columns: input, each cell of A then B, real.
+
+    Only of items with pictures of cells on both sides; all names of items are returned too.
+    """
     sides: list[dict[str, Column]] = []
     for scored in (grid.a, grid.b):
         about = scored.description
@@ -318,8 +336,8 @@ def _columns(grid: Comparison) -> tuple[list[Column], Paired]:
     return [each for each in [*shown, *columns, *last] if each.pictures or not each.given], ids
 
 
-def _by_item(grid: Comparison, columns: Sequence[Column]) -> list[ItemMetric]:
-    """What each item scored on both sides, and first of all how much that changed."""
+def _by_item(grid: GridComparison, columns: Sequence[Column]) -> list[ItemMetric]:
+    """Scores by item on both sides, their changes first."""
     before, after = _named("A", grid.a), _named("B", grid.b)
     shown = {column.name: column.run for column in columns}
     scores = {(entry.run, entry.scores.scorer): entry.scores for entry in [*before, *after]}
@@ -329,7 +347,7 @@ def _by_item(grid: Comparison, columns: Sequence[Column]) -> list[ItemMetric]:
         values = {}
         for cell in grid.cells.both:
             a, b = (scores.get((shown[_name(side, cell)], metric.scorer)) for side in "AB")
-            changed = browse.item_changes(a, b).get(metric.metric) if a and b else None
+            changed = browse.changes_by_item(a, b).get(metric.metric) if a and b else None
             if changed:
                 values[_name("B", cell)] = changed
         if values:
@@ -339,8 +357,8 @@ def _by_item(grid: Comparison, columns: Sequence[Column]) -> list[ItemMetric]:
     return [*changes, *metrics]
 
 
-def _named(side: str, scored: Scored) -> list[Entry]:
-    """The scores of one side under the names of its columns; the ground truth of B alone is shown."""
+def _named(side: str, scored: ScoredGrid) -> list[LedgerEntry]:
+    """Scores of one side under its columns' names."""
     return [
         entry if entry.run.cell == REAL else replace(entry, run=replace(entry.run, cell=_name(side, entry.run.cell)))
         for entry in scored.entries
@@ -348,14 +366,14 @@ def _named(side: str, scored: Scored) -> list[Entry]:
 
 
 def _against(anchor: str, columns: Sequence[Column]) -> str:
-    """A statement for the page's script: which column stands beside which when one of them is opened."""
+    """JavaScript statement: the column shown beside each one."""
     cells = [place for place, column in enumerate(columns) if not column.given]
     pairs = dict(zip(cells[::2], cells[1::2], strict=True))
     return f"window.grids[{json.dumps(anchor)}].against = {json.dumps(pairs | {b: a for a, b in pairs.items()})};\n"
 
 
-def _other_targets(grid: Comparison, ids: Sequence[str]) -> int:
-    """How many of these items have an input or a target in A that looks otherwise than that in B."""
+def _other_targets(grid: GridComparison, ids: Sequence[str]) -> int:
+    """Number of items whose input or target looks different in B."""
     pairs = list(zip(*(gallery.given(each.grid, each.description.ranges) for each in (grid.a, grid.b)), strict=True))
     return sum(any(_differ(a, b, item) for a, b in pairs) for item in ids)
 

@@ -1,4 +1,4 @@
-"""The verdicts of a page of changes, made for all its numbers together."""
+"""Verdicts of a comparison, decided for all its numbers together."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from reports.comparison import Comparison, Row, Table
+from reports.comparison import ComparisonRow, ComparisonTable, GridComparison
 from reports.store.metrics import STUDY, describe
 from reports.store.names import counted
 from reports.store.variance import LEVEL
 from reports.verdicts import Verdict, discoveries, verdict
 
 
-def judged(grids: Sequence[Comparison]) -> list[Comparison]:
-    """The same with verdicts, made together for all numbers of cells."""
+def judged(grids: Sequence[GridComparison]) -> list[GridComparison]:
+    """Comparisons with verdicts, decided for all cells' numbers together."""
     tables = [table for grid in grids for table in grid.tables]
     level = discoveries([pair.difference.p for table in tables for pair in table.pairs() if pair.difference])
     return [replace(grid, tables=tuple(_judged(table, level) for table in grid.tables)) for grid in grids]
 
 
-def _judged(table: Table, level: float) -> Table:
+def _judged(table: ComparisonTable, level: float) -> ComparisonTable:
     judged = table.scorer.startswith(STUDY)
 
-    def row(row: Row) -> Row:
+    def row(row: ComparisonRow) -> ComparisonRow:
         pairs = {
             name: replace(pair, verdict=verdict(pair.difference, describe(name).higher_is_better, level, judged=judged))
             for name, pair in row.pairs.items()
@@ -35,7 +35,7 @@ def _judged(table: Table, level: float) -> Table:
 
 
 class Summary(NamedTuple):
-    """What a page of changes says in all.
+    """Counts of a comparison's verdicts.
 
     Attributes:
         compared: How many numbers of cells have a verdict.
@@ -52,7 +52,7 @@ class Summary(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The same in words."""
+        """The counts in a sentence."""
         chance = f"chance, of {self.once} alone where a side has one training" if self.once else "chance"
         return (
             f"{counted(self.compared, 'number')} compared, {self.changed} changed. Decided together: at most 5 % of "
@@ -61,7 +61,7 @@ class Summary(NamedTuple):
 
     @property
     def caution(self) -> str:
-        """What readers must know of verdicts about these items alone, without a full stop; else empty."""
+        """Caution about cells trained once, without a full stop; else empty."""
         if not self.once:
             return ""
         return (
@@ -70,7 +70,7 @@ class Summary(NamedTuple):
         )
 
 
-def summary(grids: Sequence[Comparison]) -> Summary:
+def summary(grids: Sequence[GridComparison]) -> Summary:
     """Count the verdicts of a page."""
     pairs = [pair for grid in grids for table in grid.tables for pair in table.pairs() if pair.verdict]
     changed = [pair for pair in pairs if pair.verdict not in (Verdict.TIE, Verdict.LEVEL, Verdict.LEVEL_JUDGED)]
@@ -84,8 +84,8 @@ def summary(grids: Sequence[Comparison]) -> Summary:
     return Summary(len(pairs), len(changed), LEVEL * len(changed), max(once, default=""))
 
 
-def lines(grids: Sequence[Comparison]) -> Iterator[str]:
-    """What a terminal says of judged grids: the summary, and what could not be compared and why, a line a table."""
+def lines(grids: Sequence[GridComparison]) -> Iterator[str]:
+    """Terminal lines of a comparison: summary, caution, and numbers not compared."""
     found = summary(grids)
     yield from filter(None, (found.text if found.compared else "", found.caution))
     for grid in grids:
@@ -96,8 +96,8 @@ def lines(grids: Sequence[Comparison]) -> Iterator[str]:
                 yield f"{grid.name}, {table.shown.title}: {why}"
 
 
-def _not_compared(table: Table) -> str:
-    """Which cells of a table are not compared, or that none is, and why; empty where all are."""
+def _not_compared(table: ComparisonTable) -> str:
+    """Cells of a table that are not compared, with reasons; else empty."""
     fields = {row.cell: ", ".join(reason.field for reason in row.reasons) for row in table.apart}
     if table.rows:
         if not any(pair.verdict for pair in table.pairs()):

@@ -1,4 +1,4 @@
-"""Do raters and an automatic score agree on which outputs are good? Spearman's rank correlation over items.
+"""Spearman's rank correlation of fooling rates with automatic scores, over items.
 
 Three ways to put the cells of a study together, for they answer different questions:
 
@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from reports.store import bootstrap
+from reports.store.analyses import StudyRecord
 from reports.store.bootstrap import Interval
-from reports.store.ledger import Entry
+from reports.store.ledger import LedgerEntry
 from reports.store.metrics import STUDY
-from reports.store.studies import Study
 
 REPLICATES = 1000
 ALL_CELLS, WITHIN_CELLS = "all cells", "within cells"
@@ -40,7 +40,6 @@ LEAST_RELIABILITY = 0.1
 _LEAST_ITEMS = 3
 _LEAST_DEFINED = 0.95  # share of the draws that must have a correlation, for an interval of them to mean something
 _BLOCK = 400_000  # numbers in memory at a time, of each of a handful of arrays: as many as a cache holds
-
 _Array = NDArray[np.float32]
 
 
@@ -66,8 +65,11 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Raters against one automatic score, by cell in the study's order; cells without such items are left out."""
+class RatesAndScores:
+    """Fooling rates and one automatic score by item, for each cell.
+
+    In the study's order; cells without items that have both are left out.
+    """
 
     scorer: str
     metric: str
@@ -76,7 +78,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rho, -1 to 1, between fooling rate and an automatic score, with its 95 % interval.
+    """Spearman's rho between fooling rate and an automatic score, with interval.
 
     Attributes:
         grid: The grid's name.
@@ -105,8 +107,8 @@ class Correlation:
     n: int
 
 
-def compare(study: Study, entries: Sequence[Entry]) -> list[Comparison]:
-    """Each automatic score that has a value by item, beside the rates of the same items.
+def compare(study: StudyRecord, entries: Sequence[LedgerEntry]) -> list[RatesAndScores]:
+    """Pair items' rates with each automatic score that has item values.
 
     Args:
         study: A study of the grid, as `placement.place` gives it.
@@ -132,15 +134,15 @@ def compare(study: Study, entries: Sequence[Entry]) -> list[Comparison]:
                 )
     order = [cell.label for cell in study.cells]
     return [
-        Comparison(scorer, metric, tuple(points[label] for label in order if label in points))
+        RatesAndScores(scorer, metric, tuple(points[label] for label in order if label in points))
         for (scorer, metric), points in sorted(found.items())
     ]
 
 
 def correlate(
-    grid: str, study: str, comparisons: Sequence[Comparison], replicates: int = REPLICATES
+    grid: str, study: str, comparisons: Sequence[RatesAndScores], replicates: int = REPLICATES
 ) -> list[Correlation]:
-    """The correlations of each comparison: within cells, over all cells together, then cell by cell.
+    """Correlate each pairing: within cells, all cells pooled, then each cell.
 
     The draws of items depend on their ids alone, so that the same numbers give the same intervals.
 
@@ -170,7 +172,7 @@ def correlate(
 
 
 def tidy(correlations: Sequence[Correlation]) -> pd.DataFrame:
-    """Correlations as a table with the columns of `COLUMNS`, for CSV; what is undefined is missing."""
+    """Correlations as a table with the columns of `COLUMNS`."""
     rows = [
         (
             *(each.grid, each.study, each.cell, each.metric, each.scorer, each.rho, *(each.interval or (None, None))),
@@ -183,7 +185,9 @@ def tidy(correlations: Sequence[Correlation]) -> pd.DataFrame:
 
 
 def reliabilities(points: Sequence[Points]) -> dict[str, float]:
-    """The reliability of items' rates: by cell, within cells and over all; NaN where it is unknown.
+    """Reliability of items' rates by cell, within cells and pooled.
+
+    NaN where it is unknown.
 
     Args:
         points: By cell.
@@ -198,7 +202,9 @@ def reliabilities(points: Sequence[Points]) -> dict[str, float]:
 
 
 def _chance(points: Points) -> NDArray[np.float64]:
-    """The variance of each item's rate by chance of answers (n,): that of answers on the same item, over their number.
+    """Variance of each item's rate due to chance of answers (n,).
+
+    It is that of answers on the same item, divided by their number.
 
     Answers on one item vary by all but the item, so also by what tells raters apart.
     """
@@ -215,14 +221,19 @@ def _reliability(rates: NDArray[np.float64], chance: NDArray[np.float64]) -> flo
 
 
 def spearman(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Spearman's rank correlation of two vectors, ties sharing their mean rank; NaN where one is constant or empty."""
+    """Spearman's rank correlation, ties sharing their mean rank.
+
+    NaN where a vector is constant or empty.
+    """
     return float(_rho(a, b, np.ones((len(a), 1)))[0])
 
 
 def _rhos(
     points: Sequence[Points], items: tuple[str, ...], weights: _Array
 ) -> Iterator[tuple[str, NDArray[np.float64], int]]:
-    """The correlations (1 + replicates,) of one comparison, the first of the points as they are; and how many they are.
+    """Correlations (1 + replicates,) of one pairing, with their numbers of points.
+
+    The first is of the points as they are.
 
     Args:
         points: By cell.
@@ -245,12 +256,17 @@ def _rhos(
 
 
 def _with_draws(a: NDArray[np.float64], b: NDArray[np.float64], weights: _Array) -> NDArray[np.float64]:
-    """Spearman's rho of the n points themselves, then of each draw of them; weights are (n, replicates)."""
+    """Spearman's rho of the n points, then of each draw.
+
+    Weights are (n, replicates).
+    """
     return np.concatenate([[spearman(a, b)], _rho(a, b, weights)])
 
 
 def _rho(a: NDArray[np.floating], b: NDArray[np.floating], weights: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Spearman's rho (replicates,) of values (n,) drawn so many times (n, replicates); each draw is ranked anew.
+    """Spearman's rho (replicates,) of weighted values, ranked anew in each draw.
+
+    Values are (n,), weights (n, replicates).
 
     Equal values are counted together first: the fooling rates of items that few raters saw are few different numbers.
     """
@@ -269,14 +285,14 @@ def _rho(a: NDArray[np.floating], b: NDArray[np.floating], weights: NDArray[np.f
 
 
 def _groups(values: NDArray[np.floating], dtype: np.dtype[Any]) -> tuple[csr_array, NDArray[np.intp]]:
-    """Which of the n values are the k-th of the distinct ones: as ones in a matrix (distinct, n), and as k (n,)."""
+    """Group equal values: indicator matrix (distinct, n), and group of each (n,)."""
     distinct, group = np.unique(values, return_inverse=True)
     ones = np.ones(len(group), dtype)
     return csr_array((ones, (group, np.arange(len(group)))), shape=(len(distinct), len(group))), group
 
 
 def _ranks(counts: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Mean ranks of values in ascending order that come so many times (values, replicates), less the mean of all ranks.
+    """Centred mean ranks of values in ascending order with multiplicities (values, replicates).
 
     A value that comes w times after c smaller ones has the mean rank c + (w + 1) / 2; the mean of all ranks of N is
     (N + 1) / 2. So the centred rank is c + w / 2 - N / 2.

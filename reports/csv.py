@@ -1,4 +1,4 @@
-"""Tables as CSV that a spreadsheet opens without running what is in them."""
+"""Tables as CSV without executable formulas."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pandas as pd
 from reports import paper
 from reports.page import plain
 from reports.store.bootstrap import clusters_of
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.layout import REAL
 from reports.store.metrics import describe_scorer
 from reports.store.names import printable
-from reports.tables import Difference, Row, Table
+from reports.tables import ProtocolDifference, ScoreRow, ScoreTable
 
 # At the start, and behind the semicolon that parts cells where the comma is the decimal point; also full-width.
 _FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@＝＋－＠])")
@@ -23,7 +23,7 @@ TRAINED_ONCE = "trained once"
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
-    """Write a table: UTF-8, numbers so that they read back the same, an empty cell for what is not there.
+    """Write a table as UTF-8, numbers at full precision, missing values empty.
 
     Text that a spreadsheet would run gets an apostrophe before it, and controls are written out, see `inert`. The file
     begins with a byte-order mark where, and only where, a name is not ASCII: without one, Excel takes it for another
@@ -40,15 +40,17 @@ def write(table: pd.DataFrame, path: Path) -> None:
 
 
 def inert(value: object) -> object:
-    r"""Text in one line, with an apostrophe before what a spreadsheet would take for a formula; the rest as it is.
+    r"""Text that no spreadsheet takes for a formula; other values unchanged.
 
     Controls, line ends and marks of direction are written out, as `\n` or `\u202e`.
     """
     return _FORMULA.sub(r"\1'", printable(value)) if isinstance(value, str) else value
 
 
-def of_table(table: Table, description: Description) -> pd.DataFrame:
-    """What one scorer says about a grid, one row a cell: the columns are those of docs/report-tables.md.
+def of_table(table: ScoreTable, description: GridDescription) -> pd.DataFrame:
+    """Table of one scorer, one row per cell.
+
+    The columns are described in docs/report-tables.md.
 
     Args:
         table: The table.
@@ -81,7 +83,7 @@ def of_table(table: Table, description: Description) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _over(scorer: str, row: Row) -> str:
+def _over(scorer: str, row: ScoreRow) -> str:
     things = describe_scorer(scorer, row.protocol).over
     return f"trainings and {things}" if len(row.seeds) > 1 else things
 
@@ -89,7 +91,7 @@ def _over(scorer: str, row: Row) -> str:
 _ENDINGS = ("_low", "_high", "_mark", "_ranks", "_paper", "_paper_plus_minus", "_minus_paper")
 
 
-def _of_metric(name: str, metric: str, table: Table, description: Description) -> dict[str, list[object]]:
+def _of_metric(name: str, metric: str, table: ScoreTable, description: GridDescription) -> dict[str, list[object]]:
     rows = table.all_rows()
     numbers = [row.numbers.get(metric) for row in rows]
     columns: dict[str, list[object]] = {
@@ -116,7 +118,10 @@ def _of_metric(name: str, metric: str, table: Table, description: Description) -
 
 
 def of_paper() -> pd.DataFrame:
-    """The paper's own tables, one row a number: the columns are those of docs/report-tables.md."""
+    """The paper's tables, one row per number.
+
+    The columns are described in docs/report-tables.md.
+    """
     return pd.DataFrame(
         [
             (table.title, table.task, table.data, cell, metric, number.value, number.plus_minus)
@@ -128,8 +133,8 @@ def of_paper() -> pd.DataFrame:
     )
 
 
-def _why(row: Row, table: Table) -> str | None:
-    """Why a row is not ranked; None where it is."""
+def _why(row: ScoreRow, table: ScoreTable) -> str | None:
+    """Reason for not ranking a row; None if it is ranked."""
     if row.differences:
         return "; ".join(map(reason, row.differences))
     if row.cell == REAL:
@@ -137,6 +142,9 @@ def _why(row: Row, table: Table) -> str | None:
     return TRAINED_ONCE if row.cell in table.left_out else None
 
 
-def reason(difference: Difference) -> str:
-    """Why a row is set apart, such as `image_size: 64 here, 256 in the table`."""
+def reason(difference: ProtocolDifference) -> str:
+    """Reason for setting a row apart.
+
+    Such as `image_size: 64 here, 256 in the table`.
+    """
     return f"{difference.field}: {plain(difference.here)} here, {plain(difference.table)} in the table"

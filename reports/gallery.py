@@ -1,18 +1,24 @@
-"""Pictures side by side: the input, every cell's output and the target, for the same items in every row."""
+"""Pictures and label maps of items, side by side."""
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 from reports.store import picture
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.grids import WHOLE, Ranges
 from reports.store.layout import INPUT, REAL, Grid, Run
-from reports.store.picture import Shown
+from reports.store.picture import PictureFiles
 from reports.store.ranges import Range
 
 FIRST = 12  # items that the page shows before anybody asks for more
@@ -20,11 +26,14 @@ PICTURES = 4400  # where nobody asks for a number of items: some hundred MB at t
 GAP = 6  # CSS pixels between two pictures
 _ROOM = 1386  # CSS pixels for a row on a screen of 1440, the gap after its last picture included
 _SMALLEST, _LARGEST = picture.THUMB, 256  # CSS pixels, width of a picture
+IGNORED = 255
+RIGHT, WRONG, UNLABELLED = range(3)
+_PALETTE = bytes.fromhex("363b42ff6a4dc4c4be")  # dark where right, red where wrong, pale where nobody has said
 
 
 @dataclass(frozen=True)
 class Column:
-    """One head of the gallery and where its pictures come from.
+    """A column of the gallery with its picture files.
 
     Attributes:
         run: The run, whose `seed` is None for input, real, and a cell that has no picture.
@@ -38,23 +47,23 @@ class Column:
 
     @property
     def name(self) -> str:
-        """The cell's name, or input, or real."""
+        """The cell's name, "input" or "real"."""
         return self.run.cell
 
     @property
     def seed(self) -> int | None:
-        """The seed that is shown."""
+        """The seed whose pictures are shown."""
         return self.run.seed
 
     @property
     def given(self) -> bool:
-        """Whether this is no cell, but the input or the target."""
+        """Whether this is the input or the target, not a cell."""
         return self.name in {INPUT, REAL}
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of the gallery, or the note in its place.
+    """A picture of the gallery, or the note in its place.
 
     Attributes:
         shown: Its files; None where there is no picture.
@@ -63,15 +72,15 @@ class Tile:
         damage: What is wrong with a file that cannot be read, in one line.
     """
 
-    shown: Shown | None
+    shown: PictureFiles | None
     note: str
     alt: str
     damage: str = ""
 
 
 @dataclass(frozen=True)
-class Row:
-    """The pictures of one item, one a column, and its number among those of the report."""
+class GalleryRow:
+    """Pictures of one item, one per column, with its row index."""
 
     number: int
     item: str
@@ -91,36 +100,57 @@ class Gallery:
     """
 
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[GalleryRow, ...]
     all_items: tuple[str, ...]
     width: int
     narrow: int
 
     @property
     def total(self) -> int:
-        """How many items the grid has."""
+        """Number of items in the grid."""
         return len(self.all_items)
 
     @property
-    def first(self) -> list[Row]:
-        """The rows that the page shows before anybody asks for others, evenly spaced."""
+    def first(self) -> list[GalleryRow]:
+        """Rows that the page shows initially, evenly spaced."""
         chosen = set(choose([row.item for row in self.rows], FIRST))
         return [row for row in self.rows if row.item in chosen]
 
     @property
     def damages(self) -> list[str]:
-        """The pictures that could not be read, one line each."""
+        """Unreadable pictures, one line each."""
         return [tile.damage for row in self.rows for tile in row.tiles if tile.damage]
 
     @property
     def aspect(self) -> str:
-        """Width to height of the first picture, for the places where there is none, as CSS says it."""
+        """CSS aspect ratio of the first picture, for empty tiles."""
         shown = (tile.shown for row in self.rows for tile in row.tiles if tile.shown)
         return next((f"{each.width} / {each.height}" for each in shown), "1 / 1")
 
 
+@dataclass(frozen=True)
+class LabelMaps:
+    """Items with label maps in the report's assets, by row index.
+
+    The files are `TRUTH`, `SEGMENTATION` and `ERRORS` with the numbers of column and item put in.
+
+    Attributes:
+        truth: The items with true labels.
+        segmented: For each column of the gallery the items with a segmentation, and with an error map where the true
+            labels are there as well.
+        damages: The files that cannot be used, one line each.
+    """
+
+    truth: frozenset[int]
+    segmented: tuple[frozenset[int], ...]
+    damages: tuple[str, ...]
+
+
+TRUTH, SEGMENTATION, ERRORS = "t-{item:04}.png", "s{column:02}-{item:04}.png", "e{column:02}-{item:04}.png"
+
+
 def columns(grid: Grid, cells: Sequence[str], seeds: Sequence[int], ranges: Ranges = WHOLE) -> list[Column]:
-    """The input where there are such pictures, the cells, and real where there is such.
+    """Columns of a grid: input if any, the cells, real if any.
 
     Args:
         grid: Where the pictures are.
@@ -133,7 +163,7 @@ def columns(grid: Grid, cells: Sequence[str], seeds: Sequence[int], ranges: Rang
 
 
 def given(grid: Grid, ranges: Ranges) -> tuple[Column, Column]:
-    """The inputs and the targets of a grid, whether or not there are pictures of them."""
+    """Input and target columns of a grid, even if empty."""
     inputs, real = grid.input, grid.real
     return Column(inputs, inputs.pictures(), ranges.input), Column(real, real.pictures(), ranges.output)
 
@@ -141,7 +171,7 @@ def given(grid: Grid, ranges: Ranges) -> tuple[Column, Column]:
 def write(
     columns: Sequence[Column], folder: Path, most: int | None = None, notable: Sequence[str] = ()
 ) -> Gallery | None:
-    """Write the pictures of a gallery into a folder; None where there is no picture.
+    """Write the pictures of a gallery into a folder; None without pictures.
 
     A picture that cannot be read is named in the gallery's damages and leaves a note in its place.
 
@@ -158,10 +188,10 @@ def write(
     known = set(ids)
     items = _fill([item for item in notable if item in known], ids, most or max(FIRST, PICTURES // len(columns)))
 
-    def row(number: int) -> Row:
+    def row(number: int) -> GalleryRow:
         item = items[number]
         tiles = [_tile(column, item, folder / f"{place:02}-{number:04}") for place, column in enumerate(columns)]
-        return Row(number, item, tuple(tiles))
+        return GalleryRow(number, item, tuple(tiles))
 
     with ThreadPoolExecutor() as pool:  # Pillow lets go of the interpreter while it decodes and encodes
         rows = tuple(pool.map(row, range(len(items))))
@@ -177,7 +207,7 @@ def write(
 
 
 def choose(ids: Sequence[str], count: int) -> list[str]:
-    """At most `count` ids, evenly spaced over the sorted ids, the first and the last among them."""
+    """At most `count` evenly spaced ids, the first and last included."""
     ordered = sorted(ids)
     if len(ordered) <= count:
         return ordered
@@ -187,7 +217,7 @@ def choose(ids: Sequence[str], count: int) -> list[str]:
 
 
 def shown_width(widths: Sequence[int], room: int) -> int:
-    """The CSS width of every picture, from their widths in pixels and the CSS pixels that there are for each.
+    """CSS width of every picture, given their native widths and the room.
 
     Small pictures are enlarged by a whole number, so that each of their pixels stays a square of the same size.
     """
@@ -196,7 +226,7 @@ def shown_width(widths: Sequence[int], room: int) -> int:
 
 
 def _fill(notable: Sequence[str], ids: Sequence[str], most: int) -> list[str]:
-    """At most `most` ids in their order: half of them notable at most, where not all ids find room."""
+    """At most `most` ids in order, at most half of them notable."""
     if len(ids) <= most:
         return sorted(ids)
     first = list(dict.fromkeys(notable))[: most // 2]
@@ -205,7 +235,7 @@ def _fill(notable: Sequence[str], ids: Sequence[str], most: int) -> list[str]:
 
 
 def cell_column(grid: Grid, cell: str, seeds: Sequence[int], ranges: Ranges = WHOLE) -> Column:
-    """The pictures of a cell: those of its lowest seed that has any."""
+    """Pictures of a cell: those of its lowest seed with any."""
     for seed in sorted(seeds):
         run = grid.run(cell, seed)
         pictures = run.pictures()
@@ -215,7 +245,7 @@ def cell_column(grid: Grid, cell: str, seeds: Sequence[int], ranges: Ranges = WH
 
 
 def _item_ids(columns: Sequence[Column]) -> list[str]:
-    """The items of the split: those of the target or the input where there are such, else all that any cell has."""
+    """Items of the target or input if any, else of cells."""
     for column in reversed(columns):
         if column.given and column.pictures:
             return sorted(column.pictures)
@@ -231,3 +261,111 @@ def _tile(column: Column, item: str, stem: Path) -> Tile:
         return Tile(picture.save(source, stem, column.ends), "", alt)
     except ReportError as error:
         return Tile(None, "unreadable", alt, str(error))
+
+
+def write_label_maps(grid: Grid, columns: Sequence[Column], items: Sequence[str], folder: Path) -> LabelMaps | None:
+    """Copy the grid's label maps and draw error maps; None without any.
+
+    Args:
+        grid: Where they are.
+        columns: Those of the gallery.
+        items: The ids of the gallery's rows.
+        folder: An existing folder.
+    """
+    if not grid.labels.is_dir() and not any(column.run.segmentations.is_dir() for column in columns):
+        return None
+    damages: list[str] = []
+
+    def item(number: int) -> tuple[bool, list[bool]]:
+        truth = _label_map(grid.labels / f"{items[number]}.png", damages)
+        if truth:
+            (folder / TRUTH.format(item=number)).write_bytes(truth.content)
+        segmented = []
+        for place, column in enumerate(columns):
+            source = column.run.segmentations / f"{items[number]}.png"
+            segmentation = _label_map(source, damages)
+            if segmentation and truth and segmentation.values.shape != truth.values.shape:
+                damages.append(
+                    f"{source}: found {segmentation.size}, expected {truth.size} as the true labels; move it away and score "
+                    "the run again"
+                )
+                segmentation = None
+            if segmentation:
+                (folder / SEGMENTATION.format(column=place, item=number)).write_bytes(segmentation.content)
+            if segmentation and truth:
+                _write_errors(
+                    label_errors(truth.values, segmentation.values), folder / ERRORS.format(column=place, item=number)
+                )
+            segmented.append(segmentation is not None)
+        return truth is not None, segmented
+
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(item, range(len(items))))
+    return LabelMaps(
+        truth=frozenset(number for number, (labelled, _) in enumerate(found) if labelled),
+        segmented=tuple(
+            frozenset(number for number, (_, there) in enumerate(found) if there[place])
+            for place in range(len(columns))
+        ),
+        damages=tuple(sorted(damages)),
+    )
+
+
+def label_errors(truth: NDArray[np.uint8], segmentation: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Map (H, W) of RIGHT, WRONG or UNLABELLED for two label maps."""
+    wrong = np.where(truth == segmentation, np.uint8(RIGHT), np.uint8(WRONG))
+    wrong[truth == IGNORED] = UNLABELLED
+    return wrong
+
+
+class _LabelMap(NamedTuple):
+    """A label map as its file's bytes and class indices (H, W)."""
+
+    content: bytes
+    values: NDArray[np.uint8]
+
+    @property
+    def size(self) -> str:
+        return f"{self.values.shape[1]}x{self.values.shape[0]}"
+
+
+def _label_map(path: Path, damages: list[str]) -> _LabelMap | None:
+    """Read a label map; None if missing or unreadable, which is noted."""
+    try:
+        return _read_label_map(path) if path.is_file() else None
+    except ReportError as error:
+        damages.append(str(error))
+        return None
+
+
+def read_label_map(path: Path) -> NDArray[np.uint8]:
+    """Class indices (H, W) of a palette PNG, IGNORED for void.
+
+    Raises:
+        ReportError: The file is damaged, or no palette PNG.
+    """
+    return _read_label_map(path).values
+
+
+def _read_label_map(path: Path) -> _LabelMap:
+    try:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+            if picture.mode != "P":
+                raise ValueError(f"a picture of mode {picture.mode}")
+            return _LabelMap(content, np.asarray(picture))
+    except UnidentifiedImageError as error:  # which names a place in memory
+        raise _no_label_map(path, "no PNG") from error
+    except (*DAMAGED, Image.DecompressionBombError) as error:
+        raise _no_label_map(path, str(error)) from error
+
+
+def _no_label_map(path: Path, why: str) -> ReportError:
+    what = f"found no label map ({why}), expected a palette PNG"
+    return ReportError(f"{path}: {what}; move it away and score the run again")
+
+
+def _write_errors(values: NDArray[np.uint8], path: Path) -> None:
+    picture = Image.frombytes("P", values.shape[::-1], values.tobytes())
+    picture.putpalette(_PALETTE)
+    picture.save(path, bits=2, compress_level=1)

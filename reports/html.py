@@ -1,47 +1,91 @@
-"""The report as one HTML page with pictures, tables as CSV and LaTeX, and a glossary."""
+"""The report as an HTML page with its files, or as one file."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
+import json
+import mimetypes
+import re
 import tempfile
+import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports import correlation, csv, gallery, page, paper, single_file, tables, trainings
-from reports.drawn import draw
+from reports import correlation, csv, gallery, page, paper, tables, tidy, trainings
 from reports.page import Page
 from reports.reproduce import made_by
-from reports.store import atomic, grids, layout, ledger, made, picture
+from reports.sections import write_section
+from reports.store import atomic, grids, layout, made, picture
 from reports.store.bootstrap import clusters_of
 from reports.store.errors import ReportError
 from reports.store.layout import INPUT, REAL, Report
 from reports.store.metrics import FCN_RULES, describe, describe_scorer
 from reports.store.names import counted, duration
-from reports.tables import Row, Table
+from reports.tables import ScoreRow, ScoreTable
 
-NO_INTERVAL = "no interval: of a single item or rater, of items that are all alike, or of a few far from all others"
-
-
-SINGLE_ITEMS = 24  # items with pictures where all of them go into one file
-
-
+NO_INTERVAL = "no interval: a single item or rater, items that are all alike, or a few far from all others"
+SINGLE_ITEMS = 24  # items with pictures in a report of one file
 MARK = '<meta name="generator" content="p2pbench">'
+# Each begins with its tag: `<` is escaped in names, so that no name can look like one.
+_SOURCE = re.compile(r'(?<=<img src=")[^"]+(?=")')
+_SCRIPT = re.compile(r'<script src="([^"]+)" defer></script>')
+_LINK = re.compile(r'(?<=<a href=")(tables/[^"#]+)(?=")')
+_MARK = "<!-- files -->"
+_SEAL = b"<!-- SHA-256 of all above: "
+GLOSSARY = {
+    "task": "A translation problem with a direction, such as street labels to photos.",
+    "item": "One test example. Its id is the file's name, the same for every cell.",
+    "input": "The picture that the generator translates.",
+    "target": "The real picture of the item, which the generator should produce. In the study it is called real.",
+    "output": "The picture that the generator produces. In the study it is called fake.",
+    "cell": "One variant in an ablation, such as L1+cGAN.",
+    "grid": "The cells of one ablation, with the settings, dataset and seeds that they share.",
+    "seed": "The number that initialises all randomness of a training. Several seeds show how much is chance.",
+    "run": "One training of one cell with one seed.",
+    "score": "One number about a run, with its interval, number of items and protocol.",
+    "protocol": "Every choice that changes a score: weights, sizes, resizing, ignored pixels, test-time settings.",
+    "fingerprint": "The short hash of a protocol. Scores are compared only where it is the same.",
+    "95 % interval": "Contains the cell's expected score in 95 of 100 such experiments: over other trainings and test "
+    "items where a cell has several seeds, over other test items only where it has one. By Student's t, from the "
+    "variance between seeds and between items, or clusters of items. –: no interval, as for a single item, for items "
+    "that are all alike, or where a few lie far from all others.",
+    "cluster": "Items that vary together, such as frames of one drive. The bootstrap resamples whole clusters, and "
+    "Student's t has one degree of freedom less than there are clusters; fewer where their sizes differ.",
+    "tie": "Cells whose difference may be chance: of trainings, of test items, or both.",
+    "on these items": "Holds for the trainings at hand only, as fewer than two cells have several: another training of "
+    "the same cell may differ, and a single one does not show by how much. Train more seeds to decide.",
+    "with this training": "Holds for other raters and other items, but not for other trainings, as each cell has one. "
+    "Collect ratings of more seeds to decide.",
+    "real": "The row of the targets, scored like outputs: the score of a perfect generator.",
+    "rater": "A person who takes part in the real-vs-fake study.",
+    "session": "A rater's one sitting, with outputs of a single cell.",
+    "trial": "One real and one fake image, each shown briefly, and the rater's answer which was fake.",
+    "fooling rate": "The percentage of trials in which the fake was taken for real. 50 would be perfect. Its interval "
+    "is over raters and items, or clusters of items, by Wilson's formula with the effective number of independent "
+    "answers; where several trainings of a cell were rated, over trainings too, by Student's t.",
+    "reliability": "The share of the variance of items' fooling rates that is not due to the few answers per item.",
+    "segmentation": "The class that the scorer's network predicts for each pixel.",
+    "IoU": "Intersection over union: the correctly predicted pixels of a class over those predicted or true.",
+}
 
 
 def write(results: Path, out: Path, items: int | None = None, say: Callable[[str], None] = lambda line: None) -> Path:
     """Write the report of a results folder: `out/index.html`, `out/assets/` and `out/tables/`.
 
-    The report is built beside `out` and takes its place at the end: a report that fails leaves the last one there.
-    What cannot be read of the results is named in the page, and the rest is shown.
+    The report is built beside `out` and replaces it at the end: if writing fails, the previous report stays. Results
+    that cannot be read are named in the page, and the rest is shown.
 
     Args:
         results: A results folder.
         out: The report's own folder.
-        items: How many items of each grid have pictures, at most; None takes as many as `gallery.PICTURES` allows.
-        say: Is told what cannot be read, what the marks say, what has no number or interval, which rows are set apart,
-            and which cells were trained once, a line each.
+        items: Maximum number of items of each grid with pictures; None for as many as `gallery.PICTURES` allows.
+        say: Called with one line per unreadable file, metric with marks, missing number or interval, row set apart, and
+            grid whose cells were trained once.
 
     Returns:
         The page's path.
@@ -50,34 +94,38 @@ def write(results: Path, out: Path, items: int | None = None, say: Callable[[str
         ReportError: There is nothing to report, `out` holds something else, is or lies in a folder that is read, or
             cannot be written.
     """
-    grids.check_apart(out, results)
-    found = page.read(results)
-    for line in found.damages:
-        say(line)
-    index = put(out, lambda report: _build(found, results.resolve().name, report, items))
-    _say_verdicts(found, Report(out), say)
+    content = _read(results, out, say)
+    index = put(out, lambda report: _build(content, results.resolve().name, report, items))
+    _say_verdicts(content, Report(out), say)
     return index
 
 
 def write_single(
     results: Path, out: Path, items: int | None = SINGLE_ITEMS, say: Callable[[str], None] = lambda line: None
 ) -> Path:
-    """Write the report as one file with everything in it; an earlier one stays until the new is whole.
+    """Write the report as one self-contained file.
+
+    An earlier one stays until the new one is complete.
 
     Raises:
         ReportError: As `write`.
     """
-    grids.check_apart(out, results)
-    found = page.read(results)
-    for line in found.damages:
-        say(line)
-    index = put_single(out, lambda report: _build(found, results.resolve().name, report, items))
-    _say_verdicts(found, layout.report(results), say)
+    content = _read(results, out, say)
+    index = put_single(out, lambda report: _build(content, results.resolve().name, report, items))
+    _say_verdicts(content, layout.report(results), say)
     return index
 
 
-def _say_verdicts(found: Page, report: Report, say: Callable[[str], None]) -> None:
-    for section in found.sections:
+def _read(results: Path, out: Path, say: Callable[[str], None]) -> Page:
+    grids.check_apart(out, results)
+    content = page.read(results)
+    for line in content.damages:
+        say(line)
+    return content
+
+
+def _say_verdicts(content: Page, report: Report, say: Callable[[str], None]) -> None:
+    for section in content.sections:
         for table in section.tables:
             if of_table := list(_about(table)):
                 say(f"{section.grid.name}, {describe_scorer(table.scorer, table.protocol).title}:")
@@ -90,8 +138,8 @@ def _say_verdicts(found: Page, report: Report, say: Callable[[str], None]) -> No
             say(line)
 
 
-def _about(table: Table) -> Iterator[str]:
-    """What the marks of a table say, what has no number or no interval, and which rows are set apart, a line each."""
+def _about(table: ScoreTable) -> Iterator[str]:
+    """Lines on a table: marks, missing numbers or intervals, rows set apart."""
     standings = {describe(name).label: text for name, text in table.standings().items()}
     for label, text in standings.items():
         yield f"{label:<{max(map(len, standings))}}  {text}"
@@ -103,14 +151,14 @@ def _about(table: Table) -> Iterator[str]:
         yield f"set apart, not ranked: {'; '.join(map(_named, table.apart))}"
 
 
-def _named(row: Row) -> str:
-    """A row set apart and what it differs in, such as "L1 seed 2 (items)"."""
+def _named(row: ScoreRow) -> str:
+    """Name of a row set apart, such as "L1 seed 2 (items)"."""
     seeds = f" seed{'s' if len(row.seeds) > 1 else ''} {', '.join(map(str, row.seeds))}" if row.seeds else ""
-    return f"{row.cell}{seeds} ({', '.join(each.field for each in row.differences)})"
+    return f"{row.cell}{seeds} ({', '.join(difference.field for difference in row.differences)})"
 
 
 def check(results: Path, out: Path) -> None:
-    """Refuse a place where `write` could not put the report, before there is anything to report.
+    """Refuse a path where `write` could not put the report.
 
     Raises:
         ReportError: As `write`.
@@ -122,7 +170,10 @@ def check(results: Path, out: Path) -> None:
 
 
 def put(out: Path, build: Callable[[Report], None]) -> Path:
-    """Put a page with its files where it belongs, as `write` does; `build` writes them into a new, empty folder."""
+    """Write a page with its files as `write` does.
+
+    `build` fills a new, empty folder.
+    """
     target = Report(out.resolve())
     with _writing(target.folder):
         _check_free(target)
@@ -133,44 +184,47 @@ def put(out: Path, build: Callable[[Report], None]) -> Path:
 
 
 def put_single(out: Path, build: Callable[[Report], None]) -> Path:
-    """Put a page where it belongs as one file, as `write_single` does."""
+    """Write a page as one file, as `write_single` does."""
     target = out.resolve()
     with _writing(target):
         if target.exists() and not (target.is_file() and _is_ours(target)):
             raise ReportError(
                 f"{target}: found something else, expected an earlier report or nothing; name another file"
             )
-        if target.exists() and not single_file.is_as_written(target.read_bytes()):
+        if target.exists() and not is_as_written(target.read_bytes()):
             raise ReportError(
-                f"{target}: was changed since the report was written, and would be gone; move it away, or name another "
-                "file: --out"
+                f"{target}: was changed since the report was written and would be overwritten; move it away, or name "
+                "another file: --out"
             )
         with tempfile.TemporaryDirectory() as folder:
             report = Report(Path(folder))
             build(report)
-            atomic.write(target, single_file.sealed(single_file.inlined(report).encode()))
+            atomic.write(target, sealed(inlined(report).encode()))
     return target
 
 
 @contextmanager
 def _writing(target: Path) -> Iterator[None]:
-    """Say what to do where the system refuses."""
+    """Turn errors of the system into a `ReportError` with advice."""
     try:
         yield
     except OSError as error:
-        mend = atomic.advice(target, error, "put the report elsewhere: --out")
-        raise ReportError(f"{error.filename or target}: {error.strerror or error}; {mend}") from error
+        fix = atomic.advice(target, error, "put the report elsewhere: --out")
+        raise ReportError(f"{error.filename or target}: {error.strerror or error}; {fix}") from error
 
 
 def _check_free(target: Report) -> None:
-    """Refuse a folder that is not an earlier report: writing one replaces all that is in its folder."""
+    """Refuse a folder that is no earlier report.
+
+    Writing one replaces all of its content.
+    """
     if not target.folder.exists():
         return
-    found = {path.name for path in target.folder.iterdir()} if target.folder.is_dir() else {target.folder.name}
+    names = {path.name for path in target.folder.iterdir()} if target.folder.is_dir() else {target.folder.name}
     known = made.Made(target.folder)
     ours = _is_ours(target.index) if target.index.is_file() else known.names(target.index)  # whose page was moved away
-    if found and not (ours and found <= target.entries()):
-        other = min(found - target.entries() or found)
+    if names and not (ours and names <= target.entries()):
+        other = min(names - target.entries() or names)
         raise ReportError(
             f"{target.folder}: found {other!r}, expected an earlier report or nothing; give the report its own folder"
         )
@@ -178,8 +232,8 @@ def _check_free(target: Report) -> None:
     for path in inside if known else ():  # reports of older versions have no record
         if not (known.holds(path) or path == target.folder / layout.RECORD):
             raise ReportError(
-                f"{path}: was changed since the report was written, or is of someone else, and would be gone; move it "
-                "away, or put the report elsewhere: --out"
+                f"{path}: was changed since the report was written, or is not part of it, and would be deleted; move "
+                "it away, or put the report elsewhere: --out"
             )
 
 
@@ -188,19 +242,73 @@ def _is_ours(index: Path) -> bool:
         return MARK in file.read(2000)
 
 
-def _build(found: Page, name: str, report: Report, items: int | None) -> None:
+def inlined(report: Report) -> str:
+    """Page of a report with all its files embedded.
+
+    Pictures that only the script shows become a table from file name to data, in a script of their own.
+    """
+    text = report.index.read_text("utf-8")
+    named = set(_SOURCE.findall(text)) | set(_SCRIPT.findall(text))
+    text = _SCRIPT.sub(lambda match: f"<script>{_path(report, match[1]).read_text('utf-8')}</script>", text)
+    text = _SOURCE.sub(lambda match: _data(_path(report, match[0])), text)
+    text = _LINK.sub(lambda match: _download(_path(report, match[0])), text)
+    before, mark, after = text.partition(_MARK)
+    return "".join([before, *(_files(report, named) if mark else ()), after])  # joined once: they are large
+
+
+def sealed(page: bytes) -> bytes:
+    """Page with its own hash appended, which `is_as_written` checks."""
+    return page + _SEAL + hashlib.sha256(page).hexdigest().encode() + b" -->\n"
+
+
+def is_as_written(page: bytes) -> bool:
+    """Whether a page is unchanged since it was sealed.
+
+    True of older versions' pages, which have no seal.
+    """
+    above, seal, _ = page.rpartition(_SEAL)
+    return not seal or page == sealed(above)
+
+
+def _files(report: Report, named: set[str]) -> Iterator[str]:
+    """Pieces of the script with the pictures that only it shows."""
+    yield "<script>window.files = {"
+    comma = ""
+    for path in sorted(report.assets.rglob("*")):
+        name = report.relative(path)
+        if path.suffix in {".png", ".jpg"} and name not in named:
+            yield f'{comma}{json.dumps(name)}: "{_data(path)}"'
+            comma = ", "
+    yield "};</script>"
+
+
+def _path(report: Report, reference: str) -> Path:
+    return report.folder / urllib.parse.unquote(html.unescape(reference))
+
+
+def _download(path: Path) -> str:
+    """Target of a link, followed by its `download` attribute."""
+    return f'{_data(path)}" download="{html.escape(path.name)}'
+
+
+def _data(path: Path) -> str:
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _build(content: Page, name: str, report: Report, items: int | None) -> None:
     report.assets.mkdir()
     report.tables.mkdir()
-    drawn = [draw(section, index, report, items) for index, section in enumerate(found.sections)]
-    csv.write(ledger.tidy(entry for section in found.sections for entry in section.entries), report.scores)
+    sections = [write_section(section, index, report, items) for index, section in enumerate(content.sections)]
+    csv.write(tidy.tabulate(entry for section in content.sections for entry in section.entries), report.scores)
     csv.write(csv.of_paper(), report.paper)
     text = (
         environment()
         .get_template("index.html")
         .render(
             name=name,
-            grids=drawn,
-            unreadable=found.unreadable,
+            grids=sections,
+            unreadable=content.unreadable,
             scores=report.relative(report.scores),
             paper_numbers=report.relative(report.paper),
             assets=report.assets.name,
@@ -212,7 +320,7 @@ def _build(found: Page, name: str, report: Report, items: int | None) -> None:
 
 
 def environment() -> Environment:
-    """What the templates know, beside what each page gives them."""
+    """Template environment with the names that all pages use."""
     known = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
@@ -232,52 +340,15 @@ def environment() -> Environment:
 
 
 def number(value: float, digits: int) -> str:
-    """A number with a fixed count of digits and a true minus sign."""
+    """Number with a fixed count of digits and a true minus sign."""
     return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def signed(value: float, digits: int) -> str:
-    """A difference: as `number`, with a plus sign where it is above zero."""
+    """Difference as text: as `number`, with a plus sign above zero."""
     return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-GLOSSARY: dict[str, str] = {
-    "task": "A translation problem with a direction, such as street labels to photos.",
-    "item": "One test example. Its id is the file's name, the same for every cell.",
-    "input": "What the generator gets.",
-    "target": "What the generator should make: the real picture of the same item. In the study it is called real.",
-    "output": "What the generator makes. In the study it is called fake.",
-    "cell": "One variant in an ablation, such as L1+cGAN.",
-    "grid": "The cells of one ablation, with the settings, dataset and seeds that they share.",
-    "seed": "The number that all randomness of a training starts from. Several seeds tell how much is chance.",
-    "run": "One training of one cell with one seed.",
-    "score": "One number about a run, with its interval, the number of items behind it, and its protocol.",
-    "protocol": "Every choice that changes a score: weights, sizes, resizing, what is ignored, the test-time settings.",
-    "fingerprint": "The short hash of a protocol. Numbers are compared only where it is the same.",
-    "95 % interval": "A range made so that 95 of 100 such ranges hold the cell's expected score: over other trainings "
-    "and test items where a cell has several seeds, over other test items alone where it has one. By Student's t, from "
-    "the variance between seeds and between items, or clusters of them. –: there is none, as of a single item, of "
-    "items that are all alike, or of a few far from all others.",
-    "cluster": "Items that vary together, as frames of one drive do. Draws are then of whole clusters, and Student's t "
-    "has one degree of freedom less than there are clusters; fewer where their sizes differ.",
-    "tie": "Cells whose difference may be chance: of trainings, of test items, or both.",
-    "on these items": "Said where fewer than two cells have several trainings: another training of the same cell may "
-    "come out otherwise, and one tells nothing of by how much. Train more seeds to decide.",
-    "with this training": "Said of fooling rates of cells with one training each: it holds for other raters and other "
-    "items, but another training of the same cell may come out otherwise. Judge more seeds to decide.",
-    "real": "The row of the targets themselves, scored like outputs: what a perfect generator would get.",
-    "rater": "A person who takes part in the real-vs-fake study.",
-    "session": "A rater's one sitting, with outputs of one cell alone.",
-    "trial": "One real and one fake image shown for a moment each, and the rater's answer which was fake.",
-    "fooling rate": "In how many of 100 trials the fake was taken for real. 50 would be perfect. Its interval is over "
-    "raters and items, or clusters of these, by Wilson's formula with as many answers as would vary so were they "
-    "independent; where several trainings of a cell were judged, over these too, by Student's t.",
-    "reliability": "The share of the variance of items' fooling rates that is not chance of the few answers per item.",
-    "segmentation": "The class that the scorer's network sees in each pixel of a picture.",
-    "IoU": "Intersection over union: the pixels of a class that were found, over those found or true.",
-}
-
-
 def term(word: str) -> str:
-    """What a word means; empty where the glossary does not have it."""
+    """Glossary entry of a word; empty if there is none."""
     return GLOSSARY.get(word, "")

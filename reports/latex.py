@@ -1,4 +1,4 @@
-r"""Tables as LaTeX for a paper: booktabs, every number with its interval, names harmless whatever they hold.
+r"""Tables as LaTeX for a paper: booktabs, with intervals, any name escaped.
 
 UTF-8. Names in Latin letters compile with pdflatex, others need lualatex or xelatex and a font that has them.
 """
@@ -9,10 +9,10 @@ import re
 from collections.abc import Sequence
 
 from reports.csv import reason
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.metrics import describe, describe_scorer
 from reports.store.names import counted, file_name, printable
-from reports.tables import Number, Row, Table
+from reports.tables import Number, ScoreRow, ScoreTable
 from reports.verdicts import Mark
 
 LONG_NAME = 30  # characters; longer ones are broken into lines
@@ -39,7 +39,6 @@ _SPECIAL = {
     "*": "{*}",
 }
 _LIGATURE = re.compile(r"(?<=[-',])(?=[-',])")
-
 # These hold in the table alone: one definition decides where the intervals stand, and many columns are set small.
 _ESTIMATE = r"\def\estimate#1#2{\begin{tabular}[t]{@{}r@{}}#1\\[-0.4ex]{\%s[#2]}\end{tabular}}"
 _SMALL = r"  \footnotesize\setlength{\tabcolsep}{3pt}"
@@ -53,8 +52,8 @@ _OTHER_LETTERS = r"""% Some names are not in Latin letters: compile with lualate
 """
 
 
-def of_table(table: Table, grid: str, description: Description) -> str:
-    r"""A floating table with caption, label and note; it is there to be `\input`.
+def of_table(table: ScoreTable, grid: str, description: GridDescription) -> str:
+    r"""Floating table with caption, label and notes, for `\input`.
 
     Args:
         table: What one scorer says.
@@ -95,12 +94,12 @@ def of_table(table: Table, grid: str, description: Description) -> str:
 
 
 def escape(text: str) -> str:
-    r"""Text that stands for itself in LaTeX: nothing in it is a command, and controls are written out, as `\n`."""
+    r"""Text escaped for LaTeX, control characters written out, as `\n`."""
     plain = _LIGATURE.sub("\0", printable(text))
     return "".join(_SPECIAL.get(character, character) for character in plain).replace("\0", "{}")
 
 
-def _caption(table: Table, description: Description, with_counts: bool) -> str:
+def _caption(table: ScoreTable, description: GridDescription, with_counts: bool) -> str:
     scorer = describe_scorer(table.scorer, table.protocol)
     rows = table.rows or table.all_rows()[:1]
     first = rows[0]
@@ -118,7 +117,7 @@ def _caption(table: Table, description: Description, with_counts: bool) -> str:
     )
 
 
-def _seeds(row: Row) -> str:
+def _seeds(row: ScoreRow) -> str:
     return f"{'seed' if len(row.seeds) == 1 else 'seeds'} {', '.join(map(str, row.seeds))}"
 
 
@@ -127,7 +126,7 @@ def _label(grid: str, scorer: str) -> str:
     return "tab:" + (stem if stem.isascii() else file_name(stem.encode("unicode_escape").decode()))
 
 
-def _columns(rows: Sequence[Row], metrics: int, counted: bool) -> str:
+def _columns(rows: Sequence[ScoreRow], metrics: int, counted: bool) -> str:
     first = _NARROW if any(len(printable(row.cell)) > LONG_NAME for row in rows) else "l"
     return first + "r" * (metrics + 2 * counted)
 
@@ -142,7 +141,7 @@ def _head(metrics: Sequence[str], counted: bool) -> str:
     return " & ".join([*cells, *(["Items", "Seeds"] if counted else [])]) + r" \\"
 
 
-def _row(row: Row, metrics: Sequence[str], counted: bool, style: str = "", note: int | None = None) -> str:
+def _row(row: ScoreRow, metrics: Sequence[str], counted: bool, style: str = "", note: int | None = None) -> str:
     name = _name(row.cell)
     cells = [f"\\{style}{{{name}}}" if style else name]
     if note is not None:
@@ -156,7 +155,7 @@ def _row(row: Row, metrics: Sequence[str], counted: bool, style: str = "", note:
 
 
 def _name(cell: str) -> str:
-    """A cell's name, a long one with places where a line may end."""
+    """A cell's name, with line-break points if it is long."""
     text = printable(cell)
     if len(text) <= LONG_NAME:
         return escape(text)
@@ -180,7 +179,7 @@ def _decimal(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".replace("-", "$-$")
 
 
-def _notes(table: Table) -> list[str]:
+def _notes(table: ScoreTable) -> list[str]:
     notes = [f"{escape(table.remark)}."] if table.remark else []
     notes += [_SIGNS.get(mark, "") + escape(sentence) for mark, sentence in table.legend()]
     if table.real:
@@ -192,5 +191,5 @@ def _notes(table: Table) -> list[str]:
 
 
 def _is_latin(text: str) -> bool:
-    """Whether pdflatex knows all letters: ASCII, Latin-1 and Latin Extended-A."""
+    """Whether pdflatex supports all letters: ASCII, Latin-1, Latin Extended-A."""
     return all(ord(character) < 0x180 for character in text)

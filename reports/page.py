@@ -1,4 +1,4 @@
-"""Content of the report, gathered before any of it is drawn."""
+"""Content of the report, collected before any file is written."""
 
 from __future__ import annotations
 
@@ -11,28 +11,26 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from reports import classes, colours, tables, verdicts
-from reports import runs as status
+from reports import classes, histograms, run_states, tables, verdicts
 from reports.classes import Classes
-from reports.colours import Colours
-from reports.runs import Gap, Missing
-from reports.store import arithmetic, grids, layout, ledger
-from reports.store import studies as store_studies
+from reports.histograms import LabHistograms
+from reports.run_states import Gap, Unscored
+from reports.store import analyses, arithmetic, grids, layout, ledger
+from reports.store.analyses import RATE, StudyRecord
 from reports.store.errors import ReportError
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.layout import REAL, Grid, Run
-from reports.store.ledger import Damage, Entry
-from reports.store.metrics import Scorer, describe_scorer
+from reports.store.ledger import Damage, LedgerEntry
+from reports.store.metrics import ScorerInfo, describe_scorer
 from reports.store.names import counted, printable, typed
-from reports.store.studies import RATE, Study
-from reports.store.variance import Estimate
-from reports.tables import Table
-from reports.verdicts import Pair
+from reports.store.variance import ScoreEstimate
+from reports.tables import ScoreTable
+from reports.verdicts import CellPair
 
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """All that is known of one grid.
+    """Everything known about one grid.
 
     Attributes:
         grid: Its folder.
@@ -53,27 +51,27 @@ class Section:
     """
 
     grid: Grid
-    description: Description
-    entries: tuple[Entry, ...]
-    tables: tuple[Table, ...]
+    description: GridDescription
+    entries: tuple[LedgerEntry, ...]
+    tables: tuple[ScoreTable, ...]
     losses: Mapping[str, Sequence[pd.DataFrame]]
     gaps: tuple[Gap, ...]
     strays: tuple[Run, ...]
-    missing: tuple[Missing, ...]
-    studies: tuple[Study, ...]
+    missing: tuple[Unscored, ...]
+    studies: tuple[StudyRecord, ...]
     classes: tuple[Classes, ...]
-    colours: Colours | None
+    colours: LabHistograms | None
     unread: tuple[Damage, ...]
     damages: tuple[str, ...]
     threads: Mapping[str, str]
     clipped: tuple[str, ...]
 
-    def scorer(self, name: str) -> Scorer:
-        """How a scorer is shown, by the protocol of its table where it has one."""
+    def scorer(self, name: str) -> ScorerInfo:
+        """Title and meaning of a scorer, by its table's protocol if any."""
         return describe_scorer(name, next((table.protocol for table in self.tables if table.scorer == name), None))
 
     def scorer_titles(self, name: str) -> Mapping[str, Mapping[int | None, str]]:
-        """What a scorer is called by cell and seed; runs need not have the same network."""
+        """Titles of a scorer by cell and seed, as networks may differ."""
         titles: dict[str, dict[int | None, str]] = {}
         for entry in self.entries:
             if entry.scores.scorer == name:
@@ -83,19 +81,19 @@ class Section:
 
 
 class Page(NamedTuple):
-    """The grids of a results folder, and what is wrong with those that cannot be shown, one line each."""
+    """Grids of a results folder, and lines on those not shown."""
 
     sections: list[Section]
     unreadable: list[str]
 
     @property
     def damages(self) -> list[str]:
-        """What cannot be read or shown, of the grids and in them."""
+        """Grids and files that cannot be read or shown, one line each."""
         return [*self.unreadable, *(line for section in self.sections for line in section.damages)]
 
 
 def read(results: Path) -> Page:
-    """The grids of a results folder.
+    """Read the grids of a results folder.
 
     Raises:
         ReportError: There is no such folder, no grid in it, or nothing in it is scored.
@@ -125,7 +123,7 @@ def read(results: Path) -> Page:
             then = f"mend that, then run `p2pbench image-score {typed(results)}`"
             raise ReportError(f"{results}: found no scores; {what}, such as {damages[0]}; {then}")
         raise ReportError(f"{results}: found no scores; run `p2pbench image-score {typed(results)}`")
-    found_studies = store_studies.collect(results)
+    found_studies = analyses.collect(results)
     placed = place(
         found_studies.studies,
         [entry for section in sections for entry in section.entries],
@@ -136,7 +134,7 @@ def read(results: Path) -> Page:
 
 
 def plain_fields(fields: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    """Settings as text by dotted name: mappings in mappings are flattened, lists are written as JSON."""
+    """Settings as text by dotted name, nested mappings flattened, lists as JSON."""
     flat: dict[str, str] = {}
     for name, value in fields.items():
         if isinstance(value, Mapping) and value:
@@ -154,7 +152,7 @@ def plain(value: object) -> str:
 
 
 def dataset_line(dataset: Mapping[str, object]) -> str:
-    """A dataset in one line, from what grid.json says of it: name, direction, test split, counts of items, note."""
+    """One-line summary of a dataset as grid.json describes it."""
     words = [plain(dataset[key]) for key in ("name", "direction", "test_split") if dataset.get(key)]
     for split in ("train", "test"):
         items = dataset.get(split)
@@ -163,7 +161,7 @@ def dataset_line(dataset: Mapping[str, object]) -> str:
     return " · ".join([*words, *([plain(dataset["note"])] if dataset.get("note") else [])])
 
 
-def _with_studies(section: Section, found: tuple[Study, ...]) -> Section:
+def _with_studies(section: Section, found: tuple[StudyRecord, ...]) -> Section:
     return replace(section, studies=found, tables=tuple(settled(table, found) for table in section.tables))
 
 
@@ -176,7 +174,7 @@ def _section(grid: Grid) -> Section:
     logged, unread = _losses(grid, description)
     runs = [grid.run(cell, seed) for cell in description.cells for seed in description.seeds]
     by_class = classes.read(grid, [*runs, grid.real])
-    lab = colours.read(runs, REAL)
+    lab = histograms.read(runs, REAL)
     return Section(
         grid=grid,
         description=description,
@@ -186,9 +184,9 @@ def _section(grid: Grid) -> Section:
             for table in tables.build(list(description.cells), named, arithmetic.flaws(runs))
         ),
         losses=logged,
-        gaps=tuple(status.gaps(grid, description, entries, damages)),
-        strays=tuple(status.strays(grid, description)),
-        missing=tuple(status.missing(runs)),
+        gaps=tuple(run_states.gaps(grid, description, entries, damages)),
+        strays=tuple(run_states.strays(grid, description)),
+        missing=tuple(run_states.unscored(runs)),
         studies=(),
         classes=tuple(by_class),
         colours=lab if lab and len(lab.shares) else None,
@@ -204,17 +202,17 @@ def _section(grid: Grid) -> Section:
     )
 
 
-def _is_named(run: Run, description: Description) -> bool:
+def _is_named(run: Run, description: GridDescription) -> bool:
     return run.seed is None or (run.cell in description.cells and run.seed in description.seeds)
 
 
-def _losses(grid: Grid, description: Description) -> tuple[dict[str, list[pd.DataFrame]], list[str]]:
+def _losses(grid: Grid, description: GridDescription) -> tuple[dict[str, list[pd.DataFrame]], list[str]]:
     logged: dict[str, list[pd.DataFrame]] = {}
     damages = []
     for cell in description.cells:
         for seed in description.seeds:
             try:
-                table = status.read_losses(grid.run(cell, seed))
+                table = run_states.read_losses(grid.run(cell, seed))
             except ReportError as error:
                 damages.append(str(error))
                 continue
@@ -230,13 +228,13 @@ _SEVERAL = (
 
 
 class Placed(NamedTuple):
-    """Studies by the grid whose outputs they judged, and a sentence on each study that judged none of them."""
+    """Studies by the grid they rate, and sentences on those without one."""
 
-    by_grid: Mapping[str, tuple[Study, ...]]
+    by_grid: Mapping[str, tuple[StudyRecord, ...]]
     strangers: tuple[str, ...]
 
 
-def place(studies: Iterable[Study], entries: Sequence[Entry], damages: Sequence[Damage] = ()) -> Placed:
+def place(studies: Iterable[StudyRecord], entries: Sequence[LedgerEntry], damages: Sequence[Damage] = ()) -> Placed:
     """Find the grid of each study by its rates in the ledger.
 
     A study is a grid's when the ledger holds its rates under the same protocol for the run of each of its cells, over
@@ -247,7 +245,7 @@ def place(studies: Iterable[Study], entries: Sequence[Entry], damages: Sequence[
         entries: The scores of all grids.
         damages: Scores that cannot be read, which are named elsewhere.
     """
-    by_grid: dict[str, list[Study]] = {}
+    by_grid: dict[str, list[StudyRecord]] = {}
     strangers = []
     for study in studies:
         rates = {_origin(entry.run): entry for entry in entries if entry.scores.scorer == study.scorer}
@@ -273,8 +271,10 @@ def place(studies: Iterable[Study], entries: Sequence[Entry], damages: Sequence[
     return Placed({grid: tuple(its) for grid, its in by_grid.items()}, tuple(strangers))
 
 
-def settled(table: Table, studies: Iterable[Study]) -> Table:
-    """The table of a study's rates with the decisions of its analysis, which are adjusted for all of its pairs.
+def settled(table: ScoreTable, studies: Iterable[StudyRecord]) -> ScoreTable:
+    """Table of a study's rates with the decisions of its analysis.
+
+    These are adjusted for all of its pairs.
 
     Of a cell of which several runs were judged the analysis has several rates and the table their mean: such a table
     keeps its own decisions, and says so.
@@ -291,15 +291,15 @@ def settled(table: Table, studies: Iterable[Study]) -> Table:
     if len(seeds) < len(study.cells) or any(seeds.get(row.cell, row.seeds) != row.seeds for row in table.rows):
         return replace(table, remark=". ".join(filter(None, (table.remark, _SEVERAL))))
     pairs = [
-        Pair(each.first, each.second, Estimate(each.difference, each.interval, each.p, False), each.adjusted)
+        CellPair(each.first, each.second, ScoreEstimate(each.difference, each.interval, each.p, False), each.adjusted)
         for each in study.pairs
         if {each.first, each.second} <= judged.keys()
     ]
     return tables.decided(table, RATE, verdicts.of_analysis(judged, pairs))
 
 
-def _problem(study: Study, rates: Mapping[str, Entry]) -> str:
-    """Why a study is none of these runs', or nothing."""
+def _problem(study: StudyRecord, rates: Mapping[str, LedgerEntry]) -> str:
+    """Reason why a study does not belong to these runs; else empty."""
     if not study.cells:
         return "no session of it counts"
     for cell in study.cells:
@@ -319,5 +319,5 @@ def _problem(study: Study, rates: Mapping[str, Entry]) -> str:
 
 
 def _origin(run: Run) -> str:
-    """A run as studies name it: GRID/CELL/seed-N."""
+    """Name of a run in studies: GRID/CELL/seed-N."""
     return "/".join(run.folder.parts[-3:])

@@ -1,7 +1,7 @@
-"""The paper's own numbers, under the names of our cells, metrics and scorers: Tables 1 to 6 and Figure 7d.
+"""The paper's numbers under this program's names: Tables 1-6, Figure 7d.
 
-A number is given beside one of ours only where task and data are the paper's. What is like it, but of other images, is
-given as a whole table, to be shown apart.
+A number is given beside one of ours only where task and data are the paper's. A similar table of other images is given
+as a whole, to be shown apart.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import NamedTuple
 
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.layout import REAL
 from reports.store.metrics import STUDY, own_scorer
 
@@ -63,7 +63,7 @@ class PaperTable:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The columns, by our names."""
+        """Metrics of the columns."""
         return tuple(next(iter(self.rows.values())))
 
 
@@ -167,18 +167,16 @@ TABLES: tuple[PaperTable, ...] = (
         },
     ),
 )
-
 GROUND_TRUTH = tuple(number.value for number in TABLES[0].rows[REAL].values())
 """What real photos of Cityscapes score: pixel accuracy, class accuracy and class IoU."""
-
 # What no table of the paper has a study of, and the task that is most like it.
 _LIKE = {LABELS_TO_PHOTO: MAP_TO_AERIAL, PHOTO_TO_LABELS: AERIAL_TO_MAP}
 
 
 def value(
-    description: Description, scorer: str, metric: str, cell: str, protocol: Mapping[str, object] | None = None
+    description: GridDescription, scorer: str, metric: str, cell: str, protocol: Mapping[str, object] | None = None
 ) -> PaperNumber | None:
-    """The paper's number for a cell of that name; None unless task, images and scorer are the paper's.
+    """The paper's number for a cell, if task, images and scorer match.
 
     Args:
         description: The grid.
@@ -195,8 +193,8 @@ def value(
     return row.get(metric) if row else None
 
 
-def reference(description: Description, scorer: str) -> PaperTable | None:
-    """The paper's table that is like ours though of other images, and so not comparable; None where there is none.
+def reference(description: GridDescription, scorer: str) -> PaperTable | None:
+    """The paper's most similar table, of other images; None without one.
 
     It has cells of our names, and the grid's source names it where several have. A study is like one of the same task;
     between labels and photos, which the paper has no study of, like one between maps and aerial photos.
@@ -212,12 +210,18 @@ def reference(description: Description, scorer: str) -> PaperTable | None:
 
 
 def is_published(protocol: Mapping[str, object]) -> bool:
-    """Whether an FCN-score comes from the published network, so that the paper's numbers may stand beside it."""
+    """Whether an FCN-score comes from the published network.
+
+    Only then may the paper's numbers stand beside it.
+    """
     return bool(protocol.get("network")) and not own_scorer(protocol)
 
 
 def paper_row(scorer: str, source: str, cell: str) -> PaperRow | None:
-    """The paper's row of a cell's name: of the table that the grid's source names, else of the first that has it."""
+    """The paper's row for a cell's name.
+
+    Of the table that the grid's source names, else of the first that has it.
+    """
     return _row(_of_scorer(scorer), source, cell)
 
 
@@ -236,13 +240,13 @@ def _names(table: PaperTable, source: str) -> bool:
 
 
 class _Setting(NamedTuple):
-    """A grid's task and images under the paper's names, None where they are not the paper's or cannot be told."""
+    """A grid's task and images as the paper names them, or None."""
 
     task: str | None
     data: str | None
 
 
-def _setting(description: Description) -> _Setting:
+def _setting(description: GridDescription) -> _Setting:
     dataset = description.dataset
     name, direction = dataset.get("name"), dataset.get("direction")
     if name == "colorization":
@@ -255,7 +259,9 @@ def _setting(description: Description) -> _Setting:
 
 
 def _archive(dataset: Mapping[str, object]) -> _Setting:
-    """The two published archives that the paper has numbers for, by their folder's name and their training items.
+    """Setting of the two published archives that the paper has numbers for.
+
+    They are recognised by their folder's name and number of training items.
 
     Cityscapes holds the photo as A, maps the aerial photo.
     """

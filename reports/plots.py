@@ -1,4 +1,4 @@
-"""Plots as SVG that read on white and on black: losses, colours, and their style."""
+"""Plots as SVG for light and dark pages: losses, colours, common style."""
 
 from __future__ import annotations
 
@@ -17,33 +17,23 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports import colours
-from reports.colours import CHANNELS, Colours
-from reports.runs import LOSSES
+from reports import histograms
+from reports.histograms import CHANNELS, LabHistograms
+from reports.run_states import LOSSES
 from reports.store.layout import REAL
 
 # Mid-tones of even lightness, apart in hue: each keeps a contrast of 3:1 and more with white and with the dark page.
 PALETTE = ("#2f80d0", "#d9662b", "#2e9e6b", "#c0569b", "#9a7d0a", "#7a6fd6", "#d64550", "#1d98a8")
-
-
 DASHES = ("", "5 2", "1.5 1.5")
-
-
 GREY = "#7c7c7c"
-
-
 _SIZE = re.compile(r'<svg [^>]*\bwidth="([\d.]+)pt" height="([\d.]+)pt"')
-
-
 _SMOOTHING = 25  # a rolling mean over one part in so many of the logged steps
-
-
 _POINTS = 400  # more cannot be told apart at this width
 
 
 @dataclass(frozen=True)
 class Stroke:
-    """How the curves of one cell are drawn: a colour, and dashes (SVG's stroke-dasharray) once colours run out."""
+    """Line style of a cell: colour, and dashes once colours repeat."""
 
     colour: str
     dashes: str
@@ -67,7 +57,7 @@ class Drawing:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in CSS pixels, of which 4 are 3 of the document's points."""
+        """Width and height in CSS pixels; 4 of these are 3 points."""
         found = _SIZE.search(self.svg)
         assert found, "matplotlib writes both"
         width, height = (round(float(points) * 4 / 3) for points in found.groups())
@@ -75,7 +65,7 @@ class Drawing:
 
 
 def strokes(cells: Sequence[str]) -> dict[str, Stroke]:
-    """A stroke for each cell; a cell keeps its own in every drawing of a grid."""
+    """Assign each cell a line style, the same in all drawings."""
     return {
         cell: Stroke(PALETTE[index % len(PALETTE)], DASHES[index // len(PALETTE) % len(DASHES)])
         for index, cell in enumerate(cells)
@@ -83,7 +73,7 @@ def strokes(cells: Sequence[str]) -> dict[str, Stroke]:
 
 
 def draw_losses(runs: Mapping[str, Sequence[pd.DataFrame]], strokes: Mapping[str, Stroke]) -> list[Drawing]:
-    """One drawing for each loss that any run has, in the order of `LOSSES`.
+    """Draw each loss that any run has, in the order of `LOSSES`.
 
     Args:
         runs: The loss tables of each cell, one a seed, as `losses.read` gives them.
@@ -104,7 +94,7 @@ def draw_losses(runs: Mapping[str, Sequence[pd.DataFrame]], strokes: Mapping[str
 
 
 def smooth(table: pd.DataFrame, loss: str) -> pd.DataFrame:
-    """The rolling mean of one loss, thinned to what a drawing can show, with the columns step and `loss`."""
+    """Rolling mean of one loss, thinned to what a drawing can resolve."""
     logged = table[["step", loss]].replace([math.inf, -math.inf], math.nan).dropna()
     window = max(1, len(logged) // _SMOOTHING)
     logged[loss] = logged[loss].rolling(window, min_periods=1, center=True).mean()
@@ -112,7 +102,7 @@ def smooth(table: pd.DataFrame, loss: str) -> pd.DataFrame:
 
 
 def svg(paint: Callable[[Axes], None], title: str, size: tuple[float, float] = (3.9, 2.5)) -> str:
-    """An SVG document of one pair of axes, the same bytes for the same strokes.
+    """Draw one pair of axes as SVG, byte-identical for the same input.
 
     Args:
         paint: Draws on the axes.
@@ -137,14 +127,14 @@ def svg(paint: Callable[[Axes], None], title: str, size: tuple[float, float] = (
 
 
 def line(axes: Axes, x: pd.Series, y: pd.Series, stroke: Stroke, width: float = 0.9) -> None:
-    """One curve in the stroke of its cell."""
+    """Draw one curve in its cell's style."""
     (drawn,) = axes.plot(x, y, color=stroke.colour, linewidth=width)
     if stroke.dashes:
         drawn.set_dashes(tuple(float(part) for part in stroke.dashes.split()))
 
 
 def dress(axes: Axes, x: str, y: str) -> None:
-    """Names for the axes, few ticks, a faint grid, and colours that read on white and on black."""
+    """Label the axes; set few ticks, a faint grid, and neutral colours."""
     axes.set_xlabel(x, color=GREY)
     axes.set_ylabel(y, color=GREY)
     axes.tick_params(which="both", colors=GREY, length=0)
@@ -168,8 +158,8 @@ def _losses(loss: str, curves: Mapping[str, Sequence[pd.DataFrame]], strokes: Ma
 
 
 @dataclass(frozen=True)
-class ReportFigure:
-    """A drawing in the report's assets.
+class PlotFile:
+    """A drawing's file in the report's assets.
 
     Attributes:
         title: What stands over it.
@@ -186,24 +176,22 @@ class ReportFigure:
     height: int
 
 
-def figures(drawings: Sequence[Drawing], folder: Path, prefix: str = "") -> tuple[ReportFigure, ...]:
+def write_drawings(drawings: Sequence[Drawing], folder: Path, prefix: str = "") -> tuple[PlotFile, ...]:
     """Write drawings into a folder of the assets."""
     found = []
     for drawing in drawings:
         name = f"{prefix}-{drawing.name}.svg" if prefix else f"{drawing.name}.svg"
         (folder / name).write_text(drawing.svg, "utf-8")
-        found.append(ReportFigure(drawing.title, drawing.alt, f"{folder.name}/{name}", *drawing.size))
+        found.append(PlotFile(drawing.title, drawing.alt, f"{folder.name}/{name}", *drawing.size))
     return tuple(found)
 
 
 _LEAST = 1e-6  # of all pixels; less is not told from nothing
-
-
 _REAL = Stroke(GREY, "1.2 1.6")
 
 
-def draw_colours(shown: Colours, strokes: Mapping[str, Stroke]) -> list[Drawing]:
-    """One drawing a channel; cells in their strokes, the targets dotted."""
+def draw_colours(shown: LabHistograms, strokes: Mapping[str, Stroke]) -> list[Drawing]:
+    """Draw one plot per Lab channel, the targets dotted."""
     return [
         Drawing(
             f"lab-{name}",
@@ -215,9 +203,9 @@ def draw_colours(shown: Colours, strokes: Mapping[str, Stroke]) -> list[Drawing]
     ]
 
 
-def _svg(shown: Colours, channel: str, strokes: Mapping[str, Stroke]) -> str:
+def _svg(shown: LabHistograms, channel: str, strokes: Mapping[str, Stroke]) -> str:
     def paint(axes: Axes) -> None:
-        for cell, table in colours.curves(shown, channel).items():
+        for cell, table in histograms.curves(shown, channel).items():
             middle = (table["low"] + table["high"]) / 2
             some = table["share"].where(table["share"] >= _LEAST, np.nan)
             line(axes, middle, some, _REAL if cell == REAL else strokes[cell], 1.8 if cell == REAL else 0.9)

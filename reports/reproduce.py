@@ -1,28 +1,24 @@
-"""Commands, grid file and hashes that reproduce a report, and differences between grids."""
+"""Commands and grid file that reproduce a report, and differences between grids."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import NamedTuple
 
 from reports.page import plain, plain_fields
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.metrics import STUDY
-from reports.tables import Table
+from reports.tables import ScoreTable
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-
-
 _ESCAPED = re.compile(r'[\x00-\x1f"\\\x7f\ud800-\udfff]')
 
 
-def grid_toml(description: Description) -> str:
-    """The grid as `p2pbench train-ablation FILE` reads it; the dataset's root is left out, as it differs by machine."""
+def grid_toml(description: GridDescription) -> str:
+    """Grid file for `p2pbench train-ablation`, without the machine-specific dataset root."""
     settings = {name: value for name, value in description.settings.items() if name != "root"}
     lines = [f"title = {_toml(description.title)}", f"source = {_toml(description.source)}"]
     lines += [f"seeds = {_toml(list(description.seeds))}", "", "[settings]", *_pairs(settings)]
@@ -31,8 +27,8 @@ def grid_toml(description: Description) -> str:
     return "\n".join([*lines, ""])
 
 
-def train_command(description: Description, file: str, results: str = "results", root: str = "DATASET") -> str:
-    """The command that trains a grid.
+def train_command(description: GridDescription, file: str, results: str = "results", root: str = "DATASET") -> str:
+    """Command that trains a grid.
 
     Args:
         description: The grid.
@@ -44,8 +40,8 @@ def train_command(description: Description, file: str, results: str = "results",
     return f"p2pbench train-ablation {file}{place} --out {results}"
 
 
-def commands(description: Description, tables: Sequence[Table], file: str) -> list[str]:
-    """The commands, one a line, that make the grid and its scores, and then the report."""
+def commands(description: GridDescription, tables: Sequence[ScoreTable], file: str) -> list[str]:
+    """Commands that train and score the grid and write the report."""
     scorers = [table.scorer for table in tables]
     rooted = bool(description.dataset.get("root"))
     lines = [train_command(description, file)]
@@ -64,16 +60,11 @@ def commands(description: Description, tables: Sequence[Table], file: str) -> li
 
 
 def made_by() -> str:
-    """The version of the program that writes reports, as far as it is known."""
+    """Name and version of the program."""
     try:
         return f"p2pbench {version('p2pbench')}"
     except PackageNotFoundError:  # used from a folder, not installed
         return "p2pbench"
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _pairs(settings: Mapping[str, object]) -> list[str]:
@@ -108,15 +99,15 @@ NOT_THERE = "–"
 
 
 class Change(NamedTuple):
-    """A setting, or a choice of a protocol, as text on both sides; a dash where there is none."""
+    """A setting or protocol field as text on both sides."""
 
     field: str
     a: str
     b: str
 
 
-def of_settings(a: Description, b: Description) -> tuple[Change, ...]:
-    """What two descriptions of a grid differ in, of the cells that both have."""
+def of_settings(a: GridDescription, b: GridDescription) -> tuple[Change, ...]:
+    """Differences between two grid descriptions, over the cells of both."""
     shared = [cell for cell in b.cells if cell in a.cells]
     before, after = _fields(a, shared), _fields(b, shared)
     fields = dict.fromkeys([*after, *before])
@@ -124,7 +115,7 @@ def of_settings(a: Description, b: Description) -> tuple[Change, ...]:
     return tuple(change for change in changes if change.a != change.b)
 
 
-def _fields(description: Description, cells: Sequence[str]) -> dict[str, str]:
+def _fields(description: GridDescription, cells: Sequence[str]) -> dict[str, str]:
     own = {cell: description.cells[cell] for cell in cells}
     return {
         "title": description.title,

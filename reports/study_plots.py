@@ -1,4 +1,4 @@
-"""Drawings of a study with raters as SVG: fooling rates, learning curves, raters against automatic scores.
+"""Plots of a study as SVG: fooling rates, learning, agreement with scores.
 
 They have the colours of the loss curves, and each comes with a sentence that says what it shows. Cells' names stay as
 they are, dollar signs included.
@@ -17,12 +17,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from reports import plots
-from reports.correlation import ALL_CELLS, WITHIN_CELLS, Comparison, Correlation, Points
+from reports.correlation import ALL_CELLS, WITHIN_CELLS, Correlation, Points, RatesAndScores
 from reports.plots import DASHES, GREY, Drawing, Stroke
+from reports.store.analyses import StudyCell, StudyRecord, TrialBlock
 from reports.store.bootstrap import Interval
-from reports.store.metrics import Scorer, describe, describe_scorer
+from reports.store.metrics import ScorerInfo, describe, describe_scorer
 from reports.store.names import printable
-from reports.store.studies import Block, Study, StudyCell
 
 CHANCE = 50.0
 _MARKERS = dict(zip(DASHES, ("o", "s", "^"), strict=True))  # what dashes are to lines: for once colours run out
@@ -33,8 +33,8 @@ _BELOW = 1.0  # matplotlib's place of what lies below the lines of a drawing
 _LONGEST = 40  # characters of a cell's name on a drawing
 
 
-def rates(study: Study, cells: Sequence[str], strokes: Mapping[str, Stroke]) -> Drawing:
-    """The fooling rate of each cell, from top to bottom, with both intervals and a line at 50 %.
+def rates(study: StudyRecord, cells: Sequence[str], strokes: Mapping[str, Stroke]) -> Drawing:
+    """Plot the cells' fooling rates with both intervals and chance.
 
     Args:
         study: A study of the grid, with at least one cell.
@@ -56,8 +56,8 @@ def rates(study: Study, cells: Sequence[str], strokes: Mapping[str, Stroke]) -> 
     )
 
 
-def learning(study: Study, cells: Sequence[str], strokes: Mapping[str, Stroke]) -> list[Drawing]:
-    """The learning curve of each cell's raters, all to the same scale: blocks of trials with intervals, practice apart.
+def learning(study: StudyRecord, cells: Sequence[str], strokes: Mapping[str, Stroke]) -> list[Drawing]:
+    """Plot the learning curve of each cell's raters, to one scale.
 
     Args:
         study: A study of the grid.
@@ -74,12 +74,12 @@ def learning(study: Study, cells: Sequence[str], strokes: Mapping[str, Stroke]) 
 
 
 def scatter(
-    comparison: Comparison,
+    comparison: RatesAndScores,
     correlations: Sequence[Correlation],
     strokes: Mapping[str, Stroke],
-    scorer: Scorer | None = None,
+    scorer: ScorerInfo | None = None,
 ) -> Drawing:
-    """Raters against one automatic score: a dot an item and cell, larger where more raters judged it; a ring a cell.
+    """Plot fooling rates against one automatic score, by item.
 
     Args:
         comparison: The values of a study.
@@ -162,7 +162,10 @@ def _paint_scatter(axes: Axes, cells: Sequence[Points], strokes: Mapping[str, St
 
 
 def _dots(axes: Axes, points: Points, stroke: Stroke, unit: float) -> None:
-    """A dot an item, of `unit` points where one rater judged it; all of one size in one go keep the drawing small."""
+    """Plot one dot per item, its area by trials.
+
+    All dots of one size are one call, which keeps the drawing small.
+    """
     for trials in np.unique(points.trials)[::-1]:
         of = points.trials == trials
         axes.plot(
@@ -206,8 +209,8 @@ def _paint_learning(axes: Axes, cell: StudyCell, stroke: Stroke, lowest: float) 
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0f}" if x > 0 else "")
 
 
-def _with_intervals(axes: Axes, blocks: Sequence[Block], colour: str, marker: str, shift: float) -> None:
-    """Blocks as points with their intervals, in a line; practice (to the left) is hollow."""
+def _with_intervals(axes: Axes, blocks: Sequence[TrialBlock], colour: str, marker: str, shift: float) -> None:
+    """Plot blocks with intervals, connected; practice (to the left) is hollow."""
     middles = [(block.first + block.last) / 2 + shift for block in blocks]
     axes.vlines(middles, [b.interval.low for b in blocks], [b.interval.high for b in blocks], colour, linewidth=1.2)
     axes.plot(
@@ -222,19 +225,19 @@ def _with_intervals(axes: Axes, blocks: Sequence[Block], colour: str, marker: st
     )
 
 
-def _in_order(study: Study, cells: Sequence[str]) -> list[StudyCell]:
-    """The study's cells in the order of the grid's, those that the grid no longer names last."""
+def _in_order(study: StudyRecord, cells: Sequence[str]) -> list[StudyCell]:
+    """The study's cells in the grid's order, unknown ones last."""
     order = {cell: number for number, cell in enumerate(cells)}
     return sorted(study.cells, key=lambda cell: (order.get(cell.cell, len(order)), cell.cell, cell.seed or 0))
 
 
 def _stroke(strokes: Mapping[str, Stroke], cell: str) -> Stroke:
-    """How a cell is drawn; grey where the grid no longer names it."""
+    """Line style of a cell; grey if unknown to the grid."""
     return strokes.get(cell, Stroke(GREY, ""))
 
 
 def _label(name: str) -> str:
-    """A cell's name, cut where it is too long to stand beside a drawing."""
+    """A cell's name, shortened to fit beside a plot."""
     plain = printable(name)
     return plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
 
@@ -261,7 +264,7 @@ def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _block(block: Block) -> str:
+def _block(block: TrialBlock) -> str:
     return f"{_percents(block.correct, block.interval)} of trials {block.first} to {block.last}"
 
 

@@ -1,4 +1,4 @@
-"""One table a scorer for a grid: cells by metrics, ranked only where the comparison is fair."""
+"""Score tables of a grid, one per scorer, with fair rankings."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from reports.store import ledger, variance
 from reports.store.bootstrap import Interval, clusters_of
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.layout import REAL, Grid, Run
-from reports.store.ledger import Entry
+from reports.store.ledger import LedgerEntry
 from reports.store.metrics import STUDY, describe
-from reports.store.scores import Scores, sample
-from reports.store.variance import Sample
+from reports.store.scores import Scores, cell_sample
+from reports.store.variance import ScoreSample
 from reports.verdicts import MEANING, Decisions, Mark, decide
 
 
@@ -32,25 +32,25 @@ class Number:
         given: The interval where the analysis of a study gives it; None where it follows from the sample.
     """
 
-    sample: Sample
+    sample: ScoreSample
     mark: Mark = Mark.NONE
     ranks: tuple[int, int] | None = None
     given: Interval | None = None
 
     @property
     def value(self) -> float:
-        """The mean of the runs' values."""
+        """Mean of the runs' values."""
         return self.sample.value
 
     @cached_property
     def interval(self) -> Interval:
-        """The 95 % interval, if there is one: over trainings and items, of one training over items alone."""
+        """The 95 % interval: over trainings and items, or items only."""
         return self.given or variance.estimate(self.sample).interval
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A field of the protocol in which a row departs from the table; None where one side does not have it."""
+class ProtocolDifference:
+    """A protocol field that differs from the table's; None where absent."""
 
     field: str
     here: object
@@ -58,8 +58,8 @@ class Difference:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
-    """A cell, or the ground truth, under one protocol and on one set of items.
+class ScoreRow:
+    """A cell, or the ground truth, under one protocol and item set.
 
     Attributes:
         cell: The cell's name.
@@ -82,14 +82,14 @@ class Row:
     fingerprint: str
     protocol: Mapping[str, object]
     numbers: Mapping[str, Number]
-    differences: tuple[Difference, ...]
+    differences: tuple[ProtocolDifference, ...]
     note: str = ""
     doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
-    """What one scorer says about a grid.
+class ScoreTable:
+    """Scores of a grid by one scorer.
 
     Attributes:
         scorer: Its name.
@@ -105,9 +105,9 @@ class Table:
 
     scorer: str
     metrics: tuple[str, ...]
-    rows: tuple[Row, ...]
-    real: Row | None
-    apart: tuple[Row, ...]
+    rows: tuple[ScoreRow, ...]
+    real: ScoreRow | None
+    apart: tuple[ScoreRow, ...]
     protocol: Mapping[str, object]
     fingerprint: str
     decisions: Mapping[str, Decisions]
@@ -115,31 +115,31 @@ class Table:
 
     @property
     def with_intervals(self) -> bool:
-        """Whether any number has an interval; those of a single item, or a single rater, have none."""
+        """Whether any number has an interval."""
         return any(number.interval.known for row in self.all_rows() for number in row.numbers.values())
 
     @property
     def trained_once(self) -> tuple[str, ...]:
-        """The ranked cells of one training: their intervals say nothing about other trainings."""
+        """Ranked cells with one training, whose intervals exclude other trainings."""
         return tuple(row.cell for row in self.rows if len(row.seeds) == 1)
 
     @property
     def once(self) -> bool:
-        """Whether all that is ranked was trained once, so that nothing is decided over trainings."""
+        """Whether all ranked cells have one training."""
         return bool(self.rows) and len(self.trained_once) == len(self.rows)
 
     @property
     def here(self) -> bool:
-        """Whether marks and ranks are about these trainings alone, as fewer than two cells have several."""
+        """Whether decisions hold for these trainings only."""
         return any(not each.trainings for each in self.decisions.values() if each.cells)
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """The cells of one training, which are not ranked among others of several."""
+        """Cells with one training, not ranked among others with several."""
         return tuple(sorted({cell for each in self.decisions.values() for cell in each.left_out}))
 
     def over(self, things: str) -> str:
-        """What intervals are over, such as "trainings and items".
+        """Scope of the intervals, such as "trainings and items".
 
         Args:
             things: What is drawn within a training: items, or raters and items.
@@ -152,15 +152,15 @@ class Table:
         return f"trainings and {things}{once}" if several else things
 
     def ranked_metrics(self) -> list[str]:
-        """The metrics by which cells are compared."""
+        """Metrics by which cells are compared."""
         return [name for name in self.metrics if name in self.decisions and self.decisions[name].cells]
 
     def wins(self, cell: str, other: str) -> list[str]:
-        """The metrics by which a cell is ahead of another."""
+        """Metrics by which a cell is ahead of another."""
         return [name for name in self.ranked_metrics() if self.decisions[name].ahead(cell, other)]
 
     def standings(self) -> dict[str, str]:
-        """By each metric that marks cells, what the marks say: "best: L1", or "tie: L1, L1+cGAN"."""
+        """Marks by metric, such as "best: L1" or "tie: L1, L1+cGAN"."""
         found: dict[str, str] = {}
         for name in self.ranked_metrics():
             marks = {row.cell: row.numbers[name].mark for row in self.rows if name in row.numbers}
@@ -170,7 +170,7 @@ class Table:
         return {name: (found | self.undecided())[name] for name in self.metrics if name in found | self.undecided()}
 
     def undecided(self) -> dict[str, str]:
-        """By each metric that could mark cells and marks none, as some have no interval: which."""
+        """Metrics without decisions as some cells have no interval, with reasons."""
         found = {}
         for name in self.metrics:
             known = {row.cell: row.numbers[name].interval.known for row in self.rows if name in row.numbers}
@@ -181,7 +181,7 @@ class Table:
         return found
 
     def legend(self) -> list[tuple[Mark, str]]:
-        """What the marks in the table mean, a sentence each, and what holds for all of them under no mark."""
+        """Sentences on each mark, and on the table as a whole."""
         marks = {number.mark for row in self.rows for number in row.numbers.values()}
         said = [(mark, MEANING[mark]) for mark in MEANING if mark in marks]
         if said:
@@ -197,13 +197,15 @@ class Table:
             said.append((Mark.NONE, f"Not ranked, as trained once: {', '.join(self.left_out)}."))
         return said
 
-    def all_rows(self) -> list[Row]:
-        """The rows from top to bottom."""
+    def all_rows(self) -> list[ScoreRow]:
+        """All rows from top to bottom."""
         return [*self.rows, *([self.real] if self.real else []), *self.apart]
 
 
-def build(cells: Sequence[str], entries: Sequence[Entry], flaws: Mapping[Run, str] | None = None) -> list[Table]:
-    """The tables of one grid, by scorer, studies with raters last.
+def build(
+    cells: Sequence[str], entries: Sequence[LedgerEntry], flaws: Mapping[Run, str] | None = None
+) -> list[ScoreTable]:
+    """Build the tables of one grid by scorer, studies last.
 
     Args:
         cells: The cells in the order of the rows; entries of other cells are left out, but for the ground truth.
@@ -221,22 +223,22 @@ def build(cells: Sequence[str], entries: Sequence[Entry], flaws: Mapping[Run, st
     ]
 
 
-def read(grid: Grid, description: Description) -> list[Table]:
-    """The tables of a grid, from its scores that can be read."""
+def read(grid: Grid, description: GridDescription) -> list[ScoreTable]:
+    """Build the tables of a grid from its readable scores."""
     entries = [entry for entry in ledger.collect(grid)[0] if entry.run.seed in (None, *description.seeds)]
     return build(list(description.cells), entries)
 
 
-def _table(scorer: str, entries: list[Entry], flaws: Mapping[Run, str]) -> Table:
+def _table(scorer: str, entries: list[LedgerEntry], flaws: Mapping[Run, str]) -> ScoreTable:
     reference = _reference(entries)
-    groups: dict[tuple[str, Basis], list[Entry]] = {}
+    groups: dict[tuple[str, Basis], list[LedgerEntry]] = {}
     for entry in entries:
         groups.setdefault((entry.run.cell, basis_of(entry.scores)), []).append(entry)
     rows = [_row(group, reference, flaws) for group in groups.values()]
     fair = [row for row in rows if not row.differences]
     cells = [row for row in fair if row.cell != REAL]
     decisions = _decided(cells, judged=scorer.startswith(STUDY))
-    return Table(
+    return ScoreTable(
         scorer=scorer,
         metrics=tuple(dict.fromkeys(name for group in groups.values() for name in shared_metrics(group))),
         rows=tuple(_marked(row, decisions) for row in cells),
@@ -250,7 +252,7 @@ def _table(scorer: str, entries: list[Entry], flaws: Mapping[Run, str]) -> Table
 
 
 def of_earlier_analysis(scorer: str, protocol: Mapping[str, object]) -> str:
-    """What readers must know of fooling rates that an earlier version analysed; empty of all other scores.
+    """Remark on fooling rates analysed by an earlier version; else empty.
 
     Those have no word on their interval, which is by a bootstrap of raters and items.
     """
@@ -263,14 +265,17 @@ def of_earlier_analysis(scorer: str, protocol: Mapping[str, object]) -> str:
     )
 
 
-def decided(table: Table, metric: str, decisions: Decisions) -> Table:
-    """The table with other decisions about a metric, those of an analysis that knows more of it than its samples do."""
+def decided(table: ScoreTable, metric: str, decisions: Decisions) -> ScoreTable:
+    """The table with other decisions about a metric.
+
+    A study's analysis knows more than the samples show.
+    """
     every = {**table.decisions, metric: decisions}
     return replace(table, rows=tuple(_marked(row, every) for row in table.rows), decisions=every)
 
 
 class Basis(NamedTuple):
-    """What two scores must share for their difference to mean something, and to be paired."""
+    """Conditions that comparable and paired scores share."""
 
     fingerprint: str
     items: frozenset[str]
@@ -278,22 +283,22 @@ class Basis(NamedTuple):
 
 
 def basis_of(scores: Scores) -> Basis:
-    """What these scores would share with those that they may be compared with."""
+    """Basis on which scores may be compared."""
     replicates = next(iter(scores.metrics.values())).replicates
     return Basis(scores.fingerprint, frozenset(scores.item_ids), len(replicates))
 
 
-def _reference(entries: list[Entry]) -> Scores:
-    """Scores on the basis that most runs share; the ground truth counts only where nothing else is scored."""
+def _reference(entries: list[LedgerEntry]) -> Scores:
+    """Scores on the most frequent basis, of cells if any."""
     trained = [entry.scores for entry in entries if entry.run.cell != REAL]
     scores = trained or [entry.scores for entry in entries]
     basis, _ = Counter(map(basis_of, scores)).most_common(1)[0]  # the first in the grid's order where several have most
     return next(each for each in scores if basis_of(each) == basis)
 
 
-def _row(group: list[Entry], reference: Scores, flaws: Mapping[Run, str]) -> Row:
+def _row(group: list[LedgerEntry], reference: Scores, flaws: Mapping[Run, str]) -> ScoreRow:
     first = group[0].scores
-    return Row(
+    return ScoreRow(
         cell=group[0].run.cell,
         seeds=tuple(entry.run.seed for entry in group if entry.run.seed is not None),
         n=first.n,
@@ -307,8 +312,8 @@ def _row(group: list[Entry], reference: Scores, flaws: Mapping[Run, str]) -> Row
     )
 
 
-def doubts_of(group: Sequence[Entry]) -> Iterator[str]:
-    """Which metrics of a cell have no number as some of its seeds have none, or no interval to be trusted, and why."""
+def doubts_of(group: Sequence[LedgerEntry]) -> Iterator[str]:
+    """Reasons for missing numbers or intervals of a cell."""
     for name in dict.fromkeys(name for entry in group for name in entry.scores.metrics):
         without = [str(entry.run.seed) for entry in group if not _has_value(entry.scores, name)]
         why = ""
@@ -326,23 +331,28 @@ def _has_value(scores: Scores, name: str) -> bool:
     return name in scores.metrics and not math.isnan(scores.metrics[name].value)
 
 
-def shared_metrics(group: Sequence[Entry]) -> list[str]:
-    """The metrics that all runs have."""
+def shared_metrics(group: Sequence[LedgerEntry]) -> list[str]:
+    """Metrics that all runs have."""
     return [name for name in group[0].scores.metrics if all(name in entry.scores.metrics for entry in group)]
 
 
-def numbers(group: Sequence[Entry]) -> dict[str, Number]:
-    """The metrics of a cell that have a value, from its runs, one a seed, that were all scored on the same basis."""
+def numbers(group: Sequence[LedgerEntry]) -> dict[str, Number]:
+    """Numbers of a cell from its runs, one per seed.
+
+    All were scored on the same basis; metrics without a value are left out.
+    """
     runs, trained = [entry.scores for entry in group], group[0].run.seed is not None
     found = {
-        name: Number(sample(runs, name, trained=trained), given=runs[0].metrics[name].ends if len(runs) == 1 else None)
+        name: Number(
+            cell_sample(runs, name, trained=trained), given=runs[0].metrics[name].ends if len(runs) == 1 else None
+        )
         for name in shared_metrics(group)
     }
     return {name: number for name, number in found.items() if not math.isnan(number.value)}
 
 
 def flaws_of(runs: Sequence[Run], flaws: Mapping[Run, str]) -> str:
-    """The flaws of a cell's runs in one line, each with its seeds."""
+    """Notes of a cell's runs in one line, with their seeds."""
     seeds: dict[str, list[str]] = {}
     for run in runs:
         if run in flaws:
@@ -350,20 +360,20 @@ def flaws_of(runs: Sequence[Run], flaws: Mapping[Run, str]) -> str:
     return "; ".join(f"seed{'s' if len(of) > 1 else ''} {', '.join(of)} {flaw}" for flaw, of in seeds.items())
 
 
-def differences(scores: Scores, reference: Scores) -> tuple[Difference, ...]:
-    """Why scores may not be compared with others; empty where they may."""
+def differences(scores: Scores, reference: Scores) -> tuple[ProtocolDifference, ...]:
+    """Reasons why scores are not comparable; empty where they are."""
     here, there = scores.protocol, reference.protocol
     # As in the fingerprint: 1 is not True, and what is not set is not what is not there.
     written, other_written = (
         {field: json.dumps(each[field], sort_keys=True) for field in each} for each in (here, there)
     )
     fields = sorted(field for field in {*here, *there} if written.get(field) != other_written.get(field))
-    found = [Difference(field, here.get(field), there.get(field)) for field in fields]
+    found = [ProtocolDifference(field, here.get(field), there.get(field)) for field in fields]
     mine, other = basis_of(scores), basis_of(reference)
     if mine.items != other.items:
-        found.append(Difference("items", _count(scores, reference), _count(reference, scores)))
+        found.append(ProtocolDifference("items", _count(scores, reference), _count(reference, scores)))
     if mine.replicates != other.replicates:
-        found.append(Difference("bootstrap replicates", mine.replicates, other.replicates))
+        found.append(ProtocolDifference("bootstrap replicates", mine.replicates, other.replicates))
     return tuple(found)
 
 
@@ -372,8 +382,8 @@ def _count(scores: Scores, other: Scores) -> str:
     return f"{scores.n} of {scores.n_expected}" + (f" with {alone} of its own" if alone else "")
 
 
-def _decided(rows: Sequence[Row], *, judged: bool) -> dict[str, Decisions]:
-    """What each metric says about the rows."""
+def _decided(rows: Sequence[ScoreRow], *, judged: bool) -> dict[str, Decisions]:
+    """Decisions between the rows by metric."""
     return {
         name: decide(
             {row.cell: row.numbers[name].sample for row in rows if name in row.numbers},
@@ -384,8 +394,8 @@ def _decided(rows: Sequence[Row], *, judged: bool) -> dict[str, Decisions]:
     }
 
 
-def _marked(row: Row, decisions: Mapping[str, Decisions]) -> Row:
-    """The row with the mark and the ranks of each number."""
+def _marked(row: ScoreRow, decisions: Mapping[str, Decisions]) -> ScoreRow:
+    """The row with the marks and ranks of its numbers."""
     return replace(
         row,
         numbers={

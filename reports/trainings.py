@@ -1,4 +1,4 @@
-"""Number of trainings per cell, and the differences that more seeds would detect."""
+"""Number of trainings per cell, and differences that more would detect."""
 
 from __future__ import annotations
 
@@ -8,31 +8,29 @@ from itertools import combinations, count, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from reports import reproduce, runs, tables
+from reports import reproduce, run_states, tables
 from reports.store import grids, layout
 from reports.store.errors import ReportError
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.layout import Grid, Report
 from reports.store.metrics import STUDY, describe, describe_scorer
 from reports.store.names import counted, duration, typed
 from reports.store.variance import planned
-from reports.tables import Table
+from reports.tables import ScoreTable
 
 ENOUGH = 3
-
-
 """With fewer seeds, intervals over trainings are wide: Student's t of one degree of freedom is 12.7."""
 
 
-class More(NamedTuple):
-    """What decides between cells, with its time where that is known, and the command that does it."""
+class NextStep(NamedTuple):
+    """Work that decides between cells, with its command."""
 
     todo: str
     command: str
 
 
-class Once(NamedTuple):
-    """A grid whose cells were trained once each.
+class SingleTrainings(NamedTuple):
+    """A grid whose cells have one training each.
 
     Attributes:
         by: Which scorers know one training alone, behind "one training per cell"; empty where all do.
@@ -48,19 +46,19 @@ class Once(NamedTuple):
 
     @property
     def meaning(self) -> str:
-        """What that means, for page and terminal alike, behind "one training per cell:"."""
+        """Consequence of single trainings, for page and terminal."""
         return f"intervals are over {self.over} only, and other trainings of the same cells may come out otherwise"
 
 
-def once(
+def single_trainings(
     grid: Grid,
-    description: Description,
-    of_grid: Sequence[Table],
+    description: GridDescription,
+    of_grid: Sequence[ScoreTable],
     file: str,
     results: str = "results",
     root: str = "DATASET",
-) -> Once | None:
-    """What to say of a grid where each of its cells has one training; None where one has several, or is alone.
+) -> SingleTrainings | None:
+    """Advice for a grid with one training per cell; else None.
 
     Args:
         grid: Where its runs are.
@@ -79,16 +77,16 @@ def once(
     by = "" if len(alone) == len(ranked) else f" scored by {' and '.join(each.title for each in shown)}"
     if any(table.scorer.startswith(STUDY) for table in of_grid):
         over += " (of fooling rates over raters too)"
-    decide = more(grid, description, file, results, root)
+    decide = more_seeds(grid, description, file, results, root)
     if decide is None:
         scoring = reproduce.commands(description, alone, file)[1:-1]
         command = " && ".join(line.replace(" results", f" {results}", 1) for line in scoring)
-        decide = More("score the other seeds", command)
-    return Once(by, over, *decide)
+        decide = NextStep("score the other seeds", command)
+    return SingleTrainings(by, over, *decide)
 
 
-def more(grid: Grid, description: Description, file: str, results: str, root: str) -> More | None:
-    """How to come to three seeds of each cell, or to those that the grid asks for; None where all are there.
+def more_seeds(grid: Grid, description: GridDescription, file: str, results: str, root: str) -> NextStep | None:
+    """Advice on training three seeds per cell; None if all exist.
 
     Args:
         grid: Where its runs are.
@@ -104,7 +102,7 @@ def more(grid: Grid, description: Description, file: str, results: str, root: st
         return None
     todo = f"train {counted(len(left), 'more run')}"
     times = [
-        runs.training_seconds(grid.run(cell, seed), _batch_size(description, cell))
+        run_states.training_seconds(grid.run(cell, seed), _batch_size(description, cell))
         for cell in description.cells
         for seed in description.seeds
     ]
@@ -112,18 +110,23 @@ def more(grid: Grid, description: Description, file: str, results: str, root: st
     if known:
         todo += f", about {duration(len(left) * sum(known) / len(known))} at the speed of the first"
     train = reproduce.train_command(description, file, results, root)
-    return More(todo, f"{train} --seeds {','.join(map(str, seeds))}")
+    return NextStep(todo, f"{train} --seeds {','.join(map(str, seeds))}")
 
 
-def advice(grid: Grid, description: Description) -> More | None:
-    """The same as it is typed where the results folder is named as now, with the report first that writes the file."""
+def advice(grid: Grid, description: GridDescription) -> NextStep | None:
+    """Advice on more seeds with paths as typed in a shell.
+
+    The report that writes the grid's file comes first if it is missing.
+    """
     file, results, root, first = _places(grid, description, layout.report(grid.folder.parent))
-    found = more(grid, description, file, results, root)
+    found = more_seeds(grid, description, file, results, root)
     return found and found._replace(command=first + found.command)
 
 
-def line(grid: Grid, description: Description, of_grid: Sequence[Table], report: Report, *, single_runs: bool) -> str:
-    """What a terminal says of a grid's trainings, in one line; empty where intervals need no word.
+def line(
+    grid: Grid, description: GridDescription, of_grid: Sequence[ScoreTable], report: Report, *, single_runs: bool
+) -> str:
+    """Terminal line on a grid's number of trainings; empty if unneeded.
 
     Args:
         grid: Where its runs are.
@@ -133,7 +136,7 @@ def line(grid: Grid, description: Description, of_grid: Sequence[Table], report:
         single_runs: Whether the scores of each run were printed, not those of cells.
     """
     file, results, root, first = _places(grid, description, report)
-    found = once(grid, description, of_grid, file, results, root)
+    found = single_trainings(grid, description, of_grid, file, results, root)
     if found is not None:
         command = first + found.command if file in found.command else found.command
         decide = f"To decide between cells, {found.todo}: {command}"
@@ -152,7 +155,7 @@ def line(grid: Grid, description: Description, of_grid: Sequence[Table], report:
 
 
 def lines(results: Path) -> Iterator[str]:
-    """What a terminal says of the grids of a results folder under scores of their runs, a line each where there is one.
+    """Terminal lines on the trainings of a results folder's grids.
 
     Grids that cannot be read are passed over: scoring and the report name them.
     """
@@ -166,8 +169,11 @@ def lines(results: Path) -> Iterator[str]:
             yield said
 
 
-def _places(grid: Grid, description: Description, report: Report) -> tuple[str, str, str, str]:
-    """The grid's file, results folder and dataset as they are typed, and what writes the file first where it is not."""
+def _places(grid: Grid, description: GridDescription, report: Report) -> tuple[str, str, str, str]:
+    """Grid file, results folder and dataset as typed in a shell.
+
+    The fourth is a command that writes the file first, or empty.
+    """
     results = grid.folder.parent
     known = report if report.grid_file(grid.name).is_file() else layout.report(results)
     path = known.grid_file(grid.name)
@@ -176,35 +182,25 @@ def _places(grid: Grid, description: Description, report: Report) -> tuple[str, 
 
 
 def _test(over: str) -> str:
-    """Items as readers who see no protocol know them."""
+    """Replace "items" by "test items", for readers without a protocol."""
     return over.replace("items", "test items")
 
 
-def _batch_size(about: Description, cell: str) -> int:
+def _batch_size(about: GridDescription, cell: str) -> int:
     size = about.cells[cell].get("batch_size", about.settings.get("batch_size", 1))
     return size if isinstance(size, int) else 1
 
 
-SENSITIVITY_SEEDS = (2, 3, 5, 10)
-
-
+SEED_COUNTS = (2, 3, 5, 10)
 POWER = 0.8
-
-
-SENSITIVITY = "the smallest difference between two cells that is found with 80 % power"
-
-
+DETECTABLE = "the smallest difference between two cells that is found with 80 % power"
 NO_SEEDS = "no two cells with several seeds each"
-
-
 NO_INTERVALS = "several seeds per cell and no interval of two of them"
-
-
 _TYPICAL = 3  # seeds, by whose variance the pair is chosen that stands for all
 
 
-class Sensitivity(NamedTuple):
-    """What one metric could tell.
+class DetectableDifferences(NamedTuple):
+    """Smallest detectable differences of one metric.
 
     Attributes:
         metric: Its name.
@@ -218,7 +214,7 @@ class Sensitivity(NamedTuple):
     smallest: dict[int, float]
 
     def shown(self, seeds: int, beyond: str = "-") -> str:
-        """The difference with so many seeds as text, `beyond` where it is more than the metric's whole scale."""
+        """The difference as text; `beyond` if it exceeds the metric's scale."""
         about, size = describe(self.metric), self.smallest[seeds]
         if size > about.most - about.least:
             return beyond
@@ -226,9 +222,9 @@ class Sensitivity(NamedTuple):
         return text if float(text) else f"<{10.0**-about.digits:.{about.digits}f}"
 
 
-def sensitivity_lines(table: Table, seeds: Sequence[int] = SENSITIVITY_SEEDS) -> list[str]:
-    """The same for a terminal: the scorer's title and a line a metric; nothing where nobody knows."""
-    rows = of_table(table, seeds)
+def detectable_lines(table: ScoreTable, seeds: Sequence[int] = SEED_COUNTS) -> list[str]:
+    """Terminal lines on detectable differences: title, then one per metric."""
+    rows = detectable(table, seeds)
     if not rows:
         return []
     found = [
@@ -243,14 +239,14 @@ def sensitivity_lines(table: Table, seeds: Sequence[int] = SENSITIVITY_SEEDS) ->
     return found
 
 
-def lacking_for_sensitivity(tables: Iterable[Table]) -> str:
-    """What tables lack for differences to be planned, where `of_table` says nothing of any."""
+def why_none_detectable(tables: Iterable[ScoreTable]) -> str:
+    """Reason why `detectable` returns nothing for these tables."""
     counts = [sum(len(row.seeds) > 1 for row in table.rows) for table in tables if not table.scorer.startswith(STUDY)]
     return NO_SEEDS if max(counts, default=0) < 2 else NO_INTERVALS
 
 
-def of_table(table: Table, seeds: Sequence[int] = SENSITIVITY_SEEDS) -> list[Sensitivity]:
-    """The metrics of a table by which two or more cells have several seeds; none of a study's.
+def detectable(table: ScoreTable, seeds: Sequence[int] = SEED_COUNTS) -> list[DetectableDifferences]:
+    """Detectable differences of a table's metrics, none for studies.
 
     Args:
         table: What one scorer says.
@@ -267,5 +263,7 @@ def of_table(table: Table, seeds: Sequence[int] = SENSITIVITY_SEEDS) -> list[Sen
         if known:  # of one pair: working it out for each of many cells would take minutes
             _, median = sorted(known, key=lambda each: each[0])[(len(known) - 1) // 2]
             plans = {count: plan for count in seeds if (plan := planned(*median, count)) is not None}
-            found.append(Sensitivity(name, len(known), {count: of.detectable(POWER) for count, of in plans.items()}))
+            found.append(
+                DetectableDifferences(name, len(known), {count: of.detectable(POWER) for count, of in plans.items()})
+            )
     return found

@@ -1,4 +1,4 @@
-"""Decisions between the cells of a table: adjusted for all pairs, made once, and shown everywhere.
+"""Decisions between cells, adjusted for all pairs and used everywhere.
 
 For each metric all pairs of cells are tested, and their p-values adjusted together, so that in at most 5 % of tables
 any cell is called behind that is not. Page, CSV, LaTeX, terminal and ranks all come from these decisions.
@@ -13,11 +13,11 @@ from enum import StrEnum
 from functools import cache, cached_property
 from itertools import combinations, product
 
-from reports.store.variance import LEVEL, Estimate, Sample, difference
+from reports.store.variance import LEVEL, ScoreEstimate, ScoreSample, difference
 
 
 class Mark(StrEnum):
-    """What a table says about a number among those it may be compared with."""
+    """Mark of a number among the comparable ones."""
 
     NONE = ""
     BEST = "best"
@@ -29,7 +29,7 @@ class Mark(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What became of a number; anything but a tie only where it differs at the level of the page.
+    """Outcome of a change between two results folders.
 
     Of one training a side nobody knows whether others would differ likewise: those verdicts say "on these items", or of
     fooling rates, which hold for other raters and items, "with this training".
@@ -64,7 +64,7 @@ MEANING = {
 
 
 @dataclass(frozen=True)
-class Pair:
+class CellPair:
     """Two cells under one metric.
 
     Attributes:
@@ -76,18 +76,18 @@ class Pair:
 
     first: str
     second: str
-    estimate: Estimate
+    estimate: ScoreEstimate
     adjusted: float
 
     @property
     def decided(self) -> bool:
-        """Whether the two differ, at a level of 5 % for all pairs together."""
+        """Whether the two differ at 5 % for all pairs together."""
         return self.adjusted < LEVEL
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """What one metric says about the cells of a table.
+    """Decisions between the cells of a table by one metric.
 
     Attributes:
         cells: Those that were compared, in the grid's order; none where nothing can be compared.
@@ -98,14 +98,14 @@ class Decisions:
     """
 
     cells: tuple[str, ...]
-    pairs: tuple[Pair, ...]
+    pairs: tuple[CellPair, ...]
     trainings: bool
     left_out: tuple[str, ...]
     _sign: int
     judged: bool = False
 
     def mark(self, cell: str) -> Mark:
-        """The mark of a cell: whether no other is ahead of it, and whether it is alone in that."""
+        """Mark of a cell: alone or together ahead of all others."""
         first = [each for each in self.cells if not any(self.ahead(other, each) for other in self.cells)]
         if cell not in first:
             return Mark.NONE
@@ -114,7 +114,7 @@ class Decisions:
         return Mark.TIE if self.trainings else Mark.LEVEL_JUDGED if self.judged else Mark.LEVEL
 
     def ahead(self, cell: str, other: str) -> bool:
-        """Whether a cell is better than another: by the decision of the two, or as it follows from others."""
+        """Whether a cell is better than another, directly or by transitivity."""
         return (cell, other) in self._ahead
 
     @cached_property
@@ -131,7 +131,10 @@ class Decisions:
         return found
 
     def ranks(self) -> dict[str, tuple[int, int]]:
-        """The ranks that each cell can have, 1 the best: all sets of a metric hold the true ranks in 95 % of tables."""
+        """Possible ranks of each cell, 1 the best.
+
+        All sets of a metric contain the true ranks in 95 % of tables.
+        """
         return {
             cell: (
                 1 + sum(self.ahead(other, cell) for other in self.cells),
@@ -141,7 +144,7 @@ class Decisions:
         }
 
 
-def decide(samples: Mapping[str, Sample], higher_is_better: bool | None, *, judged: bool = False) -> Decisions:
+def decide(samples: Mapping[str, ScoreSample], higher_is_better: bool | None, *, judged: bool = False) -> Decisions:
     """Compare all pairs of cells under one metric.
 
     Cells are compared over trainings where two or more of them have several, and those of one training left out;
@@ -162,13 +165,15 @@ def decide(samples: Mapping[str, Sample], higher_is_better: bool | None, *, judg
     if any(math.isnan(each.p) for each in found.values()):  # nobody knows whether that one is as good
         return Decisions((), (), trainings, left_out, 1)
     adjusted = shaffer({pair: each.p for pair, each in found.items()})
-    pairs = tuple(Pair(a, b, each, adjusted[a, b]) for (a, b), each in found.items())
+    pairs = tuple(CellPair(a, b, each, adjusted[a, b]) for (a, b), each in found.items())
     sign = 1 if higher_is_better else -1
     return Decisions(cells, pairs, trainings, left_out, sign, judged)
 
 
-def of_analysis(cells: Collection[str], pairs: Sequence[Pair]) -> Decisions:
-    """The decisions of an analysis that has adjusted its pairs itself, as of a study's fooling rates; higher is better.
+def of_analysis(cells: Collection[str], pairs: Sequence[CellPair]) -> Decisions:
+    """Decisions of an analysis that adjusts its own pairs.
+
+    Such as those of a study's fooling rates; higher is better.
 
     Args:
         cells: Those of one training each.
@@ -180,7 +185,7 @@ def of_analysis(cells: Collection[str], pairs: Sequence[Pair]) -> Decisions:
 
 
 def shaffer(p: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
-    """P-values of all pairs of cells, adjusted for their number, step by step down from the smallest.
+    """Adjust the p-values of all pairs of cells (Shaffer's procedure).
 
     Where some pairs differ, not all numbers of the others can be equal: of three cells not exactly two pairs. Each step
     is adjusted for as many as can (Shaffer, Modified sequentially rejective multiple test procedures, Journal of the
@@ -196,9 +201,9 @@ def shaffer(p: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
 
 
 def verdict(
-    difference: Estimate, higher_is_better: bool | None, level: float, *, judged: bool = False
+    difference: ScoreEstimate, higher_is_better: bool | None, level: float, *, judged: bool = False
 ) -> Verdict | None:
-    """What a difference means for a metric of this direction; None where nothing can be said of it.
+    """Verdict on a difference by the metric's direction; None if unknown.
 
     Args:
         difference: B less A.
@@ -222,7 +227,9 @@ def verdict(
 
 
 def discoveries(p: Sequence[float]) -> float:
-    """The largest p-value that counts among many, so that at most 5 % of those that count are false; 0 if none does.
+    """Largest p-value that counts, at a false discovery rate of 5 %.
+
+    0 if none does.
 
     Benjamini and Hochberg, Controlling the false discovery rate, Journal of the Royal Statistical Society B 57 (1995).
 
@@ -235,7 +242,7 @@ def discoveries(p: Sequence[float]) -> float:
 
 @cache
 def _possible(cells: int) -> frozenset[int]:
-    """How many pairs of so many cells can be equal: cells fall into groups of equal ones."""
+    """Possible numbers of equal pairs among some cells."""
     if cells < 2:
         return frozenset({0})
     return frozenset(

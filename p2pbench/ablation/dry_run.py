@@ -26,7 +26,7 @@ from p2pbench.training.records import check_files, check_fits, read_runs
 from reports import tables, trainings
 from reports.store import apart, grids, layout
 from reports.store.errors import ReportError
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.layout import Grid
 from reports.store.names import counted, duration, typed
 
@@ -118,23 +118,23 @@ def difference_lines(plan: GridPlan) -> Iterator[str]:
     if number == 1:
         yield "one training per cell: nothing will be decided over trainings; give --seeds 0,1,2 for that"
         return
-    counts = sorted({number, *trainings.SENSITIVITY_SEEDS})
+    counts = sorted({number, *trainings.SEED_COUNTS})
     for grid, description in sorted(read, key=lambda each: each[0].name != name):
         if grid.name != name and not _is_like(description, configs[0]):
             continue
         if description.settings.get("clusters") != configs[0].clusters:  # its own are scored again by these
             continue
         scored = tables.read(grid, description)
-        known = [(table, of) for table in scored if (of := trainings.sensitivity_lines(table, counts))]
+        known = [(table, of) for table in scored if (of := trainings.detectable_lines(table, counts))]
         if known:
             items = counted(known[0][0].rows[0].n, "test item")
             others = [] if grid.name == name else _trained_otherwise(description, configs)
             which = f", which was trained with other {', '.join(others)}" if others else ""
-            yield f"{trainings.SENSITIVITY}, on {items}, as the seeds of {grid.folder} tell{which}:"
+            yield f"{trainings.DETECTABLE}, on {items}, as the seeds of {grid.folder} tell{which}:"
             for _, of in known:
                 yield from of
             return
-        if trainings.lacking_for_sensitivity(scored) == trainings.NO_INTERVALS:
+        if trainings.why_none_detectable(scored) == trainings.NO_INTERVALS:
             yield f"how small a difference can be told is not known: {grid.folder} has {trainings.NO_INTERVALS}"
             return
     yield (
@@ -143,7 +143,7 @@ def difference_lines(plan: GridPlan) -> Iterator[str]:
     )
 
 
-def _descriptions(results: Path) -> list[tuple[Grid, Description]]:
+def _descriptions(results: Path) -> list[tuple[Grid, GridDescription]]:
     """The grids of a results folder that can be read; the report names others."""
     found = []
     for grid in layout.grids(results):
@@ -154,12 +154,12 @@ def _descriptions(results: Path) -> list[tuple[Grid, Description]]:
     return found
 
 
-def _is_like(description: Description, config: RunConfig) -> bool:
+def _is_like(description: GridDescription, config: RunConfig) -> bool:
     alike = all(description.settings.get(key) == getattr(config, key) for key in _LIKE)
     return alike and bool(_configs(description)) and _has_items(description, config)
 
 
-def _trained_otherwise(description: Description, configs: Sequence[RunConfig]) -> list[str]:
+def _trained_otherwise(description: GridDescription, configs: Sequence[RunConfig]) -> list[str]:
     """The settings of which a grid's cells had other values than these runs have, where they have an effect."""
     cells = _configs(description)
     keys = [key for key in RunConfig.model_fields if key not in {*NOT_IDENTITY, *_LIKE, "seed"}]
@@ -167,7 +167,7 @@ def _trained_otherwise(description: Description, configs: Sequence[RunConfig]) -
     return [key for key, (theirs, ours) in values.items() if theirs and ours and theirs != ours]
 
 
-def _configs(description: Description) -> list[RunConfig]:
+def _configs(description: GridDescription) -> list[RunConfig]:
     """Of the cells, without what this version does not know; none where a setting is not what it may be."""
     cells = [{**description.settings, **cell} for cell in description.cells.values()]
     known = [{key: value for key, value in cell.items() if key in RunConfig.model_fields} for cell in cells]
@@ -181,7 +181,7 @@ def _values(configs: Iterable[RunConfig], key: str) -> set[str]:
     return {json.dumps(getattr(config, key)) for config in configs if not config.without_effect(key)}
 
 
-def _has_items(description: Description, config: RunConfig) -> bool:
+def _has_items(description: GridDescription, config: RunConfig) -> bool:
     """Whether a grid's test items are those of a run of these settings, with the same contents, wherever they lie."""
     was = description.dataset.get("test")
     if not isinstance(was, dict):

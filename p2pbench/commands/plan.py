@@ -34,14 +34,14 @@ def command(results: Path, seeds: str) -> None:
     found = []
     for section in read.sections:
         for table in section.tables:
-            if lines := trainings.sensitivity_lines(table, counts):
+            if lines := trainings.detectable_lines(table, counts):
                 found += [f"{section.grid.name}, {counted(table.rows[0].n, 'item')}: {lines[0]}", *lines[1:]]
     for line in read.damages:
         options.remark(line)
     if not found:
-        lacking = trainings.lacking_for_sensitivity(table for section in read.sections for table in section.tables)
+        lacking = trainings.why_none_detectable(table for section in read.sections for table in section.tables)
         raise UserError(f"{results}: found {lacking}, expected {_EXPECTED[lacking]}")
-    for line in [f"{trainings.SENSITIVITY}:", *found]:
+    for line in [f"{trainings.DETECTABLE}:", *found]:
         click.echo(printable(line))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from p2pbench.datasets.dataset import Dataset, Item
 from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
-from reports.store import atomic, json_files
+from reports.store import atomic, json_files, made
 from reports.store.errors import ReportError
 
 DIGITS = 16  # hexadecimal, of every hash here
@@ -95,8 +95,7 @@ def _state(file: Path) -> _State:
 
 def _sha256(file: Path) -> str:
     try:
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        return made.sha256(file)
     except OSError as error:
         raise _unreadable(file, error) from None
 

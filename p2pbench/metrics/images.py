@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import laplace
@@ -13,6 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from p2pbench.datasets.decoders import Picture
 from p2pbench.datasets.transforms import Range, span, within
+from reports.store.atomic import csv_text
 
 REC_601 = (0.299, 0.587, 0.114)
 
@@ -142,11 +140,9 @@ def intersection(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDAr
 
 def histogram_csv(output: NDArray[np.floating], target: NDArray[np.floating]) -> str:
     """Pixel counts (3, BINS) of outputs and targets as CSV: a line a channel and bin, with the bin's edges."""
-    text = io.StringIO()
-    text.write(HISTOGRAM_HEADER.decode())
-    lines = csv.writer(text, lineterminator="\n")
+    lines: list[tuple[object, ...]] = []
     for channel, ends, *counts in zip(CHANNELS, RANGES, output, target, strict=True):
         edges = [f"{edge:g}" for edge in np.linspace(*ends, BINS + 1)]
         pixels = (side.astype(np.int64).tolist() for side in counts)
-        lines.writerows((channel, *line) for line in zip(edges[:-1], edges[1:], *pixels, strict=True))
-    return text.getvalue()
+        lines += ((channel, *line) for line in zip(edges[:-1], edges[1:], *pixels, strict=True))
+    return HISTOGRAM_HEADER.decode() + csv_text(lines)

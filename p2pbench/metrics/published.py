@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from torch import hub
 
 from fcn.weights import UNREADABLE, read, reason
 from p2pbench.errors import UserError
+from reports.store import made
 
 EXTRA = "pip install 'p2pbench[perceptual]'"
 
@@ -88,8 +88,7 @@ def check_weights(file: Path, network: str) -> str:
     """
     try:
         read(file)
-        with file.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
+        return made.sha256(file)
     except UNREADABLE as error:
         raise not_weights(file, network, error) from error
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +20,7 @@ from p2pbench.scoring.scorer import Outputs, Scored
 from p2pbench.scoring.truth_doubts import check_labelled, doubts
 from reports.paper import is_published, paper_row
 from reports.store import ledger, made
+from reports.store.atomic import csv_text
 from reports.store.layout import Run
 
 CLASS_COLUMNS = ("class", "accuracy", "accuracy_low", "accuracy_high", "iou", "iou_low", "iou_high", "pixels", "images")
@@ -215,6 +214,4 @@ def _confusion_lines(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[
 
 
 def _write_csv(path: Path, lines: Iterable[Iterable[object]], start: bytes) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    made.put(path, text.getvalue().encode(), start)
+    made.put(path, csv_text(lines).encode(), start)

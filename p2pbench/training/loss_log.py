@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from pathlib import Path
 from typing import Protocol
 
@@ -31,14 +30,14 @@ class LossLog:
     """
 
     def __init__(self, path: Path, step: int, tensorboard: Path | None = None) -> None:
-        atomic.write(path, _text(_rows_until(path, step)).encode())
+        atomic.write(path, atomic.csv_text(_rows_until(path, step)).encode())
         self._file = path.open("a", encoding="utf-8", newline="")
         self._board = open_tensorboard(tensorboard, step) if tensorboard is not None else None
 
     def add(self, step: int, epoch: int, images_per_second: float, losses: Losses) -> None:
         """Write one row and flush it."""
         values = {"step": step, "epoch": epoch, "images_per_second": f"{images_per_second:.2f}"}
-        self._file.write(_text([[str((values | losses).get(column, "")) for column in COLUMNS]]))
+        self._file.write(atomic.csv_text([[str((values | losses).get(column, "")) for column in COLUMNS]]))
         self._file.flush()
         if self._board is not None:
             for name, value in losses.items():
@@ -73,9 +72,3 @@ def _rows_until(path: Path, step: int) -> list[list[str]]:
             if len(row) == len(COLUMNS) and int(row[0]) <= step:
                 rows.append(row)
     return rows
-
-
-def _text(rows: list[list[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

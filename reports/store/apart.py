@@ -1,4 +1,4 @@
-"""Outputs kept apart from inputs, so that nothing overwrites what it reads, or is read by the next call."""
+"""Separation of outputs from inputs, so that nothing overwrites its own data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from reports.store.errors import ReportError
 
 
 def check(output: Path, inputs: Iterable[Path]) -> None:
-    """Refuse an output that is, holds or lies in one of the inputs; links and `..` are followed.
+    """Refuse an output that is, contains or lies in an input.
+
+    Links and `..` are followed.
 
     An output whose path leads through an input lies in it, wherever a link on the way points; and what is linked into
     an input belongs to it, since it will be read once something is there.
@@ -38,7 +40,7 @@ def check(output: Path, inputs: Iterable[Path]) -> None:
 
 
 def _way(path: Path) -> list[Path]:
-    """The entries that a path leads through, links among them, each in the folder that it really is in."""
+    """Resolved entries along a path, links included."""
     way: list[Path] = []
     here = Path("/")
     for part in path.absolute().parts[1:]:
@@ -49,7 +51,7 @@ def _way(path: Path) -> list[Path]:
 
 
 def _linked(folder: Path) -> Iterator[Path]:
-    """The links to folders that lie in a folder, and in those that they lead to."""
+    """Links to folders below a folder, followed recursively."""
     seen = set()
     for here, folders, _ in os.walk(folder, followlinks=True):
         real = os.path.realpath(here)

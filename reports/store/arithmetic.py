@@ -1,4 +1,4 @@
-"""Which arithmetic trained a run, what is wrong with runs of older ones, and with pictures that a run did not make."""
+"""Known defects of trainings by older versions, and foreign pictures in runs."""
 
 from __future__ import annotations
 
@@ -10,22 +10,18 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from reports.store import json_files
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.layout import Grid, Run, grids
 from reports.store.made import Made
 from reports.store.names import counted
 
 ARITHMETIC = 2
-
-
 """The arithmetic of this version's trainings, kept in config.json; raise it when equal settings train other weights.
 
 1: config.json has no such field. On a CPU, batches of one item gave wrong gradients to all generator layers from the
    input down to the 2x2 encoder map. The forward pass, larger batches and GPUs were right.
 2: All gradients are right.
 """
-
-
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -41,7 +37,7 @@ class _Split(BaseModel):
 
 
 class _Record(BaseModel):
-    """config.json, as far as it says what arithmetic trained a run."""
+    """Part of config.json that determines the arithmetic of a training."""
 
     settings: _Settings
     data: dict[str, _Split] = {}
@@ -54,13 +50,13 @@ class _Tested(BaseModel):
 
 
 class _Grid(BaseModel):
-    """grid.json, as far as it says what its runs are tested on."""
+    """Part of grid.json that identifies the test items."""
 
     dataset: _Tested = _Tested()
 
 
 def flaw(run: Run) -> str | None:
-    """What is, or may be, wrong with a run's training, in a few words; None if nothing is known to be."""
+    """Known or possible defect of a run's training; None without one."""
     try:
         record = _read(run)
     except ReportError as error:
@@ -85,7 +81,7 @@ def flaw(run: Run) -> str | None:
 
 
 def mark(run: Run) -> str | None:
-    """What readers of a run's numbers must know of it: its flaw, and pictures not of its making; None for nothing."""
+    """Note on a run's scores: defects and foreign pictures; None without any."""
     others = not_as_made(run)
     replaced = f"{counted(len(others), 'picture')} in images/ not as made, such as {others[0].name}" if others else None
     elsewhere = "its test items have other contents than the grid's" if _is_of_other_data(run) else None
@@ -93,7 +89,7 @@ def mark(run: Run) -> str | None:
 
 
 def not_as_made(run: Run) -> list[Path]:
-    """The pictures in a run's `images/` that it did not make, or that were replaced since.
+    """Pictures in `images/` that are foreign or were replaced.
 
     Runs of older versions, and outputs of other tools, have no record of their pictures, and so none of these.
     """
@@ -102,7 +98,7 @@ def not_as_made(run: Run) -> list[Path]:
 
 
 def check_pictures(run: Run) -> None:
-    """Refuse to take pictures for a run's, or a ground truth's, that it did not make.
+    """Refuse a run, or a ground truth, with foreign pictures.
 
     Raises:
         ReportError: There is one; see `unusable`.
@@ -112,7 +108,7 @@ def check_pictures(run: Run) -> None:
 
 
 def unusable(run: Run) -> str:
-    """Why a run's pictures cannot be taken for its own, or for the grid's; empty where they can."""
+    """Reason why a run's pictures are not its own; else empty."""
     if _is_of_other_data(run):
         return (
             f"{run.folder}: was made from test items of other contents than those of {run.folder.parent.parent}; move "
@@ -124,7 +120,7 @@ def unusable(run: Run) -> str:
 
 
 def _is_of_other_data(run: Run) -> bool:
-    """Whether a run's test items and its grid's are known by content, and differ, as of one that was copied here."""
+    """Whether a run's test items differ in content from its grid's."""
     try:
         record = _read(run)
         if record is None or "test" not in record.data:
@@ -136,12 +132,12 @@ def _is_of_other_data(run: Run) -> bool:
 
 
 def flaws(runs: Iterable[Run]) -> dict[Run, str]:
-    """The mark of each run that has one."""
+    """Notes of the runs that have one."""
     return {run: found for run in runs if (found := mark(run))}
 
 
 def lines(folders: Iterable[Path]) -> Iterator[str]:
-    """The flaws of all runs in results folders, a line each."""
+    """Notes of all runs in results folders, one line each."""
     for folder in folders:
         for grid in grids(folder):
             for run, found in flaws([*grid.runs(), grid.real]).items():
@@ -150,7 +146,7 @@ def lines(folders: Iterable[Path]) -> Iterator[str]:
 
 
 def threads(runs: Iterable[Run]) -> dict[str, str]:
-    """How many threads of a CPU trained each cell, in words, where it is recorded: they change how sums are rounded."""
+    """Recorded numbers of CPU threads by cell, which affect rounding."""
     seeds: dict[str, dict[int, list[str]]] = {}
     for run in runs:
         try:
@@ -166,7 +162,7 @@ def threads(runs: Iterable[Run]) -> dict[str, str]:
 
 
 def _read(run: Run) -> _Record | None:
-    """config.json; None for outputs of other tools, which have none.
+    """Read config.json; None for outputs of other tools, which have none.
 
     Raises:
         ReportError: It is damaged.
@@ -186,7 +182,7 @@ def _single_item_batches(record: _Record) -> str | None:
 
 
 def _device(run: Run, record: _Record) -> str | None:
-    """What trained a run: "cpu", "gpu", or None where that cannot be known."""
+    """Device that trained a run: "cpu", "gpu", or None if unknown."""
     asked = record.settings.device
     if asked != "auto":
         return "cpu" if asked.startswith("cpu") else "gpu"
@@ -197,10 +193,10 @@ def _device(run: Run, record: _Record) -> str | None:
 
 
 def _checkpoint_device(run: Run) -> str | None:
-    """The device that a checkpoint was saved from, as PyTorch notes it beside each tensor."""
+    """Device that a checkpoint was saved from, as PyTorch records it."""
     try:
         with zipfile.ZipFile(run.checkpoint) as archive:
             (notes,) = (archive.read(name) for name in archive.namelist() if name.endswith("/data.pkl"))
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except DAMAGED:
         return None
     return "gpu" if b"cuda:" in notes else "cpu"

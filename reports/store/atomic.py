@@ -1,12 +1,14 @@
-"""Files and folders written whole or not at all, even if the process is killed."""
+"""Atomic writing of files and folders, and CSV text."""
 
 from __future__ import annotations
 
+import csv
 import errno
+import io
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -24,7 +26,7 @@ _ADVICE = {
 
 
 def write(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, whose folder is made where it is missing; the old file stays until the new is on disk.
+    """Write `content` to `path` atomically, creating its folder.
 
     Raises:
         ReportError: The folder or the file cannot be written.
@@ -44,8 +46,15 @@ def write(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def csv_text(lines: Iterable[Iterable[object]]) -> str:
+    """CSV text of lines of cells, header included; numbers at full precision."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
 def write_new(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, where nothing may be yet, and wait until both are on disk; its owner alone may read it.
+    """Write a new file durably, readable by its owner only.
 
     Raises:
         ReportError: Something is there, or the folder or the file cannot be written.
@@ -80,12 +89,15 @@ def _sync(folder: Path) -> None:
 
 
 def unwritten(path: Path, error: OSError) -> str:
-    """The line that says why the system did not write a file, and what to do about it."""
+    """Message on a file that could not be written."""
     return f"{path}: cannot be written ({error.strerror or error}); {advice(path, error)}"
 
 
 def advice(path: Path, error: OSError, otherwise: str = "name another place") -> str:
-    """What to do where the system refuses to use `path`; `otherwise` is for errors that say too little."""
+    """Advice on an error of the system about `path`.
+
+    `otherwise` is for errors that say too little.
+    """
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         for each in (path, *path.parents):
             if os.path.lexists(each) and not os.path.isdir(each):
@@ -99,7 +111,7 @@ def _cannot(path: Path, error: OSError) -> ReportError:
 
 @contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """A new empty folder that takes the place of `folder` when the block ends well, and is removed when it fails.
+    """New folder that replaces `folder` on success and is removed on failure.
 
     Raises:
         OSError: The folder beside `folder` cannot be made, or not be put in its place; the old one is then there still.

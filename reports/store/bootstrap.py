@@ -1,4 +1,4 @@
-"""Bootstrap draws of test items or of clusters of them."""
+"""Bootstrap draws of test items, or of clusters of them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from reports.store.names import counted
 
 REPLICATES = 10_000
-
-
 _BLOCK = 1_000_000  # draws in memory at a time
 
 
 class Interval(NamedTuple):
-    """The two ends of a 95 % interval, in the metric's unit; both NaN where there is none, as of a single item."""
+    """Ends of a 95 % interval; both NaN if there is none."""
 
     low: float
     high: float
@@ -31,7 +29,7 @@ class Interval(NamedTuple):
         return not math.isnan(self.low)
 
     def text(self, digits: int) -> str:
-        """Both ends for a terminal, such as "0.612, 0.655"; "-" where there is none."""
+        """Text such as "0.612, 0.655"; "-" without an interval."""
         return f"{self.low:.{digits}f}, {self.high:.{digits}f}" if self.known else "-"
 
 
@@ -41,7 +39,7 @@ NO_INTERVAL = Interval(math.nan, math.nan)
 def item_weights(
     item_ids: Sequence[str], replicates: int = REPLICATES, clusters: Mapping[str, str] | None = None
 ) -> NDArray[np.float32]:
-    """How often each item is drawn in each bootstrap replicate.
+    """Count of each item in each bootstrap replicate.
 
     The draws depend on the set of ids alone, or of clusters: an item gets the same counts whatever the order of
     `item_ids`.
@@ -80,7 +78,7 @@ def item_weights(
 
 
 def grouped(item_ids: Sequence[str], clusters: Mapping[str, str]) -> tuple[list[str], NDArray[np.intp]]:
-    """The names of the clusters that the items are of, sorted, and the place among them of each item's (n,)."""
+    """Sorted cluster names, and the index of each item's cluster (n,)."""
     of_items = [clusters[item] for item in item_ids]
     names = sorted(set(of_items))
     places = {name: place for place, name in enumerate(names)}
@@ -88,7 +86,7 @@ def grouped(item_ids: Sequence[str], clusters: Mapping[str, str]) -> tuple[list[
 
 
 def jackknife(left_out: NDArray[np.floating], value: float) -> float:
-    """How far, squared, a score lies from that of endless items; 0 where it is undefined.
+    """Jackknife estimate of a score's squared error; 0 where undefined.
 
     That is the jackknife's variance and the square of its bias (Efron and Stein, The jackknife estimate of variance,
     Annals of Statistics 9, 1981; Quenouille, Notes on bias in estimation, Biometrika 43, 1956).
@@ -105,7 +103,7 @@ def jackknife(left_out: NDArray[np.floating], value: float) -> float:
 
 
 def interval(replicates: NDArray[np.floating]) -> Interval:
-    """The 2.5 and 97.5 percentiles of a vector of replicates; no interval where all of them are NaN.
+    """The 2.5 and 97.5 percentiles of replicates; none if all are NaN.
 
     The ends have seven digits, as many as replicates, which are kept in float32: 0.35, not 0.3499999940395355.
 
@@ -121,7 +119,7 @@ def interval(replicates: NDArray[np.floating]) -> Interval:
 
 
 def scaled(draws: NDArray[np.floating], value: float, variance: float, units: int) -> NDArray[np.float64]:
-    """Draws moved to a value and scaled to a variance that is known better than they show it.
+    """Shift replicates to a value and scale them to a known variance.
 
     Draws repeat items. Of distances between distributions, and of means over classes that few items have, they lie off
     the value and spread too far or too little; what they tell truly is how scores of the same draws move together.
@@ -140,7 +138,10 @@ def scaled(draws: NDArray[np.floating], value: float, variance: float, units: in
 
 
 def halves(item_ids: Sequence[str], count: int) -> NDArray[np.bool_]:
-    """So many random halves of the items, without replacement, (count, n); they depend on the set of ids alone."""
+    """Random halves of the items (count, n), without replacement.
+
+    They depend on the set of ids only.
+    """
     in_order = sorted(item_ids)
     n = len(in_order)
     random = _Draws(b"halves" + json.dumps(in_order).encode())
@@ -151,7 +152,10 @@ def halves(item_ids: Sequence[str], count: int) -> NDArray[np.bool_]:
 
 
 class _Draws:
-    """Random integers that stay the same in every version of numpy, as only its raw bits are promised to."""
+    """Random integers that are stable across NumPy versions.
+
+    NumPy guarantees its raw bits only.
+    """
 
     def __init__(self, key: bytes) -> None:
         self._bits = np.random.PCG64(int.from_bytes(hashlib.sha256(key).digest(), "big"))
@@ -163,26 +167,20 @@ class _Draws:
 
 
 def _counts(drawn: NDArray[np.intp]) -> NDArray[np.intp]:
-    """How often each of 0 .. n-1 comes in each row of `drawn` (rows, n)."""
+    """Count of each of 0 .. n-1 per row of `drawn` (rows, n)."""
     rows, n = drawn.shape
     flat = drawn + np.arange(rows)[:, None] * n
     return np.bincount(flat.ravel(), minlength=rows * n).reshape(rows, n)
 
 
 ENOUGH = 5
-
-
 """With fewer, Student's t makes intervals so wide that little can be seen."""
-
-
 FIELD = "clusters"
-
-
 """Where a protocol says how clusters were made."""
 
 
-class Clusters(NamedTuple):
-    """How the scored items were put into clusters.
+class ItemClusters(NamedTuple):
+    """Clusters of the scored items.
 
     Attributes:
         by: What tells the clusters, such as "sequences".
@@ -196,12 +194,12 @@ class Clusters(NamedTuple):
 
     @property
     def things(self) -> str:
-        """What intervals are over, such as "3 clusters of items (cities)"."""
+        """Resampled units in words, such as "3 clusters of items (cities)"."""
         return f"{counted(self.n, 'cluster')} of items ({self.by})"
 
     @property
     def doubt(self) -> str:
-        """What readers must know where clusters are few, a sentence without a full stop; else empty."""
+        """Warning about few clusters, without a full stop; else empty."""
         if self.effective >= ENOUGH:
             return ""
         if self.n == 1:
@@ -212,12 +210,12 @@ class Clusters(NamedTuple):
 
 
 def effective(sizes: Sequence[int]) -> float:
-    """How many equal clusters would tell as much as clusters of these sizes."""
+    """Effective number of clusters: that of equal ones with as much information."""
     return float(sum(sizes) ** 2 / sum(size**2 for size in sizes))
 
 
-def clusters_of(protocol: Mapping[str, object] | None) -> Clusters | None:
-    """What a protocol says of clusters; None where items were drawn alone.
+def clusters_of(protocol: Mapping[str, object] | None) -> ItemClusters | None:
+    """Clusters by a protocol; None where items were drawn singly.
 
     Raises:
         ValueError: It says something else.
@@ -227,7 +225,7 @@ def clusters_of(protocol: Mapping[str, object] | None) -> Clusters | None:
         return None
     match said:
         case {"by": str(by), "n": int(n), "effective": int() | float() as worth} if 1 <= worth <= n:
-            return Clusters(by, n, float(worth))
+            return ItemClusters(by, n, float(worth))
     raise ValueError(
         f"found {FIELD} = {said!r} in the protocol, expected by (text), n (a count) and effective (1 to n)"
     )

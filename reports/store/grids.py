@@ -1,4 +1,4 @@
-"""grid.json: the cells of a grid, what they share, and their value ranges."""
+"""grid.json: cells, shared settings and value ranges of a grid."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AGAIN = "put the grid's own back, or move it away and train the grid again"
 
 
 class Ranges(NamedTuple):
-    """The value ranges of a grid's pictures; None is all of 8 or 16 bits.
+    """Value ranges of a grid's pictures; None for the full bit depth.
 
     Attributes:
         input: Of those in `input/`.
@@ -35,8 +35,8 @@ WHOLE = Ranges(None, None)
 
 
 @dataclass(frozen=True)
-class Description:
-    """A grid as it was asked for, whether or not its runs exist.
+class GridDescription:
+    """A grid as specified, whether or not its runs exist.
 
     Attributes:
         title: One line for people.
@@ -60,7 +60,7 @@ class Description:
 
     @property
     def ranges(self) -> Ranges:
-        """The value ranges of the grid's pictures: `input_range` and `output_range` of its settings.
+        """Value ranges by the settings `input_range` and `output_range`.
 
         Raises:
             ValueError: One is neither null nor a range; see `as_range`.
@@ -69,7 +69,7 @@ class Description:
 
 
 def ranges(grid: Grid) -> Ranges:
-    """The value ranges of a grid's pictures, the ground truth's and every run's alike.
+    """Value ranges of a grid's pictures, ground truth and runs alike.
 
     Raises:
         ReportError: As `read`.
@@ -85,7 +85,7 @@ def _rooted(dataset: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 class _Document(BaseModel):
-    """grid.json, as far as reports need it."""
+    """Part of grid.json that reports need."""
 
     title: str | None = None
     source: str | None = None
@@ -97,14 +97,14 @@ class _Document(BaseModel):
     git_revision: str | None = None
 
 
-def read(grid: Grid) -> Description:
-    """The description of a grid.
+def read(grid: Grid) -> GridDescription:
+    """Read the description of a grid.
 
     Raises:
         ReportError: grid.json is damaged, or names a cell that cannot be a folder of this grid.
     """
     document = json_files.read(grid.json, _Document, _AGAIN)
-    description = Description(
+    description = GridDescription(
         title=document.title or grid.name,
         source=document.source or "",
         cells=document.cells,
@@ -127,7 +127,7 @@ def read(grid: Grid) -> Description:
 
 
 def check_apart(out: Path, *results: Path) -> None:
-    """Refuse a place for a report that is, holds or lies in what it is made from, or in the data of its runs.
+    """Refuse a report's path that overlaps its inputs or their datasets.
 
     Args:
         out: A folder or a file.
@@ -143,7 +143,7 @@ def check_apart(out: Path, *results: Path) -> None:
 
 
 def _roots(results: Path) -> Iterator[Path]:
-    """Where the data of a results folder's grids are, as far as that is known and they are there."""
+    """Dataset folders of a results folder's grids, as far as they exist."""
     for grid in layout.grids(results):
         try:
             root = read(grid).dataset.get("root")
@@ -161,13 +161,13 @@ def _range(name: str, value: object) -> Range | None:
 
 
 def _check_cell(cell: str) -> None:
-    """A cell's name is a folder's: one that leads elsewhere must not be followed."""
+    """Refuse a cell's name that is no plain folder name."""
     if not cell or "/" in cell or "\\" in cell or "\0" in cell or cell in {".", "..", INPUT, REAL}:
         raise ValueError(f"found cell {cell!r}, expected a folder's name other than {INPUT!r} and {REAL!r}")
 
 
 def check_ranges(grid: Grid, say: Callable[[str], None] = lambda line: None) -> Ranges:
-    """The value ranges that a grid declares, held to 16 of its pictures in `input/` and `real/`.
+    """Check the declared value ranges against 16 pictures of each folder.
 
     Args:
         grid: The grid.

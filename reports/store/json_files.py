@@ -1,4 +1,4 @@
-"""JSON records as they were written: read whole and with all their types checked, or refused in one line."""
+"""JSON records, read with strict type checks or refused in one line."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.names import printable
 
 T = TypeVar("T")
-
-
 LONGEST_COMPLAINT = 300  # characters: what a damaged file holds may be as long as it likes
 
 
 def read(path: Path, kind: type[T], mend: str) -> T:
-    """A record of a type that pydantic can check, such as a model or `dict[str, str]`.
+    """Read a record of a type that pydantic can check.
 
     Nothing is converted: "2" is no number, true is none, and null is nothing else.
 
@@ -39,14 +37,14 @@ def read(path: Path, kind: type[T], mend: str) -> T:
 
 
 def read_object(path: Path, mend: str) -> dict[str, Any]:
-    """A JSON object of any fields, which its reader checks.
+    """Read a JSON object with any fields, for its reader to check.
 
     Raises:
         ReportError: The file cannot be read, is no JSON, or no object.
     """
     try:
         document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
-    except (OSError, ValueError, RecursionError) as error:
+    except DAMAGED as error:
         raise damaged(path, f"found no JSON ({error}), expected an object", mend) from error
     if not isinstance(document, dict):
         raise damaged(path, f"found a JSON {type(document).__name__}, expected an object", mend)
@@ -54,7 +52,7 @@ def read_object(path: Path, mend: str) -> dict[str, Any]:
 
 
 def problem(error: ValidationError) -> str:
-    """The first problem of a record: where, what was found and what was expected."""
+    """First problem of a record: field, found, expected."""
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "json_invalid":
@@ -69,7 +67,7 @@ def problem(error: ValidationError) -> str:
 
 
 def damaged(path: Path, what: str, mend: str) -> ReportError:
-    """The error that names a damaged file in one line."""
+    """Error that names a damaged file in one line."""
     short = what if len(what) <= LONGEST_COMPLAINT else f"{what[:LONGEST_COMPLAINT]} ..."
     return ReportError(printable(f"{path}: {short}; {mend}"))
 

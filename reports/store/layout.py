@@ -1,4 +1,4 @@
-"""Names and places in a results folder: the only file that knows them.
+"""Names and paths in a results folder, defined only here.
 
 A results folder holds grids, a grid holds cells, a cell holds one run a seed:
 
@@ -27,29 +27,17 @@ from pathlib import Path
 from reports.store.names import file_name, item_id
 
 INPUT, REAL, CONTENTS = "input", "real", "contents"  # of a grid's folder, beside its cells
-
-
 REPORT, STUDIES = "report", "study"  # of a results folder, beside its grids
-
-
 SEEDS = 10**18  # seeds are below it: a 64-bit number holds them
-
-
 _SEED = re.compile(r"seed-(0|[1-9][0-9]{0,17})")
-
-
 _BOOTSTRAP = "-bootstrap.npz"
-
-
 _MISSING = "-missing.txt"
-
-
 _STUDY, _ANALYSIS, _SOURCES = "study.json", "analysis.json", "made-from.json"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One folder of outputs with its scores: a training of one cell with one seed, or the ground truth.
+    """Folder of outputs and scores: one training, or the ground truth.
 
     `seed` is None for the rows that were not trained: `real` and `input`.
     """
@@ -60,37 +48,37 @@ class Run:
 
     @property
     def config(self) -> Path:
-        """Every setting of the run and the identity of its data, JSON."""
+        """All settings of the run and the identity of its data, JSON."""
         return self.folder / "config.json"
 
     @property
     def losses(self) -> Path:
-        """One row a logged step, CSV, stitched across resumes."""
+        """Losses, one row per logged step, stitched across resumes, CSV."""
         return self.folder / "losses.csv"
 
     @property
     def checkpoint(self) -> Path:
-        """The latest state of an unfinished or finished training."""
+        """Latest state of an unfinished or finished training."""
         return self.folder / "checkpoint.pt"
 
     @property
     def generator(self) -> Path:
-        """The trained generator that made the images; it exists when, and only when, training is finished."""
+        """Trained generator; exists if and only if training is finished."""
         return self.folder / "generator.safetensors"
 
     @property
     def samples(self) -> Path:
-        """Pictures drawn while training."""
+        """Pictures drawn during training."""
         return self.folder / "samples"
 
     @property
     def images(self) -> Path:
-        """The outputs, one picture an item, named ITEM.png (or .tif where PNG cannot hold it)."""
+        """Outputs, one per item: ITEM.png, or .tif where PNG cannot hold it."""
         return self.folder / "images"
 
     @property
     def scores(self) -> Path:
-        """One JSON file a scorer, and its tables, whose hashes are in made.jsonl."""
+        """Scores: one JSON file per scorer, with tables; hashes in made.jsonl."""
         return self.folder / "scores"
 
     def score(self, scorer: str) -> Path:
@@ -98,20 +86,20 @@ class Run:
         return self.scores / f"{scorer}.json"
 
     def bootstrap(self, scorer: str) -> Path:
-        """The bootstrap replicates behind the intervals of one scorer, one array a metric."""
+        """Bootstrap replicates of one scorer, one array per metric."""
         return self.scores / f"{scorer}{_BOOTSTRAP}"
 
     def classes(self, scorer: str) -> Path:
-        """What a scorer of label maps says about each class, CSV."""
+        """Scores of each class by a scorer of label maps, CSV."""
         return self.scores / f"{scorer}-classes.csv"
 
     @property
     def confusion(self) -> Path:
-        """The FCN-score's matrices, one an image."""
+        """Confusion matrices of the FCN-score, one per image."""
         return self.scores / "fcn-confusion.npz"
 
     def confusion_table(self, scorer: str) -> Path:
-        """How many pixels of each class a scorer of label maps took for which, summed over all items, CSV.
+        """Confusion matrix by a scorer of label maps, summed over items, CSV.
 
         The counts are the same for every protocol: they lie under the name of the strict one alone.
         """
@@ -119,12 +107,12 @@ class Run:
 
     @property
     def published(self) -> Path:
-        """The FCN-score by the official protocol, in the format of the published script."""
+        """FCN-score by the official protocol, in the published script's format."""
         return self.scores / "evaluation_results.txt"
 
     @property
     def segmentations(self) -> Path:
-        """What the scorer of label maps saw in the outputs, ITEM.png: class indices in the classes' colours.
+        """Predicted segmentations of the outputs, ITEM.png, as palette PNG.
 
         255 is void or a channel beyond the classes; at most 512 pixels on the longest side.
         """
@@ -132,23 +120,26 @@ class Run:
 
     @property
     def lab_histograms(self) -> Path:
-        """Pixel counts over L, a and b of all scored outputs and targets, CSV; of RGB in 8 bits or a declared range."""
+        """Lab histograms of all scored outputs and targets, CSV.
+
+        Of RGB in 8 bits or a declared range.
+        """
         return self.scores / "image-lab.csv"
 
     def missing(self, scorer: str) -> Path:
-        """Why a scorer could not score this run and what to do about it, one line; gone as soon as it has."""
+        """Reason why a scorer could not score this run; removed on success."""
         return self.scores / f"{scorer}{_MISSING}"
 
     def unscored(self) -> list[str]:
-        """The scorers that have said why they could not score this run, by name."""
+        """Names of the scorers that could not score this run."""
         return sorted(path.name.removesuffix(_MISSING) for path in self.scores.glob(f"*{_MISSING}"))
 
     def scorers(self) -> list[str]:
-        """The scorers that have scored this run, by name."""
+        """Names of the scorers that have scored this run."""
         return sorted(path.stem for path in self.scores.glob("*.json") if path.stem[0] != ".")
 
     def pictures(self) -> dict[str, Path]:
-        """The output pictures there are, by item id, in the order of the ids."""
+        """Existing output pictures by item id, sorted."""
         if not self.images.is_dir():
             return {}
         found = (path for path in self.images.iterdir() if path.suffix in {".png", ".tif"} and path.stem[0] != ".")
@@ -163,17 +154,17 @@ class Grid:
 
     @property
     def name(self) -> str:
-        """The grid's name, which is its folder's."""
+        """Name of the grid: that of its folder."""
         return self.folder.name
 
     @property
     def json(self) -> Path:
-        """Cells, seeds, dataset, versions."""
+        """Cells, seeds, dataset, settings, versions."""
         return self.folder / "grid.json"
 
     @property
     def input(self) -> Run:
-        """What the generators got, as pictures."""
+        """Inputs of the generators, as pictures."""
         return Run(self.folder / INPUT, INPUT, None)
 
     @property
@@ -183,34 +174,40 @@ class Grid:
 
     @property
     def labels(self) -> Path:
-        """The true labels of the items, ITEM.png, of the size and kind of the segmentations; 255 is ignored."""
+        """True labels, ITEM.png, in the segmentations' format; 255 is ignored."""
         return self.real.folder / "labels"
 
     @property
     def lock(self) -> Path:
-        """Locked by the call that makes ready what the runs share; empty."""
+        """Lock file of the command that prepares shared files; empty."""
         return self.folder / ".lock"
 
     def contents(self, digest: str) -> Path:
-        """The hash of each item's content by its id, of a split whose contents have that hash together, JSON."""
+        """Content hash of each item of a split, JSON.
+
+        The file is named by the hash of all of them.
+        """
         return self.folder / CONTENTS / f"{digest}.json"
 
     @property
     def references(self) -> Path:
-        """What the pictures in `real` were made from: a hash by item id, JSON."""
+        """Hashes of the sources of the pictures in `real`, by item, JSON."""
         return self.real.folder / _SOURCES
 
     @property
     def input_references(self) -> Path:
-        """The same of those in `input`; older versions kept one for both."""
+        """Hashes of the sources of the pictures in `input`.
+
+        Older versions kept one file for both.
+        """
         return self.input.folder / _SOURCES
 
     def run(self, cell: str, seed: int) -> Run:
-        """The run of one cell with one seed, whether or not it exists yet."""
+        """Run of one cell with one seed, existing or not."""
         return Run(self.folder / cell / f"seed-{seed}", cell, seed)
 
     def runs(self) -> list[Run]:
-        """The runs that exist, by cell name, then seed."""
+        """Existing runs by cell name, then seed."""
         found = []
         for folder in self.folder.glob("*/seed-*"):
             match = _SEED.fullmatch(folder.name)
@@ -220,29 +217,29 @@ class Grid:
 
 
 def found_at(path: Path) -> str:
-    """What is where a folder is expected and there is none, for messages."""
+    """Description of a path that is no folder, for messages."""
     return "found a file" if path.exists() else "found no such folder"
 
 
 def grids(results: Path) -> list[Grid]:
-    """The grids in a results folder, by name; a folder is a grid when it holds grid.json."""
+    """Grids in a results folder by name: folders with grid.json."""
     return [Grid(path.parent) for path in sorted(results.glob("*/grid.json"))]
 
 
 def inputs(results: Path) -> list[Path]:
-    """The folders that a report of a results folder is made from."""
+    """Folders that a report of a results folder reads."""
     return [*(grid.folder for grid in grids(results)), results / STUDIES]
 
 
 def analyses(results: Path) -> dict[str, Path]:
-    """The analysis of each study in a results folder by the study's name, whether or not it exists yet."""
+    """Analysis file of each study by its name, existing or not."""
     found = {path.parent for name in (_STUDY, _ANALYSIS) for path in (results / STUDIES).glob(f"*/{name}")}
     return {folder.name: folder / _ANALYSIS for folder in sorted(found)}
 
 
 @dataclass(frozen=True)
 class Report:
-    """The folder of one report: a page that opens from disk, its pictures and its tables."""
+    """Folder of one report: page, pictures and tables."""
 
     folder: Path
 
@@ -253,34 +250,37 @@ class Report:
 
     @property
     def assets(self) -> Path:
-        """The pictures and drawings of the page."""
+        """Pictures and drawings of the page."""
         return self.folder / "assets"
 
     @property
     def tables(self) -> Path:
-        """The numbers of the page, CSV and LaTeX."""
+        """Tables of the page, CSV and LaTeX."""
         return self.folder / "tables"
 
     @property
     def scores(self) -> Path:
-        """Every score of every run and item, one a row."""
+        """Every score of every run and item, one per row, CSV."""
         return self.tables / "scores.csv"
 
     @property
     def paper(self) -> Path:
-        """The paper's own numbers, one a row, CSV."""
+        """The paper's numbers, one per row, CSV."""
         return self.tables / "paper.csv"
 
     def table(self, grid: str, scorer: str) -> Path:
-        """What one scorer says about a grid, one row a cell, CSV; the names of both are made those of files."""
+        """Table of one scorer for a grid, one row per cell, CSV."""
         return self.tables / f"{file_name(grid)}--{file_name(scorer)}.csv"
 
     def latex(self, grid: str, scorer: str) -> Path:
-        """The same table for a paper, LaTeX."""
+        """Table of one scorer for a grid, LaTeX."""
         return self.table(grid, scorer).with_suffix(".tex")
 
     def numbers(self, grid: str, scorer: str, what: str) -> Path:
-        """Other numbers of a scorer that the page shows, such as those of classes, CSV; no scorer's name has a dot."""
+        """Further table of a scorer, such as that of classes, CSV.
+
+        Scorers' names contain no dot, so that these names are unique.
+        """
         return self.tables / f"{file_name(grid)}--{file_name(scorer)}.{what}.csv"
 
     def grid_file(self, grid: str) -> Path:
@@ -288,21 +288,21 @@ class Report:
         return self.tables / f"{file_name(grid)}.toml"
 
     def relative(self, path: Path) -> str:
-        """A file of the report as its page names it."""
+        """Path of a file relative to the report's page."""
         return path.relative_to(self.folder).as_posix()
 
     def entries(self) -> set[str]:
-        """What a report folder holds, by file name; anything else in it is someone else's."""
+        """Names of the report's own files and folders."""
         return {self.index.name, self.assets.name, self.tables.name, RECORD}
 
 
 def report(results: Path) -> Report:
-    """The report of a results folder, where nobody asks for another place."""
+    """Default report of a results folder."""
     return Report(results / REPORT)
 
 
 def comparison(results: Path) -> Report:
-    """What changed in a results folder since another, where nobody asks for another place."""
+    """Default folder of a comparison with another results folder."""
     return Report(results / "comparison")
 
 

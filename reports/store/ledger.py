@@ -1,4 +1,4 @@
-"""The scores in a results folder, two files a scorer: `scores/SCORER.json` and `scores/SCORER-bootstrap.npz`.
+"""Scores in a results folder: `scores/SCORER.json` and `scores/SCORER-bootstrap.npz`.
 
 The JSON is for people and other tools: protocol and fingerprint, n of n_expected items, every metric with its 95 %
 interval, and the items with their own values; null stands for what there is not. The npz holds the replicates behind
@@ -12,88 +12,28 @@ import io
 import json
 import math
 import os
-import tokenize
 import warnings
 import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from reports.store import json_files, layout, made
-from reports.store.arithmetic import mark
 from reports.store.bootstrap import Interval, interval
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.layout import REAL, Run
-from reports.store.metrics import STUDY, describe_scorer
-from reports.store.scores import Metric, Scores, fingerprint, null_if_nan
-
-__all__ = [
-    "Damage",
-    "Entry",
-    "Metric",
-    "Scores",
-    "collect",
-    "fingerprint",
-    "read",
-    "read_scorer",
-    "tidy",
-    "write",
-]
-
-
-# What numpy raises for archives that are damaged; it reads headers as Python, and believes the sizes in them.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    LookupError,
-    EOFError,
-    TypeError,
-    SyntaxError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-    RuntimeError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-
-
-COLUMNS = (
-    "grid",
-    "cell",
-    "seed",
-    "item",
-    "metric",
-    "value",
-    "low",
-    "high",
-    "n",
-    "n_expected",
-    "fingerprint",
-    "scorer",
-    "scorer_title",
-    "note",
-)
-
-
-ALL_ITEMS = "all"
-
-
-_REHEARSED = "the raters were programs: a rehearsal, which says nothing about the images"
-
+from reports.store.metrics import STUDY
+from reports.store.scores import Metric, Scores, null_if_nan
 
 _AGAIN, _AWAY = "score the run again", "move it away and score the run again"
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class LedgerEntry:
     """The scores of one scorer for one run of a grid."""
 
     grid: str
@@ -103,7 +43,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Damage:
-    """Scores that are there and cannot be read, and what to do about it."""
+    """Scores that cannot be read, with the fix."""
 
     grid: str
     run: Run
@@ -112,7 +52,7 @@ class Damage:
 
 
 def write(run: Run, scores: Scores) -> None:
-    """Write what one scorer says into the run's folder, over what it said before.
+    """Write the scores of one scorer, replacing earlier ones.
 
     The JSON comes last: where it is, its replicates are.
 
@@ -133,7 +73,7 @@ def write(run: Run, scores: Scores) -> None:
 
 
 def read(run: Run) -> list[Scores]:
-    """The scores of a run, by scorer; none where there is no file.
+    """Read all scores of a run, by scorer.
 
     Raises:
         ReportError: A file is damaged.
@@ -142,7 +82,7 @@ def read(run: Run) -> list[Scores]:
 
 
 def read_scorer(run: Run, scorer: str) -> Scores:
-    """What one scorer says about a run.
+    """Read the scores of one scorer for a run.
 
     Raises:
         ReportError: A file is missing, half-written or changed by hand; the message names it.
@@ -160,7 +100,7 @@ def read_scorer(run: Run, scorer: str) -> Scores:
         _check_whose(run, document)
     except KeyError as error:
         raise _damaged(path, f"found no {error}, expected it") from error
-    except (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, ReportError) as error:
+    except (*DAMAGED, ReportError) as error:
         raise _damaged(path, str(error)) from error
     known = made.Made(run.scores)
     for part in (path, run.bootstrap(scorer)):
@@ -169,7 +109,7 @@ def read_scorer(run: Run, scorer: str) -> Scores:
 
 
 def is_score(path: Path) -> bool:
-    """Whether a file begins as those that `write` writes, so that one of a user's is not taken for it."""
+    """Whether a file begins like those that `write` writes."""
     try:
         with path.open("rb") as file:
             start = file.read(200)
@@ -179,7 +119,7 @@ def is_score(path: Path) -> bool:
 
 
 def check_free(run: Run, scorer: str, mend: str = "move it away") -> None:
-    """Refuse to write scores over a file that is none, or that was changed by hand.
+    """Refuse to overwrite a foreign file or scores changed by hand.
 
     Raises:
         ReportError: There is one; it is named, with what to do about it.
@@ -192,79 +132,36 @@ def check_free(run: Run, scorer: str, mend: str = "move it away") -> None:
 
 
 def _replicates_start(run: Run, scorer: str) -> bytes | tuple[bytes, ...]:
-    """How a file of replicates begins that an older version wrote, if there are scores that it would be of."""
+    """First bytes of replicates by older versions, if their scores exist."""
     return b"PK" if is_score(run.score(scorer)) else ()
 
 
-def collect(grid: layout.Grid) -> tuple[list[Entry], list[Damage]]:
-    """All scores of a grid's runs, by cell, seed and scorer, the ground truth last; and those that cannot be read."""
-    entries, damages = [], []
-    for found in each(grid):
-        if isinstance(found, Entry):
-            entries.append(found)
+def collect(grid: layout.Grid) -> tuple[list[LedgerEntry], list[Damage]]:
+    """Read all scores of a grid by cell, seed and scorer.
+
+    The ground truth comes last; scores that cannot be read are returned apart.
+    """
+    readable, damages = [], []
+    for entry in entries(grid):
+        if isinstance(entry, LedgerEntry):
+            readable.append(entry)
         else:
-            damages.append(found)
-    return entries, damages
+            damages.append(entry)
+    return readable, damages
 
 
-def each(grid: layout.Grid) -> Iterator[Entry | Damage]:
-    """What `collect` gives, one after the other, so that nobody needs to hold all replicates at once."""
+def entries(grid: layout.Grid) -> Iterator[LedgerEntry | Damage]:
+    """Iterate over what `collect` returns, without holding all replicates in memory."""
     for run in [*grid.runs(), grid.real]:
         for scorer in run.scorers():
             try:
-                yield Entry(grid.name, run, read_scorer(run, scorer))
+                yield LedgerEntry(grid.name, run, read_scorer(run, scorer))
             except ReportError as error:
                 yield Damage(grid.name, run, scorer, str(error))
 
 
-def tidy(entries: Iterable[Entry]) -> pd.DataFrame:
-    """Scores as a table with the columns of `COLUMNS`, one row a run, metric and item.
-
-    The row of the metric over all items has the item "all" and its interval, if there is one; the rows of single items
-    have none. What is undefined is NaN. The ground truth has no seed. The title of a scorer says which network it saw
-    with; a note says what is, or may be, wrong with the run's training or its raters, and is None elsewhere.
-    """
-    columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
-    notes: dict[Run, str | None] = {}
-    for entry in entries:
-        if entry.run not in notes:
-            notes[entry.run] = mark(entry.run)
-        for name, metric in sorted(entry.scores.metrics.items()):
-            for column, values in _rows(entry, name, metric, notes[entry.run]).items():
-                columns[column] += values
-    seeds = pd.Series(columns["seed"], dtype="Int64")  # which among missing ones would be floats, and so not exact
-    return pd.DataFrame(columns).assign(seed=seeds).astype({"value": float, "low": float, "high": float})
-
-
-def _rows(entry: Entry, name: str, metric: Metric, note: str | None) -> dict[str, Sequence[object]]:
-    """The columns of one metric, the row of all items first."""
-    scores = entry.scores
-    per_item = () if metric.per_item is None else metric.per_item.tolist()
-    none = [math.nan] * len(per_item)
-    ends = scores.interval(name)
-    same = {
-        "grid": entry.grid,
-        "cell": entry.run.cell,
-        "seed": entry.run.seed,
-        "metric": name,
-        "n": scores.n,
-        "n_expected": scores.n_expected,
-        "fingerprint": scores.fingerprint,
-        "scorer": scores.scorer,
-        "scorer_title": describe_scorer(scores.scorer, scores.protocol).title,
-        "note": "; ".join(filter(None, (note, _REHEARSED if scores.protocol.get("simulated") else None))) or None,
-    }
-    return {
-        "item": [ALL_ITEMS, *(scores.item_ids if per_item else ())],
-        "value": [float(metric.value), *per_item],
-        "low": [ends.low, *none],
-        "high": [ends.high, *none],
-        **{column: [value] * (1 + len(per_item)) for column, value in same.items()},
-    }
-
-
 def _as_stored(metric: Metric) -> Metric:
-    """The metric as it will be read again, so that its interval comes from what is stored."""
+    """The metric with the precision of its file."""
     return replace(metric, value=float(metric.value), replicates=np.asarray(metric.replicates, np.float32))
 
 
@@ -311,7 +208,7 @@ def _load_archive(path: Path) -> dict[str, NDArray[np.float32]]:
             warnings.simplefilter("ignore")  # those about headers that are no good Python
             with np.load(file, allow_pickle=False) as archive:
                 return {name: _replicates(path, name, archive[name]) for name in archive.files}
-    except _UNREADABLE as error:
+    except DAMAGED as error:
         why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""  # numpy's own misleads
         raise _damaged(path, f"found no replicates{why}, expected an npz file of this program") from error
 
@@ -347,7 +244,7 @@ def _scores(document: dict[str, Any], replicates: dict[str, NDArray[np.float32]]
 
 
 def _given(scorer: str, metric: dict[str, object]) -> Interval | None:
-    """The interval of a fooling rate, which is the analysis' own; others follow from their replicates."""
+    """Interval of a fooling rate, given by the study's analysis; else None."""
     if not scorer.startswith(STUDY):
         return None
     return Interval(_number_or_nan(metric["low"]), _number_or_nan(metric["high"]))
@@ -365,14 +262,17 @@ def _number_or_nan(value: object) -> float:
 
 
 def _number(value: object) -> float:
-    """A JSON number; text that looks like one, and true, are none."""
+    """A JSON number; neither text nor a boolean."""
     if type(value) not in (int, float):
         raise TypeError(f"found {value!r}, expected a number")
     return float(value)  # type: ignore[arg-type]
 
 
 def _check_summary(scores: Scores, document: dict[str, Any], scorer: str) -> None:
-    """Refuse a file whose summary does not follow from its parts: changed by hand, or half of an older pair."""
+    """Refuse a summary that does not follow from its parts.
+
+    It was changed by hand, or is half of an older pair of files.
+    """
     if scores.scorer != scorer:
         raise ValueError(f"found scorer {scores.scorer!r}, expected {scorer!r} as in the file's name")
     if document["fingerprint"] != scores.fingerprint:
@@ -391,7 +291,10 @@ def _check_summary(scores: Scores, document: dict[str, Any], scorer: str) -> Non
 
 
 def _check_whose(run: Run, document: dict[str, Any]) -> None:
-    """Refuse scores of another run of a grid, copied here; older versions, and plain folders, do not say whose."""
+    """Refuse scores copied here from another run of a grid.
+
+    Older versions, and plain folders, do not name the run.
+    """
     found = document.get("cell"), document.get("seed")
     if "cell" in document and (run.seed is not None or run.cell == REAL) and found != (run.cell, run.seed):
         raise ValueError(f"found scores of {found[0]}, seed {found[1]}, expected those of {run.cell}, seed {run.seed}")

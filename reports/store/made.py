@@ -1,7 +1,8 @@
-"""The files that the program made in a folder, by what they held: what it may replace or remove, and what is a user's.
+"""Record of the files that the program made in a folder.
 
-`made.jsonl` names each with its SHA-256, one a line, before the file takes its place: a killed call leaves lines
-without files, and never files without lines.
+It decides which files the program may replace or remove, and which belong to the user. `made.jsonl` has the name and
+SHA-256 of each, one per line, from before the file is put in place: a killed command leaves lines without files, and
+never files without lines.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import os
 from pathlib import Path
 
 from reports.store import atomic
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.layout import RECORD
 
 _START = b'{"file": '  # of each line
 
 
 class Made:
-    """The record of one folder; files are named by their paths below it.
+    """Record of one folder, with paths relative to it.
 
     A name has several hashes where its file was made anew: a call may be killed before the new one is there.
     """
@@ -33,7 +34,7 @@ class Made:
         return bool(self._hashes)
 
     def note(self, path: Path, sha256: str) -> None:
-        """Say that a file is about to be there with this content; `path` lies below the folder.
+        """Record a file that is about to be written below the folder.
 
         Raises:
             ReportError: The record cannot be written, or is a file of a user's.
@@ -51,7 +52,7 @@ class Made:
                 file.write(_line(name, sha256))
 
     def check(self) -> None:
-        """Refuse to write over a file that is no record, but for one whose only line a killed call has torn.
+        """Refuse to overwrite a file that is no record.
 
         Raises:
             ReportError: There is one.
@@ -63,7 +64,9 @@ class Made:
             raise ReportError(f"{self._path}: found something else, expected what this program writes; move it away")
 
     def check_as_made(self, path: Path, mend: str) -> None:
-        """Refuse to read a file that was changed since the program wrote it; one that is not named is an older one's.
+        """Refuse to read a file that was changed since it was written.
+
+        Files that are not recorded are of older versions, and pass.
 
         Args:
             path: Below the folder.
@@ -79,33 +82,33 @@ class Made:
             raise ReportError(f"{path}: was changed since it was written; {mend}")
 
     def names(self, path: Path) -> bool:
-        """Whether the program ever made a file of this name here."""
+        """Whether a file of this name was ever recorded."""
         return path.relative_to(self._folder).as_posix() in self._hashes
 
     def holds(self, path: Path) -> bool:
-        """Whether a file is one that the program made, and has such a content still."""
+        """Whether a file has content that was recorded for it."""
         known = self._hashes.get(path.relative_to(self._folder).as_posix())
         return known is not None and digest(path) in known
 
     def files(self) -> list[Path]:
-        """The files that the program made and that have that content still."""
+        """Recorded files whose content is unchanged."""
         return [path for path in (self._folder / name for name in self._hashes) if self.holds(path)]
 
     def changed(self) -> list[Path]:
-        """The files of names that the program made whose content is another's now."""
+        """Recorded files whose content was changed."""
         there = (path for path in (self._folder / name for name in self._hashes) if os.path.lexists(path))
         return [path for path in there if not self.holds(path)]
 
 
 def record(folder: Path) -> None:
-    """Write the record of a folder in which every file was made by the program."""
+    """Write the record of a folder made entirely by the program."""
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     lines = [_line(path.relative_to(folder).as_posix(), digest(path)) for path in found]
     atomic.write(folder / RECORD, "".join(lines).encode())
 
 
 def put(path: Path, content: bytes, start: bytes | tuple[bytes, ...]) -> None:
-    """Write a file whole, over one that the program wrote there, and note it in its folder's record.
+    """Write a file atomically and record it, over an unchanged earlier one.
 
     Args:
         path: Where.
@@ -121,7 +124,7 @@ def put(path: Path, content: bytes, start: bytes | tuple[bytes, ...]) -> None:
 
 
 def check_free(path: Path, start: bytes | tuple[bytes, ...], mend: str = "move it away") -> None:
-    """Refuse a file that is another's or was changed by hand, where `put` would write.
+    """Refuse a foreign or changed file where `put` would write.
 
     Args:
         path: Where.
@@ -143,14 +146,23 @@ def check_free(path: Path, start: bytes | tuple[bytes, ...], mend: str = "move i
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file; empty for what is none, or cannot be read."""
-    if not path.is_file():  # whoever opens a pipe waits for ever
+    """SHA-256 of a file; empty if irregular or unreadable."""
+    if not path.is_file():  # opening a pipe would block
         return ""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except OSError:
         return ""
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal.
+
+    Raises:
+        OSError: It is missing or cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _line(name: str, sha256: str) -> str:
@@ -158,16 +170,16 @@ def _line(name: str, sha256: str) -> str:
 
 
 def _read(path: Path) -> dict[str, set[str]]:
-    """The hashes by name; lines that a killed call has torn are left out."""
+    """Read the hashes by name, without torn lines."""
     found: dict[str, set[str]] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+    except DAMAGED:
         return {}
     for line in lines:
         try:
             entry = json.loads(line)
             found.setdefault(str(entry["file"]), set()).add(str(entry["sha256"]))
-        except (ValueError, LookupError, TypeError):
+        except DAMAGED:
             continue
     return found

@@ -1,4 +1,4 @@
-"""What the metrics and the scorers are called, which way is better, and what they mean, in one sentence each."""
+"""Labels, directions and meanings of metrics and scorers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from reports.store.bootstrap import clusters_of
 
 
 @dataclass(frozen=True)
-class Description:
-    """How a metric is shown.
+class MetricInfo:
+    """Label, direction, digits and meaning of a metric.
 
     `higher_is_better` is None where nobody has said so: the metric is shown and never ranked. No value lies below
     `least` or above `most`.
@@ -27,8 +27,8 @@ class Description:
 
 
 @dataclass(frozen=True)
-class Scorer:
-    """How a scorer, which gives one or more metrics, is shown; its intervals are over `over`.
+class ScorerInfo:
+    """Title and meaning of a scorer, and the scope of its intervals.
 
     `brief` is its title where that of a metric stands before it; empty where the title is short enough.
     """
@@ -40,17 +40,15 @@ class Scorer:
 
 
 _TOO_LOW = "Few items make it too low, so that only equally many may be compared."
-
-
 _METRICS = {
-    "l1": Description(
+    "l1": MetricInfo(
         "L1", False, 4, "Mean absolute difference to the target, with images scaled to 0..1.", least=0, most=1
     ),
-    "psnr": Description("PSNR (dB)", True, 2, "Peak signal-to-noise ratio against the target, mean over items."),
-    "ssim": Description(
+    "psnr": MetricInfo("PSNR (dB)", True, 2, "Peak signal-to-noise ratio against the target, mean over items."),
+    "ssim": MetricInfo(
         "SSIM", True, 3, "Structural similarity to the target, at most 1, mean over items.", least=-1, most=1
     ),
-    "gmsd": Description(
+    "gmsd": MetricInfo(
         "GMSD",
         False,
         3,
@@ -58,7 +56,7 @@ _METRICS = {
         "deviation): 0 where they are equal, mean over items.",
         least=0,
     ),
-    "sharpness": Description(
+    "sharpness": MetricInfo(
         "Sharpness",
         None,
         2,
@@ -66,7 +64,7 @@ _METRICS = {
         "real, less is blurred, more is noisy.",
         least=0,
     ),
-    "histogram_l": Description(
+    "histogram_l": MetricInfo(
         "Histogram L",
         True,
         3,
@@ -74,7 +72,7 @@ _METRICS = {
         least=0,
         most=1,
     ),
-    "histogram_a": Description(
+    "histogram_a": MetricInfo(
         "Histogram a",
         True,
         3,
@@ -82,7 +80,7 @@ _METRICS = {
         least=0,
         most=1,
     ),
-    "histogram_b": Description(
+    "histogram_b": MetricInfo(
         "Histogram b",
         True,
         3,
@@ -90,7 +88,7 @@ _METRICS = {
         least=0,
         most=1,
     ),
-    "lpips": Description(
+    "lpips": MetricInfo(
         "LPIPS",
         False,
         3,
@@ -98,7 +96,7 @@ _METRICS = {
         "ones, mean over items.",
         least=0,
     ),
-    "fid": Description(
+    "fid": MetricInfo(
         "FID",
         False,
         2,
@@ -106,13 +104,13 @@ _METRICS = {
         "too high, so that only equally many may be compared.",
         least=0,
     ),
-    "kid": Description(
+    "kid": MetricInfo(
         "KID",
         False,
         4,
         "The same by another distance, which few items do not make too high: about 0 where outputs are like real ones.",
     ),
-    "pixel_accuracy": Description(
+    "pixel_accuracy": MetricInfo(
         "Pixel accuracy",
         True,
         3,
@@ -120,7 +118,7 @@ _METRICS = {
         least=0,
         most=1,
     ),
-    "class_accuracy": Description(
+    "class_accuracy": MetricInfo(
         "Class accuracy",
         True,
         3,
@@ -128,7 +126,7 @@ _METRICS = {
         least=0,
         most=1,
     ),
-    "class_iou": Description(
+    "class_iou": MetricInfo(
         "Class IoU",
         True,
         3,
@@ -136,7 +134,7 @@ _METRICS = {
         least=0,
         most=1,
     ),
-    "fooling_rate": Description(
+    "fooling_rate": MetricInfo(
         "Fooling rate (%)",
         True,
         1,
@@ -146,77 +144,53 @@ _METRICS = {
         most=100,
     ),
 }
-
-
 _SCORERS = {
-    "fcn-official": Scorer(
+    "fcn-official": ScorerInfo(
         "FCN-score, official",
         "Outputs segmented by an FCN and compared with the labels they were made from, by the rules of the published "
         "script, quirks included.",
     ),
-    "fcn-strict": Scorer(
+    "fcn-strict": ScorerInfo(
         "FCN-score, strict",
         "The same, with predictions outside the classes as errors and no image dropped. IoU is that of Cityscapes' own "
         "script: a class is left out where it is neither true nor predicted, and counts 0 where it is predicted alone.",
     ),
-    "image": Scorer("Image scores", "Each output against the target of its item, and the colours of all of them."),
-    "lpips": Scorer("LPIPS, AlexNet", "Each output against the target of its item, as a network sees them."),
-    "fid": Scorer("FID, Inception", "All outputs against all real pictures, as a network sees them."),
-    "kid": Scorer("KID, Inception", "All outputs against all real pictures, as a network sees them."),
-    "labels": Scorer(
+    "image": ScorerInfo("Image scores", "Each output against the target of its item, and the colours of all of them."),
+    "lpips": ScorerInfo("LPIPS, AlexNet", "Each output against the target of its item, as a network sees them."),
+    "fid": ScorerInfo("FID, Inception", "All outputs against all real pictures, as a network sees them."),
+    "kid": ScorerInfo("KID, Inception", "All outputs against all real pictures, as a network sees them."),
+    "labels": ScorerInfo(
         "Label scores", "Each pixel of an output as the class of the nearest label colour, against the true labels."
     ),
-    "labels-official": Scorer(
+    "labels-official": ScorerInfo(
         "Label scores, official",
         "The same by the rules of the published FCN-score script, quirks included, as the paper's own were.",
     ),
 }
-
-
 FCN_RULES = {"fcn-official": "official", "fcn-strict": "strict"}
-
-
 """The rules of the scorers that segment by an FCN."""
-
-
 # What a protocol says of the network and of what made its weights: `fcn-import`, the program itself, `fcn-train`.
 _PUBLISHED = re.compile(r"FCN-8s, 20 channels\b")
-
-
 _IMPORTED = "imported from "
-
-
 _OF_STREETS = re.compile(r"p2pbench, (\d+ street scenes), ")
-
-
 _TRAINED = re.compile(r"p2pbench fcn-train: (\w+), (\d+) items ")
-
-
 _LONGEST_SOURCE = 60
-
-
 STUDY = "amt-"
-
-
 """The scorer of a study's fooling rates is called this and the study's name."""
-
-
 CHANGE = ", change"
-
-
 """What of a metric differs between two results folders is called as the metric, with this behind it."""
 
 
-def describe(metric: str) -> Description:
-    """How to show a metric; one that nobody has described shows under its own name, unranked."""
+def describe(metric: str) -> MetricInfo:
+    """Describe a metric; an unknown one has its own name, unranked."""
     if metric.endswith(CHANGE):  # an item whose metric got worse has the worse change
         changed = describe(metric.removesuffix(CHANGE))
         return replace(changed, label=f"{changed.label}{CHANGE}", meaning="B less A, of the same item.")
-    return _METRICS.get(metric, Description(metric, None, 4, ""))
+    return _METRICS.get(metric, MetricInfo(metric, None, 4, ""))
 
 
 def cost_of_absent(absent: int, classes: int) -> str:
-    """A sentence on what absent classes cost by official rules, without a full stop; empty where there are none."""
+    """Sentence on the cost of absent classes by official rules; else empty."""
     if not absent:
         return ""
     verbs = ("does", "counts") if absent == 1 else ("do", "count")
@@ -226,8 +200,8 @@ def cost_of_absent(absent: int, classes: int) -> str:
     )
 
 
-def describe_scorer(scorer: str, protocol: Mapping[str, object] | None = None) -> Scorer:
-    """How to show a scorer; one that nobody has described shows under its own name.
+def describe_scorer(scorer: str, protocol: Mapping[str, object] | None = None) -> ScorerInfo:
+    """Describe a scorer; an unknown one has its own name.
 
     FID and KID depend on the program and on the number of items, and the FCN-score on who trained its network: their
     titles name that where the protocol is given, and what intervals are over says its clusters of items.
@@ -239,26 +213,28 @@ def describe_scorer(scorer: str, protocol: Mapping[str, object] | None = None) -
     return replace(described, over=f"raters and {clusters.things}" if scorer.startswith(STUDY) else clusters.things)
 
 
-def _described(scorer: str, protocol: Mapping[str, object] | None) -> Scorer:
+def _described(scorer: str, protocol: Mapping[str, object] | None) -> ScorerInfo:
     if scorer.startswith(STUDY):
-        return Scorer(
+        return ScorerInfo(
             f"Real vs fake: {scorer.removeprefix(STUDY)}",
             "The real-vs-fake study: raters see a real image and an output, each for a moment, and say which is fake.",
             "raters and items",
         )
-    known = _SCORERS.get(scorer, Scorer(scorer, ""))
+    known = _SCORERS.get(scorer, ScorerInfo(scorer, ""))
     if scorer in {"fid", "kid"} and protocol and {"implementation", "n"} <= protocol.keys():
         title = f"{scorer.upper()}, {protocol['implementation']} Inception, n = {protocol['n']}"
         return replace(known, title=title)
     if scorer in FCN_RULES and protocol and (own := own_scorer(protocol)):
         brief = f"{FCN_RULES[scorer]} rules, own scorer"
         meaning = f"{known.meaning} The network is not the published one: compare only with scores by the same network."
-        return Scorer(f"{brief}: {own}", meaning, brief=brief)
+        return ScorerInfo(f"{brief}: {own}", meaning, brief=brief)
     return known
 
 
 def own_scorer(protocol: Mapping[str, object]) -> str:
-    """The network of an FCN-score that is not the published one, such as "FCN-4s trained on 1200 street scenes".
+    """Network of an FCN-score other than the published one.
+
+    Such as "FCN-4s trained on 1200 street scenes".
 
     Args:
         protocol: That of the score. Where it does not say what made the weights, the network's form decides.

@@ -1,4 +1,4 @@
-"""Names that others gave: as text that stays in its line, as names of files, as ids of items."""
+"""Text from outside, made safe for messages, file names and item ids."""
 
 from __future__ import annotations
 
@@ -9,25 +9,15 @@ import unicodedata
 from pathlib import Path
 
 LONGEST_ITEM_ID = 251  # bytes; file systems have 255, for an id and an ending such as ".png"
-
-
 LONGEST_FILE_NAME = 100  # bytes; file systems have 255, for two such names and an ending
-
-
 _ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, marks of direction and the like, half characters, line ends
-
-
 _JOINERS = {"\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}"}  # parts of words and of pictographs
-
-
 _UNDECODED = re.compile("[\udc80-\udcff]")  # bytes of a file's name that are no UTF-8, as Python shows them
-
-
 _UNSAFE = re.compile(r"[^\w.+-]|^[.-]|-$|-(?=-)")
 
 
 def printable(text: str) -> str:
-    r"""The text with its controls, line ends and marks of direction written out, as `\n`, `\x1b` or `\u202e`."""
+    r"""The text with control and direction characters written out, as `\n`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_written_out(character) for character in text)
@@ -40,7 +30,7 @@ def _written_out(character: str) -> str:
 
 
 def file_name(name: str) -> str:
-    """A name for a file on any system, in a link, and in a document; other names have other ones.
+    """Safe and unique file name for a name.
 
     Letters and digits of any script, `_`, `.`, `+` and single `-` inside stay. Where anything else is replaced, or the
     name is too long, eight digits of its hash come behind it.
@@ -55,7 +45,7 @@ def file_name(name: str) -> str:
 
 
 def item_id(name: str) -> str:
-    """Id of the item that a file of this name, without its ending, belongs to.
+    """Id of the item of a file with this stem.
 
     The id is valid text whatever the bytes of the name are: composed (Unicode's NFC), with `%E9` for the byte E9 where
     it is no UTF-8, and at most `LONGEST_ITEM_ID` bytes; of a longer name the end is replaced by eight digits of its
@@ -70,12 +60,12 @@ def item_id(name: str) -> str:
 
 
 def typed(path: Path) -> str:
-    """A path as it is typed in a shell; no command takes it for an option."""
+    """A path quoted for a shell, never taken for an option."""
     return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
 
 
 def duration(seconds: float) -> str:
-    """A time to wait, such as 40 s, 12 min or 3.1 h."""
+    """A duration such as 40 s, 12 min or 3.1 h."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

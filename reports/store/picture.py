@@ -1,56 +1,25 @@
-"""Pictures of any bit depth as 8-bit ones that a browser shows."""
+"""Pictures of any bit depth, converted to 8 bits for browsers."""
 
 from __future__ import annotations
 
-import lzma
-import struct
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.ranges import Range
 
 LONGEST_SIDE = 512  # pixels; more is not seen at the size of a gallery, and would make its folder huge
-
-
 THUMB = 128  # pixels, longest side of a thumbnail
-
-
 _DISPLAYABLE = {"L", "RGB", "RGBA"}
-
-
-# What Pillow and tifffile raise on damaged files.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    SyntaxError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-    tifffile.TiffFileError,
-    Image.DecompressionBombError,
-)
-
-
 _FLAT = 0.4  # bytes a pixel: a source as small as that is of few colours, and as JPEG would be larger and blurred
 
 
-class Shown(NamedTuple):
-    """A picture as files that a browser shows.
+class PictureFiles(NamedTuple):
+    """Files of a picture for browsers.
 
     Attributes:
         name: The file's name.
@@ -65,8 +34,8 @@ class Shown(NamedTuple):
     height: int
 
 
-def save(source: Path, stem: Path, ends: Range | None = None) -> Shown:
-    """Write a picture as files beginning with `stem`, to be looked at.
+def save(source: Path, stem: Path, ends: Range | None = None) -> PictureFiles:
+    """Write a picture for browsers, as files beginning with `stem`.
 
     Small ones, and those of few colours, stay as they are, as PNG; photos become JPEG, with a thumbnail. `ends` are the
     values that are black and white, see `load`.
@@ -81,17 +50,17 @@ def save(source: Path, stem: Path, ends: Range | None = None) -> Shown:
     if small or "A" in shown.mode or source.stat().st_size <= _FLAT * width * height:
         name = f"{stem.name}.png"
         shown.save(stem.with_name(name), compress_level=4)
-        return Shown(name, name, width, height)
+        return PictureFiles(name, name, width, height)
     name, thumb = f"{stem.name}.jpg", f"{stem.name}t.jpg"
     shown.save(stem.with_name(name), quality=90, subsampling=0)
     shown = shown.reduce(max(1, max(width, height) // THUMB))  # fast, and most of the way
     shown.thumbnail((THUMB, THUMB), Image.Resampling.BICUBIC)
     shown.save(stem.with_name(thumb), quality=85)
-    return Shown(name, thumb, width, height)
+    return PictureFiles(name, thumb, width, height)
 
 
 def load(path: Path, ends: Range | None = None) -> Image.Image:
-    """A picture as 8-bit grey, RGB or RGBA, at most `LONGEST_SIDE` pixels long.
+    """Read a picture as 8-bit grey, RGB or RGBA, reduced if large.
 
     With `ends`, values are clipped to them and scaled to 0..255. Without, 16-bit values keep their high byte, floats in
     0..1 are scaled to 0..255, and other numbers are stretched from their least to their greatest. Of a TIFF with more
@@ -102,24 +71,24 @@ def load(path: Path, ends: Range | None = None) -> Image.Image:
     """
     try:
         picture = _from_tiff(path, ends) if path.suffix in {".tif", ".tiff"} else _from_pillow(path, ends)
-    except _UNREADABLE as error:
+    except (*DAMAGED, Image.DecompressionBombError) as error:
         raise _no_picture(path, error) from error
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     return picture
 
 
 def stored(path: Path) -> NDArray[np.generic]:
-    """A picture's values of 8 or 16 bits as its file has them, in whatever order of channels.
+    """Read a picture's 8- or 16-bit values unchanged.
 
     Raises:
         ReportError: As `load`.
     """
     try:
         if path.suffix in {".tif", ".tiff"}:
-            return np.asarray(tifffile.imread(path))
+            return _tiff_values(path)
         with Image.open(path) as picture:
             return np.asarray(picture)
-    except _UNREADABLE as error:
+    except (*DAMAGED, Image.DecompressionBombError) as error:
         raise _no_picture(path, error) from error
 
 
@@ -129,7 +98,7 @@ def _no_picture(path: Path, error: BaseException) -> ReportError:
 
 
 def to_eight_bits(values: NDArray[np.generic], ends: Range | None = None) -> NDArray[np.uint8]:
-    """Pixel values of any type, scaled to 0..255 as `load` says; what is not a number becomes 0."""
+    """Scale pixel values of any type to 0..255; NaN becomes 0."""
     if ends is not None:
         low, high = ends
         shares = (np.nan_to_num(values.astype(np.float64), nan=low).clip(low, high) - low) / (high - low)
@@ -146,6 +115,12 @@ def to_eight_bits(values: NDArray[np.generic], ends: Range | None = None) -> NDA
         low, high = 0.0, 1.0
     scaled = (numbers - low) / (high - low or 1.0)
     return np.rint(scaled * 255).astype(np.uint8)
+
+
+def _tiff_values(path: Path) -> NDArray[np.generic]:
+    import tifffile  # here, as few pictures are TIFF and every command that reads a grid imports this module
+
+    return np.asarray(tifffile.imread(path))
 
 
 def _from_pillow(path: Path, ends: Range | None) -> Image.Image:
@@ -165,7 +140,7 @@ def _from_pillow(path: Path, ends: Range | None) -> Image.Image:
 
 
 def _from_tiff(path: Path, ends: Range | None) -> Image.Image:
-    values = np.asarray(tifffile.imread(path))
+    values = _tiff_values(path)
     if values.ndim == 3 and values.shape[0] < min(values.shape[1:]):
         values = np.moveaxis(values, 0, -1)  # planes apart
     if values.ndim == 3:

@@ -12,16 +12,12 @@ from numpy.typing import NDArray
 from reports.store.errors import ReportError
 
 LOOKED_AT = 16  # pictures, evenly spaced
-
-
 LEAST_INSIDE = 0.01  # of all values; below, a range is not the data's
-
-
 T = TypeVar("T")
 
 
 class Values(NamedTuple):
-    """The values of some pictures of one depth.
+    """Extremes of the values of pictures, and the share within a range.
 
     Attributes:
         low: The least.
@@ -37,17 +33,17 @@ class Values(NamedTuple):
 
     @property
     def whole(self) -> Range:
-        """All values of their depth."""
+        """Full range of the bit depth."""
         return 0.0, 2.0**self.bits - 1
 
 
 def measure(pictures: Iterable[NDArray[np.generic]], ends: Range | None) -> Values:
-    """The values of pictures of 8 or 16 bits, at least one, and how many of them lie within a range."""
+    """Measure the values of at least one picture against a range."""
     return joined([_measured(picture, ends) for picture in pictures])
 
 
 def joined(each: Sequence[Values]) -> Values:
-    """The values of all; pictures count alike, whatever their size."""
+    """Combine measurements; pictures count equally, whatever their size."""
     return Values(
         min(values.low for values in each),
         max(values.high for values in each),
@@ -57,13 +53,13 @@ def joined(each: Sequence[Values]) -> Values:
 
 
 def spread(some: Sequence[T], most: int = LOOKED_AT) -> list[T]:
-    """At most so many of them, evenly spaced, the first and the last included."""
+    """At most `most` evenly spaced elements, the first and last included."""
     places = np.unique(np.linspace(0, len(some) - 1, min(most, len(some))).round().astype(int))
     return [some[place] for place in places.tolist()]
 
 
 def clipped(name: str, ends: Range, values: Values, whose: str, mend: str) -> Iterator[str]:
-    """A line on the values beyond a range, if there are any.
+    """Line on values beyond a range, if there are any.
 
     Args:
         name: The file or setting that declares the range.
@@ -100,23 +96,19 @@ def _measured(picture: NDArray[np.generic], ends: Range | None) -> Values:
 
 
 def _share(share: float) -> str:
-    """A share in percent that is rounded to none or all only where it is that."""
+    """Percentage, rounded to none or all only where exact."""
     if share in (0, 1):
         return "none" if share == 0 else "all"
     return "under 0.1%" if share < 0.001 else "over 99.9%" if share > 0.999 else f"{share:.1%}"
 
 
 Range = tuple[float, float]
-
-
 """The values of a picture that are black and white; those beyond are clipped."""
-
-
 LARGEST = 65535  # value of a picture, at 16 bits
 
 
 def as_range(value: object) -> Range:
-    """A range as a document has it: two values that a picture may have.
+    """Validate a range of picture values from a document.
 
     Raises:
         ValueError: It is not two whole numbers from 0 to 65535, the lower first.
@@ -132,5 +124,5 @@ def as_range(value: object) -> Range:
 
 
 def shown(ends: Range) -> str:
-    """A range for messages, such as 1000..1400."""
+    """A range in messages, such as 1000..1400."""
     return "..".join(f"{end:.10g}" for end in ends)

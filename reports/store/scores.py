@@ -1,4 +1,4 @@
-"""What one scorer says about one run: values, replicates, items and the protocol that made them."""
+"""Scores of one scorer for one run: values, replicates, items, protocol."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.store import variance
-from reports.store.bootstrap import Clusters, Interval, clusters_of
+from reports.store.bootstrap import Interval, ItemClusters, clusters_of
 from reports.store.errors import ReportError
 from reports.store.metrics import STUDY, describe, describe_scorer
 from reports.store.names import counted
-from reports.store.variance import Sample
+from reports.store.variance import ScoreSample
 
 _SCORER = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -51,7 +51,7 @@ _FAR, _ENOUGH_FAR, _FEWEST_TO_DOUBT = 10.0, 10, 8
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What one scorer says about one run.
+    """Scores of one scorer for one run.
 
     What fewer than two items, or clusters of them, count for has no interval: its replicates become NaN, whatever they
     were.
@@ -78,42 +78,42 @@ class Scores:
 
     @property
     def n(self) -> int:
-        """How many items were scored."""
+        """Number of scored items."""
         return len(self.item_ids)
 
     @cached_property
     def counted(self) -> int:
-        """How many of the items count, by their own values where they have any."""
+        """Number of items that count, by their own values if any."""
         left_out = self._left_out()
         return self.n if left_out is None else int((~left_out).sum())
 
     @cached_property
-    def clusters(self) -> Clusters | None:
-        """The clusters that draws are of; None where they are of items alone, as older versions' are."""
+    def clusters(self) -> ItemClusters | None:
+        """Clusters that are drawn; None where single items are."""
         return clusters_of(self.protocol)
 
     @property
     def over(self) -> str:
-        """What intervals are over, such as "items"."""
+        """Scope of the intervals, such as "items"."""
         return describe_scorer(self.scorer, self.protocol).over
 
     @property
     def units(self) -> int:
-        """How many items, or clusters of them, are drawn."""
+        """Number of units that are drawn: items, or clusters of them."""
         return self.counted if self.clusters is None else min(self.counted, self.clusters.n)
 
     @property
     def worth(self) -> float:
-        """How many equal units would tell as much: fewer than units where clusters are of unequal sizes."""
+        """Effective number of units, fewer where clusters are unequal."""
         return float(self.units if self.clusters is None else min(self.units, self.clusters.effective))
 
     @cached_property
     def fingerprint(self) -> str:
-        """The short name of the protocol: scores are compared only where it is the same."""
+        """Short hash of the protocol; only equal ones are comparable."""
         return fingerprint(self.protocol, self.scorer)
 
     def check(self) -> None:
-        """Refuse parts that do not fit together, or values that a file cannot hold.
+        """Refuse inconsistent parts, or values that a file cannot hold.
 
         Raises:
             ValueError: What was found, and what was expected.
@@ -132,15 +132,15 @@ class Scores:
             _check_metric(name, metric, self.item_ids, self._left_out())
 
     def interval(self, metric: str) -> Interval:
-        """The 95 % interval of a metric, if there is one, over items or clusters: for this very training alone.
+        """The 95 % interval of a metric for this training only.
 
         A fooling rate's is over raters and items, as the study's analysis has it.
         """
         given = self.metrics[metric].ends
-        return given or variance.estimate(sample([self], metric, trained=False)).interval
+        return given or variance.estimate(cell_sample([self], metric, trained=False)).interval
 
     def doubt(self, metric: str) -> str:
-        """Why no interval of a metric can be trusted, such as a cap that some items reach; empty where one can.
+        """Reason why an interval of a metric cannot be trusted; else empty.
 
         Of a few items far from all others, nobody knows from so few draws how many there are elsewhere. A mean is in
         doubt where fewer than ten items lie ten times the middle half's width beyond it.
@@ -161,13 +161,13 @@ class Scores:
         return f"{count} of {counted(self.counted, 'item')} far from all others, such as {first}: no interval holds"
 
     def by_item(self, metric: str) -> dict[str, float]:
-        """The values of the items that count, by id; none where the metric has no values of single items."""
+        """Values of the items that count, by id; may be empty."""
         per_item = self.metrics[metric].per_item
         values = () if per_item is None else zip(self.item_ids, per_item.tolist(), strict=True)
         return {item: value for item, value in values if not math.isnan(value)}
 
     def summary(self) -> dict[str, object]:
-        """All but replicates and single items, for JSON; null for a value or an interval that there is not."""
+        """Summary for JSON, without replicates and items; null if undefined."""
         return {
             "scorer": self.scorer,
             "scorer_title": describe_scorer(self.scorer, self.protocol).title,
@@ -182,13 +182,13 @@ class Scores:
         }
 
     def _left_out(self) -> NDArray[np.bool_] | None:
-        """Which items (n,) do not count; None where no metric has values of single items."""
+        """Mask of items (n,) that do not count; None without item values."""
         known = (metric.per_item for metric in self.metrics.values() if metric.per_item is not None)
         return next((np.isnan(per_item) for per_item in known), None)
 
 
-def sample(runs: Sequence[Scores], metric: str, *, trained: bool) -> Sample:
-    """What the mean of runs, one a seed, rests on; all were scored on the same items.
+def cell_sample(runs: Sequence[Scores], metric: str, *, trained: bool) -> ScoreSample:
+    """Sample of a cell's mean over runs, one per seed.
 
     Args:
         runs: At least one.
@@ -207,12 +207,12 @@ def sample(runs: Sequence[Scores], metric: str, *, trained: bool) -> Sample:
 
 
 def null_if_nan(value: float) -> float | None:
-    """A number as JSON can hold it."""
+    """A number for JSON, null for NaN."""
     return None if math.isnan(value) else float(value)
 
 
 def fingerprint(protocol: Mapping[str, object], scorer: str) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of a scorer's name and its protocol, as canonical JSON.
+    """Short SHA-256 of a scorer's name and protocol as canonical JSON.
 
     Raises:
         ReportError: The protocol holds something that JSON cannot, such as NaN or an array.

@@ -1,4 +1,4 @@
-"""Variance of a score over items and over trainings, and the intervals and p-values of scores and differences.
+"""Variance of scores over items and trainings, with intervals and p-values.
 
 The expected score of a cell, over trainings and items, is estimated by the mean over its K seeds. Its variance has two
 parts. The seeds' part is the variance of the K values divided by K; it holds what items and seeds do to each other too.
@@ -18,26 +18,18 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import ndtr, stdtr, stdtrit
 
 from reports.store.bootstrap import NO_INTERVAL, Interval
 
 LEVEL = 0.05
-
-
 _MOST_FREEDOM = 4  # times the fewest of a cell's seeds; docs/statistics.md has false verdicts with and without
-
-
 _SETS = 1000
-
-
 _ROUNDING = 1e-6  # of replicates, which are kept in float32
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """What a number of a cell rests on.
+class ScoreSample:
+    """Mean score of a cell with its variance components.
 
     Attributes:
         value: The mean over seeds.
@@ -64,8 +56,10 @@ class Sample:
     most: float = math.inf
 
 
-class Estimate(NamedTuple):
-    """A value, its 95 % interval and the p-value of zero; NaN where there are none.
+class ScoreEstimate(NamedTuple):
+    """A value with its 95 % interval and p-value of zero.
+
+    Both are NaN where there are none.
 
     Attributes:
         value: The score, or the difference of two.
@@ -88,8 +82,8 @@ def sample(
     *,
     of_items: float | None = None,
     trained: bool = True,
-) -> Sample:
-    """What the mean of runs rests on.
+) -> ScoreSample:
+    """Sample of the mean of runs.
 
     Args:
         values: The score of each of the K seeds.
@@ -109,23 +103,23 @@ def sample(
     mean = np.asarray(replicates.mean(axis=0, dtype=np.float64))
     value = float(np.mean(values))
     variances = replicates.var(axis=1, dtype=np.float64)
-    parts = [Part(float(v), f) for v, f in zip(variances, freedoms, strict=False) if f is not None]
+    parts = [VarianceComponent(float(v), f) for v, f in zip(variances, freedoms, strict=False) if f is not None]
     of_items = units - 1.0 if of_items is None else of_items
     freedom = satterthwaite(parts) if len(parts) == k else of_items
     if not trained or k == 1:
-        return Sample(value, int(trained), math.nan if trained else 0.0, mean, 0.0, units, of_items, freedom)
+        return ScoreSample(value, int(trained), math.nan if trained else 0.0, mean, 0.0, units, of_items, freedom)
     alone = float(variances.mean())
     residual = max(0.0, (alone - float(mean.var())) / (k - 1))
-    return Sample(value, k, float(np.var(values, ddof=1)) / k, mean, residual, units, of_items, freedom)
+    return ScoreSample(value, k, float(np.var(values, ddof=1)) / k, mean, residual, units, of_items, freedom)
 
 
 def share_interval(value: float, variance: float, freedom: float) -> Interval:
-    """Student's 95 % interval of a share (0 to 1) whose variance has so many degrees of freedom, if there is one."""
-    return _within(value, _around(value, Part(variance, freedom).half), 0, 1)
+    """Student's 95 % interval of a share, clipped to 0..1."""
+    return _within(value, _around(value, VarianceComponent(variance, freedom).half), 0, 1)
 
 
-def estimate(of: Sample) -> Estimate:
-    """The expected score of a cell with its interval; none where all draws are alike to seven digits.
+def estimate(of: ScoreSample) -> ScoreEstimate:
+    """Expected score of a cell; no interval where all draws are equal.
 
     Items that all have the same value say nothing of how others would differ.
     """
@@ -133,8 +127,8 @@ def estimate(of: Sample) -> Estimate:
     return found._replace(interval=_within(of.value, found.interval, of.least, of.most))
 
 
-def difference(a: Sample, b: Sample) -> Estimate:
-    """The expected score of A less that of B, paired by item: both have the same draws of the same items.
+def difference(a: ScoreSample, b: ScoreSample) -> ScoreEstimate:
+    """Expected difference A minus B, paired by draws of the same items.
 
     Where one of the two has no interval, as where all of its items are alike, a difference has none and no p-value.
     """
@@ -144,8 +138,8 @@ def difference(a: Sample, b: Sample) -> Estimate:
     return found._replace(interval=_clipped(found.interval, a.least - b.most, a.most - b.least))
 
 
-class Plan(NamedTuple):
-    """The variance that the difference of two cells would have with so many seeds each.
+class PlannedVariance(NamedTuple):
+    """Variance of the difference of two cells for planned seeds.
 
     Attributes:
         parts: Items' part, and each cell's.
@@ -153,26 +147,29 @@ class Plan(NamedTuple):
             variance over items alone, of which the interval is never narrower.
     """
 
-    parts: tuple[Part, Part, Part]
+    parts: tuple[VarianceComponent, VarianceComponent, VarianceComponent]
     alone: float
 
     @property
     def variance(self) -> float:
-        """All of it."""
+        """Total variance."""
         return sum(part.variance for part in self.parts)
 
     def detectable(self, power: float) -> float:
-        """The difference that `difference` tells from zero at 5 % with this probability.
+        """Smallest difference detected at 5 % with this power.
 
         What its variance will be taken for differs from one set of trainings to the next: by a thousand of them.
         """
+        from scipy.optimize import brentq
+        from scipy.special import ndtr
+
         random = np.random.default_rng(0)
         found = [part.variance * random.chisquare(part.freedom, _SETS) / part.freedom for part in self.parts]
         freedom = _freedom_of_sum(np.stack(found), [part.freedom for part in self.parts])
-        halves = np.sqrt(sum(found)) * stdtrit(freedom, 1 - LEVEL / 2)
+        halves = np.sqrt(sum(found)) * _t_quantile(freedom)
         items = self.parts[0]
         drawn = found[0] / items.variance if items.variance else np.ones(_SETS)
-        over_items = np.sqrt((items.variance + self.alone) * drawn) * stdtrit(items.freedom, 1 - LEVEL / 2)
+        over_items = np.sqrt((items.variance + self.alone) * drawn) * _t_quantile(items.freedom)
         halves = np.maximum(halves, over_items)
         deviation = math.sqrt(self.variance)
         if not deviation:
@@ -184,55 +181,62 @@ class Plan(NamedTuple):
         return float(brentq(missing, 0, float(halves.max()) + 10 * deviation))
 
 
-def planned(a: Sample, b: Sample, seeds: int) -> Plan | None:
-    """The variance that the difference of two cells would have with so many seeds each, at least 2.
+def planned(a: ScoreSample, b: ScoreSample, seeds: int) -> PlannedVariance | None:
+    """Planned variance with at least 2 seeds per cell.
 
     None where one of them has a single training, or no interval.
     """
     if min(a.seeds, b.seeds) < 2 or not (estimate(a).interval.known and estimate(b).interval.known):
         return None
-    first, second = (Part(each.between * each.seeds / seeds, seeds - 1) for each in (a, b))
+    first, second = (VarianceComponent(each.between * each.seeds / seeds, seeds - 1) for each in (a, b))
     alone = sum(each.residual * each.seeds / seeds for each in (a, b)) * a.units / (a.units - 1)
-    return Plan((_shared((a, b), a.replicates - b.replicates), first, second), alone)
+    return PlannedVariance((_shared((a, b), a.replicates - b.replicates), first, second), alone)
 
 
-def _shared(samples: Sequence[Sample], replicates: NDArray[np.float64]) -> Part:
-    """The items' part: what all seeds share."""
+def _shared(samples: Sequence[ScoreSample], replicates: NDArray[np.float64]) -> VarianceComponent:
+    """Items' component: the covariance that all seeds share."""
     units = min(each.units for each in samples)
     small = units / (units - 1)  # a bootstrap's variance divides by n
     alone = sum(each.residual for each in samples)
-    return Part(max(0.0, small * (float(replicates.var()) - alone)), min(each.of_items for each in samples))
+    return VarianceComponent(
+        max(0.0, small * (float(replicates.var()) - alone)), min(each.of_items for each in samples)
+    )
 
 
-def _estimate(value: float, samples: Sequence[Sample], replicates: NDArray[np.float64]) -> Estimate:
+def _estimate(value: float, samples: Sequence[ScoreSample], replicates: NDArray[np.float64]) -> ScoreEstimate:
     units = min(each.units for each in samples)
     trainings = all(each.seeds != 1 for each in samples)
     if units < 2 or np.isnan(replicates).any():
-        return Estimate(value, NO_INTERVAL, math.nan, trainings)
-    found = [Part(float(replicates.var()) * units / (units - 1), _freedom(samples))]  # of these trainings alone
+        return ScoreEstimate(value, NO_INTERVAL, math.nan, trainings)
+    found = [
+        VarianceComponent(float(replicates.var()) * units / (units - 1), _freedom(samples))
+    ]  # of these trainings alone
     if trainings:
-        own = [Part(each.between, each.seeds - 1) for each in samples if each.seeds]
+        own = [VarianceComponent(each.between, each.seeds - 1) for each in samples if each.seeds]
         found.append(_sum([_shared(samples, replicates), *own]))
     # Never narrower than over items alone: the sum may be smaller by chance.
     half = max(part.half for part in found)
     p = max(part.p(value) for part in found)
-    return Estimate(value, _around(value, half), p, trainings)
+    return ScoreEstimate(value, _around(value, half), p, trainings)
 
 
-def _freedom(samples: Sequence[Sample]) -> float:
-    """Of a difference over the same items one less than these; raters are each study's own, as in Welch's test."""
+def _freedom(samples: Sequence[ScoreSample]) -> float:
+    """Degrees of freedom of a difference over the same items.
+
+    One less than the units; raters differ between studies, so theirs follow Welch's test.
+    """
     if all(each.freedom == each.of_items for each in samples):
         return min(each.of_items for each in samples)
-    return satterthwaite([Part(float(each.replicates.var()), each.freedom) for each in samples])
+    return satterthwaite([VarianceComponent(float(each.replicates.var()), each.freedom) for each in samples])
 
 
 def _around(value: float, half: float) -> Interval:
-    """The interval that reaches so far, with the seven digits that replicates have."""
+    """Interval around a value, with the replicates' seven digits."""
     return Interval(*(float(f"{end:.7g}") for end in (value - half, value + half)))
 
 
 def _within(value: float, found: Interval, least: float, most: float) -> Interval:
-    """The part of the interval that scores can lie in; none where all draws are alike."""
+    """Interval clipped to possible scores; none where all draws are equal."""
     if not found.high - found.low > _ROUNDING * abs(value):  # NaN too
         return NO_INTERVAL
     return _clipped(found, least, most)
@@ -242,7 +246,7 @@ def _clipped(found: Interval, least: float, most: float) -> Interval:
     return Interval(max(found.low, least), min(found.high, most))  # NaN stays: it comes first
 
 
-class Part(NamedTuple):
+class VarianceComponent(NamedTuple):
     """A variance and its degrees of freedom."""
 
     variance: float
@@ -250,30 +254,41 @@ class Part(NamedTuple):
 
     @property
     def half(self) -> float:
-        """Half of the width of the 95 % interval."""
-        return math.sqrt(self.variance) * float(stdtrit(self.freedom, 1 - LEVEL / 2))
+        """Half the width of the 95 % interval."""
+        return math.sqrt(self.variance) * float(_t_quantile(self.freedom))
 
     def p(self, value: float) -> float:
-        """The two-sided p-value of zero where this value was found."""
+        """Two-sided p-value of zero for this value."""
         if not self.variance:
             return 1.0 if value == 0 else 0.0
+        from scipy.special import stdtr
+
         return float(2 * stdtr(self.freedom, -abs(value) / math.sqrt(self.variance)))
 
 
-def satterthwaite(parts: Sequence[Part]) -> float:
-    """The degrees of freedom of a sum of independent variances."""
+def _t_quantile(freedom: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Upper 2.5 % point of Student's t."""
+    from scipy.special import stdtrit  # here: SciPy takes half a second, and most commands need no interval
+
+    return np.asarray(stdtrit(freedom, 1 - LEVEL / 2))
+
+
+def satterthwaite(parts: Sequence[VarianceComponent]) -> float:
+    """Degrees of freedom of a sum of independent variances."""
     shares = sum(part.variance**2 / part.freedom for part in parts)
     return sum(part.variance for part in parts) ** 2 / shares if shares else min(part.freedom for part in parts)
 
 
-def _sum(parts: Sequence[Part]) -> Part:
-    """The sum of independent variances: that of items first, then each cell's."""
+def _sum(parts: Sequence[VarianceComponent]) -> VarianceComponent:
+    """Sum of independent variances: the items' first, then each cell's."""
     variances = np.array([part.variance for part in parts])
-    return Part(float(variances.sum()), float(_freedom_of_sum(variances, [part.freedom for part in parts])))
+    return VarianceComponent(
+        float(variances.sum()), float(_freedom_of_sum(variances, [part.freedom for part in parts]))
+    )
 
 
 def _freedom_of_sum(variances: NDArray[np.float64], freedoms: Sequence[float]) -> NDArray[np.float64]:
-    """Satterthwaite's degrees of freedom of sums (...) of variances (parts, ...), fewer than he has (see above).
+    """Reduced Satterthwaite degrees of freedom of sums (...) of variances (parts, ...).
 
     Of two cells they are no more than a few times those of either: where both seeds' parts are small by chance, his
     formula takes them for as good as none, and many cells are decided together by p-values as small as that.

@@ -11,7 +11,7 @@ from fcn.weights import PUBLISHED, Card
 from p2pbench.scoring import segmentation
 from p2pbench.scoring.networks import scorer_protocol
 from reports import paper
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 
 DATASET = {"name": "cityscapes", "direction": "labels-to-photo", "test": {"n": 500}}
 
@@ -21,7 +21,7 @@ def test_the_protocol_names_the_published_network_as_the_report_expects_it() -> 
         network = FCN(PUBLISHED)
     card = Card(PUBLISHED, CITYSCAPES.classes, CITYSCAPES.name, 256, "imported from fcn-8s-cityscapes.caffemodel", None)
     protocol = scorer_protocol(Scorer(network, card, "digest"))
-    grid = Description("", "", {"L1": {}}, (0,), DATASET, {}, {}, None)
+    grid = GridDescription("", "", {"L1": {}}, (0,), DATASET, {}, {}, None)
     found = paper.value(grid, segmentation.FCN.official, "class_iou", "L1", protocol)
     assert found is not None
     assert found.value == 0.11

@@ -22,7 +22,7 @@ from p2pbench.study import results as analysing
 from p2pbench.training.generated_folder import GENERATION, Generation, begin, write_generation
 from p2pbench.training.generator_file import load_generator
 from reports import comparison_page, html
-from reports.store import arithmetic, json_files, ledger, studies
+from reports.store import analyses, arithmetic, json_files, ledger
 from reports.store.errors import ReportError
 from reports.store.layout import Grid
 from tests.p2pbench.grids import image_score, run_grid
@@ -166,7 +166,7 @@ def test_scores(results: Path) -> None:
 def test_analyses_of_studies(tmp_path: Path) -> None:
     analysed.write(tmp_path, analysed.document([analysed.algorithm("L1", 0.2, {"a": (3, 1)})]))
     (file,) = tmp_path.rglob("analysis.json")
-    hold(file, lambda: studies.collect(tmp_path))
+    hold(file, lambda: analyses.collect(tmp_path))
 
 
 def test_folders_of_generated_pictures(results: Path, tmp_path: Path) -> None:

@@ -19,22 +19,22 @@ from p2pbench.datasets import label_images
 from p2pbench.errors import UserError
 from p2pbench.metrics import images
 from p2pbench.training.records import read_runs
-from reports import classes, colours, html, reproduce, segmentations
+from reports import classes, gallery, histograms, html, reproduce
 from reports.gallery import Column
 from reports.store import grids
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.layout import Grid, Run
-from reports.tables import Table
+from reports.tables import ScoreTable
 from tests.p2pbench.drawn_scorer import make_scorer, score, train
 
 ODD = 'a "b" \\ 道路\nline\x7f'
 
 
-def described(grid: GridConfig) -> Description:
-    return Description(grid.title, grid.source, grid.cells, tuple(grid.seeds), {}, grid.settings, {}, None)
+def described(grid: GridConfig) -> GridDescription:
+    return GridDescription(grid.title, grid.source, grid.cells, tuple(grid.seeds), {}, grid.settings, {}, None)
 
 
-def read_back(description: Description, folder: Path) -> GridConfig:
+def read_back(description: GridDescription, folder: Path) -> GridConfig:
     path = folder / "again.toml"
     path.write_text(reproduce.grid_toml(description), "utf-8")
     return read_grid(path)
@@ -63,7 +63,7 @@ def test_odd_settings_read_back_as_they_are(tmp_path: Path) -> None:
 def test_what_is_not_set_gets_its_default_again(tmp_path: Path) -> None:
     cells: dict[str, dict[str, object]] = {"few": {"train_items": 3, "test_split": None}, "all": {"train_items": None}}
     settings = {"root": None, "dataset": "streets", "threads": None, "learning_rate": 1e-5}
-    description = Description("Sizes", "", cells, (0, 2), {}, settings, {}, None)
+    description = GridDescription("Sizes", "", cells, (0, 2), {}, settings, {}, None)
     again = read_back(description, tmp_path)
     assert again.cells == {"few": {"train_items": 3}, "all": {}}
     runs = planned(again)
@@ -88,8 +88,8 @@ def parse(line: str) -> dict[str, Any]:
 @pytest.mark.parametrize("root", [None, "/data"])
 def test_the_commands_of_a_report_are_ones_that_there_are(root: str | None) -> None:
     scorers = ("fcn-official", "fcn-strict", "labels", "labels-official", "image", "lpips", "fid", "kid", "amt-first")
-    tables = [Table(scorer, (), (), None, (), {}, "", {}) for scorer in scorers]
-    description = Description("", "", {"L1": {}}, (0,), {"root": root}, {}, {}, None)
+    tables = [ScoreTable(scorer, (), (), None, (), {}, "", {}) for scorer in scorers]
+    description = GridDescription("", "", {"L1": {}}, (0,), {"root": root}, {}, {}, None)
     lines = reproduce.commands(description, tables, "losses.toml")
     parsed = {line.split()[1] if " amt " not in line else " ".join(line.split()[1:3]): parse(line) for line in lines}
     amt = ["amt create", "amt serve", "amt close", "amt analyse"]
@@ -107,8 +107,8 @@ def test_what_the_scorers_draw_is_what_the_report_reads(tmp_path: Path) -> None:
     labels = np.array([[0, 18, 19], [IGNORE, 3, 200]], np.uint8)
     label_images.write_label_image(tmp_path / "item.png", labels, CITYSCAPES, "test")
     expected = [[0, 18, IGNORE], [IGNORE, 3, IGNORE]]
-    assert segmentations.read(tmp_path / "item.png").tolist() == expected
-    assert segmentations.IGNORED == IGNORE
+    assert gallery.read_label_map(tmp_path / "item.png").tolist() == expected
+    assert gallery.IGNORED == IGNORE
 
 
 def test_the_histograms_of_image_score_are_what_the_report_reads(tmp_path: Path) -> None:
@@ -117,12 +117,12 @@ def test_the_histograms_of_image_score_are_what_the_report_reads(tmp_path: Path)
     run = Grid(tmp_path / "losses").run("L1", 0)
     run.scores.mkdir(parents=True)
     run.lab_histograms.write_text(images.histogram_csv(*counts))
-    found = colours.read([run], "real")
+    found = histograms.read([run], "real")
     assert found
     assert found.damages == ()
     for cell, side in zip(("L1", "real"), counts, strict=True):
-        for channel, bins in zip(colours.CHANNELS, side, strict=True):
-            shares = colours.curves(found, channel)[cell]["share"]
+        for channel, bins in zip(histograms.CHANNELS, side, strict=True):
+            shares = histograms.curves(found, channel)[cell]["share"]
             np.testing.assert_allclose(shares, bins / 256, rtol=1e-12)
 
 
@@ -168,7 +168,7 @@ def test_the_classes_and_label_maps_of_a_scored_grid_are_read_without_a_complain
     pixels = found.by_run[found.by_run["cell"] == "L1"].set_index("class")["pixels"]
     assert found.confusion["L1"].sum(axis=1).tolist() == pixels.loc[list(found.names)].tolist()
     items = sorted(grid.real.pictures())
-    seen = segmentations.write(grid, [Column(run, {}) for run in runs(grid)], items, tmp_path)
+    seen = gallery.write_label_maps(grid, [Column(run, {}) for run in runs(grid)], items, tmp_path)
     assert seen
     assert seen.damages == ()
     assert all(len(numbers) == len(items) for numbers in (seen.truth, *seen.segmented))
@@ -176,6 +176,6 @@ def test_the_classes_and_label_maps_of_a_scored_grid_are_read_without_a_complain
 
 def test_a_setting_that_no_grid_has_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "grid.toml"
-    path.write_text(reproduce.grid_toml(Description("", "", {"L1": {}}, (0,), {}, {}, {}, None)) + "\n[extra]\n")
+    path.write_text(reproduce.grid_toml(GridDescription("", "", {"L1": {}}, (0,), {}, {}, {}, None)) + "\n[extra]\n")
     with pytest.raises(UserError, match="extra"):
         read_grid(path)

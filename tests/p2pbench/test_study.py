@@ -24,12 +24,12 @@ from p2pbench.study.results import analyse_study
 from p2pbench.study.studies import Chosen, Opened, choose, new_studies
 from reports import html
 from reports import page as placement
-from reports.results import read as read_results
+from reports.store import analyses
 from reports.store import ledger as store_ledger
 from reports.store import scores as ledger
-from reports.store import studies as report_studies
 from reports.store.errors import ReportError
 from reports.store.layout import Grid
+from reports.tidy import read as read_results
 from tests.amt.study import ALGORITHMS, Rater, make_pictures, no_commits
 
 SMALL_RATERS = 3
@@ -150,7 +150,7 @@ def test_the_report_reads_what_the_analysis_writes(results: Path, opened: Opened
     take_part(chosen)
     run("amt", "close", str(results))
     analysis, _ = analyse_study(results, choose(opened, None), 0)
-    found = report_studies.collect(results)
+    found = analyses.collect(results)
     assert found.damages == ()
     entries, _ = store_ledger.collect(Grid(results / "losses"))
     placed = placement.place(found.studies, entries)

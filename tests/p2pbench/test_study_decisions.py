@@ -18,13 +18,13 @@ from amt.statistics import components, table
 from amt.statistics.analysis import Analysis, analyse
 from amt.store.studies import Study
 from p2pbench.study import results as fooling
-from reports import csv, drawn_study, html, latex, page
+from reports import csv, html, latex, page, sections
 from reports.page import settled
-from reports.results import read as read_scores
 from reports.store import ledger, variance
 from reports.store.bootstrap import REPLICATES
 from reports.store.layout import Grid
-from reports.tables import Table
+from reports.tables import ScoreTable
+from reports.tidy import read as read_scores
 from reports.verdicts import Mark
 from tests.amt.answers import Row, session
 from tests.reports.parsed import rows
@@ -92,7 +92,7 @@ def section(results: Path, analyses: dict[str, Analysis]) -> page.Section:
     return found.sections[0]
 
 
-def _table(section: page.Section, name: str) -> Table:
+def _table(section: page.Section, name: str) -> ScoreTable:
     return next(each for each in section.tables if each.scorer == f"amt-{name}")
 
 
@@ -114,7 +114,7 @@ def test_intervals_are_the_same_everywhere(results: Path, analyses: dict[str, An
         rows = everything[(everything["scorer"] == shown.scorer) & (everything["item"] == "all")].set_index("cell")
         text = latex.of_table(shown, "losses", section.description)
         study = next(each for each in section.studies if each.name == name)
-        of_raters = drawn_study.rows(study).query("part == 'all'").set_index("cell")
+        of_raters = sections.study_rows(study).query("part == 'all'").set_index("cell")
         for cell, three in expected.items():
             number = from_page[cell]
             np.testing.assert_array_equal([number.value, *number.interval], three)

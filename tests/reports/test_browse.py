@@ -12,22 +12,23 @@ import pytest
 
 from reports import browse
 from reports.browse import ItemMetric
-from reports.gallery import Column, Gallery, Row, Tile
-from reports.segmentations import Seen
+from reports.gallery import Column, Gallery, GalleryRow, LabelMaps, Tile
 from reports.store.layout import Grid, Run
-from reports.store.picture import Shown
+from reports.store.picture import PictureFiles
 from tests.reports.names import HOSTILE
 
 GRID = Grid(Path("losses"))
-PNG = Tile(Shown("00-0000.png", "00-0000.png", 64, 32), "", "")
-JPEG = Tile(Shown("00-0000.jpg", "00-0000t.jpg", 256, 128), "", "")
+PNG = Tile(PictureFiles("00-0000.png", "00-0000.png", 64, 32), "", "")
+JPEG = Tile(PictureFiles("00-0000.jpg", "00-0000t.jpg", 256, 128), "", "")
 NONE, UNREADABLE = Tile(None, "no picture", ""), Tile(None, "unreadable", "", "found no picture")
 RUNS = (GRID.input, GRID.run("L1", 3), Run(GRID.folder / "GAN", "GAN", None), GRID.real)
 
 
 def gallery(tiles: Sequence[Sequence[Tile]], items: Sequence[str] = ("a", "b"), runs: Sequence[Run] = RUNS) -> Gallery:
     """A gallery from the tiles of each row."""
-    rows = tuple(Row(number, item, tuple(row)) for number, (item, row) in enumerate(zip(items, tiles, strict=True)))
+    rows = tuple(
+        GalleryRow(number, item, tuple(row)) for number, (item, row) in enumerate(zip(items, tiles, strict=True))
+    )
     return Gallery(tuple(Column(run, {}) for run in runs), rows, tuple(items), 192, 128)
 
 
@@ -51,7 +52,7 @@ def metric(scorer: str, name: str, label: str = "label", **values: dict[str, flo
 
 
 def test_items_and_columns_are_told_with_the_state_of_each_picture() -> None:
-    data = parsed(browse.picture_script("grid0", ALL, [], None))
+    data = parsed(browse.gallery_script("grid0", ALL, [], None))
     assert data["items"] == ["a", "b"]
     assert data["enlarge"] == 192
     assert data["columns"] == [
@@ -63,10 +64,10 @@ def test_items_and_columns_are_told_with_the_state_of_each_picture() -> None:
 
 
 def test_flags_say_which_items_have_label_maps() -> None:
-    seen = Seen(frozenset({1}), (frozenset(), frozenset({0, 1}), frozenset({0}), frozenset()), ())
-    data = parsed(browse.picture_script("grid0", ALL, [], seen))
+    seen = LabelMaps(frozenset({1}), (frozenset(), frozenset({0, 1}), frozenset({0}), frozenset()), ())
+    data = parsed(browse.gallery_script("grid0", ALL, [], seen))
     assert (data["truth"], data["segmented"]) == ("01", ["00", "11", "10", "00"])
-    data = parsed(browse.picture_script("grid0", ALL, [], None))
+    data = parsed(browse.gallery_script("grid0", ALL, [], None))
     assert (data["truth"], data["segmented"]) == ("", [])
 
 
@@ -77,7 +78,7 @@ def test_metrics_are_rounded_to_what_is_shown_and_say_which_way_is_better() -> N
         metric("image", "sharpness", L1={}),
         metric("mine", "sheen", L1={"a": 1 / 3, "b": 1e300}),
     ]
-    data = parsed(browse.picture_script("grid0", ALL, metrics, None))
+    data = parsed(browse.gallery_script("grid0", ALL, metrics, None))
     assert [(each["key"], each["scorer"], each["better"], each["digits"]) for each in data["metrics"]] == [
         ("image.l1", "Image scores", "low", 4),
         ("image.psnr", "Image scores", "high", 2),
@@ -108,7 +109,7 @@ def test_metrics_are_rounded_to_what_is_shown_and_say_which_way_is_better() -> N
 )
 def test_names_stay_text_and_cannot_end_the_script(name: str) -> None:
     runs = [GRID.run(name, 0)]
-    text = browse.picture_script(
+    text = browse.gallery_script(
         "grid0", gallery([[PNG]], [name], runs), [metric("x", name, name, **{name: {name: 1.0}})], None
     )
     data = parsed(text)
@@ -119,5 +120,5 @@ def test_names_stay_text_and_cannot_end_the_script(name: str) -> None:
 
 
 def test_the_same_gallery_gives_the_same_text() -> None:
-    assert browse.picture_script("grid0", ALL, [], None) == browse.picture_script("grid0", ALL, [], None)
-    assert browse.picture_script("grid7", ALL, [], None) != browse.picture_script("grid0", ALL, [], None)
+    assert browse.gallery_script("grid0", ALL, [], None) == browse.gallery_script("grid0", ALL, [], None)
+    assert browse.gallery_script("grid7", ALL, [], None) != browse.gallery_script("grid0", ALL, [], None)

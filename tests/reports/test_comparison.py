@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from reports import browse, comparison, comparison_verdicts
-from reports.comparison import Comparison, Paired, Table
+from reports.comparison import ComparisonTable, GridComparison, PairedNames
 from reports.comparison_page import read
 from reports.reproduce import Change
 from reports.store import bootstrap, ledger
@@ -53,12 +53,12 @@ def both(build: Callable[..., Path], tmp_path: Path) -> Callable[..., tuple[Path
     return make
 
 
-def losses(a: Path, b: Path) -> Comparison:
+def losses(a: Path, b: Path) -> GridComparison:
     (found,) = comparison_verdicts.judged(comparison.compare(read(a), read(b))[0])
     return found
 
 
-def image(a: Path, b: Path) -> Table:
+def image(a: Path, b: Path) -> ComparisonTable:
     (table,) = losses(a, b).tables
     return table
 
@@ -195,10 +195,10 @@ def test_what_only_one_side_has_is_listed(both: Callable[..., tuple[Path, Path]]
     rescore(Grid(b / "losses").run("L1", 0), [1, 2, 3, 4], scorer="other")
     (b / "losses/L1+cGAN/seed-0/scores/image.json").unlink()
     (found,), grids = comparison.compare(read(a), read(b))
-    assert grids == Paired(("losses",), ("patches",), ())
-    assert found.cells == Paired(("L1", "L1+cGAN"), ("old",), ("new",))
-    assert found.scorers == Paired(("image",), (), ("other",))
-    assert found.tables[0].cells == Paired(("L1", "real"), ("L1+cGAN",), ())
+    assert grids == PairedNames(("losses",), ("patches",), ())
+    assert found.cells == PairedNames(("L1", "L1+cGAN"), ("old",), ("new",))
+    assert found.scorers == PairedNames(("image",), (), ("other",))
+    assert found.tables[0].cells == PairedNames(("L1", "real"), ("L1+cGAN",), ())
 
 
 def test_settings_that_differ_are_named_on_both_sides(both: Callable[..., tuple[Path, Path]]) -> None:
@@ -229,8 +229,8 @@ def test_changes_by_item_are_of_shared_items_under_one_protocol(both: Callable[.
     run = Grid(b / "losses").run("L1", 0)
     rescore(run, [0.1, 0.5, 0.9], ("square", "bridge", "tower"))
     (before,), (after,) = ledger.read(Grid(a / "losses").run("L1", 0)), ledger.read(run)
-    assert browse.item_changes(before, after) == {"l1": pytest.approx({"square": 0.1 - 0.23, "bridge": 0.5 - 0.2})}
-    assert browse.item_changes(before, replace(after, protocol={"scale": "0..255"})) == {}
+    assert browse.changes_by_item(before, after) == {"l1": pytest.approx({"square": 0.1 - 0.23, "bridge": 0.5 - 0.2})}
+    assert browse.changes_by_item(before, replace(after, protocol={"scale": "0..255"})) == {}
 
 
 def test_folders_without_a_common_cell_say_what_each_has(

@@ -13,8 +13,8 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from reports import correlation, html, page
-from reports.correlation import ALL_CELLS, WITHIN_CELLS, Comparison, Correlation, Points, correlate, spearman
-from reports.store import layout, ledger, studies
+from reports.correlation import ALL_CELLS, WITHIN_CELLS, Correlation, Points, RatesAndScores, correlate, spearman
+from reports.store import analyses, layout, ledger
 from reports.store.bootstrap import item_weights
 from tests.reports.analysed import algorithm, document, rate, write
 from tests.reports.conftest import ITEMS
@@ -30,7 +30,7 @@ def _points(rates: list[float], values: list[float], cell: str = "L1", first: in
 
 
 def _of(*points: Points, replicates: int = 1000) -> dict[str, Correlation]:
-    found = correlate("losses", "first", [Comparison("image", "ssim", points)], replicates)
+    found = correlate("losses", "first", [RatesAndScores("image", "ssim", points)], replicates)
     return {each.cell: each for each in found}
 
 
@@ -202,7 +202,7 @@ def test_a_study_meets_the_scores_of_its_own_runs(results: Path) -> None:
     rate(results, "L1", ITEMS)
     rate(results, "L1+cGAN", ITEMS)
     entries, _ = ledger.collect(layout.grids(results)[0])
-    [study] = page.place(studies.collect(results).studies, entries).by_grid["losses"]
+    [study] = page.place(analyses.collect(results).studies, entries).by_grid["losses"]
     [found] = correlation.compare(study, entries)
     assert (found.scorer, found.metric) == ("image", "l1")  # the study's own rate is no automatic score
     l1, cgan = found.points
@@ -223,7 +223,7 @@ def test_seeds_of_a_cell_are_correlated_apart(results: Path) -> None:
     study = document([algorithm("one", 0.1, {"bridge": (2, 1)}), algorithm("two", 0.3, {"church": (2, 1)})])
     write(results, study | {"origin": {"one": "losses/L1/seed-0", "two": "losses/L1/seed-1"}})
     entries, _ = ledger.collect(grid)
-    [placed] = page.place(studies.collect(results).studies, entries).by_grid["losses"]
+    [placed] = page.place(analyses.collect(results).studies, entries).by_grid["losses"]
     [found] = correlation.compare(placed, entries)
     assert [(p.cell, p.label, p.items) for p in found.points] == [
         ("L1", "L1 seed 0", ("bridge",)),
@@ -258,5 +258,5 @@ def test_a_grid_of_twenty_cells_takes_seconds_at_most() -> None:
     rates = [(rng.integers(0, 5, 500) * 25.0).tolist() for _ in range(20)]
     cells = [_points(rates[cell], rng.random(500).tolist(), f"cell {cell}") for cell in range(20)]
     start = time.process_time()
-    correlate("losses", "first", [Comparison("image", f"m{metric}", tuple(cells)) for metric in range(2)])
+    correlate("losses", "first", [RatesAndScores("image", f"m{metric}", tuple(cells)) for metric in range(2)])
     assert time.process_time() - start < 3  # a tenth of a second a metric, on a machine with nothing else to do

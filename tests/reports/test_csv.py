@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from reports import csv, tables
 from reports.store.bootstrap import item_weights
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.layout import Run
-from reports.store.ledger import Entry
+from reports.store.ledger import LedgerEntry
 from reports.store.scores import Metric, Scores
-from reports.tables import Table
+from reports.tables import ScoreTable
 from tests.reports.names import HOSTILE
 
 IDS = ("a", "b", "c", "d")
@@ -33,23 +33,23 @@ def entry(
     scorer: str = "image",
     metric: str = "l1",
     **protocol: object,
-) -> Entry:
+) -> LedgerEntry:
     per_item = np.array(values)
     number = Metric(float(per_item.mean()), WEIGHTS @ per_item / len(IDS), per_item)
     scores = Scores(scorer, {"image_size": 256, **protocol}, IDS, 5, {metric: number})
-    return Entry("grid", Run(Path(cell), cell, seed), scores)
+    return LedgerEntry("grid", Run(Path(cell), cell, seed), scores)
 
 
-def table(*entries: Entry) -> Table:
+def table(*entries: LedgerEntry) -> ScoreTable:
     (only,) = tables.build(list(dict.fromkeys(each.run.cell for each in entries)), entries)
     return only
 
 
-def description(**dataset: object) -> Description:
-    return Description("", "", {}, (0,), dataset, {}, {}, None)
+def description(**dataset: object) -> GridDescription:
+    return GridDescription("", "", {}, (0,), dataset, {}, {}, None)
 
 
-def written(of: Table, path: Path, about: Description | None = None) -> list[dict[str, str]]:
+def written(of: ScoreTable, path: Path, about: GridDescription | None = None) -> list[dict[str, str]]:
     csv.write(csv.of_table(of, about or description()), path / "table.csv")
     with (path / "table.csv").open(newline="", encoding="utf-8-sig") as file:
         return list(plain_csv.DictReader(file))
@@ -126,7 +126,7 @@ def test_simulated_raters_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("order", [("l1", "l1_low"), ("l1_low", "l1")])
 def test_a_metric_called_as_another_column_loses_nothing(tmp_path: Path, order: tuple[str, str]) -> None:
     metrics = {name: Metric(place + 0.5, np.full(200, place + 0.5)) for place, name in enumerate((*order, "cell"))}
-    scores = Entry("grid", Run(Path("A"), "A", 0), Scores("image", {}, IDS, 4, metrics))
+    scores = LedgerEntry("grid", Run(Path("A"), "A", 0), Scores("image", {}, IDS, 4, metrics))
     (row,) = written(table(scores), tmp_path)
     assert (row["cell"], row["metric_cell"]) == ("A", "2.5")
     assert {float(row[name]) for name in (order[0], f"metric_{order[1]}")} == {0.5, 1.5}

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from reports import html, paper
-from reports import runs as status
-from reports.results import read as results_table
-from reports.runs import Missing
+from reports import html, paper, run_states
+from reports.run_states import Unscored
 from reports.store import layout, ledger, made
 from reports.store.errors import ReportError
 from reports.store.layout import Grid, Run, grids
+from reports.tidy import read as results_table
 from tests.reports import analysed
 from tests.reports.parsed import Page, rows
 from tests.reports.scored import (
@@ -40,12 +39,12 @@ def test_what_could_not_be_scored_is_told_by_reason(tmp_path: Path) -> None:
         run.score("lpips").write_text("{}")
     complain(runs[0], "kid", b"no weights; get them")
     runs[3].missing("lpips").unlink()
-    assert status.missing(runs) == [
-        Missing("kid", ("L1",), "no weights; get them"),
-        Missing("lpips", ("L1",), "no weights; get them"),
-        Missing("fid", ("GAN",), "too \N{REPLACEMENT CHARACTER} few"),
+    assert run_states.unscored(runs) == [
+        Unscored("kid", ("L1",), "no weights; get them"),
+        Unscored("lpips", ("L1",), "no weights; get them"),
+        Unscored("fid", ("GAN",), "too \N{REPLACEMENT CHARACTER} few"),
     ]
-    assert status.missing([grid.run("none", 0)]) == []
+    assert run_states.unscored([grid.run("none", 0)]) == []
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from reports import gallery
 from reports.store import picture
 from reports.store.errors import ReportError
 from reports.store.layout import Grid
-from reports.store.picture import Shown
+from reports.store.picture import PictureFiles
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_columns_are_input_cells_and_real_and_rows_the_same_items(results: Path,
     assert names == {path.name for path in assets.iterdir()}
     assert len(names) == 16
     tile = shown.rows[1].tiles[2]
-    assert (tile.alt, tile.shown) == ("L1+cGAN, church", Shown("02-0001.png", "02-0001.png", 16, 16))
+    assert (tile.alt, tile.shown) == ("L1+cGAN, church", PictureFiles("02-0001.png", "02-0001.png", 16, 16))
     original = grid.run("L1+cGAN", 0).images / "church.png"
     with Image.open(assets / "02-0001.png") as copy, Image.open(original) as source:
         assert copy.format == "PNG"
@@ -139,8 +139,8 @@ def test_photos_become_jpeg_with_a_thumbnail_and_flat_pictures_stay_exact(tmp_pa
     Image.fromarray(flat).save(tmp_path / "flat.png")
     out = tmp_path / "out"
     out.mkdir()
-    assert picture.save(tmp_path / "photo.png", out / "a") == Shown("a.jpg", "at.jpg", 300, 200)
-    assert picture.save(tmp_path / "flat.png", out / "b") == Shown("b.png", "b.png", 300, 200)
+    assert picture.save(tmp_path / "photo.png", out / "a") == PictureFiles("a.jpg", "at.jpg", 300, 200)
+    assert picture.save(tmp_path / "flat.png", out / "b") == PictureFiles("b.png", "b.png", 300, 200)
     with Image.open(out / "a.jpg") as large, Image.open(out / "at.jpg") as thumb:
         assert np.abs(np.asarray(large, float) - photo).mean() < 2.5
         assert thumb.size == (128, 85)

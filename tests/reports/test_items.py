@@ -11,7 +11,7 @@ from reports import browse
 from reports.browse import ItemMetric
 from reports.gallery import Column
 from reports.store.layout import Grid, Run
-from reports.store.ledger import Entry
+from reports.store.ledger import LedgerEntry
 from reports.store.scores import Metric, Scores
 
 GRID = Grid(Path("losses"))
@@ -20,12 +20,14 @@ COLUMNS = [Column(GRID.input, {}), Column(L1, {}), Column(GAN, {}), Column(GRID.
 IDS = ("a", "b", "c")
 
 
-def entry(run: Run, scorer: str = "image", ids: tuple[str, ...] = IDS, **metrics: tuple[float, ...] | None) -> Entry:
+def entry(
+    run: Run, scorer: str = "image", ids: tuple[str, ...] = IDS, **metrics: tuple[float, ...] | None
+) -> LedgerEntry:
     numbers = {
         name: Metric(0.5, np.full(4, 0.5), None if values is None else np.array(values))
         for name, values in metrics.items()
     }
-    return Entry("losses", run, Scores(scorer, {}, ids, len(ids), numbers))
+    return LedgerEntry("losses", run, Scores(scorer, {}, ids, len(ids), numbers))
 
 
 def metric(values: Mapping[str, Mapping[str, float]], name: str = "l1") -> ItemMetric:

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from reports import latex, tables
 from reports.store.bootstrap import item_weights
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.layout import Run
-from reports.store.ledger import Entry
+from reports.store.ledger import LedgerEntry
 from reports.store.names import printable
 from reports.store.scores import Metric, Scores
-from reports.tables import Table
+from reports.tables import ScoreTable
 from tests.patience import PATIENCE
 from tests.reports.names import HOSTILE
 
@@ -52,23 +52,25 @@ def read(text: str) -> str:
     return "".join(READ.get(piece, piece) for piece in pieces)
 
 
-def entry(cell: str, seed: int | None, *values: tuple[float, ...], scorer: str = "image", **protocol: object) -> Entry:
+def entry(
+    cell: str, seed: int | None, *values: tuple[float, ...], scorer: str = "image", **protocol: object
+) -> LedgerEntry:
     names = ("l1", "ssim", "psnr", "histogram_l", "histogram_a")
     numbers = {
         name: Metric(float(np.mean(each)), WEIGHTS @ np.array(each) / len(IDS))
         for name, each in zip(names, values, strict=False)
     }
     run = Run(Path("cell"), cell, seed)
-    return Entry("grid", run, Scores(scorer, {"image_size": 256, **protocol}, IDS, 5, numbers))
+    return LedgerEntry("grid", run, Scores(scorer, {"image_size": 256, **protocol}, IDS, 5, numbers))
 
 
-def table(*entries: Entry) -> Table:
+def table(*entries: LedgerEntry) -> ScoreTable:
     (only,) = tables.build(list(dict.fromkeys(each.run.cell for each in entries)), entries)
     return only
 
 
-def describe(title: str = "Losses") -> Description:
-    return Description(title, "", {}, (0,), {}, {}, {}, None)
+def describe(title: str = "Losses") -> GridDescription:
+    return GridDescription(title, "", {}, (0,), {}, {}, {}, None)
 
 
 def rows(text: str) -> list[list[str]]:

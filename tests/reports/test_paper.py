@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reports import paper
-from reports.store.grids import Description
+from reports.store.grids import GridDescription
 from reports.store.metrics import describe_scorer, own_scorer
 
 SEGMENTED = ("pixel_accuracy", "class_accuracy", "class_iou")
@@ -22,8 +22,8 @@ MAPS = {"name": "paired", "root": "/data/maps", "train": {"n": 1096}, "test": {"
 FCN8 = {"network": "FCN-8s, 20 channels for 19 classes, width 1, padded 100"}
 
 
-def grid(dataset: Mapping[str, object], cells: tuple[str, ...] = CELLS, source: str = "") -> Description:
-    return Description(
+def grid(dataset: Mapping[str, object], cells: tuple[str, ...] = CELLS, source: str = "") -> GridDescription:
+    return GridDescription(
         title="",
         source=source,
         cells={cell: {} for cell in cells},

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import plots
-from reports import runs as losses
+from reports import plots, run_states
 from reports.store.errors import ReportError
 from reports.store.layout import Run
 
@@ -34,7 +33,7 @@ def _curves(svg: str, colour: str) -> int:
 
 def test_a_log_is_read_without_the_columns_that_are_no_losses(run: Run) -> None:
     run.losses.write_text("step,epoch,images_per_second,G_GAN,G_L1\n10,1,60.1,,0.5\n20,1,60.2,,0.25\n")
-    table = losses.read_losses(run)
+    table = run_states.read_losses(run)
     assert table is not None
     assert list(table.columns) == ["step", "G_GAN", "G_L1"]
     assert table["G_L1"].tolist() == [0.5, 0.25]
@@ -42,22 +41,22 @@ def test_a_log_is_read_without_the_columns_that_are_no_losses(run: Run) -> None:
 
 
 def test_a_run_without_a_log_has_none(run: Run) -> None:
-    assert losses.read_losses(run) is None
+    assert run_states.read_losses(run) is None
     for begun in ("", "step,epoch,images_per_second,G_GAN\n"):
         run.losses.write_text(begun)
-        assert losses.read_losses(run) is None
+        assert run_states.read_losses(run) is None
 
 
 def test_a_last_line_cut_short_is_a_gap(run: Run) -> None:
     run.losses.write_text("step,epoch,images_per_second,G_L1\n10,1,60,0.5\n20,1")
-    table = losses.read_losses(run)
+    table = run_states.read_losses(run)
     assert table is not None
     assert table["G_L1"].isna().tolist() == [False, True]
 
 
 def test_a_line_without_a_step_is_left_out(run: Run) -> None:
     run.losses.write_text("step,epoch,images_per_second,G_L1\n10,1,60,0.5\n,1,60,0.25\n")
-    table = losses.read_losses(run)
+    table = run_states.read_losses(run)
     assert table is not None
     assert table["step"].tolist() == [10]
 
@@ -66,7 +65,7 @@ def test_a_line_without_a_step_is_left_out(run: Run) -> None:
 def test_a_file_that_is_no_log_is_refused(run: Run, text: str) -> None:
     run.losses.write_text(text)
     with pytest.raises(ReportError, match=r"losses\.csv: found .*expected numbers in columns step"):
-        losses.read_losses(run)
+        run_states.read_losses(run)
 
 
 def test_smoothing_is_a_centred_rolling_mean() -> None:

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports import reproduce
-from reports.store.grids import Description
-from reports.tables import Table
+from reports.store import made
+from reports.store.grids import GridDescription
+from reports.tables import ScoreTable
 from tests.reports.names import HOSTILE
 
 TEXT = st.text(st.characters(codec="utf-8"))
@@ -32,11 +33,11 @@ def grid(
     title: str = "Losses",
     seeds: tuple[int, ...] = (0,),
     dataset: Mapping[str, object] | None = None,
-) -> Description:
-    return Description(title, "a paper", cells or {"L1": {}}, seeds, dataset or {}, settings or {}, {}, None)
+) -> GridDescription:
+    return GridDescription(title, "a paper", cells or {"L1": {}}, seeds, dataset or {}, settings or {}, {}, None)
 
 
-def read_back(of: Description) -> dict[str, Any]:
+def read_back(of: GridDescription) -> dict[str, Any]:
     text = reproduce.grid_toml(of)
     return tomllib.loads(text.encode().decode())
 
@@ -103,7 +104,7 @@ def test_names_stay_text(name: str) -> None:
 
 
 def commands(*scorers: str, **dataset: object) -> list[str]:
-    tables = [Table(scorer, (), (), None, (), {}, "", {}) for scorer in scorers]
+    tables = [ScoreTable(scorer, (), (), None, (), {}, "", {}) for scorer in scorers]
     return reproduce.commands(grid(dataset=dataset), tables, "losses.toml")
 
 
@@ -144,5 +145,5 @@ def test_a_dataset_that_lies_somewhere_needs_its_place_and_the_weights() -> None
 
 def test_a_hash_is_that_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"abc")
-    assert reproduce.sha256(tmp_path / "a.csv") == hashlib.sha256(b"abc").hexdigest()
+    assert made.sha256(tmp_path / "a.csv") == hashlib.sha256(b"abc").hexdigest()
     assert reproduce.made_by().startswith("p2pbench")

@@ -19,7 +19,7 @@ from p2pbench.config import RunConfig, run_config
 from p2pbench.datasets.catalogue import open_dataset, run_items
 from reports import html, page, trainings
 from reports.store.layout import Grid
-from reports.store.variance import Sample, difference, planned, sample
+from reports.store.variance import ScoreSample, difference, planned, sample
 from tests.p2pbench.grids import difference_lines
 from tests.reports.parsed import Page
 from tests.reports.test_comparison import rescore
@@ -27,7 +27,7 @@ from tests.reports.test_comparison import rescore
 N = 40
 
 
-def _cell(random: np.random.Generator, seeds: int, shift: float = 0.0) -> Sample:
+def _cell(random: np.random.Generator, seeds: int, shift: float = 0.0) -> ScoreSample:
     """Seeds that deviate by 1, and items that add a deviation of 0.3 to each score of a cell."""
     values = random.normal(0, 0.3 * math.sqrt(N), N) + random.normal(shift, 1, (seeds, 1))
     return sample(values.mean(axis=1).tolist(), (values - values.mean(axis=1, keepdims=True)) / math.sqrt(N), N)
@@ -56,7 +56,7 @@ def test_a_difference_of_the_planned_size_is_found_in_about_four_of_five_trials(
 def test_with_two_clusters_a_plan_knows_that_no_interval_is_narrower_than_over_these() -> None:
     random, seeds = np.random.default_rng(0), 10
 
-    def few(shift: float = 0.0) -> Sample:
+    def few(shift: float = 0.0) -> ScoreSample:
         values = random.normal(0, 1, 2) + random.normal(0, 1, (seeds, 2)) + random.normal(shift, 1, (seeds, 1))
         return sample(values.mean(axis=1).tolist(), (values - values.mean(axis=1, keepdims=True)) / math.sqrt(2), 2)
 
@@ -76,7 +76,7 @@ def test_single_seeds_and_single_items_tell_nothing() -> None:
 def test_the_command_and_the_table_say_the_same(build: Callable[..., Path]) -> None:
     results = build(cells=("L1", "GAN"), seeds=(0, 1))
     (table,) = page.read(results).sections[0].tables
-    (row,) = trainings.of_table(table, (3, 12))
+    (row,) = trainings.detectable(table, (3, 12))
     assert (row.metric, row.pairs, list(row.smallest)) == ("l1", 1, [3, 12])
     result = CliRunner().invoke(cli, ["plan", str(results), "--seeds", "3,12"])
     assert result.exit_code == 0, result.output
@@ -96,8 +96,8 @@ def test_a_dry_run_takes_the_grids_own_seeds_then_a_like_grids_then_none(build: 
     like = run_config({"dataset": "streets"}, "test")
     # Two seeds are there and two are asked for: what four tell is among the numbers.
     first, *told = difference_lines(results, "losses", like, [2, 3])
-    assert first == f"{trainings.SENSITIVITY}, on 4 test items, as the seeds of {results / 'losses'} tell:"
-    assert told == trainings.sensitivity_lines(table, (2, 3, 4, 5, 10))
+    assert first == f"{trainings.DETECTABLE}, on 4 test items, as the seeds of {results / 'losses'} tell:"
+    assert told == trainings.detectable_lines(table, (2, 3, 4, 5, 10))
     clustered = run_config({"dataset": "streets", "clusters": "(.)"}, "test")
     (unknown,) = difference_lines(results, "patches", like, [0, 1])
     assert difference_lines(results, "losses", clustered, [2, 3]) == [unknown]  # scores are made again by these
@@ -165,7 +165,7 @@ def test_a_plan_fits_a_terminal_and_names_what_cannot_be_read(build: Callable[..
     assert max(map(len, result.stdout.splitlines())) <= 80
     (said,) = result.stderr.splitlines()
     assert said.startswith(f"{run.bootstrap('image')}: found a replicate of l1 that is not finite, expected numbers; ")
-    (row,) = trainings.of_table(page.read(results).sections[0].tables[0])
+    (row,) = trainings.detectable(page.read(results).sections[0].tables[0])
     assert row.pairs == 1  # of L1 and GAN, as cGAN has one seed left
 
 
@@ -181,11 +181,11 @@ def test_all_numbers_of_seeds_are_of_one_pair(build: Callable[..., Path]) -> Non
                 values = of_cell + random.normal(0, 0.01 * (1 + place)) + random.normal(0, 0.02, 8)
                 rescore(Grid(results / "losses").run(cell, seed), values.tolist(), items, n_expected=8)
         (table,) = page.read(results).sections[0].tables
-        (row,) = trainings.of_table(table)
+        (row,) = trainings.detectable(table)
         found = list(row.smallest.values())
         assert found == sorted(found, reverse=True)
         samples = [each.numbers["l1"].sample for each in table.rows]
-        plans = [[planned(a, b, seeds) for seeds in trainings.SENSITIVITY_SEEDS] for a, b in combinations(samples, 2)]
+        plans = [[planned(a, b, seeds) for seeds in trainings.SEED_COUNTS] for a, b in combinations(samples, 2)]
         assert found in [[plan.detectable(0.8) for plan in of_pair if plan] for of_pair in plans]
 
 
@@ -196,12 +196,12 @@ def test_no_difference_is_beyond_the_scale(build: Callable[..., Path]) -> None:
         values = 1.5 * ((run.seed or 0) - 1) + random.normal(0, 0.001, 4)
         rescore(run, values.tolist(), metric="ssim")
     (table,) = page.read(results).sections[0].tables
-    (row,) = trainings.of_table(table, (2, 1000))
+    (row,) = trainings.detectable(table, (2, 1000))
     assert row.smallest[2] > 2  # SSIM is from -1 to 1
-    told = trainings.sensitivity_lines(table, (2, 1000))
+    told = trainings.detectable_lines(table, (2, 1000))
     assert told[2].split() == ["SSIM", "-", f"{row.smallest[1000]:.3f}"]
     assert told[3:] == ["  -: more than the metric's whole scale"]
-    assert len(trainings.sensitivity_lines(table, (1000,))) == 3
+    assert len(trainings.detectable_lines(table, (1000,))) == 3
     text = Page(html.write(results, results / "report")).text
     assert "– is more than the metric's whole scale" in text
     assert "2 – " in text.partition("whole scale")[2]

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports import html, single_file
+from reports import html
 from reports.store.errors import ReportError
 from reports.store.layout import Report
 from tests.reports import analysed
@@ -115,7 +115,7 @@ def test_memory_is_a_few_times_the_file(results: Path, tmp_path: Path) -> None:
     for number in range(80):
         (folder / f"assets/grid0/more-{number}.png").write_bytes(noise.bytes(100_000))
     tracemalloc.start()
-    size = len(single_file.inlined(Report(folder)))
+    size = len(html.inlined(Report(folder)))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert size > 10_000_000

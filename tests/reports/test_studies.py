@@ -13,18 +13,18 @@ from typing import Any
 import pytest
 
 from reports import comparison_page, html, page
-from reports.store import layout, ledger, studies
+from reports.store import analyses, layout, ledger
+from reports.store.analyses import Judged
 from reports.store.bootstrap import Interval
 from reports.store.layout import Grid
-from reports.store.ledger import Entry
-from reports.store.studies import Judged
+from reports.store.ledger import LedgerEntry
 from tests.reports.analysed import algorithm, as_format_2, document, rate, write
 from tests.reports.conftest import ITEMS
 
 JUDGED = {"bridge": (2, 1), "church": (3, 0), "harbour": (1, 1)}
 
 
-def _entries(results: Path) -> list[Entry]:
+def _entries(results: Path) -> list[LedgerEntry]:
     return [entry for grid in layout.grids(results) for entry in ledger.collect(grid)[0]]
 
 
@@ -38,7 +38,7 @@ def studied(results: Path) -> Path:
 
 
 def test_a_study_is_read_in_percent(studied: Path) -> None:
-    found = studies.collect(studied)
+    found = analyses.collect(studied)
     assert found.damages == found.waiting == ()
     [study] = found.studies
     assert (study.name, study.title, study.scorer) == ("first", "Which image is fake?", "amt-first")
@@ -55,7 +55,7 @@ def test_a_study_is_read_in_percent(studied: Path) -> None:
 
 
 def test_a_learning_curve_is_read_in_percent(studied: Path) -> None:
-    curve = studies.collect(studied).studies[0].cells[0].curve
+    curve = analyses.collect(studied).studies[0].cells[0].curve
     assert [(each.first, each.last, each.trials, each.fooled) for each in curve.blocks] == [
         (1, 5, 15, 3),
         (6, 10, 15, 0),
@@ -78,7 +78,7 @@ def test_one_rater_has_no_interval(studied: Path) -> None:
     for kind in ("two_stage", "claims"):
         new[kind] |= {"error": None, "low": None, "high": None}
     path.write_text(json.dumps(document))
-    [study] = studies.collect(studied).studies
+    [study] = analyses.collect(studied).studies
     for cell, its in zip(study.cells, (old, new), strict=False):
         assert cell.rate == pytest.approx(100 * its["claims"]["value"])
         assert not cell.over_trials.known
@@ -87,16 +87,16 @@ def test_one_rater_has_no_interval(studied: Path) -> None:
 
 
 def test_pairs_are_read_in_points_and_named_as_the_cells_of_the_grid(studied: Path) -> None:
-    found = studies.collect(studied).studies
+    found = analyses.collect(studied).studies
     [pair] = page.place(found, _entries(studied)).by_grid["losses"][0].pairs
     assert (pair.first, pair.second, pair.p, pair.adjusted) == ("L1", "L1+cGAN", 0.2, 0.2)
     assert (pair.difference, *pair.interval) == pytest.approx((-20, -50, 10))
 
 
 def test_an_analysis_of_the_format_before_is_read(studied: Path) -> None:
-    new = studies.collect(studied).studies
+    new = analyses.collect(studied).studies
     write(studied, as_format_2(json.loads((studied / "study/first/analysis.json").read_text())))
-    assert studies.collect(studied).studies == new
+    assert analyses.collect(studied).studies == new
     again = (
         "Analysed by an earlier version, with intervals by a bootstrap of raters and items: run `p2pbench amt analyse"
     )
@@ -129,23 +129,23 @@ def test_a_trend_without_an_interval_has_none(studied: Path) -> None:
     content = document([algorithm("L1", 0.1, JUDGED)])
     content["kept"]["algorithms"][0]["curve"]["halves"] |= {"low": None, "high": None}
     write(studied, content)
-    halves = studies.collect(studied).studies[0].cells[0].curve.halves
+    halves = analyses.collect(studied).studies[0].cells[0].curve.halves
     assert halves is not None
     assert halves.interval is None
     content["kept"]["algorithms"][0]["curve"]["halves"] = None
     write(studied, content)
-    assert studies.collect(studied).studies[0].cells[0].curve.halves is None
+    assert analyses.collect(studied).studies[0].cells[0].curve.halves is None
 
 
 def test_a_folder_without_studies_has_none(results: Path) -> None:
-    assert studies.collect(results) == studies.Found((), (), ())
+    assert analyses.collect(results) == analyses.CollectedStudies((), (), ())
 
 
 def test_a_study_that_was_not_analysed_is_waited_for(results: Path) -> None:
     path = results / "study" / "second" / "study.json"
     path.parent.mkdir(parents=True)
     path.write_text("{}")
-    found = studies.collect(results)
+    found = analyses.collect(results)
     assert (found.studies, found.damages) == ((), ())
     [said] = found.waiting
     assert said.startswith("Study second has no analysis yet")
@@ -208,7 +208,7 @@ def test_a_damaged_analysis_is_named_and_the_rest_is_read(
     path = studied / "study" / "first" / "analysis.json"
     path.write_text(json.dumps(content))
     write(studied, document([algorithm("L1", 0.1, JUDGED)], "second"))
-    found = studies.collect(studied)
+    found = analyses.collect(studied)
     assert [study.name for study in found.studies] == ["second"]
     [damage] = found.damages
     assert str(path) in damage
@@ -219,13 +219,13 @@ def test_a_damaged_analysis_is_named_and_the_rest_is_read(
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": NaN}', '{"format": 2', "\x00", "[" * 100_000])
 def test_a_half_written_analysis_is_named(studied: Path, text: str) -> None:
     (studied / "study" / "first" / "analysis.json").write_text(text)
-    found = studies.collect(studied)
+    found = analyses.collect(studied)
     assert found.studies == ()
     assert len(found.damages) == 1
 
 
 def test_a_study_belongs_to_the_grid_that_has_its_rates(studied: Path) -> None:
-    placed = page.place(studies.collect(studied).studies, _entries(studied))
+    placed = page.place(analyses.collect(studied).studies, _entries(studied))
     assert placed.strangers == ()
     [study] = placed.by_grid["losses"]
     assert [(cell.cell, cell.seed) for cell in study.cells] == [("L1", 0), ("L1+cGAN", 0)]
@@ -234,13 +234,13 @@ def test_a_study_belongs_to_the_grid_that_has_its_rates(studied: Path) -> None:
 def test_a_results_folder_under_another_name_keeps_its_studies(studied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moved = studied.rename(studied.with_name("moved"))
     monkeypatch.chdir(moved)
-    placed = page.place(studies.collect(Path()).studies, _entries(Path()))
+    placed = page.place(analyses.collect(Path()).studies, _entries(Path()))
     assert list(placed.by_grid) == ["losses"]
 
 
 def test_a_study_of_another_protocol_is_a_stranger(studied: Path) -> None:
     rate(studied, "L1+cGAN", ITEMS, fingerprint="000000000000")
-    placed = page.place(studies.collect(studied).studies, _entries(studied))
+    placed = page.place(analyses.collect(studied).studies, _entries(studied))
     assert placed.by_grid == {}
     [said] = placed.strangers
     assert "The raters of study first are not shown: " in said
@@ -250,22 +250,22 @@ def test_a_study_of_another_protocol_is_a_stranger(studied: Path) -> None:
 def test_a_study_of_cells_that_are_not_here_is_a_stranger(studied: Path) -> None:
     both = [algorithm("L1", 0.1, JUDGED), algorithm("GAN", 0.1, JUDGED)]
     write(studied, document(both))
-    [said] = page.place(studies.collect(studied).studies, _entries(studied)).strangers
+    [said] = page.place(analyses.collect(studied).studies, _entries(studied)).strangers
     assert "it judged GAN from losses/GAN/seed-0, which has no scores of it here" in said
     content = document(both)
     content["origin"] = {}
     write(studied, content)
-    [said] = page.place(studies.collect(studied).studies, _entries(studied)).strangers
+    [said] = page.place(analyses.collect(studied).studies, _entries(studied)).strangers
     assert "it judged L1 from an unknown place" in said
 
 
 def test_a_study_of_other_items_is_a_stranger(studied: Path) -> None:
     write(studied, document([algorithm("L1", 0.1, JUDGED | {"mill": (1, 0), "tower": (1, 0)})]))
-    [said] = page.place(studies.collect(studied).studies, _entries(studied)).strangers
+    [said] = page.place(analyses.collect(studied).studies, _entries(studied)).strangers
     assert "it judged 2 items of L1 not among those scored, such as mill" in said
 
 
 def test_a_study_without_a_session_that_counts_is_a_stranger(studied: Path) -> None:
     write(studied, document([]))
-    [said] = page.place(studies.collect(studied).studies, _entries(studied)).strangers
+    [said] = page.place(analyses.collect(studied).studies, _entries(studied)).strangers
     assert "no session of it counts" in said

@@ -10,12 +10,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from reports import correlation, drawn_study, plots, study_plots
-from reports.correlation import Comparison, Points
+from reports import correlation, plots, sections, study_plots
+from reports.correlation import Points, RatesAndScores
 from reports.plots import Drawing, Stroke
-from reports.store import studies
+from reports.store import analyses
+from reports.store.analyses import StudyRecord
 from reports.store.bootstrap import NO_INTERVAL
-from reports.store.studies import Study
 from tests.reports.analysed import algorithm, document, write
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -24,10 +24,10 @@ STROKES = plots.strokes(CELLS)
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
+def study(tmp_path: Path) -> StudyRecord:
     cells = [algorithm("L1", 0.1, {"bridge": (2, 1)}), algorithm("L1+cGAN", 0.3, {"bridge": (2, 1)})]
     write(tmp_path, document(cells))
-    [study] = studies.collect(tmp_path).studies
+    [study] = analyses.collect(tmp_path).studies
     return study
 
 
@@ -35,21 +35,21 @@ def _texts(drawing: Drawing) -> list[str]:
     return [text.text or "" for text in ElementTree.fromstring(drawing.svg).iter(f"{SVG}text")]
 
 
-def _comparison(count: int = 12) -> Comparison:
+def _comparison(count: int = 12) -> RatesAndScores:
     rng = np.random.default_rng(0)
     items = tuple(f"item {number:05}" for number in range(count))
     trials = 1 + np.arange(count) % 3
     points = [
         Points(cell, cell, items, trials, 100 * rng.random(count), rng.random(count)) for cell in ("L1", "L1+cGAN")
     ]
-    return Comparison("image", "ssim", tuple(points))
+    return RatesAndScores("image", "ssim", tuple(points))
 
 
-def _scatter(comparison: Comparison, strokes: dict[str, Stroke] = STROKES) -> Drawing:
+def _scatter(comparison: RatesAndScores, strokes: dict[str, Stroke] = STROKES) -> Drawing:
     return study_plots.scatter(comparison, correlation.correlate("losses", "first", [comparison], 200), strokes)
 
 
-def test_rates_stand_in_the_order_of_the_tables(study: Study) -> None:
+def test_rates_stand_in_the_order_of_the_tables(study: StudyRecord) -> None:
     drawing = study_plots.rates(study, CELLS, STROKES)
     assert [text for text in _texts(drawing) if text in CELLS] == ["L1+cGAN", "L1"]
     assert "2 cells" in drawing.alt
@@ -58,7 +58,7 @@ def test_rates_stand_in_the_order_of_the_tables(study: Study) -> None:
     assert (drawing.name, drawing.title) == ("rates", "Fooling rates, with 95 % intervals")
 
 
-def test_one_rater_has_a_dot_and_no_lines(study: Study) -> None:
+def test_one_rater_has_a_dot_and_no_lines(study: StudyRecord) -> None:
     alone, other = study.cells
     study = replace(study, cells=(replace(alone, over_trials=NO_INTERVAL, over_items=NO_INTERVAL, rate=80.0), other))
     drawing = study_plots.rates(study, CELLS, STROKES)
@@ -66,7 +66,7 @@ def test_one_rater_has_a_dot_and_no_lines(study: Study) -> None:
     assert not _lines(drawing, STROKES["L1"].colour)
     assert _lines(drawing, STROKES["L1+cGAN"].colour)
     assert "nan" not in drawing.svg.lower()
-    rows = drawn_study.rows(study).set_index(["cell", "part"])
+    rows = sections.study_rows(study).set_index(["cell", "part"])
     assert rows.loc[("L1", "all"), ["low", "high", "low_same_items", "high_same_items"]].isna().all(axis=None)
 
 
@@ -80,7 +80,7 @@ def _lines(drawing: Drawing, colour: str) -> list[list[float]]:
     return found
 
 
-def test_both_intervals_and_chance_are_where_the_numbers_say(study: Study) -> None:
+def test_both_intervals_and_chance_are_where_the_numbers_say(study: StudyRecord) -> None:
     drawing = study_plots.rates(study, CELLS, STROKES)
     [items, trials] = _lines(drawing, STROKES["L1"].colour)  # 0 to 20 and 5 to 15 %
     per_percent = (items[1] - items[0]) / 20
@@ -93,7 +93,7 @@ def test_both_intervals_and_chance_are_where_the_numbers_say(study: Study) -> No
     )
 
 
-def test_one_learning_curve_a_cell_with_its_numbers(study: Study) -> None:
+def test_one_learning_curve_a_cell_with_its_numbers(study: StudyRecord) -> None:
     first, second = study_plots.learning(study, CELLS, STROKES)
     assert first.title == "L1+cGAN: how often raters were right in the course of a session"
     assert (first.name, second.name) == ("learning-00", "learning-01")
@@ -106,7 +106,7 @@ def test_one_learning_curve_a_cell_with_its_numbers(study: Study) -> None:
     assert STROKES["L1"].colour not in first.svg
 
 
-def test_a_study_without_practice_says_nothing_of_it(study: Study) -> None:
+def test_a_study_without_practice_says_nothing_of_it(study: StudyRecord) -> None:
     cell = study.cells[0]
     bare = replace(cell, curve=replace(cell.curve, practice=(), blocks=cell.curve.blocks[:1]))
     [drawing] = study_plots.learning(replace(study, cells=(bare,)), CELLS, STROKES)
@@ -140,14 +140,14 @@ def test_a_scatter_says_its_correlations_in_the_drawing_and_in_words() -> None:
 
 
 def test_one_cell_alone_has_one_correlation() -> None:
-    drawing = _scatter(Comparison("image", "ssim", _comparison().points[:1]))
+    drawing = _scatter(RatesAndScores("image", "ssim", _comparison().points[:1]))
     assert "12 outputs in 1 cell: Spearman's rho is" in drawing.alt
     assert not any("all cells" in text for text in _texts(drawing))
 
 
 def test_a_correlation_that_is_undefined_is_said_to_be() -> None:
     flat = [replace(points, rates=np.zeros(12)) for points in _comparison().points]
-    assert "rho within cells is undefined, n = 0" in _scatter(Comparison("image", "ssim", tuple(flat))).alt
+    assert "rho within cells is undefined, n = 0" in _scatter(RatesAndScores("image", "ssim", tuple(flat))).alt
 
 
 def test_the_area_of_a_dot_is_by_trials() -> None:
@@ -169,7 +169,7 @@ def test_many_dots_become_a_picture_and_text_stays_text() -> None:
     assert len(drawing.svg) < 400_000
 
 
-def test_drawings_are_the_same_bytes_each_time_and_have_no_background(study: Study) -> None:
+def test_drawings_are_the_same_bytes_each_time_and_have_no_background(study: StudyRecord) -> None:
     def draw() -> list[Drawing]:
         rates = study_plots.rates(study, CELLS, STROKES)
         return [rates, *study_plots.learning(study, CELLS, STROKES), _scatter(_comparison())]
@@ -183,7 +183,7 @@ def test_drawings_are_the_same_bytes_each_time_and_have_no_background(study: Stu
 
 
 @pytest.mark.parametrize("name", ["$x^$ & <b>", "\u8857\u666f", "a\x1b\udce9b", "long " * 60])
-def test_names_of_any_kind_stay_what_they_are(study: Study, name: str) -> None:
+def test_names_of_any_kind_stay_what_they_are(study: StudyRecord, name: str) -> None:
     cell = replace(study.cells[0], cell=name, label=name)
     odd = replace(study, cells=(cell,))
     strokes = plots.strokes([name])
@@ -194,7 +194,7 @@ def test_names_of_any_kind_stay_what_they_are(study: Study, name: str) -> None:
         assert name in _texts(drawings[0])
 
 
-def test_a_cell_that_the_grid_no_longer_names_is_drawn_last_and_grey(study: Study) -> None:
+def test_a_cell_that_the_grid_no_longer_names_is_drawn_last_and_grey(study: StudyRecord) -> None:
     drawing = study_plots.rates(study, ["L1"], plots.strokes(["L1"]))
     assert [text for text in _texts(drawing) if text in CELLS] == ["L1", "L1+cGAN"]
     assert len(_lines(drawing, "stroke-width: 5")) == 2
@@ -207,6 +207,6 @@ def test_more_cells_than_colours_are_told_apart_by_their_marks() -> None:
     points = replace(_comparison().points[0])
     shapes = set()
     for cell in ("cell 0", "cell 8", "cell 16"):
-        svg = _scatter(Comparison("image", "ssim", (replace(points, cell=cell),)), strokes).svg
+        svg = _scatter(RatesAndScores("image", "ssim", (replace(points, cell=cell),)), strokes).svg
         shapes.add(tuple(re.findall(r'<path id="m\w+" d="([^"]+)"', svg)))
     assert len(shapes) == 3

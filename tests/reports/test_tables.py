@@ -9,9 +9,9 @@ import pytest
 
 from reports.store.bootstrap import item_weights
 from reports.store.layout import Run
-from reports.store.ledger import Entry
+from reports.store.ledger import LedgerEntry
 from reports.store.scores import Metric, Scores
-from reports.tables import Difference, Row, Table, build
+from reports.tables import ProtocolDifference, ScoreRow, ScoreTable, build
 from reports.verdicts import Mark
 
 IDS = ("a", "b", "c", "d")
@@ -34,18 +34,18 @@ def _entry(
     metric: str = "l1",
     replicates: int = 400,
     **protocol: object,
-) -> Entry:
+) -> LedgerEntry:
     metrics = {metric: _metric(l1, ids, replicates)}
     run = Run(Path("results/losses", cell, f"seed-{seed}"), cell, seed)
-    return Entry("losses", run, Scores(scorer, {"scale": 1, **protocol}, ids, len(IDS), metrics))
+    return LedgerEntry("losses", run, Scores(scorer, {"scale": 1, **protocol}, ids, len(IDS), metrics))
 
 
-def _only(tables: list[Table]) -> Table:
+def _only(tables: list[ScoreTable]) -> ScoreTable:
     (table,) = tables
     return table
 
 
-def _marks(rows: tuple[Row, ...], metric: str = "l1") -> dict[str, Mark]:
+def _marks(rows: tuple[ScoreRow, ...], metric: str = "l1") -> dict[str, Mark]:
     return {row.cell: row.numbers[metric].mark for row in rows}
 
 
@@ -137,7 +137,7 @@ def test_a_row_of_another_protocol_is_set_apart_with_the_fields_that_differ() ->
     table = _only(build(["A", "B", "C"], entries))
     (apart,) = table.apart
     assert apart.cell == "C"
-    assert apart.differences == (Difference("scale", 255, 1), Difference("window", 7, None))
+    assert apart.differences == (ProtocolDifference("scale", 255, 1), ProtocolDifference("window", 7, None))
     assert apart.numbers["l1"].mark == Mark.NONE
     assert _marks(table.rows) == {"A": Mark.LEVEL, "B": Mark.LEVEL}
     assert table.protocol == {"scale": 1}
@@ -177,7 +177,7 @@ def test_a_row_on_other_items_is_not_ranked() -> None:
     table = _only(build(["A", "B", "C"], entries))
     (apart,) = table.apart
     assert (apart.n, apart.n_expected) == (3, 4)
-    assert apart.differences == (Difference("items", "3 of 4", "4 of 4 with 1 of its own"),)
+    assert apart.differences == (ProtocolDifference("items", "3 of 4", "4 of 4 with 1 of its own"),)
 
 
 def test_rows_on_the_same_part_of_the_items_are_ranked() -> None:
@@ -189,7 +189,7 @@ def test_rows_on_the_same_part_of_the_items_are_ranked() -> None:
 
 def test_replicates_that_cannot_be_paired_are_set_apart() -> None:
     table = _only(build(["A", "B"], [_entry("A", 0, HIGH), _entry("B", 0, LOW, replicates=300)]))
-    assert table.apart[0].differences == (Difference("bootstrap replicates", 300, 400),)
+    assert table.apart[0].differences == (ProtocolDifference("bootstrap replicates", 300, 400),)
 
 
 def test_each_scorer_has_its_table() -> None:

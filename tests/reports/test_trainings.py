@@ -49,7 +49,7 @@ def test_page_and_terminal_say_the_same(build: Callable[..., Path]) -> None:
     said: list[str] = []
     text = html.write(results, results / "report", say=said.append).read_text("utf-8")
     (section,) = page.read(results).sections
-    found = trainings.once(section.grid, section.description, section.tables, "losses.toml")
+    found = trainings.single_trainings(section.grid, section.description, section.tables, "losses.toml")
     assert found is not None
     assert found.meaning in text
     assert [found.meaning in line for line in said] == [False, False, True]

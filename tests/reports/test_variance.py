@@ -11,13 +11,13 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from reports.store.bootstrap import item_weights
-from reports.store.variance import Sample, difference, estimate, sample
+from reports.store.variance import ScoreSample, difference, estimate, sample
 
 N = 40
 IDS = [f"item-{number:02}" for number in range(N)]
 
 
-def _scored(values: NDArray[np.float64], *, trained: bool = True) -> Sample:
+def _scored(values: NDArray[np.float64], *, trained: bool = True) -> ScoreSample:
     """The sample of a mean over items, from values (seeds, items)."""
     replicates = values @ item_weights(IDS[: values.shape[1]]).T / values.shape[1]
     return sample(values.mean(axis=1).tolist(), replicates, values.shape[1], trained=trained)

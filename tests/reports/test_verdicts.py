@@ -10,13 +10,13 @@ import pytest
 import scipy.stats
 
 from reports.store.bootstrap import NO_INTERVAL
-from reports.store.variance import Estimate, Sample, difference, sample
-from reports.verdicts import Decisions, Mark, Pair, Verdict, decide, discoveries, shaffer, verdict
+from reports.store.variance import ScoreEstimate, ScoreSample, difference, sample
+from reports.verdicts import CellPair, Decisions, Mark, Verdict, decide, discoveries, shaffer, verdict
 
 N = 30
 
 
-def _cells(values: dict[str, list[float]], spread: float = 1.0) -> dict[str, Sample]:
+def _cells(values: dict[str, list[float]], spread: float = 1.0) -> dict[str, ScoreSample]:
     """Samples of cells from the values of their seeds; items add next to nothing."""
     random = np.random.default_rng(0)
     return {
@@ -118,7 +118,7 @@ def test_a_cell_that_nobody_knows_to_be_behind_spoils_the_best() -> None:
 def test_the_verdict_of_a_change_follows_its_p_value_and_direction(
     value: float, p: float, higher_is_better: bool | None, trainings: bool, expected: Verdict | None
 ) -> None:
-    change = Estimate(value, NO_INTERVAL, p, trainings)
+    change = ScoreEstimate(value, NO_INTERVAL, p, trainings)
     assert verdict(change, higher_is_better, level=0.02) is expected
 
 
@@ -128,12 +128,12 @@ def test_what_raters_say_holds_for_other_items_but_not_for_other_trainings() -> 
     assert [decide(cells, True, judged=True).mark(cell) for cell in "AB"] == [Mark.NONE, "ahead with this training"]
     alike = cells | {"B": cells["A"]}
     assert [decide(alike, True, judged=True).mark(cell) for cell in "AB"] == ["level with this training"] * 2
-    found = [verdict(Estimate(value, NO_INTERVAL, p, False), True, 0.02, judged=True) for value, p in
+    found = [verdict(ScoreEstimate(value, NO_INTERVAL, p, False), True, 0.02, judged=True) for value, p in
              ((0.2, 0.01), (-0.2, 0.01), (0.2, 0.5))]  # fmt: skip
     assert found == ["ahead with this training", "behind with this training", "level with this training"]
     several = {cell: sample([v, v + 1, v - 1], np.full((3, 200), v), N) for cell, v in (("A", 20.0), ("B", 60.0))}
     assert decide(several, True, judged=True).mark("B") == Mark.BEST
-    assert verdict(Estimate(0.2, NO_INTERVAL, 0.01, True), True, 0.02, judged=True) == Verdict.BETTER
+    assert verdict(ScoreEstimate(0.2, NO_INTERVAL, 0.01, True), True, 0.02, judged=True) == Verdict.BETTER
 
 
 def test_nothing_is_decided_without_a_direction_an_other_or_intervals() -> None:
@@ -164,7 +164,9 @@ def test_a_cell_behind_another_is_no_tie_and_what_follows_from_decisions_holds()
     # C is ahead of B and A of C; A and B alone would not be told apart. D is ahead of B only.
     means, apart = {"A": 4.0, "C": 3.0, "D": 3.5, "B": 1.0}, {("A", "C"), ("C", "B"), ("D", "B")}
     pairs = tuple(
-        Pair(a, b, Estimate(means[a] - means[b], NO_INTERVAL, 0.5, True), 0.01 if {(a, b), (b, a)} & apart else 0.5)
+        CellPair(
+            a, b, ScoreEstimate(means[a] - means[b], NO_INTERVAL, 0.5, True), 0.01 if {(a, b), (b, a)} & apart else 0.5
+        )
         for a, b in combinations(means, 2)
     )
     found = Decisions(tuple(means), pairs, True, (), 1)

@@ -1,5 +1,5 @@
 "use strict";
-/* Small tools: elements, and where a picture's bytes are. */
+/* Creation of elements, and sources of pictures. */
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -11,7 +11,7 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
-/* A report in one file holds its pictures as data: those of the page itself in its images, the others in a table. */
+/* A report in one file holds its pictures as data URLs: in the page's images, or in the table window.files. */
 function source(name) {
   return window.files ? window.files[name] ?? "" : name;
 }

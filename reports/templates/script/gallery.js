@@ -11,9 +11,9 @@ class Gallery {
     this.status = section.querySelector(".order-said");
     this.more = section.querySelector(".more");
     [this.metric, this.cell, this.how] = this.controls.querySelectorAll("select");
-    data.metrics.forEach((metric, place) => this.metric.append(element("option", { value: place }, metric.label)));
-    data.columns.forEach((column, place) => {
-      if (!column.given) this.cell.append(element("option", { value: place }, column.name));
+    data.metrics.forEach((metric, index) => this.metric.append(element("option", { value: index }, metric.label)));
+    data.columns.forEach((column, index) => {
+      if (!column.given) this.cell.append(element("option", { value: index }, column.name));
     });
     this.controls.hidden = !data.metrics.length;
     const first = this.table.dataset.items.split(" ").map(Number);
@@ -25,7 +25,7 @@ class Gallery {
     this.name();
   }
 
-  /* The words for the two ends: a metric that has no better side has lowest and highest. */
+  /* Labels of the two ends: a metric without a direction has lowest and highest. */
   name() {
     const ranked = this.chosen()?.better;
     const [low, high] = ranked === "" ? ["lowest", "highest"] : ["worst", "best"];
@@ -62,7 +62,7 @@ class Gallery {
     this.shown = 0;
     this.showMore();
     const without = metric ? this.data.items.length - this.known(metric).length : 0;
-    this.status.textContent = without ? `Without such a score and left out: ${without} of ${this.data.items.length}.` : "";
+    this.status.textContent = without ? `${without} of ${this.data.items.length} items lack this score and are omitted.` : "";
   }
 
   known(metric) {
@@ -71,8 +71,8 @@ class Gallery {
 
   value(metric, item) {
     if (this.cell.value !== "") return metric.values[Number(this.cell.value)]?.[item];
-    const found = this.data.columns.flatMap((column, place) =>
-      column.given ? [] : [metric.values[place]?.[item]]).filter((value) => value != null);
+    const found = this.data.columns.flatMap((column, index) =>
+      column.given ? [] : [metric.values[index]?.[item]]).filter((value) => value != null);
     return found.length ? found.reduce((sum, value) => sum + value, 0) / found.length : null;
   }
 
@@ -90,7 +90,7 @@ class Gallery {
       .filter((item) => !seen.has(item) && seen.add(item)).map((item) => ({ item, group })));
   }
 
-  /* The next items of the order below those that are there; the first of the new rows. */
+  /* Appends the next items in order; returns the first new row. */
   showMore() {
     const rows = this.order.slice(this.shown, this.shown + PAGE).map(({ item, group }) => this.row(item, group));
     this.table.tBodies[0].append(...rows);
@@ -108,22 +108,22 @@ class Gallery {
     head.append(element("span", { class: "item" }, element("bdi", {}, this.data.items[item])));
     if (group) head.append(element("span", { class: "group" }, group));
     const cells = this.data.columns.slice(withInput ? 1 : 0)
-      .map((_, place) => element("td", {}, this.tile(item, place + (withInput ? 1 : 0))));
+      .map((_, index) => element("td", {}, this.tile(item, index + (withInput ? 1 : 0))));
     return element("tr", {}, head, ...cells);
   }
 
-  tile(item, place) {
-    const link = element("a", { href: `#${this.anchor}/${item}/${place}`, class: "tile" },
-      picture(this.anchor, this.data, item, place, false));
+  tile(item, index) {
+    const link = element("a", { href: `#${this.anchor}/${item}/${index}`, class: "tile" },
+      picture(this.anchor, this.data, item, index, false));
     const metric = this.chosen();
-    const value = metric?.values[place]?.[item];
+    const value = metric?.values[index]?.[item];
     if (value != null) link.append(element("span", { class: "score" }, decimals(value, metric.digits)));
     return link;
   }
 }
 
-function picture(anchor, data, item, place, large) {
-  const column = data.columns[place];
+function picture(anchor, data, item, index, large) {
+  const column = data.columns[index];
   const state = column.pictures[item];
   const alt = `${column.name}, ${data.items[item]}`;
   if (state === "-" || state === "x") {
@@ -131,7 +131,7 @@ function picture(anchor, data, item, place, large) {
     return element("span", { class: "empty", role: "img", "aria-label": `${alt}: ${note}` }, note);
   }
   const thumb = state === "j" && !large && data.enlarge <= 128 && window.devicePixelRatio < 1.5;
-  const stem = `assets/${anchor}/${numbered(place, 2)}-${numbered(item, 4)}`;
+  const stem = `assets/${anchor}/${numbered(index, 2)}-${numbered(item, 4)}`;
   const name = stem + (state === "p" ? ".png" : thumb ? "t.jpg" : ".jpg");
   const enlarged = Math.max(...column.widths) < (large ? 256 : data.enlarge);
   return element("img", { src: source(name), alt, loading: "lazy", class: enlarged && "enlarged" });

@@ -1,4 +1,4 @@
-/* One item, large: two pictures under a slider, then every cell with its label map, errors and scores. */
+/* Dialog of one item: two pictures under a slider, then each cell with label map, errors and scores. */
 
 class Item {
   constructor(dialog, galleries) {
@@ -39,7 +39,7 @@ class Item {
     }
   }
 
-  open(gallery, item, place) {
+  open(gallery, item, index) {
     if (this.gallery !== gallery) {
       for (const select of [this.left, this.right]) {
         select.replaceChildren(...gallery.data.columns.map((column, number) =>
@@ -47,12 +47,12 @@ class Item {
       }
     }
     const last = gallery.data.columns.length - 1;
-    const other = gallery.data.against?.[place] ?? (place === last ? Math.max(0, last - 1) : last);
+    const other = gallery.data.against?.[index] ?? (index === last ? Math.max(0, last - 1) : last);
     const inOrder = gallery.order.map((each) => each.item);
     const order = inOrder.includes(item) ? inOrder : gallery.data.items.map((_, number) => number);
     Object.assign(this, { gallery, item, order });
     this.dialog.style.setProperty("--aspect", getComputedStyle(gallery.table).getPropertyValue("--aspect"));
-    this.left.value = String(place);
+    this.left.value = String(index);
     this.right.value = String(other);
     this.show();
     if (!this.dialog.open) this.dialog.showModal();
@@ -72,7 +72,7 @@ class Item {
     this.dialog.querySelector(".before").disabled = this.item === this.order[0];
     this.dialog.querySelector(".after").disabled = this.item === this.order.at(-1);
     this.compare();
-    this.cards.replaceChildren(...data.columns.map((_, place) => this.card(place)));
+    this.cards.replaceChildren(...data.columns.map((_, index) => this.card(index)));
   }
 
   compare() {
@@ -90,25 +90,25 @@ class Item {
     this.slider.setAttribute("aria-valuetext", `${this.slider.value} percent ${left}, the rest ${right}`);
   }
 
-  card(place) {
+  card(index) {
     const { anchor, data } = this.gallery;
-    const column = data.columns[place];
+    const column = data.columns[index];
     const head = element("h3", {}, element("bdi", {}, column.name));
     if (column.seed != null && column.seed !== 0) head.append(element("small", {}, ` seed ${column.seed}`));
-    const card = element("article", { class: "card" }, head, picture(anchor, data, this.item, place, true));
+    const card = element("article", { class: "card" }, head, picture(anchor, data, this.item, index, true));
     const number = numbered(this.item, 4);
-    const stem = `${numbered(place, 2)}-${number}.png`;
-    const segmented = data.segmented[place]?.[this.item] === "1";
+    const stem = `${numbered(index, 2)}-${number}.png`;
+    const segmented = data.segmented[index]?.[this.item] === "1";
     const truth = data.truth[this.item] === "1";
     if (segmented) card.append(this.map(`s${stem}`, "segmentation"));
     if (segmented && truth) card.append(this.map(`e${stem}`, "errors"));
-    if (truth && place === data.columns.length - 1) card.append(this.map(`t-${number}.png`, "true labels"));
-    const scores = data.metrics.filter((metric) => metric.values[place]?.[this.item] != null);
+    if (truth && index === data.columns.length - 1) card.append(this.map(`t-${number}.png`, "true labels"));
+    const scores = data.metrics.filter((metric) => metric.values[index]?.[this.item] != null);
     for (const scorer of new Set(scores.map((metric) => metric.scorer))) {
       const its = scores.filter((metric) => metric.scorer === scorer);
       card.append(element("h4", {}, scorer), element("dl", {}, ...its.map((metric) => element("div", {},
         element("dt", {}, metric.short),
-        element("dd", {}, decimals(metric.values[place][this.item], metric.digits))))));
+        element("dd", {}, decimals(metric.values[index][this.item], metric.digits))))));
     }
     return card;
   }

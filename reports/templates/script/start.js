@@ -1,4 +1,4 @@
-/* Everything begins once the page and its data are there. */
+/* Starts when the page and its data are loaded. */
 
 document.addEventListener("DOMContentLoaded", () => {
   register();
@@ -6,7 +6,7 @@ document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("button[data-copies]").forEach(copyable);
   const galleries = new Map(Object.entries(window.grids ?? {})
     .map(([anchor, data]) => [anchor, new Gallery(document.getElementById(anchor), data)]));
-  /* A number leads to the pictures behind it, the worst first. */
+  /* A number links to the pictures behind it, the worst first. */
   document.querySelectorAll("a[data-metric]").forEach((link) => link.addEventListener("click", () => {
     const gallery = galleries.get(link.dataset.grid);
     const metric = gallery?.data.metrics.findIndex(({ key }) => key === link.dataset.metric) ?? -1;

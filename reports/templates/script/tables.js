@@ -1,32 +1,32 @@
-/* Tables: sorted by a click on a head, and copied as LaTeX. */
+/* Tables: sorting by a click on a head, and copying as LaTeX. */
 
 function sortable(table) {
   const heads = [...table.tHead.rows[0].cells];
   const body = table.tBodies[0];
   const original = [...body.rows];
-  heads.forEach((head, place) => {
+  heads.forEach((head, index) => {
     if (head.dataset.sort === undefined) return;
     const button = element("button", { type: "button", class: "sort" });
     button.append(...head.childNodes);
     head.append(button);
-    button.addEventListener("click", () => sort(head, place));
+    button.addEventListener("click", () => sort(head, index));
   });
 
-  function sort(head, place) {
+  function sort(head, index) {
     const first = head.dataset.sort === "text" || head.dataset.sort === "low" ? "ascending" : "descending";
     const second = first === "ascending" ? "descending" : "ascending";
     const now = head.getAttribute("aria-sort");
     const next = now === first ? second : now === second ? null : first;
     heads.forEach((other) => other.removeAttribute("aria-sort"));
     if (next) head.setAttribute("aria-sort", next);
-    const rows = next ? ordered(place, next === "ascending" ? 1 : -1) : original;
+    const rows = next ? ordered(index, next === "ascending" ? 1 : -1) : original;
     body.append(...rows);
   }
 
-  function ordered(place, way) {
+  function ordered(index, way) {
     const movable = original.filter((row) => !row.classList.contains("real"));
     const fixed = original.filter((row) => row.classList.contains("real"));
-    const key = (row) => row.cells[place].dataset.value;
+    const key = (row) => row.cells[index].dataset.value;
     const known = movable.filter((row) => key(row) !== undefined && key(row) !== "");
     const unknown = movable.filter((row) => !known.includes(row));
     const compare = known.every((row) => !Number.isNaN(Number(key(row))))

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports import colours, plots
-from reports.colours import Colours
+from reports import histograms, plots
+from reports.histograms import LabHistograms
 from reports.store.layout import Grid, Run
 
 EDGES = {"L": (0, 50, 100), "a": (-110, 0, 110), "b": (-110, 0, 110)}
@@ -33,18 +33,18 @@ def grid(tmp_path: Path) -> Grid:
     return Grid(tmp_path / "losses")
 
 
-def read(grid: Grid, cells: Sequence[str] = ("L1",), seeds: Sequence[int] = (0,)) -> Colours:
-    found = colours.read([grid.run(cell, seed) for cell in cells for seed in seeds], "real")
+def read(grid: Grid, cells: Sequence[str] = ("L1",), seeds: Sequence[int] = (0,)) -> LabHistograms:
+    found = histograms.read([grid.run(cell, seed) for cell in cells for seed in seeds], "real")
     assert found
     return found
 
 
-def shares(found: Colours, cell: str, channel: str) -> list[float]:
-    return colours.curves(found, channel)[cell]["share"].tolist()
+def shares(found: LabHistograms, cell: str, channel: str) -> list[float]:
+    return histograms.curves(found, channel)[cell]["share"].tolist()
 
 
 def test_nothing_stored_is_nothing(grid: Grid) -> None:
-    assert colours.read([grid.run("L1", 0)], "real") is None
+    assert histograms.read([grid.run("L1", 0)], "real") is None
 
 
 def test_counts_become_shares_of_all_pixels(grid: Grid) -> None:
@@ -53,11 +53,11 @@ def test_counts_become_shares_of_all_pixels(grid: Grid) -> None:
     found = read(grid, ("L1", "GAN"))
     assert found.damages == ()
     assert found.shares.columns.tolist() == ["cell", "channel", "low", "high", "share"]
-    assert list(colours.curves(found, "a")) == ["L1", "GAN", "real"]
+    assert list(histograms.curves(found, "a")) == ["L1", "GAN", "real"]
     assert [shares(found, "L1", channel) for channel in "Lab"] == [[0.25, 0.75], [1, 0], [0.5, 0.5]]
     assert [shares(found, "GAN", channel) for channel in "Lab"] == [[0, 1], [0.125, 0.875], [1, 0]]
     assert [shares(found, "real", channel) for channel in "Lab"] == [[0.5, 0.5], [0.25, 0.75], [0, 1]]
-    bins = colours.curves(found, "a")["L1"][["low", "high"]]
+    bins = histograms.curves(found, "a")["L1"][["low", "high"]]
     assert bins.to_numpy().tolist() == [[-110, 0], [0, 110]]
 
 

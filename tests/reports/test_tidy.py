@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import reports
+from reports import tidy
 from reports.store import ledger, scores
 from reports.store.bootstrap import item_weights
 from reports.store.layout import Grid
@@ -93,7 +94,7 @@ def test_a_grid_without_scores_is_a_table_without_rows(grid: Grid) -> None:
     for run in (grid.run("L1", 0), grid.real):
         run.score("image").unlink()
     table = reports.read(grid.folder.parent)
-    assert tuple(table.columns) == ledger.COLUMNS
+    assert tuple(table.columns) == tidy.COLUMNS
     assert len(table) == 0
     assert table["value"].dtype == float
 

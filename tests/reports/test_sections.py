@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports import drawn_study, html
+from reports import html, sections
 from reports.html import GLOSSARY, term
-from reports.plots import Drawing, ReportFigure, figures, svg
-from reports.store import studies
+from reports.plots import Drawing, PlotFile, svg, write_drawings
+from reports.store import analyses
 from reports.store.layout import Grid
 from reports.store.metrics import describe, describe_scorer
 from tests.reports.parsed import Page, rows
@@ -69,7 +69,7 @@ class Line:
 
 
 @dataclass
-class Table:
+class ScoreTable:
     """A table of the page: the last heading with a place, the last summary before it, and what it says."""
 
     place: str
@@ -85,7 +85,7 @@ class Tables(HTMLParser):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.found: list[Table] = []
+        self.found: list[ScoreTable] = []
         self._place = self._summary = self._text = ""
         self._in_head = False
         self.feed(path.read_text("utf-8"))
@@ -97,7 +97,7 @@ class Tables(HTMLParser):
         if tag == "h3":
             self._place = attributes.get("id") or self._place
         if tag == "table":
-            self.found.append(Table(self._place, self._summary, attributes.get("class") or ""))
+            self.found.append(ScoreTable(self._place, self._summary, attributes.get("class") or ""))
         if tag in {"thead", "tbody"}:
             self._in_head = tag == "thead"
         if tag == "tr" and not self._in_head:
@@ -134,7 +134,7 @@ def check(text: str, values: Sequence[str | float | None]) -> None:
         assert float(each) == float(f"{value:.{digits}f}"), (text, values)
 
 
-def tables_of(folder: Path, kind: str) -> list[tuple[str, Table]]:
+def tables_of(folder: Path, kind: str) -> list[tuple[str, ScoreTable]]:
     """The tables of a kind, each with its grid's name."""
     grids = sorted(path.parent.name for path in folder.glob("*/grid.json"))
     found = []
@@ -305,8 +305,8 @@ def test_a_study_as_a_table_has_its_rates_and_what_raters_learn(made: Path) -> N
     np.testing.assert_allclose([float(whole[name]) for name in names], [20, 3, 10, 30, 15, 25])
     assert [practice[name] for name in ("first_trial", "last_trial", "trials", "raters")] == ["1", "4", "12", ""]
     assert [float(first[name]) for name in ("correct", "low", "high")] == [80, 60, 95]
-    (study,) = [each for each in studies.collect(made).studies if each.name == "first"]
-    assert len(drawn_study.rows(study)) == len(known) == 2 * 4
+    (study,) = [each for each in analyses.collect(made).studies if each.name == "first"]
+    assert len(sections.study_rows(study)) == len(known) == 2 * 4
 
 
 def test_drawings_are_written_under_their_names(tmp_path: Path) -> None:
@@ -315,10 +315,10 @@ def test_drawings_are_written_under_their_names(tmp_path: Path) -> None:
     folder = tmp_path / "grid0"
     folder.mkdir()
     shown = ("Rates", "Rates by cell"), (480, 240)
-    assert figures([drawing], folder, "study1") == (ReportFigure(*shown[0], "grid0/study1-rate.svg", *shown[1]),)
-    assert figures([drawing], folder) == (ReportFigure(*shown[0], "grid0/rate.svg", *shown[1]),)
+    assert write_drawings([drawing], folder, "study1") == (PlotFile(*shown[0], "grid0/study1-rate.svg", *shown[1]),)
+    assert write_drawings([drawing], folder) == (PlotFile(*shown[0], "grid0/rate.svg", *shown[1]),)
     assert (folder / "study1-rate.svg").read_text() == (folder / "rate.svg").read_text() == document
-    assert figures([], folder) == ()
+    assert write_drawings([], folder) == ()
 
 
 def test_the_words_are_explained() -> None:

@@ -1,4 +1,4 @@
-"""The studies with raters in a results folder, read from `study/NAME/analysis.json`.
+"""Analyses of studies with raters, read from `study/NAME/analysis.json`.
 
 Rates are in percent here, as in the ledger.
 """
@@ -15,29 +15,21 @@ from typing import Any, NamedTuple
 
 from reports.store import json_files, layout
 from reports.store.bootstrap import NO_INTERVAL, Interval
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.json_files import LONGEST_COMPLAINT
 from reports.store.made import Made
 from reports.store.metrics import STUDY
 from reports.store.names import counted, printable, typed
 
 FORMATS = (2, 3)
-
-
 """Of the analyses that can be read: those of 2 have claims and pairs by a bootstrap of raters and items."""
-
-
 RATE = "fooling_rate"
-
-
 """The metric of a study."""
-
-
 _MOST = 10**9  # of anything that a study counts
 
 
-class Block(NamedTuple):
-    """Trials at neighbouring positions of the sessions: the share right in percent, with its 95 % interval.
+class TrialBlock(NamedTuple):
+    """Consecutive trials of the sessions: percentage correct with its interval.
 
     The interval is Wilson's, with answers of one rater in a block counted by their correlation.
     """
@@ -50,8 +42,8 @@ class Block(NamedTuple):
     interval: Interval
 
 
-class Halves(NamedTuple):
-    """Share right in percent in both halves of the trials, by raters who did both, and the change in points.
+class SessionHalves(NamedTuple):
+    """Percentage correct in both halves of a session, and the change.
 
     The interval of the change is by Student's t, paired over raters; None where it is undefined.
     """
@@ -64,30 +56,30 @@ class Halves(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Curve:
-    """How often raters were right in the course of a session: position by position, in blocks, practice apart."""
+class LearningCurve:
+    """Percentage correct over a session: by position, in blocks, and in practice."""
 
-    positions: tuple[Block, ...]
-    blocks: tuple[Block, ...]
-    practice: tuple[Block, ...]
-    halves: Halves | None
+    positions: tuple[TrialBlock, ...]
+    blocks: tuple[TrialBlock, ...]
+    practice: tuple[TrialBlock, ...]
+    halves: SessionHalves | None
 
 
 class Judged(NamedTuple):
-    """How many trials showed the output of an item, and in how many it was taken for real."""
+    """Numbers of trials of an item's output, and of fooled answers."""
 
     trials: int
     fooled: int
 
     @property
     def rate(self) -> float:
-        """The fooling rate of the item in percent."""
+        """Fooling rate of the item in percent."""
         return 100 * self.fooled / self.trials
 
 
 @dataclass(frozen=True)
 class StudyCell:
-    """What raters say about one cell.
+    """Ratings of one cell.
 
     Attributes:
         cell: Its name in the study; of a study that belongs to a grid, that of the grid's cell.
@@ -115,12 +107,12 @@ class StudyCell:
     error: float
     over_trials: Interval
     over_items: Interval
-    curve: Curve
+    curve: LearningCurve
     items: Mapping[str, Judged]
 
 
 class RatePair(NamedTuple):
-    """How the fooling rates of two cells differ, over raters and items.
+    """Difference between the fooling rates of two cells.
 
     Attributes:
         first: A cell, named as in the study's cells.
@@ -140,8 +132,8 @@ class RatePair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Study:
-    """A study with raters, analysed.
+class StudyRecord:
+    """An analysed study with raters.
 
     Attributes:
         name: As in its links.
@@ -175,21 +167,21 @@ class Study:
 
     @property
     def scorer(self) -> str:
-        """The scorer of its rates in the ledger."""
+        """Name of the study's scorer in the ledger."""
         return f"{STUDY}{self.name}"
 
     @property
     def raters(self) -> int:
-        """How many raters count, over all cells; who judged two cells counts twice."""
+        """Number of raters after exclusions, counted once per cell."""
         return sum(cell.raters for cell in self.cells)
 
     @property
     def trials(self) -> int:
-        """How many answers count."""
+        """Number of trials after exclusions."""
         return sum(cell.trials for cell in self.cells)
 
 
-class Found(NamedTuple):
+class CollectedStudies(NamedTuple):
     """The studies of a results folder.
 
     Attributes:
@@ -198,13 +190,13 @@ class Found(NamedTuple):
         waiting: Studies without an analysis, one sentence each.
     """
 
-    studies: tuple[Study, ...]
+    studies: tuple[StudyRecord, ...]
     damages: tuple[str, ...]
     waiting: tuple[str, ...]
 
 
-def collect(results: Path) -> Found:
-    """All studies of a results folder; what cannot be read is named, and never raised."""
+def collect(results: Path) -> CollectedStudies:
+    """Read all studies of a results folder, damaged ones as messages."""
     studies, damages, waiting = [], [], []
     for name, path in layout.analyses(results).items():
         again = f"run `p2pbench amt analyse {typed(results)} --name {name}`"
@@ -220,12 +212,12 @@ def collect(results: Path) -> Found:
             damages.append(str(error))
         except KeyError as error:
             damages.append(printable(f"{path}: found no {error}, expected it; {away}"))
-        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        except DAMAGED as error:
             damages.append(printable(f"{path}: {str(error)[:LONGEST_COMPLAINT]}; {away}"))
-    return Found(tuple(studies), tuple(damages), tuple(waiting))
+    return CollectedStudies(tuple(studies), tuple(damages), tuple(waiting))
 
 
-def _study(name: str, document: Mapping[str, Any]) -> Study:
+def _study(name: str, document: Mapping[str, Any]) -> StudyRecord:
     version = document.get("format")
     if version not in FORMATS:
         raise ValueError(f"found format {version!r}, expected {' or '.join(map(str, FORMATS))}, of this p2pbench")
@@ -237,7 +229,7 @@ def _study(name: str, document: Mapping[str, Any]) -> Study:
     pairs = tuple(_pair(fields, known) for fields in kept["pairs" if version == FORMATS[-1] else "pairs_crossed"])
     if {frozenset(pair[:2]) for pair in pairs} != {*map(frozenset, combinations([cell.cell for cell in cells], 2))}:
         raise ValueError(f"found {len(pairs)} pairs of {len(cells)} algorithms, expected each pair once")
-    return Study(
+    return StudyRecord(
         name=name,
         title=str(document["title"]),
         fingerprint=str(document["fingerprint"]),
@@ -275,7 +267,7 @@ def _cell(fields: Mapping[str, Any], origin: str) -> StudyCell:
         error=math.nan if alone or staged["low"] is None else _percent(staged["error"]),
         over_trials=NO_INTERVAL if alone or staged["low"] is None else _interval(staged),
         over_items=NO_INTERVAL if alone or claims["low"] is None else _interval(claims),
-        curve=Curve(
+        curve=LearningCurve(
             positions=tuple(_block(each, each["position"], each["position"]) for each in curve["positions"]),
             blocks=tuple(_block(each, each["first"], each["last"]) for each in curve["blocks"]),
             practice=tuple(_block(each, each["first"], each["last"]) for each in curve["practice"]),
@@ -286,7 +278,7 @@ def _cell(fields: Mapping[str, Any], origin: str) -> StudyCell:
 
 
 def _pair(fields: Mapping[str, Any], known: Collection[str]) -> RatePair:
-    """A pair as an analysis has it; without p-values where one of the two rates has no interval."""
+    """Pair of an analysis, without p-values if a rate has no interval."""
     first, second, ends = str(fields["first"]), str(fields["second"]), fields["difference"]
     difference = 100 * _number(ends["value"])
     if not {first, second} <= set(known):
@@ -298,17 +290,19 @@ def _pair(fields: Mapping[str, Any], known: Collection[str]) -> RatePair:
     )
 
 
-def _block(fields: Mapping[str, Any], first: object, last: object) -> Block:
+def _block(fields: Mapping[str, Any], first: object, last: object) -> TrialBlock:
     judged = _judged(fields)
     correct = _percent(fields["correct"])
-    return Block(_count(first, "first"), _count(last, "last"), judged.trials, judged.fooled, correct, _interval(fields))
+    return TrialBlock(
+        _count(first, "first"), _count(last, "last"), judged.trials, judged.fooled, correct, _interval(fields)
+    )
 
 
-def _halves(fields: Mapping[str, Any]) -> Halves:
+def _halves(fields: Mapping[str, Any]) -> SessionHalves:
     known = fields["low"] is not None and fields["high"] is not None
     ends = Interval(100 * _number(fields["low"]), 100 * _number(fields["high"])) if known else None
     first, second = _percent(fields["first"]), _percent(fields["second"])
-    return Halves(_count(fields["raters"], "raters"), first, second, 100 * _number(fields["change"]), ends)
+    return SessionHalves(_count(fields["raters"], "raters"), first, second, 100 * _number(fields["change"]), ends)
 
 
 def _judged(fields: Mapping[str, Any]) -> Judged:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from reports.store.errors import ReportError
-from reports.store.grids import Description
+from reports.store.errors import DAMAGED, ReportError
+from reports.store.grids import GridDescription
 from reports.store.layout import Grid, Run
-from reports.store.ledger import Damage, Entry
+from reports.store.ledger import Damage, LedgerEntry
 
 LOSSES = {
     "G_GAN": "Generator: fooling the discriminator",
@@ -24,7 +24,9 @@ LOSSES = {
 
 
 def read_losses(run: Run) -> pd.DataFrame | None:
-    """The logged losses by step, with those columns of `LOSSES` that the run has; None where nothing is logged.
+    """Read the logged losses by step; None where nothing is logged.
+
+    The columns are those of `LOSSES` that the run has.
 
     Raises:
         ReportError: The file is no CSV, has no step, or holds text where numbers belong.
@@ -35,7 +37,7 @@ def read_losses(run: Run) -> pd.DataFrame | None:
         table = pd.read_csv(run.losses)
     except pd.errors.EmptyDataError:
         return None
-    except (OSError, ValueError) as error:  # pandas' own errors for bad and empty CSV are ValueErrors
+    except DAMAGED as error:  # pandas' own errors for bad CSV are ValueErrors
         raise _damaged(run, f"found no table ({' '.join(str(error).split())})") from error
     if "step" not in table:
         raise _damaged(run, f"found columns {', '.join(map(str, table.columns))}")
@@ -49,12 +51,12 @@ def read_losses(run: Run) -> pd.DataFrame | None:
 
 
 def training_seconds(run: Run, batch_size: int) -> float | None:
-    """How long a run was trained, from the speeds that its log has; None where they are not there."""
+    """Duration of a training by its logged speeds; None if unknown."""
     try:
         table = pd.read_csv(run.losses, usecols=["step", "images_per_second"]).dropna()
         images = table["step"].diff().fillna(table["step"]) * batch_size
         spent = float((images / table["images_per_second"]).sum())
-    except (OSError, ValueError, TypeError):
+    except DAMAGED:
         return None
     return spent if math.isfinite(spent) and spent > 0 else None
 
@@ -68,7 +70,7 @@ def _damaged(run: Run, what: str) -> ReportError:
 
 @dataclass(frozen=True)
 class Gap:
-    """Runs of one cell that a table cannot show, or shows before their time.
+    """Runs of one cell that are missing or incomplete.
 
     Attributes:
         cell: The cell's name.
@@ -81,8 +83,13 @@ class Gap:
     state: str
 
 
-def gaps(grid: Grid, description: Description, entries: Sequence[Entry], damages: Sequence[Damage]) -> list[Gap]:
-    """What is missing from a grid, by cell in its order; scores that are there but damaged are not missing."""
+def gaps(
+    grid: Grid, description: GridDescription, entries: Sequence[LedgerEntry], damages: Sequence[Damage]
+) -> list[Gap]:
+    """Missing and incomplete runs of a grid, by cell in its order.
+
+    Scores that exist but are damaged are not missing.
+    """
     seen = {(entry.run, entry.scores.scorer) for entry in entries}
     seen |= {(damage.run, damage.scorer) for damage in damages}
     scorers = sorted({scorer for _, scorer in seen})
@@ -107,22 +114,22 @@ def _state(run: Run, unscored: str) -> str:
     return unscored
 
 
-def strays(grid: Grid, description: Description) -> list[Run]:
-    """The runs on disk that grid.json does not name."""
+def strays(grid: Grid, description: GridDescription) -> list[Run]:
+    """Runs on disk that grid.json does not name."""
     return [run for run in grid.runs() if run.cell not in description.cells or run.seed not in description.seeds]
 
 
 @dataclass(frozen=True)
-class Missing:
-    """Cells that a scorer could not score, and why."""
+class Unscored:
+    """Cells that a scorer could not score, and the reason."""
 
     scorer: str
     cells: tuple[str, ...]
     why: str
 
 
-def missing(runs: Sequence[Run]) -> list[Missing]:
-    """What scorers have said about runs that they could not score, by scorer and reason."""
+def unscored(runs: Sequence[Run]) -> list[Unscored]:
+    """Runs that scorers could not score, by scorer and reason."""
     found: dict[tuple[str, str], list[str]] = {}
     for run in runs:
         for scorer in run.unscored():
@@ -130,4 +137,4 @@ def missing(runs: Sequence[Run]) -> list[Missing]:
                 continue
             why = " ".join(run.missing(scorer).read_text("utf-8", errors="replace").split())
             found.setdefault((scorer, why), []).append(run.cell)
-    return [Missing(scorer, tuple(dict.fromkeys(cells)), why) for (scorer, why), cells in found.items()]
+    return [Unscored(scorer, tuple(dict.fromkeys(cells)), why) for (scorer, why), cells in found.items()]

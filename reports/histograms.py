@@ -1,4 +1,4 @@
-"""The colours of outputs and targets: distributions of L, a and b on a log scale, as in the paper's Figure 7."""
+"""Lab histograms of outputs and targets, as in the paper's Figure 7."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from reports.store.errors import ReportError
+from reports.store.errors import DAMAGED, ReportError
 from reports.store.layout import Run
 from reports.store.made import Made
 
@@ -20,8 +20,8 @@ _SHOWN = ["cell", *_BIN, "share"]
 
 
 @dataclass(frozen=True, eq=False)
-class Colours:
-    """The Lab histograms of a grid.
+class LabHistograms:
+    """Lab histograms of a grid.
 
     Attributes:
         shares: One row a cell (and `real`), channel and bin: cell, channel, low, high, and the share of all pixels.
@@ -32,8 +32,11 @@ class Colours:
     damages: tuple[str, ...]
 
 
-def read(runs: Sequence[Run], real: str) -> Colours | None:
-    """The histograms of some runs, of several seeds together, and of their targets; None where none is stored."""
+def read(runs: Sequence[Run], real: str) -> LabHistograms | None:
+    """Read the histograms of runs and targets; None without any.
+
+    Several seeds of a cell are summed.
+    """
     damages: list[str] = []
     tables: dict[Run, pd.DataFrame] = {}
     for run in runs:
@@ -54,14 +57,14 @@ def read(runs: Sequence[Run], real: str) -> Colours | None:
         counts = table[_SIDES] + (pooled[run.cell][_SIDES] if run.cell in pooled else 0)
         pooled[run.cell] = table.assign(**counts)
     if not pooled:
-        return Colours(pd.DataFrame(columns=_SHOWN), tuple(damages)) if damages else None
+        return LabHistograms(pd.DataFrame(columns=_SHOWN), tuple(damages)) if damages else None
     parts = [_share(table, "output", cell) for cell, table in pooled.items()]
     targets = _share(next(iter(pooled.values())), "target", real)
-    return Colours(pd.concat([*parts, targets], ignore_index=True), tuple(damages))
+    return LabHistograms(pd.concat([*parts, targets], ignore_index=True), tuple(damages))
 
 
-def curves(colours: Colours, channel: str) -> Mapping[str, pd.DataFrame]:
-    """The bins of one channel by cell, with the columns low, high and share."""
+def curves(colours: LabHistograms, channel: str) -> Mapping[str, pd.DataFrame]:
+    """Bins of one channel by cell: low, high and share."""
     of_channel = colours.shares[colours.shares["channel"] == channel]
     return {str(cell): table for cell, table in of_channel.groupby("cell", sort=False)}
 
@@ -80,7 +83,7 @@ def _read(run: Run) -> pd.DataFrame | None:
         table = pd.read_csv(path, dtype={"channel": str})[_BIN + _SIDES].astype(
             dict.fromkeys(["low", "high", *_SIDES], float)
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except DAMAGED as error:
         raise ReportError(f"{path}: found no histograms ({' '.join(str(error).split())}); {_AGAIN}") from error
     counts = table[_SIDES]
     totals = counts.groupby(table["channel"]).sum()
