@@ -101,16 +101,6 @@ def native_pairs(grid: Grid, run: Run, say: Say, clusters: str | None = None) ->
     return Pairs(_outputs(run, items.keys()), target, len(items), True, ends, _clusters(config, items, say))
 
 
-def clusters_now(grid: Grid, run: Run, say: Say, clusters: str | None = None) -> Clusters | None:
-    """Which of a grid's test items vary together, as given or as the grid has it now; None where each stands alone.
-
-    Raises:
-        ReportError: the run's settings are missing or damaged.
-        UserError: clusters do not fit the items.
-    """
-    return _clusters(found_now(read_run(run).settings, grid, clusters=clusters), grid.real.pictures(), say)
-
-
 def _clusters(config: RunConfig, item_ids: Iterable[str], say: Say) -> Clusters | None:
     found = find_clusters(config.clusters, DATASETS[config.dataset].naming, sorted(item_ids))
     for line in found.notices:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from p2pbench.config import RunConfig
-from p2pbench.datasets import transforms
+from p2pbench.datasets import augmentation
 from p2pbench.datasets.cache import CachedSamples, Samples, widened
 from p2pbench.datasets.dataset import Dataset
 from p2pbench.datasets.transforms import Range, full_range, to_network
@@ -32,7 +32,7 @@ class Draw(NamedTuple):
     """What one step takes: items by their index, each with its crop and flip."""
 
     items: list[int]
-    augmentations: list[transforms.Augmentation]
+    augmentations: list[augmentation.Augmentation]
 
 
 class Batches:
@@ -63,7 +63,7 @@ class Batches:
     def draws(self, start: int, stop: int) -> Iterator[Draw]:
         """What steps start .. stop - 1 take; the step alone decides it, whatever was drawn before."""
         for step, items in enumerate(self._order(range(start, stop)), start):
-            augmentations = transforms.draw(
+            augmentations = augmentation.draw(
                 stream(self._config.seed, Purpose.AUGMENTATION, step),
                 len(items),
                 load_side=self._config.load_side,
@@ -73,9 +73,9 @@ class Batches:
             )
             yield Draw(items, augmentations)
 
-    def _batch(self, rows: Mapping[str, Iterable[Tensor]], augmentations: Sequence[transforms.Augmentation]) -> Batch:
+    def _batch(self, rows: Mapping[str, Iterable[Tensor]], augmentations: Sequence[augmentation.Augmentation]) -> Batch:
         cut = {
-            name: self._sent(transforms.apply(map(widened, pictures), augmentations, self._config.image_size))
+            name: self._sent(augmentation.apply(map(widened, pictures), augmentations, self._config.image_size))
             for name, pictures in rows.items()
         }
         return self.finished(cut["input"], cut["target"], cut.get("labels"))
@@ -131,7 +131,7 @@ AHEAD = 64  # steps that go to the device at a time
 
 
 class Plan:
-    """Rows for `p2pbench.datasets.transforms.gather`, step by step, a few dozen steps ahead of need.
+    """Rows for `p2pbench.datasets.augmentation.gather`, step by step, a few dozen steps ahead of need.
 
     A small copy to a device makes the host wait if it is made at each step; drawing makes the device wait if it is made
     when the device is idle. So one more step is drawn whenever `draw_ahead` is called, and all go over together.
@@ -163,4 +163,4 @@ class Plan:
         return rows
 
     def _rows(self, count: int) -> list[list[list[int]]]:
-        return [transforms.as_rows(*draw) for draw in islice(self._draws, count)]
+        return [augmentation.as_rows(*draw) for draw in islice(self._draws, count)]

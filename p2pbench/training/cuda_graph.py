@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from p2pbench.config import RunConfig
-from p2pbench.datasets import transforms
+from p2pbench.datasets import augmentation
 from p2pbench.runtime.progress import Losses
 from p2pbench.training.batches import Batch, Batches, Plan
 from p2pbench.training.model import Model
@@ -194,7 +194,7 @@ class ReplayedSteps:
             rows = torch.empty(size, 4, dtype=torch.int64, device=self._device)
 
             def cut() -> Batch:
-                input_, target = (transforms.gather(parts[name], rows, side) for name in ("input", "target"))
+                input_, target = (augmentation.gather(parts[name], rows, side) for name in ("input", "target"))
                 return batches.finished(input_, target, None)
 
             return self._replay(cut), lambda: _fill(rows, plan.next())

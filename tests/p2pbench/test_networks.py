@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
 
-from p2pbench.networks.discriminator import (
-    RECEPTIVE_FIELDS,
-    ReceptiveField,
-    discriminator,
-    initialise,
-    smallest_image,
-    zero_convolution_biases,
-)
+from p2pbench.config import ReceptiveField, smallest_image
+from p2pbench.networks.discriminator import discriminator, initialise, zero_convolution_biases
 from p2pbench.networks.generator import BottleneckNorm, Generator, UpConvolution, for_testing
+
+RECEPTIVE_FIELDS = get_args(ReceptiveField)
 
 
 def parameters(network: nn.Module) -> int:
