@@ -84,7 +84,9 @@ def amt_export(results: Path, name: str | None, peek: bool, database: str | None
     "hard for both.",
 )
 @click.option("--power", type=float, default=0.8, show_default=True, help="Probability of detecting the difference.")
-@click.option("--algorithms", type=int, default=2, show_default=True, help="All pairs of them are compared.")
+@click.option(
+    "--algorithms", type=int, default=2, show_default=True, help="Number of algorithms; all pairs are compared."
+)
 def amt_plan(
     difference: float | None,
     raters: int | None,
@@ -125,6 +127,6 @@ def amt_plan(
         raise UserError(f"{error}; change that option") from None
     click.echo(
         f"{counted(raters, 'rater')} per algorithm with {counted(trials, 'trial')} each on {counted(items, 'item')} "
-        f"detect a {difference:.1f}-point difference near {rate:g} % with {100 * power:g} % power "
+        f"detect a difference of {difference:.1f} percentage points near {rate:g} % with {100 * power:g} % power "
         f"(ICC {icc:g}, of items {items_icc:g}, {counted(pairs, 'pair')})"
     )
