@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class AmtError(Exception):
     """Something outside the program is wrong, and the message says how to mend it.
 
     One line: which file or setting, what was found, what was expected, what to do.
     """
+
+
+class Refusal(Exception):
+    """A request that is not done, with a word for programs, a sentence for people, and its HTTP status."""
+
+    def __init__(self, status: int, word: str, message: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
+        super().__init__(message)
+        self.status = status
+        self.word = word
+        self.more = more
 
 
 def counted(count: int, noun: str) -> str:

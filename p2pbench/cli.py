@@ -1,4 +1,4 @@
-"""Command line; imports a command only when it is called, so that --help is quick."""
+"""Command line; each command is imported when it is called, so that --help is quick."""
 
 from __future__ import annotations
 
@@ -15,72 +15,84 @@ from p2pbench import __version__
 from p2pbench.errors import MENDABLE, UserError, check_no_pipe, check_text, shown
 from reports.store import atomic
 
-# By default they spin, for so long that a step takes ten times its time whenever another process wants a core
-# (benchmarks/RESULTS.md). The value of GOMP_SPINCOUNT, which is read when torch is imported.
+# GOMP_SPINCOUNT, which is read when torch is imported. By default OpenMP threads spin for so long that a training step
+# takes ten times as long whenever another process wants a core (benchmarks/RESULTS.md).
 SPINS = "10000"
 
 
 class Entry(NamedTuple):
-    """A command: its module in p2pbench.commands, and its line in the group's help."""
+    """A command in a group's table.
 
-    module: str
+    Attributes:
+        target: Module in p2pbench.commands and function, such as "train:train_ablation".
+        line: Its line in the group's help.
+    """
+
+    target: str
     line: str
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when it is called."""
+    """Group of commands that are imported on first use."""
 
     def __init__(self, *args: object, table: Mapping[str, Entry], **more: object) -> None:
         super().__init__(*args, **more)  # type: ignore[arg-type] # click's own, passed on
         self._table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All commands, in the order in which a user meets them."""
+        """List all commands, in the order of a typical workflow."""
         return list(self._table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
         if cmd_name not in self._table:
             return None
-        command: click.Command = importlib.import_module(f"p2pbench.commands.{self._table[cmd_name].module}").command
+        module, function = self._table[cmd_name].target.split(":")
+        command: click.Command = getattr(importlib.import_module(f"p2pbench.commands.{module}"), function)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's own)
-        """Call a command; Ctrl-C, where the command itself does not say how to go on, is a line that does."""
+        """Run a command; turn Ctrl-C into a one-line error unless the command handles it."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise UserError("stopped; what was finished is kept: give the same command again for the rest") from None
+            raise UserError("stopped; finished work is kept: give the same command again to resume") from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, from the table instead of from their modules."""
+        """List the commands from the table, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.line) for name, entry in self._table.items()])
 
 
 COMMANDS = {
     "quickstart": Entry(
-        "quickstart", "The whole chain on the embedded street scenes: minutes on two cores, no downloads."
+        "train:quickstart", "Run the full pipeline on built-in street scenes: minutes on two cores, no downloads."
     ),
-    "train-ablation": Entry(
-        "train_ablation", "Train a grid of variants, make their test pictures, score and report them."
+    "train-ablation": Entry("train:train_ablation", "Train a grid of variants, then score and report their outputs."),
+    "train": Entry("train:train", "Train one model on one of the paper's tasks or on your own dataset."),
+    "generate": Entry("generator:generate", "Apply a trained generator to a folder of images of any size."),
+    "generator-import": Entry(
+        "generator:generator_import", "Import a generator trained by pytorch-CycleGAN-and-pix2pix."
     ),
-    "train": Entry("train", "Train one model: a task of the paper's, or a dataset of yours."),
-    "generate": Entry("generate", "Apply a trained generator to a folder of pictures of any size."),
-    "generator-import": Entry("generator_import", "Take over a generator trained by pytorch-CycleGAN-and-pix2pix."),
-    "fcn-import": Entry("fcn_import", "Take over the published FCN-8s weights from their .caffemodel, without Caffe."),
+    "fcn-import": Entry(
+        "segmentation:fcn_import", "Import the published FCN-8s weights from their .caffemodel, without Caffe."
+    ),
     "image-score": Entry(
-        "image_score", "Distances to the targets, sharpness, colours, FID: of all runs of a results folder."
+        "images:image_score", "Score all runs by image metrics: distance to the targets, sharpness, colours, FID."
     ),
-    "fcn-train": Entry("fcn_train", "Train a scorer of your own for the FCN-score."),
-    "fcn-score": Entry("fcn_score", "The FCN-score of all runs of a results folder, or of any model's outputs."),
-    "label-score": Entry("label_score", "Photo-to-labels outputs as label maps: accuracies and IoU, as in Table 6."),
-    "amt": Entry("amt", "Host the real-vs-fake study for raters, and analyse it."),
-    "report": Entry("report", "Write the report of a results folder, or what changed between two."),
-    "plan": Entry("plan", "How small a difference between two cells more seeds would tell."),
-    "datasets": Entry("datasets", "List the datasets that can be trained on, and the files each expects."),
-    "download": Entry("download", "Fetch one of the published pix2pix datasets."),
-    "settings": Entry("settings", "List every setting of a run, its default and its meaning."),
+    "fcn-train": Entry("segmentation:fcn_train", "Train your own segmentation network for the FCN-score."),
+    "fcn-score": Entry(
+        "segmentation:fcn_score", "FCN-score of all runs of a results folder, or of any model's outputs."
+    ),
+    "label-score": Entry(
+        "segmentation:label_score", "Accuracy and IoU of photo-to-labels outputs (Table 6 of the paper)."
+    ),
+    "amt": Entry("amt:amt", "Host and analyse the real-vs-fake study."),
+    "report": Entry("report:report", "Write the report of a results folder, or what changed between two."),
+    "plan": Entry("report:plan", "Smallest difference between two cells that more seeds would detect."),
+    "datasets": Entry("datasets:datasets", "List the datasets and the files that each expects."),
+    "download": Entry("datasets:download", "Download one of the published pix2pix datasets."),
+    "settings": Entry("datasets:settings", "List all settings of a run with defaults and meanings."),
 }
 
 
@@ -89,12 +101,12 @@ COMMANDS = {
 def cli() -> None:
     """Train, score, study and report image-to-image translation models.
 
-    Begin with `p2pbench quickstart`. `p2pbench COMMAND --help` shows an example of each command.
+    Start with `p2pbench quickstart`. `p2pbench COMMAND --help` shows an example of each command.
     """
 
 
 def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 (click's own)
-    """Run the command line; an error that the user can mend is one line and exit code 1."""
+    """Run the command line; errors that the user can fix are one line and exit code 1."""
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:
@@ -104,8 +116,8 @@ def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 (click's ow
         return cli.main(args=arguments, prog_name="p2pbench")
     except MENDABLE as error:
         message = str(error)
-    except OSError as error:  # a full disk, a folder without permission: outside the program too
-        mend = atomic.advice(Path(error.filename or ""), error, "mend that and give the command again")
+    except OSError as error:  # a full disk or a folder without permission is outside the program too
+        mend = atomic.advice(Path(error.filename or ""), error, "fix that and give the command again")
         message = f"{error.filename or 'a file'}: {error.strerror or error}; {mend}"
     click.echo(f"Error: {shown(message)}", err=True)
     sys.exit(1)

@@ -30,7 +30,9 @@ DatasetName = Literal["streets", "cityscapes", "camvid", "paired", "folders", "c
 Direction = Literal[
     "labels-to-photo", "photo-to-labels", "AtoB", "BtoA", "grey-to-colour", "hole-to-photo", "edges-to-photo"
 ]
-ReceptiveFieldSetting = Literal[1, 16, 34, 70, 142, 286]
+ReceptiveField = Literal[1, 16, 34, 70, 142, 286]
+STRIDED_LAYERS = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
+"""Layers of stride 2 of a discriminator, by its receptive field; that of 1x1 has none."""
 
 
 def _filled(path: str) -> str:
@@ -107,7 +109,7 @@ class RunConfig(BaseModel):
     generator: Literal["unet", "encoder-decoder"] = "unet"
     ngf: Positive = Field(64, description="width of the generator's first layer")
     bottleneck_norm: bool = Field(False, description="batch norm at the bottleneck, as in the paper's own runs")
-    receptive_field: ReceptiveFieldSetting = Field(70, description="of the discriminator, in pixels")
+    receptive_field: ReceptiveField = Field(70, description="of the discriminator, in pixels")
     ndf: Positive = Field(64, description="width of the discriminator's first layer")
 
     epochs: Positive = 200
@@ -170,9 +172,6 @@ class RunConfig(BaseModel):
         return self
 
     def _check_discriminator(self) -> None:
-        # Imported here, since the command line reads settings before it needs networks.
-        from p2pbench.networks.discriminator import smallest_image
-
         needed = smallest_image(self.receptive_field)
         if self.adversarial and self.image_size < needed:
             raise ValueError(
@@ -273,6 +272,14 @@ def check_image_size(size: int) -> None:
     below = 2 ** int(math.log2(size)) if size > SMALLEST_IMAGE else SMALLEST_IMAGE
     nearest = f"{below} or {2 * below}" if size > SMALLEST_IMAGE else f"{SMALLEST_IMAGE} or {2 * SMALLEST_IMAGE}"
     raise ValueError(f"key 'image_size': expected a power of two from {SMALLEST_IMAGE} up, found {size}; try {nearest}")
+
+
+def smallest_image(receptive_field: int) -> int:
+    """Smallest power of two for which a discriminator has at least one output.
+
+    Each strided layer halves the size, and the two last layers (4x4, stride 1, pad 1) remove one pixel each.
+    """
+    return 1 if receptive_field == 1 else int(4 * 2 ** STRIDED_LAYERS[receptive_field])
 
 
 def run_config(settings: Mapping[str, Any], where: str) -> RunConfig:

@@ -4,8 +4,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from amt.errors import AmtError
-from amt.store.schema import Refusal
+from amt.errors import AmtError, Refusal
 from fcn.errors import FcnError
 from reports.store.errors import ReportError
 from reports.store.names import printable

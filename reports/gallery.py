@@ -286,8 +286,8 @@ def write_label_maps(grid: Grid, columns: Sequence[Column], items: Sequence[str]
             segmentation = _label_map(source, damages)
             if segmentation and truth and segmentation.values.shape != truth.values.shape:
                 damages.append(
-                    f"{source}: found {segmentation.size}, expected {truth.size} as the true labels; move it away and score "
-                    "the run again"
+                    f"{source}: found {segmentation.size}, expected {truth.size} as the true labels; move it away and "
+                    "score the run again"
                 )
                 segmentation = None
             if segmentation:

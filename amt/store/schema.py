@@ -1,8 +1,6 @@
-"""The database tables, and the refusal that requests end with."""
+"""The database tables."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from sqlalchemy import (
     Boolean,
@@ -17,6 +15,8 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+
+from amt.errors import Refusal as Refusal
 
 VERSION = 1
 
@@ -147,13 +147,3 @@ logins = Table(
 attempts = Table(
     "amt_attempts", metadata, Column("id", Integer, primary_key=True), Column("at", Float, nullable=False, index=True)
 )
-
-
-class Refusal(Exception):
-    """A request that is not done, with a word for programs, a sentence for people, and its HTTP status."""
-
-    def __init__(self, status: int, word: str, message: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
-        super().__init__(message)
-        self.status = status
-        self.word = word
-        self.more = more

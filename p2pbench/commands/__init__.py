@@ -1,1 +1,1 @@
-"""One file a command: parse, call, print. No logic."""
+"""Commands, one file per subject: parse, call, print. Heavy imports stand in the functions that need them."""

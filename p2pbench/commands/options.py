@@ -10,52 +10,54 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from p2pbench.config import check_clusters, parse_setting
 from p2pbench.errors import UserError
 from reports.store.names import printable
 
-if TYPE_CHECKING:  # Ray is an extra
+if TYPE_CHECKING:
     from p2pbench.cluster.jobs import Cluster
 
 
 class _Path(click.Path):
-    """A path that is not empty: that of a variable which is not set would silently be the current folder."""
+    """A path that is not empty: an unset shell variable would silently name the current folder."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
         """Refuse an empty path."""
         if not str(value):
-            self.fail("found an empty path, expected one; the folder where you are is a single dot", param, ctx)
+            self.fail("found an empty path, expected one; a single dot is the current folder", param, ctx)
         return super().convert(value, param, ctx)
 
 
 PATH = _Path(path_type=Path)
-out = click.option("--out", type=PATH, default=Path("results"), show_default=True, help="The results folder.")
-dataset = click.option("--dataset", metavar="NAME", help="A name of `p2pbench datasets`.")
+out = click.option("--out", type=PATH, default=Path("results"), show_default=True, help="Results folder.")
+dataset = click.option("--dataset", metavar="NAME", help="A dataset of `p2pbench datasets`.")
 root = click.option("--root", type=_Path(), metavar="DIR", help="The dataset's folder.")
-root_now = click.option(
-    "--root", type=_Path(), metavar="DIR", help="The dataset's folder, if it is no longer where the runs found it."
-)
+root_now = click.option("--root", type=_Path(), metavar="DIR", help="The dataset's folder, if it has moved.")
 settings = click.option(
-    "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Any setting of `p2pbench settings`; repeat it."
+    "--set", "settings", metavar="KEY=VALUE", multiple=True, help="A setting of `p2pbench settings`; repeatable."
 )
 engine = click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="ray: on the machines of a Ray cluster, which share the results folder; needs the extra `cluster`.",
+    help="ray: run on the machines of a Ray cluster that share the results folder; needs the extra `cluster`.",
 )
 address = click.option(
     "--address",
     metavar="auto|HOST:PORT",
-    help="With --engine ray: the cluster; auto is this machine's. Without it one of this machine alone is started.",
+    help="With --engine ray: the cluster to join; auto is this machine's. Default: start one on this machine.",
 )
-device = click.option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:1; auto takes a GPU if there is one.")
+device = click.option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:1; auto is a GPU where there is one.")
+allow_partial = click.option("--allow-partial", is_flag=True, help="Score the outputs that exist if some are missing.")
 
 
 def _clusters(context: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    from p2pbench.config import check_clusters
+
     try:
-        return None if value is None else check_clusters(value)
+        return check_clusters(value)
     except ValueError as error:
         raise click.BadParameter(str(error), context, param) from None
 
@@ -64,16 +66,16 @@ clusters = click.option(
     "--clusters",
     metavar="PATTERN|FILE.csv",
     callback=_clusters,
-    help="Which test items vary together, as frames of one drive do: a pattern whose one group is found in their "
-    "names, or a table of items and clusters. Intervals are then over clusters. Default: what grid or dataset have.",
+    help="Groups of test items that vary together, such as frames of one drive: a pattern with one group, searched in "
+    "item ids, or a table of items and clusters. Intervals are then over clusters. Default: the grid's or dataset's.",
 )
 
 
 def without_effect(where: str, *names: str) -> None:
-    """Refuse options, by the names of their parameters, that were given where they have no effect.
+    """Refuse options, by parameter name, that were given where they have no effect.
 
     Raises:
-        UsageError: one was given, and is not its default.
+        UsageError: One was given, and is not its default.
     """
     context = click.get_current_context()
     idle = [
@@ -88,17 +90,17 @@ def without_effect(where: str, *names: str) -> None:
 
 
 def remark(line: str) -> None:
-    """Say something on standard error; names in it control no terminal."""
+    """Print a line on standard error, with control characters in names escaped."""
     click.echo(printable(line), err=True)
 
 
 @contextmanager
 def cluster(engine: str, address: str | None) -> Iterator[Cluster | None]:
-    """The cluster that `--engine` and `--address` ask for while the block runs; None for this machine as it is.
+    """Connect to the cluster of `--engine` and `--address` while the block runs; None for the local engine.
 
     Raises:
-        UsageError: an address without the engine that it belongs to.
-        UserError: there is no such cluster, or no Ray.
+        UsageError: An address without `--engine ray`.
+        UserError: There is no such cluster, or no Ray.
     """
     if engine == "local":
         if address is not None:
@@ -107,12 +109,14 @@ def cluster(engine: str, address: str | None) -> Iterator[Cluster | None]:
         return
     from p2pbench.cluster.connection import connected
 
-    with connected(address) as found:
-        yield found
+    with connected(address) as joined:
+        yield joined
 
 
 def overrides(settings: tuple[str, ...], **named: str | None) -> dict[str, Any]:
-    """The settings given behind `--set`, and those that have an option of their own and were given."""
+    """Merge settings given by `--set` with those given by an option of their own."""
+    from p2pbench.config import parse_setting
+
     given = {key: value for key, value in named.items() if value is not None}
     for text in settings:
         key, value = parse_setting(text)
@@ -126,10 +130,10 @@ def overrides(settings: tuple[str, ...], **named: str | None) -> dict[str, Any]:
 
 
 def seed_list(text: str | None) -> list[int] | None:
-    """The seeds of `--seeds 0,1,2`.
+    """Parse `--seeds 0,1,2`.
 
     Raises:
-        UserError: something else than whole numbers from 0 up, each once.
+        UserError: Not whole numbers from 0 up, each once.
     """
     if text is None:
         return None

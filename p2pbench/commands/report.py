@@ -1,4 +1,4 @@
-"""`p2pbench report`."""
+"""Commands on scored results: `report` and `plan`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from p2pbench.commands import options
-from reports import comparison_page, gallery, html
-from reports.store import arithmetic, layout
+from p2pbench.errors import UserError
+from reports.store import layout
+from reports.store.names import counted, printable
 
 
 @click.command(
@@ -21,28 +22,32 @@ from reports.store import arithmetic, layout
     "--out",
     type=options.PATH,
     metavar="PATH",
-    help="Where to write it; RESULTS/report, or OTHER/comparison, if not given, with .html behind it for one file.",
+    help="Output folder. Default: RESULTS/report, or OTHER/comparison; with --single-file a file, whose default ends "
+    "in .html.",
 )
-@click.option("--single-file", is_flag=True, help="One HTML file with pictures and tables in it, to send to somebody.")
+@click.option("--single-file", is_flag=True, help="Write one HTML file that embeds its images and tables, for sharing.")
 @click.option(
     "--items",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"How many items of each grid have pictures; if not given as many as make {gallery.PICTURES} pictures, or "
-    f"{html.SINGLE_ITEMS} with --single-file.",
+    help="Number of items per grid that are shown with images. Default: as many as fit into 4400 images, or 24 with "
+    "--single-file.",
 )
-def command(results: Path, other: Path | None, out: Path | None, single_file: bool, items: int | None) -> None:
-    """Write the report of RESULTS: index.html, its pictures, and its tables as CSV and LaTeX.
+def report(results: Path, other: Path | None, out: Path | None, single_file: bool, items: int | None) -> None:
+    """Write the report of RESULTS: index.html with its images, and all tables as CSV and LaTeX.
 
     With OTHER, a second results folder, write what changed from RESULTS (A) to OTHER (B) instead: settings, every
-    score's paired difference with its interval, and the pictures side by side.
+    score's paired difference with its interval, and the images side by side.
     """
+    from reports import comparison_page, html
+    from reports.store import arithmetic
+
     folder = out or (layout.report(results) if other is None else layout.comparison(other)).folder
     most = items or (html.SINGLE_ITEMS if single_file else None)
     if single_file and out is None:
         folder = folder.with_suffix(".html")
-    read = [results] if other is None else [results, other]
-    for line in arithmetic.lines(read):
+    folders = [results] if other is None else [results, other]
+    for line in arithmetic.lines(folders):
         options.remark(line)
     if other is None:
         write = html.write_single if single_file else html.write
@@ -50,3 +55,48 @@ def command(results: Path, other: Path | None, out: Path | None, single_file: bo
     else:
         compare = comparison_page.write_single if single_file else comparison_page.write
         click.echo(f"comparison: {compare(results, other, folder, most, options.remark)}")
+
+
+@click.command(epilog="Example: p2pbench plan results --seeds 3,5,8")
+@click.argument("results", type=options.PATH)
+@click.option("--seeds", default="2,3,5,10", show_default=True, help="Numbers of seeds per cell.")
+def plan(results: Path, seeds: str) -> None:
+    """Estimate the smallest difference between two cells that more seeds would detect, from the seeds in RESULTS.
+
+    Printed per metric: the difference detected with 80 % power, as the median over pairs of cells, each with the
+    variance between its own seeds and the items there are; - exceeds the metric's whole scale. `amt plan` does the
+    same for raters.
+    """
+    from reports import page, trainings
+
+    expected = {
+        trainings.NO_SEEDS: "some, to estimate the variance between trainings; train two seeds of each cell first: "
+        "train-ablation GRID --seeds 0,1",
+        trainings.NO_INTERVALS: "some, to estimate the variance between items; score more test items: there is no "
+        "interval for a single item, for items that are all alike, or for a few far from all others",
+    }
+    counts = _seed_counts(seeds)
+    content = page.read(results)
+    lines = []
+    for section in content.sections:
+        for table in section.tables:
+            if of_table := trainings.detectable_lines(table, counts):
+                lines += [f"{section.grid.name}, {counted(table.rows[0].n, 'item')}: {of_table[0]}", *of_table[1:]]
+    for line in content.damages:
+        options.remark(line)
+    if not lines:
+        lacking = trainings.why_none_detectable(table for section in content.sections for table in section.tables)
+        raise UserError(f"{results}: found {lacking}, expected {expected[lacking]}")
+    for line in [f"{trainings.DETECTABLE}:", *lines]:
+        click.echo(printable(line))
+
+
+def _seed_counts(text: str) -> list[int]:
+    """Parse `--seeds 3,5,8`; repeated numbers are dropped."""
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = []
+    if not counts or min(counts) < 2 or max(counts) > 1000:
+        raise UserError(f"--seeds {text}: expected numbers of seeds from 2 to 1000, such as 3,5,8")
+    return list(dict.fromkeys(counts))

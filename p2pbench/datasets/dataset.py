@@ -9,11 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fcn.labels import CITYSCAPES, LabelTable
 from p2pbench.datasets import pictures, transforms
@@ -22,6 +21,9 @@ from p2pbench.datasets.label_images import count_values, look_like_train_ids, re
 from p2pbench.errors import NEXT_LINE, UserError
 from reports.store.layout import found_at
 from reports.store.names import printable
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Split = Literal["train", "test"]
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from p2pbench.errors import UserError
-from reports.store import atomic, json_files
+from reports.store import atomic
 from reports.store.errors import ReportError
 
 BASE_URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
@@ -310,6 +310,8 @@ def _note(part: Path) -> Path:
 
 
 def _read_note(part: Path) -> _Version:
+    from reports.store import json_files  # imports pydantic, which `download --help` does not need
+
     try:
         return json_files.read(_note(part), _Version, "delete it")
     except ReportError:  # none, or cut by a crash: then nothing can be resumed

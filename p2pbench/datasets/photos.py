@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.color import lab2rgb, rgb2lab
-from skimage.feature import canny
-from torch import Tensor
 
 from p2pbench.datasets import pictures, transforms
 from p2pbench.datasets.dataset import Dataset, Item, Sample, Split, square
 from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HELD_OUT = 10  # without folders of splits every tenth photo, by name, is a test item
 AB_LIMIT = 110.0  # ab/110 is in [-1, 1] for every sRGB colour (docs/paper-protocol.md#released-code)
@@ -108,6 +109,8 @@ class Colorization(Photos):
 
 def split_lab(photo: Picture) -> tuple[Picture, Picture]:
     """L (H, W, 1) and ab (H, W, 2) of an RGB photo; 0..65535 stands for L 0..100 and for a, b -110..110."""
+    from skimage.color import rgb2lab  # imports SciPy, which a list of datasets does not need
+
     lab = rgb2lab(photo)
     lightness = lab[..., :1] / 100
     ab = lab[..., 1:] / (2 * AB_LIMIT) + 0.5
@@ -121,6 +124,8 @@ def _sixteen_bits(shares: NDArray[np.floating]) -> Picture:
 
 def join_lab(lightness: Picture, ab: Picture) -> Picture:
     """The RGB photo (H, W, 3) of 8 bits that `split_lab` took apart; colours outside sRGB are clipped."""
+    from skimage.color import lab2rgb
+
     lab = np.concatenate([lightness / FULL * 100, (ab / FULL - 0.5) * 2 * AB_LIMIT], axis=2)
     with warnings.catch_warnings():  # that it clips is what is wanted, and nothing that a user should see
         warnings.filterwarnings("ignore", ".*negative Z values", UserWarning)
@@ -176,5 +181,7 @@ class Edges(Photos):
 
 def edge_map(photo: Picture) -> Picture:
     """Edges (H, W, 1) of an RGB photo: 0 on an edge, 255 elsewhere."""
+    from skimage.feature import canny
+
     grey = transforms.convert(photo, 1, "photo")[..., 0] / 255.0
     return np.where(canny(grey, sigma=CANNY_SIGMA), 0, 255).astype(np.uint8)[..., None]

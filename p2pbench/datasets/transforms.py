@@ -1,78 +1,21 @@
-"""Value ranges, channel conversion, and random crops and flips of samples."""
+"""Value ranges, channel conversion and resizing of pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image
-from torch import Tensor
 
 from p2pbench.datasets.decoders import Picture, as_image
 from p2pbench.errors import UserError
 from reports.store.names import counted
 from reports.store.ranges import shown
 
-
-class Augmentation(NamedTuple):
-    """Where one item is cropped and whether it is flipped."""
-
-    top: int
-    left: int
-    flip: bool
-
-
-def draw(
-    random: np.random.Generator, count: int, *, load_side: int, image_size: int, mirror: bool, crop_from_one: bool
-) -> list[Augmentation]:
-    """Crops and flips for `count` items.
-
-    The offset of a crop is uniform over all that fit; the released code never draws 0 (`crop_from_one`).
-    """
-    spare = load_side - image_size
-    first = 1 if crop_from_one and spare > 0 else 0
-    offsets = random.integers(first, spare, size=(count, 2), endpoint=True)
-    flips = random.random(count) < 0.5
-    return [
-        Augmentation(int(top), int(left), bool(flip) and mirror)
-        for (top, left), flip in zip(offsets, flips, strict=True)
-    ]
-
-
-def apply(pictures: Iterable[Tensor], augmentations: Sequence[Augmentation], image_size: int) -> Tensor:
-    """Crop and flip B pictures (C, H, W) or label maps (1, H, W), each by its own augmentation: (B, C, S, S)."""
-    cut = []
-    for picture, (top, left, flip) in zip(pictures, augmentations, strict=True):
-        square = picture[:, top : top + image_size, left : left + image_size]
-        cut.append(square.flip(-1) if flip else square)
-    return torch.stack(cut)
-
-
-def as_rows(items: Sequence[int], augmentations: Sequence[Augmentation]) -> list[list[int]]:
-    """What `gather` takes, a row an item: item, top, left, flip."""
-    return [[item, *map(int, augmentation)] for item, augmentation in zip(items, augmentations, strict=True)]
-
-
-def gather(pictures: Tensor, rows: Tensor, image_size: int) -> Tensor:
-    """The same as `apply`, in one indexing on the device of the pictures, which waits for nothing.
-
-    Args:
-        pictures: all items (N, C, H, W).
-        rows: of the batch (B, 4), integers on the same device, as `as_rows` makes them.
-        image_size: S.
-
-    Returns:
-        (B, C, S, S), channels-last in memory.
-    """
-    item, top, left, flip = rows.unbind(1)
-    along = torch.arange(image_size, device=rows.device)
-    across = torch.where(flip[:, None] == 1, image_size - 1 - along, along)
-    down, right = top[:, None] + along, left[:, None] + across
-    return pictures[item[:, None, None], :, down[:, :, None], right[:, None, :]].permute(0, 3, 1, 2)
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 Range = tuple[float, float]
@@ -106,7 +49,7 @@ def declared(ends: Range | None) -> dict[str, str]:
 def to_network(values: Tensor, ends: Range) -> Tensor:
     """Picture values as float32, the range's ends becoming -1 and 1; values outside it are clipped."""
     low, high = ends
-    return values.to(torch.float32).sub_(low).mul_(2 / (high - low)).sub_(1).clamp_(-1, 1)
+    return values.float().sub_(low).mul_(2 / (high - low)).sub_(1).clamp_(-1, 1)
 
 
 def from_network(output: Tensor, ends: Range, dtype: DTypeLike) -> NDArray[np.uint8] | NDArray[np.uint16]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 from torch import nn
 
-ReceptiveField = Literal[1, 16, 34, 70, 142, 286]
-RECEPTIVE_FIELDS: tuple[int, ...] = get_args(ReceptiveField)
-_STRIDED_LAYERS = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
+from p2pbench.config import STRIDED_LAYERS, ReceptiveField
+
 _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -37,16 +34,6 @@ def zero_convolution_biases(network: nn.Module) -> None:
             module.bias.zero_()
 
 
-def smallest_image(receptive_field: int) -> int:
-    """Smallest image size, a power of two, that leaves at least one output value.
-
-    Every strided layer halves the size, and the two last layers (4x4, stride 1, pad 1) each take one pixel.
-    """
-    if receptive_field == 1:
-        return 1
-    return int(4 * 2 ** _STRIDED_LAYERS[receptive_field])
-
-
 def patch_gan(channels: int, *, receptive_field: ReceptiveField, ndf: int) -> nn.Sequential:
     """Build a PatchGAN from pictures (B, channels, H, W) in [-1, 1] to logits (B, 1, h, w), one per patch.
 
@@ -63,7 +50,7 @@ def patch_gan(channels: int, *, receptive_field: ReceptiveField, ndf: int) -> nn
             nn.LeakyReLU(0.2),
             nn.Conv2d(2 * ndf, 1, 1),
         )
-    strided = _STRIDED_LAYERS[receptive_field]
+    strided = STRIDED_LAYERS[receptive_field]
     layers: list[nn.Module] = [nn.Conv2d(channels, ndf, 4, 2, 1), nn.LeakyReLU(0.2)]
     width = ndf
     for layer in range(1, strided + 1):

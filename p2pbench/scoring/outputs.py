@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fcn.scoring import Photo
 from p2pbench.datasets import label_images, pictures, transforms
 from p2pbench.datasets.dataset import MOST_NAMED, item_hash
 from p2pbench.datasets.transforms import Range
@@ -27,6 +26,9 @@ from reports.store.layout import Run
 from reports.store.names import counted, item_id
 from reports.store.picture import to_eight_bits
 from reports.store.ranges import shown
+
+if TYPE_CHECKING:
+    from fcn.scoring import Photo
 
 
 class Scheme(NamedTuple):
@@ -248,6 +250,8 @@ def read_output(path: Path, ends: Range | None = None) -> Photo:
     Raises:
         UserError: As `pictures.read`; also for two channels without alpha, or more than four.
     """
+    from fcn.scoring import Photo  # imports torch, which finding outputs does not need
+
     picture = pictures.read(path)
     changed = ["cut to 8 bits"] if picture.dtype != np.uint8 else []
     if ends is not None:

@@ -99,16 +99,6 @@ def _complete(run: Run, expected: Collection[str]) -> dict[str, Path]:
     return {id_: outputs[id_] for id_ in expected}
 
 
-def clusters_now(grid: Grid, run: Run, say: Say, clusters: str | None = None) -> Clusters | None:
-    """Which of a grid's test items vary together, as given or as the grid has it now; None where each stands alone.
-
-    Raises:
-        ReportError: The run's settings are missing or damaged.
-        UserError: Clusters do not fit the items.
-    """
-    return clusters_of(found_now(read_run(run).settings, grid, clusters=clusters), grid.real.pictures(), say)
-
-
 def clusters_of(config: RunConfig, item_ids: Iterable[str], say: Say = lambda line: None) -> Clusters | None:
     """Which of some items vary together by a run's settings; None where each stands alone.
 

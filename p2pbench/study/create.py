@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -13,11 +13,12 @@ from amt.pictures import Sources, folder, matched
 from amt.protocol import Protocol
 from amt.recruitment import Consent, Outcome, Recruitment, Source
 from amt.store.studies import Clusters
+from p2pbench.datasets.catalogue import DATASETS
 from p2pbench.datasets.clusters import find_clusters
 from p2pbench.datasets.pictures import passed_over_line
 from p2pbench.errors import UserError
 from p2pbench.scoring.outputs import find_outputs
-from p2pbench.scoring.runs import clusters_now
+from p2pbench.training.records import found_now, read_run
 from reports.store import json_files
 from reports.store.arithmetic import check_pictures
 from reports.store.grids import check_ranges
@@ -143,10 +144,17 @@ def _clusters(
 ) -> Clusters | None:
     """Which of a study's items vary together; of runs that say nothing of their dataset by what is asked alone."""
     run = next((run for run in runs if run.config.exists()), None)
-    found = find_clusters(asked, None, items).clusters if run is None else clusters_now(grid, run, say, asked)
-    if found is None or not found.of.keys() >= set(items):
+    if run is None:
+        found = find_clusters(asked, None, items)
+    else:
+        config = found_now(read_run(run).settings, grid, clusters=asked)
+        found = find_clusters(config.clusters, DATASETS[config.dataset].naming, sorted(grid.real.pictures()))
+        for line in found.notices:
+            say(line)
+    clusters = found.clusters
+    if clusters is None or not clusters.of.keys() >= set(items):
         return None
-    return Clusters(found.by, {item: found.of[item] for item in items})
+    return Clusters(clusters.by, {item: clusters.of[item] for item in items})
 
 
 def _runs(results: Path) -> Iterator[Run]:
@@ -161,10 +169,6 @@ def _grid(results: Path, name: str | None) -> Grid:
         return found[name]
     there = f"the grids {', '.join(found)}" if found else "no grid"
     raise UserError(f"{results}: found {there}, expected one; say which with --grid, or give --real and --fake folders")
-
-
-# Maps are shown beside another item's fake, colorizations beside the same item's: paper, section 4.1.
-TASKS: dict[str, Literal["paired", "unpaired"]] = {"map": "unpaired", "colorization": "paired"}
 
 
 _OPTIONS = {"scored": "--trials", "width": "--size", "height": "--size"}  # where they are not called as the setting

@@ -103,9 +103,6 @@ def _listed(names: list[str]) -> str:
     return f"the studies {', '.join(names)}"
 
 
-PEEK = "Look although the study is open; that it was looked at is kept and reported."
-
-
 def look(chosen: Chosen, *, peek: bool) -> Study:
     """The study, if it may be looked at. To look early is allowed on demand, and kept.
 
@@ -115,8 +112,8 @@ def look(chosen: Chosen, *, peek: bool) -> Study:
     study = chosen.study
     if not reveals.results_allowed(study) and not peek:
         raise AmtError(
-            f"{study.name}: found it open, expected it closed: who looks and then goes on finds differences that are "
-            "not there. Close it (p2pbench amt close), or look now with --peek, which is reported"
+            f"{study.name}: found it open, expected it closed: looking at results before a study ends inflates false "
+            "positives. Close it (p2pbench amt close), or look anyway with --peek, which is reported"
         )
     with chosen.database.writing() as connection:
         if study.state == "closed":

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from p2pbench.config import RunConfig
-from p2pbench.datasets import transforms
+from p2pbench.datasets import augmentation
 from p2pbench.datasets.cache import CachedSamples, Samples, widened
 from p2pbench.datasets.dataset import Dataset
 from p2pbench.datasets.transforms import Range, full_range, to_network
@@ -33,7 +33,7 @@ class Draw(NamedTuple):
     """Items of one step by their index, each with its crop and flip."""
 
     items: list[int]
-    augmentations: list[transforms.Augmentation]
+    augmentations: list[augmentation.Augmentation]
 
 
 class Batches:
@@ -65,7 +65,7 @@ class Batches:
     def draws(self, start: int, stop: int) -> Iterator[Draw]:
         """Draw items and augmentations of steps start .. stop - 1, independent of earlier draws."""
         for step, items in enumerate(self._order(range(start, stop)), start):
-            augmentations = transforms.draw(
+            augmentations = augmentation.draw(
                 stream(self.config.seed, Purpose.AUGMENTATION, step),
                 len(items),
                 load_side=self.config.load_side,
@@ -75,9 +75,9 @@ class Batches:
             )
             yield Draw(items, augmentations)
 
-    def _batch(self, rows: Mapping[str, Iterable[Tensor]], augmentations: Sequence[transforms.Augmentation]) -> Batch:
+    def _batch(self, rows: Mapping[str, Iterable[Tensor]], augmentations: Sequence[augmentation.Augmentation]) -> Batch:
         cut = {
-            name: self._sent(transforms.apply(map(widened, pictures), augmentations, self.config.image_size))
+            name: self._sent(augmentation.apply(map(widened, pictures), augmentations, self.config.image_size))
             for name, pictures in rows.items()
         }
         return self.finished(cut["input"], cut["target"], cut.get("labels"))
@@ -130,7 +130,7 @@ def _to_device(samples: Samples, device: torch.device) -> Samples:
 
 
 class CropQueue:
-    """Rows for `p2pbench.datasets.transforms.gather` by step, drawn and copied to the device some dozen steps ahead.
+    """Rows for `p2pbench.datasets.augmentation.gather` by step, drawn and copied to the device some dozen steps ahead.
 
     A small copy at each step would make the host wait for the device; drawing while the device is idle would make the
     device wait for the host. So `draw_ahead` draws one more step while the device computes, and all are copied at once.
@@ -162,4 +162,4 @@ class CropQueue:
         return rows
 
     def _rows(self, count: int) -> list[list[list[int]]]:
-        return [transforms.as_rows(*draw) for draw in islice(self._draws, count)]
+        return [augmentation.as_rows(*draw) for draw in islice(self._draws, count)]

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from p2pbench.datasets import transforms
+from p2pbench.datasets import augmentation
 from p2pbench.runtime.progress import Losses
 from p2pbench.training.batches import Batch, Batches, CropQueue
 from p2pbench.training.model import Model
@@ -184,7 +184,7 @@ class ReplayedSteps:
             rows = torch.empty(size, 4, dtype=torch.int64, device=batches.device)
 
             def cut() -> Batch:
-                input_, target = (transforms.gather(parts[name], rows, side) for name in ("input", "target"))
+                input_, target = (augmentation.gather(parts[name], rows, side) for name in ("input", "target"))
                 return batches.finished(input_, target, None)
 
             return self._replay(cut), lambda: _fill(rows, crops.next())

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from p2pbench.config import RunConfig, run_config
+from p2pbench.config import ReceptiveField, RunConfig, run_config, smallest_image
 from p2pbench.datasets.dataset import Channels
-from p2pbench.networks.discriminator import RECEPTIVE_FIELDS, ReceptiveField, patch_gan, smallest_image
+from p2pbench.networks.discriminator import patch_gan
 from p2pbench.networks.generator import depth_for
 from p2pbench.training.batches import Batch
 from p2pbench.training.model import Model, build
@@ -79,7 +79,7 @@ def test_generators(size: int, batch: int, skips: bool) -> None:
 
 
 @pytest.mark.parametrize("batch", BATCHES)
-@pytest.mark.parametrize("receptive_field", RECEPTIVE_FIELDS)
+@pytest.mark.parametrize("receptive_field", get_args(ReceptiveField))
 @pytest.mark.parametrize("memory_format", FORMATS)
 def test_discriminators(receptive_field: ReceptiveField, batch: int, memory_format: torch.memory_format) -> None:
     torch.manual_seed(0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from p2pbench.config import RunConfig, run_config
-from p2pbench.datasets import cache, contents, transforms
+from p2pbench.datasets import augmentation, cache, contents
 from p2pbench.datasets.cache import CachedSamples, StreamedSamples, open_samples
 from p2pbench.datasets.catalogue import open_dataset
 from p2pbench.datasets.dataset import Dataset
@@ -145,7 +145,7 @@ def test_every_epoch_takes_every_item_once_in_an_order_of_its_own(root: Path) ->
 
 def test_offsets_are_uniform_and_the_released_code_never_draws_zero() -> None:
     for crop_from_one, first in ((False, 0), (True, 1)):
-        drawn = transforms.draw(
+        drawn = augmentation.draw(
             np.random.default_rng(0), 30_000, load_side=286, image_size=256, mirror=True, crop_from_one=crop_from_one
         )
         tops = np.bincount([a.top for a in drawn], minlength=31)
@@ -153,17 +153,17 @@ def test_offsets_are_uniform_and_the_released_code_never_draws_zero() -> None:
         expected = 30_000 / (31 - first)
         assert np.abs(tops[first:] - expected).max() < 5 * np.sqrt(expected)
         assert abs(np.mean([a.flip for a in drawn]) - 0.5) < 0.02
-    still = transforms.draw(
+    still = augmentation.draw(
         np.random.default_rng(0), 100, load_side=256, image_size=256, mirror=False, crop_from_one=True
     )
-    assert set(still) == {transforms.Augmentation(0, 0, False)}
+    assert set(still) == {augmentation.Augmentation(0, 0, False)}
 
 
 @given(data=st.data(), image_size=st.integers(1, 12), spare=st.integers(0, 5), count=st.integers(1, 4))
 def test_a_crop_is_a_piece_of_its_picture(data: st.DataObject, image_size: int, spare: int, count: int) -> None:
     side = image_size + spare
     pictures = torch.arange(count * side * side).reshape(count, 1, side, side)
-    drawn = transforms.draw(
+    drawn = augmentation.draw(
         np.random.default_rng(data.draw(st.integers(0, 2**32))),
         count,
         load_side=side,
@@ -171,7 +171,7 @@ def test_a_crop_is_a_piece_of_its_picture(data: st.DataObject, image_size: int, 
         mirror=True,
         crop_from_one=False,
     )
-    cut = transforms.apply(pictures, drawn, image_size)
+    cut = augmentation.apply(pictures, drawn, image_size)
     for picture, piece, (top, left, flip) in zip(pictures, cut, drawn, strict=True):
         rows = [
             [picture[0, top + y, left + (image_size - 1 - x if flip else x)].item() for x in range(image_size)]

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 import p2pbench
-from p2pbench.commands.download import command
+from p2pbench.commands import datasets
 from p2pbench.datasets import download
 from p2pbench.datasets.download import ARCHIVES, DownloadProgress
 from p2pbench.errors import UserError
@@ -344,7 +344,7 @@ def test_a_full_disk_is_seen_before_the_download(site: Site, tmp_path: Path, mon
 
 
 def run(*arguments: str | Path) -> tuple[str, str]:
-    result = CliRunner().invoke(command, [str(argument) for argument in arguments], catch_exceptions=False)
+    result = CliRunner().invoke(datasets.download, [str(argument) for argument in arguments], catch_exceptions=False)
     assert result.exit_code == 0
     return result.stdout, result.stderr
 
@@ -376,9 +376,9 @@ def test_bars_in_a_terminal(site: Site, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_errors_of_the_command_are_user_errors(site: Site, tmp_path: Path) -> None:
     site.status = 404
-    result = CliRunner().invoke(command, ["maps", "--out", str(tmp_path), "--url", site.url])
+    result = CliRunner().invoke(datasets.download, ["maps", "--out", str(tmp_path), "--url", site.url])
     assert isinstance(result.exception, UserError)
-    assert CliRunner().invoke(command, ["horses"]).exit_code == 2
+    assert CliRunner().invoke(datasets.download, ["horses"]).exit_code == 2
 
 
 def test_every_archive_names_a_task_that_exists() -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
 
+from p2pbench.config import ReceptiveField, smallest_image
 from p2pbench.networks.discriminator import (
-    RECEPTIVE_FIELDS,
-    ReceptiveField,
     initialise,
     patch_gan,
-    smallest_image,
     zero_convolution_biases,
 )
 from p2pbench.networks.generator import BottleneckNorm, UpConvolution
 from p2pbench.networks.generator import test_mode as set_test_mode
 from tests.p2pbench.generating import generator_of
+
+RECEPTIVE_FIELDS = get_args(ReceptiveField)
 
 
 def parameters(network: nn.Module) -> int:

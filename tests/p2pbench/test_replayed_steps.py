@@ -22,7 +22,7 @@ from torch import Tensor
 from fcn.segmenting import is_out_of_memory
 from p2pbench.ablation.data import Data
 from p2pbench.config import RunConfig
-from p2pbench.datasets import transforms
+from p2pbench.datasets import augmentation
 from p2pbench.errors import UserError
 from p2pbench.runtime.precision import resolved
 from p2pbench.training import batches as training_batches
@@ -58,8 +58,8 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def resident(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the device hold all samples; crops lie in memory as plain ones do, since sums of others round otherwise."""
-    gather = transforms.gather
-    monkeypatch.setattr(transforms, "gather", lambda *arguments: gather(*arguments).contiguous())
+    gather = augmentation.gather
+    monkeypatch.setattr(augmentation, "gather", lambda *arguments: gather(*arguments).contiguous())
     monkeypatch.setattr(Batches, "resident", property(lambda batches: batches._samples.parts))
 
 
@@ -89,10 +89,10 @@ def test_crops_gathered_at_once_are_those_cut_one_by_one(dtype: torch.dtype, cha
     for _ in range(20):
         count = int(random.integers(1, 6))
         items = random.integers(0, 7, count).tolist()
-        drawn = transforms.draw(random, count, load_side=40, image_size=32, mirror=True, crop_from_one=False)
-        expected = transforms.apply([pictures[item] for item in items], drawn, 32)
-        rows = torch.tensor(transforms.as_rows(items, drawn))
-        assert torch.equal(transforms.gather(pictures, rows, 32), expected)
+        drawn = augmentation.draw(random, count, load_side=40, image_size=32, mirror=True, crop_from_one=False)
+        expected = augmentation.apply([pictures[item] for item in items], drawn, 32)
+        rows = torch.tensor(augmentation.as_rows(items, drawn))
+        assert torch.equal(augmentation.gather(pictures, rows, 32), expected)
 
 
 def test_steps_drawn_ahead_are_those_drawn_one_by_one(
@@ -103,7 +103,7 @@ def test_steps_drawn_ahead_are_those_drawn_one_by_one(
     drawn = CropQueue(batches.draws(2, 15), CPU)
     for step, draw in enumerate(batches.draws(2, 15), 2):
         rows = drawn.next()
-        assert rows.tolist() == transforms.as_rows(*draw)
+        assert rows.tolist() == augmentation.as_rows(*draw)
         assert len(rows) == batches.size_of(step) == (2 if step % 3 == 2 else 5)
         for _ in range(step % 4):
             drawn.draw_ahead()

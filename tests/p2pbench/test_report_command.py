@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from p2pbench.commands.report import command
+from p2pbench.commands.report import report
 from reports.store.layout import Grid
 from tests.reports.conftest import build as _build
 
@@ -38,7 +38,7 @@ def test_the_page_is_written_where_the_command_says(
 ) -> None:
     a, b = folders
     places = {"OTHER": str(b), "OUT": str(tmp_path / "page")}
-    done = CliRunner().invoke(command, [str(a), *(places.get(each, each) for each in options)])
+    done = CliRunner().invoke(report, [str(a), *(places.get(each, each) for each in options)])
     assert done.stdout == f"{said}: {tmp_path / page}\n"
     assert f"p2pbench {said}</p>" in (tmp_path / page).read_text("utf-8")
 
@@ -49,7 +49,7 @@ def test_as_many_items_have_pictures_as_asked_for(
     folders: tuple[Path, Path], options: list[str], count: int, two: bool
 ) -> None:
     a, b = folders
-    done = CliRunner().invoke(command, [str(a), *([str(b)] if two else []), *options])
+    done = CliRunner().invoke(report, [str(a), *([str(b)] if two else []), *options])
     page = Path(done.stdout.split(": ")[1].strip())
     text = page.read_text("utf-8")
     if page.name == "index.html":
@@ -67,7 +67,7 @@ def test_damaged_scores_and_grids_are_said_once(folders: tuple[Path, Path], opti
     run.score("other").write_text('{"scorer": "other"}')
     (b / "second").mkdir()
     (b / "second/grid.json").write_text("no JSON")
-    done = CliRunner().invoke(command, [str(a), *([str(b)] if two else []), *options])
+    done = CliRunner().invoke(report, [str(a), *([str(b)] if two else []), *options])
     assert done.exit_code == 0, done.output
     said = [line for line in done.stderr.splitlines() if line.startswith(str(a.parent))]
     expected = [run.score("image"), run.bootstrap("other"), *([b / "second/grid.json"] if two else [])]
@@ -76,5 +76,5 @@ def test_damaged_scores_and_grids_are_said_once(folders: tuple[Path, Path], opti
 
 
 def test_no_item_is_wrong_usage(tmp_path: Path) -> None:
-    done = CliRunner().invoke(command, [str(tmp_path), "--items", "0"])
+    done = CliRunner().invoke(report, [str(tmp_path), "--items", "0"])
     assert done.exit_code == 2

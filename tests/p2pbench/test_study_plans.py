@@ -62,10 +62,16 @@ def test_a_number_that_cannot_be_is_named_by_its_option(tmp_path: Path, option: 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--difference", "6.15", "--items-icc", "0"], "50 raters per algorithm x 40 trials on 100 items: a"),
+        (
+            ["--difference", "6.15", "--items-icc", "0"],
+            "50 raters per algorithm with 40 trials each on 100 items detect a",
+        ),
         (["--raters", "50"], "a difference of 7.1 percentage points near 20 %"),
         (["--raters", "50", "--icc", "0", "--items-icc", "0"], "a difference of 3.6 percentage points near 20 %"),
-        (["--difference", "6", "--trials", "150"], "x 150 trials on 150 items: a difference of 6.0 percentage points"),
+        (
+            ["--difference", "6", "--trials", "150"],
+            "150 trials each on 150 items detect a difference of 6.0 percentage points",
+        ),
         (["--raters", "50", "--icc", "0.1", "--items-icc", "0"], "a difference of 7.9 percentage points"),
     ],
 )

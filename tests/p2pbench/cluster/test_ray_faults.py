@@ -71,7 +71,7 @@ def test_without_ray_one_line_names_the_extra(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_local_engine_does_not_import_ray() -> None:
-    code = "import sys, p2pbench.commands.train_ablation, p2pbench.commands.fcn_score; sys.exit('ray' in sys.modules)"
+    code = "import sys, p2pbench.ablation.runner, p2pbench.scoring.segmentation; sys.exit('ray' in sys.modules)"
     assert command(code=code).returncode == 0
 
 

@@ -1,45 +1,43 @@
-"""`p2pbench image-score`."""
+"""Command `image-score`."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from p2pbench.commands import options
-from p2pbench.runtime.device import pick_device
-from p2pbench.runtime.interrupt import Stopped, stop_request
-from p2pbench.runtime.terminal import Terminal
-from p2pbench.scoring.images import IMAGE, ImageScorer
-from p2pbench.scoring.perceptual import DistributionScorer, LpipsScorer
-from p2pbench.scoring.perceptual import download_weights as fetch_weights
-from p2pbench.scoring.score import score_pictures
-from p2pbench.scoring.scorer import Scorer
-from reports import trainings
-from reports.store import arithmetic
 from reports.store.names import counted, printable
+
+if TYPE_CHECKING:
+    from p2pbench.scoring.scorer import Scorer
 
 
 @click.command(epilog="Example: p2pbench image-score results; or p2pbench image-score results --fid --download-weights")
 @click.argument("results", type=options.PATH)
-@click.option("--native", is_flag=True, help="Compare at the targets' own size and aspect; needs the dataset's root.")
-@click.option("--fid", is_flag=True, help="FID and KID too. Slow on a CPU: minutes a run of some hundred items.")
+@click.option(
+    "--native", is_flag=True, help="Compare at the targets' original size and aspect; needs the dataset's root."
+)
+@click.option(
+    "--fid", is_flag=True, help="Also FID and KID; on a CPU this takes minutes per run of some hundred items."
+)
 @click.option(
     "--download-weights",
     is_flag=True,
-    help="Fetch the networks' published weights where they are missing: 233 MB for LPIPS, 91 MB for --fid.",
+    help="Download published network weights that are missing: 233 MB for LPIPS, 91 MB for --fid.",
 )
 @click.option(
     "--inception-weights",
     type=options.PATH,
     metavar="FILE",
-    help="With --fid: torch-fidelity's Inception weights, if they are not where torch keeps its downloads.",
+    help="With --fid: torch-fidelity's Inception weights, if they are not in torch's download folder.",
 )
 @options.clusters
 @options.device
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run and scorer, all choices included.")
-def command(
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per run and scorer, with the protocol.")
+def image_score(
     results: Path,
     native: bool,
     fid: bool,
@@ -56,21 +54,31 @@ def command(
       l1           mean absolute difference to the target      lower is better
       psnr         peak signal-to-noise ratio in dB            higher
       ssim         structural similarity                       higher
-      gmsd         how unevenly the edges differ               lower
-      sharpness    1 is as sharp as the targets, less blurred  nearer to 1
+      gmsd         deviation of gradient magnitude similarity  lower
+      sharpness    relative to the targets: below 1 is blurred nearer to 1
       histogram_*  overlap of all outputs' colours with real   higher
 
-    LPIPS (lower is better) tells how far apart AlexNet finds an output and its target. It needs the extra
-    `pip install 'p2pbench[perceptual]'` and AlexNet's published weights; nothing is downloaded unless you say
-    --download-weights. Where either is missing, scores/lpips-missing.txt in the run's folder says so.
+    LPIPS (lower is better) is the distance of AlexNet features between output and target. It needs the extra
+    `pip install 'p2pbench[perceptual]'` and AlexNet's published weights; nothing is downloaded without
+    --download-weights. If either is missing, scores/lpips-missing.txt in the run's folder gives the reason.
 
-    FID and KID (lower is better) compare all outputs with all real pictures by what Inception sees in them. FID comes
-    out too high for fewer than 2048 items: compare it only with a FID of as many.
+    FID and KID (lower is better) compare the Inception features of all outputs with those of all real pictures. FID is
+    biased upwards below 2048 items: compare it only with an FID of the same number of items.
     """  # noqa: D301 (click takes the character \\b for "do not wrap")
     if fid and native:
         raise click.UsageError("--fid compares with real/, at the size of the outputs: give it without --native")
     if inception_weights is not None and not fid:
         raise click.UsageError("--inception-weights is for --fid: give that too")
+    from p2pbench.runtime.device import pick_device
+    from p2pbench.runtime.interrupt import Stopped, stop_request
+    from p2pbench.runtime.terminal import Terminal
+    from p2pbench.scoring.images import IMAGE, ImageScorer
+    from p2pbench.scoring.perceptual import DistributionScorer, LpipsScorer
+    from p2pbench.scoring.perceptual import download_weights as fetch_weights
+    from p2pbench.scoring.score import score_pictures
+    from reports import trainings
+    from reports.store import arithmetic
+
     if download_weights:
         fetch_weights(fid=fid and inception_weights is None)
     written = 0
