@@ -77,79 +77,103 @@ ClustersSetting = Annotated[str, AfterValidator(check_clusters)]
 Range = Annotated[tuple[float, float], BeforeValidator(as_range)]
 
 
-class RunConfig(BaseModel):
-    """Every setting of one run.
+Effect = Literal["items", "targets", "weights", "outputs", "intervals", "rounding", "location", "nothing"]
+"""What a setting affects. All lists of settings are derived from it.
 
-    Those from `clusters` on may change between a run and its resumption. `clusters` changes intervals of scores alone.
-    The others are bookkeeping and change no number, but for `threads`, which a run keeps on a CPU.
-    """
+items: which items there are, and their decoded pictures; runs that agree on it share them.
+targets: the targets of test items, which all cells of a grid must share to stand in one table.
+weights: the training.
+outputs: how the generator makes its outputs, beside its weights; part of every protocol, and of the generator's card.
+intervals: intervals of scores alone.
+rounding: the rounding of sums; runs of one cell may differ in it, as those of two machines do.
+location: where the data lies; what the data is, is compared by its items.
+nothing: no number.
+"""
+
+
+def setting(default: object, affects: str, meaning: str | None = None) -> Any:  # noqa: ANN401 (as pydantic's Field)
+    """Declare a setting: its default, the effects that it has, and its meaning."""
+    return Field(default, description=meaning, json_schema_extra={"affects": affects})
+
+
+class RunConfig(BaseModel):
+    """Every setting of one run, with what it affects. A run keeps the `threads` that it began with on a CPU."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    dataset: DatasetName = "streets"
-    root: NotEmpty | None = Field(None, description="folder of the dataset; streets needs none")
-    direction: Direction | None = Field(None, description="None takes the dataset's first")
-    test_split: str | None = Field(None, description="None takes the dataset's own; see `p2pbench datasets`")
-    train_items: Positive | None = Field(None, description="take the first so many; None takes all")
-    test_items: Positive | None = Field(None, description="take the first so many; None takes all")
-    image_size: int = Field(256, description="side of the squares that networks see: a power of two from 32 up")
-    jitter: Annotated[float, Field(ge=1, le=4)] = Field(
-        286 / 256, description="resize to this many times image_size, then crop at random; 1 is no jitter"
+    dataset: DatasetName = setting("streets", "items targets")
+    root: NotEmpty | None = setting(None, "location", "folder of the dataset; streets needs none")
+    direction: Direction | None = setting(None, "items targets", "None takes the dataset's first")
+    test_split: str | None = setting(None, "items targets", "None takes the dataset's own; see `p2pbench datasets`")
+    train_items: Positive | None = setting(None, "items", "take the first so many; None takes all")
+    test_items: Positive | None = setting(None, "items targets", "take the first so many; None takes all")
+    image_size: int = setting(
+        256, "items targets outputs", "side of the squares that networks see: a power of two from 32 up"
     )
-    mirror: bool = Field(True, description="flip half of the training pairs")
-    input_channels: Positive | None = Field(None, description="None takes the widest of all items")
-    output_channels: Positive | None = Field(None, description="None takes the widest of all items")
-    input_range: Range | None = Field(None, description="values that become -1 and 1; None is all of 8 or 16 bits")
-    output_range: Range | None = Field(None, description="values that become -1 and 1; None is all of 8 or 16 bits")
+    jitter: Annotated[float, Field(ge=1, le=4)] = setting(
+        286 / 256, "items weights", "resize to this many times image_size, then crop at random; 1 is no jitter"
+    )
+    mirror: bool = setting(True, "weights", "flip half of the training pairs")
+    input_channels: Positive | None = setting(None, "items targets", "None takes the widest of all items")
+    output_channels: Positive | None = setting(None, "items targets", "None takes the widest of all items")
+    input_range: Range | None = setting(
+        None, "targets weights", "values that become -1 and 1; None is all of 8 or 16 bits"
+    )
+    output_range: Range | None = setting(
+        None, "targets weights", "values that become -1 and 1; None is all of 8 or 16 bits"
+    )
 
-    objective: str = Field("L1+cGAN", description="a sum of L1, L2, and GAN or cGAN")
-    weight_l1: Weight = Field(100.0, description="lambda of the L1 term")
-    weight_l2: Weight = Field(100.0, description="lambda of the L2 term")
+    objective: str = setting("L1+cGAN", "weights", "a sum of L1, L2, and GAN or cGAN")
+    weight_l1: Weight = setting(100.0, "weights", "lambda of the L1 term")
+    weight_l2: Weight = setting(100.0, "weights", "lambda of the L2 term")
 
-    generator: Literal["unet", "encoder-decoder"] = "unet"
-    ngf: Positive = Field(64, description="width of the generator's first layer")
-    bottleneck_norm: bool = Field(False, description="batch norm at the bottleneck, as in the paper's own runs")
-    receptive_field: ReceptiveField = Field(70, description="of the discriminator, in pixels")
-    ndf: Positive = Field(64, description="width of the discriminator's first layer")
+    generator: Literal["unet", "encoder-decoder"] = setting("unet", "weights")
+    ngf: Positive = setting(64, "weights", "width of the generator's first layer")
+    bottleneck_norm: bool = setting(False, "weights", "batch norm at the bottleneck, as in the paper's own runs")
+    receptive_field: ReceptiveField = setting(70, "weights", "of the discriminator, in pixels")
+    ndf: Positive = setting(64, "weights", "width of the discriminator's first layer")
 
-    epochs: Positive = 200
-    decay_epochs: Annotated[int, Field(ge=0)] = Field(0, description="bring the rate to 0 over the last so many")
-    batch_size: Positive = 1
-    learning_rate: Weight = 2e-4
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    seed: Seed = 0
+    epochs: Positive = setting(200, "weights")
+    decay_epochs: Annotated[int, Field(ge=0)] = setting(0, "weights", "bring the rate to 0 over the last so many")
+    batch_size: Positive = setting(1, "weights")
+    learning_rate: Weight = setting(2e-4, "weights")
+    beta1: Annotated[float, Field(ge=0, lt=1)] = setting(0.5, "weights")
+    beta2: Annotated[float, Field(ge=0, lt=1)] = setting(0.999, "weights")
+    seed: Seed = setting(0, "weights")
 
     # Where the released code departs from the paper's text (docs/paper-protocol.md#released-code).
-    halve_discriminator_loss: bool = Field(True, description="the released code halves the printed value alone")
-    adversarial_gradient: Literal["after-update", "before-update"] = Field(
+    halve_discriminator_loss: bool = setting(True, "weights", "the released code halves the printed value alone")
+    adversarial_gradient: Literal["after-update", "before-update"] = setting(
         "after-update",
-        description="from a pass after the discriminator's step, or the one before; the released code mixes both",
+        "weights",
+        "from a pass after the discriminator's step, or the one before; the released code mixes both",
     )
-    zero_conv_bias: bool = Field(
-        False, description="zero convolution biases once a step; the released code does so twice"
+    zero_conv_bias: bool = setting(
+        False, "weights", "zero convolution biases once a step; the released code does so twice"
     )
-    crop_from_one: bool = Field(False, description="never draw a crop offset of 0, as the released code does")
+    crop_from_one: bool = setting(False, "weights", "never draw a crop offset of 0, as the released code does")
 
-    precision: Literal["auto", "float32", "tf32", "bf16"] = Field(
-        "auto", description="of the networks in training; auto is bf16 on a GPU that has it, else float32"
+    precision: Literal["auto", "float32", "tf32", "bf16"] = setting(
+        "auto", "weights", "of the networks in training; auto is bf16 on a GPU that has it, else float32"
     )
 
-    test_dropout: bool = Field(True, description="dropout at test time: the generator's only noise")
-    test_batch_norm: Literal["batch", "running"] = Field("batch", description="statistics at test time")
+    test_dropout: bool = setting(True, "outputs", "dropout at test time: the generator's only noise")
+    test_batch_norm: Literal["batch", "running"] = setting("batch", "outputs", "statistics at test time")
 
-    clusters: ClustersSetting | None = Field(
+    clusters: ClustersSetting | None = setting(
         None,
-        description="which test items vary together: a pattern whose one group is found in their names, or a .csv of "
+        "intervals",
+        "which test items vary together: a pattern whose one group is found in their names, or a .csv of "
         "items and clusters; None takes camvid's sequences and cityscapes' cities; (.*) takes each item alone",
     )
-    log_every: Positive = Field(10, description="steps from one row of losses.csv to the next")
-    checkpoint_seconds: Annotated[float, Field(ge=0)] = Field(120.0, description="0 saves after every step")
-    tensorboard: bool = Field(False, description="write event files too")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 ...")
-    threads: Annotated[int, Field(gt=0, le=MOST_THREADS)] | None = Field(
+    log_every: Positive = setting(10, "nothing", "steps from one row of losses.csv to the next")
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = setting(120.0, "nothing", "0 saves after every step")
+    tensorboard: bool = setting(False, "nothing", "write event files too")
+    device: str = setting("auto", "nothing", "auto, cpu, cuda, cuda:1 ...")
+    threads: Annotated[int, Field(gt=0, le=MOST_THREADS)] | None = setting(
         None,
-        description="on a CPU; None shares the cores among the runs at once (one a run with Ray); sums are rounded "
+        "rounding",
+        "on a CPU; None shares the cores among the runs at once (one a run with Ray); sums are rounded "
         "otherwise with another number, so a run keeps the one that it began with; 1 is best for small networks",
     )
 
@@ -222,24 +246,23 @@ class RunConfig(BaseModel):
 
 
 OF_DISCRIMINATOR = frozenset({"receptive_field", "ndf", "halve_discriminator_loss", "adversarial_gradient"})
-BOOKKEEPING = frozenset({"log_every", "checkpoint_seconds", "tensorboard", "device"})
-# A run is the same wherever its data lies; what the data is, is compared by its items. The runs of a cell may differ in
-# threads, as those of two machines do.
-NOT_IDENTITY = BOOKKEEPING | {"root", "threads", "clusters"}
+
+
+def effects(key: str) -> frozenset[str]:
+    """What a setting affects; see `Effect`."""
+    extra = RunConfig.model_fields[key].json_schema_extra
+    return frozenset(str(extra["affects"]).split()) if isinstance(extra, dict) else frozenset()
+
+
+def affecting(*kinds: Effect) -> tuple[str, ...]:
+    """The settings that affect any of these, in the order of `RunConfig`."""
+    return tuple(key for key in RunConfig.model_fields if effects(key) & set(kinds))
+
+
+BOOKKEEPING = frozenset(affecting("nothing"))
+NOT_IDENTITY = frozenset(RunConfig.model_fields) - set(affecting("items", "targets", "weights", "outputs"))
 # All cells are tested on the same pictures, else their scores could not stand in one table.
-SHARED = (
-    "dataset",
-    "root",
-    "direction",
-    "test_split",
-    "test_items",
-    "clusters",
-    "image_size",
-    "input_channels",
-    "output_channels",
-    "input_range",
-    "output_range",
-)
+SHARED = affecting("targets", "intervals", "location")
 
 
 class GridConfig(BaseModel):

@@ -5,27 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from p2pbench.config import RunConfig
+from p2pbench.config import RunConfig, affecting
 from p2pbench.datasets.cache import Advance, Samples, open_samples
 from p2pbench.datasets.catalogue import Items, open_dataset, run_items
 from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.datasets.dataset import Channels, Dataset
 from p2pbench.datasets.survey import dataset_lines, sample_channels
 from p2pbench.training.records import Contents, Description
-
-# The settings that decide what samples are; cells that agree on them share the decoded pictures.
-DATA_SETTINGS = (
-    "dataset",
-    "root",
-    "direction",
-    "test_split",
-    "train_items",
-    "test_items",
-    "image_size",
-    "jitter",
-    "input_channels",
-    "output_channels",
-)
 
 
 @dataclass(frozen=True)
@@ -66,7 +52,7 @@ def contents_of(dataset: Dataset, items: Items) -> Contents:
 
 def data_key(config: RunConfig) -> tuple[object, ...]:
     """What decides the data: runs with the same key share it."""
-    return tuple(getattr(config, name) for name in DATA_SETTINGS)
+    return tuple(getattr(config, name) for name in affecting("items", "location"))
 
 
 def open_data(config: RunConfig, advance: Advance) -> Data:

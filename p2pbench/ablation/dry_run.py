@@ -13,7 +13,7 @@ from p2pbench.ablation.data import contents_of, data_key, describe
 from p2pbench.ablation.grid import GridPlan
 from p2pbench.ablation.run import as_begun, is_finished
 from p2pbench.ablation.timing import measure_step
-from p2pbench.config import NOT_IDENTITY, RunConfig, run_config
+from p2pbench.config import NOT_IDENTITY, RunConfig, affecting, effects, run_config
 from p2pbench.datasets.catalogue import Items, clusters_of_items, files_of, more_than_there_are, open_dataset, run_items
 from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.datasets.dataset import Channels, Dataset
@@ -93,10 +93,8 @@ def _parameters(network: torch.nn.Module | None) -> int:
     return sum(parameter.numel() for parameter in network.parameters()) if network is not None else 0
 
 
-_LIKE = ("dataset", "direction", "test_split", "test_items", "image_size")
-
-
-"""Settings that a grid must share for its chance of training, and its items, to tell of another's."""
+_LIKE = tuple(key for key in affecting("items") if "targets" in effects(key))
+"""Settings that a grid must share for its variance between trainings, and its items, to predict another's."""
 
 
 def difference_lines(plan: GridPlan) -> Iterator[str]:

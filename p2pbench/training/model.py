@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from p2pbench import __version__
-from p2pbench.config import SMALLEST_IMAGE, RunConfig
+from p2pbench.config import SMALLEST_IMAGE, RunConfig, affecting
 from p2pbench.datasets.dataset import Channels, Dataset
 from p2pbench.datasets.transforms import full_range
 from p2pbench.networks.discriminator import initialise, patch_gan
@@ -72,13 +72,11 @@ def make_card(config: RunConfig, dataset: Dataset, channels: Channels) -> Genera
         architecture=architecture(config, channels),
         dataset=dataset.name,
         direction=dataset.direction,
-        image_size=config.image_size,
         input_range=config.input_range or full_range(channels.input_dtype),
         input_bits=8 if channels.input_dtype == np.uint8 else 16,
         output_range=config.output_range or full_range(channels.output_dtype),
         output_bits=8 if channels.output_dtype == np.uint8 else 16,
-        test_dropout=config.test_dropout,
-        test_batch_norm=config.test_batch_norm,
+        **{key: getattr(config, key) for key in affecting("outputs")},
         seed=config.seed,
         source=f"p2pbench {__version__}",
     )

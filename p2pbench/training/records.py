@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from p2pbench import __version__
-from p2pbench.config import NOT_IDENTITY, SHARED, RunConfig, run_config
+from p2pbench.config import NOT_IDENTITY, SHARED, RunConfig, affecting, run_config
 from p2pbench.datasets.catalogue import DATASETS
 from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.datasets.dataset import MOST_NAMED, Dataset, Item, item_hash
@@ -330,8 +330,6 @@ def origin(run: Run) -> dict[str, object]:
     return {
         "data": f"{config.dataset}, {test['n']} test items ({test['hash']})",
         "data_note": DATASETS[config.dataset].note,
-        "image_size": config.image_size,
         "resizing": "Pillow bilinear; labels nearest neighbour",
-        "test_dropout": config.test_dropout,
-        "test_batch_norm": config.test_batch_norm,
+        **{key: getattr(config, key) for key in affecting("outputs")},
     }

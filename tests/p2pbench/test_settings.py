@@ -15,7 +15,7 @@ from PIL import Image
 from p2pbench.ablation.data import Data, open_data
 from p2pbench.ablation.grid import plan_grid
 from p2pbench.cli import main
-from p2pbench.config import BOOKKEEPING, Direction, GridConfig, RunConfig
+from p2pbench.config import BOOKKEEPING, NOT_IDENTITY, SHARED, Direction, Effect, GridConfig, RunConfig, effects
 from p2pbench.datasets.catalogue import DATASETS
 from p2pbench.errors import UserError
 from p2pbench.training.generator_file import GeneratorCard, load_generator
@@ -167,6 +167,15 @@ def test_a_split_without_folders_of_splits_is_refused(tmp_path: Path) -> None:
         assert len(open_data(planned(settings), lambda done, total: None).items.test) == 2
         with pytest.raises(UserError, match=r"found no train/.*test_split = 'val', which then has no effect"):
             open_data(planned({**settings, "test_split": "val"}), lambda done, total: None)
+
+
+def test_every_setting_says_what_it_affects() -> None:
+    for key in RunConfig.model_fields:
+        assert effects(key), key
+        assert effects(key) <= set(get_args(Effect)), key
+    # A run is the same wherever its data lies, whatever its threads; only bookkeeping changes no number at all.
+    assert {"root", "threads", "clusters", *BOOKKEEPING} == NOT_IDENTITY
+    assert not set(SHARED) & BOOKKEEPING
 
 
 TRAINING: dict[str, Any] = {
