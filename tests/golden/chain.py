@@ -79,11 +79,11 @@ SHARED = "receptive_field=16 batch_size=4 threads=1 log_every=1 checkpoint_secon
 SIZES = {
     "tiny": Size(
         "golden.toml",
-        f"image_size=32 ngf=4 ndf=4 epochs=2 train_items=8 test_items=16 {SHARED}",
+        f"image_size=32 ngf=4 ndf=4 epochs=2 train_items=8 test_items=13 {SHARED}",
         "0,1",
         "--width 0.03125 --photo-size 32 --epochs 1 --batch-size 4 --train-items 9",
         False,
-        "--raters 3 --practice 2 --trials 8 --attention 1",
+        "--raters 4 --practice 2 --trials 6 --attention 0",
     ),
     "full": Size(
         "losses",
@@ -105,7 +105,7 @@ class Chain:
         self.grid = Path(size.grid).stem
         self.weights = "" if size.own_scorer else "--weights scorer.safetensors"
         self.dataset = "--dataset streets --device cpu " + " ".join(f"--set {one}" for one in size.settings.split())
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "golden.toml").write_text(GRID)
 
     def do(self, step: str, line: str) -> None:
@@ -150,9 +150,12 @@ class Chain:
 
     def labels(self) -> None:
         """The grid of photo to labels."""
-        line = f"train-ablation segmentation {self.dataset} --seeds {self.size.seeds[:1]} --out labels"
-        self.do("train-labels", line)
+        self.do("train-labels", self.labels_line("labels"))
         self.score_labels()
+
+    def labels_line(self, out: str) -> str:
+        """The command that trains that grid."""
+        return f"train-ablation segmentation {self.dataset} --set test_items=4 --seeds 0 --out {out}"
 
     def score_labels(self) -> None:
         """The scores of that grid."""
@@ -186,7 +189,7 @@ class Chain:
     def single_runs(self) -> None:
         """Two trainings, and what changed from one to the other."""
         for out, weight in (("before", 100), ("after", 5)):
-            settings = f"--set direction=photo-to-labels --set objective=L1+GAN --set weight_l1={weight}"
+            settings = f"--set direction=photo-to-labels --set test_items=4 --set weight_l1={weight}"
             self.do(f"train-{out}", f"train {self.dataset} {settings} --out {out}")
         self.do("report-changes", "report before after")
         self.do("report-single-file", "report before --single-file --items 2")
@@ -223,36 +226,40 @@ class Chain:
 
     def interrupt(self) -> None:
         """The grid of photo to labels, stopped in its second training."""
-        line = f"train-ablation segmentation {self.dataset} --seeds {self.size.seeds[:1]} --out cut"
+        line = self.labels_line("cut")
         begun = self.folder / "cut" / "segmentation" / "cGAN" / "seed-0" / "checkpoint.pt"
         command.run(line.split(), self.folder, self.folder / "steps" / "interrupted", begun.exists)
 
-    def take_over(self, base: Path) -> None:
-        """What this revision makes of the files that another made: commands of `everything`, on those files."""
-        leftovers = shutil.ignore_patterns("scores", "report", "segmentations", "evaluation_results.txt")
+    def take_over_grid(self, base: Path) -> None:
+        """What this revision makes of the base's scorer, trainings and generators; commands of `everything`."""
+        scored = shutil.ignore_patterns("scores", "report", "segmentations")
         shutil.copy(base / "scorer.safetensors", self.folder)
-        shutil.copytree(base / "results", self.folder / "results", ignore=leftovers)
+        shutil.copytree(base / "results", self.folder / "results", ignore=scored)
         self.score()
         shutil.copytree(base / "inputs", self.folder / "inputs")
         self.generate()
+
+    def take_over_rest(self, base: Path) -> None:
+        """The same of its interrupted training and its study."""
         shutil.copytree(base / "cut", self.folder / "labels")
-        self.do("finish", f"train-ablation segmentation {self.dataset} --seeds {self.size.seeds[:1]} --out labels")
+        self.do("finish", self.labels_line("labels"))
         self.score_labels()
-        exports = shutil.ignore_patterns("report", "study-*.json", "*.csv", "analysis.json")
-        shutil.copytree(base / "rated", self.folder / "rated", ignore=exports)
+        analysed = shutil.ignore_patterns("report", "study-*.json", "answers.csv", "sessions.csv", "analysis.*")
+        shutil.copytree(base / "rated", self.folder / "rated", ignore=analysed)
         self.analyse()
 
 
 def main() -> None:
-    """Run one side's commands; with BASE, those that take over the files of the side in that folder."""
+    """Run one side's commands; with PART and BASE, a part of those that take over the files of another side."""
     checkout, side, size = Path(sys.argv[1]), Path(sys.argv[2]), SIZES[sys.argv[3]]
     command.prepare(checkout, side)
-    if len(sys.argv) > 4:
-        Chain(side / "work", size).take_over(Path(sys.argv[4]) / "work")
-        return
     chain = Chain(side / "work", size)
-    chain.everything()
-    chain.interrupt()
+    if len(sys.argv) > 4:
+        take_over = {"grid": chain.take_over_grid, "rest": chain.take_over_rest}[sys.argv[4]]
+        take_over(Path(sys.argv[5]) / "work")
+    else:
+        chain.everything()
+        chain.interrupt()
 
 
 if __name__ == "__main__":

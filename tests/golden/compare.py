@@ -14,7 +14,7 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -31,7 +31,7 @@ REFUSED = ("wrong-*", "self-test", "others-incomplete", "amt-too-early")  # step
 UNSTEADY = (
     *("analysis/rated/*", "csv/rated/*", "scores/rated/*", "latex/rated/*", "html/rated/*", "texts/rated/*"),
     *("drawings/rated/*", "texts/steps/amt-[ase]*", "numbers/steps/amt-[ase]*", "texts/steps/report-rated/*"),
-    *("numbers/steps/report-rated/*",),
+    *("numbers/steps/report-rated/*", "matrices/rated/*", "records/rated/report/*"),
 )
 LINES, WIDTH = 6, 78  # of a difference, as shown
 
@@ -175,37 +175,48 @@ def digests(base_code: Path, folder: Path, size: str) -> tuple[Digest, Digest]:
     """
     sides = {"base": base_code, "next": ROOT, "over": ROOT}
     works = {name: folder / name / "work" for name in sides}
-    _wait({name: _start(name, sides[name], folder, size) for name in ("base", "next")}, folder)
-    _wait({"over": _start("over", ROOT, folder, size, str(folder / "base"))}, folder)
-    hidden = {str(work): "FOLDER" for work in works.values()} | {str(base_code): "CODE", str(ROOT): "CODE"}
-    base, new, over = (Reader(work, hidden).digest() for work in works.values())
+    for side in sides:
+        (folder / side).mkdir()
+    _wait([_start(folder / f"{name}.log", sides[name], folder / name, size) for name in ("base", "next")])
+    over = (ROOT, folder / "over", size)
+    _wait([_start(folder / f"{part}.log", *over, part, folder / "base") for part in ("grid", "rest")])
+    hidden = {str(work): "FOLDER" for work in works.values()}
+    hidden |= {str(work.parent): "SIDE" for work in works.values()}  # where weights of others are looked for
+    hidden |= {str(base_code): "CODE", str(ROOT): "CODE"}
+    base, new, taken_over = (Reader(work, hidden).digest() for work in works.values())
     if wrong := unexpected(base):
         raise GoldenError(f"the base's commands no longer do what tests/golden/chain.py expects: {'; '.join(wrong)}")
-    before, after = crossing(base, over)
+    before, after = crossing(base, taken_over)
     return steady(base) | before, steady(new) | after
 
 
-def _start(name: str, code: Path, folder: Path, size: str, *rest: str) -> subprocess.Popen[bytes]:
-    (folder / name).mkdir()
-    line = [sys.executable, "-m", "tests.golden.chain", str(code), str(folder / name), size, *rest]
-    with (folder / name / "log").open("wb") as log:
-        one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(
-            line, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=one_thread, start_new_session=True
-        )
+class Running(NamedTuple):
+    """A chain of commands, and the file of what it says."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
 
 
-def _wait(processes: Mapping[str, subprocess.Popen[bytes]], folder: Path) -> None:
+def _start(log: Path, *arguments: object) -> Running:
+    """Start a chain of commands in a session of its own, so that it can be ended with all that it started."""
+    line = [sys.executable, "-m", "tests.golden.chain", *map(str, arguments)]
+    own = os.environ | {"OMP_NUM_THREADS": "1"}
+    with log.open("wb") as file:
+        return Running(subprocess.Popen(line, cwd=ROOT, stdout=file, stderr=file, env=own, start_new_session=True), log)
+
+
+def _wait(chains: Sequence[Running]) -> None:
     try:
-        for name, process in processes.items():
-            if process.wait() != 0:
-                log = (folder / name / "log").read_text()
-                raise GoldenError(f"{name}: the chain of commands broke off:\n{log[-2000:]}")
+        for chain in chains:
+            if chain.process.wait() != 0:
+                raise GoldenError(
+                    f"a chain of commands broke off; the end of its log:\n{chain.log.read_text()[-2000:]}"
+                )
     finally:
-        for process in processes.values():
+        for chain in chains:
             with suppress(ProcessLookupError):  # all ended
-                os.killpg(process.pid, signal.SIGKILL)  # the command that it waits for too
-            process.wait()
+                os.killpg(chain.process.pid, signal.SIGKILL)  # the command that it waits for too
+            chain.process.wait()
 
 
 def main() -> None:

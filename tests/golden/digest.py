@@ -21,9 +21,12 @@ from safetensors.numpy import load_file
 MASKS = (
     (r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?", "DATE"),
     (r"\b\d+:\d\d(:\d\d)?\b", "TIME"),
-    (r"\b[0-9a-f]{40}(-dirty)?", "REVISION"),
+    (r"\b[0-9a-f]{40}\b(-dirty)?", "REVISION"),
+    (r"(SHA-256 of all above: |git revision <code>)[0-9a-f]+", r"\1HASH"),
     (r"127\.0\.0\.1:\d+", "HOST:PORT"),
     (r"[\d.]+ images/s", "SPEED"),
+    (r"about \d+ (s|min|h)\b", "about TIME"),
+    (r" +[\d.]+ +\d+ (s|min|h)$", " SPEED TIME"),  # the last columns of a dry run
     (r"(?i)(password:?\s+)\S+", r"\1PASSWORD"),
 )
 """What is never the same twice, and what stands in its place."""
@@ -70,10 +73,11 @@ class Reader:
             if path.is_dir():
                 continue
             name = path.relative_to(self._root).as_posix()
-            folders.setdefault(name.partition("/")[0], []).append(name)
             if name.startswith("steps/"):
                 found |= self._step(path, name)
-            elif path.suffix in self._kinds:
+                continue
+            folders.setdefault(name.partition("/")[0], []).append(name)
+            if path.suffix in self._kinds:
                 found |= dict(self._kinds[path.suffix](path, name))
         return found | {f"files/{folder}": "\n".join(names) for folder, names in folders.items()}
 
@@ -82,7 +86,7 @@ class Reader:
         for path in sorted(self._hidden, key=len, reverse=True):
             text = text.replace(path, self._hidden[path])
         for pattern, word in MASKS:
-            text = re.sub(pattern, word, text)
+            text = re.sub(pattern, word, text, flags=re.MULTILINE)
         return text
 
     def _step(self, path: Path, name: str) -> Digest:
@@ -131,11 +135,10 @@ class Reader:
     def _made(self, path: Path, name: str) -> Iterator[tuple[str, str]]:
         """The files that a list of hashes names, and whether each hash is right; contents are compared themselves."""
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        latest = {line.get("file"): line.get("sha256") for line in lines}
-        yield (
-            f"records/{name}",
-            "\n".join(sorted(f"{file} {_is(path.parent / str(file), wanted)}" for file, wanted in latest.items())),
-        )
+        listed: dict[str, set[str]] = {}
+        for line in lines:  # a file that was written again has several
+            listed.setdefault(line["file"], set()).add(line["sha256"])
+        yield f"records/{name}", "\n".join(f"{file} {_is(path.parent / file, listed[file])}" for file in sorted(listed))
 
     def _csv(self, path: Path, name: str) -> Iterator[tuple[str, str]]:
         """All columns but speed, which loss logs have."""
@@ -187,10 +190,10 @@ def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _is(path: Path, wanted: object) -> str:
+def _is(path: Path, listed: set[str]) -> str:
     if not path.is_file():
         return "is gone"
-    return "as listed" if _hash(path.read_bytes()) == wanted else "is another"
+    return "as listed" if _hash(path.read_bytes()) in listed else "is another"
 
 
 def _array(name: str, array: np.ndarray[Any, Any]) -> str:
