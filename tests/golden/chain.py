@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -105,6 +106,7 @@ class Chain:
         self.grid = Path(size.grid).stem
         self.weights = "" if size.own_scorer else "--weights scorer.safetensors"
         self.dataset = "--dataset streets --device cpu " + " ".join(f"--set {one}" for one in size.settings.split())
+        self.few = re.sub(r"test_items=\d+", "test_items=4", self.dataset)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "golden.toml").write_text(GRID)
 
@@ -155,7 +157,7 @@ class Chain:
 
     def labels_line(self, out: str) -> str:
         """The command that trains that grid."""
-        return f"train-ablation segmentation {self.dataset} --set test_items=4 --seeds 0 --out {out}"
+        return f"train-ablation segmentation {self.few} --seeds 0 --out {out}"
 
     def score_labels(self) -> None:
         """The scores of that grid."""
@@ -189,8 +191,8 @@ class Chain:
     def single_runs(self) -> None:
         """Two trainings, and what changed from one to the other."""
         for out, weight in (("before", 100), ("after", 5)):
-            settings = f"--set direction=photo-to-labels --set test_items=4 --set weight_l1={weight}"
-            self.do(f"train-{out}", f"train {self.dataset} {settings} --out {out}")
+            settings = f"--set direction=photo-to-labels --set weight_l1={weight}"
+            self.do(f"train-{out}", f"train {self.few} {settings} --out {out}")
         self.do("report-changes", "report before after")
         self.do("report-single-file", "report before --single-file --items 2")
 

@@ -178,14 +178,15 @@ def digests(base_code: Path, folder: Path, size: str) -> tuple[Digest, Digest]:
     for side in sides:
         (folder / side).mkdir()
     _wait([_start(folder / f"{name}.log", sides[name], folder / name, size) for name in ("base", "next")])
-    over = (ROOT, folder / "over", size)
-    _wait([_start(folder / f"{part}.log", *over, part, folder / "base") for part in ("grid", "rest")])
     hidden = {str(work): "FOLDER" for work in works.values()}
     hidden |= {str(work.parent): "SIDE" for work in works.values()}  # where weights of others are looked for
     hidden |= {str(base_code): "CODE", str(ROOT): "CODE"}
-    base, new, taken_over = (Reader(work, hidden).digest() for work in works.values())
+    base = Reader(works["base"], hidden).digest()
     if wrong := unexpected(base):
         raise GoldenError(f"the base's commands no longer do what tests/golden/chain.py expects: {'; '.join(wrong)}")
+    over = (ROOT, folder / "over", size)
+    _wait([_start(folder / f"{part}.log", *over, part, folder / "base") for part in ("grid", "rest")])
+    new, taken_over = (Reader(works[name], hidden).digest() for name in ("next", "over"))
     before, after = crossing(base, taken_over)
     return steady(base) | before, steady(new) | after
 
@@ -227,7 +228,8 @@ def main() -> None:
     parser.add_argument("--size", choices=sorted(SIZES), default="full")
     parser.add_argument("--keep", type=Path, help="a new folder for everything that was made")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, lambda received, _: sys.exit(128 + received))
     with tempfile.TemporaryDirectory(prefix="golden-") as temporary:
         folder = given.keep.resolve() if given.keep else Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
