@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BROWSERS := chromium chromium-browser google-chrome
 
-.PHONY: demo test check bench screenshots clean chromium
+.PHONY: demo test golden check bench screenshots clean chromium
 
 demo: .venv/program  ## the whole chain on the embedded street scenes
 	$(BIN)/p2pbench quickstart --out demo
@@ -11,6 +11,11 @@ demo: .venv/program  ## the whole chain on the embedded street scenes
 # One process more than there are cores, since many tests wait: for browsers, clusters, servers.
 test: .venv/development chromium  ## all tests but those marked slow
 	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile
+
+# BASE names another revision than tests/golden/base.toml does, SIZE=tiny is CI's, KEEP a folder for what was made.
+golden: .venv/development  ## whether a refactoring changed any output: two revisions run the same commands
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.golden.compare --size $(or $(SIZE),full) $(if $(BASE),--base $(BASE)) \
+		$(if $(KEEP),--keep $(KEEP))
 
 check: .venv/development  ## style and types
 	$(BIN)/ruff check .
