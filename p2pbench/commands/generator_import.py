@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from p2pbench.commands import options
-from p2pbench.datasets.pairs import Paired
+from p2pbench.datasets.pairs import PairedDataset
 from p2pbench.datasets.photos import Colorization
 from p2pbench.runtime.files import write_once
 from p2pbench.training.cyclegan_import import import_generator
@@ -26,7 +26,7 @@ from reports.store import apart
 )
 @click.option(
     "--dataset",
-    type=click.Choice([Paired.name, Colorization.name]),
+    type=click.Choice([PairedDataset.name, Colorization.name]),
     help="colorization for L in and ab out; asked for where the channels are 1 to 2, else paired.",
 )
 @click.option("--direction", type=click.Choice(["AtoB", "BtoA"]), help="Of paired pictures; BtoA if not given.")

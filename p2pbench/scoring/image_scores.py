@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2pbench.datasets import pictures, transforms
-from p2pbench.datasets.clusters import Clusters, of_clusters, weights_of
+from p2pbench.datasets.clusters import ItemClusters, of_clusters, weights_of
 from p2pbench.datasets.contents import digest, picture_hash
 from p2pbench.datasets.decoders import Picture
 from p2pbench.datasets.transforms import Range, declared
@@ -66,7 +66,7 @@ def score_images(
     native: bool = False,
     ends: Range | None = None,
     origin: Mapping[str, object] | None = None,
-    clusters: Clusters | None = None,
+    clusters: ItemClusters | None = None,
 ) -> ImageScores:
     """Score output pictures against their targets.
 

@@ -11,7 +11,7 @@ from p2pbench.ablation.references import recorded
 from p2pbench.config import RunConfig
 from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import DATASETS, open_dataset, run_items
-from p2pbench.datasets.clusters import Clusters, find_clusters, of_clusters
+from p2pbench.datasets.clusters import ItemClusters, find_clusters, of_clusters
 from p2pbench.datasets.dataset import MOST_NAMED
 from p2pbench.datasets.decoders import Picture
 from p2pbench.datasets.transforms import Range
@@ -48,7 +48,7 @@ class Pairs(NamedTuple):
     n_expected: int
     native: bool
     ends: Range | None
-    clusters: Clusters | None
+    clusters: ItemClusters | None
 
 
 Say = Callable[[str], None]
@@ -101,7 +101,7 @@ def native_pairs(grid: Grid, run: Run, say: Say, clusters: str | None = None) ->
     return Pairs(_outputs(run, items.keys()), target, len(items), True, ends, _clusters(config, items, say))
 
 
-def clusters_now(grid: Grid, run: Run, say: Say, clusters: str | None = None) -> Clusters | None:
+def clusters_now(grid: Grid, run: Run, say: Say, clusters: str | None = None) -> ItemClusters | None:
     """Which of a grid's test items vary together, as given or as the grid has it now; None where each stands alone.
 
     Raises:
@@ -111,7 +111,7 @@ def clusters_now(grid: Grid, run: Run, say: Say, clusters: str | None = None) ->
     return _clusters(found_now(read_run(run).settings, grid, clusters=clusters), grid.real.pictures(), say)
 
 
-def _clusters(config: RunConfig, item_ids: Iterable[str], say: Say) -> Clusters | None:
+def _clusters(config: RunConfig, item_ids: Iterable[str], say: Say) -> ItemClusters | None:
     found = find_clusters(config.clusters, DATASETS[config.dataset].naming, sorted(item_ids))
     for line in found.notices:
         say(line)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from fcn.protocol import dropped
-from p2pbench.datasets.clusters import Clusters
+from p2pbench.datasets.clusters import ItemClusters
 from p2pbench.datasets.dataset import item_hash
 from p2pbench.runtime.device import pick_device
 from p2pbench.runtime.interrupt import Stop, Stopped
@@ -57,7 +57,7 @@ class Scored:
     place: dict[str, str | int | None]
     classes: tuple[str, ...]
     compared: Mapping[str, Compared]
-    clusters: Clusters | None
+    clusters: ItemClusters | None
     notes: list[str]
 
 
@@ -103,7 +103,7 @@ def score_row(
     compared: Mapping[str, Compared],
     n_expected: int,
     protocol: Mapping[str, object],
-    clusters: Clusters | None = None,
+    clusters: ItemClusters | None = None,
 ) -> ScoreRow:
     """The scores of some outputs by both protocols."""
     matrices = {id_: one.counts for id_, one in compared.items()}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2pbench.datasets import pictures
-from p2pbench.datasets.clusters import Clusters
+from p2pbench.datasets.clusters import ItemClusters
 from p2pbench.datasets.contents import picture_hash
 from p2pbench.datasets.decoders import Picture
 from p2pbench.datasets.transforms import Range
@@ -79,7 +79,7 @@ class PerceptualScorer:
         n_expected: int,
         native: bool,
         ends: Range | None,
-        clusters: Clusters | None,
+        clusters: ItemClusters | None,
     ) -> list[Scores]:
         """Score a run by LPIPS and write the score, or the line that says why there is none; see `score_images`.
 
@@ -89,7 +89,7 @@ class PerceptualScorer:
 
         def score() -> Scores:
             network = self._lpips
-            from p2pbench.metrics.lpips import score_lpips
+            from p2pbench.scoring.lpips_scores import score_lpips
 
             return score_lpips(
                 outputs, target, n_expected, network, native=native, ends=ends, origin=origin(run), clusters=clusters
@@ -98,7 +98,7 @@ class PerceptualScorer:
         return self._write(run, {LPIPS: score}, f"p2pbench image-score {typed(self._results)} --download-weights")
 
     def score_distributions(
-        self, grid: Grid, run: Run, outputs: Mapping[str, Path], clusters: Clusters | None = None
+        self, grid: Grid, run: Run, outputs: Mapping[str, Path], clusters: ItemClusters | None = None
     ) -> list[Scores]:
         """Score a run by FID and KID against `real/` and write the scores, or the line that says why there are none.
 
