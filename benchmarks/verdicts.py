@@ -25,7 +25,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from fcn.protocol import counted, scores
-from p2pbench.datasets.clusters import Clusters, of_clusters, weights_of
+from p2pbench.datasets.clusters import ItemClusters, of_clusters, weights_of
 from p2pbench.metrics import distributions
 from p2pbench.metrics.images import intersection
 from p2pbench.scoring.confusion_scores import confusion_scores
@@ -182,7 +182,7 @@ def clusters(trials: int, random: np.random.Generator) -> Iterator[dict[str, obj
     for sizes, icc in kinds:
         of_items = np.repeat(np.arange(len(sizes)), sizes)
         ids = tuple(f"{i:03}" for i in range(len(of_items)))
-        together = Clusters("sequences", {item: str(of) for item, of in zip(ids, of_items, strict=True)})
+        together = ItemClusters("sequences", {item: str(of) for item, of in zip(ids, of_items, strict=True)})
         ways = {"items": None, "clusters": together}
         weights = {over: weights_of(ids, known) for over, known in ways.items()}
         held: dict[str, list[bool]] = {}

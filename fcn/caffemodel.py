@@ -27,7 +27,7 @@ LONGEST_MESSAGE = 2**31 - 1  # bytes; protobuf's own limit
 MOST_AXES = 32  # Caffe's own limit
 LEGACY_SIZES = ("num", "channels", "height", "width")
 
-# What a file begins with that is not a .caffemodel, but is taken for one.
+# First bytes of other formats that are taken for a .caffemodel.
 SIGNATURES = {
     b"\x89HDF\r\n\x1a\n": "is HDF5 (a .caffemodel.h5), another format of Caffe's",
     b"PK\x03\x04": "is a zip archive or a file of torch.save",
@@ -41,10 +41,10 @@ SIGNATURES = {
 
 
 def read(path: Path) -> dict[str, list[NDArray[np.float32]]]:
-    """The blobs of every layer that has some, by the layer's name, in the file's order.
+    """Read the blobs of all layers that have some, by the layer's name, in the file's order.
 
-    Current files give a blob its own shape. Legacy ones give it four sizes, with ones before those that it needs: a
-    bias of N is (1, 1, 1, N).
+    In current files a blob has its own shape. In legacy ones it has four sizes, padded with ones in front: a bias of N
+    is (1, 1, 1, N).
 
     Raises:
         FcnError: No such file; not a .caffemodel, or a damaged one; two layers of one name that both have blobs.
@@ -53,7 +53,7 @@ def read(path: Path) -> dict[str, list[NDArray[np.float32]]]:
     for name, blobs in _layers(_network(path)):
         if name in weights:
             raise FcnError(f"{path}: two layers with weights are named {name}; expected one of each name")
-        weights[name] = [_values(blob, f"{path}: layer {name}, blob {place}") for place, blob in enumerate(blobs)]
+        weights[name] = [_values(blob, f"{path}: layer {name}, blob {index}") for index, blob in enumerate(blobs)]
     return weights
 
 
@@ -93,7 +93,7 @@ def _content(path: Path) -> bytes:
 
 
 def _format(content: bytes) -> str | None:
-    """What a file that could not be read looks like."""
+    """Guess the format of a file that could not be parsed."""
     head = content[:64]
     for signature, found in SIGNATURES.items():
         if head.startswith(signature):
@@ -106,7 +106,7 @@ def _format(content: bytes) -> str | None:
 
 
 def _layers(network: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
-    """Name and blobs of every layer that has blobs: a split, a pool or a ReLU has none."""
+    """Yield name and blobs of every layer that has blobs: a split, a pool or a ReLU has none."""
     for layer in (*network.layers, *network.layer):
         if layer.blobs:
             name = layer.name.decode("utf-8", "replace")
@@ -114,7 +114,7 @@ def _layers(network: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401
 
 
 def _values(blob: Any, where: str) -> NDArray[np.float32]:  # noqa: ANN401
-    # As Caffe has it: any of the four old sizes comes before a shape, and doubles come before floats.
+    # As in Caffe's Blob::FromProto: any legacy size overrides a shape, and doubles override floats.
     legacy = any(blob.HasField(size) for size in LEGACY_SIZES)
     shape = tuple(getattr(blob, size) for size in LEGACY_SIZES) if legacy else tuple(blob.shape.dim)
     raw, stored = (blob.double_data, np.dtype("<f8")) if blob.double_data else (blob.data, np.dtype("<f4"))
@@ -122,16 +122,16 @@ def _values(blob: Any, where: str) -> NDArray[np.float32]:  # noqa: ANN401
     if len(shape) > MOST_AXES or min(shape, default=1) < 1 or math.prod(shape) * stored.itemsize != len(data):
         values = len(data) / stored.itemsize
         raise FcnError(f"{where}: holds {values:g} values, expected as many as shape {str(shape)[:60]} has; {MEND}")
-    with np.errstate(over="ignore"):  # a double beyond float32 becomes an infinity, for the caller to find
+    with np.errstate(over="ignore"):  # a double beyond float32 becomes an infinity, which the caller refuses
         return np.frombuffer(data, stored).astype(np.float32).reshape(shape)
 
 
 def _message(packed: bool) -> Any:  # noqa: ANN401
-    """The class of a network's message.
+    """Build the class of a network's message.
 
     With `packed`, values are declared as bytes: on the wire a packed list of floats is the same, and 134 million floats
-    come as one piece of memory. Values that a writer did not pack are not found so; the other class, which declares
-    them as numbers, takes both and packs them when it writes.
+    arrive as one block of memory instead of as many Python objects. Values that a writer did not pack are missed so;
+    the other class, which declares them as numbers, reads both and packs them when it writes.
     """
     floats, doubles = (Field.TYPE_BYTES,) * 2 if packed else (Field.TYPE_FLOAT, Field.TYPE_DOUBLE)
     one, many = Field.LABEL_OPTIONAL, Field.LABEL_REPEATED
@@ -162,7 +162,7 @@ def _message(packed: bool) -> Any:  # noqa: ANN401
                 field.type = kind
             if kind in (Field.TYPE_FLOAT, Field.TYPE_DOUBLE):
                 field.options.packed = True
-    pool = DescriptorPool()  # of our own, where nobody else's caffe.proto is
+    pool = DescriptorPool()  # a private one: the default pool may hold another caffe.proto
     pool.AddSerializedFile(file.SerializeToString())
     return GetMessageClass(pool.FindMessageTypeByName("fcn.Network"))
 

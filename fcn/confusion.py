@@ -24,12 +24,10 @@ from fcn.errors import FcnError
 from fcn.labels import IGNORE
 
 FORMAT = 1
-
-
 _SEAL = "sha256"  # which files of older versions do not have
+_TEXTS = ("key", "size", "changed")
 
-
-# What numpy raises for archives that are damaged; it reads headers as Python, and believes the sizes in them.
+# Errors of numpy for damaged archives; it parses headers as Python, and trusts the sizes in them.
 UNREADABLE = (
     OSError,
     ValueError,
@@ -47,13 +45,10 @@ UNREADABLE = (
 )
 
 
-_TEXTS = ("key", "size", "changed")
-
-
 def confusion(
     truth: NDArray[np.uint8], prediction: NDArray[np.integer], classes: int, channels: int
 ) -> NDArray[np.int64]:
-    """The confusion matrix of one image.
+    """Count the confusion matrix of one image.
 
     Args:
         truth: Class indices (H, W): 0 .. classes-1, or IGNORE.
@@ -83,9 +78,9 @@ def confusion(
 
 
 def matrices(truth: Tensor, prediction: Tensor, classes: int, channels: int) -> Tensor:
-    """The confusion matrices of images, as `confusion` counts them, on the device that they are on.
+    """Count the confusion matrices of images, as `confusion` does, on their device.
 
-    Nothing waits for the device, so that nothing is checked: `check_labels` is for that, where labels are read.
+    Values are not checked, as that would wait for the device: `check_labels` does it where labels are read.
 
     Args:
         truth: Class indices (B, H, W): 0 .. classes-1, or IGNORE.
@@ -98,7 +93,7 @@ def matrices(truth: Tensor, prediction: Tensor, classes: int, channels: int) -> 
     """
     images, height, _ = truth.shape
     cells = truth.clamp(max=classes).long().mul_(channels).add_(prediction)
-    # Each row of pixels counts for itself: a GPU's threads would wait for one another at a common cell.
+    # Each row of pixels has its own counts: a GPU's threads would wait for one another at a common cell.
     rows = torch.zeros(images, height, (classes + 1) * channels, dtype=torch.int64, device=truth.device)
     rows.scatter_add_(2, cells, torch.ones_like(cells))
     return rows.sum(1).view(images, classes + 1, channels)
@@ -116,14 +111,14 @@ def check_labels(truth: NDArray[np.uint8], classes: int) -> None:
         )
 
 
-class Kept(NamedTuple):
-    """One image's matrix, and what it holds for.
+class ImageMatrix(NamedTuple):
+    """Confusion matrix of one image.
 
     Attributes:
         key: A hash of the image and its labels.
         counts: The matrix (classes + 1, channels).
         size: Of the image before it was resized, such as "256x256" for width by height.
-        changed: What had to be done to make the image RGB of 8 bits; "" for nothing.
+        changed: Its conversion to RGB of 8 bits; "" for none.
     """
 
     key: str
@@ -134,15 +129,15 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Matrices:
-    """The matrices of some images by one scorer.
+    """Matrices of some images by one scorer.
 
     Attributes:
-        scorer: What computed them. Matrices of another scorer are of no use.
+        scorer: SHA-256 of the scorer's file.
         images: By item id.
     """
 
     scorer: str
-    images: Mapping[str, Kept]
+    images: Mapping[str, ImageMatrix]
 
 
 def save(path: Path, matrices: Matrices) -> None:
@@ -168,7 +163,7 @@ def save(path: Path, matrices: Matrices) -> None:
 
 
 def load(path: Path, scorer: str) -> Matrices:
-    """The matrices in a file that this scorer computed; none where there is no file, or it is another scorer's.
+    """Load the matrices of a scorer's file; none where there is no file, or it is of another scorer.
 
     Raises:
         FcnError: The file is damaged, or of another version.
@@ -184,11 +179,11 @@ def load(path: Path, scorer: str) -> Matrices:
             raise FcnError(f"{path}: was changed since it was written; move it away to score anew")
         texts = {field: content[field].tolist() for field in _TEXTS}
         images = {
-            id_: Kept(counts=counts, **{field: texts[field][place] for field in _TEXTS})
-            for place, (id_, counts) in enumerate(zip(content["ids"].tolist(), content["matrices"], strict=True))
+            id_: ImageMatrix(counts=counts, **{field: texts[field][index] for field in _TEXTS})
+            for index, (id_, counts) in enumerate(zip(content["ids"].tolist(), content["matrices"], strict=True))
         }
         return Matrices(scorer, images if str(content["scorer"]) == scorer else {})
-    except UNREADABLE as error:  # whose text is numpy's, for programmers
+    except UNREADABLE as error:  # numpy's text means nothing to users
         system = error.strerror if isinstance(error, OSError) else None
         found = f"cannot be read ({system})" if system else "found something else, or a damaged file"
         raise FcnError(
@@ -197,7 +192,7 @@ def load(path: Path, scorer: str) -> Matrices:
 
 
 def _seal(content: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 of all arrays but the seal itself, with their names, types and shapes."""
+    """Compute the SHA-256 of all arrays but the seal, with their names, types and shapes."""
     seal = hashlib.sha256()
     for name in sorted(content.keys() - {_SEAL}):
         array = np.ascontiguousarray(content[name])
@@ -215,7 +210,10 @@ def _largest(truth: NDArray[np.uint8]) -> int:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, to be written in the block, which takes its place at the end.
+    """Yield a temporary path beside `path`, to be written in the block; it takes `path`'s place at the end.
+
+    The same as `reports.store.atomic`, which this package must not import. A path instead of bytes, since a checkpoint
+    of a full FCN has 2 GB: made in memory first, it would take twice as much.
 
     Raises:
         FcnError: The folder or the file cannot be written.

@@ -1,5 +1,5 @@
-"""The error that whoever uses the scorer can mend."""
+"""Error that a user of the scorer can fix."""
 
 
 class FcnError(Exception):
-    """What was found, what was expected, and how to mend it, in one line."""
+    """One line: the problem found, the expected state, and the fix."""

@@ -1,4 +1,4 @@
-"""Label tables: which value in a label picture is which class, and its colour.
+"""Label tables: classes and colours of the values in label pictures.
 
 A label map holds class indices 0 .. classes-1 and IGNORE everywhere else, whatever the files of a dataset hold.
 Sources: the label definitions published with Cityscapes; the 11-class SegNet edition of CamVid.

@@ -15,11 +15,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from fcn.errors import FcnError
 from fcn.preprocessing import MEAN_BGR
 
-ROWS = 32  # of the last convolution in a band, even
+ROWS = 32  # of the last convolution per band, even
 
 
 def pooled(x: Tensor, layers: Sequence[nn.Conv2d]) -> Tensor:
-    """Convolutions of stride 1, each with a ReLU, and then a 2x2 max-pool of stride 2 that rounds up; no gradients.
+    """Apply convolutions of stride 1, each with a ReLU, and a 2x2 max-pool that rounds up, without gradients.
+
+    Computed in bands of rows, whose maps stay in a CPU's cache; whole maps of a large image go through memory.
 
     Args:
         x: (B, C, H, W).
@@ -35,7 +37,7 @@ def pooled(x: Tensor, layers: Sequence[nn.Conv2d]) -> Tensor:
 
 
 def _rows(x: Tensor, layers: Sequence[nn.Conv2d], first: int, last: int) -> Tensor:
-    """The rows `first` to `last` of what the layers make of x, from the rows before that they need."""
+    """Compute the rows `first` to `last` of the layers' output, from the input rows that they depend on."""
     if not layers:
         return x[..., first:last, :]
     *before, layer = layers
@@ -57,13 +59,8 @@ def _padding(layer: nn.Conv2d) -> int:
 
 
 SMALLEST_IMAGE = 32
-
-
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-
-
 STRIDES = (32, 16, 8, 4, 2)
-
 
 # Each deconvolution by 2, the scores that are added to what it gives, and the pool that those come from.
 SKIPS = (
@@ -73,19 +70,14 @@ SKIPS = (
     ("upscore_pool2", "score_pool1", 1),
 )
 
-
 INPUT_PADDING = 100
-
-
-LARGE = 2**15  # pixels from which a map goes through memory rather than a CPU's cache
-
-
+LARGE = 2**15  # pixels from which a map exceeds a CPU's cache
 CONTEXT = 7  # side of fc6_cs's kernel, in cells of 32 pixels
 
 
 @dataclass(frozen=True)
 class FcnArchitecture:
-    """What a network is built from.
+    """Size and layers of a network.
 
     Attributes:
         channels: Score channels; the published network has 20 for 19 classes.
@@ -116,10 +108,10 @@ class FCN(nn.Module):
         a = architecture
         padded = a.padding == "input"
         before = 3
-        for number, stage in enumerate(STAGES, 1):
-            for place, width in enumerate(map(a.scaled, stage), 1):
-                padding = 0 if padded and (number, place) == (1, 1) else 1  # the image is padded before it
-                self.add_module(f"conv{number}_{place}", nn.Conv2d(before, width, 3, padding=padding))
+        for stage, widths in enumerate(STAGES, 1):
+            for layer, width in enumerate(map(a.scaled, widths), 1):
+                padding = 0 if padded and (stage, layer) == (1, 1) else 1  # the image is padded before it
+                self.add_module(f"conv{stage}_{layer}", nn.Conv2d(before, width, 3, padding=padding))
                 before = width
         self.fc6_cs = nn.Conv2d(before, a.hidden, CONTEXT, padding=0 if padded else CONTEXT // 2)
         self.fc7_cs = nn.Conv2d(a.hidden, a.hidden, 1)
@@ -136,7 +128,7 @@ class FCN(nn.Module):
         return f"upscore{self.architecture.stride}" if self.architecture.stride > 2 else "upscore_pool1"
 
     def forward(self, image: Tensor) -> Tensor:
-        """The scores.
+        """Compute the scores.
 
         Raises:
             FcnError: The image is smaller than 32x32.
@@ -147,14 +139,14 @@ class FCN(nn.Module):
         padded = self.architecture.padding == "input"
         fine = {}
         x = functional.pad(image, (INPUT_PADDING,) * 4) if padded else image
-        for number in range(1, len(STAGES) + 1):
-            x = self._stage(x, number)
-            if any(pool == number for _, _, pool in self.skips):
-                fine[number] = x
+        for stage in range(1, len(STAGES) + 1):
+            x = self._stage(x, stage)
+            if any(pool == stage for _, _, pool in self.skips):
+                fine[stage] = x
         x = functional.relu(self.fc6_cs(x), inplace=True)
         x = functional.relu(self.fc7_cs(x), inplace=True)
         x = self.score_fr(x)
-        # Scores of several strides lie over each other by the centres of their cells. With a padded input, the first
+        # Scores of several strides are aligned by the centres of their cells. With a padded input, the first
         # cell of fc6 lies 3 cells inside pool5, hence 5, 9, 17, ... inside the finer pools, whose scores are cropped.
         # Padded layers all begin where the image does, and a deconvolution may reach beyond a pool that was rounded up.
         inside = CONTEXT // 2
@@ -167,9 +159,9 @@ class FCN(nn.Module):
         begin = stride // 2 - stride * inside + INPUT_PADDING - 1 if padded else 0  # 31 for FCN-8s
         return _crop(x, begin, image)
 
-    def _stage(self, x: Tensor, number: int) -> Tensor:
-        """A stage's convolutions, each with a ReLU, and its pool, which rounds up as Caffe's do."""
-        layers = [self.get_submodule(f"conv{number}_{place}") for place in range(1, len(STAGES[number - 1]) + 1)]
+    def _stage(self, x: Tensor, stage: int) -> Tensor:
+        """Apply a stage's convolutions, each with a ReLU, and its pool, which rounds up as Caffe's do."""
+        layers = [self.get_submodule(f"conv{stage}_{layer}") for layer in range(1, len(STAGES[stage - 1]) + 1)]
         plain = [layer for layer in layers if isinstance(layer, nn.Conv2d)]  # without the batch norm of a training
         large = x.device.type == "cpu" and x.shape[-2] * x.shape[-1] > LARGE
         if large and len(plain) == len(layers) and not torch.is_grad_enabled():
@@ -185,7 +177,7 @@ def _deconvolution(a: FcnArchitecture, stride: int) -> nn.ConvTranspose2d:
 
 
 def _crop(x: Tensor, offset: int, reference: Tensor) -> Tensor:
-    """The part of x that begins at an offset and has the height and width of the reference."""
+    """Crop x from an offset to the height and width of the reference."""
     height, width = reference.shape[-2:]
     if (offset, height, width) == (0, *x.shape[-2:]):
         return x  # a slice of all would cost its gradient a copy
@@ -207,22 +199,22 @@ def draw_weights(network: FCN, generator: torch.Generator) -> None:
 
 
 def vgg16_layers() -> dict[str, str]:
-    """Our layers by their names in torchvision's VGG-16."""
+    """Map the layers of torchvision's VGG-16 to ours, by name."""
     names = {}
-    place = 0
-    for number, stage in enumerate(STAGES, 1):
-        for index in range(1, len(stage) + 1):
-            names[f"features.{place}"] = f"conv{number}_{index}"
-            place += 2  # the layer and its ReLU
-        place += 1  # the pool
+    index = 0
+    for stage, widths in enumerate(STAGES, 1):
+        for layer in range(1, len(widths) + 1):
+            names[f"features.{index}"] = f"conv{stage}_{layer}"
+            index += 2  # the layer and its ReLU
+        index += 1  # the pool
     return names | {"classifier.0": "fc6_cs", "classifier.3": "fc7_cs"}
 
 
 def take_vgg16(network: FCN, weights: Mapping[str, Tensor]) -> None:
-    """Set all layers but the scores from a state dict of torchvision's `vgg16`; the scores stay as they are.
+    """Set all layers but the scores from a state dict of torchvision's `vgg16`.
 
-    torchvision's network sees RGB in 0..1, normalised; ours BGR in 0..255 less a mean. The first layer is rewritten so
-    that both see the same.
+    torchvision's network expects normalised RGB in 0..1; ours BGR in 0..255 minus a mean. The first layer is rewritten
+    so that both compute the same.
 
     Raises:
         FcnError: An entry is missing or misshaped, as in another network or at another width.
@@ -256,7 +248,7 @@ def with_batch_norm(network: FCN) -> None:
 
 
 def folded(network: FCN) -> FCN:
-    """A network of plain convolutions that gives the same scores in `eval` mode; it shares no weights."""
+    """Fold batch norms into a copy of plain convolutions with the same scores in `eval` mode."""
     plain = FCN(network.architecture).to(network.score_fr.weight.device)
     own = plain.state_dict()
     training = network.training
@@ -274,7 +266,7 @@ def folded(network: FCN) -> FCN:
 
 
 def _bilinear(layer: nn.ConvTranspose2d) -> Tensor:
-    """The deconvolution (channels, channels, k, k) that enlarges each channel bilinearly."""
+    """Weights (channels, channels, k, k) of the deconvolution that enlarges each channel bilinearly."""
     side = layer.kernel_size[0]
     ramp = 1 - (torch.arange(side) - (side - 1) / 2).abs() / math.ceil(side / 2)
     return torch.eye(layer.in_channels)[..., None, None] * (ramp[:, None] * ramp)

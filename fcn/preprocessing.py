@@ -1,4 +1,4 @@
-"""From a photo to what the network sees, as the published script does it (docs/paper-protocol.md#script)."""
+"""Preprocessing of photos as in the published script (docs/paper-protocol.md#script)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ MEAN_BGR = (72.78044, 83.21195, 73.45286)
 
 
 def resized(photo: NDArray[np.uint8], photo_size: int | None, width: int, height: int) -> NDArray[np.uint8]:
-    """A photo (H, W, 3) brought to `photo_size` pixels square, and from there to (height, width, 3).
+    """Resize a photo (H, W, 3) to `photo_size` pixels square, and from there to (height, width, 3).
 
-    Each is one bilinear resize by Pillow on 8 bits, which is what SciPy's `imresize` was; none where the size is right.
-    None as `photo_size` leaves out the first.
+    Each is one bilinear resize by Pillow on 8 bits, as in SciPy's former `imresize`; skipped where the size is right.
+    None as `photo_size` skips the first.
     """
     image = Image.fromarray(photo)
     steps = [(photo_size, photo_size)] if photo_size is not None else []
@@ -26,14 +26,14 @@ def resized(photo: NDArray[np.uint8], photo_size: int | None, width: int, height
 
 
 def to_tensor(photo: NDArray[np.uint8]) -> Tensor:
-    """A photo (H, W, 3), RGB in 0..255, as the network's input (1, 3, H, W): float32, BGR, less the mean."""
+    """Convert a photo (H, W, 3), RGB in 0..255, to the network's input (1, 3, H, W): float32, BGR, minus the mean."""
     image = photo[..., ::-1].astype(np.float32)
     image -= np.array(MEAN_BGR, np.float32)
-    return torch.from_numpy(image).permute(2, 0, 1)[None]  # channels last in memory, as CPUs like it
+    return torch.from_numpy(image).permute(2, 0, 1)[None]  # channels last in memory, which is faster on CPUs
 
 
 def to_input(photos: Tensor, layout: torch.memory_format = torch.channels_last) -> Tensor:
-    """What `to_tensor` makes, to the last bit, of photos (B, H, W, 3) of 8 bits, on the device that they are on.
+    """Convert photos (B, H, W, 3) of 8 bits on their device, bit-equal to `to_tensor`.
 
     Returns:
         (B, 3, H, W), in this memory layout.

@@ -38,10 +38,10 @@ Counts = NDArray[np.integer | np.floating]
 
 
 class FcnScores(NamedTuple):
-    """The three means, each (...,), and what they are means of, each (..., classes); all fractions 0..1.
+    """Three means, each (...,), and their values per class, each (..., classes); all fractions 0..1.
 
-    What has no pixel to be computed from is NaN: all of it where no pixel counts, such as where every image is dropped;
-    by the strict protocol also single classes.
+    Scores without a pixel to compute them from are NaN: all of them where no pixel counts, such as where every image is
+    dropped; by the strict protocol also single classes.
     """
 
     pixel_accuracy: NDArray[np.float64]
@@ -52,11 +52,11 @@ class FcnScores(NamedTuple):
 
 
 def counted(matrices: Counts, protocol: Protocol) -> Counts:
-    """What a protocol counts of each image, to be summed and given to `scores`.
+    """Count each image's pixels by a protocol's rules, to be summed and given to `scores`.
 
     Args:
-        matrices: One an image, (..., classes + 1, channels), as `fcn.confusion.confusion` makes them.
-        protocol: By which rules.
+        matrices: One per image, (..., classes + 1, channels), as `fcn.confusion.confusion` makes them.
+        protocol: The rules.
 
     Returns:
         (..., classes, classes) by the official protocol, zero for a dropped image; (..., classes, channels) by strict.
@@ -76,7 +76,7 @@ def counted(matrices: Counts, protocol: Protocol) -> Counts:
 
 
 def dropped(matrices: Counts) -> NDArray[np.bool_]:
-    """Which images (...,) the published script drops whole: one pixel beyond the last cell is enough."""
+    """Images (...,) that the published script drops whole: one pixel beyond the last cell is enough."""
     truth = matrices[..., :-1, :]
     classes, channels = truth.shape[-2:]
     beyond = classes * np.arange(classes)[:, None] + np.arange(channels) >= classes * classes
@@ -84,7 +84,10 @@ def dropped(matrices: Counts) -> NDArray[np.bool_]:
 
 
 def scores(summed: Counts, protocol: Protocol) -> FcnScores:
-    """The scores of summed counts (..., classes, classes or channels); float32 is enough for resampled ones."""
+    """Compute the scores of summed counts (..., classes, classes or channels).
+
+    Counts in float32 stay so, which is enough for resampled ones.
+    """
     counts = summed if summed.dtype == np.float32 else summed.astype(np.float64)
     classes = counts.shape[-2]
     right = np.diagonal(counts, axis1=-2, axis2=-1)
@@ -102,15 +105,15 @@ def scores(summed: Counts, protocol: Protocol) -> FcnScores:
 
 
 def _mean_of_defined(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The mean (...,) of those of the values (..., classes) that are not NaN.
+    """Mean (...,) over the values (..., classes) that are not NaN.
 
-    Summed in turn, as Cityscapes' script does: numpy's own sum differs from that in the last bit.
+    Summed in sequence, as Cityscapes' script does: numpy's own sum differs from that in the last bit.
     """
     return np.asarray(np.nancumsum(values, axis=-1)[..., -1] / (~np.isnan(values)).sum(axis=-1))
 
 
 def published_text(values: FcnScores, classes: Sequence[str]) -> str:
-    """The official scores as the published script writes them into evaluation_results.txt: 0 where nothing counts."""
+    """Format the official scores as the published script's evaluation_results.txt: 0 where nothing counts."""
     values = FcnScores(*map(np.nan_to_num, values))
     lines = [
         f"Mean pixel accuracy: {values.pixel_accuracy:f}",

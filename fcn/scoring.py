@@ -1,7 +1,7 @@
-"""Confusion matrices of many images: read ahead, segmented, kept as they come.
+"""Confusion matrices of many images: read ahead, segmented, saved as they come.
 
-On a CPU one by one, since the network has use for all cores and a large image for much memory. On a GPU in batches of
-images of one size, one of which is computed while the one before is kept and those behind are read on all cores.
+On a CPU one by one, since the network uses all cores, and a large image much memory. On a GPU in batches of images of
+one size: while one is computed, the one before is saved, and those behind are read on all cores.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fcn import confusion
-from fcn.confusion import Kept, Matrices, check_labels
+from fcn.confusion import ImageMatrix, Matrices, check_labels
 from fcn.errors import FcnError
 from fcn.network import FCN
 from fcn.preprocessing import resized
@@ -48,11 +48,11 @@ In threads, for several images at a time where they are segmented in batches.
 
 
 class Photo(NamedTuple):
-    """An image as the network wants it.
+    """An image as RGB of 8 bits.
 
     Attributes:
         pixels: (H, W, 3), RGB in 0..255.
-        changed: What had to be done to it, for the protocol; "" for a picture that was RGB of 8 bits.
+        changed: Its conversion, for the protocol; "" for a picture that was RGB of 8 bits.
     """
 
     pixels: NDArray[np.uint8]
@@ -88,11 +88,13 @@ class Scorer(NamedTuple):
         network: On the device it computes on.
         card: What it was trained for.
         digest: The SHA-256 of its file: all that a matrix depends on beside the image and its labels.
+        at_once: Number of images of one size to segment at once; None leaves it to the device.
     """
 
     network: FCN
     card: Card
     digest: str
+    at_once: int | None = None
 
 
 def score(
@@ -103,19 +105,17 @@ def score(
     *,
     predicted: Predicted = lambda _id, _prediction: None,
     again: Collection[str] = (),
-    at_once: int | None = None,
 ) -> Matrices:
-    """The matrices of all examples; those that are in the file and still hold are taken from there.
+    """Compute the matrices of all examples, except for those in the file that still hold.
 
     Args:
-        scorer: What segments.
+        scorer: The network that segments.
         examples: The images, each id once.
-        path: Where matrices are kept. It is written every now and then and at the end, whatever ends it.
-        advance: Told how far it is.
-        predicted: Given each new prediction before its matrix is kept, so that an image whose matrix is there has been
-            through it; what it raises stops the work as what `advance` raises does.
-        again: The ids of images to segment although their matrices hold, such as those whose prediction got lost.
-        at_once: How many images of one size to segment at once; None leaves it to the device.
+        path: File of the matrices. It is written from time to time and at the end, also where an exception ends it.
+        advance: Receives the progress.
+        predicted: Given each new prediction before its matrix is saved, so that an image whose matrix is there has been
+            through it; an exception of it stops the work, as one of `advance` does.
+        again: Ids of images to segment although their matrices hold, such as those whose prediction was lost.
 
     Raises:
         FcnError: A photo is too small or does not fit into the device's memory, or labels hold a class that the scorer
@@ -127,7 +127,7 @@ def score(
     missing = [example for example in examples if example.id not in holding]
     try:
         saved = time.monotonic()
-        with closing(_segmented(scorer, missing, keys, predicted, at_once)) as segmented:
+        with closing(_segmented(scorer, missing, keys, predicted)) as segmented:
             for done, (id_, image) in enumerate(segmented, len(holding) + 1):
                 kept[id_] = image
                 advance(done, len(keys))
@@ -141,14 +141,14 @@ def score(
 
 
 def _keys(examples: Sequence[Example]) -> dict[str, str]:
-    """The key of each example by its id; files are hashed by several threads."""
+    """Compute the key of each example by its id; several threads hash the files."""
     with ThreadPoolExecutor() as pool:
         found = pool.map(lambda example: example.key(), examples)
         return {example.id: key for example, key in zip(examples, found, strict=True)}
 
 
 class _Read(NamedTuple):
-    """A photo (H, W, 3) at the size of its labels (H, W), and what is to be known of it."""
+    """A photo (H, W, 3) at the size of its labels (H, W), its original size and its conversion."""
 
     id: str
     photo: Tensor
@@ -158,10 +158,10 @@ class _Read(NamedTuple):
 
 
 def _segmented(
-    scorer: Scorer, examples: Sequence[Example], keys: Mapping[str, str], predicted: Predicted, at_once: int | None
-) -> Generator[tuple[str, Kept]]:
-    """The id and the matrix of each example, in their order, once its prediction was handed on."""
-    segmenter = Segmenter(scorer.network, len(scorer.card.classes), at_once)
+    scorer: Scorer, examples: Sequence[Example], keys: Mapping[str, str], predicted: Predicted
+) -> Generator[tuple[str, ImageMatrix]]:
+    """Yield the id and the matrix of each example, in order, once its prediction was handed on."""
+    segmenter = Segmenter(scorer.network, len(scorer.card.classes), scorer.at_once)
     on_gpu = segmenter.device.type == "cuda"
     threads = min(os.cpu_count() or 1, MOST_THREADS) if on_gpu else IMAGES_AHEAD
     with (
@@ -170,15 +170,17 @@ def _segmented(
         closing(_one_ahead(launched) if on_gpu else launched) as batches,
     ):
         for reads, parts in batches:
-            found = [one for part in parts for one in part.wait()]
-            handed = [pool.submit(predicted, read.id, one.channels) for read, one in zip(reads, found, strict=True)]
-            for read, one, future in zip(reads, found, handed, strict=True):
+            results = [result for part in parts for result in part.wait()]
+            handed_on = [
+                pool.submit(predicted, read.id, result.channels) for read, result in zip(reads, results, strict=True)
+            ]
+            for read, result, future in zip(reads, results, handed_on, strict=True):
                 future.result()
-                yield read.id, Kept(keys[read.id], one.matrix, read.size, read.changed)
+                yield read.id, ImageMatrix(keys[read.id], result.matrix, read.size, read.changed)
 
 
 def _launched(segmenter: Segmenter, batches: Iterable[list[_Read]]) -> Generator[tuple[list[_Read], list[Launched]]]:
-    """Each batch, and what is being made of it."""
+    """Launch each batch, and yield it with its pending results."""
     for reads in batches:
         try:
             parts = segmenter.launch([read.photo for read in reads], [read.labels for read in reads])
@@ -188,7 +190,7 @@ def _launched(segmenter: Segmenter, batches: Iterable[list[_Read]]) -> Generator
 
 
 def _one_ahead(items: Iterator[Item]) -> Generator[Item]:
-    """The same items; while one is in use, a thread gets the next."""
+    """Yield the same items; while one is in use, a thread gets the next."""
     with ThreadPoolExecutor(1) as pool:
         upcoming = pool.submit(next, items, None)
         while (item := upcoming.result()) is not None:
@@ -197,10 +199,10 @@ def _one_ahead(items: Iterator[Item]) -> Generator[Item]:
 
 
 def _batches(segmenter: Segmenter, card: Card, examples: Sequence[Example], threads: int) -> Iterator[list[_Read]]:
-    """Neighbours of one size, as many as are segmented at once; a few more are read ahead."""
+    """Yield neighbours of one size, as many as are segmented at once; a few more are read ahead."""
     waiting: deque[Future[_Read]] = deque()
     upcoming = iter(examples)
-    pinned = segmenter.device.type == "cuda"  # what lies in pinned memory is copied while the processor goes on
+    pinned = segmenter.device.type == "cuda"  # copies from pinned memory do not block the processor
     with ThreadPoolExecutor(threads) as pool:
 
         def read_up_to(images: int) -> None:

@@ -1,7 +1,7 @@
-"""Batches of photos through a network: what it predicts, and how that compares with the labels.
+"""Segmentation of photos in batches, with their confusion matrices.
 
-On a GPU a batch is launched and not waited for, so that the next can follow at once. Photos travel as 8 bits, and only
-predictions and matrices come back.
+On a GPU a batch is launched and not waited for, so that the next can follow at once. Photos are copied as 8 bits, and
+only predictions and matrices come back.
 """
 
 from __future__ import annotations
@@ -23,40 +23,40 @@ from fcn.preprocessing import to_input
 
 BATCH_PIXELS = 2**22  # padded ones, which keep a large GPU busy: one image of 1024x2048
 MOST_IMAGES = 32
-MEMORY_SHARE = 0.8  # of what is free, for a batch
+MEMORY_SHARE = 0.8  # of the free bytes, for a batch
 WIDE_MAPS = 4  # maps of the first stage at a time: input and output of a convolution, and its kernel's own memory
 TRIALS_AFTER = 10  # batches of one size: trying all kernels takes as long as some
 
 
 class Segmented(NamedTuple):
-    """One image's channel of the highest score for each pixel (H, W), and its confusion matrix."""
+    """Predicted channel (H, W) per pixel of an image, and its confusion matrix."""
 
     channels: NDArray[np.uint8]
     matrix: NDArray[np.int64]
 
 
 class Launched(NamedTuple):
-    """A batch's predictions (B, H, W) and matrices on their way to the CPU; they are there after the event."""
+    """Predictions (B, H, W) and matrices of a batch, being copied to the CPU until the event."""
 
     channels: Tensor
     matrices: Tensor
     arrived: torch.cuda.Event | None
 
     def wait(self) -> list[Segmented]:
-        """What came out, an entry an image."""
+        """Wait for the results, one per image."""
         if self.arrived is not None:
             self.arrived.synchronize()
         pairs = zip(self.channels.numpy(), self.matrices.numpy(), strict=True)
-        return [Segmented(channels, matrix.copy()) for channels, matrix in pairs]  # a matrix stays; the batch need not
+        return [Segmented(channels, matrix.copy()) for channels, matrix in pairs]  # a view would keep the whole batch
 
 
 class Segmenter:
-    """A network that takes as many images at once as its device has use and memory for.
+    """Network that segments as many images at once as its device has use and memory for.
 
     Args:
         network: On the device it computes on, as `settled`.
         classes: How many of its channels are classes.
-        at_once: So many instead; None lets the device decide.
+        at_once: Number of images instead; None lets the device decide.
     """
 
     def __init__(self, network: FCN, classes: int, at_once: int | None = None) -> None:
@@ -66,13 +66,13 @@ class Segmenter:
         self._batches: Counter[torch.Size] = Counter()
 
     def most(self, height: int, width: int) -> int:
-        """How many images of a size to launch at once; 1 on a CPU, which one keeps busy."""
+        """Number of images of a size to launch at once; 1 on a CPU, which one image keeps busy."""
         if (height, width) not in self._most:
             self._most[height, width] = self._at_once or self._fitting(height, width)
         return self._most[height, width]
 
     def launch(self, photos: Sequence[Tensor], labels: Sequence[Tensor]) -> list[Launched]:
-        """Segment images of one size; on a GPU that is not waited for. In several parts where memory is short.
+        """Segment images of one size, without waiting for a GPU; in several parts where memory is short.
 
         Args:
             photos: Each (H, W, 3), RGB in 0..255, in memory that a GPU can copy from.
@@ -86,7 +86,7 @@ class Segmenter:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            # Else try with less beyond this block, which holds on to what was made so far.
+            # Retried outside this block, whose error would keep the tensors made so far.
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         height, width = labels[0].shape
@@ -98,14 +98,14 @@ class Segmenter:
 
     def _launch(self, photos: Sequence[Tensor], labels: Sequence[Tensor]) -> Launched:
         there, true = (
-            torch.stack([each.to(self.device, non_blocking=True) for each in those]) for those in (photos, labels)
+            torch.stack([tensor.to(self.device, non_blocking=True) for tensor in side]) for side in (photos, labels)
         )
         self._batches[there.shape] += 1
         with torch.inference_mode():
             image = to_input(there, layout(self.device))
             channels = _channels(self._network, image, by_trial=self._batches[there.shape] > TRIALS_AFTER)
             counts = matrices(true, channels, self._classes, self._network.architecture.channels)
-            channels, counts = (each.to("cpu", non_blocking=True) for each in (channels, counts))
+            channels, counts = (tensor.to("cpu", non_blocking=True) for tensor in (channels, counts))
             cuda = self.device.type == "cuda"
             return Launched(channels, counts, torch.cuda.current_stream(self.device).record_event() if cuda else None)
 
@@ -116,7 +116,7 @@ class Segmenter:
         return max(1, min(fitting, MOST_IMAGES, BATCH_PIXELS // self._pixels(height, width)))
 
     def _bytes(self, height: int, width: int) -> int:
-        """About what an image takes beside the weights."""
+        """Estimated bytes per image, beside the weights."""
         a = self._network.architecture
         return 4 * WIDE_MAPS * max(a.scaled(STAGES[0][0]), a.channels) * self._pixels(height, width)
 
@@ -136,12 +136,12 @@ class Segmenter:
 
 
 def layout(device: torch.device) -> torch.memory_format:
-    """How weights and pictures lie in memory: CPUs like channels last; cuDNN's Winograd in float32 wants them first."""
+    """Memory format of weights and pictures: channels last on CPUs; first for cuDNN's Winograd kernels in float32."""
     return torch.channels_last if device.type == "cpu" else torch.contiguous_format
 
 
 def settled(network: FCN, device: torch.device) -> FCN:
-    """The network on a device, its weights as they are fastest there; it is moved in place.
+    """Move a network to a device in place, in the memory format that is fastest there.
 
     Raises:
         FcnError: There is no room for its weights.
@@ -157,27 +157,24 @@ def settled(network: FCN, device: torch.device) -> FCN:
 
 
 def segment(network: FCN, image: Tensor) -> NDArray[np.uint8]:
-    """The channel of the highest score for each pixel of an image (1, 3, H, W), as (H, W).
-
-    In float32, also on GPUs that would round its products to fewer bits.
-    """
+    """Predict the channel (H, W) of each pixel of an image (1, 3, H, W), in float32 on GPUs too."""
     with torch.inference_mode():
         channels: NDArray[np.uint8] = _channels(network, image.to(network.score_fr.weight.device))[0].cpu().numpy()
     return channels
 
 
 def _channels(network: FCN, images: Tensor, *, by_trial: bool = False) -> Tensor:
-    """The channel of the highest score for each pixel of images (B, 3, H, W), as (B, H, W), 8 bits."""
-    with _whole_products(by_trial):
+    """Predict the channels (B, H, W), 8 bits, of each pixel of images (B, 3, H, W)."""
+    with _full_float32(by_trial):
         scores: Tensor = network(images)
         return scores.argmax(1).to(torch.uint8)
 
 
 @contextmanager
-def _whole_products(by_trial: bool) -> Iterator[None]:
-    """In this block, convolutions on GPUs do not round their factors to 10 bits (TF32), which is PyTorch's default.
+def _full_float32(by_trial: bool) -> Iterator[None]:
+    """Compute a GPU's convolutions in full float32 in this block: PyTorch's default rounds factors to 10 bits (TF32).
 
-    And which kernel computes them is found by trial, or known beforehand.
+    The kernel is found by trial, or by cuDNN's rules.
     """
     backend = torch.backends.cudnn
     before = backend.conv.fp32_precision, backend.benchmark  # type: ignore[attr-defined]
@@ -189,7 +186,7 @@ def _whole_products(by_trial: bool) -> Iterator[None]:
 
 
 def _free(device: torch.device) -> int:
-    """Bytes that are to be had, those among them that PyTorch keeps for the next tensor."""
+    """Free GPU memory in bytes, including PyTorch's cached blocks."""
     free, _ = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 

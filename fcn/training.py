@@ -1,9 +1,9 @@
-"""Training a scorer of one's own, on photos and labels; the test items have no part in it.
+"""Training of a scorer on photos and labels; test items have no part in it.
 
-The published training is not documented. Ours: Adam, a rate that rises and falls once, cross entropy with rare classes
-weighted up, mirrored images. The network that is kept is the one that was best on the validation items, by class IoU.
-A stopped training goes on from its checkpoint and ends, on a CPU, with the weights of an uninterrupted one: it keeps
-its number of threads, which changes how sums are rounded.
+The published training is not documented. Ours: Adam, a one-cycle learning rate, cross entropy with rare classes
+weighted up, mirrored images. The network with the best class IoU on the validation items is kept. A stopped training
+resumes from its checkpoint and ends, on a CPU, with the weights of an uninterrupted one: it keeps its number of
+threads, which changes how sums are rounded.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ BETAS = (0.9, 0.95)  # in a training of some hundred steps, moments over a thous
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train.
+    """Settings of a training.
 
     Attributes:
-        steps: Updates in all.
-        batch_size: Images in each; their labels must be of one size when it is more than 1.
-        learning_rate: Its highest value.
-        validate_every: Steps between two looks at the validation items.
+        steps: Number of updates.
+        batch_size: Images per update; their labels must have one size if it is more than 1.
+        learning_rate: Highest value of the rate.
+        validate_every: Steps between two validations.
         seed: Of the order and of the mirroring.
     """
 
@@ -54,15 +54,45 @@ class Settings:
     seed: int = 0
 
 
+class TrainingSet(NamedTuple):
+    """Examples of a training.
+
+    Attributes:
+        examples: Items to learn from.
+        validation: Items to choose the best network by, at least one.
+        classes: Number of the network's channels that are classes.
+        photo_size: The size rule; see `fcn.preprocessing.resized`.
+    """
+
+    examples: Sequence[Example]
+    validation: Sequence[Example]
+    classes: int
+    photo_size: int | None
+
+
+class Checkpoint(NamedTuple):
+    """File that holds the state of a training; it may be deleted at the end.
+
+    Attributes:
+        path: Of the file.
+        seconds: Time between saves; 0 saves after every step.
+        made_by: Everything beside the settings that decides the result; a training resumes only under the same.
+    """
+
+    path: Path
+    seconds: float
+    made_by: str
+
+
 class FcnProgress(NamedTuple):
-    """How far a training is, after a step.
+    """Progress of a training after a step.
 
     Attributes:
         step: Steps taken.
         total: Steps in all.
-        loss: The last one.
+        loss: Of the last step.
         seconds_left: An estimate.
-        validation: Scores on the validation items, where they were just computed; strict protocol.
+        validation: Scores on the validation items by the strict protocol, if they were just computed.
     """
 
     step: int
@@ -72,13 +102,9 @@ class FcnProgress(NamedTuple):
     validation: protocol.FcnScores | None
 
 
-Report = Callable[[FcnProgress], None]
-"""Told after each step; what it raises stops the training, and all is saved."""
-
-
 @dataclass
 class _State:
-    """What changes in a training."""
+    """Mutable state of a training."""
 
     network: FCN
     optimiser: torch.optim.Adam
@@ -91,14 +117,14 @@ class _State:
 
 
 class Trained(NamedTuple):
-    """The network that was best on the validation items.
+    """Best network on the validation items.
 
     Attributes:
-        network: On the CPU, set to evaluate.
-        step: The step it was of.
-        class_iou: What it had on the validation items.
-        last_class_iou: What the network of the last step had.
-        threads: How many threads of a CPU trained it.
+        network: On the CPU, in evaluation mode.
+        step: Of its weights.
+        class_iou: On the validation items.
+        last_class_iou: The same of the network after the last step.
+        threads: Number of CPU threads that trained it.
     """
 
     network: FCN
@@ -110,34 +136,25 @@ class Trained(NamedTuple):
 
 def train(
     network: FCN,
-    classes: int,
-    photo_size: int | None,
-    examples: Sequence[Example],
-    validation: Sequence[Example],
+    data: TrainingSet,
     settings: Settings,
-    made_by: str,
-    checkpoint: Path,
-    checkpoint_seconds: float,
-    report: Report,
+    checkpoint: Checkpoint,
+    report: Callable[[FcnProgress], None],
 ) -> Trained:
     """Train a network to its end, from its checkpoint if there is one.
 
     Args:
         network: With its first weights, on the device to train on; changed in place.
-        classes: How many of its channels are classes.
-        photo_size: The size rule; see `fcn.preprocessing.resized`.
-        examples: What to learn from.
-        validation: What to choose the best by, at least one.
-        settings: How.
-        made_by: All else that decides what comes out; a checkpoint goes on only under the same.
-        checkpoint: Where the state is kept; it may be deleted at the end.
-        checkpoint_seconds: How often it is saved; 0 saves after every step.
-        report: Called after every step.
+        data: Examples to learn from and to validate on.
+        settings: Of the training.
+        checkpoint: Where and how often the state is saved.
+        report: Called after each step; an exception that it raises stops the training, with the state saved.
 
     Raises:
         FcnError: Nothing to learn from, labels beyond the classes or of several sizes in a batch, a loss that is not
             finite, or a checkpoint that is damaged or of other settings.
     """
+    examples, validation, classes, photo_size = data
     if not examples or not validation:
         raise FcnError(f"found {len(examples)} training and {len(validation)} validation items; expected some of each")
     device = network.score_fr.weight.device
@@ -146,13 +163,14 @@ def train(
     threads = torch.get_num_threads()
     optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate, BETAS, fused=fused)
     state = _State(network, optimiser, threads)
-    if checkpoint.exists():
-        _load(checkpoint, state, settings, made_by)
+    if checkpoint.path.exists():
+        _load(checkpoint, state, settings)
     learned, held_out = Decoded(examples, photo_size, classes), Decoded(validation, photo_size, classes)
     weights = class_weights(learned, network.architecture.channels).to(device)
     started, first = time.monotonic(), state.step
-    saved = started
-    complete = False  # whether the state is that of a step's end; in the middle of a step it would not go on as it was
+    saved_at = started
+    # Whether the state is that after a whole step: saved within one, a resumed training would differ.
+    complete = False
     torch.set_num_threads(state.threads)
     try:
         for images, labels in batches(learned, settings.batch_size, settings.seed, state.step, settings.steps):
@@ -167,13 +185,13 @@ def train(
             now = time.monotonic()
             left = (now - started) / (state.step - first) * (settings.steps - state.step)
             report(FcnProgress(state.step, settings.steps, loss, left, scores))
-            if now - saved >= checkpoint_seconds:
-                _save(checkpoint, state, settings, made_by)
-                saved = time.monotonic()
+            if now - saved_at >= checkpoint.seconds:
+                _save(checkpoint, state, settings)
+                saved_at = time.monotonic()
     finally:
         torch.set_num_threads(threads)
         if complete:
-            _save(checkpoint, state, settings, made_by)
+            _save(checkpoint, state, settings)
     best = FCN(network.architecture)
     assert state.best_weights is not None, "the last step is validated"
     best.load_state_dict(state.best_weights)
@@ -181,7 +199,7 @@ def train(
 
 
 def one_cycle(step: int, steps: int) -> float:
-    """The share of the highest learning rate at a step: up on a line, down on a cosine to 0 (Smith, 2018)."""
+    """Share of the highest learning rate at a step: a linear rise, then a cosine fall to 0 (Smith, 2018)."""
     rise = max(1, round(RISING * steps))
     if step < rise:
         return (step + 1) / rise
@@ -190,7 +208,7 @@ def one_cycle(step: int, steps: int) -> float:
 
 def _step(state: _State, images: Tensor, labels: Tensor, weights: Tensor, rate: float) -> float:
     scores = state.network(images)
-    # One row a pixel: the softmax over rows is several times faster than over channels of a crop.
+    # One row per pixel: the softmax over rows is several times faster than over channels of a crop.
     rows = scores.permute(0, 2, 3, 1).reshape(-1, scores.shape[1])
     loss = functional.cross_entropy(rows, labels.reshape(-1), weights, ignore_index=IGNORE)
     value = loss.item()
@@ -208,7 +226,7 @@ def _step(state: _State, images: Tensor, labels: Tensor, weights: Tensor, rate: 
 
 
 def _validate(state: _State, validation: Decoded, classes: int) -> protocol.FcnScores:
-    """Scores on the validation items; the weights are kept if they are the best so far."""
+    """Score the validation items, and keep the weights if they are the best so far."""
     network = folded(state.network)
     matrices = []
     for index in range(len(validation)):
@@ -227,11 +245,11 @@ def _validate(state: _State, validation: Decoded, classes: int) -> protocol.FcnS
     return scores
 
 
-def _save(path: Path, state: _State, settings: Settings, made_by: str) -> None:
+def _save(checkpoint: Checkpoint, state: _State, settings: Settings) -> None:
     content = {
         "format": FORMAT,
         "settings": asdict(settings),
-        "made_by": made_by,
+        "made_by": checkpoint.made_by,
         "network": state.network.state_dict(),
         "optimiser": state.optimiser.state_dict(),
         "threads": state.threads,
@@ -241,16 +259,17 @@ def _save(path: Path, state: _State, settings: Settings, made_by: str) -> None:
         "best_step": state.best_step,
         "best_weights": state.best_weights,
     }
-    with whole_file(path) as temporary, temporary.open("wb") as file:
+    with whole_file(checkpoint.path) as temporary, temporary.open("wb") as file:
         torch.save(content, file)
 
 
-def _load(path: Path, state: _State, settings: Settings, made_by: str) -> None:
+def _load(checkpoint: Checkpoint, state: _State, settings: Settings) -> None:
+    path = checkpoint.path
     try:
         content = read(path)
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']}, expected {FORMAT}")
-        for name, now in (("made_by", made_by), ("settings", asdict(settings))):
+        for name, now in (("made_by", checkpoint.made_by), ("settings", asdict(settings))):
             if content[name] != now:
                 raise FcnError(f"{path}: made with {content[name]}, not {now}; delete it to begin anew")
         state.network.load_state_dict(content["network"])

@@ -1,4 +1,4 @@
-"""What a training sees: examples decoded once, drawn into batches, and how much each class weighs."""
+"""Training batches: examples decoded once, their order and mirroring, and the class weights."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Picture(NamedTuple):
 
 
 class Decoded:
-    """Examples by index, decoded once as long as memory lasts."""
+    """Examples by index, decoded once while memory lasts."""
 
     def __init__(self, examples: Sequence[Example], photo_size: int | None, classes: int) -> None:
         self._examples, self._photo_size, self.classes = examples, photo_size, classes
@@ -60,7 +60,7 @@ class Decoded:
         return decoded
 
     def tensors(self, index: int, *, mirrored: bool) -> tuple[Tensor, Tensor]:
-        """An image (1, 3, H, W) and its labels (1, H, W) as the network and the loss want them.
+        """Convert an example to the network's input (1, 3, H, W) and the loss's labels (1, H, W).
 
         Raises:
             FcnError: The labels hold a class beyond the classes.
@@ -74,10 +74,10 @@ class Decoded:
 
 
 def class_weights(examples: Decoded, channels: int) -> Tensor:
-    """The weight (channels,) of each class in the loss, by its share of the labelled pixels; a pixel's mean is 1.
+    """Weights (channels,) of the classes in the loss, by their share of the labelled pixels; the mean per pixel is 1.
 
-    Counted are some items, evenly over all of them. A class that does not occur there may occur elsewhere and weighs
-    what the heaviest does. A channel beyond the classes weighs nothing.
+    Pixels are counted in some items, evenly spread. A class that does not occur there may occur elsewhere, and gets the
+    highest weight. A channel beyond the classes has none.
 
     Raises:
         FcnError: Labels hold a class beyond the classes.
@@ -93,7 +93,7 @@ def class_weights(examples: Decoded, channels: int) -> Tensor:
 
 
 def batches(examples: Decoded, size: int, seed: int, first: int, last: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of the steps from `first` up to `last`, read ahead; each is drawn by its step, whatever came before.
+    """Read the batches of the steps from `first` to `last - 1` ahead; the step alone decides a batch.
 
     Yields images (size, 3, H, W) in channels-last memory, and labels (size, H, W).
 
@@ -123,10 +123,10 @@ def batches(examples: Decoded, size: int, seed: int, first: int, last: int) -> I
 
 
 def _order(items: int, size: int, seed: int, step: int) -> list[int]:
-    """The items of a step: each epoch goes through all of them in an order of its own."""
-    places = range(step * size, (step + 1) * size)
+    """Draw the items of a step: each epoch has its own order of all of them."""
+    positions = range(step * size, (step + 1) * size)
     orders = {
         epoch: np.random.default_rng([seed, 0, epoch]).permutation(items)
-        for epoch in {place // items for place in places}
+        for epoch in {position // items for position in positions}
     }
-    return [int(orders[place // items][place % items]) for place in places]
+    return [int(orders[position // items][position % items]) for position in positions]

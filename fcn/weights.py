@@ -26,43 +26,44 @@ from fcn.labels import CITYSCAPES, IGNORE
 from fcn.network import FCN, STRIDES, FcnArchitecture
 
 METADATA_KEY = "fcn"
-
-
-IMPORTED = "imported from"  # how the source of a scorer begins that Caffe trained
-
-
+IMPORTED = "imported from"  # begins the source of a scorer that Caffe trained
 PUBLISHED = FcnArchitecture(channels=20)
-
-
 PUBLISHED_PHOTO_SIZE = 256
-
-
 EXPECTED = "expected a scorer's .safetensors, imported from Caffe's weights or trained"
-
-
-SHOWN = 5
-
-
+SHOWN = 5  # entries that a message names
 LONGEST_NAME = 60
-
-
+LONGEST = 200  # characters of a file's own description of itself
 WIDEST = 16.0
-
-
 MOST_HIDDEN = 65536
+
+# Errors of `torch.load` for a damaged or foreign file: whatever its reader of pickles stumbles over.
+UNREADABLE = (
+    pickle.UnpicklingError,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    AssertionError,
+)
+
+_OBJECT = re.compile(r"GLOBAL (\S+)")
 
 
 @dataclass(frozen=True)
 class Card:
-    """All that is needed to use a scorer as it was trained, and where it comes from.
+    """Architecture, classes, size rule and source of a scorer.
 
     Attributes:
-        architecture: What the network is built from.
+        architecture: Of the network.
         classes: Names of the scored classes, by index; the network may have more channels, the published has one more.
         labels: Name of the `fcn.labels.LabelTable` it was trained for.
-        photo_size: Photos are brought to so many pixels square and then up to the size of their labels; None: they are
+        photo_size: Photos are resized to so many pixels square and then up to the size of their labels; None: they are
             scored as they are.
-        source: What made it: the file it was imported from, or how it was trained and on what.
+        source: The file it was imported from, or its training and data.
         source_sha256: SHA-256 of that file, in hexadecimal; None for a scorer that was trained here.
     """
 
@@ -83,16 +84,16 @@ def save(path: Path, network: FCN, card: Card) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     with whole_file(path) as temporary:
         temporary.touch()
-        mode = temporary.stat().st_mode  # that of the user's other files; `save_file` makes it the owner's alone
+        mode = temporary.stat().st_mode  # by the user's umask; `save_file` gives the owner alone access
         try:
             save_file(weights, temporary, metadata={METADATA_KEY: json.dumps(asdict(card))})
-        except SafetensorError as error:  # what the system said, wrapped
+        except SafetensorError as error:  # wraps the system's error
             raise OSError(str(error)) from None
         temporary.chmod(mode)
 
 
 def load(path: Path) -> tuple[FCN, Card]:
-    """A network on the CPU, set to evaluate, and its card.
+    """Load a network onto the CPU, in evaluation mode, and its card.
 
     Raises:
         FcnError: No such file, not a scorer's file, or entries that do not fit the architecture.
@@ -115,7 +116,7 @@ def load(path: Path) -> tuple[FCN, Card]:
 
 
 def from_caffe(path: Path) -> tuple[FCN, Card]:
-    """The published network with the weights in a .caffemodel, and its card.
+    """Import the published network with the weights of a .caffemodel, and make its card.
 
     Sources: docs/paper-protocol.md#network-file (every layer's name and shape) and docs/paper-protocol.md#fcn-score
     (photos of 256x256).
@@ -126,8 +127,8 @@ def from_caffe(path: Path) -> tuple[FCN, Card]:
     expected = _shapes(PUBLISHED)
     weights = {}
     for layer, blobs in caffemodel.read(path).items():
-        for place, blob in enumerate(blobs):
-            name = f"{layer}.{('weight', 'bias')[place] if place < 2 else place}"
+        for index, blob in enumerate(blobs):
+            name = f"{layer}.{('weight', 'bias')[index] if index < 2 else index}"
             shape = expected.get(name, blob.shape)
             legacy = (1,) * (4 - len(shape)) + shape  # a legacy bias of N is (1, 1, 1, N)
             weights[name] = torch.from_numpy(blob.reshape(shape) if blob.shape == legacy else blob)
@@ -144,7 +145,7 @@ def from_caffe(path: Path) -> tuple[FCN, Card]:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal.
+    """Compute the SHA-256 of a file, in hexadecimal.
 
     Raises:
         FcnError: The file cannot be read.
@@ -157,7 +158,7 @@ def digest(path: Path) -> str:
 
 
 def _empty(architecture: FcnArchitecture) -> FCN:
-    """A network whose weights have shapes and no values yet, which takes neither time nor memory."""
+    """Build a network on the meta device: its weights have shapes but no values, and take no memory."""
     with torch.device("meta"):
         return FCN(architecture)
 
@@ -167,7 +168,7 @@ def _shapes(architecture: FcnArchitecture) -> dict[str, tuple[int, ...]]:
 
 
 def _network(architecture: FcnArchitecture, weights: Mapping[str, Tensor], path: Path, wanted: str) -> FCN:
-    """The network with all its weights set; they are not copied."""
+    """Build a network with all its weights set, without a copy."""
     network = _empty(architecture)
     expected = network.state_dict()
     problems = [f"{name} is missing" for name in expected if name not in weights]
@@ -188,7 +189,7 @@ def _network(architecture: FcnArchitecture, weights: Mapping[str, Tensor], path:
 
 
 def _card(document: str) -> Card:
-    """The card that `save` wrote.
+    """Parse the card that `save` wrote.
 
     Raises:
         ValueError: It is no JSON, has other fields, or a field holds what it cannot.
@@ -218,7 +219,7 @@ def _text(value: Any) -> bool:  # noqa: ANN401
     return isinstance(value, str)
 
 
-# What the fields of a card may hold. A class has to fit a byte beside IGNORE.
+# Valid values of a card's fields. A class has to fit a byte beside IGNORE.
 ARCHITECTURE: dict[str, Callable[[Any], bool]] = {
     "channels": lambda value: _whole(value, IGNORE),
     "width": lambda value: type(value) in (int, float) and 0 < value <= WIDEST,
@@ -238,27 +239,6 @@ CARD: dict[str, Callable[[Any], bool]] = {
 }
 
 
-# For a file that is damaged or none of its own, `torch.load` raises whatever its reader of pickles stumbles over.
-UNREADABLE = (
-    pickle.UnpicklingError,
-    struct.error,
-    RuntimeError,
-    EOFError,
-    OSError,
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    AssertionError,
-)
-
-
-LONGEST = 200  # characters of what a file says about itself
-
-
-_OBJECT = re.compile(r"GLOBAL (\S+)")
-
-
 def read(path: Path) -> Any:  # noqa: ANN401 (what a file holds is not known before it is read)
     """Read a file of `torch.save` onto the CPU; no code in it is run.
 
@@ -271,7 +251,7 @@ def read(path: Path) -> Any:  # noqa: ANN401 (what a file holds is not known bef
 
 
 def reason(error: Exception) -> str:
-    """Why a file cannot be read, in one printable line; the names in it are those that the file gives."""
+    """Explain in one printable line why a file cannot be read; names in it are the file's own."""
     text = str(error)
     found = _OBJECT.search(text)
     if found:
@@ -286,5 +266,5 @@ def reason(error: Exception) -> str:
 
 
 def _printable(text: str) -> str:
-    """The beginning of a text, with everything that a terminal might obey written out."""
+    """Shorten a text, and escape everything that a terminal might interpret."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:LONGEST])

@@ -1,8 +1,8 @@
-"""Decode once: a split's samples as arrays at load size, in files that every run of the same data maps.
+"""Cache of decoded samples: arrays at load size, in files that every run of the same data maps into memory.
 
-The files lie in `$P2PBENCH_CACHE`, by default `~/.cache/p2pbench`, and may be deleted when nothing runs. Mapped,
-they use the memory there is and no more. Where the disk has no room for them, pictures are decoded anew each time they
-are asked for.
+The files lie in `$P2PBENCH_CACHE`, by default `~/.cache/p2pbench`, and may be deleted when nothing runs. Mapped files
+never exceed the memory, as the system drops their pages when it needs them. Where the disk has no room for them,
+pictures are decoded again each time they are used.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import shutil
 import tempfile
 from collections import deque
@@ -27,30 +28,21 @@ from torch import Tensor
 
 from p2pbench.datasets import transforms
 from p2pbench.datasets.contents import cache_folder, item_contents
-from p2pbench.datasets.dataset import Channels, Dataset, Depth, Item, Sample, summary
+from p2pbench.datasets.dataset import Channels, Dataset, DatasetSample, Depth, Item, summary
 from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
 
 FORMAT = 2  # raise it when samples of the same files come out differently
-
-
 DISK_SHARE = 0.5  # of the free disk that one cache may take
-
-
 DECODE_CHUNK = 256  # items that may be decoded and not yet written
-
-
 BATCHES_AHEAD = 8  # of a streamed dataset
 
-
 Advance = Callable[[int, int], None]
-
-
 """Called with the number of items done and the number of all."""
 
 
 class RawBatch(NamedTuple):
-    """Samples as they are kept: (B, C, H, W) of 8 or 16 bits; labels (B, 1, H, W) or None."""
+    """Stored samples: (B, C, H, W) of 8 or 16 bits; labels (B, 1, H, W) or None."""
 
     input: Tensor
     target: Tensor
@@ -62,18 +54,18 @@ class Samples(Protocol):
 
     @property
     def channels(self) -> Channels:
-        """What every sample has."""
+        """Channels and depths of every sample."""
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        """Number of samples."""
 
     def batches(self, order: Iterable[Sequence[int]]) -> Iterator[RawBatch]:
-        """The samples of each list of indices, in the order of the lists."""
+        """Yield the samples of each list of indices, in the order of the lists."""
 
 
 @dataclass(frozen=True)
 class CachedSamples:
-    """Samples in tensors, one a part: in memory, mapped from a file, or on a GPU."""
+    """Samples as tensors, one per part: in memory, mapped from a file, or on a GPU."""
 
     channels: Channels
     parts: dict[str, Tensor]
@@ -82,24 +74,24 @@ class CachedSamples:
         return len(self.parts["input"])
 
     def batches(self, order: Iterable[Sequence[int]]) -> Iterator[RawBatch]:
-        """Rows of the arrays."""
+        """Yield rows of the arrays."""
         for indices in order:
             rows = {name: part[list(indices)] for name, part in self.parts.items()}
             yield RawBatch(rows["input"], rows["target"], rows.get("labels"))
 
     def to(self, device: torch.device) -> CachedSamples:
-        """The same samples on a device."""
+        """Copy the samples to a device."""
         return CachedSamples(self.channels, {name: widened(part).to(device) for name, part in self.parts.items()})
 
 
 def widened(values: Tensor) -> Tensor:
-    """16 unsigned bits as 32 signed ones: torch offers few operations for the former, on GPUs fewer still."""
+    """Convert uint16 to int32: torch offers few operations on the former, on GPUs fewer still."""
     return values.to(torch.int32) if values.dtype == torch.uint16 else values
 
 
 @dataclass(frozen=True)
 class StreamedSamples:
-    """Samples decoded each time they are asked for, ahead of need, by threads: decoders release the GIL."""
+    """Samples decoded again on each use, a few batches ahead, by threads: decoders release the GIL."""
 
     channels: Channels
     dataset: Dataset
@@ -110,7 +102,7 @@ class StreamedSamples:
         return len(self.items)
 
     def batches(self, order: Iterable[Sequence[int]]) -> Iterator[RawBatch]:
-        """Decoded pictures, a few batches ahead."""
+        """Yield decoded pictures, read a few batches ahead."""
         waiting: deque[list[Future[dict[str, Picture]]]] = deque()
         upcoming = iter(order)
         with ThreadPoolExecutor() as pool:
@@ -131,7 +123,7 @@ class StreamedSamples:
 def open_samples(
     dataset: Dataset, items: Sequence[Item], size: int, channels: Channels, advance: Advance = lambda done, total: None
 ) -> Samples:
-    """A split's samples at one size, decoded now unless they are in the cache already.
+    """Open a split's samples at one size, decoded now unless the cache has them.
 
     Raises:
         UserError: files that cannot be decoded or hold label values outside the table, all named in one message;
@@ -159,8 +151,8 @@ def open_samples(
     return CachedSamples(channels, parts)
 
 
-def fit(sample: Sample, channels: Channels, item: Item) -> dict[str, Picture]:
-    """A sample's parts, channels first, as all samples of the dataset have them.
+def fit(sample: DatasetSample, channels: Channels, item: Item) -> dict[str, Picture]:
+    """Convert a sample's parts to the dataset's channels and depth, channels first.
 
     Raises:
         UserError: a number of channels that cannot be brought to the dataset's, or more bits than its.
@@ -196,7 +188,7 @@ def _part_layout(dataset: Dataset, channels: Channels, size: int) -> dict[str, t
 def _build(
     folder: Path, layout: dict[str, tuple[tuple[int, ...], Depth]], decoded: Iterator[dict[str, Picture]]
 ) -> None:
-    """Write one raw file a part into a folder that gets its name when all are whole."""
+    """Write one raw file per part into a folder that gets its name when all are whole."""
     building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
     try:
         with ExitStack() as stack:
@@ -204,10 +196,15 @@ def _build(
             for parts in decoded:
                 for name, file in files.items():
                     file.write(np.ascontiguousarray(parts[name]).data)
+            for file in files.values():  # else a loss of power could leave a cache of zeros, which nothing would notice
+                file.flush()
+                os.fsync(file.fileno())
+        # Not `atomic.replaced_folder`: of two processes that build the same content the first one's stays, as others
+        # may have mapped its files.
         try:
             building.rename(folder)
         except OSError:
-            if not folder.is_dir():  # else another process was first, with the same content
+            if not folder.is_dir():
                 raise
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -216,7 +213,7 @@ def _build(
 def _decode(
     dataset: Dataset, items: Sequence[Item], size: int, channels: Channels, advance: Advance
 ) -> Iterator[dict[str, Picture]]:
-    """Every item's parts in order. A bad file does not stop the reading, so that all can be named at the end."""
+    """Yield every item's parts in order; bad files are named all at once, at the end."""
 
     def attempt(item: Item) -> dict[str, Picture] | UserError:
         try:
@@ -239,7 +236,7 @@ def _decode(
 
 
 def _key(dataset: Dataset, items: Sequence[Item], size: int, channels: Channels) -> str:
-    """A name for the decoded content: it changes when any file's content, or the way it is read, does."""
+    """Name of the decoded content: it changes with any file's content, and with the way it is read."""
     contents = list(item_contents(dataset, items).items())
     content = [FORMAT, dataset.name, dataset.direction, dataset.note, size, [str(part) for part in channels], contents]
     return f"{dataset.name}-{size}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]}"

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from p2pbench.config import RunConfig
-from p2pbench.datasets.clusters import Found, find_clusters
+from p2pbench.datasets.clusters import FoundClusters, find_clusters
 from p2pbench.datasets.dataset import Dataset, Item, LabelledPhotos, Split, item_hash
 from p2pbench.datasets.labelled import CamVid, Cityscapes, Streets
-from p2pbench.datasets.pairs import Folders, Paired
+from p2pbench.datasets.pairs import Folders, PairedDataset
 from p2pbench.datasets.photos import Colorization, Edges, Inpainting
 from p2pbench.errors import UserError
 from reports.store.names import counted
 
 DATASETS: dict[str, type[Dataset]] = {
-    kind.name: kind for kind in (Streets, Cityscapes, CamVid, Paired, Folders, Colorization, Inpainting, Edges)
+    kind.name: kind for kind in (Streets, Cityscapes, CamVid, PairedDataset, Folders, Colorization, Inpainting, Edges)
 }
 
 
@@ -95,7 +95,7 @@ def fitting(root: Path) -> list[str]:
             dataset = kind(root)
             train, test = dataset.items("train"), dataset.items("test")
             # Photos have even widths too: pictures A|B are known by being twice as wide as high.
-            files = [item.files[0] for item in [*train, *test]] if kind is Paired else []
+            files = [item.files[0] for item in [*train, *test]] if kind is PairedDataset else []
             twice = [abs(header.width / header.height - 2) < TWICE for header in dataset.headers(files)]
             return bool(train and test) and 2 * sum(twice) >= len(twice)
         except UserError:
@@ -118,7 +118,7 @@ def files_of(items: Items) -> Iterator[Path]:
     return (file for of_split in items for item in of_split for file in item.files)
 
 
-def clusters_of_items(dataset: Dataset, items: Items, config: RunConfig) -> Found:
+def clusters_of_items(dataset: Dataset, items: Items, config: RunConfig) -> FoundClusters:
     """Which test items vary together.
 
     Raises:

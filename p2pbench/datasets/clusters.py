@@ -26,7 +26,7 @@ ALONE = r"(.*)"
 
 
 @dataclass(frozen=True)
-class Clusters:
+class ItemClusters:
     """Clusters of items.
 
     Attributes:
@@ -38,14 +38,14 @@ class Clusters:
     of: Mapping[str, str]
 
 
-class Found(NamedTuple):
+class FoundClusters(NamedTuple):
     """Clusters of the test items, None where each stands alone, and lines for the user on how they were found."""
 
-    clusters: Clusters | None
+    clusters: ItemClusters | None
     notices: tuple[str, ...] = ()
 
 
-def of_clusters(clusters: Clusters | None, item_ids: Sequence[str]) -> dict[str, object]:
+def of_clusters(clusters: ItemClusters | None, item_ids: Sequence[str]) -> dict[str, object]:
     """What the protocol of these items' scores says of clusters: nothing where there are none."""
     if clusters is None:
         return {}
@@ -54,12 +54,12 @@ def of_clusters(clusters: Clusters | None, item_ids: Sequence[str]) -> dict[str,
     return {FIELD: {"by": clusters.by, "n": len(sizes), "effective": effective(sizes), "hash": digest(of_items)}}
 
 
-def weights_of(item_ids: Sequence[str], clusters: Clusters | None) -> NDArray[np.float32]:
+def weights_of(item_ids: Sequence[str], clusters: ItemClusters | None) -> NDArray[np.float32]:
     """How often each item comes in each draw (draws, n) of these items, or of the clusters that they are of."""
     return bootstrap.item_weights(item_ids, clusters=None if clusters is None else clusters.of)
 
 
-def find_clusters(asked: str | None, naming: Naming | None, item_ids: Sequence[str]) -> Found:
+def find_clusters(asked: str | None, naming: Naming | None, item_ids: Sequence[str]) -> FoundClusters:
     """The clusters of a dataset's test items.
 
     Args:
@@ -76,24 +76,24 @@ def find_clusters(asked: str | None, naming: Naming | None, item_ids: Sequence[s
     found = len(set(of.values()))
     if found == len(item_ids):
         said = f"{_place(asked)}: each of {found} items is a cluster of its own, which is as without any"
-        return Found(None, (said,) if found > 1 else ())
+        return FoundClusters(None, (said,) if found > 1 else ())
     if found == 1:
         only = printable(next(iter(of.values()))) or "an empty name"
         raise UserError(
             f"{_place(asked)}: found 1 cluster, {only}, with all {len(item_ids)} items; expected several, as one says "
             f"nothing of others; change it, or give '{ALONE}' to take each item alone"
         )
-    return Found(Clusters(by, of))
+    return FoundClusters(ItemClusters(by, of))
 
 
 def _place(asked: str) -> str:
     return printable(asked) if is_table(asked) else f"clusters {printable(asked)}"
 
 
-def _named(naming: Naming | None, item_ids: Sequence[str]) -> Found:
+def _named(naming: Naming | None, item_ids: Sequence[str]) -> FoundClusters:
     """Clusters by the dataset's own names; none where some items have other names."""
     if naming is None:
-        return Found(None)
+        return FoundClusters(None)
     matches = {item: naming.pattern.fullmatch(item) for item in item_ids}
     of = {item: match[1] for item, match in matches.items() if match}
     if len(of) < len(item_ids):
@@ -102,9 +102,9 @@ def _named(naming: Naming | None, item_ids: Sequence[str]) -> Found:
             f"{len(item_ids) - len(of)} of {len(item_ids)} items are not named as published, such as "
             f"{printable(other)}: {naming.by} are not known, and intervals are over items; give --clusters"
         )
-        return Found(None, (said,) if of else ())
+        return FoundClusters(None, (said,) if of else ())
     alone = len(set(of.values())) == len(item_ids)
-    return Found(None if alone else Clusters(naming.by, of))
+    return FoundClusters(None if alone else ItemClusters(naming.by, of))
 
 
 def _of_pattern(pattern: str, item_ids: Sequence[str]) -> tuple[str, dict[str, str]]:

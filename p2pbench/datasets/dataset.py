@@ -48,7 +48,7 @@ class Item:
     files: tuple[Path, ...] = ()
 
 
-class Sample(NamedTuple):
+class DatasetSample(NamedTuple):
     """An item's pictures, all of one height and width.
 
     `input` and `target` are (H, W, C) of 8 or 16 bits; `labels` is (H, W), class indices or IGNORE, or None.
@@ -203,7 +203,7 @@ class Dataset(ABC):
         """
 
     @abstractmethod
-    def load(self, item: Item, size: int | None) -> Sample:
+    def load(self, item: Item, size: int | None) -> DatasetSample:
         """An item as squares of `size` pixels; None leaves it its own size and aspect.
 
         Raises:
@@ -246,7 +246,7 @@ class LabelledPhotos(Dataset):
         photos, labels = (1, 3), (3,)
         return (labels, photos) if direction == LABELS_TO_PHOTO else (photos, labels)
 
-    def load(self, item: Item, size: int | None) -> Sample:
+    def load(self, item: Item, size: int | None) -> DatasetSample:
         """The photo resized bilinearly, the labels by nearest neighbour alone."""
         photo_file, label_file = item.files
         photo = transforms.convert(pictures.read(photo_file), 3, str(photo_file))
@@ -290,13 +290,13 @@ class LabelledPhotos(Dataset):
             )
         return values
 
-    def sample(self, photo: Picture, values: NDArray[np.integer]) -> Sample:
+    def sample(self, photo: Picture, values: NDArray[np.integer]) -> DatasetSample:
         """Photo and label values of one size, in this dataset's direction."""
         colours = self.table.to_colours(values)
         indices = self.table.to_indices(values)
         if self.direction == LABELS_TO_PHOTO:
-            return Sample(colours, photo, indices)
-        return Sample(photo, colours, indices)
+            return DatasetSample(colours, photo, indices)
+        return DatasetSample(photo, colours, indices)
 
     def from_picture(self, picture: Picture, file: Path) -> Picture:
         """A picture of one channel holds label values and is coloured by the table; colours are taken as they are.

@@ -17,39 +17,33 @@ from reports.store.names import counted
 
 Picture = NDArray[np.uint8 | np.uint16]
 
-
 # Aerial and microscope pictures pass Pillow's limit of 89 million pixels, which is there for servers that decode what
 # strangers upload; ours are the user's own files. A limit of our own stays, so that a corrupt header is an error and
 # not an attempt to allocate terabytes.
 Image.MAX_IMAGE_PIXELS = None
-
-
 MAX_PIXELS = 2**30
 
-
 ORIENTATION = 0x0112  # the tag of EXIF and TIFF
-
-
 _SIDEWAYS = range(5, 9)  # the orientations that swap width and height
-
-
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM")  # Pillow knows dozens more, some of which start other programs
-
-
 _ANIMATED = ("PNG", "WEBP")
-
-
 _PNG = b"\x89PNG\r\n\x1a\n"
+
+TIFF_FIRST_BYTES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF and BigTIFF in either byte order
+_PHOTOMETRIC, _ALPHA = tifffile.PHOTOMETRIC, tifffile.EXTRASAMPLE
+_GREY_OR_RGB = (_PHOTOMETRIC.MINISWHITE, _PHOTOMETRIC.MINISBLACK, _PHOTOMETRIC.RGB)
+_CONVERTED = {_PHOTOMETRIC.SEPARATED: ("CMYK", 4), _PHOTOMETRIC.YCBCR: ("YCbCr", 3)}  # Pillow's mode, and channels
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it prints what it finds odd in a file
 
 
 class Header(NamedTuple):
-    """What a file says of its picture, before its pixels are decoded.
+    """Size, channels and depth of a picture, before its pixels are decoded.
 
     Attributes:
-        width: Pixels of the picture when it is upright.
+        width: In pixels, when the picture is upright.
         height: As `width`.
-        channels: Of what is read.
-        bits: A channel's.
+        channels: Of the picture as read.
+        bits: Per channel.
         alpha: Whether the file has transparency, which is dropped unless it is one of the `channels`.
     """
 
@@ -75,8 +69,8 @@ class Header(NamedTuple):
         return f"{counted(self.channels, 'channel')} of {self.bits} bits"
 
 
-def read_with_pillow(path: Path, start: bytes) -> Picture:
-    """Return (H, W, C) as `pictures.read` does."""
+def read_by_pillow(path: Path, start: bytes) -> Picture:
+    """Read a picture (H, W, C), as `pictures.read` describes."""
     with opened(path) as image:
         orientation = _orientation(image, path)
         deep = start.startswith(_PNG) and start[24] == 16 and start[25] != 0
@@ -84,8 +78,8 @@ def read_with_pillow(path: Path, start: bytes) -> Picture:
     return np.ascontiguousarray(upright(values, orientation))
 
 
-def read_stored(path: Path, start: bytes) -> NDArray[Any]:
-    """Return the values as stored, (H, W) or (H, W, C): palette indices and grey without alpha, or colours with it."""
+def read_stored_by_pillow(path: Path, start: bytes) -> NDArray[Any]:
+    """Read stored values (H, W) or (H, W, C): palette indices, grey without alpha, or colours with it."""
     with opened(path) as image:
         if image.format in ("JPEG", "MPO"):
             raise UserError(f"{path}: found a JPEG, which changes label ids, expected PNG or TIFF; export it again")
@@ -101,8 +95,8 @@ def read_stored(path: Path, start: bytes) -> NDArray[Any]:
     return upright(values, orientation)
 
 
-def pillow_header(path: Path, start: bytes) -> Header:
-    """Return what `read` would, from the header alone."""
+def read_pillow_header(path: Path, start: bytes) -> Header:
+    """Read size, channels and depth from the header alone."""
     with opened(path) as image:
         width, height = upright_size(image.width, image.height, _orientation(image, path))
         is_png = start.startswith(_PNG)  # whose 16-bit grey with alpha Pillow calls RGBA
@@ -221,23 +215,8 @@ def _unpacked(path: Path, rawmode: str) -> NDArray[np.uint16]:
         return np.asarray(image).astype(np.uint16)
 
 
-TIFF_FIRST_BYTES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # of TIFF and BigTIFF in either byte order
-
-
-_PHOTOMETRIC, _ALPHA = tifffile.PHOTOMETRIC, tifffile.EXTRASAMPLE
-
-
-_GREY_OR_RGB = (_PHOTOMETRIC.MINISWHITE, _PHOTOMETRIC.MINISBLACK, _PHOTOMETRIC.RGB)
-
-
-_CONVERTED = {_PHOTOMETRIC.SEPARATED: ("CMYK", 4), _PHOTOMETRIC.YCBCR: ("YCbCr", 3)}  # Pillow's mode, and channels
-
-
-logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it prints what it finds odd in a file
-
-
 def read_tiff(path: Path, *, stored: bool = False) -> NDArray[Any]:
-    """Return the samples of a TIFF, (H, W, C) and upright, as `pictures.read` shows them or as they are stored."""
+    """Read the samples of a TIFF, (H, W, C) and upright, as brightness and colour or as they are stored."""
     with tifffile.TiffFile(path) as tiff:
         page, axes, shape = _layout(tiff, path)
         pages, by_pillow = tiff.series[0].pages, False
@@ -246,7 +225,7 @@ def read_tiff(path: Path, *, stored: bool = False) -> NDArray[Any]:
         except ValueError as error:
             if "COMPRESSION" not in str(error):
                 raise
-            values, by_pillow = _read_with_pillow(path, page, len(pages)), True
+            values, by_pillow = _read_tiff_by_pillow(path, page, len(pages)), True
         else:
             values = values.transpose([axes.index(axis) for axis in sorted(axes, key="YXSC".index)])
             values = upright(values, page.tags.valueof("Orientation", 1))
@@ -256,8 +235,8 @@ def read_tiff(path: Path, *, stored: bool = False) -> NDArray[Any]:
         return values if done else _shown_page(values, page, path)
 
 
-def tiff_header(path: Path) -> Header:
-    """Return what `read` would, from the header alone."""
+def read_tiff_header(path: Path) -> Header:
+    """Read size, channels and depth from the header alone."""
     with tifffile.TiffFile(path) as tiff:
         page, axes, shape = _layout(tiff, path)
         width, height = (shape[axes.index(axis)] for axis in "XY")
@@ -296,7 +275,7 @@ def _pages(path: Path, count: int) -> UserError:
     )
 
 
-def _read_with_pillow(path: Path, page: Any, pages: int) -> NDArray[Any]:  # noqa: ANN401 (tifffile has no types)
+def _read_tiff_by_pillow(path: Path, page: Any, pages: int) -> NDArray[Any]:  # noqa: ANN401 (tifffile has no types)
     """Read, upright, a TIFF whose compression (LZW, JPEG, fax) tifffile leaves to the package imagecodecs."""
     # Pillow would cut to one page, to 8 bits, or to three channels where it takes the fourth for padding.
     padded = page.photometric == _PHOTOMETRIC.RGB and page.samplesperpixel == 4 and not _has_alpha(page)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fcn.labels import CAMVID, CITYSCAPES
 from p2pbench.datasets import pictures, transforms
-from p2pbench.datasets.dataset import Item, LabelledPhotos, Naming, Sample, Split, match
+from p2pbench.datasets.dataset import DatasetSample, Item, LabelledPhotos, Naming, Split, match
 from p2pbench.datasets.streets.scene import draw_scene
 from p2pbench.errors import UserError
 from reports.store.names import counted
@@ -132,7 +132,7 @@ class Streets(LabelledPhotos):
         assert labels is not None, "scenes have labels"
         return labels
 
-    def load(self, item: Item, size: int | None) -> Sample:
+    def load(self, item: Item, size: int | None) -> DatasetSample:
         """A scene drawn at a power of two above this size, and resized to it as any photo is."""
         split, index = item.id.split("-")
         seed = SCENE_SEEDS["train" if split == "train" else "test"]

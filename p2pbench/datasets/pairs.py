@@ -14,8 +14,8 @@ from p2pbench.datasets.dataset import (
     B_TO_A,
     TEST_FOLDERS,
     Dataset,
+    DatasetSample,
     Item,
-    Sample,
     Split,
     first_folder,
     match,
@@ -30,7 +30,7 @@ LARGEST_ID, LEVEL = 63, 0.8
 PROBED = 5  # items that are looked at
 
 
-class Paired(Dataset):
+class PairedDataset(Dataset):
     """`SPLIT/NAME.jpg` with A in the left half and B in the right one, as all pix2pix datasets are published."""
 
     name = "paired"
@@ -55,7 +55,7 @@ class Paired(Dataset):
             )
         return [Item(id_, (path,)) for id_, path in found.items()]
 
-    def load(self, item: Item, size: int | None) -> Sample:
+    def load(self, item: Item, size: int | None) -> DatasetSample:
         """The two halves, each resized."""
         both = pictures.read(item.files[0])
         middle = both.shape[1] // 2
@@ -101,7 +101,7 @@ class Folders(Dataset):
             raise self.no_folder(self.root / side / names[0])
         return self.root / folder
 
-    def load(self, item: Item, size: int | None) -> Sample:
+    def load(self, item: Item, size: int | None) -> DatasetSample:
         """Both pictures, resized."""
         a, b = (square(pictures.read(file), size) for file in item.files)
         return directed(self.direction, a, b)
@@ -117,6 +117,6 @@ def _class_ids(picture: Picture) -> set[int] | None:
     return set(ids.tolist())
 
 
-def directed(direction: str, a: Picture, b: Picture) -> Sample:
+def directed(direction: str, a: Picture, b: Picture) -> DatasetSample:
     """A and B as input and target of the direction."""
-    return Sample(a, b, None) if direction == A_TO_B else Sample(b, a, None)
+    return DatasetSample(a, b, None) if direction == A_TO_B else DatasetSample(b, a, None)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from p2pbench.datasets import pictures, transforms
-from p2pbench.datasets.dataset import Dataset, Item, Sample, Split, square
+from p2pbench.datasets.dataset import Dataset, DatasetSample, Item, Split, square
 from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
 
@@ -89,10 +89,10 @@ class Colorization(Photos):
         """L, and a and b."""
         return (1,), (2,)
 
-    def load(self, item: Item, size: int | None) -> Sample:
+    def load(self, item: Item, size: int | None) -> DatasetSample:
         """L (H, W, 1) and ab (H, W, 2), 16 bits."""
         lightness, ab = split_lab(self.photo(item, size))
-        return Sample(lightness, ab, None)
+        return DatasetSample(lightness, ab, None)
 
     def to_picture(self, input_: Picture, output: Picture) -> Picture:
         """L and ab joined to an RGB picture of 8 bits."""
@@ -141,10 +141,10 @@ class Inpainting(Photos):
     directions = ("hole-to-photo",)
     note = "the central half of either side is set to +1 after the crop"
 
-    def load(self, item: Item, size: int | None) -> Sample:
+    def load(self, item: Item, size: int | None) -> DatasetSample:
         """The photo twice; the hole is made after the crop, so that it stays central."""
         photo = self.photo(item, size)
-        return Sample(photo, photo, None)
+        return DatasetSample(photo, photo, None)
 
     def finish_input(self, batch: Tensor) -> Tensor:
         """Make the hole: of 256x256 the central 128x128 (docs/paper-protocol.md#released-code)."""
@@ -169,10 +169,10 @@ class Edges(Photos):
     directions = ("edges-to-photo",)
     note = f"edges by scikit-image's Canny, sigma {CANNY_SIGMA:g}, on the resized photo; the paper used HED"
 
-    def load(self, item: Item, size: int | None) -> Sample:
+    def load(self, item: Item, size: int | None) -> DatasetSample:
         """Edges (H, W, 1), black on white as in the published datasets, and the photo."""
         photo = self.photo(item, size)
-        return Sample(edge_map(photo), photo, None)
+        return DatasetSample(edge_map(photo), photo, None)
 
     def from_picture(self, picture: Picture, file: Path) -> Picture:
         """A grey picture is taken as an edge map; of a photo the edges are found."""

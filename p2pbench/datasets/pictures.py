@@ -1,22 +1,19 @@
-"""Pictures of any depth and channel count: find, read, resize and write them.
+"""Pictures of any depth and channel count: find, read and write them.
 
 In memory a picture is an array (H, W, C) of uint8 in 0..255 or uint16 in 0..65535, channels last and upright. On disk
 it is a PNG, JPEG, TIFF, BMP, WebP, PPM or PGM; its content, not its suffix, decides how it is read. Its item's id is
 made of its file's name by `reports.store.names.item_id`.
-
-The rest of the program knows pictures by this file alone; what it offers of `conversion` and `pillow_files` is imported
-with `as`.
 """
 
 import hashlib
+import io
 import lzma
 import os
-import secrets
 import struct
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,7 +30,7 @@ from reports.store.names import item_id
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm"})
 WRITTEN = frozenset({".png", ".tif"})  # the endings of `write`
-# What nobody takes for a picture.
+# Endings that are no pictures, and are passed over without a remark.
 _BESIDE_PICTURES = frozenset({".csv", ".html", ".json", ".jsonl", ".md", ".npz", ".txt", ".xml"})
 _NO_ENDING = "no ending"  # the reason why a file is passed over; of others it is the ending itself
 
@@ -62,7 +59,7 @@ def read(path: Path) -> Picture:
         return (
             decoders.read_tiff(path)
             if start.startswith(decoders.TIFF_FIRST_BYTES)
-            else decoders.read_with_pillow(path, start)
+            else decoders.read_by_pillow(path, start)
         )
 
 
@@ -77,7 +74,7 @@ def read_labels(path: Path) -> NDArray[np.uint8 | np.uint16]:
     """
     with _decoding(path) as start:
         is_tiff = start.startswith(decoders.TIFF_FIRST_BYTES)
-        values = decoders.read_tiff(path, stored=True) if is_tiff else decoders.read_stored(path, start)
+        values = decoders.read_tiff(path, stored=True) if is_tiff else decoders.read_stored_by_pillow(path, start)
     if values.ndim == 3:
         if (values[..., 1:3] != values[..., :1]).any():
             raise UserError(f"{path}: found colours, expected label ids in one channel; convert the colours to ids")
@@ -86,23 +83,23 @@ def read_labels(path: Path) -> NDArray[np.uint8 | np.uint16]:
 
 
 def header(path: Path) -> Header:
-    """Size, channels and depth of what `read` returns, from the file's header alone.
+    """Read size, channels and depth of a picture from the file's header alone.
 
     Raises:
         UserError: The file is missing, no picture, or its header is damaged.
     """
     with _decoding(path) as start:
         return (
-            decoders.tiff_header(path)
+            decoders.read_tiff_header(path)
             if start.startswith(decoders.TIFF_FIRST_BYTES)
-            else decoders.pillow_header(path, start)
+            else decoders.read_pillow_header(path, start)
         )
 
 
 def write(path_without_suffix: Path, picture: Picture, note: Callable[[Path, str], None] | None = None) -> Path:
     """Write a picture without loss: PNG for 8-bit grey and RGB and for 16-bit grey, TIFF for all else.
 
-    The file appears whole or not at all: it is written beside its place and then renamed.
+    The file appears whole or not at all, even if the machine loses power.
 
     Args:
         path_without_suffix: Folder and item id; dots in the id are kept. Missing folders are made.
@@ -113,29 +110,22 @@ def write(path_without_suffix: Path, picture: Picture, note: Callable[[Path, str
         The path written, with its suffix.
 
     Raises:
-        UserError: The disk is full, or the folder cannot be written to.
+        ReportError: The disk is full, or the folder cannot be written to.
     """
     as_png = picture.shape[2] == 1 or (picture.shape[2] == 3 and picture.dtype == np.uint8)
     path = path_without_suffix.parent / (path_without_suffix.name + (".png" if as_png else ".tif"))
-    part = path.parent / f".{secrets.token_hex(8)}.part"  # short: the name itself may be as long as names can be
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if as_png:  # level 1 writes a 256x256 photo in 7 ms where level 6 takes 11, for a file 13 % larger
-            decoders.as_image(picture).save(part, format="PNG", compress_level=1)
-        else:
-            photometric = "rgb" if picture.shape[2] == 3 else "minisblack"
-            tifffile.imwrite(
-                part, picture, photometric=photometric, planarconfig="contig", metadata=None, compression="zlib"
-            )
-        if note is not None:
-            with part.open("rb") as file:
-                note(path, hashlib.file_digest(file, "sha256").hexdigest())
-        part.replace(path)
-    except OSError as error:
-        raise UserError(atomic.unwritten(path, error)) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    file = io.BytesIO()
+    if as_png:  # level 1 writes a 256x256 photo in 7 ms where level 6 takes 11, for a file 13 % larger
+        decoders.as_image(picture).save(file, format="PNG", compress_level=1)
+    else:
+        photometric = "rgb" if picture.shape[2] == 3 else "minisblack"
+        tifffile.imwrite(
+            file, picture, photometric=photometric, planarconfig="contig", metadata=None, compression="zlib"
+        )
+    content = file.getvalue()
+    if note is not None:
+        note(path, hashlib.sha256(content).hexdigest())
+    atomic.write(path, content)
     return path
 
 
@@ -161,7 +151,7 @@ def find_recursive(folder: Path, passed_over: Counter[str] | None = None) -> dic
 
 
 def by_id(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
-    """Files by the item ids of their names, sorted.
+    """Index files by the item ids of their names, sorted.
 
     Raises:
         UserError: Two files have the same id.
@@ -178,15 +168,15 @@ def by_id(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
 
 
 def passed_over_line(folder: Path, passed_over: Counter[str]) -> str:
-    """A line that says how many files of a folder were not read, by reason; empty if all were."""
+    """Line with the numbers of files that were not read, by reason; empty if all were."""
     return f"{folder}: {passed_over_reasons(passed_over)}" if passed_over else ""
 
 
 def passed_over_reasons(passed_over: Counter[str]) -> str:
-    """How many files were not read, by reason, and which endings are read where any has another; empty if all were."""
+    """Numbers of files that were not read, by reason, and the endings that are; empty if all were read."""
     if not passed_over:
         return ""
-    most_first = sorted(passed_over.items(), key=lambda each: (-each[1], each[0]))
+    most_first = sorted(passed_over.items(), key=lambda entry: (-entry[1], entry[0]))
     reasons = ", ".join(f"{reason} ({count})" for reason, count in most_first)
     endings = any(reason.startswith(".") or reason == _NO_ENDING for reason in passed_over)
     return f"passed over {reasons}" + (f"; read are {' '.join(sorted(SUFFIXES))}" if endings else "")
@@ -209,7 +199,7 @@ def _pictures(folder: Path, passed_over: Counter[str]) -> Iterator[Path]:
                     passed_over[suffix or _NO_ENDING] += 1
             elif path.name.startswith("."):
                 passed_over["hidden pictures"] += 1
-            elif path.exists() and not path.is_file():  # whoever opens a pipe waits for ever
+            elif path.exists() and not path.is_file():  # opening a pipe could block for ever
                 passed_over["pipes and devices"] += 1
             else:
                 yield path
@@ -223,9 +213,9 @@ def _cannot_open(error: OSError) -> NoReturn:
 
 @contextmanager
 def _decoding(path: Path) -> Iterator[bytes]:
-    """Give a file's first bytes, which say what it is; turn what the decoders raise in the block into a UserError."""
+    """Yield a file's first bytes, which name its format; turn the decoders' errors in the block into a UserError."""
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):  # whoever opens a pipe waits for ever
+        if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe could block for ever
             raise UserError(f"{path}: found a pipe or a device, expected a picture; check the path")
         with path.open("rb") as file:
             start = file.read(32)

@@ -13,7 +13,7 @@ from p2pbench.config import RunConfig
 from p2pbench.datasets import transforms
 from p2pbench.datasets.cache import fit
 from p2pbench.datasets.catalogue import Items
-from p2pbench.datasets.dataset import Channels, Dataset, Depth, Item, Sample
+from p2pbench.datasets.dataset import Channels, Dataset, DatasetSample, Depth, Item
 from p2pbench.datasets.decoders import Header, Picture
 from p2pbench.datasets.transforms import Range
 from p2pbench.errors import UserError
@@ -77,7 +77,7 @@ def _pictures(dataset: Dataset, item: Item) -> tuple[Path, ...]:
     return item.files[: len(dataset.kinds)]
 
 
-def _load(dataset: Dataset, item: Item, config: RunConfig, count: int, total: int) -> Sample:
+def _load(dataset: Dataset, item: Item, config: RunConfig, count: int, total: int) -> DatasetSample:
     try:
         return dataset.load(item, config.image_size)
     except UserError as error:

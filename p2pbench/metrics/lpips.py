@@ -1,4 +1,4 @@
-"""LPIPS: how far apart an output and its target are to AlexNet, weighted as people judged. Lower is better.
+"""LPIPS: distance of an output from its target in AlexNet features, weighted to fit human judgements; lower is better.
 
 Zhang, Isola, Efros, Shechtman, Wang: The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, CVPR 2018.
 The network and the learned linear weights are those of torchmetrics, the backbone's weights those of torchvision.
@@ -21,9 +21,8 @@ from p2pbench.datasets.transforms import Range, full_range
 from p2pbench.metrics.inception import batches, rgb
 from p2pbench.metrics.published import ALEXNET, Missing, check_weights, not_weights
 
-SCORER = "lpips"
-SMALLEST = 31  # pixels; of less, AlexNet's second pooling leaves nothing
-_PIXELS = 2**20  # a batch's, output and target each
+SMALLEST = 31  # pixels; of fewer, AlexNet's second pooling leaves nothing
+_PIXELS = 2**20  # per batch, output and target each
 
 
 class Lpips:
@@ -49,15 +48,17 @@ class Lpips:
         self._metric = metric.to(device)
 
     def distances(self, pairs: Iterable[tuple[Picture, Picture]], ends: Range | None = None) -> NDArray[np.float64]:
-        """The distance (n,) of each pair of pictures (H, W, 1 or 3) of one form, at least 0; `ends` as `score_lpips`.
+        """Distances (n,), at least 0, of pairs of pictures (H, W, 1 or 3) of one form.
+
+        `ends` are the values that become 0 and 1; None takes the whole range of the depth.
 
         Raises:
-            Missing: a picture is smaller than the network can see, or is neither RGB nor grey.
+            Missing: a picture is smaller than the network's receptive field, or neither RGB nor grey.
         """
         self._metric.reset()
-        seen = (tuple(_seen(picture) for picture in pair) for pair in pairs)
+        inputs = (tuple(_checked(picture) for picture in pair) for pair in pairs)
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            for batch in batches(seen, _PIXELS):
+            for batch in batches(inputs, _PIXELS):
                 self._metric.update(*(self._tensor(side, ends) for side in batch))
             values: NDArray[np.float64] = (
                 self._metric.compute().reshape(-1).double().cpu().numpy()
@@ -81,7 +82,7 @@ class Lpips:
         return torch.from_numpy(values).permute(0, 3, 1, 2).to(self._device)
 
 
-def _seen(picture: Picture) -> Picture:
+def _checked(picture: Picture) -> Picture:
     height, width = picture.shape[:2]
     if min(height, width) < SMALLEST:
         raise Missing(f"LPIPS sees pictures from {SMALLEST}x{SMALLEST} pixels on, and these have {width}x{height}")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcn.protocol import RULES, Counts, FcnScores, Protocol, counted, scores
-from p2pbench.datasets.clusters import Clusters, of_clusters
+from p2pbench.datasets.clusters import ItemClusters, of_clusters
 from p2pbench.errors import UserError
 from reports.store import bootstrap, variance
 from reports.store.bootstrap import NO_INTERVAL, Interval
@@ -63,7 +63,7 @@ def confusion_scores(
     protocol_name: Protocol,
     n_expected: int,
     protocol: Mapping[str, object],
-    clusters: Clusters | None = None,
+    clusters: ItemClusters | None = None,
 ) -> Scores:
     """The three means over classes and pixels of a run, with 95 % intervals over items, and of each item alone.
 
@@ -104,7 +104,7 @@ def class_rows(
     matrices: Mapping[str, NDArray[np.int64]],
     protocol_name: Protocol,
     classes: Sequence[str],
-    clusters: Clusters | None = None,
+    clusters: ItemClusters | None = None,
 ) -> list[ClassRow]:
     """The scores of each class, in the order of the classes' indices.
 
@@ -148,7 +148,7 @@ def _labelled(matrices: Mapping[str, NDArray[np.int64]]) -> tuple[tuple[str, ...
     return ids, np.stack([matrices[id_] for id_ in ids])
 
 
-def _together(ids: Sequence[str], counts: Counts, clusters: Clusters | None) -> tuple[Sequence[str], Counts]:
+def _together(ids: Sequence[str], counts: Counts, clusters: ItemClusters | None) -> tuple[Sequence[str], Counts]:
     """What is drawn: names and counts of the items, or of the clusters that they are of."""
     if clusters is None:
         return ids, counts

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from p2pbench.datasets.clusters import Clusters, of_clusters, weights_of
+from p2pbench.datasets.clusters import ItemClusters, of_clusters, weights_of
 from p2pbench.metrics import distributions
 from p2pbench.metrics.published import Missing
 from reports.store import bootstrap
@@ -47,7 +47,7 @@ class ItemFeatures(NamedTuple):
     real: NDArray[np.float32]
     n_expected: int
     protocol: Mapping[str, object]
-    clusters: Clusters | None = None
+    clusters: ItemClusters | None = None
 
 
 def score_fid(features: ItemFeatures) -> Scores:
@@ -109,7 +109,7 @@ def few_items_warning(n: int) -> str | None:
     return f"{items}: fewer than {ENOUGH} make FID too high; compare it only with a FID of {items}"
 
 
-def _sampling(item_ids: Sequence[str], variance: str, clusters: Clusters | None) -> dict[str, object]:
+def _sampling(item_ids: Sequence[str], variance: str, clusters: ItemClusters | None) -> dict[str, object]:
     over = "items"
     if clusters is not None:
         over, variance = "clusters of items", "influence of each cluster, by bootstrap"
@@ -126,7 +126,7 @@ def _metric(value: float, influence: NDArray[np.float64], variance: float, item_
     return Metric(value, bootstrap.scaled(draws, value, variance, len(item_ids)))
 
 
-def _clustered(value: float, influence: NDArray[np.float64], item_ids: Sequence[str], clusters: Clusters) -> Metric:
+def _clustered(value: float, influence: NDArray[np.float64], item_ids: Sequence[str], clusters: ItemClusters) -> Metric:
     """A distance whose draws move as the items of each cluster move it together.
 
     A draw has more items or fewer, and a FID of fewer is higher: only the influences of a part are comparable.

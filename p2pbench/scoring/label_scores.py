@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcn.protocol import PROTOCOLS, Protocol, dropped
-from p2pbench.datasets.clusters import Clusters
+from p2pbench.datasets.clusters import ItemClusters
 from p2pbench.scoring.confusion_scores import ClassRow, Compared, class_rows, confusion_scores
 from p2pbench.scoring.outputs import outputs_are
 from p2pbench.scoring.score_table import ScoreRow
@@ -148,7 +148,7 @@ def score_row(
     compared: Mapping[str, Compared],
     n_expected: int,
     protocol: Mapping[str, object],
-    clusters: Clusters | None = None,
+    clusters: ItemClusters | None = None,
 ) -> ScoreRow:
     """The scores of some outputs by both protocols."""
     matrices = {id_: one.counts for id_, one in compared.items()}

@@ -23,7 +23,7 @@ from fcn.network import FCN, FcnArchitecture, draw_weights, with_batch_norm
 from fcn.preprocessing import MEAN_BGR
 from fcn.scoring import Example, Loaded, Photo, Scorer
 from fcn.segmenting import settled
-from fcn.training import FcnProgress, Settings, train
+from fcn.training import Checkpoint, FcnProgress, Settings, TrainingSet, train
 from fcn.weights import Card
 from p2pbench.datasets.contents import cache_folder
 from p2pbench.datasets.labelled import NATIVE_SIZE, Streets
@@ -122,22 +122,12 @@ def _train(path: Path, reporter: ProgressReporter) -> None:
     draw_weights(network, torch.Generator().manual_seed(SETTINGS.seed))
     with_batch_norm(network)
     checkpoint = path.with_suffix(".checkpoint.pt")
+    data = TrainingSet(examples[HELD_OUT:], examples[:HELD_OUT], len(CITYSCAPES.classes), PHOTO_SIZE)
 
     def report(progress: FcnProgress) -> None:
         reporter.count(WORK, progress.step, progress.total)
 
-    trained = train(
-        network,
-        len(CITYSCAPES.classes),
-        PHOTO_SIZE,
-        examples[HELD_OUT:],
-        examples[:HELD_OUT],
-        SETTINGS,
-        path.stem,
-        checkpoint,
-        CHECKPOINT_SECONDS,
-        report,
-    )
+    trained = train(network, data, SETTINGS, Checkpoint(checkpoint, CHECKPOINT_SECONDS, path.stem), report)
     source = f"p2pbench, {SCENES - HELD_OUT} street scenes, step {trained.step} of {SETTINGS.steps}"
     card = Card(ARCHITECTURE, CITYSCAPES.classes, CITYSCAPES.name, PHOTO_SIZE, source, None)
     weights.save(path, trained.network, card)

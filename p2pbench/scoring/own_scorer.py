@@ -15,7 +15,7 @@ from torchvision.models import VGG16_Weights
 from fcn import weights
 from fcn.network import FCN, FcnArchitecture, draw_weights, take_vgg16, with_batch_norm
 from fcn.scoring import Example, Loaded, Photo
-from fcn.training import FcnProgress, Settings, train
+from fcn.training import Checkpoint, FcnProgress, Settings, TrainingSet, train
 from fcn.weights import UNREADABLE, Card, read, reason
 from p2pbench.config import RunConfig
 from p2pbench.datasets.catalogue import open_dataset, split_items
@@ -114,18 +114,13 @@ def train_scorer(
         if stop and progress.step < progress.total:
             raise Stopped(f"{out}: stopped after step {progress.step} of {progress.total}; the same command goes on")
 
-    trained = train(
-        network,
-        len(table.classes),
-        plan.photo_size,
+    data = TrainingSet(
         [_example(dataset, item) for item in learned],
         [_example(dataset, item) for item in held_out],
-        settings,
-        made_by,
-        checkpoint,
-        checkpoint_seconds,
-        report,
+        len(table.classes),
+        plan.photo_size,
     )
+    trained = train(network, data, settings, Checkpoint(checkpoint, checkpoint_seconds, made_by), report)
     threads = f", threads {trained.threads}" if device.type == "cpu" else ""
     source = f"{made_by}; step {trained.step}{threads}"
     card = Card(network.architecture, table.classes, table.name, plan.photo_size, source, None)

@@ -11,7 +11,7 @@ from p2pbench.ablation.references import recorded
 from p2pbench.config import RunConfig
 from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import DATASETS, open_dataset, run_items
-from p2pbench.datasets.clusters import Clusters, find_clusters
+from p2pbench.datasets.clusters import ItemClusters, find_clusters
 from p2pbench.datasets.dataset import MOST_NAMED, Dataset, Item
 from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
@@ -99,11 +99,11 @@ def _complete(run: Run, expected: Collection[str]) -> dict[str, Path]:
     return {id_: outputs[id_] for id_ in expected}
 
 
-def clusters_of(config: RunConfig, item_ids: Iterable[str], say: Say = lambda line: None) -> Clusters | None:
+def clusters_of(config: RunConfig, item_ids: Iterable[str], say: Say = lambda line: None) -> ItemClusters | None:
     """Which of some items vary together by a run's settings; None where each stands alone.
 
     Raises:
-        UserError: Clusters do not fit the items.
+        UserError: ItemClusters do not fit the items.
     """
     found = find_clusters(config.clusters, DATASETS[config.dataset].naming, sorted(item_ids))
     for line in found.notices:

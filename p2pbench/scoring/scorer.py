@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from p2pbench.datasets.clusters import Clusters
+from p2pbench.datasets.clusters import ItemClusters
 from p2pbench.datasets.decoders import Picture
 from p2pbench.datasets.transforms import Range
 from p2pbench.scoring.truth import Truth
@@ -55,7 +55,7 @@ class Outputs:
     n_expected: int
     origin: Mapping[str, object]
     ends: Range | None = None
-    clusters: Clusters | None = None
+    clusters: ItemClusters | None = None
     grid: Grid | None = None
     targets: Targets | None = None
     truth: Truth | None = None

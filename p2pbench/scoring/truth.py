@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fcn.labels import LabelTable
 from p2pbench.config import RunConfig, run_config
 from p2pbench.datasets.catalogue import DATASETS, check_settings, open_dataset, split_items
-from p2pbench.datasets.clusters import Clusters, find_clusters
+from p2pbench.datasets.clusters import ItemClusters, find_clusters
 from p2pbench.datasets.contents import digest
 from p2pbench.datasets.dataset import Item, LabelledPhotos
 from p2pbench.datasets.labelled import Cityscapes
@@ -39,7 +39,7 @@ class Truth:
     dataset: LabelledPhotos
     table: LabelTable
     items: dict[str, Item]
-    clusters: Clusters | None = None
+    clusters: ItemClusters | None = None
     notices: tuple[str, ...] = ()
 
     @property

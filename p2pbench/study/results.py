@@ -19,7 +19,7 @@ from amt.statistics.bootstrap import generator
 from amt.statistics.table import scored
 from amt.store import export
 from amt.store.studies import Study
-from p2pbench.datasets.clusters import Clusters, of_clusters, weights_of
+from p2pbench.datasets.clusters import ItemClusters, of_clusters, weights_of
 from p2pbench.study.create import run_of
 from p2pbench.study.studies import Chosen, look
 from reports.store import bootstrap, json_files, ledger, made
@@ -231,5 +231,5 @@ def _fooling_protocol(study: Study) -> dict[str, object]:
     }
 
 
-def _clusters(study: Study) -> Clusters | None:
-    return None if study.clusters is None else Clusters(study.clusters.by, study.clusters.of)
+def _clusters(study: Study) -> ItemClusters | None:
+    return None if study.clusters is None else ItemClusters(study.clusters.by, study.clusters.of)

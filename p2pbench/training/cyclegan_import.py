@@ -22,7 +22,7 @@ from torch import Tensor
 
 from fcn.weights import UNREADABLE, read, reason
 from p2pbench.datasets.dataset import B_TO_A
-from p2pbench.datasets.pairs import Paired
+from p2pbench.datasets.pairs import PairedDataset
 from p2pbench.datasets.photos import Colorization
 from p2pbench.datasets.transforms import full_range
 from p2pbench.errors import UserError
@@ -166,17 +166,17 @@ def _check_norm(weights: dict[str, Tensor], depth: int, path: Path) -> None:
 
 def _dataset(
     architecture: GeneratorArchitecture, dataset: str | None, direction: str | None, path: Path
-) -> type[Paired] | type[Colorization]:
+) -> type[PairedDataset] | type[Colorization]:
     """What the generator's inputs and outputs are."""
     channels = architecture.input_channels, architecture.output_channels
     shown = f"{path}: has {channels[0]} to {channels[1]} channels"
     if channels == LAB and dataset is None:
         raise UserError(
             f"{shown} and cannot say which; give --dataset {Colorization.name} if they are L and ab, as its "
-            f"colorization model has them, or --dataset {Paired.name}"
+            f"colorization model has them, or --dataset {PairedDataset.name}"
         )
     if dataset != Colorization.name:
-        return Paired
+        return PairedDataset
     if channels != LAB:
         raise UserError(f"{shown}; expected 1 to 2, L to ab, for --dataset {Colorization.name}; leave that out")
     if direction is not None:

@@ -18,7 +18,7 @@ from p2pbench.datasets.catalogue import DATASETS
 from p2pbench.datasets.dataset import A_TO_B, LABELS_TO_PHOTO, MOST_NAMED, Dataset, LabelledPhotos
 from p2pbench.datasets.decoders import Picture
 from p2pbench.datasets.label_images import refuse_train_ids
-from p2pbench.datasets.pairs import Folders, Paired
+from p2pbench.datasets.pairs import Folders, PairedDataset
 from p2pbench.datasets.survey import folder_lines
 from p2pbench.datasets.transforms import from_network, to_network
 from p2pbench.errors import UserError
@@ -277,7 +277,7 @@ def _remark(kind: str, files: Sequence[str]) -> str:
 
 def _may_be_pair(values: Picture, dataset: Dataset) -> bool:
     """Whether an input of a generator of pairs has the shape of a whole pair, A|B side by side."""
-    return isinstance(dataset, (Paired, Folders)) and values.shape[1] == 2 * values.shape[0]
+    return isinstance(dataset, (PairedDataset, Folders)) and values.shape[1] == 2 * values.shape[0]
 
 
 def _pair_remark(path: Path, dataset: Dataset) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fcn.confusion import Kept, Matrices, confusion, load, save
+from fcn.confusion import ImageMatrix, Matrices, confusion, load, save
 from fcn.errors import FcnError
 from fcn.labels import IGNORE
 
@@ -63,7 +63,8 @@ def test_what_cannot_be_counted_is_refused(truth: list[list[int]], prediction: l
 def matrices() -> Matrices:
     rng = np.random.default_rng(0)
     images = {
-        f"frankfurt {index}": Kept(f"key{index}", rng.integers(0, 2**40, (20, 20)), "3x2", "") for index in (2, 0, 1)
+        f"frankfurt {index}": ImageMatrix(f"key{index}", rng.integers(0, 2**40, (20, 20)), "3x2", "")
+        for index in (2, 0, 1)
     }
     return Matrices("a scorer", images)
 

@@ -66,12 +66,11 @@ def scored(scorer: Scorer, path: Path, at_once: int | None) -> tuple[confusion.M
     handed: Handed = {}
     told: list[tuple[int, int]] = []
     found = score(
-        scorer,
+        scorer._replace(at_once=at_once),
         mixed(Pictures()),
         path,
         lambda *one: told.append(one),
         predicted=handed.__setitem__,
-        at_once=at_once,
     )
     return found, handed, told
 
@@ -134,12 +133,12 @@ def test_an_image_that_does_not_fit_alone_is_named(path: Path) -> None:
 
 @pytest.mark.parametrize("images", [1, 2, 3, 5, 7])
 def test_who_stops_in_a_batch_keeps_what_was_done(images: int, path: Path) -> None:
-    scorer, pictures = make_scorer(), Pictures()
+    scorer, pictures = make_scorer()._replace(at_once=3), Pictures()
     with pytest.raises(Stop):
-        score(scorer, mixed(pictures), path, stop_after(images), at_once=3)
+        score(scorer, mixed(pictures), path, stop_after(images))
     assert list(confusion.load(path, scorer.digest).images) == [str(index) for index in range(images)]
     pictures.loads.clear()
-    whole = score(scorer, mixed(pictures), path, quietly, at_once=3)
+    whole = score(scorer, mixed(pictures), path, quietly)
     assert sorted(pictures.loads) == [str(index) for index in range(images, len(SIZES))]
     assert_same(whole, scored(scorer, path.with_name("other.npz"), None)[0])
 
@@ -150,7 +149,7 @@ def test_a_prediction_that_cannot_be_kept_keeps_its_matrix_away_in_a_batch(path:
             raise Stop("the disk is full")
 
     with pytest.raises(Stop, match="full"):
-        score(make_scorer(), mixed(Pictures()), path, quietly, predicted=full, at_once=4)
+        score(make_scorer()._replace(at_once=4), mixed(Pictures()), path, quietly, predicted=full)
     assert list(confusion.load(path, "a scorer").images) == ["0", "1"]
 
 
@@ -162,7 +161,7 @@ def test_what_cannot_be_read_comes_after_all_before_it(bad: int, path: Path) -> 
     examples = mixed(Pictures())
     examples[bad] = replace(examples[bad], load=load)
     with pytest.raises(Stop, match="no picture"):
-        score(make_scorer(), examples, path, quietly, at_once=3)
+        score(make_scorer()._replace(at_once=3), examples, path, quietly)
     assert list(confusion.load(path, "a scorer").images) == [str(index) for index in range(bad)]
 
 
@@ -184,7 +183,7 @@ def test_in_batches_too_few_images_are_read_ahead(path: Path) -> None:
         done_so_far = done
 
     examples = [counting(pictures.example(str(index))) for index in range(20)]
-    score(make_scorer(), examples, path, advance, at_once=at_once)
+    score(make_scorer()._replace(at_once=at_once), examples, path, advance)
     assert 0 < most <= at_once + IMAGES_AHEAD
 
 

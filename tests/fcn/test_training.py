@@ -20,7 +20,7 @@ from fcn.preprocessing import resized, to_tensor
 from fcn.protocol import counted, scores
 from fcn.scoring import Example
 from fcn.segmenting import segment
-from fcn.training import FcnProgress, Report, Settings, Trained, one_cycle, train
+from fcn.training import Checkpoint, FcnProgress, Settings, Trained, TrainingSet, one_cycle, train
 from fcn.training_batches import Decoded, batches, class_weights
 from tests.fcn.toy import CLASSES, example, scene, scenes
 
@@ -37,6 +37,9 @@ def first_network(architecture: FcnArchitecture = SMALL, norm: bool = False) -> 
     if norm:
         with_batch_norm(network)
     return network
+
+
+Report = Callable[[FcnProgress], None]
 
 
 def quietly(progress: FcnProgress) -> None:
@@ -56,7 +59,8 @@ def trained(
     norm: bool = False,
 ) -> Trained:
     network = network or first_network(norm=norm)
-    return train(network, CLASSES, None, learned, held_out, settings, made_by, checkpoint, seconds, report)
+    data = TrainingSet(learned, held_out, CLASSES, None)
+    return train(network, data, settings, Checkpoint(checkpoint, seconds, made_by), report)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from fcn.protocol import Protocol
-from p2pbench.datasets.clusters import Clusters, of_clusters, weights_of
+from p2pbench.datasets.clusters import ItemClusters, of_clusters, weights_of
 from p2pbench.scoring.confusion_scores import class_rows, confusion_scores
 from p2pbench.scoring.distribution_scores import ItemFeatures, score_fid, score_kid
 from p2pbench.scoring.images import mean
@@ -20,7 +20,7 @@ from reports.store.bootstrap import item_weights
 from reports.store.scores import Metric, Scores
 
 IDS = ("a1", "a2", "a3", "b1", "c1", "c2")
-BY_LETTER = Clusters("letters", {item: item[0] for item in IDS})
+BY_LETTER = ItemClusters("letters", {item: item[0] for item in IDS})
 PROTOCOL = {"clusters": {"by": "letters", "n": 3, "effective": 3}}
 CLASSES = 5
 
@@ -36,7 +36,9 @@ def test_all_items_of_a_cluster_are_drawn_as_often() -> None:
 
 def test_a_mean_over_clusters_has_students_interval_of_their_means() -> None:
     ids = ("a1", "a2", "b1", "b2", "c1", "c2")
-    metric = mean(np.array([1.0, 2, 3, 6, 0, 4]), weights_of(ids, Clusters("letters", {item: item[0] for item in ids})))
+    metric = mean(
+        np.array([1.0, 2, 3, 6, 0, 4]), weights_of(ids, ItemClusters("letters", {item: item[0] for item in ids}))
+    )
     scores = Scores("image", PROTOCOL, ids, 6, {"psnr": metric})
     half = 4.302653 * np.std([1.5, 4.5, 2], ddof=1) / np.sqrt(3)  # Student's t of two degrees of freedom
     assert scores.interval("psnr") == pytest.approx((16 / 6 - half, 16 / 6 + half), abs=0.03 * half)
@@ -59,19 +61,19 @@ def test_items_that_do_not_vary_together_have_the_draws_that_they_had() -> None:
 
 
 def test_one_cluster_has_no_interval() -> None:
-    one = Clusters("letters", dict.fromkeys(IDS, "a"))
+    one = ItemClusters("letters", dict.fromkeys(IDS, "a"))
     metric = mean(np.arange(6.0), weights_of(IDS, one))
     scores = Scores("image", {"clusters": {"by": "letters", "n": 1, "effective": 1}}, IDS, 6, {"l1": metric})
     assert not scores.interval("l1").known
     matrices = frames(np.random.default_rng(0), 1, 6, 0.3)
-    made = confusion_scores("fcn", matrices, "strict", 6, {}, Clusters("x", dict.fromkeys(matrices, "a")))
+    made = confusion_scores("fcn", matrices, "strict", 6, {}, ItemClusters("x", dict.fromkeys(matrices, "a")))
     assert not any(made.interval(name).known for name in made.metrics)
 
 
 @pytest.mark.parametrize("protocol", ["official", "strict"])
 def test_matrices_of_a_cluster_count_as_their_sum_does(protocol: Protocol) -> None:
     matrices = frames(np.random.default_rng(1), 6, 4, 0.5)
-    clusters = Clusters("sequences", {item: item[:2] for item in matrices})
+    clusters = ItemClusters("sequences", {item: item[:2] for item in matrices})
     made = confusion_scores("fcn", matrices, protocol, 24, {}, clusters)
     summed: dict[str, NDArray[np.int64]] = {}
     for item, matrix in matrices.items():
@@ -128,7 +130,7 @@ def covered(
 def of_mean(count: int, size: int, icc: float, clustered: bool) -> Callable[[np.random.Generator], Scores]:
     """Draws a mean of clustered items, with or without knowing the clusters."""
     ids = tuple(f"{cluster:02d}_{frame:03d}" for cluster in range(count) for frame in range(size))
-    clusters = Clusters("sequences", {item: item[:2] for item in ids}) if clustered else None
+    clusters = ItemClusters("sequences", {item: item[:2] for item in ids}) if clustered else None
     weights = weights_of(ids, clusters)
     protocol = {"clusters": {"by": "sequences", "n": count, "effective": count}} if clustered else {}
 
@@ -142,7 +144,7 @@ def of_mean(count: int, size: int, icc: float, clustered: bool) -> Callable[[np.
 def of_unequal(sizes: Sequence[int], icc: float) -> Callable[[np.random.Generator], Scores]:
     """Draws a mean of items in clusters of these sizes."""
     ids = tuple(f"{cluster:02d}_{frame:03d}" for cluster, size in enumerate(sizes) for frame in range(size))
-    clusters = Clusters("sequences", {item: item[:2] for item in ids})
+    clusters = ItemClusters("sequences", {item: item[:2] for item in ids})
     weights, places = weights_of(ids, clusters), [int(item[:2]) for item in ids]
 
     def draw(random: np.random.Generator) -> Scores:
@@ -158,7 +160,7 @@ def of_frames(count: int, size: int, icc: float, clustered: bool) -> Callable[[n
 
     def draw(random: np.random.Generator) -> Scores:
         matrices = frames(random, count, size, icc)
-        clusters = Clusters("sequences", {item: item[:2] for item in matrices}) if clustered else None
+        clusters = ItemClusters("sequences", {item: item[:2] for item in matrices}) if clustered else None
         return confusion_scores("fcn", matrices, "strict", len(matrices), {}, clusters)
 
     return draw
@@ -218,7 +220,7 @@ def test_distances_of_distributions_move_by_cluster() -> None:
     real = random.normal(size=(40, 8)).astype(np.float32)
     outputs = (real + 0.3 + np.repeat(random.normal(size=(8, 8)), 5, axis=0)).astype(np.float32)
     ids = [f"{index:02d}" for index in range(40)]
-    clusters = Clusters("fives", {item: str(index // 5) for index, item in enumerate(ids)})
+    clusters = ItemClusters("fives", {item: str(index // 5) for index, item in enumerate(ids)})
     for score in (score_fid, score_kid):
         features = ItemFeatures(ids, outputs, real, 40, {})
         together, alone = score(features._replace(clusters=clusters)), score(features)

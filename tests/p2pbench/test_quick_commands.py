@@ -18,7 +18,7 @@ from amt.statistics.planning import ITEMS, ITEMS_ICC
 from p2pbench.ablation.grid import preset_names
 from p2pbench.cli import cli
 from p2pbench.config import run_config
-from p2pbench.datasets.pairs import Paired
+from p2pbench.datasets.pairs import PairedDataset
 from p2pbench.datasets.photos import Colorization
 from p2pbench.scoring.label_files import NUMBERINGS
 from p2pbench.training.records import write_run
@@ -134,7 +134,7 @@ def test_defaults_and_choices_in_help_are_those_of_the_program() -> None:
     assert all(grid in _help("train-ablation") for grid in preset_names("grids"))
     assert defaults("fcn-train")["init"] == VGG16
     assert f"--init {VGG16}|{SCRATCH}|FILE" in _help("fcn-train")
-    assert f"[{Paired.name}|{Colorization.name}]" in _help("generator-import")
+    assert f"[{PairedDataset.name}|{Colorization.name}]" in _help("generator-import")
     assert all(numbering in _help("label-score") for numbering in NUMBERINGS)
 
 

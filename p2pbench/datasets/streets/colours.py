@@ -1,4 +1,4 @@
-"""What colours a street scene takes: the light of a time of day, and the paint, clothes and leaves of its things.
+"""Colours of a street scene: the light of a time of day, and the paint, clothes and leaves of its things.
 
 Colours are float32 (3,), 0 to 1 in daylight; lamps exceed 1, and stay bright at dusk.
 """
@@ -26,10 +26,10 @@ _SIGNS = (
 
 
 class Light(NamedTuple):
-    """The time of day: colours (3,) of the zenith, the horizon and the light, and what they do to the street.
+    """Light of a time of day: colours (3,) of the zenith, the horizon and the sun, and its effects on the street.
 
     sun is -1 where it stands on the left, 1 on the right; shadow is how dark a shadow is, cloud how much of the sky is
-    cloud, haze the share of light lost a metre, lit the share of windows with lamps on.
+    cloud, haze the share of light lost per metre, lit the share of windows with lamps on.
     """
 
     zenith: Reals
@@ -54,7 +54,7 @@ def hsv(hue: float, saturation: float, value: float) -> Reals:
 
 
 def draw_light(rng: Generator) -> Light:
-    """A clear day, an overcast one, a golden hour or dusk."""
+    """Draw the light of a clear day, an overcast one, a golden hour or dusk."""
     sun = int(rng.choice([-1, 1]))
     kind = rng.random()
     if kind < 0.42:
@@ -108,7 +108,7 @@ def draw_light(rng: Generator) -> Light:
 
 
 def draw_leaf(rng: Generator) -> Reals:
-    """The colour of a plant's leaves."""
+    """Draw the colour of a plant's leaves."""
     if rng.random() < 0.86:
         return hsv(rng.uniform(0.22, 0.36), rng.uniform(0.45, 0.75), rng.uniform(0.32, 0.52))
     # Autumn.
@@ -116,7 +116,7 @@ def draw_leaf(rng: Generator) -> Reals:
 
 
 def draw_palette(rng: Generator, label: int, dusk: bool) -> dict[str, Reals]:
-    """The colour (3,) of every part of a thing whose nearest face has this label."""
+    """Draw the colour (3,) of every part of a thing whose nearest face has this label."""
     if label == CAR:
         return _car_palette(rng, 1.5 if dusk else 1.0)
     if label == PERSON:

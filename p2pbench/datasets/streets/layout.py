@@ -1,4 +1,4 @@
-"""What stands where in a street scene, in metres, before anything has a colour."""
+"""Layout of a street scene in metres: ground, walls and things, before colours."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ FAR = 85.0
 
 
 class Skyline(NamedTuple):
-    """What closes the view: a label, and its height above the horizon, in unit coordinates, at equally spaced u."""
+    """Label of the far end of the view, and its heights above the horizon, in unit coordinates, at equally spaced u."""
 
     label: int
     heights: Reals
 
 
 class Street(NamedTuple):
-    """All that a label map is drawn from; walls and things from far to near.
+    """Geometry that a label map is drawn from; walls and things from far to near.
 
     strips are the x at which the ground's label changes, strip_labels the labels between them (one more than strips);
     crossing is the range of z in which another road crosses, or None; beyond z = end the ground is sidewalk.
@@ -69,8 +69,18 @@ class _Side(NamedTuple):
     wall: float
 
 
+class _Ground(NamedTuple):
+    """Ground plan of a street: half the road's width, both sides, the crossing, and the z of its end."""
+
+    half_road: float
+    left: _Side
+    right: _Side
+    crossing: Crossing
+    end: float
+
+
 class _Spot(NamedTuple):
-    """Where a thing could stand, about how large it is, and how to make it, which costs more than to see if it shows.
+    """Candidate place of a thing: its position, rough size, and maker, which costs more than the test of visibility.
 
     It is left out where it would be lower than `least` of the picture.
     """
@@ -85,11 +95,12 @@ class _Spot(NamedTuple):
 
 
 def plan_street(rng: Generator) -> Street:
-    """A street drawn at random; the generator's state alone decides it."""
+    """Draw a street at random; the generator's state alone decides it."""
     style = str(rng.choice(["city", "suburb", "park"], p=[0.36, 0.36, 0.28]))
     half = rng.uniform(3.6, 6.0) if style == "city" else rng.uniform(2.8, 4.2)
     crossing, end = _crossing(rng, style)
     left, right = _side(rng, style, half), _side(rng, style, half)
+    ground = _Ground(half, left, right, crossing, end)
     camera = _camera(rng, half, bends=crossing is None)
     beyond = [SIDEWALK if side.style == "city" else TERRAIN for side in (left, right)]
     return Street(
@@ -100,13 +111,13 @@ def plan_street(rng: Generator) -> Street:
         crossing=crossing,
         end=end,
         skyline=_skyline(rng, style),
-        walls=_walls(rng, left, right, crossing, end, camera.bend),
-        things=_things(rng, camera, half, left, right, crossing, end),
+        walls=_walls(rng, ground, camera.bend),
+        things=_things(rng, ground, camera),
     )
 
 
 def _crossing(rng: Generator, style: str) -> tuple[Crossing, float]:
-    """Where another road crosses, and where the street ends: at a T-junction just behind it, or never."""
+    """Draw the range of z of a crossing road, and the street's end: at a T-junction just behind it, or never."""
     chance, start, width = rng.random(), rng.uniform(12, 30), rng.uniform(7, 10)
     if chance > {"city": 0.6, "suburb": 0.45, "park": 0.25}[style]:
         return None, np.inf
@@ -128,7 +139,7 @@ def _side(rng: Generator, style: str, half: float) -> _Side:
 
 
 def _camera(rng: Generator, half: float, bends: bool) -> Camera:
-    """Somewhere between the two kerbs, or a step beyond one; it looks past the nearer side to the farther one."""
+    """Draw a camera between the kerbs, or a step beyond one; it looks past the nearer side to the farther one."""
     x = rng.uniform(-1.1, 1.1) * half
     return Camera(
         x=x,
@@ -140,11 +151,12 @@ def _camera(rng: Generator, half: float, bends: bool) -> Camera:
     )
 
 
-def _walls(rng: Generator, left: _Side, right: _Side, crossing: Crossing, end: float, bend: float) -> list[Wall]:
+def _walls(rng: Generator, ground: _Ground, bend: float) -> list[Wall]:
+    crossing = ground.crossing
     walls, stop = [], FAR
-    if crossing and end < FAR:
-        walls, stop = [draw_across(rng, end)], crossing[0]
-    for facing, side in ((-1, left), (1, right)):
+    if crossing and ground.end < FAR:
+        walls, stop = [draw_across(rng, ground.end)], crossing[0]
+    for facing, side in ((-1, ground.left), (1, ground.right)):
         walls.append(draw_row(rng, side.style, facing * side.wall, crossing, stop))
         if side.fence is not None:
             walls.append(draw_row(rng, "fence", facing * side.fence, crossing, stop))
@@ -164,27 +176,27 @@ def _skyline(rng: Generator, style: str) -> Skyline:
     return Skyline(VEGETATION, np.maximum(heights, 0.008))
 
 
-def _things(
-    rng: Generator, camera: Camera, half: float, left: _Side, right: _Side, crossing: Crossing, end: float
-) -> list[Thing]:
-    """Cars, people, posts, signs and trees that are in view and clear of walls, from far to near."""
+def _things(rng: Generator, ground: _Ground, camera: Camera) -> list[Thing]:
+    """Draw cars, people, posts, signs and trees that are in view and clear of walls, from far to near."""
+    half, crossing = ground.half_road, ground.crossing
     spots = _traffic(rng, camera, half, crossing)
-    spots += _kerb(rng, camera, half, left, -1) + _kerb(rng, camera, half, right, 1)
+    spots += _kerb(rng, camera, half, ground.left, -1) + _kerb(rng, camera, half, ground.right, 1)
     spots.sort(key=lambda spot: -spot.z)
     x, z, half_width, height, least, on_road = (
         np.array(values) for values in zip(*(spot[1:] for spot in spots), strict=True)
     )
     u = camera.project(np.stack([x, 0 * x, z], axis=-1))[:, 0]
     seen = (np.abs(u - 0.5) < 0.49 + camera.focal * half_width / z) & (camera.focal * height / z > least)
-    seen &= z < end - 1
-    clear = np.minimum(camera.wall_distance(u, -left.wall), camera.wall_distance(u, right.wall)) > z - 1
+    seen &= z < ground.end - 1
+    walls = camera.wall_distance(u, -ground.left.wall), camera.wall_distance(u, ground.right.wall)
+    clear = np.minimum(*walls) > z - 1
     if crossing:
         clear &= (z < crossing[0] - 1) | (z > crossing[1] + 1)
     return [spots[index].make() for index in np.flatnonzero(seen & (clear | on_road))]
 
 
 def _traffic(rng: Generator, camera: Camera, half: float, crossing: Crossing) -> list[_Spot]:
-    """Cars in both lanes; at a crossing cars from the side and people on the zebra."""
+    """Draw cars in both lanes; at a crossing cars from the side and people on the zebra."""
     spots = []
     for x, oncoming, own in ((0.42 * half, False, camera.x > 0), (-0.42 * half, True, camera.x < 0)):
         for z in _along(rng, rng.uniform(7, 22) if own else rng.uniform(5, 16), (9, 28), 32):
@@ -200,7 +212,7 @@ def _traffic(rng: Generator, camera: Camera, half: float, crossing: Crossing) ->
 
 
 def _kerb(rng: Generator, camera: Camera, half: float, side: _Side, facing: int) -> list[_Spot]:
-    """What stands on one side of the street, which is -1 for left and 1 for right."""
+    """Draw the things on one side of the street; facing is -1 for left and 1 for right."""
     city = side.style == "city"
     # Things nearer than this would stand outside the picture.
     margin = (0.96 - camera.u if facing > 0 else camera.u - 0.04) / camera.focal
@@ -230,7 +242,7 @@ def _kerb(rng: Generator, camera: Camera, half: float, side: _Side, facing: int)
 
 
 def _along(rng: Generator, start: float, gap: tuple[float, float], stop: float) -> list[float]:
-    """Distances at which things stand one after another."""
+    """Draw the distances of things that stand in a row."""
     distances, z = [], start
     while z < stop:
         distances.append(z)
@@ -239,5 +251,5 @@ def _along(rng: Generator, start: float, gap: tuple[float, float], stop: float) 
 
 
 def _visible(camera: Camera, z: float) -> float:
-    """Metres that a post at z must be thick to be seen in a small picture, where a real one would vanish."""
+    """Thickness in metres of a post at z that shows in a small picture, where a real one would vanish."""
     return max(0.18, 0.029 * z / camera.focal)

@@ -40,7 +40,7 @@ class Scene(NamedTuple):
 
 
 def draw_scene(seed: int, index: int, size: int, repaint: int = 0) -> Scene:
-    """Draws the street scene that (seed, index) name, always the same one.
+    """Draw the street scene of (seed, index), always the same one.
 
     Args:
         seed: Which set of scenes, 0 or more.
@@ -59,7 +59,7 @@ def draw_scene(seed: int, index: int, size: int, repaint: int = 0) -> Scene:
 
 
 class _Painter:
-    """Paints a street from far to near.
+    """Painter of a street, from far to near.
 
     `look` draws the colours, in an order that does not depend on the size, `noise` the randomness of single points.
     """
@@ -98,8 +98,9 @@ class _Painter:
         up = np.broadcast_to(up, (len(up), self.n))
         if label == BUILDING:
             built = textures.draw_facades(self.look, np.full(8, 6.0), np.full(8, 30.0))
-            which, eaves = (self.points * 23).astype(np.intp) % 8, np.full(self.n, 99, np.float32)
-            colours = textures.facade(along, up, eaves, which, built, self.light, self.noise)
+            built = built._replace(eaves=np.full(8, 99, np.float32))  # far beyond the skyline: no roofs
+            which = (self.points * 23).astype(np.intp) % 8
+            colours = textures.facade(along, up, which, built, self.light, self.noise)
         else:
             colours = textures.leaves(along, up, self.look, self.noise)
         self._put(rows, slice(0, self.n), above[rows] < tall, label, colours, _SKYLINE_DISTANCE)
@@ -145,7 +146,7 @@ class _Painter:
         self._stretches(wall, hit_fronts(wall, camera, self.points), shade, seed)
 
     def _stretches(self, wall: Wall, hit: Hit, shade: float, seed: int) -> None:
-        """Paints what the columns meet of a wall, one label after the other."""
+        """Paint the stretches of a wall that columns meet, one label after the other."""
         for label in np.unique(wall.kinds[hit.which[hit.met]]).tolist():
             rng = np.random.default_rng((seed, label))
             met = hit.met & (wall.kinds[hit.which] == label)
@@ -157,8 +158,7 @@ class _Painter:
             if label == BUILDING:
                 which = hit.which[columns]
                 built = textures.draw_facades(rng, np.diff(wall.edges), wall.eaves)
-                eaves = wall.eaves.astype(np.float32)[which]
-                colours = textures.facade(along, up, eaves, which, built, self.light, self.noise)
+                colours = textures.facade(along, up, which, built, self.light, self.noise)
             elif label == FENCE:
                 colours = textures.fence(along, up, np.maximum(top, 0.1), rng, self.noise)
             else:
@@ -173,7 +173,7 @@ class _Painter:
         return slice(max(int(high * self.n), 0), min(int(low * self.n) + 1, self.n))
 
     def _things(self) -> None:
-        """Paints all things at once: their faces are numbered in one picture, and the numbers looked up."""
+        """Paint all things at once: their faces are numbered in one picture, and the numbers looked up."""
         faces = [face for thing in self.street.things for face in thing.faces]
         numbers = Image.new("I", (self.n, self.n))
         draw = ImageDraw.Draw(numbers)
@@ -184,8 +184,8 @@ class _Painter:
         for thing in self.street.things:
             palette = draw_palette(self.look, thing.faces[-1].label, self.light.lit > 0.3)
             for face in thing.faces:
-                shown = (palette[face.part] * np.float32(face.tone)).tolist()
-                table.append((face.label, thing.z, *_GRAIN.get(face.part, _SMOOTH), *shown))
+                colour = (palette[face.part] * np.float32(face.tone)).tolist()
+                table.append((face.label, thing.z, *_GRAIN.get(face.part, _SMOOTH), *colour))
         index = np.asarray(numbers)
         label, depth, grain, clump, *planes = (column.take(index) for column in np.array(table, np.float32).T.copy())
         tone = np.maximum(1 + grain * self.noise.white + clump * self.noise.fractal, 0.15)

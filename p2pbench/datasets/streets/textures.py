@@ -1,4 +1,4 @@
-"""What the surfaces of a street scene look like: sky, road, paving, grass, facades, leaves and fences.
+"""Textures of a street scene: sky, road, paving, grass, facades, leaves and fences.
 
 All of it is random given the label map. Surfaces are colour planes (3, H, W) of float32, 0 to 1 in daylight; lit
 windows exceed 1, and stay bright at dusk.
@@ -24,7 +24,7 @@ _CELLS = 64
 
 
 class Noise(NamedTuple):
-    """Randomness to look up: one value a cell for stones, bricks and windows; white and fractal noise a pixel."""
+    """Lookup tables of noise: one value per cell for stones, bricks and windows; white and fractal noise per pixel."""
 
     cells: Reals
     white: Reals
@@ -150,8 +150,9 @@ def _hsv_planes(hue: Reals, saturation: Reals, value: Reals) -> Reals:
 
 
 class Facades(NamedTuple):
-    """How each of m buildings of a wall is built and painted: colours (3, m), the rest (m,)."""
+    """Measures and paint of the m buildings of a wall: colours (3, m), the rest (m,), lengths in metres."""
 
+    eaves: Reals
     wall: Reals
     trim: Reals
     roof: Reals
@@ -175,6 +176,7 @@ def draw_facades(rng: Generator, lengths: NDArray[np.floating], eaves: NDArray[n
     storey = eaves / np.maximum(np.round(eaves / rng.uniform(2.7, 3.6, count)), 1)
     bay = lengths / np.maximum(np.round(lengths / rng.uniform(1.9, 3.4, count)), 1)
     return Facades(
+        eaves=eaves.astype(np.float32),
         wall=_hsv_planes(hue, saturation, value),
         trim=colour(1, 1, 0.97)[:, None] * rng.uniform(0.2, 0.95, count).astype(np.float32),
         roof=_hsv_planes(
@@ -190,9 +192,10 @@ def draw_facades(rng: Generator, lengths: NDArray[np.floating], eaves: NDArray[n
     )
 
 
-def facade(along: Reals, up: Reals, eaves: Reals, which: Indices, built: Facades, light: Light, noise: Noise) -> Reals:
-    """Bricks, windows and roofs (3, R, C): along, eaves, which are (C,), up is (R, C), all but which in metres."""
-    brick, storey, bay = built.brick[which], built.storey[which], built.bay[which]
+def facade(along: Reals, up: Reals, which: Indices, built: Facades, light: Light, noise: Noise) -> Reals:
+    """Paint bricks, windows and roofs (3, R, C): along (C,), up (R, C) in metres; which (C,) is a building's index."""
+    eaves, brick = built.eaves[which], built.brick[which]
+    storey, bay = built.storey[which], built.bay[which]
     row, floor, across = up / brick, up / storey, along / bay
     tone = 1 + built.contrast[which] * (noise.at(row, along / (2 * brick) + 0.5 * (np.floor(row) % 2)) - 0.5)
     tone *= 0.82 + 0.18 * np.clip(up / 2.5, 0, 1)

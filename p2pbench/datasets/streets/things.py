@@ -1,4 +1,4 @@
-"""Camera of a street scene, and the things that stand in it."""
+"""Camera of a street scene, and its things: cars, people, posts, signs and trees."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+# Label ids of Cityscapes.
+ROAD, SIDEWALK, BUILDING, FENCE, POLE, SIGN = 7, 8, 11, 13, 17, 20
+VEGETATION, TERRAIN, SKY, PERSON, CAR = 21, 22, 23, 24, 26
+
 Reals = NDArray[np.floating]
+Outline = list[tuple[float, float]]
+Points = list[tuple[float, float, float]]
 
 
 class Camera(NamedTuple):
@@ -57,18 +63,6 @@ class Camera(NamedTuple):
         return np.where(met, 2 * offset / np.where(met, below, 1.0), np.inf)
 
 
-ROAD, SIDEWALK, BUILDING, FENCE, POLE, SIGN = 7, 8, 11, 13, 17, 20
-
-
-VEGETATION, TERRAIN, SKY, PERSON, CAR = 21, 22, 23, 24, 26
-
-
-Outline = list[tuple[float, float]]
-
-
-Points = list[tuple[float, float, float]]
-
-
 class Face(NamedTuple):
     """A flat polygon: its points (x, y, z) in metres, the part it shows, how bright it is, its label."""
 
@@ -79,7 +73,7 @@ class Face(NamedTuple):
 
 
 class Thing(NamedTuple):
-    """One thing: how far ahead it stands, its faces from far to near, and the shadow below it.
+    """A thing at a distance z: its faces from far to near, and the shadow below it.
 
     shadow is (x, half its width, its length) in metres.
     """

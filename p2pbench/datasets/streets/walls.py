@@ -1,4 +1,4 @@
-"""Rows of buildings, hedges and fences along a street, and which part of them each column of a picture meets."""
+"""Rows of buildings, hedges and fences along a street, and their intersection with the columns of a picture."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ class Wall(NamedTuple):
     roofs: Reals
 
     def height(self, z: Reals) -> Reals:
-        """How tall a wall along the street is at distances z."""
+        """Heights of a wall along the street at distances z."""
         tall = (self.eaves + self.roofs)[self.stretch(z)]
         return np.where((z >= self.edges[0]) & (z < self.edges[-1]), tall, 0.0)
 
     def stretch(self, place: Reals) -> NDArray[np.intp]:
-        """Which stretch is at each place along the wall, the nearest one beyond its ends."""
+        """Index of the stretch at each place along the wall, the nearest one beyond its ends."""
         return np.clip(np.searchsorted(self.edges, place, side="right") - 1, 0, len(self.kinds) - 1)
 
 
 class Hit(NamedTuple):
-    """What the N columns of a picture meet of a wall, each of shape (N,).
+    """Intersection of a picture's N columns with a wall, each of shape (N,), in metres.
 
-    Whether they meet anything, how far ahead, which stretch, how far along it, and how tall it is there (metres).
+    Whether a column meets the wall, the distance ahead, the stretch, the place along it, and its height there.
     """
 
     met: NDArray[np.bool_]
