@@ -16,6 +16,27 @@ NONE, UNREADABLE, PNG, JPEG = "-xpj"
 """A picture's state, a letter each: not there, not readable, a PNG, a JPEG with a thumbnail."""
 
 
+@dataclass(frozen=True, eq=False)
+class ItemMetric:
+    """A metric with one value per item.
+
+    Attributes:
+        scorer: Which scorer gave it.
+        metric: Its name.
+        label: What it is called where scorers are mixed.
+        short: What it is called among those of its scorer.
+        values: By cell, as in the heads of the gallery, then by item.
+        title: What its scorer is called.
+    """
+
+    scorer: str
+    metric: str
+    label: str
+    short: str
+    values: Mapping[str, Mapping[str, float]]
+    title: str = ""
+
+
 def gallery_script(anchor: str, gallery: Gallery, metrics: Sequence[ItemMetric], label_maps: LabelMaps | None) -> str:
     """JavaScript statement that defines one grid's data as `grids[anchor]`.
 
@@ -74,27 +95,6 @@ def _values(values: Mapping[str, float] | None, items: Sequence[str], digits: in
     if values is None:
         return None
     return [round(values[item], digits) if item in values else None for item in items]
-
-
-@dataclass(frozen=True, eq=False)
-class ItemMetric:
-    """A metric with one value per item.
-
-    Attributes:
-        scorer: Which scorer gave it.
-        metric: Its name.
-        label: What it is called where scorers are mixed.
-        short: What it is called among those of its scorer.
-        values: By cell, as in the heads of the gallery, then by item.
-        title: What its scorer is called.
-    """
-
-    scorer: str
-    metric: str
-    label: str
-    short: str
-    values: Mapping[str, Mapping[str, float]]
-    title: str = ""
 
 
 def of_columns(columns: Sequence[Column], entries: Sequence[LedgerEntry]) -> list[ItemMetric]:

@@ -24,6 +24,12 @@ from reports.store.ranges import Range
 from reports.trainings import NextStep
 from reports.verdicts import Verdict
 
+_NUMBERS = ("a", "b", "b_minus_a", "b_minus_a_low", "b_minus_a_high", "p")
+_COLUMNS = [
+    *("cell", "metric", *_NUMBERS, "verdict", "n_a", "n_b", "seeds_a", "seeds_b"),
+    *("fingerprint_a", "fingerprint_b", "scorer_a", "scorer_b", "not_compared_because"),
+]
+
 
 @dataclass(frozen=True, eq=False)
 class WrittenComparisonTable:
@@ -223,13 +229,6 @@ def of_table(table: ComparisonTable) -> pd.DataFrame:
             )
     noted = any(row.a.note or row.b.note for row in table.all_rows())
     return pd.DataFrame(rows, columns=[*_COLUMNS, *(("note_a", "note_b") if noted else ())])
-
-
-_NUMBERS = ("a", "b", "b_minus_a", "b_minus_a_low", "b_minus_a_high", "p")
-_COLUMNS = [
-    *("cell", "metric", *_NUMBERS, "verdict", "n_a", "n_b", "seeds_a", "seeds_b"),
-    *("fingerprint_a", "fingerprint_b", "scorer_a", "scorer_b", "not_compared_because"),
-]
 
 
 def _build(

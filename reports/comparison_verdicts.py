@@ -13,27 +13,6 @@ from reports.store.variance import LEVEL
 from reports.verdicts import Verdict, discoveries, verdict
 
 
-def judged(grids: Sequence[GridComparison]) -> list[GridComparison]:
-    """Comparisons with verdicts, decided for all cells' numbers together."""
-    tables = [table for grid in grids for table in grid.tables]
-    level = discoveries([pair.difference.p for table in tables for pair in table.pairs() if pair.difference])
-    return [replace(grid, tables=tuple(_judged(table, level) for table in grid.tables)) for grid in grids]
-
-
-def _judged(table: ComparisonTable, level: float) -> ComparisonTable:
-    judged = table.scorer.startswith(STUDY)
-
-    def row(row: ComparisonRow) -> ComparisonRow:
-        pairs = {
-            name: replace(pair, verdict=verdict(pair.difference, describe(name).higher_is_better, level, judged=judged))
-            for name, pair in row.pairs.items()
-            if pair.difference
-        }
-        return replace(row, pairs={**row.pairs, **pairs})
-
-    return replace(table, rows=tuple(map(row, table.rows)), real=table.real and row(table.real))
-
-
 class Summary(NamedTuple):
     """Counts of a comparison's verdicts.
 
@@ -68,6 +47,27 @@ class Summary(NamedTuple):
             'One training of a cell on a side: what is said "on these items" or "with this training" may come out '
             "otherwise in other trainings; train, or judge, more seeds of it"
         )
+
+
+def judged(grids: Sequence[GridComparison]) -> list[GridComparison]:
+    """Comparisons with verdicts, decided for all cells' numbers together."""
+    tables = [table for grid in grids for table in grid.tables]
+    level = discoveries([pair.difference.p for table in tables for pair in table.pairs() if pair.difference])
+    return [replace(grid, tables=tuple(_judged(table, level) for table in grid.tables)) for grid in grids]
+
+
+def _judged(table: ComparisonTable, level: float) -> ComparisonTable:
+    judged = table.scorer.startswith(STUDY)
+
+    def row(row: ComparisonRow) -> ComparisonRow:
+        pairs = {
+            name: replace(pair, verdict=verdict(pair.difference, describe(name).higher_is_better, level, judged=judged))
+            for name, pair in row.pairs.items()
+            if pair.difference
+        }
+        return replace(row, pairs={**row.pairs, **pairs})
+
+    return replace(table, rows=tuple(map(row, table.rows)), real=table.real and row(table.real))
 
 
 def summary(grids: Sequence[GridComparison]) -> Summary:

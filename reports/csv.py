@@ -20,6 +20,7 @@ from reports.tables import ProtocolDifference, ScoreRow, ScoreTable
 _FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@＝＋－＠])")
 GROUND_TRUTH = "ground truth"
 TRAINED_ONCE = "trained once"
+_ENDINGS = ("_low", "_high", "_mark", "_ranks", "_paper", "_paper_plus_minus", "_minus_paper")
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
@@ -86,9 +87,6 @@ def of_table(table: ScoreTable, description: GridDescription) -> pd.DataFrame:
 def _over(scorer: str, row: ScoreRow) -> str:
     things = describe_scorer(scorer, row.protocol).over
     return f"trainings and {things}" if len(row.seeds) > 1 else things
-
-
-_ENDINGS = ("_low", "_high", "_mark", "_ranks", "_paper", "_paper_plus_minus", "_minus_paper")
 
 
 def _of_metric(name: str, metric: str, table: ScoreTable, description: GridDescription) -> dict[str, list[object]]:

@@ -27,6 +27,11 @@ from reports.store.variance import ScoreEstimate
 from reports.tables import ScoreTable
 from reports.verdicts import CellPair
 
+_SEVERAL = (
+    "Several trainings of a cell were judged: values, intervals and marks are those of their mean, over trainings, "
+    "raters and items; the study's analysis compares each training by itself"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Section:
@@ -90,6 +95,13 @@ class Page(NamedTuple):
     def damages(self) -> list[str]:
         """Grids and files that cannot be read or shown, one line each."""
         return [*self.unreadable, *(line for section in self.sections for line in section.damages)]
+
+
+class Placed(NamedTuple):
+    """Studies by the grid they rate, and sentences on those without one."""
+
+    by_grid: Mapping[str, tuple[StudyRecord, ...]]
+    strangers: tuple[str, ...]
 
 
 def read(results: Path) -> Page:
@@ -219,19 +231,6 @@ def _losses(grid: Grid, description: GridDescription) -> tuple[dict[str, list[pd
             if table is not None:
                 logged.setdefault(cell, []).append(table)
     return logged, damages
-
-
-_SEVERAL = (
-    "Several trainings of a cell were judged: values, intervals and marks are those of their mean, over trainings, "
-    "raters and items; the study's analysis compares each training by itself"
-)
-
-
-class Placed(NamedTuple):
-    """Studies by the grid they rate, and sentences on those without one."""
-
-    by_grid: Mapping[str, tuple[StudyRecord, ...]]
-    strangers: tuple[str, ...]
 
 
 def place(studies: Iterable[StudyRecord], entries: Sequence[LedgerEntry], damages: Sequence[Damage] = ()) -> Placed:

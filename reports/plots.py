@@ -29,6 +29,7 @@ GREY = "#7c7c7c"
 _SIZE = re.compile(r'<svg [^>]*\bwidth="([\d.]+)pt" height="([\d.]+)pt"')
 _SMOOTHING = 25  # a rolling mean over one part in so many of the logged steps
 _POINTS = 400  # more cannot be told apart at this width
+_LEAST = 1e-6  # of all pixels; less is not told from nothing
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,25 @@ class Drawing:
         assert found, "matplotlib writes both"
         width, height = (round(float(points) * 4 / 3) for points in found.groups())
         return width, height
+
+
+@dataclass(frozen=True)
+class PlotFile:
+    """A drawing's file in the report's assets.
+
+    Attributes:
+        title: What stands over it.
+        alt: What it shows, in words.
+        name: Its file, from the assets.
+        width: In CSS pixels; a page that knows both sizes keeps room for it, and nothing moves when it comes.
+        height: In CSS pixels.
+    """
+
+    title: str
+    alt: str
+    name: str
+    width: int
+    height: int
 
 
 def strokes(cells: Sequence[str]) -> dict[str, Stroke]:
@@ -157,25 +177,6 @@ def _losses(loss: str, curves: Mapping[str, Sequence[pd.DataFrame]], strokes: Ma
     return svg(paint, f"{loss} by step")
 
 
-@dataclass(frozen=True)
-class PlotFile:
-    """A drawing's file in the report's assets.
-
-    Attributes:
-        title: What stands over it.
-        alt: What it shows, in words.
-        name: Its file, from the assets.
-        width: In CSS pixels; a page that knows both sizes keeps room for it, and nothing moves when it comes.
-        height: In CSS pixels.
-    """
-
-    title: str
-    alt: str
-    name: str
-    width: int
-    height: int
-
-
 def write_drawings(drawings: Sequence[Drawing], folder: Path, prefix: str = "") -> tuple[PlotFile, ...]:
     """Write drawings into a folder of the assets."""
     found = []
@@ -186,7 +187,6 @@ def write_drawings(drawings: Sequence[Drawing], folder: Path, prefix: str = "") 
     return tuple(found)
 
 
-_LEAST = 1e-6  # of all pixels; less is not told from nothing
 _REAL = Stroke(GREY, "1.2 1.6")
 
 

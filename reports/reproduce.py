@@ -15,6 +15,15 @@ from reports.tables import ScoreTable
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPED = re.compile(r'[\x00-\x1f"\\\x7f\ud800-\udfff]')
+NOT_THERE = "–"
+
+
+class Change(NamedTuple):
+    """A setting or protocol field as text on both sides."""
+
+    field: str
+    a: str
+    b: str
 
 
 def grid_toml(description: GridDescription) -> str:
@@ -93,17 +102,6 @@ def _escape(found: re.Match[str]) -> str:
     # Half characters are none in TOML: they are written out, as in the page.
     code = ord(found[0])
     return f"\\\\u{code:04x}" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"
-
-
-NOT_THERE = "–"
-
-
-class Change(NamedTuple):
-    """A setting or protocol field as text on both sides."""
-
-    field: str
-    a: str
-    b: str
 
 
 def of_settings(a: GridDescription, b: GridDescription) -> tuple[Change, ...]:

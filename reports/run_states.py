@@ -23,6 +23,30 @@ LOSSES = {
 }
 
 
+@dataclass(frozen=True)
+class Gap:
+    """Runs of one cell that are missing or incomplete.
+
+    Attributes:
+        cell: The cell's name.
+        seeds: Its seeds that are in this state.
+        state: What is missing, in words.
+    """
+
+    cell: str
+    seeds: tuple[int, ...]
+    state: str
+
+
+@dataclass(frozen=True)
+class Unscored:
+    """Cells that a scorer could not score, and the reason."""
+
+    scorer: str
+    cells: tuple[str, ...]
+    why: str
+
+
 def read_losses(run: Run) -> pd.DataFrame | None:
     """Read the logged losses by step; None where nothing is logged.
 
@@ -68,21 +92,6 @@ def _damaged(run: Run, what: str) -> ReportError:
     )
 
 
-@dataclass(frozen=True)
-class Gap:
-    """Runs of one cell that are missing or incomplete.
-
-    Attributes:
-        cell: The cell's name.
-        seeds: Its seeds that are in this state.
-        state: What is missing, in words.
-    """
-
-    cell: str
-    seeds: tuple[int, ...]
-    state: str
-
-
 def gaps(
     grid: Grid, description: GridDescription, entries: Sequence[LedgerEntry], damages: Sequence[Damage]
 ) -> list[Gap]:
@@ -117,15 +126,6 @@ def _state(run: Run, unscored: str) -> str:
 def strays(grid: Grid, description: GridDescription) -> list[Run]:
     """Runs on disk that grid.json does not name."""
     return [run for run in grid.runs() if run.cell not in description.cells or run.seed not in description.seeds]
-
-
-@dataclass(frozen=True)
-class Unscored:
-    """Cells that a scorer could not score, and the reason."""
-
-    scorer: str
-    cells: tuple[str, ...]
-    why: str
 
 
 def unscored(runs: Sequence[Run]) -> list[Unscored]:

@@ -1,9 +1,9 @@
 """Scores in a results folder: `scores/SCORER.json` and `scores/SCORER-bootstrap.npz`.
 
 The JSON is for people and other tools: protocol and fingerprint, n of n_expected items, every metric with its 95 %
-interval, and the items with their own values; null stands for what there is not. The npz holds the replicates behind
-the intervals (float32, one array a metric), so that differences between runs can be paired later. Of a study's rate the
-interval is that of its analysis.
+interval, and the values of items; null stands for undefined values. The npz holds the bootstrap replicates behind the
+intervals (float32, one array per metric), so that differences between runs can be paired later. The interval of a
+study's fooling rate is that of its analysis.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ class Damage:
 def write(run: Run, scores: Scores) -> None:
     """Write the scores of one scorer, replacing earlier ones.
 
-    The JSON comes last: where it is, its replicates are.
+    The JSON is written last: where it exists, its replicates do too.
 
     Raises:
-        ReportError: A value is not finite, the parts do not fit together, the folder cannot be written, or another's
-            file is there, or scores that were changed by hand.
+        ReportError: A value is not finite, the parts are inconsistent, the folder cannot be written, or a foreign file
+            or scores changed by hand would be overwritten.
     """
     check_free(run, scores.scorer)
-    start = _replicates_start(run, scores.scorer)  # before there are scores of this call
+    start = _replicates_start(run, scores.scorer)  # before this call writes scores
     try:
         scores.check()
     except ValueError as error:
@@ -122,7 +122,7 @@ def check_free(run: Run, scorer: str, mend: str = "move it away") -> None:
     """Refuse to overwrite a foreign file or scores changed by hand.
 
     Raises:
-        ReportError: There is one; it is named, with what to do about it.
+        ReportError: There is one; the message names it and the fix.
     """
     path = run.score(scorer)
     if os.path.lexists(path) and not is_score(path) and not made.Made(path.parent).names(path):
@@ -205,11 +205,11 @@ def _document(run: Run, scores: Scores) -> dict[str, object]:
 def _load_archive(path: Path) -> dict[str, NDArray[np.float32]]:
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")  # those about headers that are no good Python
+            warnings.simplefilter("ignore")  # about headers that are no valid Python
             with np.load(file, allow_pickle=False) as archive:
                 return {name: _replicates(path, name, archive[name]) for name in archive.files}
     except DAMAGED as error:
-        why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""  # numpy's own misleads
+        why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""  # NumPy's text misleads
         raise _damaged(path, f"found no replicates{why}, expected an npz file of this program") from error
 
 
