@@ -13,7 +13,7 @@ from reports.store.metrics import STUDY, ScorerInfo, describe, describe_scorer
 from reports.store.scores import Scores
 
 NONE, UNREADABLE, PNG, JPEG = "-xpj"
-"""A picture's state, a letter each: not there, not readable, a PNG, a JPEG with a thumbnail."""
+"""State of a picture: missing, unreadable, PNG, JPEG with a thumbnail."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +21,12 @@ class ItemMetric:
     """A metric with one value per item.
 
     Attributes:
-        scorer: Which scorer gave it.
+        scorer: Its scorer's name.
         metric: Its name.
-        label: What it is called where scorers are mixed.
-        short: What it is called among those of its scorer.
-        values: By cell, as in the heads of the gallery, then by item.
-        title: What its scorer is called.
+        label: Its label among metrics of all scorers.
+        short: Its label among those of its scorer.
+        values: Values by cell, as in the heads of the gallery, then by item.
+        title: Its scorer's title.
     """
 
     scorer: str
@@ -40,7 +40,7 @@ class ItemMetric:
 def gallery_script(anchor: str, gallery: Gallery, metrics: Sequence[ItemMetric], label_maps: LabelMaps | None) -> str:
     """JavaScript statement that defines one grid's data as `grids[anchor]`.
 
-    Values are rounded to what can be seen; the tidy CSV has them at full precision.
+    Values are rounded as displayed; scores.csv has them at full precision.
     """
     items = [row.item for row in gallery.rows]
     data = {
@@ -52,7 +52,7 @@ def gallery_script(anchor: str, gallery: Gallery, metrics: Sequence[ItemMetric],
         "metrics": [_metric(metric, gallery.columns, items) for metric in metrics],
     }
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    # Nothing in it may end the script element, or begin a comment, once the page is one file.
+    # In a page of one file, no `<` may end the script element or begin a comment.
     return f"(window.grids ??= {{}})[{json.dumps(anchor)}] = {text.replace('<', chr(92) + 'u003c')};\n"
 
 

@@ -30,12 +30,12 @@ class Classes:
 
     Attributes:
         scorer: Its name.
-        names: The classes that are scored, by index.
-        by_run: One row a cell, seed and class, with the columns of the scorer's CSV; the ground truth has no seed.
-        cells: The mean IoU over seeds (cells, classes), NaN where undefined, with the cells' names as index.
-        confusion: By cell, pixel counts (classes, predictions) summed over seeds; empty where none is stored.
-        predictions: The names of the columns of those counts.
-        damages: The files that cannot be read, one line each.
+        names: Names of the scored classes by index.
+        by_run: One row per cell, seed and class, with the columns of the scorer's CSV; the ground truth has no seed.
+        cells: Mean IoU over seeds (cells, classes), NaN if undefined, indexed by the cells' names.
+        confusion: Pixel counts (classes, predictions) by cell, summed over seeds; empty if none is stored.
+        predictions: Names of the columns of those counts.
+        damages: Files that cannot be read, one line each.
     """
 
     scorer: str
@@ -75,7 +75,7 @@ class Classes:
         Cells with several seeds have their mean IoU too, in rows without a seed.
 
         Args:
-            titles: What the scorer is called by cell and seed.
+            titles: Titles of the scorer by cell and seed.
         """
         mean = self.cells.rename_axis("cell").reset_index().melt(id_vars="cell", var_name="class", value_name="iou")
         seeds = self.by_run.groupby("cell")["seed"].nunique()
@@ -90,7 +90,7 @@ class Classes:
         """Confusion matrices as a table, one row per cell, truth and prediction.
 
         Args:
-            titles: What the scorer is called by cell and seed.
+            titles: Titles of the scorer by cell and seed.
         """
         parts = []
         for cell, matrix in self.confusion.items():
@@ -217,7 +217,7 @@ def _classes(run: Run, scorer: str) -> pd.DataFrame | None:
         _check_classes(table)
     except DAMAGED as error:
         raise ReportError(f"{path}: found no table of classes ({' '.join(str(error).split())}); {_AGAIN}") from error
-    return table.astype(dict.fromkeys(_COUNTS, "Int64"))  # with nothing in the rows of means over seeds
+    return table.astype(dict.fromkeys(_COUNTS, "Int64"))  # nullable: rows of means over seeds have no counts
 
 
 def _check_classes(table: pd.DataFrame) -> None:
@@ -228,7 +228,7 @@ def _check_classes(table: pd.DataFrame) -> None:
     if ((shares_ < 0) | (shares_ > 1)).any(axis=None):
         raise ValueError("a share outside 0 to 1")
     if not ((counts >= 0) & np.isfinite(counts) & (counts % 1 == 0)).all(axis=None):
-        raise ValueError("something that is no count")
+        raise ValueError("a count that is none")
 
 
 def _confusion(run: Run, scorer: str, names: tuple[str, ...]) -> pd.DataFrame | None:
@@ -245,7 +245,7 @@ def _confusion(run: Run, scorer: str, names: tuple[str, ...]) -> pd.DataFrame | 
             or not all(kind.kind == "i" for kind in counts.dtypes)
             or (counts < 0).any(axis=None)
         ):
-            raise ValueError("something that is no count, or a class twice")
+            raise ValueError("a count that is none, or a class twice")
     except DAMAGED as error:
         raise ReportError(f"{path}: found no confusion matrix ({' '.join(str(error).split())}); {_AGAIN}") from error
     return counts

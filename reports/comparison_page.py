@@ -46,14 +46,14 @@ class WrittenComparison:
     """A grid's comparison with the files written for it.
 
     Attributes:
-        grid: What is known of it.
-        anchor: Its place in the page, and its folder in the assets.
-        tables: One a scorer.
-        gallery: The pictures of both sides.
+        grid: The comparison.
+        anchor: Its anchor in the page, and its folder in the assets.
+        tables: One per scorer.
+        gallery: Pictures of both sides.
         label_maps: Their label maps.
-        item_ids: The items with pictures on both sides, and on one.
-        advice: By side, what trains more seeds of it where a cell has one.
-        other_targets: How many items of the gallery have an input or a target in A that is not the one in B.
+        item_ids: Items with pictures on both sides and on one.
+        advice: Advice on more seeds by side, where a cell has one training.
+        other_targets: Number of the gallery's items whose input or target differs between A and B.
     """
 
     grid: GridComparison
@@ -80,14 +80,15 @@ def write(
 ) -> Path:
     """Write the comparison of two results folders: `out/index.html`, `out/assets/`, `out/tables/`.
 
-    What cannot be read is named in the page, and the rest is shown. An earlier page stays until the new is whole.
+    Files that cannot be read are named in the page, and the rest is shown. An earlier page stays until the new one is
+    complete.
 
     Args:
         a: A results folder.
         b: Another one, or the same.
         out: The page's own folder.
-        items: How many items of each grid have pictures, at most; None takes as many as `gallery.PICTURES` allows.
-        say: Is told what cannot be read, a line each.
+        items: Maximum number of items of each grid with pictures; None for as many as `gallery.PICTURES` allows.
+        say: Called with one line per unreadable file, doubt and verdict.
 
     Returns:
         The page's path.
@@ -96,12 +97,9 @@ def write(
         ReportError: A folder has no grid, the two have no cell in common, or `out` is something else, or is or lies in
             a folder that is read.
     """
-    grids.check_apart(out, a, b)
-    folders = read(a), read(b)
-    for line in dict.fromkeys(line for folder in folders for line in folder.damages):
-        say(line)
-    of_both, named = _judged(folders, say)
-    return html.put(out, lambda report: _build(of_both, named, folders, report, items))
+    folders = _read_both(a, b, out, say)
+    compared, grid_names = _judged(folders, say)
+    return html.put(out, lambda report: _build(compared, grid_names, folders, report, items))
 
 
 def write_single(
@@ -112,12 +110,17 @@ def write_single(
     Raises:
         ReportError: As `write`.
     """
+    folders = _read_both(a, b, out, say)
+    compared, grid_names = _judged(folders, say)
+    return html.put_single(out, lambda report: _build(compared, grid_names, folders, report, items))
+
+
+def _read_both(a: Path, b: Path, out: Path, say: Callable[[str], None]) -> tuple[ResultsFolder, ResultsFolder]:
     grids.check_apart(out, a, b)
     folders = read(a), read(b)
     for line in dict.fromkeys(line for folder in folders for line in folder.damages):
         say(line)
-    of_both, named = _judged(folders, say)
-    return html.put_single(out, lambda report: _build(of_both, named, folders, report, items))
+    return folders
 
 
 def _judged(

@@ -39,20 +39,20 @@ class Section:
 
     Attributes:
         grid: Its folder.
-        description: What grid.json says.
-        entries: Its scores, those of runs that grid.json does not name included.
-        tables: One a scorer; empty where nothing is scored.
-        losses: The loss tables of each cell that has any, one a seed.
+        description: Contents of grid.json.
+        entries: Its scores, including those of runs that grid.json does not name.
+        tables: One per scorer; empty without scores.
+        losses: Loss tables of each cell that has any, one per seed.
         gaps: Runs that are missing, unfinished or unscored.
         strays: Runs on disk that grid.json does not name; no table shows them.
-        missing: Cells that a scorer could not score, and why.
+        missing: Cells that a scorer could not score, with reasons.
         studies: Studies with raters of its outputs.
-        classes: What scorers of label maps say of each class.
-        colours: Distributions of colours, where there are any.
+        classes: Scores of each class by scorers of label maps.
+        colours: Lab histograms, if any.
         unread: Scores that cannot be read.
-        damages: Files that cannot be read, these and others, one line each.
-        threads: How many threads trained each cell, where it is recorded.
-        clipped: Declared ranges that clip some values of the grid's pictures, one line each.
+        damages: All files that cannot be read, one line each.
+        threads: Recorded number of CPU threads by cell.
+        clipped: Declared ranges that clip values of pictures, one line each.
     """
 
     grid: Grid
@@ -132,7 +132,7 @@ def read(results: Path) -> Page:
         damages = Page(sections, unreadable).damages
         if damages:
             what = f"{counted(len(damages), 'file')} cannot be read"
-            then = f"mend that, then run `p2pbench image-score {typed(results)}`"
+            then = f"fix that, then run `p2pbench image-score {typed(results)}`"
             raise ReportError(f"{results}: found no scores; {what}, such as {damages[0]}; {then}")
         raise ReportError(f"{results}: found no scores; run `p2pbench image-score {typed(results)}`")
     found_studies = analyses.collect(results)
@@ -236,13 +236,13 @@ def _losses(grid: Grid, description: GridDescription) -> tuple[dict[str, list[pd
 def place(studies: Iterable[StudyRecord], entries: Sequence[LedgerEntry], damages: Sequence[Damage] = ()) -> Placed:
     """Find the grid of each study by its rates in the ledger.
 
-    A study is a grid's when the ledger holds its rates under the same protocol for the run of each of its cells, over
-    items among which are all that it judged.
+    A study belongs to a grid if the ledger holds its rates under the same protocol for the run of each of its cells,
+    over items that include all that it judged.
 
     Args:
         studies: As `collect` gives them.
         entries: The scores of all grids.
-        damages: Scores that cannot be read, which are named elsewhere.
+        damages: Scores that cannot be read, reported elsewhere.
     """
     by_grid: dict[str, list[StudyRecord]] = {}
     strangers = []
@@ -275,12 +275,12 @@ def settled(table: ScoreTable, studies: Iterable[StudyRecord]) -> ScoreTable:
 
     These are adjusted for all of its pairs.
 
-    Of a cell of which several runs were judged the analysis has several rates and the table their mean: such a table
-    keeps its own decisions, and says so.
+    If several runs of a cell were judged, the analysis has several rates and the table their mean: such a table keeps
+    its own decisions, with a remark.
 
     Args:
-        table: Of any scorer; another's than a study's stays as it is.
-        studies: Those of the table's grid, as `place` gives them.
+        table: Table of any scorer; only those of studies are changed.
+        studies: Studies of the table's grid, as `place` gives them.
     """
     study = next((study for study in studies if study.scorer == table.scorer), None)
     if study is None:

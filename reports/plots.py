@@ -22,14 +22,14 @@ from reports.histograms import CHANNELS, LabHistograms
 from reports.run_states import LOSSES
 from reports.store.layout import REAL
 
-# Mid-tones of even lightness, apart in hue: each keeps a contrast of 3:1 and more with white and with the dark page.
+# Mid-tones of equal lightness and different hue, with a contrast of at least 3:1 to the white and the dark page.
 PALETTE = ("#2f80d0", "#d9662b", "#2e9e6b", "#c0569b", "#9a7d0a", "#7a6fd6", "#d64550", "#1d98a8")
 DASHES = ("", "5 2", "1.5 1.5")
 GREY = "#7c7c7c"
 _SIZE = re.compile(r'<svg [^>]*\bwidth="([\d.]+)pt" height="([\d.]+)pt"')
-_SMOOTHING = 25  # a rolling mean over one part in so many of the logged steps
-_POINTS = 400  # more cannot be told apart at this width
-_LEAST = 1e-6  # of all pixels; less is not told from nothing
+_SMOOTHING = 25  # the rolling mean is over 1 / 25 of the logged steps
+_POINTS = 400  # the resolution at this width
+_LEAST = 1e-6  # of all pixels; less would fall off the log scale
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Drawing:
     """A drawing as an SVG document.
 
     Attributes:
-        name: As part of a file's name.
-        title: What stands over it.
-        alt: What it shows, in words.
+        name: Part of its file's name.
+        title: Its heading.
+        alt: Text alternative.
         svg: The document.
     """
 
@@ -70,11 +70,11 @@ class PlotFile:
     """A drawing's file in the report's assets.
 
     Attributes:
-        title: What stands over it.
-        alt: What it shows, in words.
+        title: Its heading.
+        alt: Text alternative.
         name: Its file, from the assets.
-        width: In CSS pixels; a page that knows both sizes keeps room for it, and nothing moves when it comes.
-        height: In CSS pixels.
+        width: CSS pixels; with both sizes known, the page does not move while the drawing loads.
+        height: CSS pixels.
     """
 
     title: str
@@ -96,11 +96,11 @@ def draw_losses(runs: Mapping[str, Sequence[pd.DataFrame]], strokes: Mapping[str
     """Draw each loss that any run has, in the order of `LOSSES`.
 
     Args:
-        runs: The loss tables of each cell, one a seed, as `losses.read` gives them.
-        strokes: How to draw each of those cells.
+        runs: Loss tables of each cell, one per seed, as `run_states.read_losses` gives them.
+        strokes: Line styles of those cells.
 
     Returns:
-        The drawings, the same bytes for the same numbers.
+        The drawings, byte-identical for the same numbers.
     """
     drawings = []
     for loss, title in LOSSES.items():
@@ -109,7 +109,9 @@ def draw_losses(runs: Mapping[str, Sequence[pd.DataFrame]], strokes: Mapping[str
             for cell, tables in runs.items()
         }
         if any(curves.values()):
-            drawings.append(Drawing(loss, title, f"{title}, by step, one curve a run", _losses(loss, curves, strokes)))
+            drawings.append(
+                Drawing(loss, title, f"{title}, by step, one curve per run", _losses(loss, curves, strokes))
+            )
     return drawings
 
 
@@ -129,6 +131,7 @@ def svg(paint: Callable[[Axes], None], title: str, size: tuple[float, float] = (
         title: Of the document.
         size: Width and height in inches of 72 CSS points.
     """
+    # A fixed salt for ids and no date make the bytes reproducible; text stays text, in the reader's own fonts.
     buffer = io.StringIO()
     with mpl.rc_context(
         {
@@ -196,7 +199,7 @@ def draw_colours(shown: LabHistograms, strokes: Mapping[str, Stroke]) -> list[Dr
         Drawing(
             f"lab-{name}",
             title,
-            f"Share of pixels by {title}, on a log scale, one curve a cell",
+            f"Share of pixels by {title}, on a log scale, one curve per cell",
             _svg(shown, name, strokes),
         )
         for name, title in CHANNELS.items()

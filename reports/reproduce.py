@@ -41,9 +41,9 @@ def train_command(description: GridDescription, file: str, results: str = "resul
 
     Args:
         description: The grid.
-        file: The same as a file, see `grid_toml`.
-        results: The results folder, as the command names it.
-        root: The dataset's folder, likewise; the program's own datasets need none.
+        file: The grid file, see `grid_toml`.
+        results: The results folder, as typed in the command.
+        root: The dataset's folder, as typed in the command; unused for built-in datasets.
     """
     place = f" --root {root}" if description.dataset.get("root") else ""
     return f"p2pbench train-ablation {file}{place} --out {results}"
@@ -77,7 +77,7 @@ def made_by() -> str:
 
 
 def _pairs(settings: Mapping[str, object]) -> list[str]:
-    # TOML has no null: what is not set is left out, and gets its default again, which is not set.
+    # TOML has no null: a setting that is not set is omitted, and gets its default, which is not set.
     return [f"{_key(name)} = {_toml(value)}" for name, value in settings.items() if value is not None]
 
 
@@ -94,12 +94,12 @@ def _toml(value: object) -> str:
     if isinstance(value, str):
         return f'"{_ESCAPED.sub(_escape, value)}"'
     if isinstance(value, float):
-        return repr(value)  # which says nan and inf as TOML does
+        return repr(value)  # TOML writes nan and inf like Python
     return json.dumps(value)
 
 
 def _escape(found: re.Match[str]) -> str:
-    # Half characters are none in TOML: they are written out, as in the page.
+    # TOML has no surrogates: they are written out, as in the page.
     code = ord(found[0])
     return f"\\\\u{code:04x}" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"
 

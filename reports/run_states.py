@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import pandas as pd
-from pandas.api.types import is_numeric_dtype
+from typing import TYPE_CHECKING
 
 from reports.store.errors import DAMAGED, ReportError
 from reports.store.grids import GridDescription
 from reports.store.layout import Grid, Run
 from reports.store.ledger import Damage, LedgerEntry
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LOSSES = {
     "G_GAN": "Generator: fooling the discriminator",
@@ -29,8 +30,8 @@ class Gap:
 
     Attributes:
         cell: The cell's name.
-        seeds: Its seeds that are in this state.
-        state: What is missing, in words.
+        seeds: Its seeds in this state.
+        state: The missing part in words.
     """
 
     cell: str
@@ -57,6 +58,8 @@ def read_losses(run: Run) -> pd.DataFrame | None:
     """
     if not run.losses.is_file():
         return None
+    import pandas as pd  # here: scoring commands import this module too, and pandas takes half a second
+
     try:
         table = pd.read_csv(run.losses)
     except pd.errors.EmptyDataError:
@@ -65,17 +68,19 @@ def read_losses(run: Run) -> pd.DataFrame | None:
         raise _damaged(run, f"found no table ({' '.join(str(error).split())})") from error
     if "step" not in table:
         raise _damaged(run, f"found columns {', '.join(map(str, table.columns))}")
-    if table.empty:  # of a training that has just begun
+    if table.empty:  # a training that has just begun
         return None
     table = table[["step", *(column for column in LOSSES if column in table)]]
     for column in table:
-        if not is_numeric_dtype(table[column]):
+        if not pd.api.types.is_numeric_dtype(table[column]):
             raise _damaged(run, f"found text in column {column}")
     return table.dropna(subset="step")
 
 
 def training_seconds(run: Run, batch_size: int) -> float | None:
     """Duration of a training by its logged speeds; None if unknown."""
+    import pandas as pd
+
     try:
         table = pd.read_csv(run.losses, usecols=["step", "images_per_second"]).dropna()
         images = table["step"].diff().fillna(table["step"]) * batch_size

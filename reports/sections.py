@@ -30,15 +30,15 @@ class WrittenTable:
     """A table with its files and references as the page shows it.
 
     Attributes:
-        table: What it holds.
-        anchor: Its place in the page.
-        csv: Its file, from the page.
-        latex: Its LaTeX file, from the page.
-        latex_text: What is in that.
-        links: Cells and metrics whose numbers lead to pictures.
-        missing: Cells that were not scored by it, and why.
-        reference: The paper's table that is like it, of other images.
-        detectable: What differences its metrics could tell with other numbers of seeds.
+        table: The table.
+        anchor: Its anchor in the page.
+        csv: Its CSV file.
+        latex: Its LaTeX file.
+        latex_text: Content of that file.
+        links: Cells and metrics whose numbers link to pictures.
+        missing: Cells that its scorer could not score.
+        reference: The paper's similar table, of other images.
+        detectable: Detectable differences by number of seeds.
     """
 
     table: ScoreTable
@@ -73,15 +73,15 @@ class WrittenStudy:
     """A study with its files; paths are relative to the page.
 
     Attributes:
-        study: What came out of it.
-        anchor: Its place in the page.
+        study: Its analysis.
+        anchor: Its anchor in the page.
         rates: Fooling rates with both intervals.
         learning: The learning curve of each cell's raters.
-        scatters: Raters against each automatic score.
-        within: The rank correlation within cells with each of those scores, the strongest first.
-        clustered: Which clusters the scored items are of, such as "3 clusters of items (cities)"; empty of items alone.
-        csv: The rates and learning curves.
-        correlations_csv: All correlations; empty where there are none.
+        scatters: Fooling rates against each automatic score.
+        within: Rank correlations within cells with those scores, the strongest first.
+        clustered: Clusters of the scored items, such as "3 clusters of items (cities)"; else empty.
+        csv: Rates and learning curves.
+        correlations_csv: All correlations; empty without any.
     """
 
     study: StudyRecord
@@ -100,21 +100,21 @@ class WrittenSection:
     """A section with its files; paths are relative to the page.
 
     Attributes:
-        section: What is known of the grid.
-        anchor: Its place in the page, which is also its folder in the assets.
-        tables: One a scorer.
+        section: Content of the section.
+        anchor: Its anchor in the page, and its folder in the assets.
+        tables: One per scorer.
         studies: Those with raters.
         gallery: Its pictures.
         label_maps: Its label maps.
         lost: Items with scores and without a picture.
-        strokes: How each cell is drawn.
+        strokes: Line style of each cell.
         losses: Curves of the training.
-        colours: Distributions of colours.
-        colours_csv: Their numbers.
+        colours: Lab histograms.
+        colours_csv: Their CSV file.
         classes: Tables by scorer of label maps.
-        grid_file: The grid as a file that trains it.
-        commands: What to type to make it again.
-        once: What is said on top where all of its cells were trained once.
+        grid_file: Grid file that trains it.
+        commands: Commands that reproduce it.
+        once: Advice at the top if all of its cells were trained once.
         hashes: SHA-256 of each table, by file.
     """
 
@@ -171,10 +171,10 @@ def write_section(section: Section, index: int, report: Report, most: int | None
     """Write the files of one grid.
 
     Args:
-        section: What is known of the grid.
-        index: Its place among the grids.
-        report: Where to.
-        most: How many items have pictures, at most.
+        section: Content of the section.
+        index: Index of the grid in the page.
+        report: The report.
+        most: Maximum number of items with pictures.
     """
     anchor = f"grid{index}"
     folder = report.assets / anchor
@@ -271,8 +271,8 @@ def write_studies(
     section: Section, anchor: str, strokes: Mapping[str, Stroke], report: Report, folder: Path
 ) -> list[WrittenStudy]:
     """Write the drawings and tables of a grid's studies."""
-    drawn = []
-    for place, study in enumerate(section.studies):
+    written = []
+    for index, study in enumerate(section.studies):
         cells = list(section.description.cells)
         grid = section.grid.name
         comparisons = _distinct(correlation.compare(study, section.entries))
@@ -284,13 +284,13 @@ def write_studies(
             csv.write(correlation.tidy(correlations), table)
         within = [each for each in correlations if each.cell == WITHIN_CELLS]
 
-        def put(drawings: Sequence[Drawing], prefix: str = f"study{place}") -> tuple[PlotFile, ...]:
+        def put(drawings: Sequence[Drawing], prefix: str = f"study{index}") -> tuple[PlotFile, ...]:
             return write_drawings(drawings, folder, prefix)
 
-        drawn.append(
+        written.append(
             WrittenStudy(
                 study=study,
-                anchor=f"{anchor}-study{place}",
+                anchor=f"{anchor}-study{index}",
                 rates=put([study_plots.rates(study, cells, strokes)]),
                 learning=put(study_plots.learning(study, cells, strokes)),
                 scatters=put(
@@ -305,7 +305,7 @@ def write_studies(
                 correlations_csv=report.relative(table) if correlations else "",
             )
         )
-    return drawn
+    return written
 
 
 def study_rows(study: StudyRecord) -> pd.DataFrame:

@@ -21,7 +21,7 @@ _ADVICE = {
     errno.ENOSPC: "free space on its disk",
     errno.EDQUOT: "free space on its disk",
     errno.ENAMETOOLONG: "give it a shorter name",
-    errno.EISDIR: "move the folder that is there away, or name another file",
+    errno.EISDIR: "move the folder of that name away, or name another file",
 }
 
 
@@ -46,13 +46,6 @@ def write(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def csv_text(lines: Iterable[Iterable[object]]) -> str:
-    """CSV text of lines of cells, header included; numbers at full precision."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()
-
-
 def write_new(path: Path, content: bytes) -> None:
     """Write a new file durably, readable by its owner only.
 
@@ -67,7 +60,7 @@ def write_new(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
             undo.pop_all()
-        with suppress(OSError):  # not all file systems can
+        with suppress(OSError):  # not all file systems support it
             _sync(path.parent)
     except OSError as error:
         if isinstance(error, FileExistsError) and os.path.lexists(path):
@@ -99,9 +92,9 @@ def advice(path: Path, error: OSError, otherwise: str = "name another place") ->
     `otherwise` is for errors that say too little.
     """
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        for each in (path, *path.parents):
-            if os.path.lexists(each) and not os.path.isdir(each):
-                return f"{each} is a file, where a folder is expected: name another folder, or move the file away"
+        for part in (path, *path.parents):
+            if os.path.lexists(part) and not os.path.isdir(part):
+                return f"{part} is a file, where a folder is expected: name another folder, or move the file away"
     return _ADVICE.get(error.errno or 0, otherwise)
 
 
@@ -138,3 +131,10 @@ def _exchange(folder: Path, new: Path, old: Path) -> None:
         old.rename(folder)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def csv_text(lines: Iterable[Iterable[object]]) -> str:
+    """CSV text of lines of cells, header included; numbers at full precision."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()

@@ -159,8 +159,8 @@ _METRICS = {
 _SCORERS = {
     "fcn-official": ScorerInfo(
         "FCN-score, official",
-        "Outputs segmented by an FCN and compared with their input labels, by the rules of the published script, quirks "
-        "included.",
+        "Outputs segmented by an FCN and compared with their input labels, by the rules of the published script, "
+        "quirks included.",
     ),
     "fcn-strict": ScorerInfo(
         "FCN-score, strict",
