@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.gallery import Column, Gallery, LabelMaps, Tile
+from reports.gallery import Column, Gallery, GalleryLabelMaps, Tile
 from reports.store.layout import REAL
 from reports.store.ledger import LedgerEntry
 from reports.store.metrics import STUDY, ScorerInfo, describe, describe_scorer
@@ -37,7 +37,9 @@ class ItemMetric:
     title: str = ""
 
 
-def gallery_script(anchor: str, gallery: Gallery, metrics: Sequence[ItemMetric], label_maps: LabelMaps | None) -> str:
+def gallery_script(
+    anchor: str, gallery: Gallery, metrics: Sequence[ItemMetric], label_maps: GalleryLabelMaps | None
+) -> str:
     """JavaScript statement that defines one grid's data as `grids[anchor]`.
 
     Values are rounded as displayed; scores.csv has them at full precision.

@@ -16,8 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from reports import reproduce, tables
-from reports.page import plain
-from reports.reproduce import NOT_THERE, Change
+from reports.reproduce import NOT_THERE, Change, plain
 from reports.run_states import Gap
 from reports.store import arithmetic, variance
 from reports.store.errors import ReportError

@@ -13,7 +13,7 @@ import pandas as pd
 from reports import browse, comparison, comparison_verdicts, csv, gallery, html, run_states, trainings
 from reports.browse import ItemMetric
 from reports.comparison import ComparisonTable, GridComparison, PairedNames, ResultsFolder, ScoredGrid
-from reports.gallery import Column, Gallery, LabelMaps
+from reports.gallery import Column, Gallery, GalleryLabelMaps
 from reports.reproduce import made_by
 from reports.store import grids, layout, ledger, picture
 from reports.store.errors import ReportError
@@ -60,7 +60,7 @@ class WrittenComparison:
     anchor: str
     tables: tuple[WrittenComparisonTable, ...]
     gallery: Gallery | None
-    label_maps: LabelMaps | None
+    label_maps: GalleryLabelMaps | None
     item_ids: PairedNames
     advice: Mapping[str, NextStep]
     other_targets: int

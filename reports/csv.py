@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from reports import paper
-from reports.page import plain
+from reports.reproduce import plain
 from reports.store.bootstrap import clusters_of
 from reports.store.grids import GridDescription
 from reports.store.layout import REAL
 from reports.store.metrics import describe_scorer
 from reports.store.names import printable
-from reports.tables import ProtocolDifference, ScoreRow, ScoreTable
+from reports.tables import CellRow, ProtocolDifference, ScoreTable
 
 # At the start, or behind the semicolon that separates cells where the decimal mark is a comma; also full-width.
 _FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@＝＋－＠])")
@@ -83,7 +83,7 @@ def of_table(table: ScoreTable, description: GridDescription) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _over(scorer: str, row: ScoreRow) -> str:
+def _over(scorer: str, row: CellRow) -> str:
     things = describe_scorer(scorer, row.protocol).over
     return f"trainings and {things}" if len(row.seeds) > 1 else things
 
@@ -130,7 +130,7 @@ def of_paper() -> pd.DataFrame:
     )
 
 
-def _why(row: ScoreRow, table: ScoreTable) -> str | None:
+def _why(row: CellRow, table: ScoreTable) -> str | None:
     """Reason for not ranking a row; None if it is ranked."""
     if row.differences:
         return "; ".join(map(reason, row.differences))

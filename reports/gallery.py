@@ -130,7 +130,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class LabelMaps:
+class GalleryLabelMaps:
     """Items with label maps in the report's assets, by row index.
 
     The files are named by `TRUTH`, `SEGMENTATION` and `ERRORS` with the indices of column and item.
@@ -261,7 +261,9 @@ def _tile(column: Column, item: str, stem: Path) -> Tile:
         return Tile(None, "unreadable", alt, str(error))
 
 
-def write_label_maps(grid: Grid, columns: Sequence[Column], items: Sequence[str], folder: Path) -> LabelMaps | None:
+def write_label_maps(
+    grid: Grid, columns: Sequence[Column], items: Sequence[str], folder: Path
+) -> GalleryLabelMaps | None:
     """Copy the grid's label maps and draw error maps; None without any.
 
     Args:
@@ -299,7 +301,7 @@ def write_label_maps(grid: Grid, columns: Sequence[Column], items: Sequence[str]
 
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(item, range(len(items))))
-    return LabelMaps(
+    return GalleryLabelMaps(
         truth=frozenset(number for number, (labelled, _) in enumerate(found) if labelled),
         segmented=tuple(
             frozenset(number for number, (_, there) in enumerate(found) if there[place])

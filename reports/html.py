@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reports import correlation, csv, gallery, page, paper, tables, tidy, trainings
 from reports.page import Page
-from reports.reproduce import made_by
+from reports.reproduce import made_by, plain, plain_fields
 from reports.sections import write_section
 from reports.store import atomic, grids, layout, made, picture
 from reports.store.bootstrap import clusters_of
@@ -26,7 +26,7 @@ from reports.store.errors import ReportError
 from reports.store.layout import INPUT, REAL, Report
 from reports.store.metrics import FCN_RULES, describe, describe_scorer
 from reports.store.names import counted, duration
-from reports.tables import ScoreRow, ScoreTable
+from reports.tables import CellRow, ScoreTable
 
 NO_INTERVAL = "no interval: a single item or rater, items that are all alike, or a few far from all others"
 SINGLE_ITEMS = 24  # items with pictures in a report of one file
@@ -151,7 +151,7 @@ def _about(table: ScoreTable) -> Iterator[str]:
         yield f"set apart, not ranked: {'; '.join(map(_named, table.apart))}"
 
 
-def _named(row: ScoreRow) -> str:
+def _named(row: CellRow) -> str:
     """Name of a row set apart, such as "L1 seed 2 (items)"."""
     seeds = f" seed{'s' if len(row.seeds) > 1 else ''} {', '.join(map(str, row.seeds))}" if row.seeds else ""
     return f"{row.cell}{seeds} ({', '.join(difference.field for difference in row.differences)})"
@@ -331,7 +331,7 @@ def environment() -> Environment:
     known.globals |= {"INPUT": INPUT, "REAL": REAL, "GAP": gallery.GAP, "THUMB": picture.THUMB}
     known.globals |= {"describe": describe, "describe_scorer": describe_scorer, "paper_value": paper.value}
     known.globals |= {"FCN_RULES": FCN_RULES, "is_published": paper.is_published}
-    known.globals |= {"plain": page.plain, "plain_fields": page.plain_fields, "dataset_line": page.dataset_line}
+    known.globals |= {"plain": plain, "plain_fields": plain_fields, "dataset_line": page.dataset_line}
     known.globals |= {"NO_INTERVAL": NO_INTERVAL}
     known.globals |= {"counted": counted, "GLOSSARY": GLOSSARY, "term": term, "min": min}
     known.globals |= {"LEAST_RELIABILITY": correlation.LEAST_RELIABILITY}

@@ -12,7 +12,7 @@ from reports.csv import reason
 from reports.store.grids import GridDescription
 from reports.store.metrics import describe, describe_scorer
 from reports.store.names import counted, file_name, printable
-from reports.tables import Number, ScoreRow, ScoreTable
+from reports.tables import CellRow, Number, ScoreTable
 from reports.verdicts import Mark
 
 LONG_NAME = 30  # characters; longer names get line breaks
@@ -117,7 +117,7 @@ def _caption(table: ScoreTable, description: GridDescription, with_counts: bool)
     )
 
 
-def _seeds(row: ScoreRow) -> str:
+def _seeds(row: CellRow) -> str:
     return f"{'seed' if len(row.seeds) == 1 else 'seeds'} {', '.join(map(str, row.seeds))}"
 
 
@@ -126,7 +126,7 @@ def _label(grid: str, scorer: str) -> str:
     return "tab:" + (stem if stem.isascii() else file_name(stem.encode("unicode_escape").decode()))
 
 
-def _columns(rows: Sequence[ScoreRow], metrics: int, counted: bool) -> str:
+def _columns(rows: Sequence[CellRow], metrics: int, counted: bool) -> str:
     first = _NARROW if any(len(printable(row.cell)) > LONG_NAME for row in rows) else "l"
     return first + "r" * (metrics + 2 * counted)
 
@@ -141,7 +141,7 @@ def _head(metrics: Sequence[str], counted: bool) -> str:
     return " & ".join([*cells, *(["Items", "Seeds"] if counted else [])]) + r" \\"
 
 
-def _row(row: ScoreRow, metrics: Sequence[str], counted: bool, style: str = "", note: int | None = None) -> str:
+def _row(row: CellRow, metrics: Sequence[str], counted: bool, style: str = "", note: int | None = None) -> str:
     name = _name(row.cell)
     cells = [f"\\{style}{{{name}}}" if style else name]
     if note is not None:

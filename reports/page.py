@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import pandas as pd
 from reports import classes, histograms, run_states, tables, verdicts
 from reports.classes import Classes
 from reports.histograms import LabHistograms
+from reports.reproduce import plain
 from reports.run_states import Gap, Unscored
 from reports.store import analyses, arithmetic, grids, layout, ledger
 from reports.store.analyses import RATE, StudyRecord
@@ -143,24 +143,6 @@ def read(results: Path) -> Page:
     )
     unreadable += [*found_studies.damages, *found_studies.waiting, *placed.strangers]
     return Page([_with_studies(section, placed.by_grid.get(section.grid.name, ())) for section in sections], unreadable)
-
-
-def plain_fields(fields: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    """Settings as text by dotted name, nested mappings flattened, lists as JSON."""
-    flat: dict[str, str] = {}
-    for name, value in fields.items():
-        if isinstance(value, Mapping) and value:
-            flat |= plain_fields(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = plain(value)
-    return flat
-
-
-def plain(value: object) -> str:
-    """A setting as text."""
-    if value is None:
-        return "not set"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def dataset_line(dataset: Mapping[str, object]) -> str:

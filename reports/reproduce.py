@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
-from reports.page import plain, plain_fields
 from reports.store.grids import GridDescription
 from reports.store.metrics import STUDY
 from reports.tables import ScoreTable
@@ -125,3 +124,21 @@ def _fields(description: GridDescription, cells: Sequence[str]) -> dict[str, str
         **plain_fields(description.versions, "versions."),
         "git revision": description.git_revision or "unknown",
     }
+
+
+def plain_fields(fields: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    """Settings as text by dotted name, nested mappings flattened, lists as JSON."""
+    flat: dict[str, str] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping) and value:
+            flat |= plain_fields(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = plain(value)
+    return flat
+
+
+def plain(value: object) -> str:
+    """A setting as text."""
+    if value is None:
+        return "not set"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -12,7 +12,7 @@ import pandas as pd
 from reports import browse, correlation, csv, gallery, latex, paper, plots, reproduce, study_plots, trainings
 from reports.browse import ItemMetric
 from reports.correlation import WITHIN_CELLS, Correlation, RatesAndScores
-from reports.gallery import Gallery, LabelMaps
+from reports.gallery import Gallery, GalleryLabelMaps
 from reports.page import Section
 from reports.paper import PaperTable
 from reports.plots import Drawing, PlotFile, Stroke, write_drawings
@@ -123,7 +123,7 @@ class WrittenSection:
     tables: tuple[WrittenTable, ...]
     studies: tuple[WrittenStudy, ...]
     gallery: Gallery | None
-    label_maps: LabelMaps | None
+    label_maps: GalleryLabelMaps | None
     lost: tuple[str, ...]
     strokes: dict[str, Stroke]
     losses: tuple[PlotFile, ...]

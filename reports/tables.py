@@ -58,7 +58,7 @@ class ProtocolDifference:
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreRow:
+class CellRow:
     """A cell, or the ground truth, under one protocol and item set.
 
     Attributes:
@@ -104,9 +104,9 @@ class ScoreTable:
 
     scorer: str
     metrics: tuple[str, ...]
-    rows: tuple[ScoreRow, ...]
-    real: ScoreRow | None
-    apart: tuple[ScoreRow, ...]
+    rows: tuple[CellRow, ...]
+    real: CellRow | None
+    apart: tuple[CellRow, ...]
     protocol: Mapping[str, object]
     fingerprint: str
     decisions: Mapping[str, Decisions]
@@ -197,7 +197,7 @@ class ScoreTable:
             sentences.append((Mark.NONE, f"Not ranked, as trained only once: {', '.join(self.left_out)}."))
         return sentences
 
-    def all_rows(self) -> list[ScoreRow]:
+    def all_rows(self) -> list[CellRow]:
         """All rows from top to bottom."""
         return [*self.rows, *([self.real] if self.real else []), *self.apart]
 
@@ -296,9 +296,9 @@ def _reference(entries: list[LedgerEntry]) -> Scores:
     return next(each for each in scores if basis_of(each) == basis)
 
 
-def _row(group: list[LedgerEntry], reference: Scores, flaws: Mapping[Run, str]) -> ScoreRow:
+def _row(group: list[LedgerEntry], reference: Scores, flaws: Mapping[Run, str]) -> CellRow:
     first = group[0].scores
-    return ScoreRow(
+    return CellRow(
         cell=group[0].run.cell,
         seeds=tuple(entry.run.seed for entry in group if entry.run.seed is not None),
         n=first.n,
@@ -382,7 +382,7 @@ def _count(scores: Scores, other: Scores) -> str:
     return f"{scores.n} of {scores.n_expected}" + (f" with {alone} of its own" if alone else "")
 
 
-def _decided(rows: Sequence[ScoreRow], *, judged: bool) -> dict[str, Decisions]:
+def _decided(rows: Sequence[CellRow], *, judged: bool) -> dict[str, Decisions]:
     """Decisions between the rows by metric."""
     return {
         name: decide(
@@ -394,7 +394,7 @@ def _decided(rows: Sequence[ScoreRow], *, judged: bool) -> dict[str, Decisions]:
     }
 
 
-def _marked(row: ScoreRow, decisions: Mapping[str, Decisions]) -> ScoreRow:
+def _marked(row: CellRow, decisions: Mapping[str, Decisions]) -> CellRow:
     """The row with the marks and ranks of its numbers."""
     return replace(
         row,
