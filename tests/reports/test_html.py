@@ -43,7 +43,7 @@ def test_the_page_shows_each_part_of_a_grid(results: Path) -> None:
     ):
         assert part in page.text, part
     assert fingerprint({"scale": "0..1", "ssim_window": 11}, "image") in page.text
-    assert "Not complete" not in page.text
+    assert "Incomplete" not in page.text
     assert "Cannot be read" not in page.text
 
 
@@ -170,7 +170,7 @@ def test_runs_that_the_grid_does_not_name_are_named_and_in_no_table(results: Pat
     grid = Grid(results / "losses")
     shutil.copytree(grid.run("L1", 0).folder, grid.run("L1", 7).folder)
     page = write(results)
-    assert "On disk, but not in this grid, and so in no table L1 , seed 7" in page.text
+    assert "On disk but not in grid.json, and therefore in no table L1 , seed 7" in page.text
     assert [row["seeds"] for row in rows(results / "report/tables/losses--image.csv")] == ["0", "0", ""]
 
 
