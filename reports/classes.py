@@ -132,7 +132,7 @@ def shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
     """Confusion matrix normalised by row; NaN for a class without pixels."""
     totals = matrix.sum(axis=1, keepdims=True)
     found = np.full(matrix.shape, np.nan)
-    np.divide(matrix, totals, out=found, where=totals > 0)
+    np.divide(matrix, totals, out=found, where=totals > 0)  # NaN stays where a class has no pixel
     return found
 
 

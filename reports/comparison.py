@@ -383,4 +383,4 @@ def _reasons(a: Scores, b: Scores) -> tuple[Change, ...]:
 
 
 def _same(a: ScoreSample, b: ScoreSample) -> bool:
-    return a.value == b.value and np.array_equal(a.replicates, b.replicates, equal_nan=True)
+    return a.value == b.value and np.array_equal(a.replicates, b.replicates, equal_nan=True)  # NaN: no interval

@@ -157,7 +157,7 @@ def correlate(
     for comparison in comparisons:
         items = tuple(sorted({item for points in comparison.points for item in points.items}))
         if items not in weights:
-            weights[items] = np.ascontiguousarray(bootstrap.item_weights(items, replicates).T)
+            weights[items] = np.ascontiguousarray(bootstrap.item_weights(items, replicates).T)  # shared by all metrics
         reliable = reliabilities(comparison.points)
         for cell, rho, n in _rhos(comparison.points, items, weights[items]):
             value = float(rho[0]) if n >= _LEAST_ITEMS and math.isfinite(rho[0]) else None
@@ -208,7 +208,7 @@ def _chance(points: Points) -> NDArray[np.float64]:
 
     Answers on one item vary by all but the item, so also by what tells raters apart.
     """
-    more = points.trials.sum() - len(points.trials)
+    more = points.trials.sum() - len(points.trials)  # degrees of freedom within items
     if not more:
         return np.full(len(points.trials), math.nan)
     of_answers = (points.trials * points.rates * (100 - points.rates)).sum() / more
@@ -281,7 +281,7 @@ def _rho(a: NDArray[np.floating], b: NDArray[np.floating], weights: NDArray[np.f
         xx, yy = (np.einsum("gr,gr,gr->r", *each) for each in ((counts_a, x, x), (counts_b, y, y)))
         scale = np.sqrt(xx.astype(np.float64) * yy)
         np.divide(xy, scale, out=rho[start : start + step], where=scale > 0)
-    return rho.clip(-1, 1)
+    return rho.clip(-1, 1)  # float32 sums may exceed 1 by rounding
 
 
 def _groups(values: NDArray[np.floating], dtype: np.dtype[Any]) -> tuple[csr_array, NDArray[np.intp]]:

@@ -219,7 +219,7 @@ def shown_width(widths: Sequence[int], room: int) -> int:
 
     Small pictures are enlarged by an integer factor, so that their pixels stay squares of equal size.
     """
-    native = Counter(widths).most_common(1)[0][0] if widths else room
+    native = Counter(widths).most_common(1)[0][0] if widths else room  # pictures of a grid seldom differ in width
     return native * (room // native) if native <= room else room
 
 
@@ -368,4 +368,4 @@ def _no_label_map(path: Path, why: str) -> ReportError:
 def _write_errors(values: NDArray[np.uint8], path: Path) -> None:
     picture = Image.frombytes("P", values.shape[::-1], values.tobytes())
     picture.putpalette(_PALETTE)
-    picture.save(path, bits=2, compress_level=1)
+    picture.save(path, bits=2, compress_level=1)  # three colours fit in two bits

@@ -196,7 +196,7 @@ def put_single(out: Path, build: Callable[[Report], None]) -> Path:
                 f"{target}: was changed since the report was written and would be overwritten; move it away, or name "
                 "another file: --out"
             )
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder:  # the report is built as files, then inlined
             report = Report(Path(folder))
             build(report)
             atomic.write(target, sealed(inlined(report).encode()))
@@ -239,7 +239,7 @@ def _check_free(target: Report) -> None:
 
 def _is_ours(index: Path) -> bool:
     with index.open(encoding="utf-8", errors="replace") as file:
-        return MARK in file.read(2000)
+        return MARK in file.read(2000)  # it is in the head of the page
 
 
 def inlined(report: Report) -> str:
@@ -252,7 +252,7 @@ def inlined(report: Report) -> str:
     text = _SCRIPT.sub(lambda match: f"<script>{_path(report, match[1]).read_text('utf-8')}</script>", text)
     text = _SOURCE.sub(lambda match: _data(_path(report, match[0])), text)
     text = _LINK.sub(lambda match: _download(_path(report, match[0])), text)
-    before, mark, after = text.partition(_MARK)
+    before, mark, after = text.partition(_MARK)  # the table of files precedes the scripts that use it
     return "".join([before, *(_files(report, named) if mark else ()), after])  # joined once: they are large
 
 
@@ -323,8 +323,8 @@ def environment() -> Environment:
     """Template environment with the names that all pages use."""
     known = Environment(
         loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
+        autoescape=True,  # names of cells and items may hold any character
+        undefined=StrictUndefined,  # a misspelt name fails, not renders as nothing
         trim_blocks=True,
         lstrip_blocks=True,
     )

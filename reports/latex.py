@@ -95,7 +95,7 @@ def of_table(table: ScoreTable, grid: str, description: GridDescription) -> str:
 
 def escape(text: str) -> str:
     r"""Text escaped for LaTeX, control characters written out, as `\n`."""
-    plain = _LIGATURE.sub("\0", printable(text))
+    plain = _LIGATURE.sub("\0", printable(text))  # printable() leaves no NUL, so it can mark the places
     return "".join(_SPECIAL.get(character, character) for character in plain).replace("\0", "{}")
 
 

@@ -118,7 +118,7 @@ def draw_losses(runs: Mapping[str, Sequence[pd.DataFrame]], strokes: Mapping[str
 def smooth(table: pd.DataFrame, loss: str) -> pd.DataFrame:
     """Rolling mean of one loss, thinned to what a drawing can resolve."""
     logged = table[["step", loss]].replace([math.inf, -math.inf], math.nan).dropna()
-    window = max(1, len(logged) // _SMOOTHING)
+    window = max(1, len(logged) // _SMOOTHING)  # grows with the training, so curves look alike
     logged[loss] = logged[loss].rolling(window, min_periods=1, center=True).mean()
     return logged.iloc[:: max(1, len(logged) // _POINTS)]
 
@@ -139,13 +139,15 @@ def svg(paint: Callable[[Axes], None], title: str, size: tuple[float, float] = (
             "svg.fonttype": "none",
             "font.family": "sans-serif",
             "font.size": 8.5,
-            "axes.unicode_minus": False,
+            "axes.unicode_minus": False,  # fonts of readers may lack the sign
         }
     ):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
         paint(figure.add_subplot())
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Title": title})
+        figure.savefig(
+            buffer, format="svg", transparent=True, metadata={"Date": None, "Title": title}
+        )  # for any page colour
     return buffer.getvalue()
 
 
@@ -212,7 +214,7 @@ def _svg(shown: LabHistograms, channel: str, strokes: Mapping[str, Stroke]) -> s
             middle = (table["low"] + table["high"]) / 2
             some = table["share"].where(table["share"] >= _LEAST, np.nan)
             line(axes, middle, some, _REAL if cell == REAL else strokes[cell], 1.8 if cell == REAL else 0.9)
-        axes.set_yscale("log")
+        axes.set_yscale("log")  # rare colours matter as well, see the paper's Figure 7
         dress(axes, channel, "share of pixels")
 
     return svg(paint, f"share of pixels by {channel}")

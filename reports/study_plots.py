@@ -130,7 +130,7 @@ def _paint_rates(axes: Axes, shown: Sequence[StudyCell], strokes: Mapping[str, S
         axes.plot([cell.rate], [row], marker=_marker(stroke), color=colour, markersize=6.5)
     plots.dress(axes, f"fooling rate, %: thin lines over {over}, thick over raters and trials", "")
     axes.set_yticks(range(len(shown)), [_label(cell.label) for cell in shown])
-    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_ylim(len(shown) - 0.4, -0.6)  # the first cell on top
     ends = [end for cell in shown for end in (cell.rate, cell.over_items.high, cell.over_trials.high)]
     highest = max(CHANCE, *(end for end in ends if not math.isnan(end)))
     axes.set_xlim(-0.015 * highest, min(101.5, 1.05 * highest))
@@ -156,7 +156,7 @@ def _paint_scatter(axes: Axes, cells: Sequence[Points], strokes: Mapping[str, St
             markerfacecolor="none",
             markeredgewidth=2,
         )
-    axes.set_ylim(-4, 104)
+    axes.set_ylim(-4, 104)  # whole dots at 0 and 100 %
     axes.xaxis.set_major_locator(MaxNLocator(6))
 
 
@@ -165,7 +165,7 @@ def _dots(axes: Axes, points: Points, stroke: Stroke, unit: float) -> None:
 
     All dots of one size are one call, which keeps the drawing small.
     """
-    for trials in np.unique(points.trials)[::-1]:
+    for trials in np.unique(points.trials)[::-1]:  # largest dots first, so that small ones stay visible
         of = points.trials == trials
         axes.plot(
             points.values[of],

@@ -239,7 +239,7 @@ def read(grid: Grid, description: GridDescription) -> list[ScoreTable]:
 
 def _table(scorer: str, entries: list[LedgerEntry], flaws: Mapping[Run, str]) -> ScoreTable:
     reference = _reference(entries)
-    groups: dict[tuple[str, Basis], list[LedgerEntry]] = {}
+    groups: dict[tuple[str, Basis], list[LedgerEntry]] = {}  # a cell has a row per basis
     for entry in entries:
         groups.setdefault((entry.run.cell, basis_of(entry.scores)), []).append(entry)
     rows = [_row(group, reference, flaws) for group in groups.values()]

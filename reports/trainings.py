@@ -124,7 +124,7 @@ def more_seeds(grid: Grid, description: GridDescription, file: str, results: str
         results: The results folder, as typed in the command.
         root: The dataset's folder, as typed in the command.
     """
-    others = (seed for seed in count() if seed not in description.seeds)
+    others = (seed for seed in count() if seed not in description.seeds)  # the lowest unused seeds
     seeds = [*description.seeds, *islice(others, max(0, ENOUGH - len(description.seeds)))]
     left = [run for cell in description.cells for seed in seeds if not (run := grid.run(cell, seed)).pictures()]
     if not left:

@@ -192,7 +192,7 @@ def shaffer(p: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
     Modified sequentially rejective multiple test procedures, Journal of the American Statistical Association 81, 1986).
     """
     possible = sorted(_possible(len({cell for pair in p for cell in pair})))
-    adjusted, largest = {}, 0.0
+    adjusted, largest = {}, 0.0  # adjusted p-values must not decrease
     for step, pair in enumerate(sorted(p, key=lambda pair: p[pair])):
         left = len(p) - step
         largest = max(largest, min(1.0, max(n for n in possible if n <= left) * p[pair]))

@@ -176,7 +176,7 @@ def _single_item_batches(record: _Record) -> str | None:
     size = record.settings.batch_size
     if size == 1:
         return "all batches (of one item)"
-    if record.data.get("train", _Split()).n % size == 1:
+    if record.data.get("train", _Split()).n % size == 1:  # the last batch keeps the remainder
         return "the last batch of each epoch (of one item)"
     return None
 
@@ -187,7 +187,7 @@ def _device(run: Run, record: _Record) -> str | None:
     if asked != "auto":
         return "cpu" if asked.startswith("cpu") else "gpu"
     saved = _checkpoint_device(run)
-    if saved is None and record.versions.get("torch", "").endswith("+cpu"):
+    if saved is None and record.versions.get("torch", "").endswith("+cpu"):  # a build without CUDA
         return "cpu"
     return saved
 

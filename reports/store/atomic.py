@@ -31,14 +31,14 @@ def write(path: Path, content: bytes) -> None:
     Raises:
         ReportError: The folder or the file cannot be written.
     """
-    temporary = path.with_name(f".{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{secrets.token_hex(8)}")  # in the same folder, hence on the same file system
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary.replace(path)  # atomic within a file system
     except OSError as error:
         raise _cannot(path, error) from error
     finally:
@@ -69,7 +69,7 @@ def write_new(path: Path, content: bytes) -> None:
 
 
 def _for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags, 0o600)  # readable by the owner only, from the first byte
 
 
 def _sync(folder: Path) -> None:
@@ -127,7 +127,7 @@ def _exchange(folder: Path, new: Path, old: Path) -> None:
     folder.rename(old)
     try:
         new.rename(folder)
-    except BaseException:
+    except BaseException:  # Ctrl-C too must not leave the folder missing
         old.rename(folder)
         raise
     shutil.rmtree(old, ignore_errors=True)

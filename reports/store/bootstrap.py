@@ -101,11 +101,11 @@ def item_weights(
     in_order = sorted(item_ids)
     draws = _Draws(json.dumps(in_order).encode())
     weights = np.empty((replicates, n), np.float32)
-    rows = max(1, _BLOCK // n)
+    rows = max(1, _BLOCK // n)  # blocks bound the memory of large sets
     for start in range(0, replicates, rows):
         block = weights[start : start + rows]
         block[:] = _counts(draws.below(n, block.shape))
-    if in_order == list(item_ids):
+    if in_order == list(item_ids):  # the usual case saves a copy of all weights
         return weights
     column = {item: index for index, item in enumerate(in_order)}
     return weights[:, [column[item] for item in item_ids]]
@@ -129,7 +129,7 @@ def jackknife(left_out: NDArray[np.floating], value: float) -> float:
         left_out: Scores with each item or cluster left out (n,); NaN where undefined.
         value: Score of all.
     """
-    known = left_out[~np.isnan(left_out)]
+    known = left_out[~np.isnan(left_out)]  # without its only item a class has no score
     if not len(known):
         return 0.0
     bias = (len(known) - 1) * (known.mean() - value)
@@ -211,7 +211,7 @@ def _counts(drawn: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def effective(sizes: Sequence[int]) -> float:
     """Effective number of clusters: that of equal ones with as much information."""
-    return float(sum(sizes) ** 2 / sum(size**2 for size in sizes))
+    return float(sum(sizes) ** 2 / sum(size**2 for size in sizes))  # Kish's effective sample size
 
 
 def clusters_of(protocol: Mapping[str, object] | None) -> ItemClusters | None:

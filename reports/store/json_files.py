@@ -29,7 +29,7 @@ def read(path: Path, kind: type[T], mend: str) -> T:
         ReportError: The file cannot be read, is no JSON, or has other content.
     """
     try:
-        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
+        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)  # strict: "2" is no number
     except OSError as error:
         raise damaged(path, f"cannot be read ({error.strerror})", mend) from None
     except ValidationError as error:

@@ -48,7 +48,7 @@ class Made:
             atomic.write(self._path, "".join(lines).encode())
             self._whole = True
         else:
-            with self._path.open("a", encoding="utf-8") as file:
+            with self._path.open("a", encoding="utf-8") as file:  # one short append per file, not a rewrite
                 file.write(_line(name, sha256))
 
     def check(self) -> None:

@@ -52,7 +52,7 @@ def save(source: Path, stem: Path, ends: Range | None = None) -> PictureFiles:
         shown.save(stem.with_name(name), compress_level=4)
         return PictureFiles(name, name, width, height)
     name, thumb = f"{stem.name}.jpg", f"{stem.name}t.jpg"
-    shown.save(stem.with_name(name), quality=90, subsampling=0)
+    shown.save(stem.with_name(name), quality=90, subsampling=0)  # full colour resolution: colours are judged here
     shown = shown.reduce(max(1, max(width, height) // THUMB))  # a fast first step
     shown.thumbnail((THUMB, THUMB), Image.Resampling.BICUBIC)
     shown.save(stem.with_name(thumb), quality=85)
@@ -126,7 +126,7 @@ def _tiff_values(path: Path) -> NDArray[np.generic]:
 def _from_pillow(path: Path, ends: Range | None) -> Image.Image:
     with Image.open(path) as picture:
         picture.load()
-        if picture.mode.startswith(("I", "F")):
+        if picture.mode.startswith(("I", "F")):  # 16- and 32-bit greys, which convert() would clip
             return Image.fromarray(to_eight_bits(np.asarray(picture), ends))
         shown = picture.copy()
         if picture.mode not in _DISPLAYABLE:

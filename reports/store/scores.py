@@ -147,7 +147,7 @@ class Scores:
         values = per_item[~np.isnan(per_item)]
         if not math.isclose(self.metrics[metric].value, values.mean(), rel_tol=1e-6, abs_tol=1e-12):
             return ""  # the metric is no mean over items
-        low, high = np.percentile(values, [25, 75])
+        low, high = np.percentile(values, [25, 75])  # quartiles are robust to the far items themselves
         reach = _FAR * (high - low)
         far = (per_item < low - reach) | (per_item > high + reach)
         count = int(far.sum())
@@ -194,7 +194,7 @@ def cell_sample(runs: Sequence[Scores], metric: str, *, trained: bool) -> ScoreS
     metrics = [run.metrics[metric] for run in runs]
     replicates = np.stack([each.replicates for each in metrics])
     if any(run.doubt(metric) for run in runs):
-        replicates = np.full_like(replicates, np.nan)
+        replicates = np.full_like(replicates, np.nan)  # no interval
     info = describe(metric)
     values, freedoms = [each.value for each in metrics], [each.freedom for each in metrics]
     of_items = max(1.0, runs[0].worth - 1)  # of two clusters the larger may have all but a few items

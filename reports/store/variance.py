@@ -107,8 +107,8 @@ class PlannedVariance(NamedTuple):
         items = self.parts[0]
         drawn = estimates[0] / items.variance if items.variance else np.ones(_SETS)
         over_items = np.sqrt((items.variance + self.alone) * drawn) * _t_quantile(items.freedom)
-        halves = np.maximum(halves, over_items)
-        deviation = math.sqrt(self.variance)
+        halves = np.maximum(halves, over_items)  # as in `_estimate`: never narrower than over items only
+        deviation = math.sqrt(self.variance)  # of the estimated difference around the true one
         if not deviation:
             return 0.0
 
@@ -166,7 +166,7 @@ def sample(
     k = len(values)
     mean = np.asarray(replicates.mean(axis=0, dtype=np.float64))
     value = float(np.mean(values))
-    variances = replicates.var(axis=1, dtype=np.float64)
+    variances = replicates.var(axis=1, dtype=np.float64)  # of items, within each seed
     parts = [VarianceComponent(float(v), f) for v, f in zip(variances, freedoms, strict=False) if f is not None]
     of_items = units - 1.0 if of_items is None else of_items
     freedom = satterthwaite(parts) if len(parts) == k else of_items
@@ -228,14 +228,16 @@ def _shared(samples: Sequence[ScoreSample], replicates: NDArray[np.float64]) -> 
 
 def _estimate(value: float, samples: Sequence[ScoreSample], replicates: NDArray[np.float64]) -> ScoreEstimate:
     units = min(cell.units for cell in samples)
-    trainings = all(cell.seeds != 1 for cell in samples)
+    trainings = all(cell.seeds != 1 for cell in samples)  # one seed shows no variance between trainings
     if units < 2 or np.isnan(replicates).any():
         return ScoreEstimate(value, NO_INTERVAL, math.nan, trainings)
     parts = [
         VarianceComponent(float(replicates.var()) * units / (units - 1), _freedom(samples))
     ]  # for these trainings only
     if trainings:
-        own = [VarianceComponent(cell.between, cell.seeds - 1) for cell in samples if cell.seeds]
+        own = [
+            VarianceComponent(cell.between, cell.seeds - 1) for cell in samples if cell.seeds
+        ]  # the ground truth has none
         parts.append(_sum([_shared(samples, replicates), *own]))
     # Never narrower than over items only: the sum of the components may be smaller by chance.
     half = max(part.half for part in parts)
@@ -297,7 +299,7 @@ def _freedom_of_sum(variances: NDArray[np.float64], freedoms: Sequence[float]) -
     formula nearly ignores them, and decisions between many cells depend on the tiny p-values that result.
     """
     raise_by = np.array([1.0, *((f + 2) / f for f in freedoms[1:])])
-    raised = np.moveaxis(variances, 0, -1) * raise_by
+    raised = np.moveaxis(variances, 0, -1) * raise_by  # seeds' weight raised by (K + 1) / (K - 1)
     shares = (raised**2 / np.array(freedoms)).sum(axis=-1)
     total = raised.sum(axis=-1)
     freedom = np.divide(total**2, shares, out=np.ones_like(total), where=shares > 0)
