@@ -131,14 +131,14 @@ def remark(table: ScoreTable, found: Iterable[Classes]) -> str:
 def shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
     """Confusion matrix normalised by row; NaN for a class without pixels."""
     totals = matrix.sum(axis=1, keepdims=True)
-    found = np.full(matrix.shape, np.nan)
-    np.divide(matrix, totals, out=found, where=totals > 0)  # NaN stays where a class has no pixel
-    return found
+    normalised = np.full(matrix.shape, np.nan)
+    np.divide(matrix, totals, out=normalised, where=totals > 0)  # NaN stays where a class has no pixel
+    return normalised
 
 
 def read(grid: Grid, runs: Sequence[Run]) -> list[Classes]:
     """Read the class scores of these runs, by scorer."""
-    found = []
+    by_scorer = []
     for scorer in SCORERS:
         damages: list[str] = []
         tables = {}
@@ -151,8 +151,8 @@ def read(grid: Grid, runs: Sequence[Run]) -> list[Classes]:
             if table is not None:
                 tables[run] = table
         if tables or damages:
-            found.append(_together(scorer, tables, damages))
-    return found
+            by_scorer.append(_together(scorer, tables, damages))
+    return by_scorer
 
 
 def _together(scorer: str, tables: dict[Run, pd.DataFrame], damages: list[str]) -> Classes:
@@ -179,7 +179,7 @@ def _pooled(
     scorer: str, runs: Iterable[Run], names: tuple[str, ...], damages: list[str]
 ) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...]]:
     """Confusion summed over the seeds of each cell, and the predictions' names."""
-    found = {}
+    counts_by_run = {}
     for run in runs:
         try:
             counts = _confusion(run, scorer, names)
@@ -187,10 +187,10 @@ def _pooled(
             damages.append(str(error))
             continue
         if counts is not None:
-            found[run] = counts
-    predictions = _most(tuple(counts.columns) for counts in found.values())
+            counts_by_run[run] = counts
+    predictions = _most(tuple(counts.columns) for counts in counts_by_run.values())
     pooled: dict[str, NDArray[np.int64]] = {}
-    for run, counts in found.items():
+    for run, counts in counts_by_run.items():
         if tuple(counts.columns) != predictions:
             path = run.confusion_table(scorer)
             damages.append(f"{path}: found other predictions than those of most runs; score all runs again")

@@ -312,18 +312,18 @@ def _doubts(side: str, entry: LedgerEntry) -> Iterator[str]:
 
 
 def _shown(scorer: str, entries: Sequence[LedgerEntry]) -> ScorerInfo:
-    found = {describe_scorer(scorer, entry.scores.protocol) for entry in entries}
-    return found.pop() if len(found) == 1 else describe_scorer(scorer)
+    infos = {describe_scorer(scorer, entry.scores.protocol) for entry in entries}
+    return infos.pop() if len(infos) == 1 else describe_scorer(scorer)
 
 
 def _by_scorer(scored: ScoredGrid) -> dict[str, list[LedgerEntry]]:
     """Scores of the runs named in grid.json by scorer, studies last."""
     known = scored.description
-    found: dict[str, list[LedgerEntry]] = {}
+    entries: dict[str, list[LedgerEntry]] = {}
     for entry in sorted(scored.entries, key=lambda entry: (entry.scores.scorer.startswith(STUDY), entry.scores.scorer)):
         if entry.run.seed is None or (entry.run.cell in known.cells and entry.run.seed in known.seeds):
-            found.setdefault(entry.scores.scorer, []).append(entry)
-    return found
+            entries.setdefault(entry.scores.scorer, []).append(entry)
+    return entries
 
 
 def _row(cell: str, a: Sequence[LedgerEntry], b: Sequence[LedgerEntry]) -> ComparisonRow:
@@ -349,10 +349,10 @@ def _row(cell: str, a: Sequence[LedgerEntry], b: Sequence[LedgerEntry]) -> Compa
 
 
 def _by_basis(entries: Sequence[LedgerEntry]) -> dict[Basis, list[LedgerEntry]]:
-    found: dict[Basis, list[LedgerEntry]] = {}
+    groups: dict[Basis, list[LedgerEntry]] = {}
     for entry in entries:
-        found.setdefault(tables.basis_of(entry.scores), []).append(entry)
-    return found
+        groups.setdefault(tables.basis_of(entry.scores), []).append(entry)
+    return groups
 
 
 def _pair(a: Number | None, b: Number | None, comparable: bool) -> ScorePair:

@@ -136,19 +136,19 @@ def _judged(
         say(line)
     for grid in judged:
         for letter, scored in _trained_once(grid):
-            if found := trainings.advice(scored.grid, scored.description):
-                say(f"{grid.name} in {letter}: {found.todo}: {found.command}")
+            if step := trainings.advice(scored.grid, scored.description):
+                say(f"{grid.name} in {letter}: {step.todo}: {step.command}")
     return judged, named
 
 
 def _advice(letter: str, scored: ScoredGrid) -> NextStep | None:
     """Command that trains more seeds of a side, without absolute paths."""
-    place = scored.grid.folder.parent
-    path = layout.report(place).grid_file(scored.grid.name)
-    file = f"{letter}/{path.relative_to(place).as_posix()}"
-    found = trainings.more_seeds(scored.grid, scored.description, file, letter, "DATASET")
+    results = scored.grid.folder.parent
+    path = layout.report(results).grid_file(scored.grid.name)
+    file = f"{letter}/{path.relative_to(results).as_posix()}"
+    step = trainings.more_seeds(scored.grid, scored.description, file, letter, "DATASET")
     first = "" if path.is_file() else f"p2pbench report {letter} && "
-    return found and found._replace(command=first + found.command)
+    return step and step._replace(command=first + step.command)
 
 
 def _trained_once(grid: GridComparison) -> Iterator[tuple[str, ScoredGrid]]:
@@ -166,7 +166,7 @@ def read(results: Path) -> ResultsFolder:
     Raises:
         ReportError: There is no such folder, or no grid in it that can be read.
     """
-    found: dict[str, ScoredGrid] = {}
+    readable: dict[str, ScoredGrid] = {}
     unreadable: list[str] = []
     for grid in layout.grids(results):
         try:
@@ -178,13 +178,13 @@ def read(results: Path) -> ResultsFolder:
         entries, damages = ledger.collect(grid)
         gaps = run_states.gaps(grid, description, entries, damages)
         lines = tuple(damage.message for damage in damages)
-        found[grid.name] = ScoredGrid(grid, description, tuple(entries), tuple(gaps), lines)
-    if unreadable and not found:
+        readable[grid.name] = ScoredGrid(grid, description, tuple(entries), tuple(gaps), lines)
+    if unreadable and not readable:
         raise ReportError(unreadable[0])
-    if not found:
+    if not readable:
         what = "found no grid" if results.is_dir() else layout.found_at(results)
         raise ReportError(f"{results}: {what}, expected GRID/grid.json in it; give a folder that training wrote")
-    return ResultsFolder(results, found, tuple(unreadable))
+    return ResultsFolder(results, readable, tuple(unreadable))
 
 
 def names(a: Path, b: Path) -> tuple[str, str]:
@@ -235,7 +235,7 @@ def of_table(table: ComparisonTable) -> pd.DataFrame:
 
 
 def _build(
-    found: Sequence[GridComparison],
+    compared: Sequence[GridComparison],
     grid_names: PairedNames,
     folders: tuple[ResultsFolder, ResultsFolder],
     report: Report,
@@ -244,7 +244,7 @@ def _build(
     a, b = folders
     report.assets.mkdir()
     report.tables.mkdir()
-    shown = [_show(grid, index, report, most) for index, grid in enumerate(found)]
+    shown = [_show(grid, index, report, most) for index, grid in enumerate(compared)]
     text = (
         html.environment()
         .get_template("comparison.html")
@@ -253,7 +253,7 @@ def _build(
             same_folder=a.place.resolve() == b.place.resolve(),
             grids=shown,
             grid_names=grid_names,
-            summary=comparison_verdicts.summary(found),
+            summary=comparison_verdicts.summary(compared),
             VERDICTS=list(Verdict),
             unreadable=list(dict.fromkeys([*a.unreadable, *b.unreadable])),
             assets=report.assets.name,
@@ -286,7 +286,7 @@ def _show(grid: GridComparison, index: int, report: Report, most: int | None) ->
         gallery=pictures,
         label_maps=label_maps,
         item_ids=item_ids,
-        advice={letter: found for letter, scored in _trained_once(grid) if (found := _advice(letter, scored))},
+        advice={letter: step for letter, scored in _trained_once(grid) if (step := _advice(letter, scored))},
         other_targets=_other_targets(grid, [row.item for row in pictures.rows]) if pictures else 0,
     )
 
@@ -297,11 +297,11 @@ def _table(
     path = report.table(grid.name, table.scorer)
     csv.write(of_table(table), path)
     links = {
-        (cell, each.metric.removesuffix(CHANGE))
-        for each in by_item
-        if each.scorer == table.scorer and each.metric.endswith(CHANGE)
+        (cell, metric.metric.removesuffix(CHANGE))
+        for metric in by_item
+        if metric.scorer == table.scorer and metric.metric.endswith(CHANGE)
         for cell in grid.cells.both
-        if _name("B", cell) in each.values
+        if _name("B", cell) in metric.values
     }
     return WrittenComparisonTable(table, f"{anchor}-{table.scorer}", report.relative(path), frozenset(links))
 
@@ -369,7 +369,7 @@ def _named(side: str, scored: ScoredGrid) -> list[LedgerEntry]:
 
 def _against(anchor: str, columns: Sequence[Column]) -> str:
     """JavaScript statement: the column shown beside each one."""
-    cells = [place for place, column in enumerate(columns) if not column.given]
+    cells = [i for i, column in enumerate(columns) if not column.given]
     pairs = dict(zip(cells[::2], cells[1::2], strict=True))
     return f"window.grids[{json.dumps(anchor)}].against = {json.dumps(pairs | {b: a for a, b in pairs.items()})};\n"
 

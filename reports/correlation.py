@@ -115,7 +115,7 @@ def compare(study: StudyRecord, entries: Sequence[LedgerEntry]) -> list[RatesAnd
         entries: The grid's scores; only those of the runs that the study judged count.
     """
     runs = {(cell.cell, cell.seed): cell for cell in study.cells}
-    found: dict[tuple[str, str], dict[str, Points]] = {}
+    points_by_score: dict[tuple[str, str], dict[str, Points]] = {}
     for entry in entries:
         cell = runs.get((entry.run.cell, entry.run.seed))
         if cell is None or entry.scores.scorer.startswith(STUDY):
@@ -124,7 +124,7 @@ def compare(study: StudyRecord, entries: Sequence[LedgerEntry]) -> list[RatesAnd
             values = entry.scores.by_item(name)
             items = tuple(sorted(values.keys() & cell.items.keys()))
             if items:
-                found.setdefault((entry.scores.scorer, name), {})[cell.label] = Points(
+                points_by_score.setdefault((entry.scores.scorer, name), {})[cell.label] = Points(
                     cell=cell.cell,
                     label=cell.label,
                     items=items,
@@ -135,7 +135,7 @@ def compare(study: StudyRecord, entries: Sequence[LedgerEntry]) -> list[RatesAnd
     order = [cell.label for cell in study.cells]
     return [
         RatesAndScores(scorer, metric, tuple(points[label] for label in order if label in points))
-        for (scorer, metric), points in sorted(found.items())
+        for (scorer, metric), points in sorted(points_by_score.items())
     ]
 
 
@@ -152,7 +152,7 @@ def correlate(
         comparisons: As `compare` gives them.
         replicates: Number of bootstrap draws.
     """
-    found: list[Correlation] = []
+    correlations: list[Correlation] = []
     weights: dict[tuple[str, ...], _Array] = {}
     for comparison in comparisons:
         items = tuple(sorted({item for points in comparison.points for item in points.items}))
@@ -167,8 +167,8 @@ def correlate(
             if value is not None and share is not None and share >= LEAST_RELIABILITY:
                 corrected = min(1.0, max(-1.0, value / math.sqrt(share)))
             names = (grid, study, cell, comparison.metric, comparison.scorer)
-            found.append(Correlation(*names, value, ends, share, corrected, n))
-    return found
+            correlations.append(Correlation(*names, value, ends, share, corrected, n))
+    return correlations
 
 
 def tidy(correlations: Sequence[Correlation]) -> pd.DataFrame:

@@ -188,7 +188,9 @@ def write(
 
     def row(index: int) -> GalleryRow:
         item = items[index]
-        tiles = [_tile(column, item, folder / f"{place:02}-{index:04}") for place, column in enumerate(columns)]
+        tiles = [
+            _tile(column, item, folder / f"{column_index:02}-{index:04}") for column_index, column in enumerate(columns)
+        ]
         return GalleryRow(index, item, tuple(tiles))
 
     with ThreadPoolExecutor() as pool:  # Pillow releases the interpreter lock while it decodes and encodes
@@ -276,13 +278,13 @@ def write_label_maps(
         return None
     damages: list[str] = []
 
-    def item(number: int) -> tuple[bool, list[bool]]:
-        truth = _label_map(grid.labels / f"{items[number]}.png", damages)
+    def item(row_index: int) -> tuple[bool, list[bool]]:
+        truth = _label_map(grid.labels / f"{items[row_index]}.png", damages)
         if truth:
-            (folder / TRUTH.format(item=number)).write_bytes(truth.content)
+            (folder / TRUTH.format(item=row_index)).write_bytes(truth.content)
         segmented = []
-        for place, column in enumerate(columns):
-            source = column.run.segmentations / f"{items[number]}.png"
+        for column_index, column in enumerate(columns):
+            source = column.run.segmentations / f"{items[row_index]}.png"
             segmentation = _label_map(source, damages)
             if segmentation and truth and segmentation.values.shape != truth.values.shape:
                 damages.append(
@@ -291,21 +293,22 @@ def write_label_maps(
                 )
                 segmentation = None
             if segmentation:
-                (folder / SEGMENTATION.format(column=place, item=number)).write_bytes(segmentation.content)
+                (folder / SEGMENTATION.format(column=column_index, item=row_index)).write_bytes(segmentation.content)
             if segmentation and truth:
                 _write_errors(
-                    label_errors(truth.values, segmentation.values), folder / ERRORS.format(column=place, item=number)
+                    label_errors(truth.values, segmentation.values),
+                    folder / ERRORS.format(column=column_index, item=row_index),
                 )
             segmented.append(segmentation is not None)
         return truth is not None, segmented
 
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(item, range(len(items))))
+        labelled_rows = list(pool.map(item, range(len(items))))
     return GalleryLabelMaps(
-        truth=frozenset(number for number, (labelled, _) in enumerate(found) if labelled),
+        truth=frozenset(row_index for row_index, (labelled, _) in enumerate(labelled_rows) if labelled),
         segmented=tuple(
-            frozenset(number for number, (_, there) in enumerate(found) if there[place])
-            for place in range(len(columns))
+            frozenset(row_index for row_index, (_, there) in enumerate(labelled_rows) if there[column_index])
+            for column_index in range(len(columns))
         ),
         damages=tuple(sorted(damages)),
     )

@@ -135,13 +135,13 @@ def read(results: Path) -> Page:
             then = f"fix that, then run `p2pbench image-score {typed(results)}`"
             raise ReportError(f"{results}: found no scores; {what}, such as {damages[0]}; {then}")
         raise ReportError(f"{results}: found no scores; run `p2pbench image-score {typed(results)}`")
-    found_studies = analyses.collect(results)
+    studies = analyses.collect(results)
     placed = place(
-        found_studies.studies,
+        studies.studies,
         [entry for section in sections for entry in section.entries],
         [damage for section in sections for damage in section.unread],
     )
-    unreadable += [*found_studies.damages, *found_studies.waiting, *placed.strangers]
+    unreadable += [*studies.damages, *studies.waiting, *placed.strangers]
     return Page([_with_studies(section, placed.by_grid.get(section.grid.name, ())) for section in sections], unreadable)
 
 
@@ -155,8 +155,8 @@ def dataset_line(dataset: Mapping[str, object]) -> str:
     return " · ".join([*words, *([plain(dataset["note"])] if dataset.get("note") else [])])
 
 
-def _with_studies(section: Section, found: tuple[StudyRecord, ...]) -> Section:
-    return replace(section, studies=found, tables=tuple(settled(table, found) for table in section.tables))
+def _with_studies(section: Section, studies: tuple[StudyRecord, ...]) -> Section:
+    return replace(section, studies=studies, tables=tuple(settled(table, studies) for table in section.tables))
 
 
 def _section(grid: Grid) -> Section:

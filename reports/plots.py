@@ -59,9 +59,9 @@ class Drawing:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in CSS pixels; 4 of these are 3 points."""
-        found = _SIZE.search(self.svg)
-        assert found, "matplotlib writes both"
-        width, height = (round(float(points) * 4 / 3) for points in found.groups())
+        match = _SIZE.search(self.svg)
+        assert match, "matplotlib writes both"
+        width, height = (round(float(points) * 4 / 3) for points in match.groups())
         return width, height
 
 
@@ -184,12 +184,12 @@ def _losses(loss: str, curves: Mapping[str, Sequence[pd.DataFrame]], strokes: Ma
 
 def write_drawings(drawings: Sequence[Drawing], folder: Path, prefix: str = "") -> tuple[PlotFile, ...]:
     """Write drawings into a folder of the assets."""
-    found = []
+    files = []
     for drawing in drawings:
         name = f"{prefix}-{drawing.name}.svg" if prefix else f"{drawing.name}.svg"
         (folder / name).write_text(drawing.svg, "utf-8")
-        found.append(PlotFile(drawing.title, drawing.alt, f"{folder.name}/{name}", *drawing.size))
-    return tuple(found)
+        files.append(PlotFile(drawing.title, drawing.alt, f"{folder.name}/{name}", *drawing.size))
+    return tuple(files)
 
 
 _REAL = Stroke(GREY, "1.2 1.6")

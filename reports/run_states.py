@@ -107,15 +107,15 @@ def gaps(
     seen = {(entry.run, entry.scores.scorer) for entry in entries}
     seen |= {(damage.run, damage.scorer) for damage in damages}
     scorers = sorted({scorer for _, scorer in seen})
-    found: dict[tuple[str, str], list[int]] = {}
+    seeds_by_state: dict[tuple[str, str], list[int]] = {}
     for cell in description.cells:
         for seed in description.seeds:
             run = grid.run(cell, seed)
             missing = [scorer for scorer in scorers if (run, scorer) not in seen]
             state = _state(run, "not scored by " + ", ".join(missing) if missing else "" if scorers else "not scored")
             if state:
-                found.setdefault((cell, state), []).append(seed)
-    return [Gap(cell, tuple(seeds), state) for (cell, state), seeds in found.items()]
+                seeds_by_state.setdefault((cell, state), []).append(seed)
+    return [Gap(cell, tuple(seeds), state) for (cell, state), seeds in seeds_by_state.items()]
 
 
 def _state(run: Run, unscored: str) -> str:
@@ -135,11 +135,11 @@ def strays(grid: Grid, description: GridDescription) -> list[Run]:
 
 def unscored(runs: Sequence[Run]) -> list[Unscored]:
     """Runs that scorers could not score, by scorer and reason."""
-    found: dict[tuple[str, str], list[str]] = {}
+    cells_by_reason: dict[tuple[str, str], list[str]] = {}
     for run in runs:
         for scorer in run.unscored():
             if run.score(scorer).is_file():  # scored since
                 continue
             why = " ".join(run.missing(scorer).read_text("utf-8", errors="replace").split())
-            found.setdefault((scorer, why), []).append(run.cell)
-    return [Unscored(scorer, tuple(dict.fromkeys(cells)), why) for (scorer, why), cells in found.items()]
+            cells_by_reason.setdefault((scorer, why), []).append(run.cell)
+    return [Unscored(scorer, tuple(dict.fromkeys(cells)), why) for (scorer, why), cells in cells_by_reason.items()]

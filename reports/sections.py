@@ -145,26 +145,26 @@ class WrittenSection:
     def parts(self) -> list[SectionPart]:
         """Parts of the section in the page's order."""
         tables = ((shown.anchor, shown.table) for shown in self.tables)
-        found = [SectionPart(anchor, describe_scorer(table.scorer, table.protocol).title) for anchor, table in tables]
-        found += [SectionPart(each.anchor, f"Raters of {each.study.name}") for each in self.studies]
+        parts = [SectionPart(anchor, describe_scorer(table.scorer, table.protocol).title) for anchor, table in tables]
+        parts += [SectionPart(each.anchor, f"Raters of {each.study.name}") for each in self.studies]
         if self.gallery:
-            found.append(SectionPart(f"{self.anchor}-pictures", "Pictures"))
-        found += [
+            parts.append(SectionPart(f"{self.anchor}-pictures", "Pictures"))
+        parts += [
             SectionPart(f"{self.anchor}-classes-{each.scorer}", "Classes")
             for each in self.section.classes
             if each.names
         ]
         if self.colours:
-            found.append(SectionPart(f"{self.anchor}-colours", "Colours"))
+            parts.append(SectionPart(f"{self.anchor}-colours", "Colours"))
         if self.losses:
-            found.append(SectionPart(f"{self.anchor}-losses", "Losses"))
-        return [*found, SectionPart(f"{self.anchor}-protocol", "Protocol")]
+            parts.append(SectionPart(f"{self.anchor}-losses", "Losses"))
+        return [*parts, SectionPart(f"{self.anchor}-protocol", "Protocol")]
 
     @property
     def missing(self) -> list[Unscored]:
         """Unscored cells of scorers without a table."""
         with_table = {shown.table.scorer for shown in self.tables}
-        return [each for each in self.section.missing if each.scorer not in with_table]
+        return [unscored for unscored in self.section.missing if unscored.scorer not in with_table]
 
 
 def write_section(section: Section, index: int, report: Report, most: int | None) -> WrittenSection:
@@ -226,7 +226,7 @@ def _table(
     csv.write(csv.of_table(table, description), path)
     text = latex.of_table(table, grid, description)
     tex.write_text(text, "utf-8")
-    links = {(cell, each.metric) for each in by_item if each.scorer == table.scorer for cell in each.values}
+    links = {(cell, metric.metric) for metric in by_item if metric.scorer == table.scorer for cell in metric.values}
     return WrittenTable(
         table=table,
         anchor=f"{anchor}-{table.scorer}",
@@ -234,7 +234,7 @@ def _table(
         latex=report.relative(tex),
         latex_text=text,
         links=frozenset(links & {(row.cell, name) for row in table.rows for name in row.numbers}),
-        missing=tuple(each for each in section.missing if each.scorer == table.scorer),
+        missing=tuple(unscored for unscored in section.missing if unscored.scorer == table.scorer),
         reference=paper.reference(description, table.scorer),
         detectable=tuple(trainings.detectable(table)),
     )
@@ -249,7 +249,7 @@ def _colours(section: Section, report: Report) -> str:
 
 
 def _classes(section: Section, report: Report) -> dict[str, ClassFiles]:
-    found = {}
+    files = {}
     for classes in (each for each in section.classes if each.names):
         path = report.numbers(section.grid.name, classes.scorer, "classes")
         titles = section.scorer_titles(classes.scorer)
@@ -257,8 +257,8 @@ def _classes(section: Section, report: Report) -> dict[str, ClassFiles]:
         confusion = report.numbers(section.grid.name, classes.scorer, "confusion")
         if classes.confusion:
             csv.write(classes.counts(titles), confusion)
-        found[classes.scorer] = ClassFiles(report.relative(path), report.relative(confusion))
-    return found
+        files[classes.scorer] = ClassFiles(report.relative(path), report.relative(confusion))
+    return files
 
 
 def _grid_file(section: Section, report: Report) -> str:
@@ -314,9 +314,9 @@ def study_rows(study: StudyRecord) -> pd.DataFrame:
     A cell with several seeds has these per seed. The part "all" has the fooling rate; the others are practice and
     blocks of scored trials, by their first and last position, with the share of correct answers. Shares are in percent.
     """
-    found: list[dict[str, object]] = []
+    rows: list[dict[str, object]] = []
     for cell in study.cells:
-        found.append(
+        rows.append(
             {
                 "cell": cell.label,
                 "part": "all",
@@ -331,7 +331,7 @@ def study_rows(study: StudyRecord) -> pd.DataFrame:
             }
         )
         for part, blocks in (("practice", cell.curve.practice), ("scored", cell.curve.blocks)):
-            found += [
+            rows += [
                 {
                     "cell": cell.label,
                     "part": part,
@@ -344,7 +344,7 @@ def study_rows(study: StudyRecord) -> pd.DataFrame:
                 }
                 for block in blocks
             ]
-    table = pd.DataFrame(found)
+    table = pd.DataFrame(rows)
     whole = [name for name in ("raters", "trials", "first_trial", "last_trial") if name in table]
     return table.astype(dict.fromkeys(whole, "Int64"))
 
@@ -354,11 +354,11 @@ def _distinct(comparisons: Sequence[RatesAndScores]) -> list[RatesAndScores]:
 
     Pixel accuracy is equal by both FCN protocols, for example.
     """
-    found: list[RatesAndScores] = []
-    for each in comparisons:
-        if not any(_same(each, other) for other in found):
-            found.append(each)
-    return found
+    distinct: list[RatesAndScores] = []
+    for pairing in comparisons:
+        if not any(_same(pairing, other) for other in distinct):
+            distinct.append(pairing)
+    return distinct
 
 
 def _same(one: RatesAndScores, other: RatesAndScores) -> bool:

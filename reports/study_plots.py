@@ -88,10 +88,10 @@ def scatter(
     """
     label, scorer = describe(comparison.metric).label, scorer or describe_scorer(comparison.scorer)
     count = sum(len(points.items) for points in comparison.points)
-    found = {
+    by_cell = {
         each.cell: each for each in correlations if (each.scorer, each.metric) == (comparison.scorer, comparison.metric)
     }
-    within, pooled = _rho(found[WITHIN_CELLS]), _rho(found[ALL_CELLS])
+    within, pooled = _rho(by_cell[WITHIN_CELLS]), _rho(by_cell[ALL_CELLS])
     several = len(comparison.points) > 1
 
     def paint(axes: Axes) -> None:
@@ -251,12 +251,12 @@ def _percents(value: float, interval: Interval) -> str:
     return f"{value:.1f} % ({interval.low:.1f} to {interval.high:.1f})"
 
 
-def _rho(found: Correlation) -> str:
-    if found.rho is None:
-        return f"undefined, n = {found.n}"
-    ends = found.interval
+def _rho(correlation: Correlation) -> str:
+    if correlation.rho is None:
+        return f"undefined, n = {correlation.n}"
+    ends = correlation.interval
     between = f" ({_signed(ends.low)} to {_signed(ends.high)})" if ends else " (no interval)"
-    return f"{_signed(found.rho)}{between}, n = {found.n}"
+    return f"{_signed(correlation.rho)}{between}, n = {correlation.n}"
 
 
 def _signed(value: float) -> str:

@@ -171,14 +171,14 @@ class ScoreTable:
 
     def undecided(self) -> dict[str, str]:
         """Metrics without decisions as some cells have no interval, with reasons."""
-        found = {}
+        reasons = {}
         for name in self.metrics:
             known = {row.cell: row.numbers[name].interval.known for row in self.rows if name in row.numbers}
             without = [cell for cell, interval in known.items() if not interval]
             ranked = name in self.decisions and self.decisions[name].cells
             if describe(name).higher_is_better is not None and not ranked and 0 < len(without) < len(known):
-                found[name] = f"undecided, as {', '.join(without)} has no interval"
-        return found
+                reasons[name] = f"undecided, as {', '.join(without)} has no interval"
+        return reasons
 
     def legend(self) -> list[tuple[Mark, str]]:
         """Sentences on each mark, and on the table as a whole."""
@@ -342,13 +342,13 @@ def numbers(group: Sequence[LedgerEntry]) -> dict[str, Number]:
     All were scored on the same basis; metrics without a value are left out.
     """
     runs, trained = [entry.scores for entry in group], group[0].run.seed is not None
-    found = {
+    by_metric = {
         name: Number(
             cell_sample(runs, name, trained=trained), given=runs[0].metrics[name].ends if len(runs) == 1 else None
         )
         for name in shared_metrics(group)
     }
-    return {name: number for name, number in found.items() if not math.isnan(number.value)}
+    return {name: number for name, number in by_metric.items() if not math.isnan(number.value)}
 
 
 def flaws_of(runs: Sequence[Run], flaws: Mapping[Run, str]) -> str:

@@ -148,8 +148,8 @@ def advice(grid: Grid, description: GridDescription) -> NextStep | None:
     The report that writes the grid's file comes first if it is missing.
     """
     file, results, root, first = _places(grid, description, layout.report(grid.folder.parent))
-    found = more_seeds(grid, description, file, results, root)
-    return found and found._replace(command=first + found.command)
+    step = more_seeds(grid, description, file, results, root)
+    return step and step._replace(command=first + step.command)
 
 
 def line(
@@ -225,16 +225,16 @@ def detectable_lines(table: ScoreTable, seeds: Sequence[int] = SEED_COUNTS) -> l
     rows = detectable(table, seeds)
     if not rows:
         return []
-    found = [
+    lines = [
         describe_scorer(table.scorer, table.protocol).title,
         f"  {'seeds per cell':<20}" + "".join(f"{count:>9}" for count in seeds),
     ]
     texts = [[row.shown(count) for count in seeds] for row in rows]
     for row, values in zip(rows, texts, strict=True):
-        found.append(f"  {describe(row.metric).label:<20}" + "".join(f"{text:>9}" for text in values))
+        lines.append(f"  {describe(row.metric).label:<20}" + "".join(f"{text:>9}" for text in values))
     if any("-" in values for values in texts):
-        found.append("  -: exceeds the metric's scale")
-    return found
+        lines.append("  -: exceeds the metric's scale")
+    return lines
 
 
 def why_none_detectable(tables: Iterable[ScoreTable]) -> str:
@@ -252,7 +252,7 @@ def detectable(table: ScoreTable, seeds: Sequence[int] = SEED_COUNTS) -> list[De
     """
     if table.scorer.startswith(STUDY):
         return []
-    found = []
+    metrics = []
     for name in table.metrics:
         samples = [row.numbers[name].sample for row in table.rows if name in row.numbers]
         known = [
@@ -261,7 +261,7 @@ def detectable(table: ScoreTable, seeds: Sequence[int] = SEED_COUNTS) -> list[De
         if known:  # of one pair only: the simulation for every pair of many cells would take minutes
             _, median = sorted(known, key=lambda each: each[0])[(len(known) - 1) // 2]
             plans = {count: plan for count in seeds if (plan := planned(*median, count)) is not None}
-            found.append(
+            metrics.append(
                 DetectableDifferences(name, len(known), {count: of.detectable(POWER) for count, of in plans.items()})
             )
-    return found
+    return metrics

@@ -106,7 +106,7 @@ class Decisions:
 
     def mark(self, cell: str) -> Mark:
         """Mark of a cell: alone or together ahead of all others."""
-        first = [each for each in self.cells if not any(self.ahead(other, each) for other in self.cells)]
+        first = [candidate for candidate in self.cells if not any(self.ahead(other, candidate) for other in self.cells)]
         if cell not in first:
             return Mark.NONE
         if len(first) == 1:
@@ -119,16 +119,16 @@ class Decisions:
 
     @cached_property
     def _ahead(self) -> set[tuple[str, str]]:
-        found = set()
+        ahead = set()
         for pair in self.pairs:
             gain = self._sign * pair.estimate.value
             if pair.decided and gain:
-                found.add((pair.first, pair.second) if gain > 0 else (pair.second, pair.first))
+                ahead.add((pair.first, pair.second) if gain > 0 else (pair.second, pair.first))
         # If A is better than B and B than C, then A is better than C: all decisions hold together at 95 %.
         for between, first, last in product(self.cells, repeat=3):
-            if (first, between) in found and (between, last) in found:
-                found.add((first, last))
-        return found
+            if (first, between) in ahead and (between, last) in ahead:
+                ahead.add((first, last))
+        return ahead
 
     def ranks(self) -> dict[str, tuple[int, int]]:
         """Possible ranks of each cell, 1 the best.

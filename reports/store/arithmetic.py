@@ -133,7 +133,7 @@ def _is_of_other_data(run: Run) -> bool:
 
 def flaws(runs: Iterable[Run]) -> dict[Run, str]:
     """Notes of the runs that have one."""
-    return {run: found for run in runs if (found := mark(run))}
+    return {run: note for run in runs if (note := mark(run))}
 
 
 def lines(folders: Iterable[Path]) -> Iterator[str]:

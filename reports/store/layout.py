@@ -143,8 +143,8 @@ class Run:
         """Existing output pictures by item id, sorted."""
         if not self.images.is_dir():
             return {}
-        found = (path for path in self.images.iterdir() if path.suffix in {".png", ".tif"} and path.stem[0] != ".")
-        return dict(sorted((item_id(path.stem), path) for path in found))
+        paths = (path for path in self.images.iterdir() if path.suffix in {".png", ".tif"} and path.stem[0] != ".")
+        return dict(sorted((item_id(path.stem), path) for path in paths))
 
 
 @dataclass(frozen=True)
@@ -209,12 +209,12 @@ class Grid:
 
     def runs(self) -> list[Run]:
         """Existing runs by cell name, then seed."""
-        found = []
+        runs = []
         for folder in self.folder.glob("*/seed-*"):
             match = _SEED.fullmatch(folder.name)
             if match and folder.is_dir():
-                found.append(Run(folder, folder.parent.name, int(match[1])))
-        return sorted(found, key=lambda run: (run.cell, run.seed))
+                runs.append(Run(folder, folder.parent.name, int(match[1])))
+        return sorted(runs, key=lambda run: (run.cell, run.seed))
 
 
 @dataclass(frozen=True)
@@ -293,8 +293,8 @@ def inputs(results: Path) -> list[Path]:
 
 def analyses(results: Path) -> dict[str, Path]:
     """Analysis file of each study by its name, existing or not."""
-    found = {path.parent for name in (_STUDY, _ANALYSIS) for path in (results / STUDIES).glob(f"*/{name}")}
-    return {folder.name: folder / _ANALYSIS for folder in sorted(found)}
+    folders = {path.parent for name in (_STUDY, _ANALYSIS) for path in (results / STUDIES).glob(f"*/{name}")}
+    return {folder.name: folder / _ANALYSIS for folder in sorted(folders)}
 
 
 def report(results: Path) -> Report:

@@ -102,8 +102,8 @@ class Made:
 
 def record(folder: Path) -> None:
     """Write the record of a folder made entirely by the program."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [_line(path.relative_to(folder).as_posix(), digest(path)) for path in found]
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [_line(path.relative_to(folder).as_posix(), digest(path)) for path in paths]
     atomic.write(folder / RECORD, "".join(lines).encode())
 
 
@@ -171,7 +171,7 @@ def _line(name: str, sha256: str) -> str:
 
 def _read(path: Path) -> dict[str, set[str]]:
     """Read the hashes by name, without torn lines."""
-    found: dict[str, set[str]] = {}
+    hashes: dict[str, set[str]] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except DAMAGED:
@@ -179,7 +179,7 @@ def _read(path: Path) -> dict[str, set[str]]:
     for line in lines:
         try:
             entry = json.loads(line)
-            found.setdefault(str(entry["file"]), set()).add(str(entry["sha256"]))
+            hashes.setdefault(str(entry["file"]), set()).add(str(entry["sha256"]))
         except DAMAGED:
             continue
-    return found
+    return hashes
