@@ -274,10 +274,7 @@ def of_earlier_analysis(scorer: str, protocol: Mapping[str, object]) -> str:
 
 
 def decided(table: ScoreTable, metric: str, decisions: Decisions) -> ScoreTable:
-    """The table with other decisions about a metric.
-
-    A study's analysis knows more than the samples show.
-    """
+    """The table with other decisions about a metric, such as a study's."""
     every = {**table.decisions, metric: decisions}
     return replace(table, rows=tuple(_marked(row, every) for row in table.rows), decisions=every)
 
@@ -315,20 +312,16 @@ def _row(group: list[LedgerEntry], reference: Scores, flaws: Mapping[Run, str]) 
 def doubts_of(group: Sequence[LedgerEntry]) -> Iterator[str]:
     """Reasons for missing numbers or intervals of a cell."""
     for name in dict.fromkeys(name for entry in group for name in entry.scores.metrics):
-        without = [str(entry.run.seed) for entry in group if not _has_value(entry.scores, name)]
+        values = {entry.run.seed: entry.scores.metrics.get(name) for entry in group}
+        without = [str(seed) for seed, metric in values.items() if metric is None or math.isnan(metric.value)]
         why = ""
         if not without:
             why = next(filter(None, (entry.scores.doubt(name) for entry in group)), "")
         elif len(without) < len(group):
-            why = (
-                f"seed {without[0]} has no value" if len(without) == 1 else f"seeds {', '.join(without)} have no value"
-            )
+            seeds, have = ("seed", "has") if len(without) == 1 else ("seeds", "have")
+            why = f"{seeds} {', '.join(without)} {have} no value"
         if why:
             yield f"{describe(name).label} of {group[0].run.cell}: {why}"
-
-
-def _has_value(scores: Scores, name: str) -> bool:
-    return name in scores.metrics and not math.isnan(scores.metrics[name].value)
 
 
 def shared_metrics(group: Sequence[LedgerEntry]) -> list[str]:
