@@ -6,38 +6,61 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.gallery import Column, Gallery, LabelMaps, Tile
+from reports.gallery import Column, Gallery, GalleryLabelMaps, Tile
 from reports.store.layout import REAL
 from reports.store.ledger import LedgerEntry
 from reports.store.metrics import STUDY, ScorerInfo, describe, describe_scorer
 from reports.store.scores import Scores
 
 NONE, UNREADABLE, PNG, JPEG = "-xpj"
-"""A picture's state, a letter each: not there, not readable, a PNG, a JPEG with a thumbnail."""
+"""State of a picture: missing, unreadable, PNG, JPEG with a thumbnail."""
 
 
-def gallery_script(anchor: str, gallery: Gallery, metrics: Sequence[ItemMetric], label_maps: LabelMaps | None) -> str:
+@dataclass(frozen=True, eq=False)
+class ItemMetric:
+    """A metric with one value per item.
+
+    Attributes:
+        scorer: Its scorer's name.
+        metric: Its name.
+        label: Its label among metrics of all scorers.
+        short: Its label among those of its scorer.
+        values: Values by cell, as in the heads of the gallery, then by item.
+        title: Its scorer's title.
+    """
+
+    scorer: str
+    metric: str
+    label: str
+    short: str
+    values: Mapping[str, Mapping[str, float]]
+    title: str = ""
+
+
+def gallery_script(
+    anchor: str, gallery: Gallery, metrics: Sequence[ItemMetric], label_maps: GalleryLabelMaps | None
+) -> str:
     """JavaScript statement that defines one grid's data as `grids[anchor]`.
 
-    Values are rounded to what can be seen; the tidy CSV has them at full precision.
+    Values are rounded as displayed; scores.csv has them at full precision.
     """
     items = [row.item for row in gallery.rows]
     data = {
         "items": items,
-        "columns": [_column(place, gallery) for place in range(len(gallery.columns))],
+        "columns": [_column(index, gallery) for index in range(len(gallery.columns))],
         "enlarge": gallery.width,
         "truth": _flags(label_maps.truth, len(items)) if label_maps else "",
         "segmented": [_flags(numbers, len(items)) for numbers in label_maps.segmented] if label_maps else [],
         "metrics": [_metric(metric, gallery.columns, items) for metric in metrics],
     }
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    # Nothing in it may end the script element, or begin a comment, once the page is one file.
+    # In a page of one file, no `<` may end the script element or begin a comment.
     return f"(window.grids ??= {{}})[{json.dumps(anchor)}] = {text.replace('<', chr(92) + 'u003c')};\n"
 
 
-def _column(place: int, gallery: Gallery) -> dict[str, object]:
-    column = gallery.columns[place]
-    tiles = [row.tiles[place] for row in gallery.rows]
+def _column(index: int, gallery: Gallery) -> dict[str, object]:
+    column = gallery.columns[index]
+    tiles = [row.tiles[index] for row in gallery.rows]
     return {
         "name": column.name,
         "seed": column.seed,
@@ -54,7 +77,7 @@ def _state(tile: Tile) -> str:
 
 
 def _flags(numbers: Collection[int], count: int) -> str:
-    return "".join("1" if number in numbers else "0" for number in range(count))
+    return "".join("1" if i in numbers else "0" for i in range(count))
 
 
 def _metric(metric: ItemMetric, columns: Sequence[Column], items: Sequence[str]) -> dict[str, object]:
@@ -76,31 +99,10 @@ def _values(values: Mapping[str, float] | None, items: Sequence[str], digits: in
     return [round(values[item], digits) if item in values else None for item in items]
 
 
-@dataclass(frozen=True, eq=False)
-class ItemMetric:
-    """A metric with one value per item.
-
-    Attributes:
-        scorer: Which scorer gave it.
-        metric: Its name.
-        label: What it is called where scorers are mixed.
-        short: What it is called among those of its scorer.
-        values: By cell, as in the heads of the gallery, then by item.
-        title: What its scorer is called.
-    """
-
-    scorer: str
-    metric: str
-    label: str
-    short: str
-    values: Mapping[str, Mapping[str, float]]
-    title: str = ""
-
-
 def of_columns(columns: Sequence[Column], entries: Sequence[LedgerEntry]) -> list[ItemMetric]:
     """Metrics with values by item, for the runs shown, studies last."""
     shown = {column.run: column.name for column in columns}
-    found: dict[tuple[str, str], dict[str, Mapping[str, float]]] = {}
+    values_by_metric: dict[tuple[str, str], dict[str, Mapping[str, float]]] = {}
     scorers: dict[str, ScorerInfo] = {}
     for entry in entries:
         if entry.run not in shown:
@@ -108,16 +110,16 @@ def of_columns(columns: Sequence[Column], entries: Sequence[LedgerEntry]) -> lis
         scorers.setdefault(entry.scores.scorer, describe_scorer(entry.scores.scorer, entry.scores.protocol))
         for name in entry.scores.metrics:
             if values := entry.scores.by_item(name):
-                found.setdefault((entry.scores.scorer, name), {})[shown[entry.run]] = values
-    several = {name for scorer, name in found if sum(other == name for _, other in found) > 1}
-    ordered = sorted(found, key=lambda key: key[0].startswith(STUDY))
+                values_by_metric.setdefault((entry.scores.scorer, name), {})[shown[entry.run]] = values
+    several = {name for scorer, name in values_by_metric if sum(other == name for _, other in values_by_metric) > 1}
+    ordered = sorted(values_by_metric, key=lambda key: key[0].startswith(STUDY))
     return [
         ItemMetric(
             scorer,
             name,
             _label(scorers[scorer], name, name in several),
             describe(name).label,
-            found[scorer, name],
+            values_by_metric[scorer, name],
             scorers[scorer].title,
         )
         for scorer, name in ordered
@@ -161,8 +163,8 @@ def changes_by_item(a: Scores, b: Scores) -> dict[str, dict[str, float]]:
     """
     if a.fingerprint != b.fingerprint:
         return {}
-    found = {}
+    changes = {}
     for name in (name for name in b.metrics if name in a.metrics):
         before = a.by_item(name)
-        found[name] = {item: value - before[item] for item, value in b.by_item(name).items() if item in before}
-    return {name: values for name, values in found.items() if values}
+        changes[name] = {item: value - before[item] for item, value in b.by_item(name).items() if item in before}
+    return {name: values for name, values in changes.items() if values}

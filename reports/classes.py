@@ -30,12 +30,12 @@ class Classes:
 
     Attributes:
         scorer: Its name.
-        names: The classes that are scored, by index.
-        by_run: One row a cell, seed and class, with the columns of the scorer's CSV; the ground truth has no seed.
-        cells: The mean IoU over seeds (cells, classes), NaN where undefined, with the cells' names as index.
-        confusion: By cell, pixel counts (classes, predictions) summed over seeds; empty where none is stored.
-        predictions: The names of the columns of those counts.
-        damages: The files that cannot be read, one line each.
+        names: Names of the scored classes by index.
+        by_run: One row per cell, seed and class, with the columns of the scorer's CSV; the ground truth has no seed.
+        cells: Mean IoU over seeds (cells, classes), NaN if undefined, indexed by the cells' names.
+        confusion: Pixel counts (classes, predictions) by cell, summed over seeds; empty if none is stored.
+        predictions: Names of the columns of those counts.
+        damages: Files that cannot be read, one line each.
     """
 
     scorer: str
@@ -75,7 +75,7 @@ class Classes:
         Cells with several seeds have their mean IoU too, in rows without a seed.
 
         Args:
-            titles: What the scorer is called by cell and seed.
+            titles: Titles of the scorer by cell and seed.
         """
         mean = self.cells.rename_axis("cell").reset_index().melt(id_vars="cell", var_name="class", value_name="iou")
         seeds = self.by_run.groupby("cell")["seed"].nunique()
@@ -90,7 +90,7 @@ class Classes:
         """Confusion matrices as a table, one row per cell, truth and prediction.
 
         Args:
-            titles: What the scorer is called by cell and seed.
+            titles: Titles of the scorer by cell and seed.
         """
         parts = []
         for cell, matrix in self.confusion.items():
@@ -131,14 +131,14 @@ def remark(table: ScoreTable, found: Iterable[Classes]) -> str:
 def shares(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
     """Confusion matrix normalised by row; NaN for a class without pixels."""
     totals = matrix.sum(axis=1, keepdims=True)
-    found = np.full(matrix.shape, np.nan)
-    np.divide(matrix, totals, out=found, where=totals > 0)
-    return found
+    normalised = np.full(matrix.shape, np.nan)
+    np.divide(matrix, totals, out=normalised, where=totals > 0)  # NaN stays where a class has no pixel
+    return normalised
 
 
 def read(grid: Grid, runs: Sequence[Run]) -> list[Classes]:
     """Read the class scores of these runs, by scorer."""
-    found = []
+    by_scorer = []
     for scorer in SCORERS:
         damages: list[str] = []
         tables = {}
@@ -151,8 +151,8 @@ def read(grid: Grid, runs: Sequence[Run]) -> list[Classes]:
             if table is not None:
                 tables[run] = table
         if tables or damages:
-            found.append(_together(scorer, tables, damages))
-    return found
+            by_scorer.append(_together(scorer, tables, damages))
+    return by_scorer
 
 
 def _together(scorer: str, tables: dict[Run, pd.DataFrame], damages: list[str]) -> Classes:
@@ -179,7 +179,7 @@ def _pooled(
     scorer: str, runs: Iterable[Run], names: tuple[str, ...], damages: list[str]
 ) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...]]:
     """Confusion summed over the seeds of each cell, and the predictions' names."""
-    found = {}
+    counts_by_run = {}
     for run in runs:
         try:
             counts = _confusion(run, scorer, names)
@@ -187,10 +187,10 @@ def _pooled(
             damages.append(str(error))
             continue
         if counts is not None:
-            found[run] = counts
-    predictions = _most(tuple(counts.columns) for counts in found.values())
+            counts_by_run[run] = counts
+    predictions = _most(tuple(counts.columns) for counts in counts_by_run.values())
     pooled: dict[str, NDArray[np.int64]] = {}
-    for run, counts in found.items():
+    for run, counts in counts_by_run.items():
         if tuple(counts.columns) != predictions:
             path = run.confusion_table(scorer)
             damages.append(f"{path}: found other predictions than those of most runs; score all runs again")
@@ -217,7 +217,7 @@ def _classes(run: Run, scorer: str) -> pd.DataFrame | None:
         _check_classes(table)
     except DAMAGED as error:
         raise ReportError(f"{path}: found no table of classes ({' '.join(str(error).split())}); {_AGAIN}") from error
-    return table.astype(dict.fromkeys(_COUNTS, "Int64"))  # with nothing in the rows of means over seeds
+    return table.astype(dict.fromkeys(_COUNTS, "Int64"))  # nullable: rows of means over seeds have no counts
 
 
 def _check_classes(table: pd.DataFrame) -> None:
@@ -228,7 +228,7 @@ def _check_classes(table: pd.DataFrame) -> None:
     if ((shares_ < 0) | (shares_ > 1)).any(axis=None):
         raise ValueError("a share outside 0 to 1")
     if not ((counts >= 0) & np.isfinite(counts) & (counts % 1 == 0)).all(axis=None):
-        raise ValueError("something that is no count")
+        raise ValueError("a count that is none")
 
 
 def _confusion(run: Run, scorer: str, names: tuple[str, ...]) -> pd.DataFrame | None:
@@ -245,7 +245,7 @@ def _confusion(run: Run, scorer: str, names: tuple[str, ...]) -> pd.DataFrame | 
             or not all(kind.kind == "i" for kind in counts.dtypes)
             or (counts < 0).any(axis=None)
         ):
-            raise ValueError("something that is no count, or a class twice")
+            raise ValueError("a count that is none, or a class twice")
     except DAMAGED as error:
         raise ReportError(f"{path}: found no confusion matrix ({' '.join(str(error).split())}); {_AGAIN}") from error
     return counts

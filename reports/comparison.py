@@ -1,10 +1,9 @@
 """Differences between two results folders, A and B: grids, cells, scorers.
 
 Where both sides were scored by one protocol on the same items, their replicates share the draws of these items, so
-that differences are paired by item (`reports.store.variance`). A page has many numbers: verdicts are made for all
-together, so that at most 5 % of those that say something changed are false (Benjamini and Hochberg, Controlling the
-false
-discovery rate, Journal of the Royal Statistical Society B 57, 1995).
+that differences are paired by item (`reports.store.variance`). A page has many numbers: verdicts are decided for all
+together, so that at most 5 % of the reported changes are false (Benjamini and Hochberg, Controlling the false discovery
+rate, Journal of the Royal Statistical Society B 57, 1995).
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from reports import reproduce, tables
-from reports.page import plain
-from reports.reproduce import NOT_THERE, Change
+from reports.reproduce import NOT_THERE, Change, plain
 from reports.run_states import Gap
 from reports.store import arithmetic, variance
 from reports.store.errors import ReportError
@@ -37,9 +35,9 @@ class ScoredGrid:
     """One grid of a results folder with its scores.
 
     Attributes:
-        grid: Where it is.
-        description: What grid.json says.
-        entries: Its scores, those of runs that grid.json does not name included.
+        grid: Its folder.
+        description: Contents of grid.json.
+        entries: Its scores, including those of runs that grid.json does not name.
         gaps: Runs that are missing, unfinished or unscored.
         damages: Scores that cannot be read, one line each.
     """
@@ -77,10 +75,10 @@ class ScorePair:
     """A metric of a cell on both sides.
 
     Attributes:
-        a: In A; None where it is not there.
-        b: In B.
-        difference: B less A; None where the two may not be compared.
-        verdict: What that means; None where there is no difference, or no interval of it.
+        a: Number in A; None if missing.
+        b: Number in B; None if missing.
+        difference: B minus A; None if the two are not comparable.
+        verdict: Verdict on the difference; None without a difference or its interval.
     """
 
     a: Number | None
@@ -94,13 +92,13 @@ class Side:
     """Runs of a cell behind one side of a row.
 
     Attributes:
-        seeds: Theirs; empty for the ground truth.
-        left_out: Seeds that were scored by another protocol or on other items than these.
-        n: How many items were scored.
-        fingerprint: Of the protocol.
-        scorer: What the scorer is called by that protocol.
-        note: What is, or may be, wrong with the training of its runs; empty where nothing is known to be.
-        doubts: Which metrics have no number as some seeds have none, or no interval to be trusted, a sentence each.
+        seeds: Their seeds; empty for the ground truth.
+        left_out: Seeds that were scored by another protocol or on other items.
+        n: Number of scored items.
+        fingerprint: Fingerprint of the protocol.
+        scorer: Title of the scorer by that protocol.
+        note: Known or possible defects of its runs' training; else empty.
+        doubts: Reasons for missing numbers or intervals, one sentence each.
     """
 
     seeds: tuple[int, ...]
@@ -120,8 +118,8 @@ class ComparisonRow:
         cell: Its name.
         a: Its runs in A.
         b: Its runs in B.
-        pairs: By metric.
-        reasons: Why the two may not be compared; empty where they may.
+        pairs: Score pairs by metric.
+        reasons: Reasons why the two are not comparable; empty if they are.
     """
 
     cell: str
@@ -138,14 +136,13 @@ class ComparisonTable:
     Attributes:
         scorer: Its name.
         metrics: The columns.
-        rows: The cells that are compared, in the grid's order.
-        real: The ground truth, where it is compared.
-        apart: The rows that may not be compared.
-        cells: The cells, and the ground truth, that it scored on both sides, and on one.
+        rows: The compared cells, in the grid's order.
+        real: The ground truth, if compared.
+        apart: The rows that are not comparable.
+        cells: Cells, and the ground truth, scored on both sides and on one.
         simulated: Whether the raters of a study were programs, on either side.
-        shown: How the scorer is shown; by its protocols where all agree.
-        doubts: Of which clusters there are too few, and where there is no number, or no interval to be trusted, as some
-            seeds or items have it, a sentence each without a full stop.
+        shown: Description of the scorer, by its protocols if all agree.
+        doubts: Reasons for missing numbers or doubtful intervals, sentences without a full stop.
     """
 
     scorer: str
@@ -195,12 +192,12 @@ class GridComparison:
 
     Attributes:
         name: The grid's name.
-        a: What is known of it in A.
-        b: What is known of it in B.
-        settings: What differs in grid.json.
-        cells: Its cells.
-        scorers: Those that have scored any of them.
-        tables: One a scorer that both sides have.
+        a: The grid in A.
+        b: The grid in B.
+        settings: Differences in grid.json.
+        cells: Its cells on both sides.
+        scorers: Its scorers on both sides.
+        tables: One per scorer of both sides.
     """
 
     name: str
@@ -274,7 +271,7 @@ def compare_scorer(
         scorer: Its name.
         a: Its scores in A.
         b: Its scores in B.
-        cells: Those to compare, in the order of the rows; the ground truth comes behind them.
+        cells: Cells to compare, in the order of the rows; the ground truth comes last.
     """
     before, after = (
         {cell: [entry for entry in side if entry.run.cell == cell] for cell in [*cells, REAL]} for side in (a, b)
@@ -315,18 +312,18 @@ def _doubts(side: str, entry: LedgerEntry) -> Iterator[str]:
 
 
 def _shown(scorer: str, entries: Sequence[LedgerEntry]) -> ScorerInfo:
-    found = {describe_scorer(scorer, entry.scores.protocol) for entry in entries}
-    return found.pop() if len(found) == 1 else describe_scorer(scorer)
+    infos = {describe_scorer(scorer, entry.scores.protocol) for entry in entries}
+    return infos.pop() if len(infos) == 1 else describe_scorer(scorer)
 
 
 def _by_scorer(scored: ScoredGrid) -> dict[str, list[LedgerEntry]]:
     """Scores of the runs named in grid.json by scorer, studies last."""
     known = scored.description
-    found: dict[str, list[LedgerEntry]] = {}
+    entries: dict[str, list[LedgerEntry]] = {}
     for entry in sorted(scored.entries, key=lambda entry: (entry.scores.scorer.startswith(STUDY), entry.scores.scorer)):
         if entry.run.seed is None or (entry.run.cell in known.cells and entry.run.seed in known.seeds):
-            found.setdefault(entry.scores.scorer, []).append(entry)
-    return found
+            entries.setdefault(entry.scores.scorer, []).append(entry)
+    return entries
 
 
 def _row(cell: str, a: Sequence[LedgerEntry], b: Sequence[LedgerEntry]) -> ComparisonRow:
@@ -337,7 +334,7 @@ def _row(cell: str, a: Sequence[LedgerEntry], b: Sequence[LedgerEntry]) -> Compa
     before, after = _by_basis(a), _by_basis(b)
     shared = [basis for basis in after if basis in before]
     if shared:
-        basis = max(shared, key=lambda each: len(before[each]) + len(after[each]))
+        basis = max(shared, key=lambda basis: len(before[basis]) + len(after[basis]))
         first, second = before[basis], after[basis]
     else:
         first, second = (max(groups.values(), key=len) for groups in (before, after))
@@ -352,10 +349,10 @@ def _row(cell: str, a: Sequence[LedgerEntry], b: Sequence[LedgerEntry]) -> Compa
 
 
 def _by_basis(entries: Sequence[LedgerEntry]) -> dict[Basis, list[LedgerEntry]]:
-    found: dict[Basis, list[LedgerEntry]] = {}
+    groups: dict[Basis, list[LedgerEntry]] = {}
     for entry in entries:
-        found.setdefault(tables.basis_of(entry.scores), []).append(entry)
-    return found
+        groups.setdefault(tables.basis_of(entry.scores), []).append(entry)
+    return groups
 
 
 def _pair(a: Number | None, b: Number | None, comparable: bool) -> ScorePair:
@@ -386,4 +383,4 @@ def _reasons(a: Scores, b: Scores) -> tuple[Change, ...]:
 
 
 def _same(a: ScoreSample, b: ScoreSample) -> bool:
-    return a.value == b.value and np.array_equal(a.replicates, b.replicates, equal_nan=True)
+    return a.value == b.value and np.array_equal(a.replicates, b.replicates, equal_nan=True)  # NaN: no interval

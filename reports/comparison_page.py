@@ -13,7 +13,7 @@ import pandas as pd
 from reports import browse, comparison, comparison_verdicts, csv, gallery, html, run_states, trainings
 from reports.browse import ItemMetric
 from reports.comparison import ComparisonTable, GridComparison, PairedNames, ResultsFolder, ScoredGrid
-from reports.gallery import Column, Gallery, LabelMaps
+from reports.gallery import Column, Gallery, GalleryLabelMaps
 from reports.reproduce import made_by
 from reports.store import grids, layout, ledger, picture
 from reports.store.errors import ReportError
@@ -23,6 +23,12 @@ from reports.store.metrics import CHANGE, STUDY, describe
 from reports.store.ranges import Range
 from reports.trainings import NextStep
 from reports.verdicts import Verdict
+
+_NUMBERS = ("a", "b", "b_minus_a", "b_minus_a_low", "b_minus_a_high", "p")
+_COLUMNS = [
+    *("cell", "metric", *_NUMBERS, "verdict", "n_a", "n_b", "seeds_a", "seeds_b"),
+    *("fingerprint_a", "fingerprint_b", "scorer_a", "scorer_b", "not_compared_because"),
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,21 +46,21 @@ class WrittenComparison:
     """A grid's comparison with the files written for it.
 
     Attributes:
-        grid: What is known of it.
-        anchor: Its place in the page, and its folder in the assets.
-        tables: One a scorer.
-        gallery: The pictures of both sides.
+        grid: The comparison.
+        anchor: Its anchor in the page, and its folder in the assets.
+        tables: One per scorer.
+        gallery: Pictures of both sides.
         label_maps: Their label maps.
-        item_ids: The items with pictures on both sides, and on one.
-        advice: By side, what trains more seeds of it where a cell has one.
-        other_targets: How many items of the gallery have an input or a target in A that is not the one in B.
+        item_ids: Items with pictures on both sides and on one.
+        advice: Advice on more seeds by side, where a cell has one training.
+        other_targets: Number of the gallery's items whose input or target differs between A and B.
     """
 
     grid: GridComparison
     anchor: str
     tables: tuple[WrittenComparisonTable, ...]
     gallery: Gallery | None
-    label_maps: LabelMaps | None
+    label_maps: GalleryLabelMaps | None
     item_ids: PairedNames
     advice: Mapping[str, NextStep]
     other_targets: int
@@ -74,14 +80,15 @@ def write(
 ) -> Path:
     """Write the comparison of two results folders: `out/index.html`, `out/assets/`, `out/tables/`.
 
-    What cannot be read is named in the page, and the rest is shown. An earlier page stays until the new is whole.
+    Files that cannot be read are named in the page, and the rest is shown. An earlier page stays until the new one is
+    complete.
 
     Args:
         a: A results folder.
         b: Another one, or the same.
         out: The page's own folder.
-        items: How many items of each grid have pictures, at most; None takes as many as `gallery.PICTURES` allows.
-        say: Is told what cannot be read, a line each.
+        items: Maximum number of items of each grid with pictures; None for as many as `gallery.PICTURES` allows.
+        say: Called with one line per unreadable file, doubt and verdict.
 
     Returns:
         The page's path.
@@ -90,12 +97,9 @@ def write(
         ReportError: A folder has no grid, the two have no cell in common, or `out` is something else, or is or lies in
             a folder that is read.
     """
-    grids.check_apart(out, a, b)
-    folders = read(a), read(b)
-    for line in dict.fromkeys(line for folder in folders for line in folder.damages):
-        say(line)
-    of_both, named = _judged(folders, say)
-    return html.put(out, lambda report: _build(of_both, named, folders, report, items))
+    folders = _read_both(a, b, out, say)
+    compared, grid_names = _judged(folders, say)
+    return html.put(out, lambda report: _build(compared, grid_names, folders, report, items))
 
 
 def write_single(
@@ -106,12 +110,17 @@ def write_single(
     Raises:
         ReportError: As `write`.
     """
+    folders = _read_both(a, b, out, say)
+    compared, grid_names = _judged(folders, say)
+    return html.put_single(out, lambda report: _build(compared, grid_names, folders, report, items))
+
+
+def _read_both(a: Path, b: Path, out: Path, say: Callable[[str], None]) -> tuple[ResultsFolder, ResultsFolder]:
     grids.check_apart(out, a, b)
     folders = read(a), read(b)
     for line in dict.fromkeys(line for folder in folders for line in folder.damages):
         say(line)
-    of_both, named = _judged(folders, say)
-    return html.put_single(out, lambda report: _build(of_both, named, folders, report, items))
+    return folders
 
 
 def _judged(
@@ -127,19 +136,19 @@ def _judged(
         say(line)
     for grid in judged:
         for letter, scored in _trained_once(grid):
-            if found := trainings.advice(scored.grid, scored.description):
-                say(f"{grid.name} in {letter}: {found.todo}: {found.command}")
+            if step := trainings.advice(scored.grid, scored.description):
+                say(f"{grid.name} in {letter}: {step.todo}: {step.command}")
     return judged, named
 
 
 def _advice(letter: str, scored: ScoredGrid) -> NextStep | None:
     """Command that trains more seeds of a side, without absolute paths."""
-    place = scored.grid.folder.parent
-    path = layout.report(place).grid_file(scored.grid.name)
-    file = f"{letter}/{path.relative_to(place).as_posix()}"
-    found = trainings.more_seeds(scored.grid, scored.description, file, letter, "DATASET")
+    results = scored.grid.folder.parent
+    path = layout.report(results).grid_file(scored.grid.name)
+    file = f"{letter}/{path.relative_to(results).as_posix()}"
+    step = trainings.more_seeds(scored.grid, scored.description, file, letter, "DATASET")
     first = "" if path.is_file() else f"p2pbench report {letter} && "
-    return found and found._replace(command=first + found.command)
+    return step and step._replace(command=first + step.command)
 
 
 def _trained_once(grid: GridComparison) -> Iterator[tuple[str, ScoredGrid]]:
@@ -157,7 +166,7 @@ def read(results: Path) -> ResultsFolder:
     Raises:
         ReportError: There is no such folder, or no grid in it that can be read.
     """
-    found: dict[str, ScoredGrid] = {}
+    readable: dict[str, ScoredGrid] = {}
     unreadable: list[str] = []
     for grid in layout.grids(results):
         try:
@@ -169,13 +178,13 @@ def read(results: Path) -> ResultsFolder:
         entries, damages = ledger.collect(grid)
         gaps = run_states.gaps(grid, description, entries, damages)
         lines = tuple(damage.message for damage in damages)
-        found[grid.name] = ScoredGrid(grid, description, tuple(entries), tuple(gaps), lines)
-    if unreadable and not found:
+        readable[grid.name] = ScoredGrid(grid, description, tuple(entries), tuple(gaps), lines)
+    if unreadable and not readable:
         raise ReportError(unreadable[0])
-    if not found:
+    if not readable:
         what = "found no grid" if results.is_dir() else layout.found_at(results)
         raise ReportError(f"{results}: {what}, expected GRID/grid.json in it; give a folder that training wrote")
-    return ResultsFolder(results, found, tuple(unreadable))
+    return ResultsFolder(results, readable, tuple(unreadable))
 
 
 def names(a: Path, b: Path) -> tuple[str, str]:
@@ -225,15 +234,8 @@ def of_table(table: ComparisonTable) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*_COLUMNS, *(("note_a", "note_b") if noted else ())])
 
 
-_NUMBERS = ("a", "b", "b_minus_a", "b_minus_a_low", "b_minus_a_high", "p")
-_COLUMNS = [
-    *("cell", "metric", *_NUMBERS, "verdict", "n_a", "n_b", "seeds_a", "seeds_b"),
-    *("fingerprint_a", "fingerprint_b", "scorer_a", "scorer_b", "not_compared_because"),
-]
-
-
 def _build(
-    found: Sequence[GridComparison],
+    compared: Sequence[GridComparison],
     grid_names: PairedNames,
     folders: tuple[ResultsFolder, ResultsFolder],
     report: Report,
@@ -242,7 +244,7 @@ def _build(
     a, b = folders
     report.assets.mkdir()
     report.tables.mkdir()
-    shown = [_show(grid, index, report, most) for index, grid in enumerate(found)]
+    shown = [_show(grid, index, report, most) for index, grid in enumerate(compared)]
     text = (
         html.environment()
         .get_template("comparison.html")
@@ -251,7 +253,7 @@ def _build(
             same_folder=a.place.resolve() == b.place.resolve(),
             grids=shown,
             grid_names=grid_names,
-            summary=comparison_verdicts.summary(found),
+            summary=comparison_verdicts.summary(compared),
             VERDICTS=list(Verdict),
             unreadable=list(dict.fromkeys([*a.unreadable, *b.unreadable])),
             assets=report.assets.name,
@@ -284,7 +286,7 @@ def _show(grid: GridComparison, index: int, report: Report, most: int | None) ->
         gallery=pictures,
         label_maps=label_maps,
         item_ids=item_ids,
-        advice={letter: found for letter, scored in _trained_once(grid) if (found := _advice(letter, scored))},
+        advice={letter: step for letter, scored in _trained_once(grid) if (step := _advice(letter, scored))},
         other_targets=_other_targets(grid, [row.item for row in pictures.rows]) if pictures else 0,
     )
 
@@ -295,11 +297,11 @@ def _table(
     path = report.table(grid.name, table.scorer)
     csv.write(of_table(table), path)
     links = {
-        (cell, each.metric.removesuffix(CHANGE))
-        for each in by_item
-        if each.scorer == table.scorer and each.metric.endswith(CHANGE)
+        (cell, metric.metric.removesuffix(CHANGE))
+        for metric in by_item
+        if metric.scorer == table.scorer and metric.metric.endswith(CHANGE)
         for cell in grid.cells.both
-        if _name("B", cell) in each.values
+        if _name("B", cell) in metric.values
     }
     return WrittenComparisonTable(table, f"{anchor}-{table.scorer}", report.relative(path), frozenset(links))
 
@@ -367,7 +369,7 @@ def _named(side: str, scored: ScoredGrid) -> list[LedgerEntry]:
 
 def _against(anchor: str, columns: Sequence[Column]) -> str:
     """JavaScript statement: the column shown beside each one."""
-    cells = [place for place, column in enumerate(columns) if not column.given]
+    cells = [i for i, column in enumerate(columns) if not column.given]
     pairs = dict(zip(cells[::2], cells[1::2], strict=True))
     return f"window.grids[{json.dumps(anchor)}].against = {json.dumps(pairs | {b: a for a, b in pairs.items()})};\n"
 

@@ -13,6 +13,42 @@ from reports.store.variance import LEVEL
 from reports.verdicts import Verdict, discoveries, verdict
 
 
+class Summary(NamedTuple):
+    """Counts of a comparison's verdicts.
+
+    Attributes:
+        compared: Number of cells' numbers with a verdict.
+        changed: Number of these that are no tie.
+        expected_false: Upper bound of the expected number of false changes.
+        once: Units drawn within a training, "items" or "raters and items", if some verdicts are for one training per
+            side; else empty.
+    """
+
+    compared: int
+    changed: int
+    expected_false: float
+    once: str
+
+    @property
+    def text(self) -> str:
+        """The counts in a sentence."""
+        chance = f"chance, of {self.once} only where a side has one training" if self.once else "chance"
+        return (
+            f"{counted(self.compared, 'number')} compared, {self.changed} changed. Decided together: at most 5 % of "
+            f"the changes, here {self.expected_false:.1f}, are expected to be {chance} (Benjamini and Hochberg)."
+        )
+
+    @property
+    def caution(self) -> str:
+        """Caution about cells trained once, without a full stop; else empty."""
+        if not self.once:
+            return ""
+        return (
+            'Some cells have one training on a side: verdicts "on these items" or "with this training" may differ in '
+            "other trainings; train, or rate, more seeds"
+        )
+
+
 def judged(grids: Sequence[GridComparison]) -> list[GridComparison]:
     """Comparisons with verdicts, decided for all cells' numbers together."""
     tables = [table for grid in grids for table in grid.tables]
@@ -32,42 +68,6 @@ def _judged(table: ComparisonTable, level: float) -> ComparisonTable:
         return replace(row, pairs={**row.pairs, **pairs})
 
     return replace(table, rows=tuple(map(row, table.rows)), real=table.real and row(table.real))
-
-
-class Summary(NamedTuple):
-    """Counts of a comparison's verdicts.
-
-    Attributes:
-        compared: How many numbers of cells have a verdict.
-        changed: How many of those are no tie.
-        expected_false: How many of those are expected to be false, at most.
-        once: What is drawn within the training where some are of one training on a side, which may come out otherwise
-            in others: "items", or with fooling rates "raters and items"; empty where none is.
-    """
-
-    compared: int
-    changed: int
-    expected_false: float
-    once: str
-
-    @property
-    def text(self) -> str:
-        """The counts in a sentence."""
-        chance = f"chance, of {self.once} alone where a side has one training" if self.once else "chance"
-        return (
-            f"{counted(self.compared, 'number')} compared, {self.changed} changed. Decided together: at most 5 % of "
-            f"those that changed, here {self.expected_false:.1f}, are expected to be {chance} (Benjamini and Hochberg)."
-        )
-
-    @property
-    def caution(self) -> str:
-        """Caution about cells trained once, without a full stop; else empty."""
-        if not self.once:
-            return ""
-        return (
-            'One training of a cell on a side: what is said "on these items" or "with this training" may come out '
-            "otherwise in other trainings; train, or judge, more seeds of it"
-        )
 
 
 def summary(grids: Sequence[GridComparison]) -> Summary:

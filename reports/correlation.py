@@ -1,17 +1,17 @@
 """Spearman's rank correlation of fooling rates with automatic scores, over items.
 
-Three ways to put the cells of a study together, for they answer different questions:
+The cells of a study are combined in three ways, which answer different questions:
 
-- each cell alone: of one generator's outputs, do those that score well fool raters more?
-- all cells together: a large correlation here may be nothing but a difference between cells, such as a blurry one with
-  low scores and a low rate; it says little about single outputs;
-- within cells: the mean of the cells' own correlations, each by its number of items. Differences between cells do not
-  count. This is the one to read.
+- each cell alone: do the outputs of one generator that score well fool raters more often?
+- all cells pooled: a large correlation may only reflect differences between cells, such as a blurry one with low scores
+  and a low rate; it shows little about single outputs;
+- within cells: the mean of the cells' own correlations, weighted by their numbers of items. Differences between cells
+  do not count, so this is the relevant one.
 
-Few raters see an item, so that its rate is mostly chance, and a correlation with it is too small. The reliability of
-rates is the share of their variance that is not chance: chance is what answers on the same item differ by. A
-correlation divided by its root is what rates by very many raters would show (Spearman, The proof and measurement of
-association between two things, American Journal of Psychology 15, 1904).
+As few raters see each item, its rate is mostly chance and its correlation too small. The reliability of rates is the
+share of their variance that is not chance, estimated from the variance of answers on the same item. A correlation
+divided by its root is that expected with very many raters (Spearman, The proof and measurement of association between
+two things, American Journal of Psychology 15, 1904).
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ REPLICATES = 1000
 ALL_CELLS, WITHIN_CELLS = "all cells", "within cells"
 COLUMNS = ("grid", "study", "cell", "metric", "scorer", "rho", "low", "high", "reliability", "corrected", "n")
 LEAST_RELIABILITY = 0.1
-"""With less, a corrected correlation would be more than three times the one that was found, and mostly chance."""
+"""With less, a corrected correlation would exceed three times the observed one, and be mostly chance."""
 _LEAST_ITEMS = 3
-_LEAST_DEFINED = 0.95  # share of the draws that must have a correlation, for an interval of them to mean something
-_BLOCK = 400_000  # numbers in memory at a time, of each of a handful of arrays: as many as a cache holds
+_LEAST_DEFINED = 0.95  # share of the draws with a correlation that an interval requires
+_BLOCK = 400_000  # numbers in memory at a time, per array: as many as fit in the cache
 _Array = NDArray[np.float32]
 
 
@@ -49,9 +49,9 @@ class Points:
 
     Attributes:
         cell: Its name.
-        label: The same, with its seed where several runs of the cell were judged.
-        items: The n ids of the items that have both, sorted.
-        trials: How often each was judged (n,).
+        label: The name, with the seed where several runs of the cell were judged.
+        items: The n sorted ids of the items that have both.
+        trials: Number of trials of each (n,).
         rates: Fooling rates (n,) in percent.
         values: Scores (n,) in the metric's unit.
     """
@@ -85,14 +85,14 @@ class Correlation:
         study: The study's name.
         cell: A cell, with its seed where several of its runs were judged, or ALL_CELLS, or WITHIN_CELLS.
         metric: The score's name.
-        scorer: Whose it is.
-        rho: None where it is undefined: fewer than three points, or all rates or all scores equal.
-        interval: By bootstrap over items, each with its points in all cells; None for a single item, and where more
+        scorer: The score's scorer.
+        rho: Correlation, -1 to 1; None if undefined: fewer than three points, or all rates or all scores equal.
+        interval: Bootstrap interval over items, each with its points in all cells; None for a single item, or if more
             than one draw in twenty has no correlation.
-        reliability: The share of the variance of items' rates that is not chance of answers, at most 1, below 0 by
-            chance; within cells the mean of theirs, by items. None where no item was judged twice, or rates are equal.
-        corrected: Rho divided by the root of the reliability, -1 to 1; None where that is under LEAST_RELIABILITY.
-        n: How many points: items, times cells where there are several.
+        reliability: Share of the variance of items' rates that is not chance, at most 1, possibly below 0; within cells
+            the mean weighted by items. None if no item was judged twice, or rates are equal.
+        corrected: Rho divided by the root of the reliability, -1 to 1; None if that is below LEAST_RELIABILITY.
+        n: Number of points: items, times cells if there are several.
     """
 
     grid: str
@@ -111,11 +111,11 @@ def compare(study: StudyRecord, entries: Sequence[LedgerEntry]) -> list[RatesAnd
     """Pair items' rates with each automatic score that has item values.
 
     Args:
-        study: A study of the grid, as `placement.place` gives it.
-        entries: The grid's scores; only those of the very runs that the study judged count.
+        study: A study of the grid, as `page.place` gives it.
+        entries: The grid's scores; only those of the runs that the study judged count.
     """
     runs = {(cell.cell, cell.seed): cell for cell in study.cells}
-    found: dict[tuple[str, str], dict[str, Points]] = {}
+    points_by_score: dict[tuple[str, str], dict[str, Points]] = {}
     for entry in entries:
         cell = runs.get((entry.run.cell, entry.run.seed))
         if cell is None or entry.scores.scorer.startswith(STUDY):
@@ -124,7 +124,7 @@ def compare(study: StudyRecord, entries: Sequence[LedgerEntry]) -> list[RatesAnd
             values = entry.scores.by_item(name)
             items = tuple(sorted(values.keys() & cell.items.keys()))
             if items:
-                found.setdefault((entry.scores.scorer, name), {})[cell.label] = Points(
+                points_by_score.setdefault((entry.scores.scorer, name), {})[cell.label] = Points(
                     cell=cell.cell,
                     label=cell.label,
                     items=items,
@@ -135,7 +135,7 @@ def compare(study: StudyRecord, entries: Sequence[LedgerEntry]) -> list[RatesAnd
     order = [cell.label for cell in study.cells]
     return [
         RatesAndScores(scorer, metric, tuple(points[label] for label in order if label in points))
-        for (scorer, metric), points in sorted(found.items())
+        for (scorer, metric), points in sorted(points_by_score.items())
     ]
 
 
@@ -144,20 +144,20 @@ def correlate(
 ) -> list[Correlation]:
     """Correlate each pairing: within cells, all cells pooled, then each cell.
 
-    The draws of items depend on their ids alone, so that the same numbers give the same intervals.
+    The draws of items depend on their ids only, so that the same numbers give the same intervals.
 
     Args:
         grid: Name of the grid.
         study: Name of the study.
         comparisons: As `compare` gives them.
-        replicates: Draws of the bootstrap.
+        replicates: Number of bootstrap draws.
     """
-    found: list[Correlation] = []
+    correlations: list[Correlation] = []
     weights: dict[tuple[str, ...], _Array] = {}
     for comparison in comparisons:
         items = tuple(sorted({item for points in comparison.points for item in points.items}))
         if items not in weights:
-            weights[items] = np.ascontiguousarray(bootstrap.item_weights(items, replicates).T)
+            weights[items] = np.ascontiguousarray(bootstrap.item_weights(items, replicates).T)  # shared by all metrics
         reliable = reliabilities(comparison.points)
         for cell, rho, n in _rhos(comparison.points, items, weights[items]):
             value = float(rho[0]) if n >= _LEAST_ITEMS and math.isfinite(rho[0]) else None
@@ -167,8 +167,8 @@ def correlate(
             if value is not None and share is not None and share >= LEAST_RELIABILITY:
                 corrected = min(1.0, max(-1.0, value / math.sqrt(share)))
             names = (grid, study, cell, comparison.metric, comparison.scorer)
-            found.append(Correlation(*names, value, ends, share, corrected, n))
-    return found
+            correlations.append(Correlation(*names, value, ends, share, corrected, n))
+    return correlations
 
 
 def tidy(correlations: Sequence[Correlation]) -> pd.DataFrame:
@@ -208,7 +208,7 @@ def _chance(points: Points) -> NDArray[np.float64]:
 
     Answers on one item vary by all but the item, so also by what tells raters apart.
     """
-    more = points.trials.sum() - len(points.trials)
+    more = points.trials.sum() - len(points.trials)  # degrees of freedom within items
     if not more:
         return np.full(len(points.trials), math.nan)
     of_answers = (points.trials * points.rates * (100 - points.rates)).sum() / more
@@ -236,12 +236,12 @@ def _rhos(
     The first is of the points as they are.
 
     Args:
-        points: By cell.
+        points: Points by cell.
         items: All ids, as the rows of `weights`.
-        weights: How often each item is drawn (items, replicates).
+        weights: Count of each item in each draw (items, replicates).
     """
-    place = {item: number for number, item in enumerate(items)}
-    rows = [np.array([place[item] for item in each.items]) for each in points]
+    index = {item: i for i, item in enumerate(items)}
+    rows = [np.array([index[item] for item in each.items]) for each in points]
     alone = [_with_draws(each.rates, each.values, weights[of]) for each, of in zip(points, rows, strict=True)]
     counts = np.array([len(each.items) for each in points])
     defined = np.isfinite(alone)
@@ -268,7 +268,7 @@ def _rho(a: NDArray[np.floating], b: NDArray[np.floating], weights: NDArray[np.f
 
     Values are (n,), weights (n, replicates).
 
-    Equal values are counted together first: the fooling rates of items that few raters saw are few different numbers.
+    Equal values are counted together first: with few raters per item, fooling rates have few distinct values.
     """
     rho = np.full(weights.shape[1], np.nan)
     (same_a, _), (same_b, group) = _groups(a, weights.dtype), _groups(b, weights.dtype)
@@ -281,7 +281,7 @@ def _rho(a: NDArray[np.floating], b: NDArray[np.floating], weights: NDArray[np.f
         xx, yy = (np.einsum("gr,gr,gr->r", *each) for each in ((counts_a, x, x), (counts_b, y, y)))
         scale = np.sqrt(xx.astype(np.float64) * yy)
         np.divide(xy, scale, out=rho[start : start + step], where=scale > 0)
-    return rho.clip(-1, 1)
+    return rho.clip(-1, 1)  # float32 sums may exceed 1 by rounding
 
 
 def _groups(values: NDArray[np.floating], dtype: np.dtype[Any]) -> tuple[csr_array, NDArray[np.intp]]:

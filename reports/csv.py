@@ -8,33 +8,33 @@ from pathlib import Path
 import pandas as pd
 
 from reports import paper
-from reports.page import plain
+from reports.reproduce import plain
 from reports.store.bootstrap import clusters_of
 from reports.store.grids import GridDescription
 from reports.store.layout import REAL
 from reports.store.metrics import describe_scorer
 from reports.store.names import printable
-from reports.tables import ProtocolDifference, ScoreRow, ScoreTable
+from reports.tables import CellRow, ProtocolDifference, ScoreTable
 
-# At the start, and behind the semicolon that parts cells where the comma is the decimal point; also full-width.
+# At the start, or behind the semicolon that separates cells where the decimal mark is a comma; also full-width.
 _FORMULA = re.compile(r"(^|;)(?=\s*[=+\-@＝＋－＠])")
 GROUND_TRUTH = "ground truth"
 TRAINED_ONCE = "trained once"
+_ENDINGS = ("_low", "_high", "_mark", "_ranks", "_paper", "_paper_plus_minus", "_minus_paper")
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
     """Write a table as UTF-8, numbers at full precision, missing values empty.
 
-    Text that a spreadsheet would run gets an apostrophe before it, and controls are written out, see `inert`. The file
-    begins with a byte-order mark where, and only where, a name is not ASCII: without one, Excel takes it for another
-    encoding.
+    Text is made safe by `inert`. A byte-order mark is written if, and only if, some text is not ASCII: without it,
+    Excel assumes another encoding.
     """
     harmless = table.rename(columns=inert)
-    for place in range(harmless.shape[1]):
-        column = harmless.iloc[:, place]
+    for index in range(harmless.shape[1]):
+        column = harmless.iloc[:, index]
         if not pd.api.types.is_numeric_dtype(column):
             known = {text: inert(text) for text in column.unique()}
-            harmless.isetitem(place, column.map(known).array)
+            harmless.isetitem(index, column.map(known).array)
     text = harmless.to_csv(index=False, lineterminator="\n")
     path.write_bytes(text.encode("utf-8" if text.isascii() else "utf-8-sig"))
 
@@ -42,7 +42,7 @@ def write(table: pd.DataFrame, path: Path) -> None:
 def inert(value: object) -> object:
     r"""Text that no spreadsheet takes for a formula; other values unchanged.
 
-    Controls, line ends and marks of direction are written out, as `\n` or `\u202e`.
+    An apostrophe is put before formulas; control and direction characters are written out, as `\n` or `\u202e`.
     """
     return _FORMULA.sub(r"\1'", printable(value)) if isinstance(value, str) else value
 
@@ -54,7 +54,7 @@ def of_table(table: ScoreTable, description: GridDescription) -> pd.DataFrame:
 
     Args:
         table: The table.
-        description: The grid, by which it is known whether the paper has numbers for it.
+        description: The grid, which determines the paper's numbers.
     """
     rows = table.all_rows()
     columns: dict[str, list[object]] = {
@@ -78,17 +78,14 @@ def of_table(table: ScoreTable, description: GridDescription) -> pd.DataFrame:
     for metric in table.metrics:
         name = metric
         while any(f"{name}{ending}" in columns for ending in ("", *_ENDINGS)):
-            name = f"metric_{name}"  # one that is called as another column is
+            name = f"metric_{name}"  # its name is that of another column
         columns |= _of_metric(name, metric, table, description)
     return pd.DataFrame(columns)
 
 
-def _over(scorer: str, row: ScoreRow) -> str:
+def _over(scorer: str, row: CellRow) -> str:
     things = describe_scorer(scorer, row.protocol).over
     return f"trainings and {things}" if len(row.seeds) > 1 else things
-
-
-_ENDINGS = ("_low", "_high", "_mark", "_ranks", "_paper", "_paper_plus_minus", "_minus_paper")
 
 
 def _of_metric(name: str, metric: str, table: ScoreTable, description: GridDescription) -> dict[str, list[object]]:
@@ -133,7 +130,7 @@ def of_paper() -> pd.DataFrame:
     )
 
 
-def _why(row: ScoreRow, table: ScoreTable) -> str | None:
+def _why(row: CellRow, table: ScoreTable) -> str | None:
     """Reason for not ranking a row; None if it is ranked."""
     if row.differences:
         return "; ".join(map(reason, row.differences))

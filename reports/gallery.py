@@ -21,14 +21,15 @@ from reports.store.layout import INPUT, REAL, Grid, Run
 from reports.store.picture import PictureFiles
 from reports.store.ranges import Range
 
-FIRST = 12  # items that the page shows before anybody asks for more
-PICTURES = 4400  # where nobody asks for a number of items: some hundred MB at the most, and ten seconds on two cores
+FIRST = 12  # items that the page shows initially
+PICTURES = 4400  # by default: at most some hundred MB, and ten seconds on two cores
 GAP = 6  # CSS pixels between two pictures
-_ROOM = 1386  # CSS pixels for a row on a screen of 1440, the gap after its last picture included
+_ROOM = 1386  # CSS pixels of a row on a screen of 1440, including the gap after the last picture
 _SMALLEST, _LARGEST = picture.THUMB, 256  # CSS pixels, width of a picture
 IGNORED = 255
 RIGHT, WRONG, UNLABELLED = range(3)
-_PALETTE = bytes.fromhex("363b42ff6a4dc4c4be")  # dark where right, red where wrong, pale where nobody has said
+_PALETTE = bytes.fromhex("363b42ff6a4dc4c4be")  # dark where right, red where wrong, pale where unlabelled
+TRUTH, SEGMENTATION, ERRORS = "t-{item:04}.png", "s{column:02}-{item:04}.png", "e{column:02}-{item:04}.png"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Column:
     Attributes:
         run: The run, whose `seed` is None for input, real, and a cell that has no picture.
         pictures: Its picture files by item id.
-        ends: The values that are black and white in them; None is all of their depth.
+        ends: The values that are black and white in them; None for their full bit depth.
     """
 
     run: Run
@@ -66,10 +67,10 @@ class Tile:
     """A picture of the gallery, or the note in its place.
 
     Attributes:
-        shown: Its files; None where there is no picture.
-        note: Why there is none.
-        alt: What it shows, in words.
-        damage: What is wrong with a file that cannot be read, in one line.
+        shown: Its files; None without a picture.
+        note: Reason for a missing picture.
+        alt: Text alternative.
+        damage: Line on a file that cannot be read, else empty.
     """
 
     shown: PictureFiles | None
@@ -92,11 +93,11 @@ class Gallery:
     """A gallery whose pictures are in the report's assets.
 
     Attributes:
-        columns: Input where there is one, the cells, real where there is one.
-        rows: The items that have pictures in the report, by id.
-        all_items: The ids of all items of the grid.
-        width: CSS pixels at which each picture is shown where there is room for a whole row of them.
-        narrow: The same on smaller screens.
+        columns: Input if any, the cells, real if any.
+        rows: The items with pictures in the report, by id.
+        all_items: Ids of all items of the grid.
+        width: CSS width of each picture where a whole row fits.
+        narrow: CSS width on smaller screens.
     """
 
     columns: tuple[Column, ...]
@@ -125,28 +126,25 @@ class Gallery:
     def aspect(self) -> str:
         """CSS aspect ratio of the first picture, for empty tiles."""
         shown = (tile.shown for row in self.rows for tile in row.tiles if tile.shown)
-        return next((f"{each.width} / {each.height}" for each in shown), "1 / 1")
+        return next((f"{files.width} / {files.height}" for files in shown), "1 / 1")
 
 
 @dataclass(frozen=True)
-class LabelMaps:
+class GalleryLabelMaps:
     """Items with label maps in the report's assets, by row index.
 
-    The files are `TRUTH`, `SEGMENTATION` and `ERRORS` with the numbers of column and item put in.
+    The files are named by `TRUTH`, `SEGMENTATION` and `ERRORS` with the indices of column and item.
 
     Attributes:
         truth: The items with true labels.
-        segmented: For each column of the gallery the items with a segmentation, and with an error map where the true
-            labels are there as well.
-        damages: The files that cannot be used, one line each.
+        segmented: The items with a segmentation, for each column of the gallery; with true labels, they have an error
+            map too.
+        damages: Files that cannot be used, one line each.
     """
 
     truth: frozenset[int]
     segmented: tuple[frozenset[int], ...]
     damages: tuple[str, ...]
-
-
-TRUTH, SEGMENTATION, ERRORS = "t-{item:04}.png", "s{column:02}-{item:04}.png", "e{column:02}-{item:04}.png"
 
 
 def columns(grid: Grid, cells: Sequence[str], seeds: Sequence[int], ranges: Ranges = WHOLE) -> list[Column]:
@@ -173,14 +171,14 @@ def write(
 ) -> Gallery | None:
     """Write the pictures of a gallery into a folder; None without pictures.
 
-    A picture that cannot be read is named in the gallery's damages and leaves a note in its place.
+    A picture that cannot be read is named in the gallery's damages and replaced by a note.
 
     Args:
-        columns: The columns; the items are those of the target where there is one.
-        folder: An existing folder. File names hold the numbers of column and item alone.
-        most: How many items at most, at least 1; None takes as many as make `PICTURES` pictures.
-        notable: Items that come first where there are more: they take up to half of the places, and evenly spaced items
-            the rest.
+        columns: The columns; the items are those of the target if any.
+        folder: An existing folder. File names consist of the indices of column and item.
+        most: Maximum number of items, at least 1; None for as many as give `PICTURES` pictures.
+        notable: Items that are preferred if there are more: they fill up to half of the rows, evenly spaced items the
+            rest.
     """
     ids = _item_ids(columns)
     if not ids:
@@ -188,12 +186,14 @@ def write(
     known = set(ids)
     items = _fill([item for item in notable if item in known], ids, most or max(FIRST, PICTURES // len(columns)))
 
-    def row(number: int) -> GalleryRow:
-        item = items[number]
-        tiles = [_tile(column, item, folder / f"{place:02}-{number:04}") for place, column in enumerate(columns)]
-        return GalleryRow(number, item, tuple(tiles))
+    def row(index: int) -> GalleryRow:
+        item = items[index]
+        tiles = [
+            _tile(column, item, folder / f"{column_index:02}-{index:04}") for column_index, column in enumerate(columns)
+        ]
+        return GalleryRow(index, item, tuple(tiles))
 
-    with ThreadPoolExecutor() as pool:  # Pillow lets go of the interpreter while it decodes and encodes
+    with ThreadPoolExecutor() as pool:  # Pillow releases the interpreter lock while it decodes and encodes
         rows = tuple(pool.map(row, range(len(items))))
     widths = [tile.shown.width for each in rows for tile in each.tiles if tile.shown]
     room = _ROOM // len(columns) - GAP
@@ -213,15 +213,15 @@ def choose(ids: Sequence[str], count: int) -> list[str]:
         return ordered
     if count == 1:
         return ordered[:1]
-    return [ordered[round(place * (len(ordered) - 1) / (count - 1))] for place in range(count)]
+    return [ordered[round(i * (len(ordered) - 1) / (count - 1))] for i in range(count)]
 
 
 def shown_width(widths: Sequence[int], room: int) -> int:
     """CSS width of every picture, given their native widths and the room.
 
-    Small pictures are enlarged by a whole number, so that each of their pixels stays a square of the same size.
+    Small pictures are enlarged by an integer factor, so that their pixels stay squares of equal size.
     """
-    native = Counter(widths).most_common(1)[0][0] if widths else room
+    native = Counter(widths).most_common(1)[0][0] if widths else room  # pictures of a grid seldom differ in width
     return native * (room // native) if native <= room else room
 
 
@@ -263,7 +263,9 @@ def _tile(column: Column, item: str, stem: Path) -> Tile:
         return Tile(None, "unreadable", alt, str(error))
 
 
-def write_label_maps(grid: Grid, columns: Sequence[Column], items: Sequence[str], folder: Path) -> LabelMaps | None:
+def write_label_maps(
+    grid: Grid, columns: Sequence[Column], items: Sequence[str], folder: Path
+) -> GalleryLabelMaps | None:
     """Copy the grid's label maps and draw error maps; None without any.
 
     Args:
@@ -276,13 +278,13 @@ def write_label_maps(grid: Grid, columns: Sequence[Column], items: Sequence[str]
         return None
     damages: list[str] = []
 
-    def item(number: int) -> tuple[bool, list[bool]]:
-        truth = _label_map(grid.labels / f"{items[number]}.png", damages)
+    def item(row_index: int) -> tuple[bool, list[bool]]:
+        truth = _label_map(grid.labels / f"{items[row_index]}.png", damages)
         if truth:
-            (folder / TRUTH.format(item=number)).write_bytes(truth.content)
+            (folder / TRUTH.format(item=row_index)).write_bytes(truth.content)
         segmented = []
-        for place, column in enumerate(columns):
-            source = column.run.segmentations / f"{items[number]}.png"
+        for column_index, column in enumerate(columns):
+            source = column.run.segmentations / f"{items[row_index]}.png"
             segmentation = _label_map(source, damages)
             if segmentation and truth and segmentation.values.shape != truth.values.shape:
                 damages.append(
@@ -291,21 +293,22 @@ def write_label_maps(grid: Grid, columns: Sequence[Column], items: Sequence[str]
                 )
                 segmentation = None
             if segmentation:
-                (folder / SEGMENTATION.format(column=place, item=number)).write_bytes(segmentation.content)
+                (folder / SEGMENTATION.format(column=column_index, item=row_index)).write_bytes(segmentation.content)
             if segmentation and truth:
                 _write_errors(
-                    label_errors(truth.values, segmentation.values), folder / ERRORS.format(column=place, item=number)
+                    label_errors(truth.values, segmentation.values),
+                    folder / ERRORS.format(column=column_index, item=row_index),
                 )
             segmented.append(segmentation is not None)
         return truth is not None, segmented
 
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(item, range(len(items))))
-    return LabelMaps(
-        truth=frozenset(number for number, (labelled, _) in enumerate(found) if labelled),
+        labelled_rows = list(pool.map(item, range(len(items))))
+    return GalleryLabelMaps(
+        truth=frozenset(row_index for row_index, (labelled, _) in enumerate(labelled_rows) if labelled),
         segmented=tuple(
-            frozenset(number for number, (_, there) in enumerate(found) if there[place])
-            for place in range(len(columns))
+            frozenset(row_index for row_index, (_, there) in enumerate(labelled_rows) if there[column_index])
+            for column_index in range(len(columns))
         ),
         damages=tuple(sorted(damages)),
     )
@@ -354,7 +357,7 @@ def _read_label_map(path: Path) -> _LabelMap:
             if picture.mode != "P":
                 raise ValueError(f"a picture of mode {picture.mode}")
             return _LabelMap(content, np.asarray(picture))
-    except UnidentifiedImageError as error:  # which names a place in memory
+    except UnidentifiedImageError as error:  # its message has a memory address
         raise _no_label_map(path, "no PNG") from error
     except (*DAMAGED, Image.DecompressionBombError) as error:
         raise _no_label_map(path, str(error)) from error
@@ -368,4 +371,4 @@ def _no_label_map(path: Path, why: str) -> ReportError:
 def _write_errors(values: NDArray[np.uint8], path: Path) -> None:
     picture = Image.frombytes("P", values.shape[::-1], values.tobytes())
     picture.putpalette(_PALETTE)
-    picture.save(path, bits=2, compress_level=1)
+    picture.save(path, bits=2, compress_level=1)  # three colours fit in two bits

@@ -24,8 +24,8 @@ class LabHistograms:
     """Lab histograms of a grid.
 
     Attributes:
-        shares: One row a cell (and `real`), channel and bin: cell, channel, low, high, and the share of all pixels.
-        damages: The files that cannot be read, one line each.
+        shares: One row per cell (and `real`), channel and bin: cell, channel, low, high, and the share of all pixels.
+        damages: Files that cannot be read, one line each.
     """
 
     shares: pd.DataFrame

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reports import correlation, csv, gallery, page, paper, tables, tidy, trainings
 from reports.page import Page
-from reports.reproduce import made_by
+from reports.reproduce import made_by, plain, plain_fields
 from reports.sections import write_section
 from reports.store import atomic, grids, layout, made, picture
 from reports.store.bootstrap import clusters_of
@@ -26,7 +26,7 @@ from reports.store.errors import ReportError
 from reports.store.layout import INPUT, REAL, Report
 from reports.store.metrics import FCN_RULES, describe, describe_scorer
 from reports.store.names import counted, duration
-from reports.tables import ScoreRow, ScoreTable
+from reports.tables import CellRow, ScoreTable
 
 NO_INTERVAL = "no interval: a single item or rater, items that are all alike, or a few far from all others"
 SINGLE_ITEMS = 24  # items with pictures in a report of one file
@@ -151,7 +151,7 @@ def _about(table: ScoreTable) -> Iterator[str]:
         yield f"set apart, not ranked: {'; '.join(map(_named, table.apart))}"
 
 
-def _named(row: ScoreRow) -> str:
+def _named(row: CellRow) -> str:
     """Name of a row set apart, such as "L1 seed 2 (items)"."""
     seeds = f" seed{'s' if len(row.seeds) > 1 else ''} {', '.join(map(str, row.seeds))}" if row.seeds else ""
     return f"{row.cell}{seeds} ({', '.join(difference.field for difference in row.differences)})"
@@ -196,7 +196,7 @@ def put_single(out: Path, build: Callable[[Report], None]) -> Path:
                 f"{target}: was changed since the report was written and would be overwritten; move it away, or name "
                 "another file: --out"
             )
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder:  # the report is built as files, then inlined
             report = Report(Path(folder))
             build(report)
             atomic.write(target, sealed(inlined(report).encode()))
@@ -239,7 +239,7 @@ def _check_free(target: Report) -> None:
 
 def _is_ours(index: Path) -> bool:
     with index.open(encoding="utf-8", errors="replace") as file:
-        return MARK in file.read(2000)
+        return MARK in file.read(2000)  # it is in the head of the page
 
 
 def inlined(report: Report) -> str:
@@ -252,7 +252,7 @@ def inlined(report: Report) -> str:
     text = _SCRIPT.sub(lambda match: f"<script>{_path(report, match[1]).read_text('utf-8')}</script>", text)
     text = _SOURCE.sub(lambda match: _data(_path(report, match[0])), text)
     text = _LINK.sub(lambda match: _download(_path(report, match[0])), text)
-    before, mark, after = text.partition(_MARK)
+    before, mark, after = text.partition(_MARK)  # the table of files precedes the scripts that use it
     return "".join([before, *(_files(report, named) if mark else ()), after])  # joined once: they are large
 
 
@@ -323,15 +323,15 @@ def environment() -> Environment:
     """Template environment with the names that all pages use."""
     known = Environment(
         loader=PackageLoader("reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
+        autoescape=True,  # names of cells and items may hold any character
+        undefined=StrictUndefined,  # a misspelt name fails, not renders as nothing
         trim_blocks=True,
         lstrip_blocks=True,
     )
     known.globals |= {"INPUT": INPUT, "REAL": REAL, "GAP": gallery.GAP, "THUMB": picture.THUMB}
     known.globals |= {"describe": describe, "describe_scorer": describe_scorer, "paper_value": paper.value}
     known.globals |= {"FCN_RULES": FCN_RULES, "is_published": paper.is_published}
-    known.globals |= {"plain": page.plain, "plain_fields": page.plain_fields, "dataset_line": page.dataset_line}
+    known.globals |= {"plain": plain, "plain_fields": plain_fields, "dataset_line": page.dataset_line}
     known.globals |= {"NO_INTERVAL": NO_INTERVAL}
     known.globals |= {"counted": counted, "GLOSSARY": GLOSSARY, "term": term, "min": min}
     known.globals |= {"LEAST_RELIABILITY": correlation.LEAST_RELIABILITY}

@@ -12,10 +12,10 @@ from reports.csv import reason
 from reports.store.grids import GridDescription
 from reports.store.metrics import describe, describe_scorer
 from reports.store.names import counted, file_name, printable
-from reports.tables import Number, ScoreRow, ScoreTable
+from reports.tables import CellRow, Number, ScoreTable
 from reports.verdicts import Mark
 
-LONG_NAME = 30  # characters; longer ones are broken into lines
+LONG_NAME = 30  # characters; longer names get line breaks
 _UNBROKEN = 12  # characters of a long name after which a line may end
 _NARROW = r">{\raggedright\arraybackslash}p{0.3\linewidth}"
 _SPECIAL = {
@@ -32,19 +32,19 @@ _SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"{\char34}",  # as it is, some languages of babel make it a command
+    '"': r"{\char34}",  # some languages of babel make it a command
     "`": r"\textasciigrave{}",
-    "[": "{[}",  # behind the end of a row these would be an argument
+    "[": "{[}",  # behind the end of a row it would start an argument
     "]": "{]}",
     "*": "{*}",
 }
 _LIGATURE = re.compile(r"(?<=[-',])(?=[-',])")
-# These hold in the table alone: one definition decides where the intervals stand, and many columns are set small.
+# Local to the table: the position of intervals is defined once, and many columns are set in small type.
 _ESTIMATE = r"\def\estimate#1#2{\begin{tabular}[t]{@{}r@{}}#1\\[-0.4ex]{\%s[#2]}\end{tabular}}"
 _SMALL = r"  \footnotesize\setlength{\tabcolsep}{3pt}"
 _SIGNS = {Mark.TIE: r"$^\dagger$", Mark.AHEAD: r"$^\star$", Mark.LEVEL: r"$^\circ$"}
 _SIGNS |= {Mark.AHEAD_JUDGED: _SIGNS[Mark.AHEAD], Mark.LEVEL_JUDGED: _SIGNS[Mark.LEVEL]}
-MANY_METRICS = 4  # more of them stand in a column of a paper only when they are small
+MANY_METRICS = 4  # more fit in a column of a paper only in small type
 _HEAD = r"""% Wants \usepackage{booktabs,array}, and with pdflatex \usepackage[T1]{fontenc}.
 """
 _OTHER_LETTERS = r"""% Some names are not in Latin letters: compile with lualatex or xelatex,
@@ -56,8 +56,8 @@ def of_table(table: ScoreTable, grid: str, description: GridDescription) -> str:
     r"""Floating table with caption, label and notes, for `\input`.
 
     Args:
-        table: What one scorer says.
-        grid: The grid's name, which with the scorer's makes the label, `tab:GRID--SCORER`.
+        table: Table of one scorer.
+        grid: The grid's name, for the label `tab:GRID--SCORER`.
         description: The grid.
     """
     rows = table.all_rows()
@@ -95,7 +95,7 @@ def of_table(table: ScoreTable, grid: str, description: GridDescription) -> str:
 
 def escape(text: str) -> str:
     r"""Text escaped for LaTeX, control characters written out, as `\n`."""
-    plain = _LIGATURE.sub("\0", printable(text))
+    plain = _LIGATURE.sub("\0", printable(text))  # printable() leaves no NUL, so it can mark the places
     return "".join(_SPECIAL.get(character, character) for character in plain).replace("\0", "{}")
 
 
@@ -110,14 +110,14 @@ def _caption(table: ScoreTable, description: GridDescription, with_counts: bool)
     over = escape(table.over(scorer.over))
     intervals = f"; in brackets 95\\,\\% intervals over {over}" if table.with_intervals else ""
     simulated = " Simulated raters: these numbers say nothing about the images." * bool(table.protocol.get("simulated"))
-    early = " The study was looked at before it was closed." * bool(table.protocol.get("looked_at_early"))
+    early = " The study's results were viewed before it was closed." * bool(table.protocol.get("looked_at_early"))
     return (
         f"{escape(description.title)}: {escape(scorer.title)}. {items}{seeds}"
         f"{intervals}.{simulated}{early} Protocol \\texttt{{{escape(table.fingerprint)}}}."
     )
 
 
-def _seeds(row: ScoreRow) -> str:
+def _seeds(row: CellRow) -> str:
     return f"{'seed' if len(row.seeds) == 1 else 'seeds'} {', '.join(map(str, row.seeds))}"
 
 
@@ -126,7 +126,7 @@ def _label(grid: str, scorer: str) -> str:
     return "tab:" + (stem if stem.isascii() else file_name(stem.encode("unicode_escape").decode()))
 
 
-def _columns(rows: Sequence[ScoreRow], metrics: int, counted: bool) -> str:
+def _columns(rows: Sequence[CellRow], metrics: int, counted: bool) -> str:
     first = _NARROW if any(len(printable(row.cell)) > LONG_NAME for row in rows) else "l"
     return first + "r" * (metrics + 2 * counted)
 
@@ -141,7 +141,7 @@ def _head(metrics: Sequence[str], counted: bool) -> str:
     return " & ".join([*cells, *(["Items", "Seeds"] if counted else [])]) + r" \\"
 
 
-def _row(row: ScoreRow, metrics: Sequence[str], counted: bool, style: str = "", note: int | None = None) -> str:
+def _row(row: CellRow, metrics: Sequence[str], counted: bool, style: str = "", note: int | None = None) -> str:
     name = _name(row.cell)
     cells = [f"\\{style}{{{name}}}" if style else name]
     if note is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import pandas as pd
 from reports import classes, histograms, run_states, tables, verdicts
 from reports.classes import Classes
 from reports.histograms import LabHistograms
+from reports.reproduce import plain
 from reports.run_states import Gap, Unscored
 from reports.store import analyses, arithmetic, grids, layout, ledger
 from reports.store.analyses import RATE, StudyRecord
@@ -27,6 +27,11 @@ from reports.store.variance import ScoreEstimate
 from reports.tables import ScoreTable
 from reports.verdicts import CellPair
 
+_SEVERAL = (
+    "Several trainings of a cell were judged: values, intervals and marks are those of their mean, over trainings, "
+    "raters and items; the study's analysis compares each training by itself"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Section:
@@ -34,20 +39,20 @@ class Section:
 
     Attributes:
         grid: Its folder.
-        description: What grid.json says.
-        entries: Its scores, those of runs that grid.json does not name included.
-        tables: One a scorer; empty where nothing is scored.
-        losses: The loss tables of each cell that has any, one a seed.
+        description: Contents of grid.json.
+        entries: Its scores, including those of runs that grid.json does not name.
+        tables: One per scorer; empty without scores.
+        losses: Loss tables of each cell that has any, one per seed.
         gaps: Runs that are missing, unfinished or unscored.
         strays: Runs on disk that grid.json does not name; no table shows them.
-        missing: Cells that a scorer could not score, and why.
+        missing: Cells that a scorer could not score, with reasons.
         studies: Studies with raters of its outputs.
-        classes: What scorers of label maps say of each class.
-        colours: Distributions of colours, where there are any.
+        classes: Scores of each class by scorers of label maps.
+        colours: Lab histograms, if any.
         unread: Scores that cannot be read.
-        damages: Files that cannot be read, these and others, one line each.
-        threads: How many threads trained each cell, where it is recorded.
-        clipped: Declared ranges that clip some values of the grid's pictures, one line each.
+        damages: All files that cannot be read, one line each.
+        threads: Recorded number of CPU threads by cell.
+        clipped: Declared ranges that clip values of pictures, one line each.
     """
 
     grid: Grid
@@ -92,6 +97,13 @@ class Page(NamedTuple):
         return [*self.unreadable, *(line for section in self.sections for line in section.damages)]
 
 
+class Placed(NamedTuple):
+    """Studies by the grid they rate, and sentences on those without one."""
+
+    by_grid: Mapping[str, tuple[StudyRecord, ...]]
+    strangers: tuple[str, ...]
+
+
 def read(results: Path) -> Page:
     """Read the grids of a results folder.
 
@@ -120,35 +132,17 @@ def read(results: Path) -> Page:
         damages = Page(sections, unreadable).damages
         if damages:
             what = f"{counted(len(damages), 'file')} cannot be read"
-            then = f"mend that, then run `p2pbench image-score {typed(results)}`"
+            then = f"fix that, then run `p2pbench image-score {typed(results)}`"
             raise ReportError(f"{results}: found no scores; {what}, such as {damages[0]}; {then}")
         raise ReportError(f"{results}: found no scores; run `p2pbench image-score {typed(results)}`")
-    found_studies = analyses.collect(results)
+    studies = analyses.collect(results)
     placed = place(
-        found_studies.studies,
+        studies.studies,
         [entry for section in sections for entry in section.entries],
         [damage for section in sections for damage in section.unread],
     )
-    unreadable += [*found_studies.damages, *found_studies.waiting, *placed.strangers]
+    unreadable += [*studies.damages, *studies.waiting, *placed.strangers]
     return Page([_with_studies(section, placed.by_grid.get(section.grid.name, ())) for section in sections], unreadable)
-
-
-def plain_fields(fields: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    """Settings as text by dotted name, nested mappings flattened, lists as JSON."""
-    flat: dict[str, str] = {}
-    for name, value in fields.items():
-        if isinstance(value, Mapping) and value:
-            flat |= plain_fields(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = plain(value)
-    return flat
-
-
-def plain(value: object) -> str:
-    """A setting as text."""
-    if value is None:
-        return "not set"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def dataset_line(dataset: Mapping[str, object]) -> str:
@@ -161,8 +155,8 @@ def dataset_line(dataset: Mapping[str, object]) -> str:
     return " · ".join([*words, *([plain(dataset["note"])] if dataset.get("note") else [])])
 
 
-def _with_studies(section: Section, found: tuple[StudyRecord, ...]) -> Section:
-    return replace(section, studies=found, tables=tuple(settled(table, found) for table in section.tables))
+def _with_studies(section: Section, studies: tuple[StudyRecord, ...]) -> Section:
+    return replace(section, studies=studies, tables=tuple(settled(table, studies) for table in section.tables))
 
 
 def _section(grid: Grid) -> Section:
@@ -221,29 +215,16 @@ def _losses(grid: Grid, description: GridDescription) -> tuple[dict[str, list[pd
     return logged, damages
 
 
-_SEVERAL = (
-    "Several trainings of a cell were judged: values, intervals and marks are those of their mean, over trainings, "
-    "raters and items; the study's analysis compares each training by itself"
-)
-
-
-class Placed(NamedTuple):
-    """Studies by the grid they rate, and sentences on those without one."""
-
-    by_grid: Mapping[str, tuple[StudyRecord, ...]]
-    strangers: tuple[str, ...]
-
-
 def place(studies: Iterable[StudyRecord], entries: Sequence[LedgerEntry], damages: Sequence[Damage] = ()) -> Placed:
     """Find the grid of each study by its rates in the ledger.
 
-    A study is a grid's when the ledger holds its rates under the same protocol for the run of each of its cells, over
-    items among which are all that it judged.
+    A study belongs to a grid if the ledger holds its rates under the same protocol for the run of each of its cells,
+    over items that include all that it judged.
 
     Args:
         studies: As `collect` gives them.
         entries: The scores of all grids.
-        damages: Scores that cannot be read, which are named elsewhere.
+        damages: Scores that cannot be read, reported elsewhere.
     """
     by_grid: dict[str, list[StudyRecord]] = {}
     strangers = []
@@ -276,12 +257,12 @@ def settled(table: ScoreTable, studies: Iterable[StudyRecord]) -> ScoreTable:
 
     These are adjusted for all of its pairs.
 
-    Of a cell of which several runs were judged the analysis has several rates and the table their mean: such a table
-    keeps its own decisions, and says so.
+    If several runs of a cell were judged, the analysis has several rates and the table their mean: such a table keeps
+    its own decisions, with a remark.
 
     Args:
-        table: Of any scorer; another's than a study's stays as it is.
-        studies: Those of the table's grid, as `place` gives them.
+        table: Table of any scorer; only those of studies are changed.
+        studies: Studies of the table's grid, as `place` gives them.
     """
     study = next((study for study in studies if study.scorer == table.scorer), None)
     if study is None:

@@ -29,9 +29,9 @@ class PaperNumber(NamedTuple):
     """A number as the paper prints it.
 
     Attributes:
-        value: In the unit of our metric: a fraction, or percent for fooling rates.
-        plus_minus: What stands behind its +-, in the same unit; the paper does not say what that is.
-        table: Where it is printed.
+        value: The number in the unit of the metric: a fraction, or percent for fooling rates.
+        plus_minus: The number behind its +-, in the same unit; the paper does not define it.
+        table: The table that it is from.
     """
 
     value: float
@@ -49,9 +49,9 @@ class PaperTable:
 
     Attributes:
         title: Its number, and which half of it where it has two.
-        task: What is translated into what.
-        data: The name of the images.
-        scorer: Our scorer of the same protocol; `STUDY` for any study of fooling rates.
+        task: The translation, such as "labels to photo".
+        data: Name of the dataset.
+        scorer: Scorer with the same protocol; `STUDY` for any study of fooling rates.
         rows: The numbers by cell, those of the ground truth under `layout.REAL`.
     """
 
@@ -168,8 +168,8 @@ TABLES: tuple[PaperTable, ...] = (
     ),
 )
 GROUND_TRUTH = tuple(number.value for number in TABLES[0].rows[REAL].values())
-"""What real photos of Cityscapes score: pixel accuracy, class accuracy and class IoU."""
-# What no table of the paper has a study of, and the task that is most like it.
+"""Scores of real Cityscapes photos: pixel accuracy, class accuracy and class IoU."""
+# Tasks without a study in the paper, and the most similar task with one.
 _LIKE = {LABELS_TO_PHOTO: MAP_TO_AERIAL, PHOTO_TO_LABELS: AERIAL_TO_MAP}
 
 
@@ -250,7 +250,7 @@ def _setting(description: GridDescription) -> _Setting:
     dataset = description.dataset
     name, direction = dataset.get("name"), dataset.get("direction")
     if name == "colorization":
-        return _Setting(COLORIZATION, None)  # any folder of photos: nothing says that they are the paper's
+        return _Setting(COLORIZATION, None)  # any folder of photos: it may not be the paper's
     if name == "paired":
         return _archive(dataset)
     task = {"labels-to-photo": LABELS_TO_PHOTO, "photo-to-labels": PHOTO_TO_LABELS}.get(str(direction))

@@ -22,13 +22,14 @@ from reports.histograms import CHANNELS, LabHistograms
 from reports.run_states import LOSSES
 from reports.store.layout import REAL
 
-# Mid-tones of even lightness, apart in hue: each keeps a contrast of 3:1 and more with white and with the dark page.
+# Mid-tones of equal lightness and different hue, with a contrast of at least 3:1 to the white and the dark page.
 PALETTE = ("#2f80d0", "#d9662b", "#2e9e6b", "#c0569b", "#9a7d0a", "#7a6fd6", "#d64550", "#1d98a8")
 DASHES = ("", "5 2", "1.5 1.5")
 GREY = "#7c7c7c"
 _SIZE = re.compile(r'<svg [^>]*\bwidth="([\d.]+)pt" height="([\d.]+)pt"')
-_SMOOTHING = 25  # a rolling mean over one part in so many of the logged steps
-_POINTS = 400  # more cannot be told apart at this width
+_SMOOTHING = 25  # the rolling mean is over 1 / 25 of the logged steps
+_POINTS = 400  # the resolution at this width
+_LEAST = 1e-6  # of all pixels; less would fall off the log scale
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ class Drawing:
     """A drawing as an SVG document.
 
     Attributes:
-        name: As part of a file's name.
-        title: What stands over it.
-        alt: What it shows, in words.
+        name: Part of its file's name.
+        title: Its heading.
+        alt: Text alternative.
         svg: The document.
     """
 
@@ -58,10 +59,29 @@ class Drawing:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in CSS pixels; 4 of these are 3 points."""
-        found = _SIZE.search(self.svg)
-        assert found, "matplotlib writes both"
-        width, height = (round(float(points) * 4 / 3) for points in found.groups())
+        match = _SIZE.search(self.svg)
+        assert match, "matplotlib writes both"
+        width, height = (round(float(points) * 4 / 3) for points in match.groups())
         return width, height
+
+
+@dataclass(frozen=True)
+class PlotFile:
+    """A drawing's file in the report's assets.
+
+    Attributes:
+        title: Its heading.
+        alt: Text alternative.
+        name: Its file, from the assets.
+        width: CSS pixels; with both sizes known, the page does not move while the drawing loads.
+        height: CSS pixels.
+    """
+
+    title: str
+    alt: str
+    name: str
+    width: int
+    height: int
 
 
 def strokes(cells: Sequence[str]) -> dict[str, Stroke]:
@@ -76,11 +96,11 @@ def draw_losses(runs: Mapping[str, Sequence[pd.DataFrame]], strokes: Mapping[str
     """Draw each loss that any run has, in the order of `LOSSES`.
 
     Args:
-        runs: The loss tables of each cell, one a seed, as `losses.read` gives them.
-        strokes: How to draw each of those cells.
+        runs: Loss tables of each cell, one per seed, as `run_states.read_losses` gives them.
+        strokes: Line styles of those cells.
 
     Returns:
-        The drawings, the same bytes for the same numbers.
+        The drawings, byte-identical for the same numbers.
     """
     drawings = []
     for loss, title in LOSSES.items():
@@ -89,14 +109,16 @@ def draw_losses(runs: Mapping[str, Sequence[pd.DataFrame]], strokes: Mapping[str
             for cell, tables in runs.items()
         }
         if any(curves.values()):
-            drawings.append(Drawing(loss, title, f"{title}, by step, one curve a run", _losses(loss, curves, strokes)))
+            drawings.append(
+                Drawing(loss, title, f"{title}, by step, one curve per run", _losses(loss, curves, strokes))
+            )
     return drawings
 
 
 def smooth(table: pd.DataFrame, loss: str) -> pd.DataFrame:
     """Rolling mean of one loss, thinned to what a drawing can resolve."""
     logged = table[["step", loss]].replace([math.inf, -math.inf], math.nan).dropna()
-    window = max(1, len(logged) // _SMOOTHING)
+    window = max(1, len(logged) // _SMOOTHING)  # grows with the training, so curves look alike
     logged[loss] = logged[loss].rolling(window, min_periods=1, center=True).mean()
     return logged.iloc[:: max(1, len(logged) // _POINTS)]
 
@@ -109,6 +131,7 @@ def svg(paint: Callable[[Axes], None], title: str, size: tuple[float, float] = (
         title: Of the document.
         size: Width and height in inches of 72 CSS points.
     """
+    # A fixed salt for ids and no date make the bytes reproducible; text stays text, in the reader's own fonts.
     buffer = io.StringIO()
     with mpl.rc_context(
         {
@@ -116,13 +139,15 @@ def svg(paint: Callable[[Axes], None], title: str, size: tuple[float, float] = (
             "svg.fonttype": "none",
             "font.family": "sans-serif",
             "font.size": 8.5,
-            "axes.unicode_minus": False,
+            "axes.unicode_minus": False,  # fonts of readers may lack the sign
         }
     ):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
         paint(figure.add_subplot())
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Title": title})
+        figure.savefig(
+            buffer, format="svg", transparent=True, metadata={"Date": None, "Title": title}
+        )  # for any page colour
     return buffer.getvalue()
 
 
@@ -157,36 +182,16 @@ def _losses(loss: str, curves: Mapping[str, Sequence[pd.DataFrame]], strokes: Ma
     return svg(paint, f"{loss} by step")
 
 
-@dataclass(frozen=True)
-class PlotFile:
-    """A drawing's file in the report's assets.
-
-    Attributes:
-        title: What stands over it.
-        alt: What it shows, in words.
-        name: Its file, from the assets.
-        width: In CSS pixels; a page that knows both sizes keeps room for it, and nothing moves when it comes.
-        height: In CSS pixels.
-    """
-
-    title: str
-    alt: str
-    name: str
-    width: int
-    height: int
-
-
 def write_drawings(drawings: Sequence[Drawing], folder: Path, prefix: str = "") -> tuple[PlotFile, ...]:
     """Write drawings into a folder of the assets."""
-    found = []
+    files = []
     for drawing in drawings:
         name = f"{prefix}-{drawing.name}.svg" if prefix else f"{drawing.name}.svg"
         (folder / name).write_text(drawing.svg, "utf-8")
-        found.append(PlotFile(drawing.title, drawing.alt, f"{folder.name}/{name}", *drawing.size))
-    return tuple(found)
+        files.append(PlotFile(drawing.title, drawing.alt, f"{folder.name}/{name}", *drawing.size))
+    return tuple(files)
 
 
-_LEAST = 1e-6  # of all pixels; less is not told from nothing
 _REAL = Stroke(GREY, "1.2 1.6")
 
 
@@ -196,7 +201,7 @@ def draw_colours(shown: LabHistograms, strokes: Mapping[str, Stroke]) -> list[Dr
         Drawing(
             f"lab-{name}",
             title,
-            f"Share of pixels by {title}, on a log scale, one curve a cell",
+            f"Share of pixels by {title}, on a log scale, one curve per cell",
             _svg(shown, name, strokes),
         )
         for name, title in CHANNELS.items()
@@ -209,7 +214,7 @@ def _svg(shown: LabHistograms, channel: str, strokes: Mapping[str, Stroke]) -> s
             middle = (table["low"] + table["high"]) / 2
             some = table["share"].where(table["share"] >= _LEAST, np.nan)
             line(axes, middle, some, _REAL if cell == REAL else strokes[cell], 1.8 if cell == REAL else 0.9)
-        axes.set_yscale("log")
+        axes.set_yscale("log")  # rare colours matter as well, see the paper's Figure 7
         dress(axes, channel, "share of pixels")
 
     return svg(paint, f"share of pixels by {channel}")

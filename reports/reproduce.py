@@ -8,13 +8,21 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
-from reports.page import plain, plain_fields
 from reports.store.grids import GridDescription
 from reports.store.metrics import STUDY
 from reports.tables import ScoreTable
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPED = re.compile(r'[\x00-\x1f"\\\x7f\ud800-\udfff]')
+NOT_THERE = "–"
+
+
+class Change(NamedTuple):
+    """A setting or protocol field as text on both sides."""
+
+    field: str
+    a: str
+    b: str
 
 
 def grid_toml(description: GridDescription) -> str:
@@ -32,9 +40,9 @@ def train_command(description: GridDescription, file: str, results: str = "resul
 
     Args:
         description: The grid.
-        file: The same as a file, see `grid_toml`.
-        results: The results folder, as the command names it.
-        root: The dataset's folder, likewise; the program's own datasets need none.
+        file: The grid file, see `grid_toml`.
+        results: The results folder, as typed in the command.
+        root: The dataset's folder, as typed in the command; unused for built-in datasets.
     """
     place = f" --root {root}" if description.dataset.get("root") else ""
     return f"p2pbench train-ablation {file}{place} --out {results}"
@@ -68,7 +76,7 @@ def made_by() -> str:
 
 
 def _pairs(settings: Mapping[str, object]) -> list[str]:
-    # TOML has no null: what is not set is left out, and gets its default again, which is not set.
+    # TOML has no null: a setting that is not set is omitted, and gets its default, which is not set.
     return [f"{_key(name)} = {_toml(value)}" for name, value in settings.items() if value is not None]
 
 
@@ -85,25 +93,14 @@ def _toml(value: object) -> str:
     if isinstance(value, str):
         return f'"{_ESCAPED.sub(_escape, value)}"'
     if isinstance(value, float):
-        return repr(value)  # which says nan and inf as TOML does
+        return repr(value)  # TOML writes nan and inf like Python
     return json.dumps(value)
 
 
 def _escape(found: re.Match[str]) -> str:
-    # Half characters are none in TOML: they are written out, as in the page.
+    # TOML has no surrogates: they are written out, as in the page.
     code = ord(found[0])
     return f"\\\\u{code:04x}" if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"
-
-
-NOT_THERE = "–"
-
-
-class Change(NamedTuple):
-    """A setting or protocol field as text on both sides."""
-
-    field: str
-    a: str
-    b: str
 
 
 def of_settings(a: GridDescription, b: GridDescription) -> tuple[Change, ...]:
@@ -127,3 +124,21 @@ def _fields(description: GridDescription, cells: Sequence[str]) -> dict[str, str
         **plain_fields(description.versions, "versions."),
         "git revision": description.git_revision or "unknown",
     }
+
+
+def plain_fields(fields: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    """Settings as text by dotted name, nested mappings flattened, lists as JSON."""
+    flat: dict[str, str] = {}
+    for name, value in fields.items():
+        if isinstance(value, Mapping) and value:
+            flat |= plain_fields(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = plain(value)
+    return flat
+
+
+def plain(value: object) -> str:
+    """A setting as text."""
+    if value is None:
+        return "not set"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

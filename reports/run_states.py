@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import pandas as pd
-from pandas.api.types import is_numeric_dtype
+from typing import TYPE_CHECKING
 
 from reports.store.errors import DAMAGED, ReportError
 from reports.store.grids import GridDescription
 from reports.store.layout import Grid, Run
 from reports.store.ledger import Damage, LedgerEntry
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LOSSES = {
     "G_GAN": "Generator: fooling the discriminator",
@@ -21,6 +22,30 @@ LOSSES = {
     "D_real": "Discriminator: on real pairs",
     "D_fake": "Discriminator: on outputs",
 }
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Runs of one cell that are missing or incomplete.
+
+    Attributes:
+        cell: The cell's name.
+        seeds: Its seeds in this state.
+        state: The missing part in words.
+    """
+
+    cell: str
+    seeds: tuple[int, ...]
+    state: str
+
+
+@dataclass(frozen=True)
+class Unscored:
+    """Cells that a scorer could not score, and the reason."""
+
+    scorer: str
+    cells: tuple[str, ...]
+    why: str
 
 
 def read_losses(run: Run) -> pd.DataFrame | None:
@@ -33,6 +58,8 @@ def read_losses(run: Run) -> pd.DataFrame | None:
     """
     if not run.losses.is_file():
         return None
+    import pandas as pd  # here: scoring commands import this module too, and pandas takes half a second
+
     try:
         table = pd.read_csv(run.losses)
     except pd.errors.EmptyDataError:
@@ -41,17 +68,19 @@ def read_losses(run: Run) -> pd.DataFrame | None:
         raise _damaged(run, f"found no table ({' '.join(str(error).split())})") from error
     if "step" not in table:
         raise _damaged(run, f"found columns {', '.join(map(str, table.columns))}")
-    if table.empty:  # of a training that has just begun
+    if table.empty:  # a training that has just begun
         return None
     table = table[["step", *(column for column in LOSSES if column in table)]]
     for column in table:
-        if not is_numeric_dtype(table[column]):
+        if not pd.api.types.is_numeric_dtype(table[column]):
             raise _damaged(run, f"found text in column {column}")
     return table.dropna(subset="step")
 
 
 def training_seconds(run: Run, batch_size: int) -> float | None:
     """Duration of a training by its logged speeds; None if unknown."""
+    import pandas as pd
+
     try:
         table = pd.read_csv(run.losses, usecols=["step", "images_per_second"]).dropna()
         images = table["step"].diff().fillna(table["step"]) * batch_size
@@ -68,21 +97,6 @@ def _damaged(run: Run, what: str) -> ReportError:
     )
 
 
-@dataclass(frozen=True)
-class Gap:
-    """Runs of one cell that are missing or incomplete.
-
-    Attributes:
-        cell: The cell's name.
-        seeds: Its seeds that are in this state.
-        state: What is missing, in words.
-    """
-
-    cell: str
-    seeds: tuple[int, ...]
-    state: str
-
-
 def gaps(
     grid: Grid, description: GridDescription, entries: Sequence[LedgerEntry], damages: Sequence[Damage]
 ) -> list[Gap]:
@@ -93,15 +107,15 @@ def gaps(
     seen = {(entry.run, entry.scores.scorer) for entry in entries}
     seen |= {(damage.run, damage.scorer) for damage in damages}
     scorers = sorted({scorer for _, scorer in seen})
-    found: dict[tuple[str, str], list[int]] = {}
+    seeds_by_state: dict[tuple[str, str], list[int]] = {}
     for cell in description.cells:
         for seed in description.seeds:
             run = grid.run(cell, seed)
             missing = [scorer for scorer in scorers if (run, scorer) not in seen]
             state = _state(run, "not scored by " + ", ".join(missing) if missing else "" if scorers else "not scored")
             if state:
-                found.setdefault((cell, state), []).append(seed)
-    return [Gap(cell, tuple(seeds), state) for (cell, state), seeds in found.items()]
+                seeds_by_state.setdefault((cell, state), []).append(seed)
+    return [Gap(cell, tuple(seeds), state) for (cell, state), seeds in seeds_by_state.items()]
 
 
 def _state(run: Run, unscored: str) -> str:
@@ -119,22 +133,13 @@ def strays(grid: Grid, description: GridDescription) -> list[Run]:
     return [run for run in grid.runs() if run.cell not in description.cells or run.seed not in description.seeds]
 
 
-@dataclass(frozen=True)
-class Unscored:
-    """Cells that a scorer could not score, and the reason."""
-
-    scorer: str
-    cells: tuple[str, ...]
-    why: str
-
-
 def unscored(runs: Sequence[Run]) -> list[Unscored]:
     """Runs that scorers could not score, by scorer and reason."""
-    found: dict[tuple[str, str], list[str]] = {}
+    cells_by_reason: dict[tuple[str, str], list[str]] = {}
     for run in runs:
         for scorer in run.unscored():
             if run.score(scorer).is_file():  # scored since
                 continue
             why = " ".join(run.missing(scorer).read_text("utf-8", errors="replace").split())
-            found.setdefault((scorer, why), []).append(run.cell)
-    return [Unscored(scorer, tuple(dict.fromkeys(cells)), why) for (scorer, why), cells in found.items()]
+            cells_by_reason.setdefault((scorer, why), []).append(run.cell)
+    return [Unscored(scorer, tuple(dict.fromkeys(cells)), why) for (scorer, why), cells in cells_by_reason.items()]

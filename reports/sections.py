@@ -12,7 +12,7 @@ import pandas as pd
 from reports import browse, correlation, csv, gallery, latex, paper, plots, reproduce, study_plots, trainings
 from reports.browse import ItemMetric
 from reports.correlation import WITHIN_CELLS, Correlation, RatesAndScores
-from reports.gallery import Gallery, LabelMaps
+from reports.gallery import Gallery, GalleryLabelMaps
 from reports.page import Section
 from reports.paper import PaperTable
 from reports.plots import Drawing, PlotFile, Stroke, write_drawings
@@ -30,15 +30,15 @@ class WrittenTable:
     """A table with its files and references as the page shows it.
 
     Attributes:
-        table: What it holds.
-        anchor: Its place in the page.
-        csv: Its file, from the page.
-        latex: Its LaTeX file, from the page.
-        latex_text: What is in that.
-        links: Cells and metrics whose numbers lead to pictures.
-        missing: Cells that were not scored by it, and why.
-        reference: The paper's table that is like it, of other images.
-        detectable: What differences its metrics could tell with other numbers of seeds.
+        table: The table.
+        anchor: Its anchor in the page.
+        csv: Its CSV file.
+        latex: Its LaTeX file.
+        latex_text: Content of that file.
+        links: Cells and metrics whose numbers link to pictures.
+        missing: Cells that its scorer could not score.
+        reference: The paper's similar table, of other images.
+        detectable: Detectable differences by number of seeds.
     """
 
     table: ScoreTable
@@ -73,15 +73,15 @@ class WrittenStudy:
     """A study with its files; paths are relative to the page.
 
     Attributes:
-        study: What came out of it.
-        anchor: Its place in the page.
+        study: Its analysis.
+        anchor: Its anchor in the page.
         rates: Fooling rates with both intervals.
         learning: The learning curve of each cell's raters.
-        scatters: Raters against each automatic score.
-        within: The rank correlation within cells with each of those scores, the strongest first.
-        clustered: Which clusters the scored items are of, such as "3 clusters of items (cities)"; empty of items alone.
-        csv: The rates and learning curves.
-        correlations_csv: All correlations; empty where there are none.
+        scatters: Fooling rates against each automatic score.
+        within: Rank correlations within cells with those scores, the strongest first.
+        clustered: Clusters of the scored items, such as "3 clusters of items (cities)"; else empty.
+        csv: Rates and learning curves.
+        correlations_csv: All correlations; empty without any.
     """
 
     study: StudyRecord
@@ -100,21 +100,21 @@ class WrittenSection:
     """A section with its files; paths are relative to the page.
 
     Attributes:
-        section: What is known of the grid.
-        anchor: Its place in the page, which is also its folder in the assets.
-        tables: One a scorer.
+        section: Content of the section.
+        anchor: Its anchor in the page, and its folder in the assets.
+        tables: One per scorer.
         studies: Those with raters.
         gallery: Its pictures.
         label_maps: Its label maps.
         lost: Items with scores and without a picture.
-        strokes: How each cell is drawn.
+        strokes: Line style of each cell.
         losses: Curves of the training.
-        colours: Distributions of colours.
-        colours_csv: Their numbers.
+        colours: Lab histograms.
+        colours_csv: Their CSV file.
         classes: Tables by scorer of label maps.
-        grid_file: The grid as a file that trains it.
-        commands: What to type to make it again.
-        once: What is said on top where all of its cells were trained once.
+        grid_file: Grid file that trains it.
+        commands: Commands that reproduce it.
+        once: Advice at the top if all of its cells were trained once.
         hashes: SHA-256 of each table, by file.
     """
 
@@ -123,7 +123,7 @@ class WrittenSection:
     tables: tuple[WrittenTable, ...]
     studies: tuple[WrittenStudy, ...]
     gallery: Gallery | None
-    label_maps: LabelMaps | None
+    label_maps: GalleryLabelMaps | None
     lost: tuple[str, ...]
     strokes: dict[str, Stroke]
     losses: tuple[PlotFile, ...]
@@ -145,36 +145,36 @@ class WrittenSection:
     def parts(self) -> list[SectionPart]:
         """Parts of the section in the page's order."""
         tables = ((shown.anchor, shown.table) for shown in self.tables)
-        found = [SectionPart(anchor, describe_scorer(table.scorer, table.protocol).title) for anchor, table in tables]
-        found += [SectionPart(each.anchor, f"Raters of {each.study.name}") for each in self.studies]
+        parts = [SectionPart(anchor, describe_scorer(table.scorer, table.protocol).title) for anchor, table in tables]
+        parts += [SectionPart(each.anchor, f"Raters of {each.study.name}") for each in self.studies]
         if self.gallery:
-            found.append(SectionPart(f"{self.anchor}-pictures", "Pictures"))
-        found += [
+            parts.append(SectionPart(f"{self.anchor}-pictures", "Pictures"))
+        parts += [
             SectionPart(f"{self.anchor}-classes-{each.scorer}", "Classes")
             for each in self.section.classes
             if each.names
         ]
         if self.colours:
-            found.append(SectionPart(f"{self.anchor}-colours", "Colours"))
+            parts.append(SectionPart(f"{self.anchor}-colours", "Colours"))
         if self.losses:
-            found.append(SectionPart(f"{self.anchor}-losses", "Losses"))
-        return [*found, SectionPart(f"{self.anchor}-protocol", "Protocol")]
+            parts.append(SectionPart(f"{self.anchor}-losses", "Losses"))
+        return [*parts, SectionPart(f"{self.anchor}-protocol", "Protocol")]
 
     @property
     def missing(self) -> list[Unscored]:
         """Unscored cells of scorers without a table."""
         with_table = {shown.table.scorer for shown in self.tables}
-        return [each for each in self.section.missing if each.scorer not in with_table]
+        return [unscored for unscored in self.section.missing if unscored.scorer not in with_table]
 
 
 def write_section(section: Section, index: int, report: Report, most: int | None) -> WrittenSection:
     """Write the files of one grid.
 
     Args:
-        section: What is known of the grid.
-        index: Its place among the grids.
-        report: Where to.
-        most: How many items have pictures, at most.
+        section: Content of the section.
+        index: Index of the grid in the page.
+        report: The report.
+        most: Maximum number of items with pictures.
     """
     anchor = f"grid{index}"
     folder = report.assets / anchor
@@ -226,7 +226,7 @@ def _table(
     csv.write(csv.of_table(table, description), path)
     text = latex.of_table(table, grid, description)
     tex.write_text(text, "utf-8")
-    links = {(cell, each.metric) for each in by_item if each.scorer == table.scorer for cell in each.values}
+    links = {(cell, metric.metric) for metric in by_item if metric.scorer == table.scorer for cell in metric.values}
     return WrittenTable(
         table=table,
         anchor=f"{anchor}-{table.scorer}",
@@ -234,7 +234,7 @@ def _table(
         latex=report.relative(tex),
         latex_text=text,
         links=frozenset(links & {(row.cell, name) for row in table.rows for name in row.numbers}),
-        missing=tuple(each for each in section.missing if each.scorer == table.scorer),
+        missing=tuple(unscored for unscored in section.missing if unscored.scorer == table.scorer),
         reference=paper.reference(description, table.scorer),
         detectable=tuple(trainings.detectable(table)),
     )
@@ -249,7 +249,7 @@ def _colours(section: Section, report: Report) -> str:
 
 
 def _classes(section: Section, report: Report) -> dict[str, ClassFiles]:
-    found = {}
+    files = {}
     for classes in (each for each in section.classes if each.names):
         path = report.numbers(section.grid.name, classes.scorer, "classes")
         titles = section.scorer_titles(classes.scorer)
@@ -257,8 +257,8 @@ def _classes(section: Section, report: Report) -> dict[str, ClassFiles]:
         confusion = report.numbers(section.grid.name, classes.scorer, "confusion")
         if classes.confusion:
             csv.write(classes.counts(titles), confusion)
-        found[classes.scorer] = ClassFiles(report.relative(path), report.relative(confusion))
-    return found
+        files[classes.scorer] = ClassFiles(report.relative(path), report.relative(confusion))
+    return files
 
 
 def _grid_file(section: Section, report: Report) -> str:
@@ -271,8 +271,8 @@ def write_studies(
     section: Section, anchor: str, strokes: Mapping[str, Stroke], report: Report, folder: Path
 ) -> list[WrittenStudy]:
     """Write the drawings and tables of a grid's studies."""
-    drawn = []
-    for place, study in enumerate(section.studies):
+    written = []
+    for index, study in enumerate(section.studies):
         cells = list(section.description.cells)
         grid = section.grid.name
         comparisons = _distinct(correlation.compare(study, section.entries))
@@ -284,13 +284,13 @@ def write_studies(
             csv.write(correlation.tidy(correlations), table)
         within = [each for each in correlations if each.cell == WITHIN_CELLS]
 
-        def put(drawings: Sequence[Drawing], prefix: str = f"study{place}") -> tuple[PlotFile, ...]:
+        def put(drawings: Sequence[Drawing], prefix: str = f"study{index}") -> tuple[PlotFile, ...]:
             return write_drawings(drawings, folder, prefix)
 
-        drawn.append(
+        written.append(
             WrittenStudy(
                 study=study,
-                anchor=f"{anchor}-study{place}",
+                anchor=f"{anchor}-study{index}",
                 rates=put([study_plots.rates(study, cells, strokes)]),
                 learning=put(study_plots.learning(study, cells, strokes)),
                 scatters=put(
@@ -305,7 +305,7 @@ def write_studies(
                 correlations_csv=report.relative(table) if correlations else "",
             )
         )
-    return drawn
+    return written
 
 
 def study_rows(study: StudyRecord) -> pd.DataFrame:
@@ -314,9 +314,9 @@ def study_rows(study: StudyRecord) -> pd.DataFrame:
     A cell with several seeds has these per seed. The part "all" has the fooling rate; the others are practice and
     blocks of scored trials, by their first and last position, with the share of correct answers. Shares are in percent.
     """
-    found: list[dict[str, object]] = []
+    rows: list[dict[str, object]] = []
     for cell in study.cells:
-        found.append(
+        rows.append(
             {
                 "cell": cell.label,
                 "part": "all",
@@ -331,7 +331,7 @@ def study_rows(study: StudyRecord) -> pd.DataFrame:
             }
         )
         for part, blocks in (("practice", cell.curve.practice), ("scored", cell.curve.blocks)):
-            found += [
+            rows += [
                 {
                     "cell": cell.label,
                     "part": part,
@@ -344,7 +344,7 @@ def study_rows(study: StudyRecord) -> pd.DataFrame:
                 }
                 for block in blocks
             ]
-    table = pd.DataFrame(found)
+    table = pd.DataFrame(rows)
     whole = [name for name in ("raters", "trials", "first_trial", "last_trial") if name in table]
     return table.astype(dict.fromkeys(whole, "Int64"))
 
@@ -354,11 +354,11 @@ def _distinct(comparisons: Sequence[RatesAndScores]) -> list[RatesAndScores]:
 
     Pixel accuracy is equal by both FCN protocols, for example.
     """
-    found: list[RatesAndScores] = []
-    for each in comparisons:
-        if not any(_same(each, other) for other in found):
-            found.append(each)
-    return found
+    distinct: list[RatesAndScores] = []
+    for pairing in comparisons:
+        if not any(_same(pairing, other) for other in distinct):
+            distinct.append(pairing)
+    return distinct
 
 
 def _same(one: RatesAndScores, other: RatesAndScores) -> bool:

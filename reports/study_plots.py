@@ -1,7 +1,6 @@
 """Plots of a study as SVG: fooling rates, learning, agreement with scores.
 
-They have the colours of the loss curves, and each comes with a sentence that says what it shows. Cells' names stay as
-they are, dollar signs included.
+They use the colours of the loss curves, and have text alternatives. Cells' names are not parsed as TeX.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from reports.plots import DASHES, GREY, Drawing, Stroke
 from reports.store.analyses import StudyCell, StudyRecord, TrialBlock
 from reports.store.bootstrap import Interval
 from reports.store.metrics import ScorerInfo, describe, describe_scorer
-from reports.store.names import printable
+from reports.store.names import counted, printable
 
 CHANCE = 50.0
-_MARKERS = dict(zip(DASHES, ("o", "s", "^"), strict=True))  # what dashes are to lines: for once colours run out
+_MARKERS = dict(zip(DASHES, ("o", "s", "^"), strict=True))  # as dashes for lines, once colours repeat
 _DOT = 2.5  # diameter in points of a dot that stands for one trial; the area is by trials
 _LARGEST_DOT = 8.0
-_MOST_DOTS = 4000  # more become a picture within the drawing, whose text stays text
-_BELOW = 1.0  # matplotlib's place of what lies below the lines of a drawing
+_MOST_DOTS = 4000  # more are rasterised, while text stays text
+_BELOW = 1.0  # Matplotlib's z-order below lines
 _LONGEST = 40  # characters of a cell's name on a drawing
 
 
@@ -38,14 +37,14 @@ def rates(study: StudyRecord, cells: Sequence[str], strokes: Mapping[str, Stroke
 
     Args:
         study: A study of the grid, with at least one cell.
-        cells: The grid's cells in the order of its tables; those that the study did not judge are left out.
-        strokes: How to draw each cell.
+        cells: The grid's cells in the order of its tables; cells without ratings are left out.
+        strokes: Line style of each cell.
     """
     shown = _in_order(study, cells)
     said = ", ".join(f"{cell.label} {_percents(cell.rate, cell.over_items)}" for cell in shown)
     alt = (
-        f"Fooling rates of {_counted(len(shown), 'cell')} with 95 % intervals over {study.over}, beside 50 % "
-        f"at which fakes cannot be told from real images: {said}."
+        f"Fooling rates of {counted(len(shown), 'cell')} with 95 % intervals over {study.over}, beside 50 % "
+        f"at which fakes are indistinguishable from real images: {said}."
     )
     return _drawing(
         "rates",
@@ -62,7 +61,7 @@ def learning(study: StudyRecord, cells: Sequence[str], strokes: Mapping[str, Str
     Args:
         study: A study of the grid.
         cells: The grid's cells in the order of its tables.
-        strokes: How to draw each cell.
+        strokes: Line style of each cell.
     """
     shown = [cell for cell in _in_order(study, cells) if cell.curve.blocks]
     ends = [block.interval.low for cell in shown for block in (*cell.curve.blocks, *cell.curve.practice)]
@@ -82,17 +81,17 @@ def scatter(
     """Plot fooling rates against one automatic score, by item.
 
     Args:
-        comparison: The values of a study.
-        correlations: Those of `correlation.correlate` for it, or for all comparisons of the study.
-        strokes: How to draw each cell.
-        scorer: How the score's scorer is shown; None goes by its name alone.
+        comparison: Rates and scores of a study.
+        correlations: Results of `correlation.correlate` for it, among others.
+        strokes: Line style of each cell.
+        scorer: Description of the score's scorer; None for that by its name.
     """
     label, scorer = describe(comparison.metric).label, scorer or describe_scorer(comparison.scorer)
     count = sum(len(points.items) for points in comparison.points)
-    found = {
+    by_cell = {
         each.cell: each for each in correlations if (each.scorer, each.metric) == (comparison.scorer, comparison.metric)
     }
-    within, pooled = _rho(found[WITHIN_CELLS]), _rho(found[ALL_CELLS])
+    within, pooled = _rho(by_cell[WITHIN_CELLS]), _rho(by_cell[ALL_CELLS])
     several = len(comparison.points) > 1
 
     def paint(axes: Axes) -> None:
@@ -102,7 +101,7 @@ def scatter(
         lines = [f"within cells: rho {within}", f"all cells: rho {pooled}"] if several else [f"rho {within}"]
         axes.set_title("\n".join(lines), loc="left", color=GREY, fontsize=8.5)
 
-    alt = f"Fooling rate against {label} of {_counted(count, 'output')} in {_counted(len(comparison.points), 'cell')}: "
+    alt = f"Fooling rate against {label} of {counted(count, 'output')} in {counted(len(comparison.points), 'cell')}: "
     if several:
         alt += f"Spearman's rho within cells is {within}; over all cells together, where differences between cells "
         alt += f"count too, it is {pooled}."
@@ -116,7 +115,7 @@ def scatter(
 
 def _drawing(name: str, title: str, alt: str, paint: Callable[[Axes], None], size: tuple[float, float]) -> Drawing:
     with mpl.rc_context({"text.parse_math": False, "savefig.dpi": 150}), warnings.catch_warnings():
-        # Names in any script are measured with a font that may lack it; the reader's own has it.
+        # Names are measured with a font that may lack their script; the reader's own fonts have it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         return Drawing(name, printable(title), printable(alt), plots.svg(paint, printable(title), size))
 
@@ -131,7 +130,7 @@ def _paint_rates(axes: Axes, shown: Sequence[StudyCell], strokes: Mapping[str, S
         axes.plot([cell.rate], [row], marker=_marker(stroke), color=colour, markersize=6.5)
     plots.dress(axes, f"fooling rate, %: thin lines over {over}, thick over raters and trials", "")
     axes.set_yticks(range(len(shown)), [_label(cell.label) for cell in shown])
-    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_ylim(len(shown) - 0.4, -0.6)  # the first cell on top
     ends = [end for cell in shown for end in (cell.rate, cell.over_items.high, cell.over_trials.high)]
     highest = max(CHANCE, *(end for end in ends if not math.isnan(end)))
     axes.set_xlim(-0.015 * highest, min(101.5, 1.05 * highest))
@@ -157,7 +156,7 @@ def _paint_scatter(axes: Axes, cells: Sequence[Points], strokes: Mapping[str, St
             markerfacecolor="none",
             markeredgewidth=2,
         )
-    axes.set_ylim(-4, 104)
+    axes.set_ylim(-4, 104)  # whole dots at 0 and 100 %
     axes.xaxis.set_major_locator(MaxNLocator(6))
 
 
@@ -166,7 +165,7 @@ def _dots(axes: Axes, points: Points, stroke: Stroke, unit: float) -> None:
 
     All dots of one size are one call, which keeps the drawing small.
     """
-    for trials in np.unique(points.trials)[::-1]:
+    for trials in np.unique(points.trials)[::-1]:  # largest dots first, so that small ones stay visible
         of = points.trials == trials
         axes.plot(
             points.values[of],
@@ -183,7 +182,7 @@ def _dots(axes: Axes, points: Points, stroke: Stroke, unit: float) -> None:
 
 def _learning(cell: StudyCell, name: str, stroke: Stroke, lowest: float) -> Drawing:
     first, last = cell.curve.blocks[0], cell.curve.blocks[-1]
-    alt = f"{cell.label}: {_counted(cell.raters, 'rater')} were right in {_block(first)}"
+    alt = f"{cell.label}: {counted(cell.raters, 'rater')} were right in {_block(first)}"
     alt += f" and in {_block(last)}." if last != first else "."
     title = f"{cell.label}: how often raters were right in the course of a session"
     return _drawing(name, title, alt, lambda axes: _paint_learning(axes, cell, stroke, lowest), (3.9, 2.5))
@@ -227,7 +226,7 @@ def _with_intervals(axes: Axes, blocks: Sequence[TrialBlock], colour: str, marke
 
 def _in_order(study: StudyRecord, cells: Sequence[str]) -> list[StudyCell]:
     """The study's cells in the grid's order, unknown ones last."""
-    order = {cell: number for number, cell in enumerate(cells)}
+    order = {cell: i for i, cell in enumerate(cells)}
     return sorted(study.cells, key=lambda cell: (order.get(cell.cell, len(order)), cell.cell, cell.seed or 0))
 
 
@@ -252,12 +251,12 @@ def _percents(value: float, interval: Interval) -> str:
     return f"{value:.1f} % ({interval.low:.1f} to {interval.high:.1f})"
 
 
-def _rho(found: Correlation) -> str:
-    if found.rho is None:
-        return f"undefined, n = {found.n}"
-    ends = found.interval
+def _rho(correlation: Correlation) -> str:
+    if correlation.rho is None:
+        return f"undefined, n = {correlation.n}"
+    ends = correlation.interval
     between = f" ({_signed(ends.low)} to {_signed(ends.high)})" if ends else " (no interval)"
-    return f"{_signed(found.rho)}{between}, n = {found.n}"
+    return f"{_signed(correlation.rho)}{between}, n = {correlation.n}"
 
 
 def _signed(value: float) -> str:
@@ -266,7 +265,3 @@ def _signed(value: float) -> str:
 
 def _block(block: TrialBlock) -> str:
     return f"{_percents(block.correct, block.interval)} of trials {block.first} to {block.last}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

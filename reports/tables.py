@@ -27,9 +27,9 @@ class Number:
 
     Attributes:
         sample: The mean, and what it rests on.
-        mark: Whether it is the best, alone or in a tie.
-        ranks: The ranks that the cell can have by this metric, 1 the best; None where it is not compared.
-        given: The interval where the analysis of a study gives it; None where it follows from the sample.
+        mark: Its mark, such as "best" or "tie".
+        ranks: Possible ranks of the cell by this metric, 1 the best; None if it is not compared.
+        given: Interval by the analysis of a study; None if it follows from the sample.
     """
 
     sample: ScoreSample
@@ -58,21 +58,20 @@ class ProtocolDifference:
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreRow:
+class CellRow:
     """A cell, or the ground truth, under one protocol and item set.
 
     Attributes:
         cell: The cell's name.
-        seeds: The seeds that were scored; empty for the ground truth.
-        n: How many items were scored, the same for each seed.
-        n_expected: How many the split has.
+        seeds: The scored seeds; empty for the ground truth.
+        n: Number of scored items, the same for each seed.
+        n_expected: Number of items in the split.
         fingerprint: Of the protocol.
-        protocol: By which they were scored.
-        numbers: By metric; a metric that one of the seeds does not have, or for which nothing counts, is left out.
-        differences: Why the row is set apart and not ranked; empty for a row of the table's own protocol and items.
-        note: What is, or may be, wrong with the training of its runs; empty where nothing is known to be.
-        doubts: Metrics without a number as some seeds have none, or without an interval that can be trusted, and why: a
-            sentence each, without a full stop.
+        protocol: Protocol of the scores.
+        numbers: Numbers by metric, without metrics that some seed lacks or for which no item counts.
+        differences: Reasons for setting the row apart; empty for the table's own protocol and items.
+        note: Known or possible defects of its runs' training; else empty.
+        doubts: Reasons for missing numbers or intervals, sentences without a full stop.
     """
 
     cell: str
@@ -94,20 +93,20 @@ class ScoreTable:
     Attributes:
         scorer: Its name.
         metrics: The columns.
-        rows: The cells that are compared, in the grid's order.
+        rows: The compared cells, in the grid's order.
         real: The ground truth under the same protocol, never ranked.
-        apart: The rows of another protocol or other items, never ranked.
-        protocol: The protocol of most runs, which is the table's.
-        fingerprint: Its fingerprint.
-        decisions: What each metric says about the rows.
-        remark: What readers must know of these numbers, a sentence without a full stop; may be empty.
+        apart: Rows of another protocol or other items, never ranked.
+        protocol: Protocol of most runs, which is the table's.
+        fingerprint: Fingerprint of that protocol.
+        decisions: Decisions between the rows by metric.
+        remark: Remark on all numbers, a sentence without a full stop; may be empty.
     """
 
     scorer: str
     metrics: tuple[str, ...]
-    rows: tuple[ScoreRow, ...]
-    real: ScoreRow | None
-    apart: tuple[ScoreRow, ...]
+    rows: tuple[CellRow, ...]
+    real: CellRow | None
+    apart: tuple[CellRow, ...]
     protocol: Mapping[str, object]
     fingerprint: str
     decisions: Mapping[str, Decisions]
@@ -131,18 +130,18 @@ class ScoreTable:
     @property
     def here(self) -> bool:
         """Whether decisions hold for these trainings only."""
-        return any(not each.trainings for each in self.decisions.values() if each.cells)
+        return any(not decided.trainings for decided in self.decisions.values() if decided.cells)
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """Cells with one training, not ranked among others with several."""
-        return tuple(sorted({cell for each in self.decisions.values() for cell in each.left_out}))
+        return tuple(sorted({cell for decided in self.decisions.values() for cell in decided.left_out}))
 
     def over(self, things: str) -> str:
         """Scope of the intervals, such as "trainings and items".
 
         Args:
-            things: What is drawn within a training: items, or raters and items.
+            things: Units drawn within a training: items, or raters and items.
         """
         several = any(len(row.seeds) > 1 for row in (*self.rows, *self.apart))
         if self.rows and not several:
@@ -161,45 +160,54 @@ class ScoreTable:
 
     def standings(self) -> dict[str, str]:
         """Marks by metric, such as "best: L1" or "tie: L1, L1+cGAN"."""
-        found: dict[str, str] = {}
+        texts: dict[str, str] = {}
         for name in self.ranked_metrics():
             marks = {row.cell: row.numbers[name].mark for row in self.rows if name in row.numbers}
             marked = [cell for cell, mark in marks.items() if mark]
             if marked:
-                found[name] = f"{marks[marked[0]]}: {', '.join(marked)}"
-        return {name: (found | self.undecided())[name] for name in self.metrics if name in found | self.undecided()}
+                texts[name] = f"{marks[marked[0]]}: {', '.join(marked)}"
+        texts |= self.undecided()
+        return {name: texts[name] for name in self.metrics if name in texts}
 
     def undecided(self) -> dict[str, str]:
         """Metrics without decisions as some cells have no interval, with reasons."""
-        found = {}
+        reasons = {}
         for name in self.metrics:
             known = {row.cell: row.numbers[name].interval.known for row in self.rows if name in row.numbers}
             without = [cell for cell, interval in known.items() if not interval]
             ranked = name in self.decisions and self.decisions[name].cells
             if describe(name).higher_is_better is not None and not ranked and 0 < len(without) < len(known):
-                found[name] = f"nothing is decided, as {', '.join(without)} has no interval"
-        return found
+                reasons[name] = f"undecided, as {', '.join(without)} has no interval"
+        return reasons
 
     def legend(self) -> list[tuple[Mark, str]]:
         """Sentences on each mark, and on the table as a whole."""
         marks = {number.mark for row in self.rows for number in row.numbers.values()}
-        said = [(mark, MEANING[mark]) for mark in MEANING if mark in marks]
-        if said:
+        sentences = [(mark, MEANING[mark]) for mark in MEANING if mark in marks]
+        if sentences:
             behind = "behind another cell, or not ranked" if self.left_out else "behind another cell"
             all_pairs = "Decided at 5 % for all pairs of cells of a column together."
-            said.append((Mark.NONE, f"Unmarked in a column with marks: {behind}. {all_pairs}"))
-        said += [(Mark.NONE, f"{describe(name).label}: {why}.") for name, why in self.undecided().items()]
-        said += [(Mark.NONE, f"{doubt}.") for row in self.all_rows() for doubt in row.doubts]
+            sentences.append((Mark.NONE, f"Unmarked in a column with marks: {behind}. {all_pairs}"))
+        sentences += [(Mark.NONE, f"{describe(name).label}: {why}.") for name, why in self.undecided().items()]
+        sentences += [(Mark.NONE, f"{doubt}.") for row in self.all_rows() for doubt in row.doubts]
         clusters = clusters_of(self.protocol)
         if clusters is not None and clusters.doubt:
-            said.append((Mark.NONE, f"{clusters.doubt}."))
+            sentences.append((Mark.NONE, f"{clusters.doubt}."))
         if self.left_out:
-            said.append((Mark.NONE, f"Not ranked, as trained once: {', '.join(self.left_out)}."))
-        return said
+            sentences.append((Mark.NONE, f"Not ranked, as trained only once: {', '.join(self.left_out)}."))
+        return sentences
 
-    def all_rows(self) -> list[ScoreRow]:
+    def all_rows(self) -> list[CellRow]:
         """All rows from top to bottom."""
         return [*self.rows, *([self.real] if self.real else []), *self.apart]
+
+
+class Basis(NamedTuple):
+    """Conditions that comparable and paired scores share."""
+
+    fingerprint: str
+    items: frozenset[str]
+    replicates: int
 
 
 def build(
@@ -208,9 +216,9 @@ def build(
     """Build the tables of one grid by scorer, studies last.
 
     Args:
-        cells: The cells in the order of the rows; entries of other cells are left out, but for the ground truth.
+        cells: The cells in the order of the rows; entries of other cells are ignored, except for the ground truth.
         entries: The grid's scores.
-        flaws: What is wrong with the training of runs, see `reports.store.arithmetic`.
+        flaws: Defects of trainings by run, see `reports.store.arithmetic`.
     """
     order = [*cells, REAL]
     known = sorted(
@@ -231,7 +239,7 @@ def read(grid: Grid, description: GridDescription) -> list[ScoreTable]:
 
 def _table(scorer: str, entries: list[LedgerEntry], flaws: Mapping[Run, str]) -> ScoreTable:
     reference = _reference(entries)
-    groups: dict[tuple[str, Basis], list[LedgerEntry]] = {}
+    groups: dict[tuple[str, Basis], list[LedgerEntry]] = {}  # a cell has a row per basis
     for entry in entries:
         groups.setdefault((entry.run.cell, basis_of(entry.scores)), []).append(entry)
     rows = [_row(group, reference, flaws) for group in groups.values()]
@@ -254,7 +262,7 @@ def _table(scorer: str, entries: list[LedgerEntry], flaws: Mapping[Run, str]) ->
 def of_earlier_analysis(scorer: str, protocol: Mapping[str, object]) -> str:
     """Remark on fooling rates analysed by an earlier version; else empty.
 
-    Those have no word on their interval, which is by a bootstrap of raters and items.
+    Their protocol does not name the method of the interval, a bootstrap of raters and items.
     """
     if not scorer.startswith(STUDY) or "interval" in protocol:
         return ""
@@ -266,20 +274,9 @@ def of_earlier_analysis(scorer: str, protocol: Mapping[str, object]) -> str:
 
 
 def decided(table: ScoreTable, metric: str, decisions: Decisions) -> ScoreTable:
-    """The table with other decisions about a metric.
-
-    A study's analysis knows more than the samples show.
-    """
+    """The table with other decisions about a metric, such as a study's."""
     every = {**table.decisions, metric: decisions}
     return replace(table, rows=tuple(_marked(row, every) for row in table.rows), decisions=every)
-
-
-class Basis(NamedTuple):
-    """Conditions that comparable and paired scores share."""
-
-    fingerprint: str
-    items: frozenset[str]
-    replicates: int
 
 
 def basis_of(scores: Scores) -> Basis:
@@ -292,13 +289,13 @@ def _reference(entries: list[LedgerEntry]) -> Scores:
     """Scores on the most frequent basis, of cells if any."""
     trained = [entry.scores for entry in entries if entry.run.cell != REAL]
     scores = trained or [entry.scores for entry in entries]
-    basis, _ = Counter(map(basis_of, scores)).most_common(1)[0]  # the first in the grid's order where several have most
+    basis, _ = Counter(map(basis_of, scores)).most_common(1)[0]  # of equals the first in the grid's order
     return next(each for each in scores if basis_of(each) == basis)
 
 
-def _row(group: list[LedgerEntry], reference: Scores, flaws: Mapping[Run, str]) -> ScoreRow:
+def _row(group: list[LedgerEntry], reference: Scores, flaws: Mapping[Run, str]) -> CellRow:
     first = group[0].scores
-    return ScoreRow(
+    return CellRow(
         cell=group[0].run.cell,
         seeds=tuple(entry.run.seed for entry in group if entry.run.seed is not None),
         n=first.n,
@@ -315,20 +312,16 @@ def _row(group: list[LedgerEntry], reference: Scores, flaws: Mapping[Run, str]) 
 def doubts_of(group: Sequence[LedgerEntry]) -> Iterator[str]:
     """Reasons for missing numbers or intervals of a cell."""
     for name in dict.fromkeys(name for entry in group for name in entry.scores.metrics):
-        without = [str(entry.run.seed) for entry in group if not _has_value(entry.scores, name)]
+        values = {entry.run.seed: entry.scores.metrics.get(name) for entry in group}
+        without = [str(seed) for seed, metric in values.items() if metric is None or math.isnan(metric.value)]
         why = ""
         if not without:
             why = next(filter(None, (entry.scores.doubt(name) for entry in group)), "")
         elif len(without) < len(group):
-            why = (
-                f"seed {without[0]} has no value" if len(without) == 1 else f"seeds {', '.join(without)} have no value"
-            )
+            seeds, have = ("seed", "has") if len(without) == 1 else ("seeds", "have")
+            why = f"{seeds} {', '.join(without)} {have} no value"
         if why:
             yield f"{describe(name).label} of {group[0].run.cell}: {why}"
-
-
-def _has_value(scores: Scores, name: str) -> bool:
-    return name in scores.metrics and not math.isnan(scores.metrics[name].value)
 
 
 def shared_metrics(group: Sequence[LedgerEntry]) -> list[str]:
@@ -342,13 +335,13 @@ def numbers(group: Sequence[LedgerEntry]) -> dict[str, Number]:
     All were scored on the same basis; metrics without a value are left out.
     """
     runs, trained = [entry.scores for entry in group], group[0].run.seed is not None
-    found = {
+    by_metric = {
         name: Number(
             cell_sample(runs, name, trained=trained), given=runs[0].metrics[name].ends if len(runs) == 1 else None
         )
         for name in shared_metrics(group)
     }
-    return {name: number for name, number in found.items() if not math.isnan(number.value)}
+    return {name: number for name, number in by_metric.items() if not math.isnan(number.value)}
 
 
 def flaws_of(runs: Sequence[Run], flaws: Mapping[Run, str]) -> str:
@@ -363,7 +356,7 @@ def flaws_of(runs: Sequence[Run], flaws: Mapping[Run, str]) -> str:
 def differences(scores: Scores, reference: Scores) -> tuple[ProtocolDifference, ...]:
     """Reasons why scores are not comparable; empty where they are."""
     here, there = scores.protocol, reference.protocol
-    # As in the fingerprint: 1 is not True, and what is not set is not what is not there.
+    # As in the fingerprint: 1 differs from True, and null from a missing field.
     written, other_written = (
         {field: json.dumps(each[field], sort_keys=True) for field in each} for each in (here, there)
     )
@@ -382,7 +375,7 @@ def _count(scores: Scores, other: Scores) -> str:
     return f"{scores.n} of {scores.n_expected}" + (f" with {alone} of its own" if alone else "")
 
 
-def _decided(rows: Sequence[ScoreRow], *, judged: bool) -> dict[str, Decisions]:
+def _decided(rows: Sequence[CellRow], *, judged: bool) -> dict[str, Decisions]:
     """Decisions between the rows by metric."""
     return {
         name: decide(
@@ -394,7 +387,7 @@ def _decided(rows: Sequence[ScoreRow], *, judged: bool) -> dict[str, Decisions]:
     }
 
 
-def _marked(row: ScoreRow, decisions: Mapping[str, Decisions]) -> ScoreRow:
+def _marked(row: CellRow, decisions: Mapping[str, Decisions]) -> CellRow:
     """The row with the marks and ranks of its numbers."""
     return replace(
         row,

@@ -19,7 +19,13 @@ from reports.store.variance import planned
 from reports.tables import ScoreTable
 
 ENOUGH = 3
-"""With fewer seeds, intervals over trainings are wide: Student's t of one degree of freedom is 12.7."""
+"""With fewer seeds, intervals over trainings are wide: Student's t with one degree of freedom is 12.7."""
+SEED_COUNTS = (2, 3, 5, 10)
+POWER = 0.8
+DETECTABLE = "smallest difference between two cells detectable with 80 % power"
+NO_SEEDS = "no two cells with several seeds each"
+NO_INTERVALS = "several seeds per cell and no interval of two of them"
+_TYPICAL = 3  # seeds, at which the pair with the median variance is chosen
 
 
 class NextStep(NamedTuple):
@@ -33,10 +39,10 @@ class SingleTrainings(NamedTuple):
     """A grid whose cells have one training each.
 
     Attributes:
-        by: Which scorers know one training alone, behind "one training per cell"; empty where all do.
-        over: What intervals are over.
-        todo: What decides between its cells, and how long that takes where it is known.
-        command: That does it.
+        by: Scorers with one training per cell, as text behind "one training per cell"; empty where all.
+        over: Scope of the intervals.
+        todo: Work that decides between the cells, with its duration if known.
+        command: Command that does it.
     """
 
     by: str
@@ -47,7 +53,30 @@ class SingleTrainings(NamedTuple):
     @property
     def meaning(self) -> str:
         """Consequence of single trainings, for page and terminal."""
-        return f"intervals are over {self.over} only, and other trainings of the same cells may come out otherwise"
+        return f"intervals are over {self.over} only, and other trainings of the same cells may differ"
+
+
+class DetectableDifferences(NamedTuple):
+    """Smallest detectable differences of one metric.
+
+    Attributes:
+        metric: Its name.
+        pairs: Number of pairs of cells with an estimate.
+        smallest: Difference detected with 80 % power by the number of seeds per cell, for the pair with the median
+            variance at three seeds.
+    """
+
+    metric: str
+    pairs: int
+    smallest: dict[int, float]
+
+    def shown(self, seeds: int, beyond: str = "-") -> str:
+        """The difference as text; `beyond` if it exceeds the metric's scale."""
+        about, size = describe(self.metric), self.smallest[seeds]
+        if size > about.most - about.least:
+            return beyond
+        text = f"{size:.{about.digits}f}"
+        return text if float(text) else f"<{10.0**-about.digits:.{about.digits}f}"
 
 
 def single_trainings(
@@ -61,12 +90,12 @@ def single_trainings(
     """Advice for a grid with one training per cell; else None.
 
     Args:
-        grid: Where its runs are.
-        description: What it was asked to be.
+        grid: Folder of the runs.
+        description: Contents of grid.json.
         of_grid: Its tables.
-        file: The grid as a file that trains it.
-        results: The results folder, as the command names it.
-        root: The dataset's folder, likewise.
+        file: Grid file that trains it.
+        results: The results folder, as typed in the command.
+        root: The dataset's folder, as typed in the command.
     """
     ranked = [table for table in of_grid if len(table.rows) > 1 and not table.scorer.startswith(STUDY)]
     alone = [table for table in ranked if table.once]
@@ -89,13 +118,13 @@ def more_seeds(grid: Grid, description: GridDescription, file: str, results: str
     """Advice on training three seeds per cell; None if all exist.
 
     Args:
-        grid: Where its runs are.
-        description: What it was asked to be.
-        file: The grid as a file that trains it.
-        results: The results folder, as the command names it.
-        root: The dataset's folder, likewise.
+        grid: Folder of the runs.
+        description: Contents of grid.json.
+        file: Grid file that trains it.
+        results: The results folder, as typed in the command.
+        root: The dataset's folder, as typed in the command.
     """
-    others = (seed for seed in count() if seed not in description.seeds)
+    others = (seed for seed in count() if seed not in description.seeds)  # the lowest unused seeds
     seeds = [*description.seeds, *islice(others, max(0, ENOUGH - len(description.seeds)))]
     left = [run for cell in description.cells for seed in seeds if not (run := grid.run(cell, seed)).pictures()]
     if not left:
@@ -119,8 +148,8 @@ def advice(grid: Grid, description: GridDescription) -> NextStep | None:
     The report that writes the grid's file comes first if it is missing.
     """
     file, results, root, first = _places(grid, description, layout.report(grid.folder.parent))
-    found = more_seeds(grid, description, file, results, root)
-    return found and found._replace(command=first + found.command)
+    step = more_seeds(grid, description, file, results, root)
+    return step and step._replace(command=first + step.command)
 
 
 def line(
@@ -129,11 +158,11 @@ def line(
     """Terminal line on a grid's number of trainings; empty if unneeded.
 
     Args:
-        grid: Where its runs are.
-        description: What it was asked to be.
+        grid: Folder of the runs.
+        description: Contents of grid.json.
         of_grid: Its tables.
-        report: Where its file is; where it is not, the command writes it first.
-        single_runs: Whether the scores of each run were printed, not those of cells.
+        report: Report with its file; if missing, the command writes it first.
+        single_runs: Whether scores of single runs were printed, not those of cells.
     """
     file, results, root, first = _places(grid, description, report)
     found = single_trainings(grid, description, of_grid, file, results, root)
@@ -141,23 +170,23 @@ def line(
         command = first + found.command if file in found.command else found.command
         decide = f"To decide between cells, {found.todo}: {command}"
         return f"{grid.name}: one training per cell{found.by}: {found.meaning}. {decide}"
-    said = []
+    remarks = []
     alone = dict.fromkeys(cell for table in of_grid if not table.once for cell in table.trained_once)
     if alone:
-        ranked = "not ranked" if any(table.left_out for table in of_grid) else "marks are about these items"
-        said.append(f"one training of {', '.join(alone)}, and several of others: {ranked}")
+        ranked = "not ranked" if any(table.left_out for table in of_grid) else "marks hold for these items only"
+        remarks.append(f"one training of {', '.join(alone)}, and several of others: {ranked}")
     if single_runs and any(len(row.seeds) > 1 for table in of_grid for row in table.rows):
-        said.append(
-            "each interval above is of one training alone; those over trainings and items are in the report: "
+        remarks.append(
+            "intervals above are for single trainings; those over trainings and items are in the report: "
             f"p2pbench report {results}"
         )
-    return f"{grid.name}: {'; '.join(said)}" if said else ""
+    return f"{grid.name}: {'; '.join(remarks)}" if remarks else ""
 
 
 def lines(results: Path) -> Iterator[str]:
     """Terminal lines on the trainings of a results folder's grids.
 
-    Grids that cannot be read are passed over: scoring and the report name them.
+    Grids that cannot be read are skipped: scoring and the report name them.
     """
     for grid in layout.grids(results):
         try:
@@ -165,8 +194,8 @@ def lines(results: Path) -> Iterator[str]:
         except ReportError:
             continue
         of_grid = tables.read(grid, description)
-        if said := line(grid, description, of_grid, layout.report(results), single_runs=True):
-            yield said
+        if text := line(grid, description, of_grid, layout.report(results), single_runs=True):
+            yield text
 
 
 def _places(grid: Grid, description: GridDescription, report: Report) -> tuple[str, str, str, str]:
@@ -191,52 +220,21 @@ def _batch_size(about: GridDescription, cell: str) -> int:
     return size if isinstance(size, int) else 1
 
 
-SEED_COUNTS = (2, 3, 5, 10)
-POWER = 0.8
-DETECTABLE = "the smallest difference between two cells that is found with 80 % power"
-NO_SEEDS = "no two cells with several seeds each"
-NO_INTERVALS = "several seeds per cell and no interval of two of them"
-_TYPICAL = 3  # seeds, by whose variance the pair is chosen that stands for all
-
-
-class DetectableDifferences(NamedTuple):
-    """Smallest detectable differences of one metric.
-
-    Attributes:
-        metric: Its name.
-        pairs: How many pairs of cells it is measured on.
-        smallest: By the number of seeds per cell, the difference that is found in 80 % of cases: of one pair, whose
-            variance is the median of all at three seeds.
-    """
-
-    metric: str
-    pairs: int
-    smallest: dict[int, float]
-
-    def shown(self, seeds: int, beyond: str = "-") -> str:
-        """The difference as text; `beyond` if it exceeds the metric's scale."""
-        about, size = describe(self.metric), self.smallest[seeds]
-        if size > about.most - about.least:
-            return beyond
-        text = f"{size:.{about.digits}f}"
-        return text if float(text) else f"<{10.0**-about.digits:.{about.digits}f}"
-
-
 def detectable_lines(table: ScoreTable, seeds: Sequence[int] = SEED_COUNTS) -> list[str]:
     """Terminal lines on detectable differences: title, then one per metric."""
     rows = detectable(table, seeds)
     if not rows:
         return []
-    found = [
+    lines = [
         describe_scorer(table.scorer, table.protocol).title,
         f"  {'seeds per cell':<20}" + "".join(f"{count:>9}" for count in seeds),
     ]
     texts = [[row.shown(count) for count in seeds] for row in rows]
     for row, values in zip(rows, texts, strict=True):
-        found.append(f"  {describe(row.metric).label:<20}" + "".join(f"{text:>9}" for text in values))
+        lines.append(f"  {describe(row.metric).label:<20}" + "".join(f"{text:>9}" for text in values))
     if any("-" in values for values in texts):
-        found.append("  -: more than the metric's whole scale")
-    return found
+        lines.append("  -: exceeds the metric's scale")
+    return lines
 
 
 def why_none_detectable(tables: Iterable[ScoreTable]) -> str:
@@ -249,21 +247,21 @@ def detectable(table: ScoreTable, seeds: Sequence[int] = SEED_COUNTS) -> list[De
     """Detectable differences of a table's metrics, none for studies.
 
     Args:
-        table: What one scorer says.
-        seeds: Numbers of seeds per cell to look at, at least 2.
+        table: Table of one scorer.
+        seeds: Numbers of seeds per cell, at least 2.
     """
     if table.scorer.startswith(STUDY):
         return []
-    found = []
+    metrics = []
     for name in table.metrics:
         samples = [row.numbers[name].sample for row in table.rows if name in row.numbers]
         known = [
             (plan.variance, pair) for pair in combinations(samples, 2) if (plan := planned(*pair, _TYPICAL)) is not None
         ]
-        if known:  # of one pair: working it out for each of many cells would take minutes
+        if known:  # of one pair only: the simulation for every pair of many cells would take minutes
             _, median = sorted(known, key=lambda each: each[0])[(len(known) - 1) // 2]
             plans = {count: plan for count in seeds if (plan := planned(*median, count)) is not None}
-            found.append(
+            metrics.append(
                 DetectableDifferences(name, len(known), {count: of.detectable(POWER) for count, of in plans.items()})
             )
-    return found
+    return metrics

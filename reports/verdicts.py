@@ -1,7 +1,7 @@
 """Decisions between cells, adjusted for all pairs and used everywhere.
 
-For each metric all pairs of cells are tested, and their p-values adjusted together, so that in at most 5 % of tables
-any cell is called behind that is not. Page, CSV, LaTeX, terminal and ranks all come from these decisions.
+For each metric all pairs of cells are tested and their p-values adjusted together, so that at most 5 % of tables
+contain any false decision. Page, CSV, LaTeX, terminal and ranks all come from these decisions.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Mark(StrEnum):
 class Verdict(StrEnum):
     """Outcome of a change between two results folders.
 
-    Of one training a side nobody knows whether others would differ likewise: those verdicts say "on these items", or of
-    fooling rates, which hold for other raters and items, "with this training".
+    Anything but a tie differs at the page's level. With one training per side, others may differ: such verdicts are "on
+    these items" or, for fooling rates, which generalise to other raters and items, "with this training".
     """
 
     BETTER = "better"
     WORSE = "worse"
-    HIGHER = "higher"  # of a metric that nobody has given a better side
+    HIGHER = "higher"  # of a metric without a direction
     LOWER = "lower"
     TIE = "tie"
     AHEAD = "ahead on these items"
@@ -52,15 +52,15 @@ class Verdict(StrEnum):
 
 MEANING = {
     Mark.BEST: "Bold: better than every other cell.",
-    Mark.TIE: "Tie: behind no other cell, as far as is known; each may be the best.",
+    Mark.TIE: "Tie: not distinguishable from the best.",
     Mark.AHEAD: "Ahead on these items: better than every other cell with the trainings at hand; other trainings of the "
-    "same cells may come out otherwise.",
-    Mark.LEVEL: "Level on these items: behind no other cell, as far as is known, with the trainings at hand.",
-    Mark.AHEAD_JUDGED: "Ahead with this training: better than every other cell, for other raters and other items too; "
-    "other trainings of the same cells may come out otherwise.",
-    Mark.LEVEL_JUDGED: "Level with this training: behind no other cell, as far as is known, with one training of each.",
+    "same cells may differ.",
+    Mark.LEVEL: "Level on these items: not distinguishable from the best with the trainings at hand.",
+    Mark.AHEAD_JUDGED: "Ahead with this training: better than every other cell, for other raters and items too; other "
+    "trainings of the same cells may differ.",
+    Mark.LEVEL_JUDGED: "Level with this training: not distinguishable from the best with one training of each.",
 }
-"""What the marks mean, a sentence each."""
+"""Meaning of each mark in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class CellPair:
     Attributes:
         first: A cell.
         second: Another, later in the grid's order.
-        estimate: First less second, with its own 95 % interval.
+        estimate: First minus second, with its own 95 % interval.
         adjusted: The p-value, adjusted for all pairs of the metric.
     """
 
@@ -90,9 +90,9 @@ class Decisions:
     """Decisions between the cells of a table by one metric.
 
     Attributes:
-        cells: Those that were compared, in the grid's order; none where nothing can be compared.
+        cells: The compared cells in the grid's order; empty where nothing can be compared.
         pairs: All pairs of them.
-        trainings: Whether decisions hold for other trainings too; else they are about these items alone.
+        trainings: Whether decisions also hold for other trainings.
         left_out: Cells with a single training among others with several, which are not compared.
         judged: Whether these are fooling rates, whose decisions are over raters and items.
     """
@@ -106,7 +106,7 @@ class Decisions:
 
     def mark(self, cell: str) -> Mark:
         """Mark of a cell: alone or together ahead of all others."""
-        first = [each for each in self.cells if not any(self.ahead(other, each) for other in self.cells)]
+        first = [candidate for candidate in self.cells if not any(self.ahead(other, candidate) for other in self.cells)]
         if cell not in first:
             return Mark.NONE
         if len(first) == 1:
@@ -119,16 +119,16 @@ class Decisions:
 
     @cached_property
     def _ahead(self) -> set[tuple[str, str]]:
-        found = set()
+        ahead = set()
         for pair in self.pairs:
             gain = self._sign * pair.estimate.value
             if pair.decided and gain:
-                found.add((pair.first, pair.second) if gain > 0 else (pair.second, pair.first))
-        # Better than one that is better than a third: all decisions are true together, so this is too.
+                ahead.add((pair.first, pair.second) if gain > 0 else (pair.second, pair.first))
+        # If A is better than B and B than C, then A is better than C: all decisions hold together at 95 %.
         for between, first, last in product(self.cells, repeat=3):
-            if (first, between) in found and (between, last) in found:
-                found.add((first, last))
-        return found
+            if (first, between) in ahead and (between, last) in ahead:
+                ahead.add((first, last))
+        return ahead
 
     def ranks(self) -> dict[str, tuple[int, int]]:
         """Possible ranks of each cell, 1 the best.
@@ -147,11 +147,11 @@ class Decisions:
 def decide(samples: Mapping[str, ScoreSample], higher_is_better: bool | None, *, judged: bool = False) -> Decisions:
     """Compare all pairs of cells under one metric.
 
-    Cells are compared over trainings where two or more of them have several, and those of one training left out;
-    otherwise over items alone. Nothing is compared where a metric has no better side.
+    If two or more cells have several trainings, these are compared over trainings and the others left out; otherwise
+    all are compared over items only. Nothing is compared where a metric has no direction.
 
     Args:
-        samples: By cell, all with replicates of the same draws of the same items.
+        samples: Samples by cell, with replicates of the same draws of the same items.
         higher_is_better: The metric's direction.
         judged: Whether these are fooling rates.
     """
@@ -161,11 +161,11 @@ def decide(samples: Mapping[str, ScoreSample], higher_is_better: bool | None, *,
     left_out = tuple(cell for cell in samples if cell not in cells)
     if higher_is_better is None or len(cells) < 2:
         return Decisions((), (), trainings, left_out, 1)
-    found = {(a, b): difference(samples[a], samples[b]) for a, b in combinations(cells, 2)}
-    if any(math.isnan(each.p) for each in found.values()):  # nobody knows whether that one is as good
+    differences = {(a, b): difference(samples[a], samples[b]) for a, b in combinations(cells, 2)}
+    if any(math.isnan(estimate.p) for estimate in differences.values()):  # that cell might be the best
         return Decisions((), (), trainings, left_out, 1)
-    adjusted = shaffer({pair: each.p for pair, each in found.items()})
-    pairs = tuple(CellPair(a, b, each, adjusted[a, b]) for (a, b), each in found.items())
+    adjusted = shaffer({pair: estimate.p for pair, estimate in differences.items()})
+    pairs = tuple(CellPair(a, b, estimate, adjusted[a, b]) for (a, b), estimate in differences.items())
     sign = 1 if higher_is_better else -1
     return Decisions(cells, pairs, trainings, left_out, sign, judged)
 
@@ -176,8 +176,8 @@ def of_analysis(cells: Collection[str], pairs: Sequence[CellPair]) -> Decisions:
     Such as those of a study's fooling rates; higher is better.
 
     Args:
-        cells: Those of one training each.
-        pairs: All pairs of these cells; where one of them has no p-value nothing is decided.
+        cells: Cells with one training each.
+        pairs: All pairs of these cells; nothing is decided if one of them has no p-value.
     """
     if len(cells) < 2 or any(math.isnan(pair.adjusted) for pair in pairs):
         return Decisions((), (), False, (), 1)
@@ -187,12 +187,12 @@ def of_analysis(cells: Collection[str], pairs: Sequence[CellPair]) -> Decisions:
 def shaffer(p: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
     """Adjust the p-values of all pairs of cells (Shaffer's procedure).
 
-    Where some pairs differ, not all numbers of the others can be equal: of three cells not exactly two pairs. Each step
-    is adjusted for as many as can (Shaffer, Modified sequentially rejective multiple test procedures, Journal of the
-    American Statistical Association 81, 1986), so that it decides all that Holm's procedure does, and more.
+    Proceeds from the smallest p-value, like Holm's procedure, but adjusts each step only for as many pairs as can be
+    equal at once: of three cells, for example, not exactly two. So it decides all that Holm's does, and more (Shaffer,
+    Modified sequentially rejective multiple test procedures, Journal of the American Statistical Association 81, 1986).
     """
     possible = sorted(_possible(len({cell for pair in p for cell in pair})))
-    adjusted, largest = {}, 0.0
+    adjusted, largest = {}, 0.0  # adjusted p-values must not decrease
     for step, pair in enumerate(sorted(p, key=lambda pair: p[pair])):
         left = len(p) - step
         largest = max(largest, min(1.0, max(n for n in possible if n <= left) * p[pair]))
@@ -206,9 +206,9 @@ def verdict(
     """Verdict on a difference by the metric's direction; None if unknown.
 
     Args:
-        difference: B less A.
-        higher_is_better: The metric's direction; None where nobody has said.
-        level: The largest p-value of a difference that counts, see `discoveries`.
+        difference: B minus A.
+        higher_is_better: The metric's direction; None without one.
+        level: Largest p-value of a difference that counts, see `discoveries`.
         judged: Whether it is one of fooling rates.
     """
     here = not difference.trainings
@@ -234,7 +234,7 @@ def discoveries(p: Sequence[float]) -> float:
     Benjamini and Hochberg, Controlling the false discovery rate, Journal of the Royal Statistical Society B 57 (1995).
 
     Args:
-        p: P-values; NaN where there is none, which does not count among the tests.
+        p: P-values; NaN does not count as a test.
     """
     tested = sorted(each for each in p if not math.isnan(each))
     return max((each for rank, each in enumerate(tested, 1) if each <= LEVEL * rank / len(tested)), default=0.0)
@@ -243,6 +243,7 @@ def discoveries(p: Sequence[float]) -> float:
 @cache
 def _possible(cells: int) -> frozenset[int]:
     """Possible numbers of equal pairs among some cells."""
+    # Cells fall into groups of equal ones: a first group of g cells has g (g - 1) / 2 equal pairs, the rest its own.
     if cells < 2:
         return frozenset({0})
     return frozenset(

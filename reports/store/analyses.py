@@ -22,16 +22,16 @@ from reports.store.metrics import STUDY
 from reports.store.names import counted, printable, typed
 
 FORMATS = (2, 3)
-"""Of the analyses that can be read: those of 2 have claims and pairs by a bootstrap of raters and items."""
+"""Readable formats; analyses of format 2 have intervals and pairs by a bootstrap of raters and items."""
 RATE = "fooling_rate"
 """The metric of a study."""
-_MOST = 10**9  # of anything that a study counts
+_MOST = 10**9  # of any count
 
 
 class TrialBlock(NamedTuple):
     """Consecutive trials of the sessions: percentage correct with its interval.
 
-    The interval is Wilson's, with answers of one rater in a block counted by their correlation.
+    The interval is Wilson's, with the effective number of answers, as those of one rater are correlated.
     """
 
     first: int
@@ -82,18 +82,18 @@ class StudyCell:
     """Ratings of one cell.
 
     Attributes:
-        cell: Its name in the study; of a study that belongs to a grid, that of the grid's cell.
-        label: The same, with its seed where several runs of the cell were judged.
-        origin: Where its outputs came from: GRID/CELL/seed-N in the results folder, or a folder elsewhere.
-        seed: Of the run that made them; None as long as no grid is known.
-        raters: How many raters count.
-        trials: How many of their answers.
-        rate: The fooling rate: the mean over raters of their mean over trials.
-        error: Its standard error over raters and trials: the paper's +-; NaN where `over_trials` is unknown.
-        over_trials: 95 % interval over raters and trials, with these very items, as the paper's; unknown of a single
+        cell: Its name in the study, or that of the grid's cell if the study belongs to a grid.
+        label: The name, with the seed where several runs of the cell were judged.
+        origin: Source of its outputs: GRID/CELL/seed-N in the results folder, or another folder.
+        seed: Seed of the run; None until the grid is known.
+        raters: Number of raters after exclusions.
+        trials: Number of their answers.
+        rate: Fooling rate: mean over raters of their mean over trials.
+        error: Its standard error over raters and trials, the paper's +-; NaN where `over_trials` is unknown.
+        over_trials: 95 % interval over raters and trials, for these items only, like the paper's; unknown for a single
             rater, and where all raters gave the same answers.
-        over_items: 95 % interval over raters and items: the one for claims; unknown of a single rater or item.
-        curve: The share right in the course of sessions.
+        over_items: 95 % interval over raters and items, the one for claims; unknown for a single rater or item.
+        curve: Percentage correct over a session.
         items: Judgments by item id.
     """
 
@@ -116,11 +116,11 @@ class RatePair(NamedTuple):
 
     Attributes:
         first: A cell, named as in the study's cells.
-        second: Another.
-        difference: First less second in percentage points.
-        interval: Its own 95 % interval; unknown where one of the two rates has none.
-        p: Two-sided p-value of no difference; NaN where there is no interval.
-        adjusted: The same, adjusted for all pairs of the study.
+        second: Another cell.
+        difference: First minus second in percentage points.
+        interval: Its own 95 % interval; unknown if either rate has none.
+        p: Two-sided p-value of no difference; NaN without an interval.
+        adjusted: The p-value adjusted for all pairs of the study.
     """
 
     first: str
@@ -136,19 +136,19 @@ class StudyRecord:
     """An analysed study with raters.
 
     Attributes:
-        name: As in its links.
-        title: The question on top of the raters' page.
-        fingerprint: Of its protocol.
-        protocol: What raters saw and whose answers count.
-        sessions: How many began and had answers.
-        excluded: How many of those do not count.
-        reasons: For how many sessions each rule of exclusion is a reason; a session can have several.
+        name: Its name, as in its links.
+        title: Question at the top of the raters' page.
+        fingerprint: Fingerprint of its protocol.
+        protocol: Display and exclusion settings.
+        sessions: Number of sessions with answers.
+        excluded: Number of excluded sessions.
+        reasons: Number of sessions by rule of exclusion; a session can have several.
         simulated: Whether its raters were programs.
-        looked_at_early: Whether its rates were looked at before it was closed.
-        replicates: Draws behind the bootstrap intervals.
-        cells: Those that were judged in sessions that count, by name.
-        pairs: All pairs of them.
-        over: What intervals for claims are over.
+        looked_at_early: Whether its rates were viewed before it was closed.
+        replicates: Number of draws behind the bootstrap intervals.
+        cells: The cells judged in sessions that count, by name.
+        pairs: All pairs of cells.
+        over: Scope of the intervals for claims.
     """
 
     name: str
@@ -185,8 +185,8 @@ class CollectedStudies(NamedTuple):
     """The studies of a results folder.
 
     Attributes:
-        studies: Those that can be read, by name.
-        damages: Files that cannot, one sentence each.
+        studies: Readable studies by name.
+        damages: Unreadable files, one sentence each.
         waiting: Studies without an analysis, one sentence each.
     """
 
@@ -236,13 +236,13 @@ def _study(name: str, document: Mapping[str, Any]) -> StudyRecord:
         protocol=dict(document["protocol"]),
         sessions=_count(document["everything"]["sessions"], "sessions"),
         excluded=len(excluded),
-        reasons=dict(Counter(reason["rule"] for each in excluded for reason in each["reasons"]).most_common()),
+        reasons=dict(Counter(reason["rule"] for session in excluded for reason in session["reasons"]).most_common()),
         simulated=bool(document["simulated"]),
         looked_at_early=bool(document["looked_at_early"]),
         replicates=_count(document["replicates"], "replicates"),
         cells=cells,
         pairs=pairs,
-        over=_over(document.get("clusters")),  # analyses of before know of none
+        over=_over(document.get("clusters")),  # older analyses have no such field
     )
 
 
@@ -268,9 +268,9 @@ def _cell(fields: Mapping[str, Any], origin: str) -> StudyCell:
         over_trials=NO_INTERVAL if alone or staged["low"] is None else _interval(staged),
         over_items=NO_INTERVAL if alone or claims["low"] is None else _interval(claims),
         curve=LearningCurve(
-            positions=tuple(_block(each, each["position"], each["position"]) for each in curve["positions"]),
-            blocks=tuple(_block(each, each["first"], each["last"]) for each in curve["blocks"]),
-            practice=tuple(_block(each, each["first"], each["last"]) for each in curve["practice"]),
+            positions=tuple(_block(block, block["position"], block["position"]) for block in curve["positions"]),
+            blocks=tuple(_block(block, block["first"], block["last"]) for block in curve["blocks"]),
+            practice=tuple(_block(block, block["first"], block["last"]) for block in curve["practice"]),
             halves=None if curve["halves"] is None else _halves(curve["halves"]),
         ),
         items={str(item["item"]): _judged(item) for item in fields["items"]},

@@ -14,15 +14,15 @@ def check(output: Path, inputs: Iterable[Path]) -> None:
 
     Links and `..` are followed.
 
-    An output whose path leads through an input lies in it, wherever a link on the way points; and what is linked into
-    an input belongs to it, since it will be read once something is there.
+    An output whose path passes through an input lies in it, wherever a link on the path points; and the target of a
+    link inside an input belongs to it, since it is read too.
 
     Args:
         output: The file or folder to be written, whether or not it exists.
         inputs: Files and folders that are read.
 
     Raises:
-        ReportError: It is, holds or lies in one; that one is named.
+        ReportError: It is; the message names the input.
     """
     written = Path(os.path.realpath(output))
     way = _way(output)
@@ -46,7 +46,7 @@ def _way(path: Path) -> list[Path]:
     for part in path.absolute().parts[1:]:
         here = Path(os.path.realpath(here))
         here = here.parent if part == ".." else here / part
-        way = [] if part == ".." else [*way, here]  # it leads out of them again
+        way = [] if part == ".." else [*way, here]  # the path leaves the earlier entries
     return way
 
 

@@ -16,7 +16,7 @@ from reports.store.made import Made
 from reports.store.names import counted
 
 ARITHMETIC = 2
-"""The arithmetic of this version's trainings, kept in config.json; raise it when equal settings train other weights.
+"""Arithmetic of this version's trainings, kept in config.json; raise it when equal settings train other weights.
 
 1: config.json has no such field. On a CPU, batches of one item gave wrong gradients to all generator layers from the
    input down to the 2x2 encoder map. The forward pass, larger batches and GPUs were right.
@@ -91,7 +91,7 @@ def mark(run: Run) -> str | None:
 def not_as_made(run: Run) -> list[Path]:
     """Pictures in `images/` that are foreign or were replaced.
 
-    Runs of older versions, and outputs of other tools, have no record of their pictures, and so none of these.
+    Runs of older versions and outputs of other tools have no record of their pictures, and pass.
     """
     made = Made(run.folder)
     return [path for path in run.pictures().values() if not made.holds(path)] if made else []
@@ -101,7 +101,7 @@ def check_pictures(run: Run) -> None:
     """Refuse a run, or a ground truth, with foreign pictures.
 
     Raises:
-        ReportError: There is one; see `unusable`.
+        ReportError: It has one; see `unusable`.
     """
     if why := unusable(run):
         raise ReportError(why)
@@ -126,14 +126,14 @@ def _is_of_other_data(run: Run) -> bool:
         if record is None or "test" not in record.data:
             return False
         grid = json_files.read(Grid(run.folder.parent.parent).json, _Grid, "")
-    except ReportError:  # which others say
+    except ReportError:  # reported elsewhere
         return False
     return None not in (both := {record.data["test"].content, grid.dataset.test.content}) and len(both) > 1
 
 
 def flaws(runs: Iterable[Run]) -> dict[Run, str]:
     """Notes of the runs that have one."""
-    return {run: found for run in runs if (found := mark(run))}
+    return {run: note for run in runs if (note := mark(run))}
 
 
 def lines(folders: Iterable[Path]) -> Iterator[str]:
@@ -151,7 +151,7 @@ def threads(runs: Iterable[Run]) -> dict[str, str]:
     for run in runs:
         try:
             record = _read(run)
-        except ReportError:  # which its flaw says
+        except ReportError:  # reported as its flaw
             continue
         if record is not None and record.settings.threads is not None:
             seeds.setdefault(run.cell, {}).setdefault(record.settings.threads, []).append(str(run.seed))
@@ -176,7 +176,7 @@ def _single_item_batches(record: _Record) -> str | None:
     size = record.settings.batch_size
     if size == 1:
         return "all batches (of one item)"
-    if record.data.get("train", _Split()).n % size == 1:
+    if record.data.get("train", _Split()).n % size == 1:  # the last batch keeps the remainder
         return "the last batch of each epoch (of one item)"
     return None
 
@@ -187,7 +187,7 @@ def _device(run: Run, record: _Record) -> str | None:
     if asked != "auto":
         return "cpu" if asked.startswith("cpu") else "gpu"
     saved = _checkpoint_device(run)
-    if saved is None and record.versions.get("torch", "").endswith("+cpu"):
+    if saved is None and record.versions.get("torch", "").endswith("+cpu"):  # a build without CUDA
         return "cpu"
     return saved
 

@@ -21,7 +21,7 @@ _ADVICE = {
     errno.ENOSPC: "free space on its disk",
     errno.EDQUOT: "free space on its disk",
     errno.ENAMETOOLONG: "give it a shorter name",
-    errno.EISDIR: "move the folder that is there away, or name another file",
+    errno.EISDIR: "move the folder of that name away, or name another file",
 }
 
 
@@ -31,26 +31,19 @@ def write(path: Path, content: bytes) -> None:
     Raises:
         ReportError: The folder or the file cannot be written.
     """
-    temporary = path.with_name(f".{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{secrets.token_hex(8)}")  # in the same folder, hence on the same file system
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary.replace(path)  # atomic within a file system
     except OSError as error:
         raise _cannot(path, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def csv_text(lines: Iterable[Iterable[object]]) -> str:
-    """CSV text of lines of cells, header included; numbers at full precision."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()
 
 
 def write_new(path: Path, content: bytes) -> None:
@@ -67,7 +60,7 @@ def write_new(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
             undo.pop_all()
-        with suppress(OSError):  # not all file systems can
+        with suppress(OSError):  # not all file systems support it
             _sync(path.parent)
     except OSError as error:
         if isinstance(error, FileExistsError) and os.path.lexists(path):
@@ -76,7 +69,7 @@ def write_new(path: Path, content: bytes) -> None:
 
 
 def _for_owner(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags, 0o600)  # readable by the owner only, from the first byte
 
 
 def _sync(folder: Path) -> None:
@@ -99,9 +92,9 @@ def advice(path: Path, error: OSError, otherwise: str = "name another place") ->
     `otherwise` is for errors that say too little.
     """
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
-        for each in (path, *path.parents):
-            if os.path.lexists(each) and not os.path.isdir(each):
-                return f"{each} is a file, where a folder is expected: name another folder, or move the file away"
+        for part in (path, *path.parents):
+            if os.path.lexists(part) and not os.path.isdir(part):
+                return f"{part} is a file, where a folder is expected: name another folder, or move the file away"
     return _ADVICE.get(error.errno or 0, otherwise)
 
 
@@ -134,7 +127,14 @@ def _exchange(folder: Path, new: Path, old: Path) -> None:
     folder.rename(old)
     try:
         new.rename(folder)
-    except BaseException:
+    except BaseException:  # Ctrl-C too must not leave the folder missing
         old.rename(folder)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def csv_text(lines: Iterable[Iterable[object]]) -> str:
+    """CSV text of lines of cells, header included; numbers at full precision."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()

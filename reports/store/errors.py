@@ -8,11 +8,6 @@ import tokenize
 import zipfile
 import zlib
 
-
-class ReportError(Exception):
-    """An unreadable results folder or unwritable page, with the fix."""
-
-
 # A damaged file fails wherever its reader stumbles: JSON and CSV raise ValueError, a field that is missing LookupError,
 # one of another type TypeError or AttributeError, a division or a huge exponent ArithmeticError, deep nesting
 # RecursionError (a RuntimeError). NumPy evaluates the header of an array as Python (SyntaxError, TokenError) and
@@ -36,3 +31,7 @@ DAMAGED = (
     lzma.LZMAError,
 )
 """The exceptions that readers of files raise where a file is missing, damaged or of another kind."""
+
+
+class ReportError(Exception):
+    """An unreadable results folder or unwritable page, with the fix."""

@@ -23,8 +23,8 @@ class Ranges(NamedTuple):
     """Value ranges of a grid's pictures; None for the full bit depth.
 
     Attributes:
-        input: Of those in `input/`.
-        output: Of those in `real/` and of every run's outputs.
+        input: Range of the pictures in `input/`.
+        output: Range of those in `real/` and of all runs' outputs.
     """
 
     input: Range | None
@@ -39,14 +39,14 @@ class GridDescription:
     """A grid as specified, whether or not its runs exist.
 
     Attributes:
-        title: One line for people.
-        source: Where the grid comes from, such as a paper's section.
+        title: One-line title.
+        source: Origin of the grid, such as a paper's section.
         cells: The settings of each cell by name, in the order in which tables show them.
         seeds: The seeds of every cell.
         dataset: Name, root, split and item list of the dataset.
-        settings: What all cells share.
-        versions: The libraries that trained it.
-        git_revision: The revision of the code that trained it, where known.
+        settings: Settings that all cells share.
+        versions: Versions of the libraries that trained it.
+        git_revision: Revision of the code that trained it, if known.
     """
 
     title: str
@@ -131,10 +131,10 @@ def check_apart(out: Path, *results: Path) -> None:
 
     Args:
         out: A folder or a file.
-        results: The results folders; elsewhere in them it may be, even where they lie in a dataset's folder.
+        results: The results folders; other paths in them are allowed, even if they lie in a dataset's folder.
 
     Raises:
-        ReportError: It is so; what it is, holds or lies in is named.
+        ReportError: It does; the message names the other folder.
     """
     for folder in results:
         apart.check(out, layout.inputs(folder))
@@ -147,7 +147,7 @@ def _roots(results: Path) -> Iterator[Path]:
     for grid in layout.grids(results):
         try:
             root = read(grid).dataset.get("root")
-        except ReportError:  # which the report says
+        except ReportError:  # reported elsewhere
             continue
         if root is not None and Path(str(root)).exists():
             yield Path(str(root))
@@ -171,7 +171,7 @@ def check_ranges(grid: Grid, say: Callable[[str], None] = lambda line: None) -> 
 
     Args:
         grid: The grid.
-        say: Called with a line where a range clips some of the values.
+        say: Called with one line per range that clips values.
 
     Raises:
         ReportError: As `clipped` and `read`; or a picture cannot be read.
@@ -183,7 +183,7 @@ def check_ranges(grid: Grid, say: Callable[[str], None] = lambda line: None) -> 
             continue
         values = measure(map(stored, files), ends)
         whose = f"the values of {counted(len(files), 'picture')} of {run.images}"
-        mend = "train the grid anew, elsewhere, with the data's own range"
+        mend = "train the grid again, elsewhere, with the range of the data"
         for line in clipped(f"{grid.json}: {name}", ends, values, whose, mend):
             say(line)
     return declared

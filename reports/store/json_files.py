@@ -12,24 +12,24 @@ from reports.store.errors import DAMAGED, ReportError
 from reports.store.names import printable
 
 T = TypeVar("T")
-LONGEST_COMPLAINT = 300  # characters: what a damaged file holds may be as long as it likes
+LONGEST_COMPLAINT = 300  # characters of the message, as it may quote the file
 
 
 def read(path: Path, kind: type[T], mend: str) -> T:
     """Read a record of a type that pydantic can check.
 
-    Nothing is converted: "2" is no number, true is none, and null is nothing else.
+    Nothing is converted: neither "2" nor true is a number, and null stands for nothing else.
 
     Args:
         path: The file.
-        kind: What it must hold.
-        mend: What to do about one that holds something else.
+        kind: Its required type, such as a model or `dict[str, str]`.
+        mend: Fix named in the message.
 
     Raises:
-        ReportError: The file cannot be read, is no JSON, or holds something else.
+        ReportError: The file cannot be read, is no JSON, or has other content.
     """
     try:
-        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)
+        return TypeAdapter(kind).validate_json(path.read_bytes(), strict=True)  # strict: "2" is no number
     except OSError as error:
         raise damaged(path, f"cannot be read ({error.strerror})", mend) from None
     except ValidationError as error:

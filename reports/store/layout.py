@@ -1,20 +1,20 @@
 """Names and paths in a results folder, defined only here.
 
-A results folder holds grids, a grid holds cells, a cell holds one run a seed:
+A results folder holds grids, a grid holds cells, a cell holds one run per seed:
 
     results/GRID/grid.json
     results/GRID/CELL/seed-0/{config.json, losses.csv, checkpoint.pt, generator.safetensors, made.jsonl,
                               samples/, images/, scores/, segmentations/}
     results/GRID/contents/       hashes of the items that runs were made from, JSON
-    results/GRID/input/images/   what the generators got, as pictures
+    results/GRID/input/images/   inputs of the generators, as pictures
     results/GRID/real/{images/, scores/, segmentations/, labels/}   the targets under the same resizing: the
                                                                     ground-truth row; and the true labels
-    results/study/NAME/analysis.json   what came out of a study with raters
-    results/report/{index.html, assets/, tables/}   what people read
+    results/study/NAME/analysis.json   results of a study with raters
+    results/report/{index.html, assets/, tables/}   page, pictures and tables
 
-Pictures hold data: their values are those of the dataset. Which of them are black and white, grid.json says in
+Pictures hold data: their values are those of the dataset. The values of black and white are in grid.json:
 `settings.input_range` (of input/) and `settings.output_range` (of real/ and all runs' images/), each null or two
-numbers; null is all of 8 or 16 bits. Scorers and whoever shows pictures clip to that range and scale by it, and read it
+numbers; null is the full range of 8 or 16 bits. Scorers and viewers clip to that range and scale by it; they read it
 with `reports.store.grids.ranges`. A run's config.json has the same values.
 """
 
@@ -33,6 +33,7 @@ _SEED = re.compile(r"seed-(0|[1-9][0-9]{0,17})")
 _BOOTSTRAP = "-bootstrap.npz"
 _MISSING = "-missing.txt"
 _STUDY, _ANALYSIS, _SOURCES = "study.json", "analysis.json", "made-from.json"
+RECORD = "made.jsonl"
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,8 @@ class Run:
         """Existing output pictures by item id, sorted."""
         if not self.images.is_dir():
             return {}
-        found = (path for path in self.images.iterdir() if path.suffix in {".png", ".tif"} and path.stem[0] != ".")
-        return dict(sorted((item_id(path.stem), path) for path in found))
+        paths = (path for path in self.images.iterdir() if path.suffix in {".png", ".tif"} and path.stem[0] != ".")
+        return dict(sorted((item_id(path.stem), path) for path in paths))
 
 
 @dataclass(frozen=True)
@@ -208,33 +209,12 @@ class Grid:
 
     def runs(self) -> list[Run]:
         """Existing runs by cell name, then seed."""
-        found = []
+        runs = []
         for folder in self.folder.glob("*/seed-*"):
             match = _SEED.fullmatch(folder.name)
             if match and folder.is_dir():
-                found.append(Run(folder, folder.parent.name, int(match[1])))
-        return sorted(found, key=lambda run: (run.cell, run.seed))
-
-
-def found_at(path: Path) -> str:
-    """Description of a path that is no folder, for messages."""
-    return "found a file" if path.exists() else "found no such folder"
-
-
-def grids(results: Path) -> list[Grid]:
-    """Grids in a results folder by name: folders with grid.json."""
-    return [Grid(path.parent) for path in sorted(results.glob("*/grid.json"))]
-
-
-def inputs(results: Path) -> list[Path]:
-    """Folders that a report of a results folder reads."""
-    return [*(grid.folder for grid in grids(results)), results / STUDIES]
-
-
-def analyses(results: Path) -> dict[str, Path]:
-    """Analysis file of each study by its name, existing or not."""
-    found = {path.parent for name in (_STUDY, _ANALYSIS) for path in (results / STUDIES).glob(f"*/{name}")}
-    return {folder.name: folder / _ANALYSIS for folder in sorted(found)}
+                runs.append(Run(folder, folder.parent.name, int(match[1])))
+        return sorted(runs, key=lambda run: (run.cell, run.seed))
 
 
 @dataclass(frozen=True)
@@ -296,6 +276,27 @@ class Report:
         return {self.index.name, self.assets.name, self.tables.name, RECORD}
 
 
+def found_at(path: Path) -> str:
+    """Description of a path that is no folder, for messages."""
+    return "found a file" if path.exists() else "found no such folder"
+
+
+def grids(results: Path) -> list[Grid]:
+    """Grids in a results folder by name: folders with grid.json."""
+    return [Grid(path.parent) for path in sorted(results.glob("*/grid.json"))]
+
+
+def inputs(results: Path) -> list[Path]:
+    """Folders that a report of a results folder reads."""
+    return [*(grid.folder for grid in grids(results)), results / STUDIES]
+
+
+def analyses(results: Path) -> dict[str, Path]:
+    """Analysis file of each study by its name, existing or not."""
+    folders = {path.parent for name in (_STUDY, _ANALYSIS) for path in (results / STUDIES).glob(f"*/{name}")}
+    return {folder.name: folder / _ANALYSIS for folder in sorted(folders)}
+
+
 def report(results: Path) -> Report:
     """Default report of a results folder."""
     return Report(results / REPORT)
@@ -304,6 +305,3 @@ def report(results: Path) -> Report:
 def comparison(results: Path) -> Report:
     """Default folder of a comparison with another results folder."""
     return Report(results / "comparison")
-
-
-RECORD = "made.jsonl"

@@ -1,9 +1,9 @@
 """Scores in a results folder: `scores/SCORER.json` and `scores/SCORER-bootstrap.npz`.
 
 The JSON is for people and other tools: protocol and fingerprint, n of n_expected items, every metric with its 95 %
-interval, and the items with their own values; null stands for what there is not. The npz holds the replicates behind
-the intervals (float32, one array a metric), so that differences between runs can be paired later. Of a study's rate the
-interval is that of its analysis.
+interval, and the values of items; null stands for undefined values. The npz holds the bootstrap replicates behind the
+intervals (float32, one array per metric), so that differences between runs can be paired later. The interval of a
+study's fooling rate is that of its analysis.
 """
 
 from __future__ import annotations
@@ -54,19 +54,21 @@ class Damage:
 def write(run: Run, scores: Scores) -> None:
     """Write the scores of one scorer, replacing earlier ones.
 
-    The JSON comes last: where it is, its replicates are.
+    The JSON is written last: where it exists, its replicates do too.
 
     Raises:
-        ReportError: A value is not finite, the parts do not fit together, the folder cannot be written, or another's
-            file is there, or scores that were changed by hand.
+        ReportError: A value is not finite, the parts are inconsistent, the folder cannot be written, or a foreign file
+            or scores changed by hand would be overwritten.
     """
     check_free(run, scores.scorer)
-    start = _replicates_start(run, scores.scorer)  # before there are scores of this call
+    start = _replicates_start(run, scores.scorer)  # before this call writes scores
     try:
         scores.check()
     except ValueError as error:
         raise ReportError(f"{run.score(scores.scorer)}: {error}; leave that out or mend what computes it") from error
-    stored = replace(scores, metrics={name: _as_stored(metric) for name, metric in scores.metrics.items()})
+    stored = replace(
+        scores, metrics={name: _as_stored(metric) for name, metric in scores.metrics.items()}
+    )  # intervals follow from float32
     document = json.dumps(_document(run, stored), indent=1, allow_nan=False)
     made.put(run.bootstrap(scores.scorer), _archive(stored.metrics), start)
     made.put(run.score(scores.scorer), document.encode() + b"\n", b"")
@@ -122,7 +124,7 @@ def check_free(run: Run, scorer: str, mend: str = "move it away") -> None:
     """Refuse to overwrite a foreign file or scores changed by hand.
 
     Raises:
-        ReportError: There is one; it is named, with what to do about it.
+        ReportError: There is one; the message names it and the fix.
     """
     path = run.score(scorer)
     if os.path.lexists(path) and not is_score(path) and not made.Made(path.parent).names(path):
@@ -169,7 +171,7 @@ def _archive(metrics: Mapping[str, Metric]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, metric in metrics.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:  # a fixed date: equal scores, equal bytes
                 np.lib.format.write_array(member, metric.replicates, allow_pickle=False)
     return buffer.getvalue()
 
@@ -205,11 +207,11 @@ def _document(run: Run, scores: Scores) -> dict[str, object]:
 def _load_archive(path: Path) -> dict[str, NDArray[np.float32]]:
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")  # those about headers that are no good Python
+            warnings.simplefilter("ignore")  # about headers that are no valid Python
             with np.load(file, allow_pickle=False) as archive:
                 return {name: _replicates(path, name, archive[name]) for name in archive.files}
     except DAMAGED as error:
-        why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""  # numpy's own misleads
+        why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""  # NumPy's text misleads
         raise _damaged(path, f"found no replicates{why}, expected an npz file of this program") from error
 
 

@@ -22,13 +22,13 @@ _START = b'{"file": '  # of each line
 class Made:
     """Record of one folder, with paths relative to it.
 
-    A name has several hashes where its file was made anew: a call may be killed before the new one is there.
+    A rewritten file has several hashes, as the process may be killed before the new content is in place.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._path = folder, folder / RECORD
         self._hashes = _read(self._path)
-        self._whole = False  # whether the file is known to end with a whole line
+        self._whole = False  # whether the file is known to end with a complete line
 
     def __bool__(self) -> bool:
         return bool(self._hashes)
@@ -37,18 +37,18 @@ class Made:
         """Record a file that is about to be written below the folder.
 
         Raises:
-            ReportError: The record cannot be written, or is a file of a user's.
+            ReportError: The record cannot be written, or is a foreign file.
             OSError: It cannot be written.
         """
         self.check()
         name = path.relative_to(self._folder).as_posix()
         self._hashes.setdefault(name, set()).add(sha256)
-        if not self._whole:  # a killed call may have torn the last line
+        if not self._whole:  # a killed process may have torn the last line
             lines = [_line(each, hash_) for each, hashes in self._hashes.items() for hash_ in sorted(hashes)]
             atomic.write(self._path, "".join(lines).encode())
             self._whole = True
         else:
-            with self._path.open("a", encoding="utf-8") as file:
+            with self._path.open("a", encoding="utf-8") as file:  # one short append per file, not a rewrite
                 file.write(_line(name, sha256))
 
     def check(self) -> None:
@@ -70,14 +70,14 @@ class Made:
 
         Args:
             path: Below the folder.
-            mend: What to do about such a file.
+            mend: Fix named in the message.
 
         Raises:
-            ReportError: It was changed, or in place of the record is a file that names nothing.
+            ReportError: It was changed, or the record is a file without any entry.
         """
         self.check()
         if not self and os.path.lexists(self._path):
-            raise ReportError(f"{self._path}: found no whole line, expected what this program writes; move it away")
+            raise ReportError(f"{self._path}: found no complete line, expected a record of this program; move it away")
         if self.names(path) and not self.holds(path):
             raise ReportError(f"{path}: was changed since it was written; {mend}")
 
@@ -102,8 +102,8 @@ class Made:
 
 def record(folder: Path) -> None:
     """Write the record of a folder made entirely by the program."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = [_line(path.relative_to(folder).as_posix(), digest(path)) for path in found]
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = [_line(path.relative_to(folder).as_posix(), digest(path)) for path in paths]
     atomic.write(folder / RECORD, "".join(lines).encode())
 
 
@@ -111,8 +111,8 @@ def put(path: Path, content: bytes, start: bytes | tuple[bytes, ...]) -> None:
     """Write a file atomically and record it, over an unchanged earlier one.
 
     Args:
-        path: Where.
-        content: What it holds.
+        path: The file.
+        content: Its content.
         start: See `check_free`.
 
     Raises:
@@ -127,12 +127,12 @@ def check_free(path: Path, start: bytes | tuple[bytes, ...], mend: str = "move i
     """Refuse a foreign or changed file where `put` would write.
 
     Args:
-        path: Where.
-        start: How files of this name may begin. Older versions kept no record: what begins so is taken for theirs.
-        mend: What to do about one.
+        path: The file.
+        start: First bytes of files that older versions wrote without a record; such files pass.
+        mend: Fix named in the message.
 
     Raises:
-        ReportError: There is one, or in place of the record; it is named.
+        ReportError: There is one, or the record is a foreign file.
     """
     known = Made(path.parent)
     known.check()
@@ -140,7 +140,7 @@ def check_free(path: Path, start: bytes | tuple[bytes, ...], mend: str = "move i
         return
     if known.names(path):
         if not known.holds(path):
-            raise ReportError(f"{path}: was changed since this program wrote it, and would be gone; {mend}")
+            raise ReportError(f"{path}: was changed since this program wrote it, and would be overwritten; {mend}")
     elif not (path.is_file() and path.read_bytes().startswith(start)):
         raise ReportError(f"{path}: found something else, expected what this program writes or nothing; {mend}")
 
@@ -171,7 +171,7 @@ def _line(name: str, sha256: str) -> str:
 
 def _read(path: Path) -> dict[str, set[str]]:
     """Read the hashes by name, without torn lines."""
-    found: dict[str, set[str]] = {}
+    hashes: dict[str, set[str]] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except DAMAGED:
@@ -179,7 +179,7 @@ def _read(path: Path) -> dict[str, set[str]]:
     for line in lines:
         try:
             entry = json.loads(line)
-            found.setdefault(str(entry["file"]), set()).add(str(entry["sha256"]))
+            hashes.setdefault(str(entry["file"]), set()).add(str(entry["sha256"]))
         except DAMAGED:
             continue
-    return found
+    return hashes

@@ -9,13 +9,26 @@ from dataclasses import dataclass, replace
 
 from reports.store.bootstrap import clusters_of
 
+_TOO_LOW = "Few items bias it downwards: compare equal numbers of items only."
+FCN_RULES = {"fcn-official": "official", "fcn-strict": "strict"}
+"""Rules of the scorers that segment by an FCN."""
+# Fields of a protocol on the network and the origin of its weights: `fcn-import`, built in, `fcn-train`.
+_PUBLISHED = re.compile(r"FCN-8s, 20 channels\b")
+_IMPORTED = "imported from "
+_OF_STREETS = re.compile(r"p2pbench, (\d+ street scenes), ")
+_TRAINED = re.compile(r"p2pbench fcn-train: (\w+), (\d+) items ")
+_LONGEST_SOURCE = 60  # characters
+STUDY = "amt-"
+"""Prefix of the scorer's name of a study, before the study's name."""
+CHANGE = ", change"
+"""Suffix of the name of a metric's change between two results folders."""
+
 
 @dataclass(frozen=True)
 class MetricInfo:
     """Label, direction, digits and meaning of a metric.
 
-    `higher_is_better` is None where nobody has said so: the metric is shown and never ranked. No value lies below
-    `least` or above `most`.
+    A metric whose `higher_is_better` is None is shown and never ranked. Values lie from `least` to `most`.
     """
 
     label: str
@@ -30,7 +43,7 @@ class MetricInfo:
 class ScorerInfo:
     """Title and meaning of a scorer, and the scope of its intervals.
 
-    `brief` is its title where that of a metric stands before it; empty where the title is short enough.
+    `brief` is a shorter title for use behind that of a metric; empty if the title is short.
     """
 
     title: str
@@ -39,7 +52,6 @@ class ScorerInfo:
     brief: str = ""
 
 
-_TOO_LOW = "Few items make it too low, so that only equally many may be compared."
 _METRICS = {
     "l1": MetricInfo(
         "L1", False, 4, "Mean absolute difference to the target, with images scaled to 0..1.", least=0, most=1
@@ -92,29 +104,29 @@ _METRICS = {
         "LPIPS",
         False,
         3,
-        "How far apart the network AlexNet finds an output and its target, weighted as people judged: 0 for equal "
-        "ones, mean over items.",
+        "Perceptual distance between an output and its target by the network AlexNet, calibrated on human judgments: "
+        "0 for equal pictures, mean over items.",
         least=0,
     ),
     "fid": MetricInfo(
         "FID",
         False,
         2,
-        "Distance of all outputs from all real pictures in what the network Inception sees in them. Few items make it "
-        "too high, so that only equally many may be compared.",
+        "Distance between the distributions of outputs and real pictures in the features of the network Inception. Few "
+        "items bias it upwards: compare equal numbers of items only.",
         least=0,
     ),
     "kid": MetricInfo(
         "KID",
         False,
         4,
-        "The same by another distance, which few items do not make too high: about 0 where outputs are like real ones.",
+        "Like FID, by a distance that is unbiased with few items: about 0 where outputs resemble real pictures.",
     ),
     "pixel_accuracy": MetricInfo(
         "Pixel accuracy",
         True,
         3,
-        "Share of the labelled pixels, of all items together, that got their true class.",
+        "Share of the labelled pixels of all items that are predicted as their true class.",
         least=0,
         most=1,
     ),
@@ -122,7 +134,7 @@ _METRICS = {
         "Class accuracy",
         True,
         3,
-        "For each class of the truth the share of its pixels that got it, over all items; mean of classes.",
+        "Share of each true class's pixels that are predicted correctly, over all items; mean of classes.",
         least=0,
         most=1,
     ),
@@ -130,7 +142,7 @@ _METRICS = {
         "Class IoU",
         True,
         3,
-        "For each class intersection over union with the truth, over all items; mean of classes.",
+        "Intersection over union of each class with the ground truth, over all items; mean of classes.",
         least=0,
         most=1,
     ),
@@ -138,8 +150,8 @@ _METRICS = {
         "Fooling rate (%)",
         True,
         1,
-        "How often raters, shown a real image and an output for a second each, took the output for the real one: mean "
-        "over raters. At 50 % the two cannot be told apart.",
+        "Percentage of trials in which raters, shown a real image and an output for a second each, took the output for "
+        "the real one: mean over raters. At 50 % the two are indistinguishable.",
         least=0,
         most=100,
     ),
@@ -147,45 +159,34 @@ _METRICS = {
 _SCORERS = {
     "fcn-official": ScorerInfo(
         "FCN-score, official",
-        "Outputs segmented by an FCN and compared with the labels they were made from, by the rules of the published "
-        "script, quirks included.",
+        "Outputs segmented by an FCN and compared with their input labels, by the rules of the published script, "
+        "quirks included.",
     ),
     "fcn-strict": ScorerInfo(
         "FCN-score, strict",
-        "The same, with predictions outside the classes as errors and no image dropped. IoU is that of Cityscapes' own "
-        "script: a class is left out where it is neither true nor predicted, and counts 0 where it is predicted alone.",
+        "Like the official FCN-score, but predictions outside the classes are errors and no image is dropped. IoU is "
+        "that of Cityscapes' script: a class neither true nor predicted is omitted, one only predicted is 0.",
     ),
     "image": ScorerInfo("Image scores", "Each output against the target of its item, and the colours of all of them."),
-    "lpips": ScorerInfo("LPIPS, AlexNet", "Each output against the target of its item, as a network sees them."),
-    "fid": ScorerInfo("FID, Inception", "All outputs against all real pictures, as a network sees them."),
-    "kid": ScorerInfo("KID, Inception", "All outputs against all real pictures, as a network sees them."),
+    "lpips": ScorerInfo("LPIPS, AlexNet", "Each output against the target of its item, in a network's features."),
+    "fid": ScorerInfo("FID, Inception", "All outputs against all real pictures, in a network's features."),
+    "kid": ScorerInfo("KID, Inception", "All outputs against all real pictures, in a network's features."),
     "labels": ScorerInfo(
-        "Label scores", "Each pixel of an output as the class of the nearest label colour, against the true labels."
+        "Label scores",
+        "Each output pixel assigned to the class with the nearest label colour, against the true labels.",
     ),
     "labels-official": ScorerInfo(
         "Label scores, official",
-        "The same by the rules of the published FCN-score script, quirks included, as the paper's own were.",
+        "Label scores by the rules of the published FCN-score script, quirks included, as in the paper.",
     ),
 }
-FCN_RULES = {"fcn-official": "official", "fcn-strict": "strict"}
-"""The rules of the scorers that segment by an FCN."""
-# What a protocol says of the network and of what made its weights: `fcn-import`, the program itself, `fcn-train`.
-_PUBLISHED = re.compile(r"FCN-8s, 20 channels\b")
-_IMPORTED = "imported from "
-_OF_STREETS = re.compile(r"p2pbench, (\d+ street scenes), ")
-_TRAINED = re.compile(r"p2pbench fcn-train: (\w+), (\d+) items ")
-_LONGEST_SOURCE = 60
-STUDY = "amt-"
-"""The scorer of a study's fooling rates is called this and the study's name."""
-CHANGE = ", change"
-"""What of a metric differs between two results folders is called as the metric, with this behind it."""
 
 
 def describe(metric: str) -> MetricInfo:
     """Describe a metric; an unknown one has its own name, unranked."""
-    if metric.endswith(CHANGE):  # an item whose metric got worse has the worse change
+    if metric.endswith(CHANGE):  # it keeps the direction: the change is bad where the metric got worse
         changed = describe(metric.removesuffix(CHANGE))
-        return replace(changed, label=f"{changed.label}{CHANGE}", meaning="B less A, of the same item.")
+        return replace(changed, label=f"{changed.label}{CHANGE}", meaning="B minus A, of the same item.")
     return _METRICS.get(metric, MetricInfo(metric, None, 4, ""))
 
 
@@ -203,8 +204,8 @@ def cost_of_absent(absent: int, classes: int) -> str:
 def describe_scorer(scorer: str, protocol: Mapping[str, object] | None = None) -> ScorerInfo:
     """Describe a scorer; an unknown one has its own name.
 
-    FID and KID depend on the program and on the number of items, and the FCN-score on who trained its network: their
-    titles name that where the protocol is given, and what intervals are over says its clusters of items.
+    FID and KID depend on the program and the number of items, and the FCN-score on its network: given the protocol,
+    their titles name these, and the scope of intervals names its clusters of items.
     """
     clusters = clusters_of(protocol)
     described = _described(scorer, protocol)
@@ -217,7 +218,7 @@ def _described(scorer: str, protocol: Mapping[str, object] | None) -> ScorerInfo
     if scorer.startswith(STUDY):
         return ScorerInfo(
             f"Real vs fake: {scorer.removeprefix(STUDY)}",
-            "The real-vs-fake study: raters see a real image and an output, each for a moment, and say which is fake.",
+            "The real-vs-fake study: raters see a real image and an output briefly, and choose the fake.",
             "raters and items",
         )
     known = _SCORERS.get(scorer, ScorerInfo(scorer, ""))
@@ -237,10 +238,10 @@ def own_scorer(protocol: Mapping[str, object]) -> str:
     Such as "FCN-4s trained on 1200 street scenes".
 
     Args:
-        protocol: That of the score. Where it does not say what made the weights, the network's form decides.
+        protocol: Protocol of the score. If it does not name the weights' origin, the network's form decides.
 
     Returns:
-        "" for the published weights, and where nothing is known of the network.
+        "" for the published weights, and for an unknown network.
     """
     network, source = str(protocol.get("network", "")), str(protocol.get("weights_source", ""))
     if not network or (_PUBLISHED.match(network) and (not source or source.startswith(_IMPORTED))):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 LONGEST_ITEM_ID = 251  # bytes; file systems have 255, for an id and an ending such as ".png"
 LONGEST_FILE_NAME = 100  # bytes; file systems have 255, for two such names and an ending
-_ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, marks of direction and the like, half characters, line ends
-_JOINERS = {"\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}"}  # parts of words and of pictographs
-_UNDECODED = re.compile("[\udc80-\udcff]")  # bytes of a file's name that are no UTF-8, as Python shows them
+_ACTING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, format characters, surrogates, line ends
+_JOINERS = {"\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}"}  # they belong to words and emoji
+_UNDECODED = re.compile("[\udc80-\udcff]")  # Python's stand-ins for bytes that are no UTF-8
 _UNSAFE = re.compile(r"[^\w.+-]|^[.-]|-$|-(?=-)")
 
 
@@ -32,8 +32,8 @@ def _written_out(character: str) -> str:
 def file_name(name: str) -> str:
     """Safe and unique file name for a name.
 
-    Letters and digits of any script, `_`, `.`, `+` and single `-` inside stay. Where anything else is replaced, or the
-    name is too long, eight digits of its hash come behind it.
+    Letters and digits of any script, `_`, `.`, `+` and single inner `-` are kept. If anything else is replaced, or the
+    name is too long, eight digits of its hash are appended.
     """
     safe = _UNSAFE.sub("_", name)
     if name and safe == name and len(name.encode()) <= LONGEST_FILE_NAME:
@@ -47,9 +47,9 @@ def file_name(name: str) -> str:
 def item_id(name: str) -> str:
     """Id of the item of a file with this stem.
 
-    The id is valid text whatever the bytes of the name are: composed (Unicode's NFC), with `%E9` for the byte E9 where
-    it is no UTF-8, and at most `LONGEST_ITEM_ID` bytes; of a longer name the end is replaced by eight digits of its
-    hash. An id is its own id.
+    The id is valid text whatever the bytes of the name: Unicode NFC, with `%E9` for a byte E9 that is no UTF-8, and at
+    most `LONGEST_ITEM_ID` bytes; the end of a longer name is replaced by eight digits of its hash. The id of an id is
+    the id itself.
     """
     text = unicodedata.normalize("NFC", _UNDECODED.sub(lambda found: f"%{ord(found[0]) - 0xDC00:02X}", name))
     content = text.encode()

@@ -12,10 +12,10 @@ from PIL import Image
 from reports.store.errors import DAMAGED, ReportError
 from reports.store.ranges import Range
 
-LONGEST_SIDE = 512  # pixels; more is not seen at the size of a gallery, and would make its folder huge
+LONGEST_SIDE = 512  # pixels; more would not show in the gallery and make its folder huge
 THUMB = 128  # pixels, longest side of a thumbnail
 _DISPLAYABLE = {"L", "RGB", "RGBA"}
-_FLAT = 0.4  # bytes a pixel: a source as small as that is of few colours, and as JPEG would be larger and blurred
+_FLAT = 0.4  # bytes per pixel: so small a PNG has few colours, and would be larger and blurred as JPEG
 
 
 class PictureFiles(NamedTuple):
@@ -23,7 +23,7 @@ class PictureFiles(NamedTuple):
 
     Attributes:
         name: The file's name.
-        thumb: That of its thumbnail; the same where the picture is small enough itself.
+        thumb: Its thumbnail's file; the same if the picture is small.
         width: Pixels.
         height: Pixels.
     """
@@ -37,8 +37,8 @@ class PictureFiles(NamedTuple):
 def save(source: Path, stem: Path, ends: Range | None = None) -> PictureFiles:
     """Write a picture for browsers, as files beginning with `stem`.
 
-    Small ones, and those of few colours, stay as they are, as PNG; photos become JPEG, with a thumbnail. `ends` are the
-    values that are black and white, see `load`.
+    Small pictures, and those of few colours, become PNG; photos become JPEG, with a thumbnail. `ends` are the values of
+    black and white, see `load`.
 
     Raises:
         ReportError: The source is missing or no picture.
@@ -52,8 +52,8 @@ def save(source: Path, stem: Path, ends: Range | None = None) -> PictureFiles:
         shown.save(stem.with_name(name), compress_level=4)
         return PictureFiles(name, name, width, height)
     name, thumb = f"{stem.name}.jpg", f"{stem.name}t.jpg"
-    shown.save(stem.with_name(name), quality=90, subsampling=0)
-    shown = shown.reduce(max(1, max(width, height) // THUMB))  # fast, and most of the way
+    shown.save(stem.with_name(name), quality=90, subsampling=0)  # full colour resolution: colours are judged here
+    shown = shown.reduce(max(1, max(width, height) // THUMB))  # a fast first step
     shown.thumbnail((THUMB, THUMB), Image.Resampling.BICUBIC)
     shown.save(stem.with_name(thumb), quality=85)
     return PictureFiles(name, thumb, width, height)
@@ -63,8 +63,8 @@ def load(path: Path, ends: Range | None = None) -> Image.Image:
     """Read a picture as 8-bit grey, RGB or RGBA, reduced if large.
 
     With `ends`, values are clipped to them and scaled to 0..255. Without, 16-bit values keep their high byte, floats in
-    0..1 are scaled to 0..255, and other numbers are stretched from their least to their greatest. Of a TIFF with more
-    than three channels the first three are shown, of one with two the first.
+    0..1 are scaled to 0..255, and other numbers are stretched from minimum to maximum. TIFFs with more than three
+    channels show the first three, those with two the first. The longest side is at most `LONGEST_SIDE` pixels.
 
     Raises:
         ReportError: The file is missing or no picture.
@@ -126,7 +126,7 @@ def _tiff_values(path: Path) -> NDArray[np.generic]:
 def _from_pillow(path: Path, ends: Range | None) -> Image.Image:
     with Image.open(path) as picture:
         picture.load()
-        if picture.mode.startswith(("I", "F")):
+        if picture.mode.startswith(("I", "F")):  # 16- and 32-bit greys, which convert() would clip
             return Image.fromarray(to_eight_bits(np.asarray(picture), ends))
         shown = picture.copy()
         if picture.mode not in _DISPLAYABLE:
@@ -142,7 +142,7 @@ def _from_pillow(path: Path, ends: Range | None) -> Image.Image:
 def _from_tiff(path: Path, ends: Range | None) -> Image.Image:
     values = _tiff_values(path)
     if values.ndim == 3 and values.shape[0] < min(values.shape[1:]):
-        values = np.moveaxis(values, 0, -1)  # planes apart
+        values = np.moveaxis(values, 0, -1)  # planar: channels first
     if values.ndim == 3:
         values = values[:, :, :3] if values.shape[2] >= 3 else values[:, :, 0]
     if values.ndim != 2 and values.ndim != 3:

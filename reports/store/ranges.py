@@ -12,17 +12,21 @@ from numpy.typing import NDArray
 from reports.store.errors import ReportError
 
 LOOKED_AT = 16  # pictures, evenly spaced
-LEAST_INSIDE = 0.01  # of all values; below, a range is not the data's
+LEAST_INSIDE = 0.01  # of all values; with less, a range does not belong to the data
 T = TypeVar("T")
+
+Range = tuple[float, float]
+"""The values of black and white in a picture; those beyond are clipped."""
+LARGEST = 65535  # value of a picture, at 16 bits
 
 
 class Values(NamedTuple):
     """Extremes of the values of pictures, and the share within a range.
 
     Attributes:
-        low: The least.
-        high: The greatest.
-        inside: The share, 0..1, that lies within a range, its ends included.
+        low: Minimum.
+        high: Maximum.
+        inside: Share within a range, 0..1, its ends included.
         bits: 8 or 16.
     """
 
@@ -62,11 +66,11 @@ def clipped(name: str, ends: Range, values: Values, whose: str, mend: str) -> It
     """Line on values beyond a range, if there are any.
 
     Args:
-        name: The file or setting that declares the range.
+        name: File or setting that declares the range.
         ends: The range.
-        values: Those of the pictures.
-        whose: What they are of, for messages.
-        mend: What to do about a range that is refused.
+        values: Values of the pictures.
+        whose: Name of the values in messages.
+        mend: Fix named in the message of a refusal.
 
     Raises:
         ReportError: The range is beyond the depth of the pictures, or holds under 1 % of their values.
@@ -100,11 +104,6 @@ def _share(share: float) -> str:
     if share in (0, 1):
         return "none" if share == 0 else "all"
     return "under 0.1%" if share < 0.001 else "over 99.9%" if share > 0.999 else f"{share:.1%}"
-
-
-Range = tuple[float, float]
-"""The values of a picture that are black and white; those beyond are clipped."""
-LARGEST = 65535  # value of a picture, at 16 bits
 
 
 def as_range(value: object) -> Range:

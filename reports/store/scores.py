@@ -21,6 +21,7 @@ from reports.store.names import counted
 from reports.store.variance import ScoreSample
 
 _SCORER = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_FAR, _ENOUGH_FAR, _FEWEST_TO_DOUBT = 10.0, 10, 8  # see `Scores.doubt`
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,15 +29,14 @@ class Metric:
     """One number about a run.
 
     Attributes:
-        value: The metric over all scored items, finite; NaN where no item counts.
+        value: The metric over all scored items, finite; NaN if no item counts.
         replicates: Its bootstrap replicates (replicates,), made with `bootstrap.item_weights`, finite; all NaN where
             there is no interval.
         per_item: Its value for each item (n,), finite, or NaN where the item does not count, as an image that the
-            official protocol drops; None where items have none, as with a histogram of them all.
-        ends: Its 95 % interval where another analysis gives it, as that of a study; None where it follows from the
-            replicates.
-        freedom: Degrees of freedom of the replicates' variance where another analysis gives them: those of a study
-            come from raters and items; None for one less than there are items, or clusters.
+            official protocol drops; None if items have no values, as with a histogram of all items.
+        ends: Its 95 % interval if given by another analysis, as that of a study; None if it follows from replicates.
+        freedom: Degrees of freedom of the replicates' variance if given by another analysis, as that of a study with
+            its raters and items; None for one less than there are items, or clusters.
     """
 
     value: float
@@ -46,21 +46,17 @@ class Metric:
     freedom: float | None = None
 
 
-_FAR, _ENOUGH_FAR, _FEWEST_TO_DOUBT = 10.0, 10, 8
-
-
 @dataclass(frozen=True, eq=False)
 class Scores:
     """Scores of one scorer for one run.
 
-    What fewer than two items, or clusters of them, count for has no interval: its replicates become NaN, whatever they
-    were.
+    If fewer than two items, or clusters, count, there is no interval: all replicates become NaN.
 
     Attributes:
         scorer: The scorer's name, of a-z, 0-9, _ and -, as in its file name.
         protocol: Every choice that changes a value: text, numbers, booleans, None, lists and mappings of them.
-        item_ids: The n items that were scored, each once.
-        n_expected: How many items the split has, at least n.
+        item_ids: The n distinct scored items.
+        n_expected: Number of items in the split, at least n.
         metrics: The metrics by name, all with the same number of replicates.
     """
 
@@ -116,7 +112,7 @@ class Scores:
         """Refuse inconsistent parts, or values that a file cannot hold.
 
         Raises:
-            ValueError: What was found, and what was expected.
+            ValueError: They are; the message says what was found and expected.
         """
         distinct = len(set(self.item_ids))
         if not _SCORER.fullmatch(self.scorer):
@@ -134,7 +130,7 @@ class Scores:
     def interval(self, metric: str) -> Interval:
         """The 95 % interval of a metric for this training only.
 
-        A fooling rate's is over raters and items, as the study's analysis has it.
+        That of a fooling rate is over raters and items, as in the study's analysis.
         """
         given = self.metrics[metric].ends
         return given or variance.estimate(cell_sample([self], metric, trained=False)).interval
@@ -142,16 +138,16 @@ class Scores:
     def doubt(self, metric: str) -> str:
         """Reason why an interval of a metric cannot be trusted; else empty.
 
-        Of a few items far from all others, nobody knows from so few draws how many there are elsewhere. A mean is in
-        doubt where fewer than ten items lie ten times the middle half's width beyond it.
+        A few items far from all others leave their frequency elsewhere unknown. A mean is in doubt where fewer than
+        ten items lie more than ten interquartile ranges beyond the quartiles.
         """
         per_item = self.metrics[metric].per_item
         if per_item is None or self.counted < _FEWEST_TO_DOUBT or self.scorer.startswith(STUDY):
             return ""
         values = per_item[~np.isnan(per_item)]
         if not math.isclose(self.metrics[metric].value, values.mean(), rel_tol=1e-6, abs_tol=1e-12):
-            return ""  # no mean over items
-        low, high = np.percentile(values, [25, 75])
+            return ""  # the metric is no mean over items
+        low, high = np.percentile(values, [25, 75])  # quartiles are robust to the far items themselves
         reach = _FAR * (high - low)
         far = (per_item < low - reach) | (per_item > high + reach)
         count = int(far.sum())
@@ -193,17 +189,17 @@ def cell_sample(runs: Sequence[Scores], metric: str, *, trained: bool) -> ScoreS
     Args:
         runs: At least one.
         metric: Its name.
-        trained: False for pictures that no training made, as the ground truth.
+        trained: False for pictures without a training, as the ground truth.
     """
     metrics = [run.metrics[metric] for run in runs]
     replicates = np.stack([each.replicates for each in metrics])
     if any(run.doubt(metric) for run in runs):
-        replicates = np.full_like(replicates, np.nan)
-    about = describe(metric)
+        replicates = np.full_like(replicates, np.nan)  # no interval
+    info = describe(metric)
     values, freedoms = [each.value for each in metrics], [each.freedom for each in metrics]
     of_items = max(1.0, runs[0].worth - 1)  # of two clusters the larger may have all but a few items
-    found = variance.sample(values, replicates, runs[0].units, freedoms, of_items=of_items, trained=trained)
-    return replace(found, least=about.least, most=about.most)
+    cell = variance.sample(values, replicates, runs[0].units, freedoms, of_items=of_items, trained=trained)
+    return replace(cell, least=info.least, most=info.most)
 
 
 def null_if_nan(value: float) -> float | None:
@@ -215,7 +211,7 @@ def fingerprint(protocol: Mapping[str, object], scorer: str) -> str:
     """Short SHA-256 of a scorer's name and protocol as canonical JSON.
 
     Raises:
-        ReportError: The protocol holds something that JSON cannot, such as NaN or an array.
+        ReportError: The protocol holds a value that JSON cannot, such as NaN or an array.
     """
     try:
         canonical = json.dumps(

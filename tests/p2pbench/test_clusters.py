@@ -141,7 +141,7 @@ def test_a_grid_keeps_its_clusters_and_every_number_says_so(folders: Path, tmp_p
     table.write_text(TABLE)
     train(folders, results, clusters=str(table))
     clusters = "2 clusters of items (a CSV table), of sizes that tell as much as 1.8 equal ones"
-    said = f"{clusters}: too few for intervals that mean much; have 5 or more"
+    said = f"{clusters}: too few for meaningful intervals; use 5 or more"
     scored = command("image-score", results, "--json")
     assert scored.stderr.splitlines().count(f"grid: {said}") == 1
     summary = json.loads(scored.stdout.splitlines()[0])

@@ -88,7 +88,9 @@ def test_a_line_added_to_what_a_study_wrote_stays(results: Path, name: str, comm
     kept[folder / name] += b"my own row\n"
     (folder / name).write_bytes(kept[folder / name])
     error = run("amt", command, results)
-    assert str(error) == (f"{folder / name}: was changed since this program wrote it, and would be gone; move it away")
+    assert str(error) == (
+        f"{folder / name}: was changed since this program wrote it, and would be overwritten; move it away"
+    )
     assert {path: path.read_bytes() for path in kept} == kept  # no other is written either
 
 

@@ -301,7 +301,7 @@ def test_a_line_added_to_scores_stays(results: Path, scorer: Path, name: str) ->
         file.write("my own line\n")
     theirs = path.read_bytes()
     said = error(results, "--weights", scorer)
-    assert said == f"{path}: was changed since this program wrote it, and would be gone; move it away"
+    assert said == f"{path}: was changed since this program wrote it, and would be overwritten; move it away"
     assert path.read_bytes() == theirs
     path.unlink()
     score(results, "--weights", scorer)

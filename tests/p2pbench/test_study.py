@@ -175,7 +175,7 @@ def test_a_simulated_study_says_so_in_the_report(results: Path, opened: Opened) 
     analyse_study(results, chosen, 0, peek=True)
     page = html.write(results, results / "report").read_text("utf-8")
     assert "Simulated raters." in page
-    assert "looked at before it was closed" in page
+    assert "viewed before it was closed" in page
 
 
 def test_an_open_study_is_looked_at_only_on_demand(results: Path, chosen: Chosen) -> None:

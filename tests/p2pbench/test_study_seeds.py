@@ -63,7 +63,7 @@ def test_outputs_of_runs_given_as_folders_are_rated_as_the_runs(results: Path, a
     text = html.write(results, results / "report").read_text("utf-8")
     assert "are not shown" not in text
     assert "Several trainings of a cell were judged" in text
-    assert "11 raters and 44 trials count" in text  # the one who was always fooled on one side does not
+    assert "11 raters, 44 trials" in text  # the one who was always fooled on one side does not
     assert all(f"{cell} seed {seed}: how often raters were right" in text for cell, seed in RUNS.values())
 
 

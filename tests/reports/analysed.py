@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.store import ledger as store_ledger
-from reports.store import scores as ledger
+from reports.store import ledger, scores
 from reports.store.layout import Grid
 
 PROTOCOL = {"raters": 3, "scored": 10}
@@ -109,7 +108,7 @@ def write(results: Path, content: dict[str, Any]) -> Path:
 
 def rate(results: Path, cell: str, items: tuple[str, ...], name: str = "first", fingerprint: str = FINGERPRINT) -> None:
     """Put a fooling rate into the ledger for the run of a cell with seed 0."""
-    metric = ledger.Metric(20.0, np.full(200, 20.0))
+    metric = scores.Metric(20.0, np.full(200, 20.0))
     protocol = {"study": name, "study_fingerprint": fingerprint}
-    scores = ledger.Scores(f"amt-{name}", protocol, items, len(items), {"fooling_rate": metric})
-    store_ledger.write(Grid(results / "losses").run(cell, 0), scores)
+    rates = scores.Scores(f"amt-{name}", protocol, items, len(items), {"fooling_rate": metric})
+    ledger.write(Grid(results / "losses").run(cell, 0), rates)

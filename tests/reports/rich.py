@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reports.store import bootstrap, ledger
-from reports.store import scores as store_scores
 from reports.store.arithmetic import ARITHMETIC
 from reports.store.layout import Grid, Run
 from reports.store.metrics import describe
+from reports.store.scores import Metric, Scores
 from tests.reports import analysed
 
 ITEMS = tuple(f"street-{number:02}" for number in range(40))
@@ -94,8 +94,8 @@ def _write_more(grid: Grid, random: np.random.Generator) -> None:
         _write_maps(run.segmentations, ITEMS, random)
         _write_classes(run, random)
         weights = bootstrap.item_weights(ITEMS, 200)
-        iou = store_scores.Metric(0.4, 0.4 + 0.01 * weights[:, 0])
-        ledger.write(run, store_scores.Scores("fcn-strict", {"fcn": "strict"}, ITEMS, len(ITEMS), {"class_iou": iou}))
+        iou = Metric(0.4, 0.4 + 0.01 * weights[:, 0])
+        ledger.write(run, Scores("fcn-strict", {"fcn": "strict"}, ITEMS, len(ITEMS), {"class_iou": iou}))
     for cell in CELLS:
         _write_colours(grid.run(cell, 0), random)
         _write_losses(grid.run(cell, 0), random)
@@ -165,8 +165,8 @@ def _score(
 ) -> None:
     weights = bootstrap.item_weights(items, 200)
     metrics = {
-        name: store_scores.Metric(float(each.mean()), weights @ each.astype(np.float32) / len(items), each)
+        name: Metric(float(each.mean()), weights @ each.astype(np.float32) / len(items), each)
         for name, each in values.items()
     }
-    metrics |= {name: store_scores.Metric(0.8, 0.8 + 0.01 * weights[:, 0]) for name in pooled}
-    ledger.write(run, store_scores.Scores(scorer, protocol, tuple(items), n_expected, metrics))
+    metrics |= {name: Metric(0.8, 0.8 + 0.01 * weights[:, 0]) for name in pooled}
+    ledger.write(run, Scores(scorer, protocol, tuple(items), n_expected, metrics))

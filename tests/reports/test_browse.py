@@ -12,7 +12,7 @@ import pytest
 
 from reports import browse
 from reports.browse import ItemMetric
-from reports.gallery import Column, Gallery, GalleryRow, LabelMaps, Tile
+from reports.gallery import Column, Gallery, GalleryLabelMaps, GalleryRow, Tile
 from reports.store.layout import Grid, Run
 from reports.store.picture import PictureFiles
 from tests.reports.names import HOSTILE
@@ -64,7 +64,7 @@ def test_items_and_columns_are_told_with_the_state_of_each_picture() -> None:
 
 
 def test_flags_say_which_items_have_label_maps() -> None:
-    seen = LabelMaps(frozenset({1}), (frozenset(), frozenset({0, 1}), frozenset({0}), frozenset()), ())
+    seen = GalleryLabelMaps(frozenset({1}), (frozenset(), frozenset({0, 1}), frozenset({0}), frozenset()), ())
     data = parsed(browse.gallery_script("grid0", ALL, [], seen))
     assert (data["truth"], data["segmented"]) == ("01", ["00", "11", "10", "00"])
     data = parsed(browse.gallery_script("grid0", ALL, [], None))

@@ -35,7 +35,7 @@ class Shown:
     def order(self, metric: str, cell: str | None = None, how: str = "worst") -> None:
         """Choose an order as a reader does."""
         self.metric.select_option(label=describe(metric).label)
-        self.cell.select_option(label=cell or "the mean of cells")
+        self.cell.select_option(label=cell or "mean of cells")
         self.how.select_option(value=how)
 
     def items(self) -> list[str]:
@@ -118,14 +118,14 @@ def test_numbers_below_the_pictures_are_those_of_item_and_cell(rich: Path, visit
 def test_items_without_the_score_are_left_out_and_counted(rich: Path, visit: Visits) -> None:
     shown = Shown(visit(rich))
     shown.order("l1", APART)
-    assert shown.status.inner_text() == "Without such a score and left out: 1 of 40."
+    assert shown.status.inner_text() == "1 of 40 items lack this score and are omitted."
     for _ in range(3):
         shown.more.click()
     assert shown.items() == worst_first(rich, "l1", APART)
     assert ITEMS[-1] not in shown.items()
     shown.order("psnr", WITHOUT_PSNR)
     assert shown.items() == []
-    assert shown.status.inner_text() == "Without such a score and left out: 40 of 40."
+    assert shown.status.inner_text() == "40 of 40 items lack this score and are omitted."
     assert not shown.more.is_visible()
 
 

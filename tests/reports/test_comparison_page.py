@@ -49,7 +49,7 @@ def test_the_page_says_what_became_of_each_number(changed: tuple[Path, Path]) ->
         r"L1 behind on these items \+0\.1050 \+0\.09\d{2} to \+0\.11\d{2} A 0\.2150 · B 0\.3200 4", page.text
     )
     assert "L1+cGAN level on these items 0 0 to 0 A 0.4150 · B 0.4150 4" in page.text
-    assert "No change: settings, dataset, versions and git revision are the same." in page.text
+    assert "Unchanged: settings, dataset, versions and git revision." in page.text
     last = [tag for tag in page.named("tr") if tag.get("class") == "real"]
     assert len(last) == 1
 
@@ -143,7 +143,7 @@ def test_folders_without_common_pictures_or_scorers_still_compare_settings(chang
     index = comparison_page.write(a, b, b / "comparison")
     page = Page(index)
     assert "No item has a picture on both sides." in page.text
-    assert "No scorer has scored both" in page.text
+    assert "Nothing is scored by the same scorer on both sides" in page.text
     assert "Scorers in B only: Image scores" in page.text
     assert "git revision abc123 <img src" in page.text
     assert not (index.parent / "assets/grid0.js").exists()
@@ -184,7 +184,7 @@ def test_names_are_shown_as_text(build: Callable[..., Path], tmp_path: Path) -> 
 def test_the_same_folder_twice_has_no_change(results: Path, tmp_path: Path) -> None:
     page = Page(comparison_page.write(results, results, tmp_path / "out"))
     assert "A and B are the same folder." in page.text
-    assert "No change: A and B scored the same." in page.text
+    assert "No change: all scores are equal." in page.text
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_few_clusters_are_said_once_per_grid(changed: tuple[Path, Path]) -> None
     a, b = changed
     said: list[str] = []
     text = Page(comparison_page.write(a, b, b / "comparison", say=said.append)).text
-    doubt = "2 clusters of items (cities): too few for intervals that mean much; have 5 or more"
+    doubt = "2 clusters of items (cities): too few for meaningful intervals; use 5 or more"
     assert text.count(doubt) == 1
     assert [line for line in said if doubt in line] == [f"losses: {doubt}"]
     assert "its own 95 % interval over 2 clusters of items (cities) only, of one training per cell" in text

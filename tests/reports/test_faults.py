@@ -76,7 +76,7 @@ def test_scores_of_items_that_are_gone_are_named(losses: Grid) -> None:
         (folder / "street 3.png").unlink()
         (folder / "street 5.png").unlink()
     text = page_of(losses)
-    assert "Scored, but without a picture now: 2 items, such as street 3." in text
+    assert "Scored, but without pictures: 2 items, such as street 3." in text
     assert "All 4 items." in text
 
 

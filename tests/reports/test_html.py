@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from reports import html
-from reports.page import dataset_line, plain_fields
+from reports.page import dataset_line
+from reports.reproduce import plain_fields
 from reports.store import ledger
-from reports.store import scores as store_scores
 from reports.store.errors import ReportError
 from reports.store.layout import Grid
+from reports.store.scores import Scores, fingerprint
 from tests.reports.parsed import Page, rows, write
 
 INJECTION = '<img src=x onerror="alert(1)">'
@@ -41,8 +42,8 @@ def test_the_page_shows_each_part_of_a_grid(results: Path) -> None:
         "abc123",
     ):
         assert part in page.text, part
-    assert store_scores.fingerprint({"scale": "0..1", "ssim_window": 11}, "image") in page.text
-    assert "Not complete" not in page.text
+    assert fingerprint({"scale": "0..1", "ssim_window": 11}, "image") in page.text
+    assert "Incomplete" not in page.text
     assert "Cannot be read" not in page.text
 
 
@@ -136,9 +137,7 @@ def test_a_choice_of_items_says_of_how_many(build: Callable[..., Path]) -> None:
 def test_another_protocol_is_named(results: Path) -> None:
     run = Grid(results / "losses").run("L1+cGAN", 0)
     (scores,) = ledger.read(run)
-    ledger.write(
-        run, store_scores.Scores("image", {**scores.protocol, "ssim_window": 7}, scores.item_ids, 4, scores.metrics)
-    )
+    ledger.write(run, Scores("image", {**scores.protocol, "ssim_window": 7}, scores.item_ids, 4, scores.metrics))
     page = write(results)
     assert "Not comparable with the rows above, and not ranked" in page.text
     assert "ssim_window : 7 here, 11 above" in page.text
@@ -147,7 +146,7 @@ def test_another_protocol_is_named(results: Path) -> None:
 def test_fewer_items_than_expected_are_shown_as_such(results: Path) -> None:
     for run in [Grid(results / "losses").run(cell, 0) for cell in ("L1", "L1+cGAN")]:
         (scores,) = ledger.read(run)
-        ledger.write(run, store_scores.Scores("image", scores.protocol, scores.item_ids, 9, scores.metrics))
+        ledger.write(run, Scores("image", scores.protocol, scores.item_ids, 9, scores.metrics))
     assert "4 of 9" in write(results).text
 
 
@@ -171,7 +170,7 @@ def test_runs_that_the_grid_does_not_name_are_named_and_in_no_table(results: Pat
     grid = Grid(results / "losses")
     shutil.copytree(grid.run("L1", 0).folder, grid.run("L1", 7).folder)
     page = write(results)
-    assert "On disk, but not in this grid, and so in no table L1 , seed 7" in page.text
+    assert "On disk but not in grid.json, and therefore in no table L1 , seed 7" in page.text
     assert [row["seeds"] for row in rows(results / "report/tables/losses--image.csv")] == ["0", "0", ""]
 
 

@@ -148,7 +148,7 @@ def test_simulated_raters_are_named() -> None:
     rehearsed = table(entry("A", 0, LOW, scorer="amt-x", simulated=True, looked_at_early=True))
     text = latex.of_table(rehearsed, "grid", describe())
     assert "Simulated raters: these numbers say nothing about the images." in text
-    assert "looked at before it was closed" in text
+    assert "viewed before it was closed" in text
     assert "Simulated" not in latex.of_table(table(entry("A", 0, LOW)), "grid", describe())
 
 

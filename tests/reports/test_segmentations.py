@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from reports import gallery
-from reports.gallery import IGNORED, RIGHT, UNLABELLED, WRONG, Column, LabelMaps
+from reports.gallery import IGNORED, RIGHT, UNLABELLED, WRONG, Column, GalleryLabelMaps
 from reports.store.errors import ReportError
 from reports.store.layout import Grid
 
@@ -52,14 +52,14 @@ def assets(tmp_path: Path) -> Path:
     return tmp_path / "assets"
 
 
-def written(grid: Grid, assets: Path, items: Sequence[str] = ITEMS) -> LabelMaps | None:
+def written(grid: Grid, assets: Path, items: Sequence[str] = ITEMS) -> GalleryLabelMaps | None:
     columns = [Column(grid.input, {}), *(Column(grid.run(cell, 0), {}) for cell in ("L1", "GAN"))]
     return gallery.write_label_maps(grid, columns, items, assets)
 
 
 def test_label_maps_are_copied_byte_by_byte(grid: Grid, assets: Path) -> None:
     seen = written(grid, assets)
-    assert seen == LabelMaps(frozenset({0, 1}), (frozenset(), frozenset({0, 1}), frozenset({0, 1})), ())
+    assert seen == GalleryLabelMaps(frozenset({0, 1}), (frozenset(), frozenset({0, 1}), frozenset({0, 1})), ())
     names = {"t-0000", "t-0001", *(f"{kind}0{place}-000{item}" for kind in "se" for place in (1, 2) for item in (0, 1))}
     assert {path.stem for path in assets.iterdir()} == names
     assert (assets / "t-0001.png").read_bytes() == (grid.labels / "harbour.png").read_bytes()
@@ -88,13 +88,13 @@ def test_without_true_labels_the_segmentations_alone_are_shown(grid: Grid, asset
         (grid.labels / f"{item}.png").unlink()
     grid.labels.rmdir()
     seen = written(grid, assets)
-    assert seen == LabelMaps(frozenset(), (frozenset(), frozenset({0, 1}), frozenset({0, 1})), ())
+    assert seen == GalleryLabelMaps(frozenset(), (frozenset(), frozenset({0, 1}), frozenset({0, 1})), ())
     assert {path.name[0] for path in assets.iterdir()} == {"s"}
 
 
 def test_an_item_without_label_maps_has_none(grid: Grid, assets: Path) -> None:
     seen = written(grid, assets, ("square", "church"))
-    assert seen == LabelMaps(frozenset({1}), (frozenset(), frozenset({1}), frozenset({1})), ())
+    assert seen == GalleryLabelMaps(frozenset({1}), (frozenset(), frozenset({1}), frozenset({1})), ())
 
 
 def test_a_size_unlike_the_truth_is_named_and_left_out(grid: Grid, assets: Path) -> None:

@@ -81,7 +81,7 @@ def test_the_command_and_the_table_say_the_same(build: Callable[..., Path]) -> N
     result = CliRunner().invoke(cli, ["plan", str(results), "--seeds", "3,12"])
     assert result.exit_code == 0, result.output
     meaning, head, counts, line = result.output.splitlines()
-    assert meaning == "the smallest difference between two cells that is found with 80 % power:"
+    assert meaning == "smallest difference between two cells detectable with 80 % power:"
     assert head == "losses, 4 items: Image scores"
     assert counts.split() == ["seeds", "per", "cell", "3", "12"]
     assert row.smallest[3] < 0.00005
@@ -200,11 +200,11 @@ def test_no_difference_is_beyond_the_scale(build: Callable[..., Path]) -> None:
     assert row.smallest[2] > 2  # SSIM is from -1 to 1
     told = trainings.detectable_lines(table, (2, 1000))
     assert told[2].split() == ["SSIM", "-", f"{row.smallest[1000]:.3f}"]
-    assert told[3:] == ["  -: more than the metric's whole scale"]
+    assert told[3:] == ["  -: exceeds the metric's scale"]
     assert len(trainings.detectable_lines(table, (1000,))) == 3
     text = Page(html.write(results, results / "report")).text
-    assert "– is more than the metric's whole scale" in text
-    assert "2 – " in text.partition("whole scale")[2]
+    assert "– exceeds the metric's scale" in text
+    assert "2 – " in text.partition("metric's scale")[2]
 
 
 def test_several_seeds_of_one_item_lack_items_not_seeds(build: Callable[..., Path]) -> None:

@@ -11,7 +11,7 @@ from reports.store.bootstrap import item_weights
 from reports.store.layout import Run
 from reports.store.ledger import LedgerEntry
 from reports.store.scores import Metric, Scores
-from reports.tables import ProtocolDifference, ScoreRow, ScoreTable, build
+from reports.tables import CellRow, ProtocolDifference, ScoreTable, build
 from reports.verdicts import Mark
 
 IDS = ("a", "b", "c", "d")
@@ -45,7 +45,7 @@ def _only(tables: list[ScoreTable]) -> ScoreTable:
     return table
 
 
-def _marks(rows: tuple[ScoreRow, ...], metric: str = "l1") -> dict[str, Mark]:
+def _marks(rows: tuple[CellRow, ...], metric: str = "l1") -> dict[str, Mark]:
     return {row.cell: row.numbers[metric].mark for row in rows}
 
 

@@ -182,3 +182,9 @@ def test_whatever_a_file_holds_it_is_read_or_named(grid: Grid, data: st.DataObje
         (line,) = table.attrs["damaged"]
         assert line.startswith((str(run.score("image")), str(run.bootstrap("image"))))  # which of the pair is wrong
         assert "\n" not in line
+
+
+@pytest.mark.parametrize("module", ["reports", "reports.store.ledger", "reports.trainings"])
+def test_importing_what_commands_share_loads_no_slow_library(module: str) -> None:
+    code = f"import sys, {module}; print(sorted({{'pandas', 'scipy', 'matplotlib', 'tifffile'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -82,14 +82,14 @@ def test_several_trainings_need_no_warning_but_scores_of_runs_say_whose_interval
     results = build(seeds=(0, 1))
     assert "training" not in _report(str(results)).stderr
     (said,) = trainings.lines(results)
-    assert said.startswith("losses: each interval above is of one training alone; those over trainings and items are")
+    assert said.startswith("losses: intervals above are for single trainings; those over trainings and items are")
 
 
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
         (("A", "B", "C"), "losses: one training of C, and several of others: not ranked"),
-        (("A", "C"), "losses: one training of C, and several of others: marks are about these items"),
+        (("A", "C"), "losses: one training of C, and several of others: marks hold for these items only"),
     ],
 )
 def test_a_cell_with_fewer_seeds_is_named(build: Callable[..., Path], cells: tuple[str, ...], words: str) -> None:
