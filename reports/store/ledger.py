@@ -19,9 +19,10 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from reports.store import json_files, layout, made
@@ -31,9 +32,6 @@ from reports.store.errors import ReportError
 from reports.store.layout import REAL, Run
 from reports.store.metrics import STUDY, describe_scorer
 from reports.store.scores import Metric, Scores, fingerprint, null_if_nan
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "Damage",
@@ -226,8 +224,6 @@ def tidy(entries: Iterable[Entry]) -> pd.DataFrame:
     have none. What is undefined is NaN. The ground truth has no seed. The title of a scorer says which network it saw
     with; a note says what is, or may be, wrong with the run's training or its raters, and is None elsewhere.
     """
-    import pandas as pd  # which most users of the ledger do not need
-
     columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
     notes: dict[Run, str | None] = {}
     for entry in entries:
