@@ -107,7 +107,7 @@ def test_a_study_and_its_report_import_no_torch(tmp_path: Path) -> None:
         (("amt", "status", results), "first (open, simulated)"),
         (("amt", "export", results, "--name=first", "--peek"), "answers.csv"),
         (("amt", "close", results, "--name=first"), "first: closed"),
-        (("amt", "analyse", results, "--name=first"), "4 raters"),
+        (("amt", "analyse", results, "--name=first"), "Study first: how often fakes were taken for real"),
         (("amt", "plan", "--difference=6"), "raters per algorithm"),
         (("report", results), "index.html"),
     ):
