@@ -377,6 +377,7 @@ def test_a_segment_is_the_channel_of_the_highest_score(scorer: Scorer) -> None:
     np.testing.assert_array_equal(found, values.argmax(0))
 
 
+@pytest.mark.gpu
 def test_a_gpu_segments_in_float32(scorer: Scorer) -> None:
     if not torch.cuda.is_available():
         pytest.skip("there is no GPU")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import subprocess
-import sys
 from itertools import product
 from pathlib import Path
 
@@ -34,7 +33,7 @@ from reports.layout import Grid
 from reports.made import Made
 from tests.p2pbench.random_weights import write_alexnet, write_inception
 from tests.p2pbench.test_ablation import Notes
-from tests.p2pbench.tiny import TINY, picture
+from tests.p2pbench.tiny import TINY, Command, picture
 
 CPU = torch.device("cpu")
 
@@ -46,16 +45,25 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "torch" / "hub" / "checkpoints"
 
 
-@pytest.fixture
-def results(folders: Path, tmp_path: Path, hub: Path) -> Path:
+@pytest.fixture(scope="module")
+def trained(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs, trained where no weights are."""
+    out = tmp_path_factory.mktemp("trained") / "results"
     grid = GridConfig(title="Two", source="a test", settings={"epochs": 1}, cells={"a": {"ngf": 2}, "b": {"ngf": 3}})
     settings = {key: value for key, value in TINY.items() if key != "ngf"}
     settings |= {"root": str(folders), "device": "cpu", "epochs": 1}
     notes = Notes()
-    run_grid(tmp_path / "results", "two", grid, "own.toml", settings, [0], notes)
-    assert [line for line in notes.said if "LPIPS" in line] == [f"no LPIPS: {why_missing(tmp_path / 'results')}"]
-    return tmp_path / "results"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(out.with_name("torch")))
+        run_grid(out, "two", grid, "own.toml", settings, [0], notes)
+        assert [line for line in notes.said if "LPIPS" in line] == [f"no LPIPS: {why_missing(out)}"]
+    return out
+
+
+@pytest.fixture
+def results(trained: Path, tmp_path: Path, hub: Path) -> Path:
+    """The same, for a test alone."""
+    return shutil.copytree(trained, tmp_path / "results")
 
 
 def why_missing(results: Path) -> str:
@@ -247,26 +255,24 @@ def test_fid_sees_real_once_a_grid(results: Path, tmp_path: Path) -> None:
         assert ledger.read_scorer(run, "fid").protocol["n"] == 11
 
 
-def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "p2pbench", "image-score", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, env={**os.environ, **environment})
-
-
-def test_a_download_that_fails_is_one_line(results: Path, hub: Path) -> None:
+def test_a_download_that_fails_is_one_line(results: Path, hub: Path, p2pbench: Command) -> None:
     nowhere = "http://127.0.0.1:9"  # a proxy that is none, so that nothing is fetched on any machine
-    done = command(str(results), "--download-weights", https_proxy=nowhere, HTTPS_PROXY=nowhere)
+    arguments = ("image-score", str(results), "--download-weights")
+    done = p2pbench(*arguments, https_proxy=nowhere, HTTPS_PROXY=nowhere)
+    _, said = done.communicate()
     assert done.returncode == 1
-    assert done.stderr.startswith(f"Error: {ALEXNET.url}: the weights of AlexNet cannot be downloaded (")
-    assert done.stderr.count("\n") == 1
+    assert said.startswith(f"Error: {ALEXNET.url}: the weights of AlexNet cannot be downloaded (")
+    assert said.count("\n") == 1
     assert list(hub.iterdir()) == []
 
 
-def test_fid_without_weights_says_what_is_missing(results: Path) -> None:
-    done = command(str(results), "--fid")
+def test_fid_without_weights_says_what_is_missing(results: Path, p2pbench: Command) -> None:
+    done = p2pbench("image-score", str(results), "--fid")
+    _, printed = done.communicate()
     assert done.returncode == 0
     said = f"run `p2pbench image-score {results} --fid --download-weights`"
     line = f"FID and KID need the weights of Inception v3, which are not at {INCEPTION.file}; {said}"
-    assert done.stderr.splitlines()[:3] == [f"no LPIPS: {why_missing(results)}", f"no FID: {line}", f"no KID: {line}"]
+    assert printed.splitlines()[:3] == [f"no LPIPS: {why_missing(results)}", f"no FID: {line}", f"no KID: {line}"]
     assert Grid(results / "two").runs()[1].missing("kid").read_text() == f"{line}\n"
 
 
@@ -278,7 +284,10 @@ def test_fid_without_weights_says_what_is_missing(results: Path) -> None:
         (["--fid", "--native"], 2, "give it without --native"),
     ],
 )
-def test_what_cannot_be_asked_for(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
-    done = command(str(tmp_path), *arguments)
+def test_what_cannot_be_asked_for(
+    arguments: list[str], code: int, said: str, tmp_path: Path, p2pbench: Command
+) -> None:
+    done = p2pbench("image-score", str(tmp_path), *arguments)
+    _, printed = done.communicate()
     assert done.returncode == code
-    assert said in done.stderr
+    assert said in printed

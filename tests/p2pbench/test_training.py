@@ -25,6 +25,7 @@ from p2pbench.training.model import Model, build
 from p2pbench.training.trainer import Progress, train
 from reports.errors import ReportError
 from reports.layout import Run
+from tests.p2pbench.forked import Forker
 from tests.p2pbench.tiny import TINY, Command
 from tests.patience import PATIENCE, wait_until
 
@@ -93,11 +94,12 @@ def run_in(out: Path) -> Run:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def uninterrupted(folders: Path, tmp_path_factory: pytest.TempPathFactory, prepared: Forker) -> Run:
     """A run of 48 steps that nobody touched."""
     out = tmp_path_factory.mktemp("uninterrupted")
-    command = [sys.executable, "-m", "p2pbench", *command_line(folders, out)]
-    subprocess.run(command, check=True, capture_output=True)
+    process = prepared.start(*command_line(folders, out))
+    _, said = process.communicate()
+    assert process.returncode == 0, said
     assert logged_steps(run_in(out)) == 48
     return run_in(out)
 

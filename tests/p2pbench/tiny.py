@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Command = Callable[..., "subprocess.Popen[str]"]
+from tests.p2pbench.forked import Started
+
+Command = Callable[..., Started]
 
 TINY = {"dataset": "folders", "image_size": 32, "ngf": 4, "ndf": 4, "receptive_field": 34, "epochs": 2}
 
