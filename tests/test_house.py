@@ -45,6 +45,7 @@ def test_the_lower_packages_know_nobody(package: str) -> None:
     assert culprits == []
 
 
+@pytest.mark.process
 def test_the_report_needs_no_torch() -> None:
     code = "import sys, reports.html; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
@@ -78,6 +79,7 @@ def test_tests_wait_with_patience() -> None:
     assert hasty == []
 
 
+@pytest.mark.process
 def test_every_command_is_lazy_and_help_is_quick() -> None:
     heavy = {"torch", "numpy", "pandas", "pydantic", "rich", "PIL"}
     code = (

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent
 PROGRAM, TOOLS = "install --quiet --editable .", "install --quiet --editable '.[dev]'"
 

@@ -295,6 +295,7 @@ def kill_at(images: int, path: str) -> None:
     score(make_scorer(), Pictures().examples(), Path(path), advance)
 
 
+@pytest.mark.process
 def test_who_is_killed_keeps_what_was_saved(scorer: Scorer, pictures: Pictures, path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=kill_at, args=(4, str(path)))
     process.start()

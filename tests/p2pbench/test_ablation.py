@@ -72,6 +72,7 @@ def files_of(folder: Path) -> dict[str, int]:
     }
 
 
+@pytest.mark.long
 def test_a_grid_leaves_the_results_folder_that_the_design_says(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +112,7 @@ def test_a_grid_leaves_the_results_folder_that_the_design_says(
     assert notes.trained[-1][1].step == notes.trained[-1][1].total == 12
 
 
+@pytest.mark.long
 def test_real_and_input_are_what_the_networks_see(run: Run, folders: Path) -> None:
     grid = run(seeds=[0])
     for row, side in ((grid.real, "B"), (grid.input, "A")):
@@ -120,6 +122,7 @@ def test_real_and_input_are_what_the_networks_see(run: Run, folders: Path) -> No
             assert np.array_equal(np.asarray(Image.open(path)), expected)
 
 
+@pytest.mark.long
 def test_what_is_finished_is_left_and_what_is_missing_is_made(run: Run) -> None:
     grid = run()
     before = files_of(grid.folder)
@@ -139,6 +142,7 @@ def test_what_is_finished_is_left_and_what_is_missing_is_made(run: Run) -> None:
     assert files_of(grid.folder).keys() == before.keys()
 
 
+@pytest.mark.long
 def test_more_seeds_may_be_added(run: Run) -> None:
     run(seeds=[0])
     notes = Notes()

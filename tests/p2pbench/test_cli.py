@@ -127,6 +127,7 @@ def test_a_file_where_a_folder_is_expected_is_called_a_file(
     assert "no such" not in said
 
 
+@pytest.mark.process
 def test_the_same_from_a_process_of_its_own() -> None:
     done = run_as_a_user_does("train-ablation", "loses")
     assert done.returncode == 1
@@ -251,6 +252,7 @@ def test_seeds_are_whole_numbers_each_once(text: str) -> None:
     assert seed_list(None) is None
 
 
+@pytest.mark.process
 def test_settings_lists_every_key() -> None:
     printed = run_as_a_user_does("settings").stdout
     assert "learning_rate = 0.0002" in printed

@@ -58,6 +58,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 STUDY_FILES = {"analysis.json": "analyse", "analysis.txt": "analyse", "answers.csv": "export", "sessions.csv": "export"}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("name", "command"), STUDY_FILES.items())
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_study_writes_over_its_own_files_alone(results: Path, name: str, command: str, recorded: bool) -> None:
@@ -78,6 +79,7 @@ def test_a_study_writes_over_its_own_files_alone(results: Path, name: str, comma
     assert run("amt", command, results) is None
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("name", "command"), STUDY_FILES.items())
 def test_a_line_added_to_what_a_study_wrote_stays(results: Path, name: str, command: str) -> None:
     folder = results / "study" / "first"
@@ -92,6 +94,7 @@ def test_a_line_added_to_what_a_study_wrote_stays(results: Path, name: str, comm
     assert {path: path.read_bytes() for path in kept} == kept  # no other is written either
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["answers.csv", "sessions.csv"])
 def test_an_export_with_a_column_more_is_not_an_older_versions(results: Path, name: str) -> None:
     path = results / "study" / "first" / name

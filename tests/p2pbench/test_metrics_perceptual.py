@@ -96,6 +96,7 @@ def by_the_paper(output: Picture, target: Picture) -> float:
     return total
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("hub")
 def test_lpips_equals_the_papers_formula() -> None:
     write_alexnet()
@@ -113,6 +114,7 @@ def test_lpips_equals_the_papers_formula() -> None:
     )  # anew, and of a single item
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("hub")
 @pytest.mark.parametrize(
     ("form", "why"), [((64, 30, 3), "from 31x31 pixels on, and these have 30x64"), ((40, 40, 4), "have 4 channels")]
@@ -155,6 +157,7 @@ class Trap:
         return Path.touch, (self.file,)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("content", ["empty", "text", "cut off", "another network's", "code"])
 def test_a_file_that_holds_no_weights_is_named_and_never_run(content: str, hub: Path, tmp_path: Path) -> None:
     whole = write_alexnet().read_bytes()
@@ -170,6 +173,7 @@ def test_a_file_that_holds_no_weights_is_named_and_never_run(content: str, hub: 
     assert not (tmp_path / "trapped").exists()
 
 
+@pytest.mark.long
 def test_missing_weights_are_said_once_and_written_for_each_run(results: Path) -> None:
     done = CliRunner().invoke(cli, ["image-score", str(results), "--json"])
     assert done.exit_code == 0
@@ -182,6 +186,7 @@ def test_missing_weights_are_said_once_and_written_for_each_run(results: Path) -
         assert run.lab_histograms.read_text().count("\n") == 301
 
 
+@pytest.mark.long
 def test_lpips_is_scored_as_soon_as_its_weights_are_there(results: Path) -> None:
     write_alexnet()
     grid, notes = Grid(results / "two"), Notes()
@@ -211,6 +216,7 @@ def test_lpips_is_scored_as_soon_as_its_weights_are_there(results: Path) -> None
     assert not other.missing("lpips").exists()  # its scores of before stand
 
 
+@pytest.mark.long
 def test_pictures_too_small_are_a_line_and_no_histograms_stay_of_other_pictures(results: Path) -> None:
     write_alexnet()
     grid, notes = Grid(results / "two"), Notes()
@@ -227,6 +233,7 @@ def test_pictures_too_small_are_a_line_and_no_histograms_stay_of_other_pictures(
     assert (run.missing("lpips").read_text(), notes.said) == (f"{said}\n", [f"no LPIPS: {said}"])
 
 
+@pytest.mark.long
 def test_fid_sees_real_once_a_grid(results: Path, tmp_path: Path) -> None:
     grid, notes = Grid(results / "two"), Notes()
     weights = write_inception(tmp_path / "inception.pth")

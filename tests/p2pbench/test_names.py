@@ -135,6 +135,7 @@ def test_any_name_gets_from_training_to_the_report(tmp_path: Path, monkeypatch: 
         assert len({row["item"] for row in csv.DictReader(file)}) == len(ids) + 1
 
 
+@pytest.mark.process
 def test_a_path_that_is_no_text_is_one_line(tmp_path: Path) -> None:
     save(tmp_path / "A", b"a.png")
     path = os.fsencode(tmp_path) + b"/d\xe9"

@@ -93,6 +93,7 @@ def scores(results: Path, cell: str) -> ledger.Scores:
     return ledger.read_scorer(Grid(results / "losses").run(cell, 0), "amt-first")
 
 
+@pytest.mark.long
 def test_fooling_rates_go_into_the_ledger_and_the_report(results: Path, chosen: Chosen) -> None:
     take_part(chosen)
     assert run("amt", "close", str(results)).output == "first: closed\n"
@@ -123,6 +124,7 @@ def test_fooling_rates_go_into_the_ledger_and_the_report(results: Path, chosen: 
     assert written["origin"]["cGAN"] == "losses/cGAN/seed-0"
 
 
+@pytest.mark.long
 def test_one_rater_a_cell_has_a_rate_and_no_interval(results: Path, chosen: Chosen) -> None:
     take_part(chosen, 2)
     run("amt", "close", str(results))
@@ -165,6 +167,7 @@ def test_the_report_reads_what_the_analysis_writes(results: Path, opened: Opened
         assert [block.trials for block in cell.curve.practice] == [2 * SMALL_RATERS]
 
 
+@pytest.mark.long
 def test_a_simulated_study_says_so_in_the_report(results: Path, opened: Opened) -> None:
     assert run("amt", "create", str(results), "--name", "first", "--simulated", *SMALL).exit_code == 0
     chosen = choose(opened, "first")
@@ -188,6 +191,7 @@ def test_an_open_study_is_looked_at_only_on_demand(results: Path, chosen: Chosen
     assert len(table.read(chosen.folder.answers)) == 2 * SMALL_RATERS * 6
 
 
+@pytest.mark.long
 def test_an_export_gives_the_same_analysis(results: Path, chosen: Chosen) -> None:
     take_part(chosen)
     run("amt", "close", str(results))
@@ -197,6 +201,7 @@ def test_an_export_gives_the_same_analysis(results: Path, chosen: Chosen) -> Non
     assert direct == again
 
 
+@pytest.mark.long
 def test_an_exported_rehearsal_says_what_its_raters_were(results: Path, opened: Opened) -> None:
     assert run("amt", "create", str(results), "--name", "first", "--simulated", *SMALL).exit_code == 0
     chosen = choose(opened, "first")
@@ -214,6 +219,7 @@ def test_an_exported_rehearsal_says_what_its_raters_were(results: Path, opened: 
     assert set(rates["note"]) == {"the raters were programs: a rehearsal, which says nothing about the images"}
 
 
+@pytest.mark.long
 def test_an_analysis_is_the_same_twice_and_another_seed_differs(results: Path, chosen: Chosen) -> None:
     take_part(chosen)
     run("amt", "close", str(results))
@@ -331,6 +337,7 @@ def test_tasks_have_the_papers_pairing(results: Path, opened: Opened) -> None:
         assert study.protocol.pairing == pairing
 
 
+@pytest.mark.process
 def test_programs_take_part_in_rehearsals_only(results: Path, chosen: Chosen) -> None:
     assert "found a study for people" in str(run("amt", "simulate", str(results), "--name", "first").exception)
     assert run("amt", "create", str(results), "--name", "second", "--simulated", *SMALL).exit_code == 0
@@ -345,6 +352,7 @@ def test_programs_take_part_in_rehearsals_only(results: Path, chosen: Chosen) ->
     assert rates == {"L1": 0.0, "cGAN": 1.0}
 
 
+@pytest.mark.process
 def test_a_rehearsal_that_nobody_can_take_part_in_says_why(results: Path, chosen: Chosen) -> None:
     assert run("amt", "create", str(results), "--name", "second", "--simulated", *SMALL).exit_code == 0
     assert run("amt", "simulate", str(results), "--name", "second").exit_code == 0
@@ -361,6 +369,7 @@ def test_a_rehearsal_checks_what_it_is_asked_for(results: Path, chosen: Chosen, 
     assert "change it" in str(run("amt", "simulate", str(results), wrong).exception)
 
 
+@pytest.mark.process
 def test_quickstarts_study_goes_on_where_it_was_stopped(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quickstart, "PROTOCOL", Protocol(raters=3, practice=2, scored=4, spares=2, width=16, height=16))
     monkeypatch.setattr(quickstart, "INVENTED", {"L1": 5.0, "cGAN": 40.0})

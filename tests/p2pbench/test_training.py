@@ -174,6 +174,7 @@ ALWAYS_AT_ONCE = (
 )
 
 
+@pytest.mark.process
 def test_workers_stop_when_the_process_that_started_them_is_killed(folders: Path, tmp_path: Path) -> None:
     file = tmp_path / "two.toml"
     file.write_text('title = "Two"\n[cells.a]\nngf = 3\n[cells.b]\nngf = 4\n')

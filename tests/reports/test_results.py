@@ -119,6 +119,7 @@ def test_nothing_to_read_is_an_error_of_one_line(tmp_path: Path, there: bool, me
         reports.read(folder)
 
 
+@pytest.mark.process
 def test_the_package_alone_brings_no_pandas() -> None:
     code = "import sys, reports; sys.exit('pandas' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
