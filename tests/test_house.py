@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("p2pbench", "fcn", "amt", "reports")
 VAGUE = ("util", "utils", "helper", "helpers", "common", "misc")
 LONGEST_FILE = 400
+MARKS_OF_PROCESSES = {"pytest.mark.process", "pytest.mark.ray", "pytest.mark.slow"}
 
 
 def modules() -> list[Path]:
@@ -77,6 +78,30 @@ def test_tests_wait_with_patience() -> None:
         if node.value.value < PATIENCE
     ]
     assert hasty == []
+
+
+def test_tests_that_start_processes_say_so() -> None:
+    unmarked = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        starting = {node.name for node in functions(tree) if starts_a_process(node)}
+        if {ast.unparse(node).removeprefix("pytestmark = ") for node in tree.body} & MARKS_OF_PROCESSES:
+            continue
+        for node in functions(tree):
+            called = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+            marks = {ast.unparse(decorator) for decorator in node.decorator_list}
+            if node.name.startswith("test") and (node.name in starting or called & starting):
+                unmarked += [f"{path.relative_to(ROOT)}: {node.name}"] * (not marks & MARKS_OF_PROCESSES)
+    assert unmarked == []
+
+
+def functions(tree: ast.Module) -> list[ast.FunctionDef]:
+    return [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+
+
+def starts_a_process(function: ast.FunctionDef) -> bool:
+    called = {ast.unparse(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)}
+    return bool(called & {"subprocess.run", "subprocess.Popen"})
 
 
 @pytest.mark.process

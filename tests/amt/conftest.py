@@ -41,6 +41,9 @@ def postgresql() -> Iterator[str]:
             return True
 
         wait_until(started, "the start of PostgreSQL")
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # nothing here need outlast a power cut
+            server.psql(f"ALTER SYSTEM SET {setting} = off;")
+        server.psql("SELECT pg_reload_conf();")
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         server.cleanup()
 

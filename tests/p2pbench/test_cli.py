@@ -180,6 +180,7 @@ def test_a_reader_that_is_gone_ends_it_without_a_word(p2pbench: Command) -> None
     assert process.returncode == 1
 
 
+@pytest.mark.process
 def test_wrong_usage_is_exit_code_2(run: Run) -> None:
     assert run("train-ablation").returncode == 2
     assert run_as_a_user_does("nonsense").returncode == 2

@@ -186,7 +186,7 @@ def test_missing_weights_are_said_once_and_written_for_each_run(results: Path) -
         assert run.lab_histograms.read_text().count("\n") == 301
 
 
-@pytest.mark.long
+@pytest.mark.process
 def test_lpips_is_scored_as_soon_as_its_weights_are_there(results: Path) -> None:
     write_alexnet()
     grid, notes = Grid(results / "two"), Notes()
