@@ -21,6 +21,7 @@ MARKS_OF_PROCESSES = {"pytest.mark.process", "pytest.mark.ray", "pytest.mark.slo
 
 
 def modules() -> list[Path]:
+    assert all((ROOT / package / "__init__.py").exists() for package in PACKAGES)
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
