@@ -15,6 +15,7 @@ import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 from tests.browser import close_shared_browser  # noqa: E402
+from tests.patience import PATIENCE  # noqa: E402
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 
 KINDS = {
     "ray": {"cluster"},
-    "process": {"prepared", "postgresql", "empty_postgresql"},
+    "process": {"prepared", "postgresql", "empty_postgresql", "unhurried_server"},
     "browser": {"browser", "chromium"},
     "long": {"spied"},
 }
@@ -73,6 +74,16 @@ def _no_wait_for_the_disk() -> Iterator[None]:
     """Files of tests need not outlast a power cut; a descriptor that is none is an error still."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", os.fstat)
+        yield
+
+
+@pytest.fixture(scope="session")
+def unhurried_server() -> Iterator[None]:
+    """Rehearsals wait for their server, which is a process of its own, for as long as tests wait."""
+    from amt.simulation import rehearsal
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rehearsal, "_START_SECONDS", PATIENCE)
         yield
 
 

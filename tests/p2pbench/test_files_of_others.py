@@ -36,7 +36,7 @@ def run(*arguments: object) -> BaseException | None:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(tmp_path_factory: pytest.TempPathFactory, unhurried_server: None) -> Path:
     """A grid of two cells with outputs, and a study of it that two programs took part in."""
     folder = tmp_path_factory.mktemp("others")
     make_pictures(folder / "pictures")
@@ -58,7 +58,6 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 STUDY_FILES = {"analysis.json": "analyse", "analysis.txt": "analyse", "answers.csv": "export", "sessions.csv": "export"}
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(("name", "command"), STUDY_FILES.items())
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_study_writes_over_its_own_files_alone(results: Path, name: str, command: str, recorded: bool) -> None:
@@ -79,7 +78,6 @@ def test_a_study_writes_over_its_own_files_alone(results: Path, name: str, comma
     assert run("amt", command, results) is None
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(("name", "command"), STUDY_FILES.items())
 def test_a_line_added_to_what_a_study_wrote_stays(results: Path, name: str, command: str) -> None:
     folder = results / "study" / "first"
@@ -94,7 +92,6 @@ def test_a_line_added_to_what_a_study_wrote_stays(results: Path, name: str, comm
     assert {path: path.read_bytes() for path in kept} == kept  # no other is written either
 
 
-@pytest.mark.process
 @pytest.mark.parametrize("name", ["answers.csv", "sessions.csv"])
 def test_an_export_with_a_column_more_is_not_an_older_versions(results: Path, name: str) -> None:
     path = results / "study" / "first" / name
