@@ -27,7 +27,7 @@ KINDS = {
     "ray": {"cluster"},
     "process": {"prepared", "postgresql", "empty_postgresql", "unhurried_server"},
     "browser": {"browser", "chromium"},
-    "long": {"spied"},
+    "long": {"spied", "rich"},
 }
 """Fixtures that make a test one of this kind."""
 

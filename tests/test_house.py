@@ -69,6 +69,7 @@ def test_files_have_a_job_and_a_size() -> None:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE, path
 
 
+@pytest.mark.long
 def test_tests_wait_with_patience() -> None:
     hasty = [
         f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
@@ -81,10 +82,14 @@ def test_tests_wait_with_patience() -> None:
     assert hasty == []
 
 
+@pytest.mark.long
 def test_tests_that_start_processes_say_so() -> None:
     unmarked = []
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if "subprocess" not in text:
+            continue
+        tree = ast.parse(text)
         starting = {node.name for node in functions(tree) if starts_a_process(node)}
         if {ast.unparse(node).removeprefix("pytestmark = ") for node in tree.body} & MARKS_OF_PROCESSES:
             continue

@@ -373,6 +373,7 @@ def test_nothing_to_learn_from_or_to_choose_by(path: Path) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("every", [2, 100])
 def test_validation_without_a_labelled_pixel(every: int, path: Path) -> None:
     blank = example((scene(0, 32, 32)[0], np.full((32, 32), IGNORE, np.uint8)), "blank")

@@ -110,6 +110,7 @@ def test_names_as_long_as_they_can_be_are_written(tmp_path: Path, suffix: str) -
     assert np.array_equal(pictures.read(path), values)
 
 
+@pytest.mark.long
 def test_any_name_gets_from_training_to_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("P2PBENCH_CACHE", str(tmp_path / "cache"))
     names = [LATIN_1, SHIFT_JIS, b"x" * 251, b"deep/er/a", b'<b>&"q', b"two\nlines", b"\x1b[31mred", "日本".encode()]

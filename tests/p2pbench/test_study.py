@@ -29,6 +29,8 @@ from reports.layout import Grid
 from reports.results import read as read_results
 from tests.amt.study import ALGORITHMS, Rater, make_pictures, no_commits
 
+pytestmark = pytest.mark.long
+
 SMALL_RATERS = 3
 SMALL = ("--raters", str(SMALL_RATERS), "--practice", "2", "--trials", "4", "--size", "16x16")
 FOOLED: dict[str, set[Side]] = {"L1": {"left"}, "cGAN": {"left", "right"}}  # once each, of four trials
@@ -93,7 +95,6 @@ def scores(results: Path, cell: str) -> ledger.Scores:
     return ledger.read_scorer(Grid(results / "losses").run(cell, 0), "amt-first")
 
 
-@pytest.mark.long
 def test_fooling_rates_go_into_the_ledger_and_the_report(results: Path, chosen: Chosen) -> None:
     take_part(chosen)
     assert run("amt", "close", str(results)).output == "first: closed\n"
@@ -124,7 +125,6 @@ def test_fooling_rates_go_into_the_ledger_and_the_report(results: Path, chosen: 
     assert written["origin"]["cGAN"] == "losses/cGAN/seed-0"
 
 
-@pytest.mark.long
 def test_one_rater_a_cell_has_a_rate_and_no_interval(results: Path, chosen: Chosen) -> None:
     take_part(chosen, 2)
     run("amt", "close", str(results))
@@ -167,7 +167,6 @@ def test_the_report_reads_what_the_analysis_writes(results: Path, opened: Opened
         assert [block.trials for block in cell.curve.practice] == [2 * SMALL_RATERS]
 
 
-@pytest.mark.long
 def test_a_simulated_study_says_so_in_the_report(results: Path, opened: Opened) -> None:
     assert run("amt", "create", str(results), "--name", "first", "--simulated", *SMALL).exit_code == 0
     chosen = choose(opened, "first")
@@ -191,7 +190,6 @@ def test_an_open_study_is_looked_at_only_on_demand(results: Path, chosen: Chosen
     assert len(table.read(chosen.folder.answers)) == 2 * SMALL_RATERS * 6
 
 
-@pytest.mark.long
 def test_an_export_gives_the_same_analysis(results: Path, chosen: Chosen) -> None:
     take_part(chosen)
     run("amt", "close", str(results))
@@ -201,7 +199,6 @@ def test_an_export_gives_the_same_analysis(results: Path, chosen: Chosen) -> Non
     assert direct == again
 
 
-@pytest.mark.long
 def test_an_exported_rehearsal_says_what_its_raters_were(results: Path, opened: Opened) -> None:
     assert run("amt", "create", str(results), "--name", "first", "--simulated", *SMALL).exit_code == 0
     chosen = choose(opened, "first")
@@ -219,7 +216,6 @@ def test_an_exported_rehearsal_says_what_its_raters_were(results: Path, opened: 
     assert set(rates["note"]) == {"the raters were programs: a rehearsal, which says nothing about the images"}
 
 
-@pytest.mark.long
 def test_an_analysis_is_the_same_twice_and_another_seed_differs(results: Path, chosen: Chosen) -> None:
     take_part(chosen)
     run("amt", "close", str(results))

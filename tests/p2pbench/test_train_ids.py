@@ -158,6 +158,7 @@ def crop(ids: Ids, rng: np.random.Generator) -> Ids:
     return ids[row : row + side, column : column + side]
 
 
+@pytest.mark.long
 def test_label_ids_are_never_refused(tmp_path: Path) -> None:
     """One and more street scenes, whole and cropped, with some of their classes left unlabelled."""
     rng = np.random.default_rng(0)

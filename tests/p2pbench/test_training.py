@@ -218,6 +218,7 @@ def test_a_finished_run_is_skipped_and_a_changed_setting_refused(
     assert before == {path: path.stat().st_mtime_ns for path in uninterrupted.folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.long
 def test_same_seed_same_weights_other_seed_others(tiny: Tiny, tiny_data: Data, tmp_path: Path) -> None:
     models = [
         trained(tiny(seed=seed), tiny_data, Run(tmp_path / str(place), "a", seed))
@@ -228,6 +229,7 @@ def test_same_seed_same_weights_other_seed_others(tiny: Tiny, tiny_data: Data, t
     assert not torch.equal(states[0]["encoder.0.weight"], states[2]["encoder.0.weight"])
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_over_epochs(tiny: Tiny, tiny_data: Data, tmp_path: Path) -> None:
     resident: list[int] = []
 

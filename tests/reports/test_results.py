@@ -160,6 +160,7 @@ def mangled(draw: st.DrawFn, content: bytes, json_file: bool) -> bytes:
     return json.dumps(_with(document, draw(st.sampled_from(_places(document))), draw(ODD))).encode()
 
 
+@pytest.mark.long
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data(), json_file=st.booleans())
 def test_whatever_a_file_holds_it_is_read_or_named(grid: Grid, data: st.DataObject, json_file: bool) -> None:
