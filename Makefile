@@ -3,14 +3,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 BROWSERS := chromium chromium-browser google-chrome
 
-.PHONY: demo test golden check bench screenshots clean chromium
+.PHONY: demo test quick golden check bench screenshots clean chromium
 
 demo: .venv/program  ## the whole chain on the embedded street scenes
 	$(BIN)/p2pbench quickstart --out demo
 
+# Tests start many processes, which would compile the same files again and again.
+test quick: export PYTHONDONTWRITEBYTECODE =
+BY_FILE := --dist loadfile --no-loadscope-reorder
+
 # One process more than there are cores, since many tests wait: for browsers, clusters, servers.
 test: .venv/development chromium  ## all tests but those marked slow
-	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --dist loadfile
+	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) $(BY_FILE)
+
+quick: .venv/development  ## the tests that need neither processes of their own, a browser, Ray nor a GPU, and that are short
+	$(BIN)/python -m pytest -n $$(getconf _NPROCESSORS_ONLN) $(BY_FILE) \
+		-m 'not (slow or long or process or browser or ray or gpu)'
 
 # BASE names another revision than tests/golden/base.toml does, SIZE=tiny is CI's, KEEP a folder for what was made.
 golden: .venv/development  ## whether a refactoring changed any output: two revisions run the same commands

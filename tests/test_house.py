@@ -17,9 +17,11 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("p2pbench", "fcn", "amt", "reports")
 VAGUE = ("util", "utils", "helper", "helpers", "common", "misc")
 LONGEST_FILE = 400
+MARKS_OF_PROCESSES = {"pytest.mark.process", "pytest.mark.ray", "pytest.mark.slow"}
 
 
 def modules() -> list[Path]:
+    assert all((ROOT / package / "__init__.py").exists() for package in PACKAGES)
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
@@ -45,6 +47,7 @@ def test_the_lower_packages_know_nobody(package: str) -> None:
     assert culprits == []
 
 
+@pytest.mark.process
 def test_the_report_needs_no_torch() -> None:
     code = "import sys, reports.html; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
@@ -66,6 +69,7 @@ def test_files_have_a_job_and_a_size() -> None:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE, path
 
 
+@pytest.mark.long
 def test_tests_wait_with_patience() -> None:
     hasty = [
         f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
@@ -78,6 +82,35 @@ def test_tests_wait_with_patience() -> None:
     assert hasty == []
 
 
+@pytest.mark.long
+def test_tests_that_start_processes_say_so() -> None:
+    unmarked = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        text = path.read_text(encoding="utf-8")
+        if "subprocess" not in text:
+            continue
+        tree = ast.parse(text)
+        starting = {node.name for node in functions(tree) if starts_a_process(node)}
+        if {ast.unparse(node).removeprefix("pytestmark = ") for node in tree.body} & MARKS_OF_PROCESSES:
+            continue
+        for node in functions(tree):
+            called = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+            marks = {ast.unparse(decorator) for decorator in node.decorator_list}
+            if node.name.startswith("test") and (node.name in starting or called & starting):
+                unmarked += [f"{path.relative_to(ROOT)}: {node.name}"] * (not marks & MARKS_OF_PROCESSES)
+    assert unmarked == []
+
+
+def functions(tree: ast.Module) -> list[ast.FunctionDef]:
+    return [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+
+
+def starts_a_process(function: ast.FunctionDef) -> bool:
+    called = {ast.unparse(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)}
+    return bool(called & {"subprocess.run", "subprocess.Popen"})
+
+
+@pytest.mark.process
 def test_every_command_is_lazy_and_help_is_quick() -> None:
     heavy = {"torch", "numpy", "pandas", "pydantic", "rich", "PIL"}
     code = (

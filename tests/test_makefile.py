@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parent.parent
 PROGRAM, TOOLS = "install --quiet --editable .", "install --quiet --editable '.[dev]'"
@@ -36,8 +40,16 @@ def installed(folder: Path, target: str) -> list[str]:
 
 def test_the_demo_installs_nothing_that_only_tests_need(folder: Path) -> None:
     assert installed(folder, "demo") == [PROGRAM]
-    for target in ("test", "check", "bench", "screenshots"):
+    for target in ("test", "quick", "check", "bench", "screenshots"):
         assert installed(folder, target) == [PROGRAM, TOOLS]
+
+
+def test_quick_leaves_out_every_kind_of_test() -> None:
+    markers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
+    kinds = {marker.split(":")[0] for marker in markers}
+    quick = re.search(r"-m 'not \((.*)\)'", (ROOT / "Makefile").read_text())
+    assert quick
+    assert set(quick[1].split(" or ")) == kinds
 
 
 def test_what_is_installed_is_left_until_its_list_changes(folder: Path) -> None:

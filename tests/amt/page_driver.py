@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 import uvicorn
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 from sqlalchemy import select
 
 from amt.layout import Studies
@@ -28,12 +27,13 @@ from amt.server.raters import REQUIREMENTS
 from amt.store import schema
 from amt.store.create import Plan, create
 from amt.store.database import Database, open_database
+from tests.browser import launch as launch  # pictures of the documentation and benchmarks use it, too
+from tests.browser import shared_browser
 from tests.patience import PATIENCE, wait_until
 
 QUICK = Timing(blank=150, exposure=200, gap=100, prompt=50, feedback=500)
 SMALL = Protocol(raters=20, practice=2, scored=2, spares=5, timing=QUICK)
 SIZE = {"width": 1280, "height": 720}
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 Phase = Literal["blank", "left", "gap", "right", "pause", "prompt", "feedback"]
 
 # What breaks the content security policy is printed by the browser too, but not always.
@@ -245,21 +245,10 @@ class Rater:
 Visit = Callable[..., Rater]
 
 
-def launch(playwright: Playwright) -> Browser:
-    """Start the system's browser without a window."""
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.fail("no chromium or google-chrome: run `make test`, which installs it")
-    return playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-
-
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser for the tests of a module."""
-    with sync_playwright() as playwright:
-        browser = launch(playwright)
-        yield browser
-        browser.close()
+def chromium() -> Browser:
+    """The browser that tests share."""
+    return shared_browser()
 
 
 @pytest.fixture(scope="module")

@@ -220,6 +220,7 @@ def test_a_newer_schema_is_refused(database: Database, request: pytest.FixtureRe
         open_database(where)
 
 
+@pytest.mark.long
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AmtError, match="found no studies there"):
         open_database(tmp_path / "none.sqlite")

@@ -62,6 +62,7 @@ def check(response: httpx.Response) -> None:
         assert response.json()["message"]
 
 
+@pytest.mark.long
 @RELAXED
 @given(VERBS, st.lists(PARTS, max_size=6), ANYTHING, TOKENS)
 def test_any_request_has_an_answer(http: httpx.Client, verb: str, parts: list[str], body: Any, token: str) -> None:  # noqa: ANN401 (JSON)
@@ -70,12 +71,14 @@ def test_any_request_has_an_answer(http: httpx.Client, verb: str, parts: list[st
     check(http.request(verb, "/" + "/".join(parts), content=content, headers=headers, follow_redirects=False))
 
 
+@pytest.mark.long
 @RELAXED
 @given(changed({"rater": "someone", "rater_source": "open", "platform": {"a": 1}}))
 def test_any_start_has_an_answer(http: httpx.Client, body: Any) -> None:  # noqa: ANN401 (JSON)
     check(http.post("/api/studies/quick/sessions", content=text(body)))
 
 
+@pytest.mark.long
 @RELAXED
 @given(
     st.lists(

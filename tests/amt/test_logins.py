@@ -88,6 +88,7 @@ def test_a_password_has_a_length(database: Database, password: str) -> None:
     assert tried(database, first)
 
 
+@pytest.mark.long
 def test_only_hashes_are_stored(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     token = chosen(database)

@@ -35,6 +35,7 @@ cheap, database, site = FIXTURES
 chromium = BROWSER[0]
 
 
+@pytest.mark.long
 def test_no_rate_is_seen_before_the_study_is_closed(site: Site) -> None:
     assert site.reveals() == []
     for path in ("small/results", "small/answers.csv"):
@@ -48,6 +49,7 @@ def test_no_rate_is_seen_before_the_study_is_closed(site: Site) -> None:
     assert "Looked at" not in site.get("small/").text
 
 
+@pytest.mark.long
 def test_a_look_before_the_end_is_kept(site: Site) -> None:
     assert "A look cannot be taken back" in site.get("small/").text
     looked = site.post("small/reveal")
@@ -169,6 +171,7 @@ def test_downloads_are_the_exports(site: Site, tmp_path: Path) -> None:
     assert site.study.key not in site.get("small/study.json").text
 
 
+@pytest.mark.long
 def test_no_text_becomes_markup(site: Site) -> None:
     with site.database.writing() as connection:
         connection.execute(update(studies_table).values(title=EVIL, origin=json.dumps({"real": EVIL})))
@@ -215,6 +218,7 @@ def test_an_open_study_has_no_links_to_make(site: Site) -> None:
     assert site.post("small/links", count="2", label="x").status_code == 409
 
 
+@pytest.mark.long
 def test_forgetting_who_was_who(site: Site, studies: Studies) -> None:
     before = export.session_table(site.database, site.study)
     answers = export.answer_table(site.database, site.study).drop(columns="rater")

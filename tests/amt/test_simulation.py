@@ -66,6 +66,7 @@ def told(outcome: Outcome) -> dict[tuple[str, int], tuple[str, float]]:
     return found
 
 
+@pytest.mark.usefixtures("unhurried_server")
 def test_each_kind_does_what_it_is_for(opened: Database, studies: Studies, simulated: Study) -> None:
     crowd: Mapping[Kind, int] = dict.fromkeys(KINDS, 3)
     outcome = rehearse(studies, studies.database, opened, simulated, crowd, FOOLING)
@@ -84,6 +85,7 @@ def test_each_kind_does_what_it_is_for(opened: Database, studies: Studies, simul
     assert sum(reasons.values()) >= 6  # the rules find them
 
 
+@pytest.mark.usefixtures("unhurried_server")
 def test_all_places_are_filled_and_the_rest_turned_away(opened: Database, studies: Studies, simulated: Study) -> None:
     outcome = rehearse(studies, studies.database, opened, simulated, {"careful": 23}, FOOLING)
     assert (outcome.ended("completed"), outcome.ended("full")) == (20, 3)
@@ -117,6 +119,7 @@ def test_programs_are_fooled_as_often_as_asked(wanted: float) -> None:
     assert found == pytest.approx(wanted, abs=0.04)
 
 
+@pytest.mark.usefixtures("unhurried_server")
 def test_people_are_not_mixed_with_programs(opened: Database, studies: Studies, pictures: Path) -> None:
     study = make_study(opened, studies, pictures, PROTOCOL)
     with pytest.raises(AmtError, match="found a study for people"):

@@ -107,6 +107,7 @@ def test_void_practice_and_attention_trials_never_count(answers: pd.DataFrame, a
     assert "Attention" not in analysis.text()
 
 
+@pytest.mark.long
 def test_same_answers_in_any_order_give_the_same_numbers(answers: pd.DataFrame, analysis: Analysis) -> None:
     assert analyse(answers.sample(frac=1, random_state=3), PROTOCOL, 1, DRAWS).document() == analysis.document()
     assert analyse(answers, PROTOCOL, 2, DRAWS).document() != analysis.document()

@@ -97,6 +97,7 @@ def _plain_two_stage(answers: pd.DataFrame, replicates: int, rng: np.random.Gene
     )
 
 
+@pytest.mark.long
 def test_replicates_are_those_of_a_plain_loop() -> None:
     answers = _study()
     answers = answers[answers["algorithm"] == "a"]

@@ -93,6 +93,7 @@ def test_unequal_clusters_have_fewer_degrees_of_freedom_by_hand() -> None:
     assert not one.rate("a").known
 
 
+@pytest.mark.long
 def test_frames_of_a_drive_that_are_alike_are_counted_as_clusters() -> None:
     rng = np.random.default_rng(0)
     held: list[bool] = []
@@ -272,6 +273,7 @@ def _equal(random: np.random.Generator, algorithms: int, raters: int, items: int
     return pd.DataFrame({"algorithm": algorithm.ravel(), "rater": who, "item": item.ravel(), "fooled": fooled.ravel()})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("algorithms", "items"), [(5, 5), (5, 10), (2, 3), (2, 2)])
 def test_equal_algorithms_seldom_differ_where_items_are_few(algorithms: int, items: int) -> None:
     random = np.random.default_rng(0)
@@ -332,6 +334,7 @@ def _simulated(random: np.random.Generator, raters: int, rater_sd: float, effect
     return pd.DataFrame({"algorithm": "a", "rater": who, "item": items.ravel(), "fooled": fooled.ravel()})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("rater_sd", "item_sd"), [(0.0, 0.0), (0.5, 0.0), (0.5, 0.8)])
 def test_intervals_hold_the_truth_as_often_as_they_should(rater_sd: float, item_sd: float) -> None:
     random = np.random.default_rng(0)
@@ -358,9 +361,9 @@ def test_large_studies_take_no_time() -> None:
             "fooled": rng.integers(0, 2, items.size),
         }
     )
-    start = time.perf_counter()
+    start = time.process_time()
     found = rates(answers)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert found.rate("a00").error == pytest.approx(0.5 / np.sqrt(50 * 40), rel=0.4)
 
 

@@ -78,6 +78,7 @@ def test_the_power_is_what_it_should_be() -> None:
     assert (np.abs(means[1] - means[0]) > 1.96 * error).mean() == pytest.approx(0.8, abs=0.025)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("item_spread", "alike"), [(0.0, True), (0.08, True), (0.08, False)])
 def test_the_analysis_has_the_power_that_was_planned(item_spread: float, alike: bool) -> None:
     # Raters see 40 of 60 items. An item is as hard for both algorithms, or for each apart: a share of .08^2 / .21.
@@ -102,6 +103,7 @@ def test_the_analysis_has_the_power_that_was_planned(item_spread: float, alike: 
     assert np.mean(found) == pytest.approx(0.8, abs=0.06)  # 2.6 standard errors
 
 
+@pytest.mark.long
 @given(st.integers(2, 2000), st.floats(0.02, 0.98), st.integers(1, 200), st.floats(0.01, 1), st.floats(0, 0.2))
 def test_the_smallest_difference_of_some_raters_needs_as_many(
     raters: int, rate: float, trials: int, icc: float, items_icc: float

@@ -89,6 +89,7 @@ def test_numbers_that_are_not_text_are_not_escaped_and_empty_is_missing() -> Non
     assert lines[1] == "toy,a,rater of s,s,completed,scored,1,item 1,item 1,right,,,,,10.0,1000.0,1000.0,,,"
 
 
+@pytest.mark.long
 def test_only_a_table_of_programs_says_what_raters_were(tmp_path: Path) -> None:
     people, programs = table.build(session("s", [0, 1])), table.build(session("s", [0, 1], simulated=1))
     assert (table.simulated(people), table.simulated(programs)) == (False, True)

@@ -31,6 +31,7 @@ def camvid_like(root: Path) -> Path:
     return root
 
 
+@pytest.mark.process
 def test_a_call_after_a_failure_goes_on_and_seconds_add_up(tmp_path: Path) -> None:
     record = tmp_path / "seconds.json"
     works, fails = ["--version"], ["no-such-command"]
@@ -46,6 +47,7 @@ def test_a_call_after_a_failure_goes_on_and_seconds_add_up(tmp_path: Path) -> No
     assert all(after[name] > before[name] for name in before)
 
 
+@pytest.mark.process
 def test_one_command_trains_scores_and_writes_the_page(tmp_path: Path) -> None:
     root, out, page = camvid_like(tmp_path / "camvid"), tmp_path / "out", tmp_path / "camvid.md"
     small = {key: TINY[key] for key in ("image_size", "ngf", "ndf", "receptive_field")}

@@ -7,6 +7,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 from all import benchmarks
 from tests.patience import PATIENCE
 
@@ -25,6 +27,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.process
 def test_each_starts() -> None:
     names = sorted(["all", *benchmarks()])
     if find_spec("ray") is None:

@@ -126,6 +126,7 @@ def test_a_file_longer_than_any_caffemodel_is_not_read(tmp_path: Path) -> None:
     assert f"has {LONGEST_MESSAGE + 1} bytes" in refusal(tmp_path / "huge")
 
 
+@pytest.mark.long
 @settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.data(), st.booleans())
 def test_damage_is_told_or_harmless(tmp_path: Path, data: st.DataObject, legacy: bool) -> None:

@@ -72,9 +72,9 @@ def test_a_folded_network_gives_the_same_scores(trained: FCN) -> None:
     plain = folded(trained)
     assert not plain.training
     assert plain.state_dict().keys() == FCN(NARROW).state_dict().keys()
-    trained.eval()
+    photos = images(3, seed=99).double()  # so that processors, which round differently in float32, agree
     with torch.inference_mode():
-        expected, found = trained(images(3, seed=99)), plain(images(3, seed=99))
+        expected, found = trained.eval().double()(photos), plain.double()(photos)
     assert expected.std() > 0.01
     assert (found - expected).abs().max() < 1e-5 * expected.std()
 
@@ -237,13 +237,16 @@ def test_the_same_seed_draws_the_same_weights() -> None:
 def test_convolutions_keep_the_size_of_what_passes_through() -> None:
     network = FCN(FcnArchitecture(channels=5, width=1 / 4, hidden=64))
     draw_weights(network, random())
+    large = 0
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             assert layer.bias is not None
             assert layer.bias.count_nonzero() == 0
             if layer.weight.numel() > 1000:
+                large += 1
                 expected = (2 / layer.weight[0].numel()) ** 0.5
                 assert layer.weight.std().item() == pytest.approx(expected, rel=0.1)
+    assert large > 10
 
 
 @pytest.mark.parametrize("padding", ["input", "layers"])

@@ -295,6 +295,7 @@ def kill_at(images: int, path: str) -> None:
     score(make_scorer(), Pictures().examples(), Path(path), advance)
 
 
+@pytest.mark.process
 def test_who_is_killed_keeps_what_was_saved(scorer: Scorer, pictures: Pictures, path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=kill_at, args=(4, str(path)))
     process.start()
@@ -377,6 +378,7 @@ def test_a_segment_is_the_channel_of_the_highest_score(scorer: Scorer) -> None:
     np.testing.assert_array_equal(found, values.argmax(0))
 
 
+@pytest.mark.gpu
 def test_a_gpu_segments_in_float32(scorer: Scorer) -> None:
     if not torch.cuda.is_available():
         pytest.skip("there is no GPU")

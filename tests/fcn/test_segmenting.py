@@ -262,6 +262,7 @@ def test_a_cpu_takes_one_image_at_once() -> None:
     assert Segmenter(make_scorer().network, 19, 5).most(1024, 2048) == 5
 
 
+@pytest.mark.gpu
 def test_a_gpu_scores_as_a_cpu_does(path: Path) -> None:
     if not torch.cuda.is_available():
         pytest.skip("there is no GPU")

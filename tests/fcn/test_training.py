@@ -96,6 +96,7 @@ def class_iou(network: FCN, examples: Sequence[Example]) -> float:
     return float(scores(counted(np.sum(matrices, axis=0), "strict"), "strict").class_iou)
 
 
+@pytest.mark.long
 def test_colours_are_learned_within_seconds(path: Path) -> None:
     architecture = FcnArchitecture(CLASSES, width=1 / 8, hidden=32, stride=2, padding="layers")
     settings = Settings(steps=120, batch_size=4, learning_rate=1e-2, validate_every=40)
@@ -120,6 +121,7 @@ def test_colours_are_learned_within_seconds(path: Path) -> None:
     assert all(progress.seconds_left > 0 for progress in told[:-1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("norm", [False, True], ids=["plain", "batch norm"])
 @pytest.mark.parametrize("stops", [[4], [1, 6], [9], [2, 3, 8]], ids=str)
 def test_stopped_and_resumed_equals_uninterrupted(stops: list[int], norm: bool, path: Path) -> None:
@@ -133,6 +135,7 @@ def test_stopped_and_resumed_equals_uninterrupted(stops: list[int], norm: bool, 
     assert_same(again, whole)
 
 
+@pytest.mark.long
 def test_a_training_keeps_its_number_of_threads(path: Path) -> None:
     before, seen = torch.get_num_threads(), []
 
@@ -156,6 +159,7 @@ def test_a_finished_training_is_there_at_once(path: Path) -> None:
     assert_same(trained(path, lambda progress: pytest.fail("there is nothing to do")), whole)
 
 
+@pytest.mark.long
 def test_a_checkpoint_saved_after_any_step_goes_on_the_same(path: Path) -> None:
     """As after SIGKILL: what was last saved is all there is."""
     kept: dict[int, bytes] = {}
@@ -171,6 +175,7 @@ def test_a_checkpoint_saved_after_any_step_goes_on_the_same(path: Path) -> None:
         assert_same(trained(path, norm=True), whole)
 
 
+@pytest.mark.long
 def test_a_second_ctrl_c_in_the_middle_of_a_step_leaves_a_checkpoint_that_goes_on_the_same(path: Path) -> None:
     whole = trained(path.with_name("other"), norm=True)
     network, calls = first_network(norm=True), 0
@@ -292,6 +297,7 @@ def test_the_rate_rises_and_falls_once() -> None:
             assert rates[-1] < 0.01
 
 
+@pytest.mark.long
 def test_channels_beyond_the_classes_are_trained_away(path: Path) -> None:
     network = first_network(FcnArchitecture(CLASSES + 2, 1 / 32, 8, 8, "layers"), norm=True)
     found = trained(path, network=network, settings=replace(SETTINGS, steps=30))
@@ -370,6 +376,7 @@ def test_nothing_to_learn_from_or_to_choose_by(path: Path) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("every", [2, 100])
 def test_validation_without_a_labelled_pixel(every: int, path: Path) -> None:
     blank = example((scene(0, 32, 32)[0], np.full((32, 32), IGNORE, np.uint8)), "blank")

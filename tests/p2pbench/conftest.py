@@ -1,22 +1,20 @@
-"""Small datasets of real files, scorers without training, and the command line as a process of its own."""
+"""Small datasets of real files, scorers without training, and the command line in processes of its own."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 
-from fcn.labels import CITYSCAPES
-from p2pbench.ablation.data import Data, open_data
-from p2pbench.config import RunConfig, run_config
-from tests.p2pbench import label_files
-from tests.p2pbench.drawn_scorer import make_scorer
+from tests.p2pbench.forked import Forker, forker
 from tests.p2pbench.tiny import TINY, Command, picture
+
+if TYPE_CHECKING:  # fixtures import what is slow to import
+    from p2pbench.ablation.data import Data
+    from p2pbench.config import RunConfig
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +32,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cityscapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Labels of a few test items in the official folders."""
+    from tests.p2pbench import label_files
+
     folder = tmp_path_factory.mktemp("cityscapes") / "gtFine" / "val" / "ulm"
     folder.mkdir(parents=True)
     for frame in range(label_files.ITEMS):
@@ -44,12 +44,18 @@ def cityscapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from fcn.labels import CITYSCAPES
+    from tests.p2pbench.drawn_scorer import make_scorer
+
     return make_scorer(tmp_path_factory.mktemp("scorer") / "fcn.safetensors", CITYSCAPES, 20)
 
 
 @pytest.fixture(scope="session")
 def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scorer whose file says what that of the published weights says."""
+    from fcn.labels import CITYSCAPES
+    from tests.p2pbench.drawn_scorer import make_scorer
+
     folder = tmp_path_factory.mktemp("imported")
     return make_scorer(folder / "fcn8s.safetensors", CITYSCAPES, 20, source="imported from fcn-8s.caffemodel")
 
@@ -57,6 +63,7 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny(folders: Path) -> Callable[..., RunConfig]:
     """Settings of a training that takes a second."""
+    from p2pbench.config import run_config
 
     def make(**settings: Any) -> RunConfig:  # noqa: ANN401 (any setting)
         return run_config({**TINY, "root": str(folders), "device": "cpu", **settings}, "test")
@@ -67,15 +74,19 @@ def tiny(folders: Path) -> Callable[..., RunConfig]:
 @pytest.fixture
 def tiny_data(tiny: Callable[..., RunConfig]) -> Data:
     """The data of `tiny`, decoded."""
+    from p2pbench.ablation.data import open_data
+
     return open_data(tiny(), lambda done, total: None)
 
 
+@pytest.fixture(scope="session")
+def prepared() -> Iterator[Forker]:
+    """The process that command lines are forked from."""
+    with forker() as prepared:
+        yield prepared
+
+
 @pytest.fixture
-def p2pbench() -> Command:
-    """Start the command line as a user does."""
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "p2pbench", *arguments]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    return start
+def p2pbench(prepared: Forker) -> Command:
+    """Start the command line in a process of its own."""
+    return prepared.start

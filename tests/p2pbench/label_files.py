@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,14 @@ def name(frame: int) -> str:
     return f"{CITIES[frame % len(CITIES)]}_{frame:06d}_000019"
 
 
+@cache
+def _drawn(frame: int) -> Ids:
+    return draw_scene(1, frame, 64).labels
+
+
 def scene(frame: int) -> Ids:
     """Label ids of a street scene, with the voids of a real one: the car below, the camera's edge."""
-    ids = draw_scene(1, frame, 64).labels.copy()
+    ids = _drawn(frame).copy()
     ids[-5:], ids[:, :2] = 1, 3
     return ids
 

@@ -68,6 +68,7 @@ def files_of(folder: Path) -> dict[str, int]:
     }
 
 
+@pytest.mark.long
 def test_a_grid_leaves_the_results_folder_that_the_design_says(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +108,7 @@ def test_a_grid_leaves_the_results_folder_that_the_design_says(
     assert notes.trained[-1][1].step == notes.trained[-1][1].total == 12
 
 
+@pytest.mark.long
 def test_real_and_input_are_what_the_networks_see(run: Run, folders: Path) -> None:
     grid = run(seeds=[0])
     for row, side in ((grid.real, "B"), (grid.input, "A")):
@@ -116,6 +118,7 @@ def test_real_and_input_are_what_the_networks_see(run: Run, folders: Path) -> No
             assert np.array_equal(np.asarray(Image.open(path)), expected)
 
 
+@pytest.mark.long
 def test_what_is_finished_is_left_and_what_is_missing_is_made(run: Run) -> None:
     grid = run()
     before = files_of(grid.folder)
@@ -135,6 +138,7 @@ def test_what_is_finished_is_left_and_what_is_missing_is_made(run: Run) -> None:
     assert files_of(grid.folder).keys() == before.keys()
 
 
+@pytest.mark.long
 def test_more_seeds_may_be_added(run: Run) -> None:
     run(seeds=[0])
     notes = Notes()
@@ -143,6 +147,7 @@ def test_more_seeds_may_be_added(run: Run) -> None:
     assert json.loads(grid.json.read_text())["seeds"] == [0, 2]
 
 
+@pytest.mark.long
 def test_same_seed_same_images_other_seed_other_images(run: Run, tmp_path: Path) -> None:
     first = run()
     images = {(r.cell, r.seed): [p.read_bytes() for p in r.pictures().values()] for r in first.runs()}
@@ -152,6 +157,7 @@ def test_same_seed_same_images_other_seed_other_images(run: Run, tmp_path: Path)
     assert images["L1", 0] != images["L1", 1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -171,6 +177,7 @@ def test_other_settings_under_the_same_name_are_refused(run: Run, changed: dict[
     assert files_of(grid.folder) == before
 
 
+@pytest.mark.long
 def test_seeds_of_a_cell_share_settings_and_cells_share_test_pictures(run: Run) -> None:
     run(seeds=[0])
     with pytest.raises(UserError, match=r"L1/seed-0 was made with other settings or data: epochs was 1, is 2"):
@@ -183,6 +190,7 @@ def test_seeds_of_a_cell_share_settings_and_cells_share_test_pictures(run: Run) 
     run(GridConfig(title="x", cells={"long": {"decay_epochs": 1}}), seeds=[0])
 
 
+@pytest.mark.long
 def test_other_items_under_the_same_name_are_refused(run: Run, folders: Path, tmp_path: Path) -> None:
     grid = run(seeds=[0])
     moved = tmp_path / "moved"
@@ -200,6 +208,7 @@ def test_other_items_under_the_same_name_are_refused(run: Run, folders: Path, tm
     assert grid.run("L1", 0).generator.exists()
 
 
+@pytest.mark.long
 def test_bookkeeping_may_change(run: Run) -> None:
     run(seeds=[0])
     notes = Notes()
@@ -207,6 +216,7 @@ def test_bookkeeping_may_change(run: Run) -> None:
     assert notes.trained == []
 
 
+@pytest.mark.long
 def test_a_folder_without_its_settings_is_not_taken_over(run: Run) -> None:
     grid = run(seeds=[0])
     grid.run("L1", 0).config.unlink()
@@ -237,6 +247,7 @@ def test_a_corrupt_picture_is_named_before_anything_is_written(folders: Path, tm
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.long
 def test_scores_and_report_of_a_grid(run: Run, tmp_path: Path) -> None:
     grid = run()
     results = tmp_path / "results"
@@ -255,6 +266,7 @@ def test_scores_and_report_of_a_grid(run: Run, tmp_path: Path) -> None:
     assert (results / "report" / "tables" / "two--image.csv").exists()
 
 
+@pytest.mark.long
 def test_scoring_again_at_the_targets_own_size(run: Run, tmp_path: Path) -> None:
     run(seeds=[0])
     scored = image_score(tmp_path / "results", native=True)
@@ -276,6 +288,7 @@ def test_scoring_names_what_is_missing(run: Run, tmp_path: Path) -> None:
         image_score(tmp_path / "results", native=False)
 
 
+@pytest.mark.long
 def test_a_dry_run_says_what_it_will_cost_and_writes_nothing(folders: Path, tmp_path: Path) -> None:
     name, grid = find_grid("patches")
     settings = {**TINY, "root": str(folders), "device": "cpu", "image_size": 128, "batch_size": 5, "direction": "AtoB"}

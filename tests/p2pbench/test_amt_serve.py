@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from p2pbench.cli import cli
 from tests.amt.study import ALGORITHMS, make_pictures
+from tests.p2pbench.forked import Started
 from tests.p2pbench.tiny import Command
 from tests.patience import PATIENCE, wait_until
 
@@ -26,9 +26,8 @@ SMALL = ("--raters", "2", "--practice", "2", "--trials", "4", "--size", "16x16")
 class Server:
     """A server process, once it answers."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: Started) -> None:
         self.process = process
-        assert process.stdout is not None
         self.lines: list[str] = []
         while not self.lines or not self.lines[-1].startswith("Ctrl-C"):
             line = process.stdout.readline()

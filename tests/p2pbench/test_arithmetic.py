@@ -111,6 +111,7 @@ def plain(config: RunConfig) -> Model:
     return Model(networks[0], networks[1], adams[0], adams[1])  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batches", [(1,) * 5, (2,) * 5, (2, 2, 1, 2, 1)], ids=["1", "2", "last of one item"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("generator", ["unet", "encoder-decoder"])

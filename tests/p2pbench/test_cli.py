@@ -8,7 +8,9 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from click.testing import CliRunner
@@ -20,7 +22,30 @@ from p2pbench.errors import UserError
 from tests.p2pbench.tiny import TINY, Command
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+class Done(NamedTuple):
+    """A command line that has ended."""
+
+    returncode: int | None
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(p2pbench: Command) -> Run:
+    """Run the command line in a process of its own."""
+
+    def run(*arguments: str) -> Done:
+        process = p2pbench(*arguments)
+        out, err = process.communicate()
+        return Done(process.returncode, out, err)
+
+    return run
+
+
+def run_as_a_user_does(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "p2pbench", *arguments], capture_output=True, text=True)
 
 
@@ -102,8 +127,9 @@ def test_a_file_where_a_folder_is_expected_is_called_a_file(
     assert "no such" not in said
 
 
+@pytest.mark.process
 def test_the_same_from_a_process_of_its_own() -> None:
-    done = run("train-ablation", "loses")
+    done = run_as_a_user_does("train-ablation", "loses")
     assert done.returncode == 1
     _one_error_line(done.stderr, "grid 'loses': no preset of that name")
 
@@ -149,19 +175,18 @@ def test_pipes_and_devices_are_refused_and_not_waited_for(
 
 def test_a_reader_that_is_gone_ends_it_without_a_word(p2pbench: Command) -> None:
     with p2pbench("settings") as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
 
 
-def test_wrong_usage_is_exit_code_2() -> None:
+@pytest.mark.process
+def test_wrong_usage_is_exit_code_2(run: Run) -> None:
     assert run("train-ablation").returncode == 2
-    assert run("nonsense").returncode == 2
+    assert run_as_a_user_does("nonsense").returncode == 2
 
 
-def test_the_whole_way_with_two_runs_at_once(folders: Path, tmp_path: Path) -> None:
+def test_the_whole_way_with_two_runs_at_once(folders: Path, tmp_path: Path, run: Run) -> None:
     file = tmp_path / "own.toml"
     settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in TINY.items())
     file.write_text(f'title = "Own"\n[settings]\n{settings}\n[cells.a]\nngf = 2\n[cells."b <&>"]\nngf = 3\n')
@@ -190,7 +215,7 @@ def test_the_whole_way_with_two_runs_at_once(folders: Path, tmp_path: Path) -> N
     assert re.search(r"own/a seed 0, 3 of 3 items:\n    l1 +0\.\d{4}  \[0\.\d{4}, 0\.\d{4}\]", printed)
 
 
-def test_a_run_that_fails_does_not_stop_the_others(folders: Path, tmp_path: Path) -> None:
+def test_a_run_that_fails_does_not_stop_the_others(folders: Path, tmp_path: Path, run: Run) -> None:
     file = tmp_path / "own.toml"
     shared = {key: value for key, value in TINY.items() if key not in OF_DISCRIMINATOR}
     settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in shared.items())
@@ -228,14 +253,15 @@ def test_seeds_are_whole_numbers_each_once(text: str) -> None:
     assert seed_list(None) is None
 
 
+@pytest.mark.process
 def test_settings_lists_every_key() -> None:
-    printed = run("settings").stdout
+    printed = run_as_a_user_does("settings").stdout
     assert "learning_rate = 0.0002" in printed
     assert "receptive_field = 70" in printed
     assert "1 | 16 | 34 | 70 | 142 | 286" in printed
 
 
-def test_datasets_lists_every_one() -> None:
+def test_datasets_lists_every_one(run: Run) -> None:
     printed = run("datasets").stdout
     for name in ("streets", "cityscapes", "camvid", "paired", "folders", "colorization", "inpainting", "edges"):
         assert f"\n{name}: " in "\n" + printed

@@ -136,6 +136,7 @@ def train(root: Path, results: Path, **settings: Any) -> Grid:  # noqa: ANN401 (
     return run_grid(results, "grid", grid, "x", {}, [0], Notes())
 
 
+@pytest.mark.long
 def test_a_grid_keeps_its_clusters_and_every_number_says_so(folders: Path, tmp_path: Path) -> None:
     table, results = tmp_path / "clusters.csv", tmp_path / "results"
     table.write_text(TABLE)

@@ -47,6 +47,7 @@ def values(run: Run, name: str) -> list[float]:
     return [metric.value for metric in ledger.read_scorer(run, name).metrics.values()]
 
 
+@pytest.mark.long
 def test_the_numbers_are_those_of_the_published_script(results: Path, scorer: Path) -> None:
     result = score(results, "--weights", scorer)
     assert result.exit_code == 0
@@ -76,6 +77,7 @@ def test_the_numbers_are_those_of_the_published_script(results: Path, scorer: Pa
     assert f"at most {(19 - absent) / 19:.3f}" in " ".join(result.stdout.split())
 
 
+@pytest.mark.long
 def test_all_rows_of_a_grid_have_one_protocol(results: Path, scorer: Path) -> None:
     score(results, "--weights", scorer)
     grid = Grid(results / "tiny")
@@ -93,6 +95,7 @@ def test_all_rows_of_a_grid_have_one_protocol(results: Path, scorer: Path) -> No
     assert ledger.read_scorer(grid.real, "fcn-strict").fingerprint not in strict_
 
 
+@pytest.mark.long
 def test_classes_are_in_a_file(results: Path, scorer: Path) -> None:
     score(results, "--weights", scorer)
     real = Grid(results / "tiny").real
@@ -110,6 +113,7 @@ def test_classes_are_in_a_file(results: Path, scorer: Path) -> None:
     assert float(road["iou_low"]) <= float(road["iou"]) <= float(road["iou_high"])
 
 
+@pytest.mark.long
 def test_a_second_call_segments_what_changed_alone(results: Path, scorer: Path) -> None:
     assert "segmented" in score(results, "--weights", scorer).stderr
     again = score(results, "--weights", scorer)
@@ -127,6 +131,7 @@ def test_a_second_call_segments_what_changed_alone(results: Path, scorer: Path) 
     assert [id_ for id_ in after if after[id_].key != before[id_].key] == [next(iter(run.pictures()))]
 
 
+@pytest.mark.long
 def test_what_is_unfinished_is_listed_and_the_rest_is_scored(results: Path, scorer: Path) -> None:
     grid = Grid(results / "tiny")
     grid.run("L1", 0).generator.unlink()
@@ -140,6 +145,7 @@ def test_what_is_unfinished_is_listed_and_the_rest_is_scored(results: Path, scor
     assert "tiny/cGAN seed 0  3 of 4 items" in partial.stdout
 
 
+@pytest.mark.long
 def test_one_protocol_and_json(results: Path, scorer: Path) -> None:
     assert "official" not in score(results, "--weights", scorer, "--protocol", "strict").stdout
     printed = score(results, "--weights", scorer, "--json").stdout.splitlines()
@@ -213,6 +219,7 @@ def test_jpeg_grey_and_alpha_are_scored_and_said(camvid_root: Path, tmp_path: Pa
     assert ledger.read_scorer(Run(folder, "outputs", None), "fcn-strict").fingerprint == scores.fingerprint
 
 
+@pytest.mark.long
 def test_cityscapes_by_the_published_weights_stands_beside_the_paper(
     tmp_path: Path, scorer: Path, imported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

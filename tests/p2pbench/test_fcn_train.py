@@ -28,6 +28,7 @@ def train(out: Path, *arguments: str) -> Result:
     return result
 
 
+@pytest.mark.long
 def test_what_comes_out_scores_that_dataset(tmp_path: Path) -> None:
     out = tmp_path / "scorer.safetensors"
     result = train(out, "--init", "scratch", "--epochs", "2", "--batch-size", "2")
@@ -45,6 +46,7 @@ def test_what_comes_out_scores_that_dataset(tmp_path: Path) -> None:
     assert "real photos" in scored.stdout
 
 
+@pytest.mark.long
 def test_the_same_again_is_left_and_another_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "scorer.safetensors"
     train(out, "--init", "scratch", "--epochs", "1")
@@ -77,6 +79,7 @@ def test_a_stopped_training_goes_on_to_the_same_end(tmp_path: Path, p2pbench: Co
     assert stopped.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.long
 def test_weights_of_vgg16_from_a_file(tmp_path: Path) -> None:
     own = FCN(FcnArchitecture(19, 0.02, 82)).state_dict()
     theirs = {

@@ -36,7 +36,7 @@ def run(*arguments: object) -> BaseException | None:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(tmp_path_factory: pytest.TempPathFactory, unhurried_server: None) -> Path:
     """A grid of two cells with outputs, and a study of it that two programs took part in."""
     folder = tmp_path_factory.mktemp("others")
     make_pictures(folder / "pictures")

@@ -71,6 +71,7 @@ REFUSED: dict[str, tuple[Save, Save]] = {  # how most files are kept, and how th
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kept", REFUSED)
 def test_advice_can_be_followed(kept: str, cityscapes: Path, tmp_path: Path) -> None:
     """Each reading that a refusal names succeeds, and a reading that is refused is not told to be another."""

@@ -146,6 +146,7 @@ def test_a_results_folder(results: Path) -> None:
     assert real.protocol["output_sizes"] == ["32x32"]
 
 
+@pytest.mark.long
 def test_the_numbers_are_those_of_the_pixels(results: Path) -> None:
     score(results)
     grid = Grid(results / "tiny")
@@ -176,6 +177,7 @@ def test_json_for_machines(results: Path) -> None:
     assert 0.5 < lines[-1]["metrics"]["class_iou"] < 1
 
 
+@pytest.mark.long
 def test_what_is_unfinished_is_listed_and_the_rest_is_scored(results: Path) -> None:
     grid = Grid(results / "tiny")
     grid.run("cGAN", 0).generator.unlink()
@@ -196,6 +198,7 @@ def test_what_is_unfinished_is_listed_and_the_rest_is_scored(results: Path) -> N
     assert "tiny/real  5 of 5 items" in result.stdout
 
 
+@pytest.mark.long
 def test_other_directions_and_datasets_are_passed_over(results: Path, folders: Path, tmp_path: Path) -> None:
     others = tmp_path / "others"
     _train(others, "photos", cells=("L1",), direction="labels-to-photo")
@@ -212,6 +215,7 @@ def test_other_directions_and_datasets_are_passed_over(results: Path, folders: P
     assert "pairs: skipped, its dataset folders has no label table" in result.stderr.splitlines()
 
 
+@pytest.mark.long
 def test_a_folder_of_another_models_outputs(results: Path, tmp_path: Path) -> None:
     folder = tmp_path / "theirs" / "test_latest" / "images"
     for id_, path in Grid(results / "tiny").run("L1", 0).pictures().items():
@@ -283,6 +287,7 @@ def test_void_on_the_last_class_costs_the_official_image(camvid_root: Path, tmp_
     assert "1 output is dropped whole by the official protocol: void predicted on the last class" in result.stderr
 
 
+@pytest.mark.long
 def test_one_item_has_no_interval_whatever_scores_it(tmp_path: Path) -> None:
     results = tmp_path / "results"
     _train(results, "one", ("L1",), direction="photo-to-labels", test_items=1)
@@ -341,6 +346,7 @@ def test_the_split_of_the_truth(camvid_root: Path) -> None:
     assert len(open_truth("streets:").items) == 100
 
 
+@pytest.mark.long
 def test_cityscapes_stands_beside_the_paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "cityscapes"
     rng = np.random.default_rng(0)

@@ -222,6 +222,7 @@ def interrupted(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
     return str(done.exception)
 
 
+@pytest.mark.long
 def test_ctrl_c_says_what_was_made_and_how_to_go_on(
     trained: Run, folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,6 +155,7 @@ def test_the_variance_of_kid_equals_sums_over_all_choices_of_items() -> None:
     assert distributions.kid_variance(one, other) == pytest.approx(max(0, expected))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("n", "shift"), [(20, 0.5), (50, 0.5), (50, 0.0)])
 def test_variances_are_those_of_samples(n: int, shift: float) -> None:
     random = np.random.default_rng(n)
@@ -176,6 +177,7 @@ def shown(count: int, shift: int) -> Iterator[NDArray[np.uint8]]:
         yield picture(index + shift, 40 if index % 3 else 64)
 
 
+@pytest.mark.long
 def test_both_equal_torch_fidelitys_own(inception: Inception, weights: Path, tmp_path: Path) -> None:
     n, sides = 12, []
     for name, shift in (("output", 0), ("real", 50)):
@@ -197,6 +199,7 @@ def test_both_equal_torch_fidelitys_own(inception: Inception, weights: Path, tmp
     assert distributions.kid(*sides) == pytest.approx(mmd2(*kernels, mmd_est="u-statistic"), rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.long
 def test_inception_takes_grey_and_16_bits_and_no_other_channels(inception: Inception) -> None:
     grey = picture(3)[..., :1]
     rgb = np.repeat(grey, 3, axis=2)

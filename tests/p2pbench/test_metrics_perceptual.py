@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import subprocess
-import sys
 from itertools import product
 from pathlib import Path
 
@@ -35,7 +34,7 @@ from reports.store.made import Made
 from tests.p2pbench.grids import image_score, run_grid
 from tests.p2pbench.random_weights import write_alexnet, write_inception
 from tests.p2pbench.test_ablation import Notes
-from tests.p2pbench.tiny import TINY, picture
+from tests.p2pbench.tiny import TINY, Command, picture
 
 CPU = torch.device("cpu")
 
@@ -47,16 +46,25 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "torch" / "hub" / "checkpoints"
 
 
-@pytest.fixture
-def results(folders: Path, tmp_path: Path, hub: Path) -> Path:
+@pytest.fixture(scope="module")
+def trained(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs, trained where no weights are."""
+    out = tmp_path_factory.mktemp("trained") / "results"
     grid = GridConfig(title="Two", source="a test", settings={"epochs": 1}, cells={"a": {"ngf": 2}, "b": {"ngf": 3}})
     settings = {key: value for key, value in TINY.items() if key != "ngf"}
     settings |= {"root": str(folders), "device": "cpu", "epochs": 1}
     notes = Notes()
-    run_grid(tmp_path / "results", "two", grid, "own.toml", settings, [0], notes)
-    assert [line for line in notes.said if "LPIPS" in line] == [f"no LPIPS: {why_missing(tmp_path / 'results')}"]
-    return tmp_path / "results"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(out.with_name("torch")))
+        run_grid(out, "two", grid, "own.toml", settings, [0], notes)
+        assert [line for line in notes.said if "LPIPS" in line] == [f"no LPIPS: {why_missing(out)}"]
+    return out
+
+
+@pytest.fixture
+def results(trained: Path, tmp_path: Path, hub: Path) -> Path:
+    """The same, for a test alone."""
+    return shutil.copytree(trained, tmp_path / "results")
 
 
 def why_missing(results: Path) -> str:
@@ -89,6 +97,7 @@ def by_the_paper(output: Picture, target: Picture) -> float:
     return total
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("hub")
 def test_lpips_equals_the_papers_formula() -> None:
     write_alexnet()
@@ -106,6 +115,7 @@ def test_lpips_equals_the_papers_formula() -> None:
     )  # anew, and of a single item
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("hub")
 @pytest.mark.parametrize(
     ("form", "why"), [((64, 30, 3), "from 31x31 pixels on, and these have 30x64"), ((40, 40, 4), "have 4 channels")]
@@ -148,6 +158,7 @@ class Trap:
         return Path.touch, (self.file,)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("content", ["empty", "text", "cut off", "another network's", "code"])
 def test_a_file_that_holds_no_weights_is_named_and_never_run(content: str, hub: Path, tmp_path: Path) -> None:
     whole = write_alexnet().read_bytes()
@@ -163,6 +174,7 @@ def test_a_file_that_holds_no_weights_is_named_and_never_run(content: str, hub: 
     assert not (tmp_path / "trapped").exists()
 
 
+@pytest.mark.long
 def test_missing_weights_are_said_once_and_written_for_each_run(results: Path) -> None:
     done = CliRunner().invoke(cli, ["image-score", str(results), "--json"])
     assert done.exit_code == 0
@@ -175,6 +187,7 @@ def test_missing_weights_are_said_once_and_written_for_each_run(results: Path) -
         assert run.lab_histograms.read_text().count("\n") == 301
 
 
+@pytest.mark.process
 def test_lpips_is_scored_as_soon_as_its_weights_are_there(results: Path) -> None:
     write_alexnet()
     grid, notes = Grid(results / "two"), Notes()
@@ -204,6 +217,7 @@ def test_lpips_is_scored_as_soon_as_its_weights_are_there(results: Path) -> None
     assert not other.missing("lpips").exists()  # its scores of before stand
 
 
+@pytest.mark.long
 def test_pictures_too_small_are_a_line_and_no_histograms_stay_of_other_pictures(results: Path) -> None:
     write_alexnet()
     grid, notes = Grid(results / "two"), Notes()
@@ -220,6 +234,7 @@ def test_pictures_too_small_are_a_line_and_no_histograms_stay_of_other_pictures(
     assert (run.missing("lpips").read_text(), notes.said) == (f"{said}\n", [f"no LPIPS: {said}"])
 
 
+@pytest.mark.long
 def test_fid_sees_real_once_a_grid(results: Path, tmp_path: Path) -> None:
     grid, notes = Grid(results / "two"), Notes()
     weights = write_inception(tmp_path / "inception.pth")
@@ -247,26 +262,24 @@ def test_fid_sees_real_once_a_grid(results: Path, tmp_path: Path) -> None:
         assert ledger.read_scorer(run, "fid").protocol["n"] == 11
 
 
-def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "p2pbench", "image-score", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, env={**os.environ, **environment})
-
-
-def test_a_download_that_fails_is_one_line(results: Path, hub: Path) -> None:
+def test_a_download_that_fails_is_one_line(results: Path, hub: Path, p2pbench: Command) -> None:
     nowhere = "http://127.0.0.1:9"  # a proxy that is none, so that nothing is fetched on any machine
-    done = command(str(results), "--download-weights", https_proxy=nowhere, HTTPS_PROXY=nowhere)
+    arguments = ("image-score", str(results), "--download-weights")
+    done = p2pbench(*arguments, https_proxy=nowhere, HTTPS_PROXY=nowhere)
+    _, said = done.communicate()
     assert done.returncode == 1
-    assert done.stderr.startswith(f"Error: {ALEXNET.url}: the weights of AlexNet cannot be downloaded (")
-    assert done.stderr.count("\n") == 1
+    assert said.startswith(f"Error: {ALEXNET.url}: the weights of AlexNet cannot be downloaded (")
+    assert said.count("\n") == 1
     assert list(hub.iterdir()) == []
 
 
-def test_fid_without_weights_says_what_is_missing(results: Path) -> None:
-    done = command(str(results), "--fid")
+def test_fid_without_weights_says_what_is_missing(results: Path, p2pbench: Command) -> None:
+    done = p2pbench("image-score", str(results), "--fid")
+    _, printed = done.communicate()
     assert done.returncode == 0
     said = f"run `p2pbench image-score {results} --fid --download-weights`"
     line = f"FID and KID need the weights of Inception v3, which are not at {INCEPTION.file}; {said}"
-    assert done.stderr.splitlines()[:3] == [f"no LPIPS: {why_missing(results)}", f"no FID: {line}", f"no KID: {line}"]
+    assert printed.splitlines()[:3] == [f"no LPIPS: {why_missing(results)}", f"no FID: {line}", f"no KID: {line}"]
     assert Grid(results / "two").runs()[1].missing("kid").read_text() == f"{line}\n"
 
 
@@ -278,7 +291,10 @@ def test_fid_without_weights_says_what_is_missing(results: Path) -> None:
         (["--fid", "--native"], 2, "give it without --native"),
     ],
 )
-def test_what_cannot_be_asked_for(arguments: list[str], code: int, said: str, tmp_path: Path) -> None:
-    done = command(str(tmp_path), *arguments)
+def test_what_cannot_be_asked_for(
+    arguments: list[str], code: int, said: str, tmp_path: Path, p2pbench: Command
+) -> None:
+    done = p2pbench("image-score", str(tmp_path), *arguments)
+    _, printed = done.communicate()
     assert done.returncode == code
-    assert said in done.stderr
+    assert said in printed

@@ -108,6 +108,7 @@ def test_names_as_long_as_they_can_be_are_written(tmp_path: Path, suffix: str) -
     assert np.array_equal(pictures.read(path), values)
 
 
+@pytest.mark.long
 def test_any_name_gets_from_training_to_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("P2PBENCH_CACHE", str(tmp_path / "cache"))
     names = [LATIN_1, SHIFT_JIS, b"x" * 251, b"deep/er/a", b'<b>&"q', b"two\nlines", b"\x1b[31mred", "日本".encode()]
@@ -133,6 +134,7 @@ def test_any_name_gets_from_training_to_the_report(tmp_path: Path, monkeypatch: 
         assert len({row["item"] for row in csv.DictReader(file)}) == len(ids) + 1
 
 
+@pytest.mark.process
 def test_a_path_that_is_no_text_is_one_line(tmp_path: Path) -> None:
     save(tmp_path / "A", b"a.png")
     path = os.fsencode(tmp_path) + b"/d\xe9"

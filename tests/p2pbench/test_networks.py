@@ -150,6 +150,8 @@ def test_zeroed_biases_leave_norms_alone() -> None:
     for parameter in generator.parameters():
         nn.init.ones_(parameter)
     zero_convolution_biases(generator)
+    for kind in (nn.Conv2d, nn.BatchNorm2d):
+        assert any(isinstance(module, kind) for module in generator.modules())
     for module in generator.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             assert module.bias is not None

@@ -127,6 +127,7 @@ def test_a_scorer_is_not_written_over_a_file_that_is_linked_into_what_it_learns_
     assert f"elsewhere.png: is the same as {file}, which is read" in said
 
 
+@pytest.mark.long
 def test_results_beside_the_data_are_apart(photos: Path, tmp_path: Path) -> None:
     where = ("--root", str(photos), "--out", str(tmp_path / "data"), "--device", "cpu")
     before = content(photos)
@@ -159,6 +160,7 @@ def scored(tmp_path: Path) -> Callable[..., tuple[object, ...]]:
     return call
 
 
+@pytest.mark.long
 def test_scores_of_a_folder_lie_beside_its_outputs_and_not_in_the_data(
     scored: Callable[..., tuple[object, ...]], tmp_path: Path
 ) -> None:

@@ -194,6 +194,7 @@ def test_receptive_fields(field: int, objective: str, batch: int) -> None:
     compare([batch] * STEPS, objective=objective, receptive_field=field)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("generator", "batch"), combined(GENERATORS, BATCHES))
 @pytest.mark.parametrize(("field", "side"), [(142, 64), (286, 128)])
 def test_wide_receptive_fields(field: int, side: int, generator: str, batch: int) -> None:

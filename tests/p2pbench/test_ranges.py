@@ -186,6 +186,7 @@ def test_scores_of_the_whole_depth_are_made_anew(results: Path, tmp_path: Path) 
     assert run.score("image").stat().st_mtime_ns == before
 
 
+@pytest.mark.long
 def test_networks_see_the_range(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     write_alexnet()
@@ -210,6 +211,7 @@ def contrast(path: Path) -> int:
     return int(values.max() - values.min())
 
 
+@pytest.mark.long
 def test_every_picture_shows_the_range(results: Path, tmp_path: Path) -> None:
     grid = Grid(results / "deep")
     (sample,) = grid.run("L1", 0).samples.iterdir()
@@ -239,6 +241,7 @@ def test_a_studys_pictures_and_protocol_have_the_range(results: Path) -> None:
     assert len(real) >= ITEMS
 
 
+@pytest.mark.long
 def test_the_fcn_score_sees_the_range(tmp_path: Path) -> None:
     grid = GridConfig(title="Streets", cells={"L1": {"objective": "L1"}})
     scorer = make_scorer(tmp_path / "fcn.safetensors", CITYSCAPES, 20)

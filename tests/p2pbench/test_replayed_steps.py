@@ -177,6 +177,7 @@ def test_after_a_bad_loss_nothing_is_updated(
         assert "running" in name or "num_batches" in name or torch.equal(a, b), name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("on_device", [True, False])
 def test_replayed_steps_are_plain_steps(
     tiny: Tiny, tiny_data: Data, on_cpu: None, monkeypatch: pytest.MonkeyPatch, on_device: bool
@@ -210,6 +211,7 @@ def run(config: RunConfig, data: Data, folder: Path) -> list[list[str]]:
         return [row[:2] + row[3:] for row in csv.reader(file)]
 
 
+@pytest.mark.long
 def test_a_training_of_replayed_steps_logs_and_ends_as_one_of_plain_steps(
     tiny: Tiny, tiny_data: Data, tmp_path: Path, on_cpu: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +297,7 @@ def test_want_of_memory_is_told_from_other_errors() -> None:
     assert not is_out_of_memory(RuntimeError("shapes differ"))
 
 
+@pytest.mark.long
 def test_what_fits_is_the_largest_that_does(tiny: Tiny, tiny_data: Data) -> None:
     config = tiny(image_size=128, batch_size=16, ngf=16, ndf=16)
     channels = tiny_data.channels

@@ -83,6 +83,7 @@ def count(pairs: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8]]], classes:
     return [[*map(int, row)] for row in matrix]
 
 
+@pytest.mark.long
 def test_a_segmentation_is_what_the_network_saw(scored: Path, scorer: Path) -> None:
     grid = Grid(scored / "tiny")
     beyond = 0
@@ -106,6 +107,7 @@ def test_the_table_of_confusion_sums_all_items(scored: Path, scorer: Path) -> No
         assert not run.confusion_table("fcn-official").exists()
 
 
+@pytest.mark.long
 def test_what_is_lost_is_drawn_again_and_nothing_else_counted(results: Path, scorer: Path) -> None:
     first, second, real = runs(results)
     before, kept = shown(results), {run: run.confusion.read_bytes() for run in (first, second, real)}
@@ -126,6 +128,7 @@ def test_what_is_lost_is_drawn_again_and_nothing_else_counted(results: Path, sco
         assert len(load(run.confusion, digest).images) == len(run.pictures())
 
 
+@pytest.mark.long
 def test_results_scored_without_pictures_get_them(results: Path, scorer: Path) -> None:
     before = shown(results)
     for folder in [Grid(results / "tiny").labels, *(run.segmentations for run in runs(results))]:
@@ -161,6 +164,7 @@ cli(["fcn-score", "--device", "cpu", "--weights", *sys.argv[1:]])
 """
 
 
+@pytest.mark.process
 def test_who_is_killed_in_between_goes_on(results: Path, scorer: Path) -> None:
     before = shown(results)
     for run in runs(results):
@@ -180,6 +184,7 @@ def test_who_is_killed_in_between_goes_on(results: Path, scorer: Path) -> None:
     assert sorted(load(run.confusion, digest).images) == ids
 
 
+@pytest.mark.long
 def test_pictures_of_items_that_are_gone_are_removed(results: Path, scorer: Path) -> None:
     run, other, _ = runs(results)
     id_, path = next(iter(run.pictures().items()))
@@ -197,6 +202,7 @@ def test_pictures_of_items_that_are_gone_are_removed(results: Path, scorer: Path
     assert not (Grid(results / "tiny").labels / f"{id_}.png").exists()
 
 
+@pytest.mark.long
 def test_another_scorer_draws_anew(results: Path, tmp_path: Path) -> None:
     other = make_scorer(tmp_path / "other.safetensors", CITYSCAPES, 20, seed=1)
     score(results, "--weights", other)
@@ -206,6 +212,7 @@ def test_another_scorer_draws_anew(results: Path, tmp_path: Path) -> None:
             np.testing.assert_array_equal(found, np.where(prediction < CLASSES, prediction, IGNORE))
 
 
+@pytest.mark.long
 def test_true_labels_with_ignored_pixels_follow_their_file(tmp_path: Path, scorer: Path) -> None:
     root = make_cityscapes(tmp_path / "cityscapes", 2, 33)
     settings = {"dataset": "cityscapes", "root": str(root), "train_items": None, "test_items": None}
@@ -320,6 +327,7 @@ def label_score(*arguments: object) -> None:
     assert result.exit_code == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("at", "size"), [("output", 32), ("label", None)])
 def test_label_score_shows_the_nearest_labels(at: str, size: int | None, back: Path) -> None:
     label_score(back, "--at", at)
@@ -354,6 +362,7 @@ def test_label_score_writes_its_classes(back: Path) -> None:
     assert iou == pytest.approx([1] * len(iou))  # the ground truth
 
 
+@pytest.mark.long
 def test_label_score_restores_and_removes(back: Path, tmp_path: Path) -> None:
     results = shutil.copytree(back, tmp_path / "results")
     label_score(results)

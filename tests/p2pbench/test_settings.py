@@ -89,6 +89,7 @@ DATA: dict[str, list[Any]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", DATASETS)
 def test_a_setting_of_data_changes_them_or_is_refused_before_they_are_opened(
     name: str, roots: dict[str, str | None]
@@ -215,6 +216,7 @@ def trained(folder: Path, settings: dict[str, Any], seed: int) -> list[torch.Ten
     return [*weights, *(torch.from_numpy(np.array(Image.open(path))) for path in run.pictures().values())]
 
 
+@pytest.mark.long
 def test_every_setting_of_a_training_changes_what_comes_out(folders: Path, tmp_path: Path) -> None:
     assert {"dataset", "root", "threads", "clusters", *DATA, *TRAINING, *BOOKKEEPING} == set(RunConfig.model_fields)
     base = {**SMALL, "root": str(folders)}

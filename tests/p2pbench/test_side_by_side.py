@@ -36,6 +36,8 @@ from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY
 from tests.patience import PATIENCE, wait_until
 
+pytestmark = pytest.mark.process
+
 Tiny = Callable[..., RunConfig]
 LARGE = {"batch_size": 2**40}  # more than an address space holds: refused at once
 GRID = GridConfig(title="Two", cells={"L1": {"objective": "L1"}, "L1+cGAN": {}})

@@ -32,6 +32,8 @@ from reports.store.layout import Grid
 from reports.tidy import read as read_results
 from tests.amt.study import ALGORITHMS, Rater, make_pictures, no_commits
 
+pytestmark = pytest.mark.long
+
 SMALL_RATERS = 3
 SMALL = ("--raters", str(SMALL_RATERS), "--practice", "2", "--trials", "4", "--size", "16x16")
 FOOLED: dict[str, set[Side]] = {"L1": {"left"}, "cGAN": {"left", "right"}}  # once each, of four trials
@@ -334,6 +336,7 @@ def test_tasks_have_the_papers_pairing(results: Path, opened: Opened) -> None:
         assert study.protocol.pairing == pairing
 
 
+@pytest.mark.usefixtures("unhurried_server")
 def test_programs_take_part_in_rehearsals_only(results: Path, chosen: Chosen) -> None:
     assert "found a study for people" in str(run("amt", "simulate", str(results), "--name", "first").exception)
     assert run("amt", "create", str(results), "--name", "second", "--simulated", *SMALL).exit_code == 0
@@ -348,6 +351,7 @@ def test_programs_take_part_in_rehearsals_only(results: Path, chosen: Chosen) ->
     assert rates == {"L1": 0.0, "cGAN": 1.0}
 
 
+@pytest.mark.usefixtures("unhurried_server")
 def test_a_rehearsal_that_nobody_can_take_part_in_says_why(results: Path, chosen: Chosen) -> None:
     assert run("amt", "create", str(results), "--name", "second", "--simulated", *SMALL).exit_code == 0
     assert run("amt", "simulate", str(results), "--name", "second").exit_code == 0
@@ -364,6 +368,7 @@ def test_a_rehearsal_checks_what_it_is_asked_for(results: Path, chosen: Chosen, 
     assert "change it" in str(run("amt", "simulate", str(results), wrong).exception)
 
 
+@pytest.mark.usefixtures("unhurried_server")
 def test_quickstarts_study_goes_on_where_it_was_stopped(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsal, "PROTOCOL", Protocol(raters=3, practice=2, scored=4, spares=2, width=16, height=16))
     monkeypatch.setattr(rehearsal, "INVENTED", {"L1": 5.0, "cGAN": 40.0})

@@ -158,6 +158,7 @@ def crop(ids: Ids, rng: np.random.Generator) -> Ids:
     return ids[row : row + side, column : column + side]
 
 
+@pytest.mark.long
 def test_label_ids_are_never_refused(tmp_path: Path) -> None:
     """One and more street scenes, whole and cropped, with some of their classes left unlabelled."""
     rng = np.random.default_rng(0)
@@ -172,6 +173,7 @@ def test_label_ids_are_never_refused(tmp_path: Path) -> None:
         refuse_train_ids(CITYSCAPES, write(tmp_path / "labels", chosen))
 
 
+@pytest.mark.long
 def test_train_ids_of_few_scenes_are_always_refused(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     for index in range(20):
@@ -253,6 +255,7 @@ def test_label_files_of_little_variety_may_stand_among_others(tmp_path: Path) ->
     refuse_train_ids(CITYSCAPES, write(tmp_path / "labels", [scene(0), scene(1), *odd]))
 
 
+@pytest.mark.long
 def test_one_file_of_train_ids_among_label_ids_is_found(tmp_path: Path) -> None:
     """Before work begins where it is one of those that are looked at, and else when it is read."""
     root = make(tmp_path / "cityscapes", lambda ids: ids, 250, splits=())

@@ -26,6 +26,7 @@ from p2pbench.training.model import Model, build
 from p2pbench.training.trainer import Callbacks, TrainingData, train
 from reports.store.errors import ReportError
 from reports.store.layout import Run
+from tests.p2pbench.forked import Forker
 from tests.p2pbench.tiny import TINY, Command
 from tests.patience import PATIENCE, wait_until
 
@@ -96,11 +97,12 @@ def run_in(out: Path) -> Run:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def uninterrupted(folders: Path, tmp_path_factory: pytest.TempPathFactory, prepared: Forker) -> Run:
     """A run of 48 steps that nobody touched."""
     out = tmp_path_factory.mktemp("uninterrupted")
-    command = [sys.executable, "-m", "p2pbench", *command_line(folders, out)]
-    subprocess.run(command, check=True, capture_output=True)
+    process = prepared.start(*command_line(folders, out))
+    _, said = process.communicate()
+    assert process.returncode == 0, said
     assert logged_steps(run_in(out)) == 48
     return run_in(out)
 
@@ -173,6 +175,7 @@ def test_a_run_belongs_to_one_process(folders: Path, tmp_path: Path, p2pbench: C
 ALWAYS_AT_ONCE = "from p2pbench.ablation import timing; timing.NO_GAIN = 0\nfrom p2pbench.cli import main; main()"
 
 
+@pytest.mark.process
 def test_workers_stop_when_the_process_that_started_them_is_killed(folders: Path, tmp_path: Path) -> None:
     file = tmp_path / "two.toml"
     file.write_text('title = "Two"\n[cells.a]\nngf = 3\n[cells.b]\nngf = 4\n')
@@ -216,6 +219,7 @@ def test_a_finished_run_is_skipped_and_a_changed_setting_refused(
     assert before == {path: path.stat().st_mtime_ns for path in uninterrupted.folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.long
 def test_same_seed_same_weights_other_seed_others(tiny: Tiny, tiny_data: Data, tmp_path: Path) -> None:
     models = [
         trained(tiny(seed=seed), tiny_data, Run(tmp_path / str(place), "a", seed))
@@ -226,6 +230,7 @@ def test_same_seed_same_weights_other_seed_others(tiny: Tiny, tiny_data: Data, t
     assert not torch.equal(states[0]["encoder.0.weight"], states[2]["encoder.0.weight"])
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_over_epochs(tiny: Tiny, tiny_data: Data, tmp_path: Path) -> None:
     resident: list[int] = []
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
-import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.patience import PATIENCE
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 HEIGHT = 800
 expect.set_options(timeout=1000 * PATIENCE)
 
@@ -66,18 +62,6 @@ class Visits:
 
     def _hear(self, message: ConsoleMessage) -> None:
         self.complaints.append(message.text)
-
-
-@contextmanager
-def launched() -> Iterator[Browser]:
-    """The system's Chromium."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
-        pytest.fail("no chromium or google-chrome: run `make test`, which installs it")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 def overflow(page: Page, selector: str = "html") -> int:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
 
-from reports import html
-from reports.store import bootstrap, ledger, scores
-from reports.store.arithmetic import ARITHMETIC
-from reports.store.layout import Grid, Run
-from tests.reports import browsing
-from tests.reports import rich as rich_results
-from tests.reports.browsing import Visits
+from tests.browser import shared_browser
+
+if TYPE_CHECKING:  # fixtures import what is slow to import
+    from playwright.sync_api import Browser
+
+    from reports.store.layout import Run
+    from tests.reports.browsing import Visits
 
 ITEMS = ("bridge", "church", "harbour", "square")
 PROTOCOL = {"scale": "0..1", "ssim_window": 11}
@@ -30,10 +30,13 @@ def _paint(path: Path, seed: int, size: int = 16) -> None:
 
 
 def _score(run: Run, values: Sequence[float], items: Sequence[str], n_expected: int) -> None:
+    from reports.store import bootstrap, ledger
+    from reports.store.scores import Metric, Scores
+
     per_item = np.array(values)
     weights = bootstrap.item_weights(items, 200)
-    metric = scores.Metric(float(per_item.mean()), weights @ per_item.astype(np.float32) / len(items), per_item)
-    ledger.write(run, scores.Scores("image", PROTOCOL, tuple(items), n_expected, {"l1": metric}))
+    metric = Metric(float(per_item.mean()), weights @ per_item.astype(np.float32) / len(items), per_item)
+    ledger.write(run, Scores("image", PROTOCOL, tuple(items), n_expected, {"l1": metric}))
 
 
 def _log(run: Run, seed: int) -> None:
@@ -45,6 +48,8 @@ def _log(run: Run, seed: int) -> None:
 @pytest.fixture
 def build(tmp_path: Path) -> Callable[..., Path]:
     """A function that makes a results folder: one grid of finished, scored runs, with input and ground truth."""
+    from reports.store.arithmetic import ARITHMETIC
+    from reports.store.layout import Grid
 
     def make(
         cells: Sequence[str] = ("L1", "L1+cGAN"),
@@ -94,20 +99,24 @@ def results(build: Callable[..., Path]) -> Path:
 @pytest.fixture(scope="session")
 def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a report with everything in it; its results are in the folder above that of the report."""
+    from reports import html
+    from tests.reports import rich as rich_results
+
     results = rich_results.write(tmp_path_factory.mktemp("rich") / "results")
     return html.write(results, results / "report")
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser; of a module alone, as its event loop is in the way of others."""
-    with browsing.launched() as browser:
-        yield browser
+def browser() -> Browser:
+    """The browser that tests share."""
+    return shared_browser()
 
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Visits]:
     """A function that opens pages; a test fails where one of them complains, or asks anything but the disk."""
+    from tests.reports.browsing import Visits
+
     visits = Visits(browser)
     yield visits
     visits.close()

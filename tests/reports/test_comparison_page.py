@@ -272,6 +272,7 @@ def test_few_clusters_are_said_once_per_grid(changed: tuple[Path, Path]) -> None
     assert "its own 95 % interval over 2 clusters of items (cities) only, of one training per cell" in text
 
 
+@pytest.mark.long
 def test_one_training_beside_several_decides_on_these_items(build: Callable[..., Path], tmp_path: Path) -> None:
     a = build(seeds=(0, 1, 2))
     b = Path(shutil.copytree(a, tmp_path / "after"))

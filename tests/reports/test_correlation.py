@@ -233,6 +233,7 @@ def test_seeds_of_a_cell_are_correlated_apart(results: Path) -> None:
     assert table["cell"].tolist() == ["within cells", "all cells", "L1 seed 0", "L1 seed 1"]
 
 
+@pytest.mark.long
 def test_the_page_says_what_a_correlation_is_and_that_items_are_of_clusters(results: Path) -> None:
     judged = dict.fromkeys(ITEMS, (2, 1)) | {ITEMS[0]: (2, 0)}
     write(results, document([algorithm("L1", 0.1, judged), algorithm("L1+cGAN", 0.3, judged)]))

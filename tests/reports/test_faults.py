@@ -147,6 +147,7 @@ def test_no_grid_is_found_in_an_empty_folder(tmp_path: Path) -> None:
     assert len(paper.TABLES) == 8
 
 
+@pytest.mark.long
 def test_what_was_changed_since_it_was_written_is_named_and_not_shown(losses: Grid) -> None:
     run, results = losses.run("L1", 0), losses.folder.parent
     header = "class,accuracy,accuracy_low,accuracy_high,iou,iou_low,iou_high,pixels,images"

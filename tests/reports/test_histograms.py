@@ -130,6 +130,7 @@ def test_damaged_histograms_are_named_and_the_rest_is_shown(grid: Grid, content:
     assert found.shares["cell"].drop_duplicates().tolist() == ["GAN", "real"]
 
 
+@pytest.mark.long
 def test_each_channel_has_a_drawing_with_a_curve_a_cell(grid: Grid) -> None:
     put(grid.run("L1", 0))
     put(grid.run("GAN", 0), {"L": (0, 8), "a": (1, 7), "b": (8, 0)})

@@ -101,6 +101,7 @@ def test_every_place_in_the_page_that_a_link_names_is_there(results: Path) -> No
     }
 
 
+@pytest.mark.long
 def test_the_best_is_bold_and_a_tie_says_so(build: Callable[..., Path]) -> None:
     results = build(cells=("L1", "L1+cGAN"), seeds=(0, 1))
     text = (html.write(results, results / "report")).read_text("utf-8")
@@ -243,6 +244,7 @@ def test_names_are_shown_as_text(build: Callable[..., Path]) -> None:
     assert "صورة" in page.texts
 
 
+@pytest.mark.long
 def test_writing_twice_gives_the_same_files(results: Path, tmp_path: Path) -> None:
     first, second = (html.write(results, tmp_path / name).parent for name in ("one", "two"))
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
@@ -251,6 +253,7 @@ def test_writing_twice_gives_the_same_files(results: Path, tmp_path: Path) -> No
         assert (first / file).read_bytes() == (second / file).read_bytes(), file
 
 
+@pytest.mark.long
 def test_a_report_takes_the_place_of_the_last(results: Path) -> None:
     write(results)
     before = {path.name for path in (results / "report/assets").rglob("*")}
@@ -259,6 +262,7 @@ def test_a_report_takes_the_place_of_the_last(results: Path) -> None:
     assert sorted(path.name for path in results.iterdir()) == ["losses", "report"]
 
 
+@pytest.mark.process
 def test_a_report_that_fails_leaves_the_last(build: Callable[..., Path]) -> None:
     results = build()
     write(results)
@@ -276,6 +280,7 @@ def test_a_report_that_fails_leaves_the_last(build: Callable[..., Path]) -> None
     assert [path.name for path in results.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "there", ["assets/mine.png", "tables/notes/mine.txt", "tables/losses--image.tex", "index.html"]
 )
@@ -309,6 +314,7 @@ def test_a_report_is_not_put_into_the_data_of_its_runs(build: Callable[..., Path
     write(moved)
 
 
+@pytest.mark.long
 def test_a_report_of_an_older_version_is_replaced(results: Path) -> None:
     write(results)
     (results / "report/made.jsonl").unlink()

@@ -174,6 +174,7 @@ def test_other_letters_than_latin_name_the_engine() -> None:
     assert "lualatex" not in latex.of_table(table(entry("é ł", 0, LOW)), "grid", describe())
 
 
+@pytest.mark.process
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
 def test_pdflatex_takes_it_whatever_the_names(tmp_path: Path) -> None:
     names = [name for name in HOSTILE if all(ord(character) < 0x180 for character in printable(name))]

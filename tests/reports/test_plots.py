@@ -105,8 +105,10 @@ def test_a_loss_without_a_value_is_not_drawn() -> None:
 
 
 def test_a_log_of_one_step_is_drawn() -> None:
-    (drawing,) = plots.draw_losses({"L1": [_table(1, G_L1=[0.5])]}, plots.strokes(["L1"]))
-    ElementTree.fromstring(drawing.svg)
+    strokes = plots.strokes(["L1"])
+    (drawing,) = plots.draw_losses({"L1": [_table(1, G_L1=[0.5])]}, strokes)
+    assert ElementTree.fromstring(drawing.svg).tag.endswith("}svg")
+    assert strokes["L1"].colour in drawing.svg
 
 
 def test_drawings_are_the_same_bytes_each_time_and_have_no_background() -> None:

@@ -42,6 +42,7 @@ def read_back(of: GridDescription) -> dict[str, Any]:
     return tomllib.loads(text.encode().decode())
 
 
+@pytest.mark.long
 @given(title=TEXT, settings=st.dictionaries(TEXT, VALUES), cells=st.dictionaries(TEXT, st.dictionaries(TEXT, VALUES)))
 def test_any_grid_reads_back_as_it_was(
     title: str, settings: dict[str, object], cells: dict[str, dict[str, object]]

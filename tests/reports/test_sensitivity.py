@@ -146,6 +146,7 @@ def test_a_dry_run_takes_no_grid_of_other_test_items(build: Callable[..., Path],
     assert list(told.values()) == [True, True, older, False, False]
 
 
+@pytest.mark.long
 def test_a_dry_run_of_one_seed_says_that_nothing_will_be_decided(tmp_path: Path) -> None:
     for seeds, words in (("0", "one training per cell: nothing will be decided"), ("0,1", "after two seeds of each")):
         arguments = ["train-ablation", "losses", "--set", "dataset=streets", "--set", "image_size=32", "--set", "ngf=2"]
@@ -169,6 +170,7 @@ def test_a_plan_fits_a_terminal_and_names_what_cannot_be_read(build: Callable[..
     assert row.pairs == 1  # of L1 and GAN, as cGAN has one seed left
 
 
+@pytest.mark.long
 def test_all_numbers_of_seeds_are_of_one_pair(build: Callable[..., Path]) -> None:
     items = tuple(f"street {number}" for number in range(8))
     results = build(cells=("A", "B", "C"), seeds=(0, 1, 2))

@@ -93,6 +93,7 @@ def test_pairs_are_read_in_points_and_named_as_the_cells_of_the_grid(studied: Pa
     assert (pair.difference, *pair.interval) == pytest.approx((-20, -50, 10))
 
 
+@pytest.mark.long
 def test_an_analysis_of_the_format_before_is_read(studied: Path) -> None:
     new = analyses.collect(studied).studies
     write(studied, as_format_2(json.loads((studied / "study/first/analysis.json").read_text())))

@@ -120,6 +120,7 @@ def test_nothing_to_read_is_an_error_of_one_line(tmp_path: Path, there: bool, me
         reports.read(folder)
 
 
+@pytest.mark.process
 def test_the_package_alone_brings_no_pandas() -> None:
     code = "import sys, reports; sys.exit('pandas' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0
@@ -160,6 +161,7 @@ def mangled(draw: st.DrawFn, content: bytes, json_file: bool) -> bytes:
     return json.dumps(_with(document, draw(st.sampled_from(_places(document))), draw(ODD))).encode()
 
 
+@pytest.mark.long
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data(), json_file=st.booleans())
 def test_whatever_a_file_holds_it_is_read_or_named(grid: Grid, data: st.DataObject, json_file: bool) -> None:

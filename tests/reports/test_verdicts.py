@@ -145,6 +145,7 @@ def test_nothing_is_decided_without_a_direction_an_other_or_intervals() -> None:
         assert {found.mark(cell) for cell in "ABC"} == {Mark.NONE}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cells", [5, 10])
 def test_of_equal_cells_hardly_any_table_shows_one_as_worse(cells: int) -> None:
     random = np.random.default_rng(cells)
@@ -177,6 +178,7 @@ def test_a_cell_behind_another_is_no_tie_and_what_follows_from_decisions_holds()
     assert {cell: lower.mark(cell) for cell in means} == {"B": "best", "A": "", "C": "", "D": ""}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("seeds", "deviations"), [(2, (4.0, 4.0)), (2, (0.25, 4.0)), (3, (0.25, 4.0))])
 def test_small_p_values_of_few_seeds_are_as_rare_as_they_say(seeds: int, deviations: tuple[float, float]) -> None:
     """Of ten equal cells few tables have a false verdict, though seeds' spread is often small by chance."""

@@ -35,6 +35,8 @@ from tests.p2pbench.cluster.nodes import ROOT, add_node, processes, rows
 from tests.p2pbench.test_ablation import Notes
 from tests.patience import PATIENCE
 
+pytestmark = pytest.mark.ray
+
 ONE_CPU = Needs(1, 0)
 WITHOUT_RAY = "import sys; sys.modules['ray'] = None; from p2pbench.cli import main; main(sys.argv[1:])"
 

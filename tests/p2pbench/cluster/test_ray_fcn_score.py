@@ -16,6 +16,8 @@ from p2pbench.cli import cli
 from reports.store.layout import Grid
 from tests.p2pbench.drawn_scorer import ITEMS, make_scorer, train
 
+pytestmark = pytest.mark.ray
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -46,6 +46,8 @@ from tests.p2pbench.test_training import assert_same
 from tests.p2pbench.tiny import TINY
 from tests.patience import PATIENCE
 
+pytestmark = pytest.mark.ray
+
 LONG = 20  # epochs, of 12 steps each: time enough to kill something in the middle
 CELLS: dict[str, dict[str, Any]] = {"L1": {"objective": "L1"}, "L1+cGAN": {}}
 Train = Callable[..., Grid]
