@@ -240,7 +240,7 @@ def test_the_page_says_what_a_correlation_is_and_that_items_are_of_clusters(resu
         rate(results, cell, ITEMS)
     text = html.write(results, results / "report").read_text("utf-8")
     assert "Reliability: the share of the variance of items' rates that is not chance." in text
-    assert "where reliability is under 0.1." in text
+    assert "where reliability is below 0.1." in text
     assert "too narrow" not in text
     for run in (run for grid in layout.grids(results) for run in grid.runs() if "image" in run.scorers()):
         scores = ledger.read_scorer(run, "image")
@@ -249,7 +249,8 @@ def test_the_page_says_what_a_correlation_is_and_that_items_are_of_clusters(resu
         )
     text = html.write(results, results / "report").read_text("utf-8")
     assert (
-        "Scores are of 2 clusters of items (cities), which vary together: intervals here are over single items" in text
+        "The items form clusters (2 clusters of items (cities)) that vary together, so these intervals over single items"
+        in text
     )
 
 
