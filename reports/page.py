@@ -132,7 +132,7 @@ def read(results: Path) -> Page:
         damages = Page(sections, unreadable).damages
         if damages:
             what = f"{counted(len(damages), 'file')} cannot be read"
-            then = f"fix that, then run `p2pbench image-score {typed(results)}`"
+            then = f"mend that, then run `p2pbench image-score {typed(results)}`"
             raise ReportError(f"{results}: found no scores; {what}, such as {damages[0]}; {then}")
         raise ReportError(f"{results}: found no scores; run `p2pbench image-score {typed(results)}`")
     studies = analyses.collect(results)

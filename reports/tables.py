@@ -194,7 +194,7 @@ class ScoreTable:
         if clusters is not None and clusters.doubt:
             sentences.append((Mark.NONE, f"{clusters.doubt}."))
         if self.left_out:
-            sentences.append((Mark.NONE, f"Not ranked, as trained only once: {', '.join(self.left_out)}."))
+            sentences.append((Mark.NONE, f"Not ranked, as trained once: {', '.join(self.left_out)}."))
         return sentences
 
     def all_rows(self) -> list[CellRow]:

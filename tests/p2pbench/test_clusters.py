@@ -141,7 +141,7 @@ def test_a_grid_keeps_its_clusters_and_every_number_says_so(folders: Path, tmp_p
     table, results = tmp_path / "clusters.csv", tmp_path / "results"
     table.write_text(TABLE)
     train(folders, results, clusters=str(table))
-    clusters = "2 clusters of items (a CSV table), of sizes that tell as much as 1.8 equal ones"
+    clusters = "2 clusters of items (a CSV table), with as much information as 1.8 equal ones"
     said = f"{clusters}: too few for meaningful intervals; use 5 or more"
     scored = command("image-score", results, "--json")
     assert scored.stderr.splitlines().count(f"grid: {said}") == 1
@@ -192,4 +192,4 @@ def test_folders_of_outputs_are_scored_by_cluster(tmp_path: Path) -> None:
     table.write_text("".join(f"{name},{min(frame, 1)}\n" for frame, name in enumerate(names)))
     two = label_files.score(folder, *labels, "--clusters", table)
     assert "95 % intervals over 2 clusters of items (a CSV table)" in " ".join(two.stdout.split())
-    assert "2 clusters of items (a CSV table), of sizes that tell as much as 1.8 equal ones: too few" in two.stderr
+    assert "2 clusters of items (a CSV table), with as much information as 1.8 equal ones: too few" in two.stderr

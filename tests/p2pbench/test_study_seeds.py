@@ -90,7 +90,7 @@ def test_a_study_of_clustered_items_says_so_everywhere(results: Path, folders: b
     text = html.write(results, results / "report").read_text("utf-8")
     by = f"{over} (pattern {pattern})"
     assert f"interval over {by} only, of one training per cell" in text
-    assert f"Thin: over {over}, for claims" in text
+    assert f"Thin: resampled over {over} (generalises to new images" in text
     assert by in (results / "report/tables/losses--amt-drives.tex").read_text().replace("{", "").replace("}", "")
     table = pd.read_csv(results / "report/tables/losses--amt-drives.csv")
     assert set(table["clusters"]) == {10}

@@ -131,8 +131,8 @@ def test_only_items_with_pictures_on_both_sides_are_shown(changed: tuple[Path, P
     data, _ = script(index)
     assert data["items"] == ["bridge", "church", "harbour"]
     text = Page(index).text
-    assert "Items with pictures on one side only are not shown: 1 in A, such as square." in text
-    assert "Input or target differ between A and B for 1 of 3 items" in text
+    assert "Items with pictures on one side only are omitted: 1 in A, such as square." in text
+    assert "Inputs or targets differ between A and B for 1 of 3 items" in text
 
 
 def test_folders_without_common_pictures_or_scorers_still_compare_settings(changed: tuple[Path, Path]) -> None:
@@ -286,18 +286,18 @@ def test_one_training_beside_several_decides_on_these_items(build: Callable[...,
     assert re.search(r"L1 behind on these items \+0\.1050 .* seeds A 3 · B 1", text)
     assert "L1+cGAN worse +0.0860" in text
     assert "over trainings and items, of one training on a side or both over items only, paired by item" in text
-    caution = 'One training of a cell on a side: what is said "on these items" or "with this training"'
+    caution = 'Some cells have one training on a side: verdicts "on these items" or "with this training"'
     assert caution in text
     assert [line.startswith(caution) for line in said] == [False, True, False]
     todo = "train 2 more runs, about 10 s at the speed of the first: "
     train = "p2pbench report {0} && p2pbench train-ablation {0}/report/tables/losses.toml --root {1} --out {0} "
     train += "--seeds 0,1,2"
     assert said[2] == f"losses in B: {todo}{train.format(b, '/data')}"
-    meaning = "One training of a cell in B: to tell whether other trainings come out the same, "
+    meaning = "One training of a cell in B: to see whether other trainings give the same result, "
     assert f"{meaning}{todo}{train.format('B', 'DATASET')}" in text
     assert "One training of a cell in A" not in text
-    assert said[0].startswith("2 numbers compared, 2 changed. Decided together: at most 5 % of those that changed")
-    assert "expected to be chance, of items alone where a side has one training (Benjamini" in said[0]
+    assert said[0].startswith("2 numbers compared, 2 changed. Decided together: at most 5 % of the changes")
+    assert "expected to be chance, of items only where a side has one training (Benjamini" in said[0]
     assert said[0] in text
     assert "One training per cell" not in text
     html.write(b, b / "report")  # writes the grid's file

@@ -241,7 +241,7 @@ def test_the_page_says_what_a_correlation_is_and_that_items_are_of_clusters(resu
         rate(results, cell, ITEMS)
     text = html.write(results, results / "report").read_text("utf-8")
     assert "Reliability: the share of the variance of items' rates that is not chance." in text
-    assert "where reliability is under 0.1." in text
+    assert "where reliability is below 0.1." in text
     assert "too narrow" not in text
     for run in (run for grid in layout.grids(results) for run in grid.runs() if "image" in run.scorers()):
         scores = ledger.read_scorer(run, "image")
@@ -249,9 +249,7 @@ def test_the_page_says_what_a_correlation_is_and_that_items_are_of_clusters(resu
             run, replace(scores, protocol={**scores.protocol, "clusters": {"by": "cities", "n": 2, "effective": 2}})
         )
     text = html.write(results, results / "report").read_text("utf-8")
-    assert (
-        "Scores are of 2 clusters of items (cities), which vary together: intervals here are over single items" in text
-    )
+    assert "The items form clusters (2 clusters of items (cities)) that vary together, so these intervals" in text
 
 
 def test_a_grid_of_twenty_cells_takes_seconds_at_most() -> None:

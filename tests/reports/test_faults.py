@@ -92,7 +92,7 @@ def test_a_study_of_another_folder_is_named_and_not_shown(losses: Grid) -> None:
 def test_a_folder_that_is_no_seed_is_no_run(losses: Grid, name: str) -> None:
     shutil.copytree(losses.run("L1", 0).folder, losses.folder / "L1" / name)
     assert [run.folder.name for run in losses.runs()] == ["seed-0", "seed-0"]
-    assert "On disk, but not in this grid" not in page_of(losses)
+    assert "On disk but not in grid.json" not in page_of(losses)
 
 
 def test_the_largest_seed_is_a_run(losses: Grid) -> None:

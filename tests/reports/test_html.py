@@ -140,7 +140,7 @@ def test_another_protocol_is_named(results: Path) -> None:
     (scores,) = ledger.read(run)
     ledger.write(run, Scores("image", {**scores.protocol, "ssim_window": 7}, scores.item_ids, 4, scores.metrics))
     page = write(results)
-    assert "Not comparable with the rows above, and not ranked" in page.text
+    assert "Not comparable with the rows above, not ranked" in page.text
     assert "ssim_window : 7 here, 11 above" in page.text
 
 
@@ -291,7 +291,7 @@ def test_what_was_put_into_a_report_or_changed_is_not_lost(results: Path, there:
     with path.open("a") as file:
         file.write("by hand")
     content = path.read_bytes()
-    with pytest.raises(ReportError, match="was changed since the report was written, or is of someone else") as error:
+    with pytest.raises(ReportError, match="was changed since the report was written, or is not part of it") as error:
         write(results)
     assert str(error.value).startswith(str(path))
     assert path.read_bytes() == content
@@ -383,9 +383,11 @@ def test_grid_files_of_other_shapes_are_refused(results: Path) -> None:
 
 def test_ranks_and_wins_stand_below_the_table(build: Callable[..., Path]) -> None:
     page = write(build(cells=("L1", "L1+cGAN", "GAN"), seeds=(0, 1)))
-    assert "The ranks that each cell can have, 1 the best: those of a column hold together in 95 of 100" in page.text
+    assert "Possible ranks of each cell, 1 the best, with 95 % confidence for a whole column" in page.text.replace(
+        "\xa0", " "
+    )
     bars = [tag["style"] for tag in page.named("span") if tag.get("class") == "rank-bar"]
     assert bars == [f"--low: {rank}; --high: {rank}; --cells: 3" for rank in (1, 2, 3)]
-    assert "Number of metrics, of 1, by which the cell of the row is ahead" in page.text
+    assert "Number of metrics, of 1, by which the row's cell is ahead" in page.text
     wins = [tag.get("title") for tag in page.named("td") if tag.get("title") == "L1"]
     assert len(wins) == 3  # the first of the second and the third, the second of the third
