@@ -55,7 +55,7 @@ def command(name: str, out: Path, url: str) -> None:
 
 
 @contextmanager
-def _shown(name: str) -> Iterator[download.Report]:
+def _shown(name: str) -> Iterator[download.ReportProgress]:
     """Show progress as bars where somebody watches, and as a line for every tenth where nobody does."""
     console = Console(stderr=True)
     if not console.is_terminal:
