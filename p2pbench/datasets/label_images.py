@@ -38,7 +38,7 @@ _KEYWORD = "p2pbench label map"
 
 
 def refuse_train_ids(table: LabelTable, files: Sequence[Path]) -> None:
-    """Refuse label files with train ids instead of the table's values, judged one by one and together.
+    """Refuse label files with train ids instead of the table's values, checked one by one and together.
 
     Files that cannot be read are left to the reader of all files, which names every one of them.
 
