@@ -86,7 +86,7 @@ def screenshots(results: Path, images: Path) -> list[Path]:
 
 
 def page(results: Path, commands: dict[str, list[str]], seconds: dict[str, float], shots: list[str]) -> str:
-    """What docs/camvid.md says; the places of the shots are as seen from there."""
+    """Text of docs/camvid.md; paths of the pictures are relative to it."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     lines = [
         "# The losses grid on CamVid",

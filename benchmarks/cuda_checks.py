@@ -43,7 +43,7 @@ def settings(precision: str, **changed: Any) -> RunConfig:  # noqa: ANN401 (any 
 
 
 def say(text: str) -> None:
-    """What a training would tell its user."""
+    """Print a training's message."""
     print(f"  says: {text}", flush=True)
 
 
@@ -56,7 +56,7 @@ def without_dropout(model: Model) -> Model:
 
 
 def verdict(worst: float) -> str:
-    """How far two ways of a step are apart at most."""
+    """Largest differences allowed between two implementations of a step."""
     return f"{'' if worst <= 1 else 'WRONG: '}losses apart by {100 * worst:.1f} % of what is allowed"
 
 
@@ -118,18 +118,18 @@ def without_graphs() -> Iterator[None]:
 
 
 def gradients(device: torch.device, **changed: Any) -> list[dict[str, Any]]:  # noqa: ANN401 (any setting)
-    """How far the first gradients are from those of the plain networks in float64 on the CPU, without dropout."""
+    """Difference of the first gradients from those of plain networks in float64 on the CPU, without dropout."""
     changed["adversarial_gradient"] = "before-update"  # both networks' then rest on the first weights alone
     config, cpu = settings("float32", **changed), torch.device("cpu")
     batch = next(Batches(Streets(None), samples(config, 12), config, cpu).between(0, 1))
     plain = plain_model(config, cpu, dropout=False)
-    generator, judge = plain.generator.double(), plain.judge.double()
+    generator, discriminator = plain.generator.double(), plain.discriminator.double()
     x, y = batch.input.double(), batch.target.double()
     output = generator(x)
-    on_fake = judge(torch.cat([x, output], 1))
+    on_fake = discriminator(torch.cat([x, output], 1))
     (adversarial(on_fake, real=True) + 100 * (output - y).abs().mean()).backward()
-    judge.zero_grad()
-    on_fake, on_real = (judge(torch.cat([x, shown], 1)) for shown in (output.detach(), y))
+    discriminator.zero_grad()
+    on_fake, on_real = (discriminator(torch.cat([x, shown], 1)) for shown in (output.detach(), y))
     (0.5 * (adversarial(on_fake, real=False) + adversarial(on_real, real=True))).backward()
     there = Batch(batch.input.to(device), batch.target.to(device), None)
     rows: list[dict[str, Any]] = []
@@ -140,7 +140,7 @@ def gradients(device: torch.device, **changed: Any) -> list[dict[str, Any]]:  # 
         training_step(model, there, config)
         for title, ours, theirs in (
             ("generator", model.generator, generator),
-            ("discriminator", model.discriminator, judge),
+            ("discriminator", model.discriminator, discriminator),
         ):
             assert ours is not None
             rows.append({"network": title, "precision": precision, **gradients_apart(ours, theirs)})

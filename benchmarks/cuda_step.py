@@ -114,7 +114,7 @@ def trained(
 
 
 def not_finite(device: torch.device, folder: Path) -> str:
-    """What a run says whose losses overflow."""
+    """Message of a run whose losses overflow."""
     config = SMALL.model_copy(update={"learning_rate": 1e30, "objective": "L2"})
     try:
         trained(config, samples(config, 20), folder / "bad", device)
@@ -124,7 +124,7 @@ def not_finite(device: torch.device, folder: Path) -> str:
 
 
 def resumed(device: torch.device, folder: Path) -> str:
-    """How far a run that was stopped and resumed ends from one that was not."""
+    """Difference of a stopped and resumed run from an uninterrupted one."""
     data = samples(SMALL, 20)
     whole = trained(SMALL, data, folder / "whole", device)
     again = trained(SMALL, data, folder / "again", device)
@@ -167,7 +167,7 @@ def refused(device: torch.device) -> str:
 
 
 def too_large(device: torch.device, folder: Path) -> str:
-    """What a run says that does not fit; and whether a smaller one goes on in the same process."""
+    """Message of a run that does not fit, and whether a smaller one works in the same process."""
     large = settings("bf16", batch_size=64, epochs=1)
     try:
         _, total = torch.cuda.mem_get_info(device)

@@ -1,4 +1,4 @@
-"""How long FCN-8s takes for one image, against OpenCV's DNN module on the same weights; its memory; and GPUs.
+"""Time and memory of FCN-8s for one image, against OpenCV's DNN module on the same weights; and on GPUs.
 
     python benchmarks/fcn_forward.py [--repeats 3] [--size 1024x2048] [--json FILE]
 
@@ -44,7 +44,7 @@ CITYSCAPES_VALUES = [label.value for label in CITYSCAPES.labels if label.value >
 
 
 class Change(NamedTuple):
-    """What another arithmetic changes.
+    """Effect of another arithmetic.
 
     Attributes:
         scores: The largest difference of the network's scores, by their standard deviation.

@@ -1,4 +1,4 @@
-"""How long the FCN-score of many images takes, from files to scores, and where the time goes.
+"""Time of the FCN-score of many images, from files to scores, by stage.
 
     python benchmarks/fcn_score.py [--images 500] [--outputs 256x256] [--device auto]
     python benchmarks/fcn_score.py --images 6 --size 128x256 --width 0.125   # on a CPU
@@ -171,7 +171,7 @@ def parts(folder: Path, network: FCN, device: torch.device, size: Size) -> dict[
 
 
 def hash_(path: Path) -> str:
-    """What a key is made of."""
+    """Content that an image's key is computed from."""
     return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
@@ -249,7 +249,7 @@ def agreement(network: FCN, cpu: FCN, size: Size) -> float:
 
 
 def too_large(network: FCN, device: torch.device, size: Size) -> str:
-    """What is said where not even one image fits."""
+    """Message where not even one image fits."""
     torch.cuda.empty_cache()
     device = torch.device("cuda", torch.cuda.current_device())
     _, total = torch.cuda.mem_get_info(device)

@@ -1,4 +1,4 @@
-"""How often intervals of fooling rates hold the truth, equal algorithms seem to differ, and others are told apart.
+"""Coverage of intervals of fooling rates, rate of false differences, and power.
 
     python benchmarks/fooling_coverage.py [--studies 1000] [--replicates 2000] [--json FILE]
 
@@ -9,7 +9,7 @@ that probability over u and v, not that of the 100 items drawn.
 
 Two algorithms have other raters and the same 100 items; rho is the correlation of an item's v under one with its v
 under the other (1: an item that is hard for one is as hard for the other). False alarms: both have the same truth.
-Power: their truths are as far apart as `amt plan` says that its number of raters tells apart at 80 %.
+Power: their truths differ by what the number of raters of `amt plan` detects at 80 %.
 
 Last, the time of the two-stage bootstrap against two plain loops that do the same with the trials themselves.
 """
@@ -123,7 +123,7 @@ def study(
 
 
 def coverage(studies: int, kind: Kind, raters: int, random: np.random.Generator) -> dict[str, float]:
-    """How often intervals by components hold the truth, and their mean width against that of an oracle.
+    """Coverage of intervals by components, and their mean width against that of an oracle.
 
     The oracle's interval is the truth +- 1.96 standard deviations of the rates that were found.
     """
@@ -182,7 +182,7 @@ def found_different(
 
 
 def power(studies: int, random: np.random.Generator) -> list[dict[str, object]]:
-    """How often differences are found with as many raters as `amt plan` asks for, at a power of 80 %.
+    """Rate of detected differences with the raters of `amt plan`, at a power of 80 %.
 
     It is told the intra-class correlations of raters and items; where it says "default", not that of items.
     """

@@ -1,4 +1,4 @@
-"""How many images a second K trainings at once get through on one device.
+"""Images per second of K concurrent trainings on one device.
 
     python benchmarks/parallel.py [--parallel 1 2 3 4] [--device auto]
 

@@ -1,4 +1,4 @@
-"""How much sooner two machines finish a grid than one: 6 cells, single-threaded, on node processes of one CPU each.
+"""Speedup of a grid by a second machine: 6 cells, single-threaded, on node processes of one CPU each.
 
     python benchmarks/ray_grid.py [--repeats 3] [--epochs 20] [--json FILE]
 

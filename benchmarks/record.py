@@ -1,4 +1,4 @@
-"""What a benchmark found: tables on the screen, and the same with the machine and the revision in a JSON file.
+"""Results of a benchmark: tables on the screen, and a JSON file of them with the machine and the revision.
 
     parser = record.options(__doc__)
     found = record.Record("train_step", parser.parse_args())
@@ -119,7 +119,7 @@ def circumstances() -> dict[str, Any]:
 
 
 def command_line(arguments: Sequence[str]) -> str:
-    """What to type again; of absolute paths the last part alone, for the rest is this machine's affair."""
+    """Command line of the benchmark, with the last part alone of absolute paths."""
     script, *others = arguments
     bare = (re.sub(r"(^|=)/(?:[^/]*/)*", r"\1", argument) for argument in others)
     return shlex.join(["python", f"benchmarks/{Path(script).name}", *bare])
@@ -138,7 +138,7 @@ def revision(checkout: Path) -> str | None:
 
 
 def _git(checkout: Path, *arguments: str) -> str | None:
-    """What git says of a checkout; None where there is no repository, or no git."""
+    """Output of a git command in a checkout; None without a repository, or without git."""
     try:
         done = subprocess.run(["git", *arguments], cwd=checkout, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):

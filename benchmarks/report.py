@@ -1,4 +1,4 @@
-"""How long a report takes, how much memory, how large its first view is, and whether its time grows with the items.
+"""Time and memory of a report, size of its first view, and growth of its time with the items.
 
 Makes results folders of 20 cells with 125, 250 and 500 items of 256x256 pixels (pictures, label maps, and per-item
 scores of three scorers), writes each folder's report in a process of its own, and opens the largest in Chromium.

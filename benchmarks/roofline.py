@@ -1,4 +1,4 @@
-"""How near a training step and an FCN-8s forward pass come to what the device can do at best.
+"""A training step and an FCN-8s forward pass against the device's peak.
 
     python benchmarks/roofline.py [--device auto] [--size HxW] [--repeats 3] [--json FILE]
 
@@ -63,7 +63,7 @@ PRODUCTS = {"float32": "ieee", "tf32": "tf32", "bf16": "tf32"}
 
 
 class Counted(NamedTuple):
-    """What a piece of work computes and moves.
+    """Operations and bytes of a piece of work.
 
     Attributes:
         flop: Operations of convolutions and matrix products.

@@ -1,4 +1,4 @@
-"""How long a training step of quickstart's cells takes, against the same of another checkout.
+"""Time of a training step of quickstart's cells, against that of another checkout.
 
     python benchmarks/small_step.py OTHER [--blocks 12] [--steps 10] [--late 0] [--json FILE]
 

@@ -1,4 +1,4 @@
-"""How many raters the study's server bears, and that it loses nothing when it is killed in the middle.
+"""Capacity of the study's server in raters, and its data after a kill.
 
 A crowd of programs takes part at once: some requests are sent twice as after a lost reply, some raters leave in the
 middle, some start twice, more come than there are places. Half-way all processes of the server are killed (SIGKILL) and
@@ -49,7 +49,7 @@ SHARES = (50, 95, 99)
 
 
 class Measured(NamedTuple):
-    """What a crowd met.
+    """Outcome of a crowd of simulated raters.
 
     Attributes:
         totals: Of the whole crowd.
@@ -124,7 +124,7 @@ def kill_in_the_middle(server: Server, after: float) -> threading.Thread:
 
 
 def check(database: Database, outcome: Outcome, places: int) -> list[str]:
-    """What the database and the raters do not agree on."""
+    """Differences between the database and the raters' own records."""
     wrong = []
     with database.reading() as connection:
         stored = {

@@ -1,4 +1,4 @@
-"""How long the study's page really shows its images, in whole sessions at full timing.
+"""Real display times of the study's page, in whole sessions at full timing.
 
     python benchmarks/study_page.py [--throttle 4] [--sessions keyboard mouse throttled] [--json FILE]
 
@@ -69,7 +69,7 @@ def session(studio: Studio, browser: Browser, answer: Callable[[Rater, bool], No
 
 
 def measured(trials: list[Trial]) -> dict[str, Any]:
-    """What is to be said of a session's timing."""
+    """Problems of a session's timing."""
     logs = [trial.measured for trial in trials if trial.measured]
     exposures = [log["exposures"][side] for log in logs for side in ("left", "right")]
     frame = logs[0]["frame_ms"]

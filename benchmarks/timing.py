@@ -1,4 +1,4 @@
-"""How pieces of work are timed, side by side."""
+"""Timing of pieces of work, side by side."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def medians(turns: Mapping[str, Sequence[float]]) -> list[dict[str, object]]:
 
 @contextmanager
 def products(precision: str, *, by_trial: bool = False) -> Iterator[None]:
-    """How a GPU multiplies float32 numbers in this block, "ieee" or "tf32", and whether it tries its kernels."""
+    """Set a GPU's float32 products in this block, "ieee" or "tf32", and whether kernels are found by trial."""
     backends = torch.backends.cudnn.conv, torch.backends.cuda.matmul  # type: ignore[attr-defined]
     before = [backend.fp32_precision for backend in backends], torch.backends.cudnn.benchmark
     for backend in backends:

@@ -1,4 +1,4 @@
-"""How long one training step takes, against the same step written plainly; and the loader's share of it.
+"""Time of one training step, against the same step written plainly; and the loader's share of it.
 
     python benchmarks/train_step.py [--steps 15] [--device auto] [--json FILE]
 
@@ -37,7 +37,7 @@ class Plain(NamedTuple):
     """Networks of torch's own layers, and torch's default Adams."""
 
     generator: nn.Module
-    judge: nn.Module
+    discriminator: nn.Module
     generator_adam: torch.optim.Adam
     judge_adam: torch.optim.Adam
 
@@ -62,17 +62,17 @@ def plain_model(config: RunConfig, device: torch.device, *, dropout: bool = True
 
 def plain_step(model: Plain, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The paper's step, written plainly; D_real, D_fake, G_GAN and G_L1."""
-    generator, judge = model.generator, model.judge
+    generator, discriminator = model.generator, model.discriminator
     output = generator(x)
-    judge.requires_grad_(True)
+    discriminator.requires_grad_(True)
     model.judge_adam.zero_grad(set_to_none=False)
-    fake = adversarial(judge(torch.cat([x, output.detach()], 1)), real=False)
-    real = adversarial(judge(torch.cat([x, y], 1)), real=True)
+    fake = adversarial(discriminator(torch.cat([x, output.detach()], 1)), real=False)
+    real = adversarial(discriminator(torch.cat([x, y], 1)), real=True)
     (0.5 * (fake + real)).backward()
     model.judge_adam.step()
-    judge.requires_grad_(False)
+    discriminator.requires_grad_(False)
     model.generator_adam.zero_grad(set_to_none=False)
-    fooled = adversarial(judge(torch.cat([x, output], 1)), real=True)
+    fooled = adversarial(discriminator(torch.cat([x, output], 1)), real=True)
     distance = (output - y).abs().mean()
     (fooled + 100 * distance).backward()
     model.generator_adam.step()

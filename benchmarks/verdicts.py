@@ -1,4 +1,4 @@
-"""How often intervals hold what they are of, and how often verdicts are false, by simulation and by real trainings.
+"""Coverage of intervals, and rate of false verdicts, by simulation and by real trainings.
 
     python benchmarks/verdicts.py [--trials 1000] [--results FOLDER] [--json FILE]
 

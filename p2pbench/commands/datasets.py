@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from p2pbench.datasets.download import DownloadProgress, Report
+    from p2pbench.datasets.download import DownloadProgress, ReportProgress
 
 _SIZES = ", ".join(f"{name} {archive.megabytes} MB" for name, archive in ARCHIVES.items())
 
@@ -80,7 +80,7 @@ def download(name: str, out: Path, url: str) -> None:
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Report]:
+def _progress(name: str) -> Iterator[ReportProgress]:
     """Show progress as bars on a terminal, else as a line per tenth."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn

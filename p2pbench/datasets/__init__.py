@@ -1,1 +1,1 @@
-"""What a generator learns from: pairs of pictures with the item's id, and label maps where there are any."""
+"""Datasets: pairs of pictures by item id, with label maps where there are any."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Augmentation(NamedTuple):
-    """Where one item is cropped and whether it is flipped."""
+    """Crop position and flip of one item."""
 
     top: int
     left: int
@@ -21,7 +21,7 @@ class Augmentation(NamedTuple):
 def draw(
     random: np.random.Generator, count: int, *, load_side: int, image_size: int, mirror: bool, crop_from_one: bool
 ) -> list[Augmentation]:
-    """Crops and flips for `count` items.
+    """Draw crops and flips for `count` items.
 
     The offset of a crop is uniform over all that fit; the released code never draws 0 (`crop_from_one`).
     """
@@ -45,12 +45,12 @@ def apply(pictures: Iterable[Tensor], augmentations: Sequence[Augmentation], ima
 
 
 def as_rows(items: Sequence[int], augmentations: Sequence[Augmentation]) -> list[list[int]]:
-    """What `gather` takes, a row an item: item, top, left, flip."""
+    """Make the rows for `gather`, one per item: item, top, left, flip."""
     return [[item, *map(int, augmentation)] for item, augmentation in zip(items, augmentations, strict=True)]
 
 
 def gather(pictures: Tensor, rows: Tensor, image_size: int) -> Tensor:
-    """The same as `apply`, in one indexing on the device of the pictures, which waits for nothing.
+    """Crop and flip as `apply`, by one indexing on the pictures' device, without waiting for it.
 
     Args:
         pictures: all items (N, C, H, W).

@@ -1,4 +1,4 @@
-"""The datasets by name, and a run's items from its settings."""
+"""Datasets by name, and a run's items from its settings."""
 
 from __future__ import annotations
 
@@ -18,24 +18,22 @@ from reports.store.names import counted
 DATASETS: dict[str, type[Dataset]] = {
     kind.name: kind for kind in (Streets, Cityscapes, CamVid, PairedDataset, Folders, Colorization, Inpainting, Edges)
 }
-
-
-TWICE = 0.05  # how near to 2 width / height of most pictures A|B is
+TWICE = 0.05  # tolerance of width / height = 2, of most pictures A|B
 
 
 class Items(NamedTuple):
-    """What a run trains and tests on."""
+    """Training and test items of a run."""
 
     train: list[Item]
     test: list[Item]
 
     def describe(self) -> dict[str, dict[str, int | str]]:
-        """How many items each split has, and which: two runs saw the same data when this is the same."""
+        """Number and hash of each split's items; equal where two runs have the same ids."""
         return {name: {"n": len(items), "hash": item_hash(items)} for name, items in self._asdict().items()}
 
 
 def open_dataset(config: RunConfig) -> Dataset:
-    """The dataset that a run's settings name.
+    """Open the dataset of a run's settings.
 
     Raises:
         UserError: no root where one is needed, or a direction that the dataset does not have.
@@ -46,7 +44,7 @@ def open_dataset(config: RunConfig) -> Dataset:
 
 
 def check_settings(config: RunConfig, where: str) -> None:
-    """Refuse settings that the dataset, whatever its files, does not have or would pass over.
+    """Refuse settings that the dataset does not have or would ignore, whatever its files.
 
     Raises:
         UserError: a root or a split for a dataset that is drawn, where the datasets whose layout fits the root are
@@ -88,13 +86,13 @@ def _check_drawn(config: RunConfig, where: str) -> None:
 
 
 def fitting(root: Path) -> list[str]:
-    """The datasets whose layout a folder has, by name, with items in both splits."""
+    """List the datasets, by name, whose layout a folder has, with items in both splits."""
 
     def fits(kind: type[Dataset]) -> bool:
         try:
             dataset = kind(root)
             train, test = dataset.items("train"), dataset.items("test")
-            # Photos have even widths too: pictures A|B are known by being twice as wide as high.
+            # An even width is no sign of a pair, as photos have one too; twice the height is.
             files = [item.files[0] for item in [*train, *test]] if kind is PairedDataset else []
             twice = [abs(header.width / header.height - 2) < TWICE for header in dataset.headers(files)]
             return bool(train and test) and 2 * sum(twice) >= len(twice)
@@ -105,7 +103,7 @@ def fitting(root: Path) -> list[str]:
 
 
 def run_items(dataset: Dataset, config: RunConfig) -> Items:
-    """The items of both splits, cut to `train_items` and `test_items`.
+    """List the items of both splits, cut to `train_items` and `test_items`.
 
     Raises:
         UserError: a split is empty, a file has no partner, or label files hold train ids.
@@ -114,12 +112,12 @@ def run_items(dataset: Dataset, config: RunConfig) -> Items:
 
 
 def files_of(items: Items) -> Iterator[Path]:
-    """The files of all items, which may be linked into the dataset from elsewhere."""
+    """Yield the files of all items, which may be links to elsewhere."""
     return (file for of_split in items for item in of_split for file in item.files)
 
 
 def clusters_of_items(dataset: Dataset, items: Items, config: RunConfig) -> FoundClusters:
-    """Which test items vary together.
+    """Find the clusters of the test items.
 
     Raises:
         UserError: clusters are set that do not fit the items.
@@ -128,7 +126,7 @@ def clusters_of_items(dataset: Dataset, items: Items, config: RunConfig) -> Foun
 
 
 def more_than_there_are(items: Items, config: RunConfig) -> Iterator[str]:
-    """A line for each setting that asks for more items than a run has."""
+    """Yield a line for each setting that exceeds the number of items."""
     for split, of_split in items._asdict().items():
         asked = getattr(config, f"{split}_items")
         if asked is not None and asked > len(of_split):
@@ -139,7 +137,7 @@ def more_than_there_are(items: Items, config: RunConfig) -> Iterator[str]:
 
 
 def split_items(dataset: Dataset, split: Split, limit: int | None, *, labels_only: bool = False) -> list[Item]:
-    """The items of one split, cut to `limit`; with `labels_only` their photos may be missing.
+    """List the items of one split, cut to `limit`; with `labels_only` their photos may be missing.
 
     Raises UserError as `run_items` does.
     """

@@ -1,4 +1,4 @@
-"""Which test items vary together, as the frames of one drive do: by their names, by a pattern, or by a table."""
+"""Clusters of test items, such as the frames of one drive: by their names, a pattern, or a table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reports.store.bootstrap import FIELD, effective
 from reports.store.names import counted, item_id, printable
 
 ALONE = r"(.*)"
-"""A pattern by which each item is a cluster of its own."""
+"""Pattern that makes each item a separate cluster."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ItemClusters:
     """Clusters of items.
 
     Attributes:
-        by: What tells them, for protocols and captions.
+        by: How they were found, for protocols and captions.
         of: The cluster of each item by its id.
     """
 
@@ -39,14 +39,14 @@ class ItemClusters:
 
 
 class FoundClusters(NamedTuple):
-    """Clusters of the test items, None where each stands alone, and lines for the user on how they were found."""
+    """Clusters of the test items, None where items are independent, and lines for the user on the search."""
 
     clusters: ItemClusters | None
     notices: tuple[str, ...] = ()
 
 
 def of_clusters(clusters: ItemClusters | None, item_ids: Sequence[str]) -> dict[str, object]:
-    """What the protocol of these items' scores says of clusters: nothing where there are none."""
+    """Protocol entry on the clusters of these items; empty without clusters."""
     if clusters is None:
         return {}
     of_items = {item: clusters.of[item] for item in item_ids}
@@ -55,54 +55,54 @@ def of_clusters(clusters: ItemClusters | None, item_ids: Sequence[str]) -> dict[
 
 
 def weights_of(item_ids: Sequence[str], clusters: ItemClusters | None) -> NDArray[np.float32]:
-    """How often each item comes in each draw (draws, n) of these items, or of the clusters that they are of."""
+    """Counts (draws, n) of each item in each bootstrap draw of these items, or of their clusters."""
     return bootstrap.item_weights(item_ids, clusters=None if clusters is None else clusters.of)
 
 
-def find_clusters(asked: str | None, naming: Naming | None, item_ids: Sequence[str]) -> FoundClusters:
-    """The clusters of a dataset's test items.
+def find_clusters(setting: str | None, naming: Naming | None, item_ids: Sequence[str]) -> FoundClusters:
+    """Find the clusters of a dataset's test items.
 
     Args:
-        asked: A pattern or a table's path, as the setting `clusters`; None takes what the dataset's names tell.
-        naming: How those tell clusters, if they do.
-        item_ids: The ids of all test items.
+        setting: A pattern or a table's path, as the setting `clusters`; None takes the dataset's naming.
+        naming: Pattern of the dataset's own names, if any.
+        item_ids: Ids of all test items.
 
     Raises:
         UserError: The pattern or the table cannot be used, does not have all items, or puts them all into one cluster.
     """
-    if asked is None:
+    if setting is None:
         return _named(naming, item_ids)
-    by, of = _of_table(asked, item_ids) if is_table(asked) else _of_pattern(asked, item_ids)
-    found = len(set(of.values()))
-    if found == len(item_ids):
-        said = f"{_place(asked)}: each of {found} items is a cluster of its own, which is as without any"
-        return FoundClusters(None, (said,) if found > 1 else ())
-    if found == 1:
+    by, of = _of_table(setting, item_ids) if is_table(setting) else _of_pattern(setting, item_ids)
+    count = len(set(of.values()))
+    if count == len(item_ids):
+        notice = f"{_place(setting)}: each of {count} items is a cluster of its own, which is as without any"
+        return FoundClusters(None, (notice,) if count > 1 else ())
+    if count == 1:
         only = printable(next(iter(of.values()))) or "an empty name"
         raise UserError(
-            f"{_place(asked)}: found 1 cluster, {only}, with all {len(item_ids)} items; expected several, as one says "
-            f"nothing of others; change it, or give '{ALONE}' to take each item alone"
+            f"{_place(setting)}: found 1 cluster, {only}, with all {len(item_ids)} items; expected several, as one "
+            f"says nothing of others; change it, or give '{ALONE}' to take each item alone"
         )
     return FoundClusters(ItemClusters(by, of))
 
 
-def _place(asked: str) -> str:
-    return printable(asked) if is_table(asked) else f"clusters {printable(asked)}"
+def _place(setting: str) -> str:
+    return printable(setting) if is_table(setting) else f"clusters {printable(setting)}"
 
 
 def _named(naming: Naming | None, item_ids: Sequence[str]) -> FoundClusters:
-    """Clusters by the dataset's own names; none where some items have other names."""
+    """Find clusters by the dataset's own names; none where some items have other names."""
     if naming is None:
         return FoundClusters(None)
     matches = {item: naming.pattern.fullmatch(item) for item in item_ids}
     of = {item: match[1] for item, match in matches.items() if match}
     if len(of) < len(item_ids):
         other = next(item for item in item_ids if item not in of)
-        said = (
+        notice = (
             f"{len(item_ids) - len(of)} of {len(item_ids)} items are not named as published, such as "
             f"{printable(other)}: {naming.by} are not known, and intervals are over items; give --clusters"
         )
-        return FoundClusters(None, (said,) if of else ())
+        return FoundClusters(None, (notice,) if of else ())
     alone = len(set(of.values())) == len(item_ids)
     return FoundClusters(None if alone else ItemClusters(naming.by, of))
 
@@ -122,9 +122,9 @@ def _of_pattern(pattern: str, item_ids: Sequence[str]) -> tuple[str, dict[str, s
     return f"pattern {pattern}", of
 
 
-def _of_table(asked: str, item_ids: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """The clusters of a table's lines; lines of other items are passed over, and so is a header."""
-    path = Path(asked).expanduser()
+def _of_table(setting: str, item_ids: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Read clusters from a table's lines; lines of other items are passed over, and so is a header."""
+    path = Path(setting).expanduser()
     wanted, of = set(item_ids), dict[str, str]()
     for number, line in enumerate(_lines(path), 1):
         if not line:
@@ -137,7 +137,7 @@ def _of_table(asked: str, item_ids: Sequence[str]) -> tuple[str, dict[str, str]]
                 "an item and its cluster; mend that line"
             )
         item, cluster = item_id(line[0].strip()), line[1].strip()
-        if printable(cluster) != cluster:  # looks like another cluster, and is not
+        if printable(cluster) != cluster:  # it would look like another cluster's name
             raise UserError(
                 f"{path}: line {number}: found cluster {printable(cluster)}, expected a name without invisible "
                 "characters; delete those"
@@ -149,7 +149,7 @@ def _of_table(asked: str, item_ids: Sequence[str]) -> tuple[str, dict[str, str]]
         if item in wanted:
             of[item] = cluster
     _check_all(of, item_ids, str(path), "add a line for each, with the item's id, the file's name without its ending")
-    return "a CSV table", of  # whatever it is called: scores are the same by a copy
+    return "a CSV table", of  # not the file's name: a copy gives the same protocol
 
 
 def _lines(path: Path) -> list[list[str]]:

@@ -1,6 +1,6 @@
-"""Hashes of contents: items are the same wherever they lie, and whenever their files were copied.
+"""Content hashes of items, independent of the files' places and times.
 
-A file is read once; its hash is kept beside the decoded pictures until its size or one of its times changes.
+A file is read once; its hash is cached beside the decoded pictures until its size or one of its times changes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from reports.store import atomic, json_files, made
 from reports.store.errors import ReportError
 
 DIGITS = 16  # hexadecimal, of every hash here
-# A file that changes once more within one tick of its file system's clock looks unchanged; FAT has the longest.
+# A file that changes again within one tick of its file system's clock looks unchanged; FAT has the longest tick.
 CLOCK_TICK = 2 * 10**9  # nanoseconds
 
 _State = tuple[int, int, int]
@@ -28,13 +28,13 @@ _State = tuple[int, int, int]
 
 
 def cache_folder() -> Path:
-    """Where decoded pictures and hashes are kept."""
+    """Folder of decoded pictures and hashes."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "p2pbench"
     return Path(os.environ.get("P2PBENCH_CACHE") or default).expanduser()
 
 
 def item_contents(dataset: Dataset, items: Sequence[Item]) -> dict[str, str]:
-    """A hash of each item's files by its id, in the order of the items; of a drawn item, of how it is drawn.
+    """Hash each item's files, by its id, in the order of the items; for a drawn item, the version of the drawing.
 
     Raises:
         UserError: A file is missing or cannot be read.
@@ -48,17 +48,17 @@ def item_contents(dataset: Dataset, items: Sequence[Item]) -> dict[str, str]:
 
 
 def digest(contents: Mapping[str, str]) -> str:
-    """A hash of many contents by id, in any order."""
+    """Hash many contents by id, in any order."""
     return _short("".join(f"{contents[id_]} {id_}\n" for id_ in sorted(contents)))
 
 
 def picture_hash(picture: Picture) -> str:
-    """A hash of a picture's values, depth and shape, in whatever file it lies."""
+    """Hash a picture's values, depth and shape, whatever its file format."""
     return hashlib.sha256(f"{picture.dtype.name} {picture.shape}".encode() + picture.tobytes()).hexdigest()[:DIGITS]
 
 
 def file_hashes(files: Sequence[Path]) -> dict[Path, str]:
-    """The SHA-256 of each file, from an earlier call where its state has not changed since.
+    """SHA-256 of each file, from the cache where its state has not changed since.
 
     Raises:
         UserError: A file is missing or cannot be read.
@@ -105,7 +105,7 @@ def _unreadable(file: Path, error: OSError) -> UserError:
 
 
 def _read(path: Path) -> dict[str, list[int | str]]:
-    """What was kept; nothing where that is damaged, as it can be found out again."""
+    """Read cached hashes; none where the file is damaged, as they can be computed again."""
     try:
         kept = json_files.read_object(path, "delete it")  # names in it need not be UTF-8, as checked types must be
     except ReportError:
@@ -114,7 +114,7 @@ def _read(path: Path) -> dict[str, list[int | str]]:
 
 
 def _keep(path: Path, entries: Mapping[str, Sequence[int | str]]) -> None:
-    """Keep hashes where the cache can be written; elsewhere they are made anew each time."""
+    """Write hashes if the cache is writable; else they are computed again each time."""
     try:
         atomic.write(path, json.dumps(entries).encode())
     except ReportError:

@@ -1,4 +1,4 @@
-"""What a dataset is: items with ids, and for each item a sample of input, target and labels."""
+"""Datasets: items with ids, and for each item a sample of input, target and labels."""
 
 from __future__ import annotations
 
@@ -26,23 +26,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Split = Literal["train", "test"]
-
+Depth = np.dtype[np.uint8 | np.uint16]
 
 LABELS_TO_PHOTO, PHOTO_TO_LABELS = "labels-to-photo", "photo-to-labels"
-
-
 A_TO_B, B_TO_A = "AtoB", "BtoA"
-
-
 TEST_FOLDERS = ("val", "test")
-
-
-MOST_NAMED = 10  # how many culprits one message names
+MOST_NAMED = 10  # culprits that one message names
 
 
 @dataclass(frozen=True)
 class Item:
-    """One example: its id, and the files it is made of (none where it is drawn)."""
+    """One example: its id, and its files (none where it is drawn)."""
 
     id: str
     files: tuple[Path, ...] = ()
@@ -59,11 +53,20 @@ class DatasetSample(NamedTuple):
     labels: NDArray[np.uint8] | None
 
 
+class Channels(NamedTuple):
+    """Channels and depths of every sample of a dataset; see `p2pbench.datasets.survey`."""
+
+    input: int
+    output: int
+    input_dtype: Depth
+    output_dtype: Depth
+
+
 class Naming(NamedTuple):
-    """How a dataset's own names tell which items vary together.
+    """Pattern of a dataset's item ids by which items form clusters.
 
     Attributes:
-        by: What the clusters are, such as "sequences".
+        by: Noun for the clusters, such as "sequences".
         pattern: Of a whole item id; its one group is the cluster's name.
     """
 
@@ -72,16 +75,16 @@ class Naming(NamedTuple):
 
 
 class Dataset(ABC):
-    """Items of two splits, and how an item becomes a sample of a given size.
+    """Items of two splits, and their conversion to samples of a given size.
 
     Args:
         root: the dataset's folder; None for a dataset that is drawn.
         direction: one of `directions`, or None for the first.
         test_split: the name of the folder or list to test on, or None for the dataset's own.
-        files: False for a dataset without its files: only how it makes inputs and keeps outputs.
+        files: False for a dataset without its files, for its conversions of inputs and outputs alone.
 
     Attributes:
-        remarks: Lines for the user on what was found in the files so far, such as what was passed over.
+        remarks: Lines for the user on the files so far, such as those passed over.
     """
 
     name: ClassVar[str]
@@ -92,13 +95,13 @@ class Dataset(ABC):
     table: ClassVar[LabelTable | None] = None
     needs_root: ClassVar[bool] = True
     note: ClassVar[str] = ""
-    """What the protocol must say of how samples are made."""
+    """Protocol entry on the making of samples; a change of it changes fingerprints."""
     own_scale: ClassVar[bool] = False
     """Whether networks get values on scales of the dataset's own, whatever the files' channels and depth."""
     kinds: ClassVar[tuple[str, ...]] = ("photos",)
-    """What the first files of an item are, for messages; those after them are no pictures."""
+    """Nouns for the first files of an item, for messages; later files are no pictures."""
     naming: ClassVar[Naming | None] = None
-    """How the published names tell which items vary together; None where they do not."""
+    """Clusters by the published names, if those tell any."""
 
     def __init__(
         self,
@@ -134,11 +137,11 @@ class Dataset(ABC):
 
     @classmethod
     def channels(cls, direction: str) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-        """The numbers of channels that inputs, and outputs, may have in a direction; None where the files decide."""
+        """Possible numbers of channels of inputs and of outputs in a direction; None where the files decide."""
         return None
 
     def split_folder(self, split: Split) -> Path:
-        """The folder `train`, or the one to test on: `test_split`, else `val` as in the released code, else `test`.
+        """Find the folder `train`, or for testing `test_split`, else `val` as in the released code, else `test`.
 
         Raises:
             UserError: there is no such folder.
@@ -149,7 +152,7 @@ class Dataset(ABC):
         return self.root / folder
 
     def no_folder(self, folder: Path, ending: str = "") -> UserError:
-        """The error that a folder of a split is missing; it lists those beside it, less an ending that all have."""
+        """Error for a missing folder of a split; it lists those beside it, without an ending that all have."""
         beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
         named = (path.name for path in beside if path.is_dir() and path.name.endswith(ending) and path.name[0] != ".")
         there = sorted(name.removesuffix(ending) for name in named)
@@ -157,7 +160,7 @@ class Dataset(ABC):
         return UserError(f"{folder}: {found_at(folder)}; expected a root with {self.layout}{listed}")
 
     def find(self, folder: Path) -> dict[str, Path]:
-        """The pictures in a folder and below it by item id; a remark says what is passed over.
+        """Find the pictures in a folder and below it by item id; a remark counts the files passed over.
 
         Raises:
             UserError: As `pictures.find_recursive`.
@@ -173,7 +176,7 @@ class Dataset(ABC):
             self.remarks.append(line)
 
     def headers(self, files: Iterable[Path]) -> list[Header]:
-        """What each file's header says; no file is read twice.
+        """Read the headers of files; no file is read twice.
 
         Raises:
             UserError: Files are damaged or no pictures; all of them are named.
@@ -191,12 +194,12 @@ class Dataset(ABC):
         return [self._headers[file] for file in files]
 
     def suspicions(self, items: Sequence[Item]) -> list[str]:
-        """Lines for the user on what looks like a mistake in the pictures; the default has none."""
+        """Lines for the user on likely mistakes in the pictures; the default has none."""
         return []
 
     @abstractmethod
     def items(self, split: Split) -> list[Item]:
-        """All items of a split, in the order of their ids; none is an error of the caller's.
+        """List the items of a split, in the order of their ids; the caller refuses an empty list.
 
         Raises:
             UserError: files are missing, unmatched or of differing sizes; all of them are named.
@@ -204,7 +207,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self, item: Item, size: int | None) -> DatasetSample:
-        """An item as squares of `size` pixels; None leaves it its own size and aspect.
+        """Load an item as squares of `size` pixels; None leaves it its own size and aspect.
 
         Raises:
             UserError: a file that cannot be decoded, or a label value outside the table.
@@ -215,15 +218,15 @@ class Dataset(ABC):
         return batch
 
     def to_picture(self, input_: Picture, output: Picture) -> Picture:
-        """A network's output (H, W, C) as the picture to keep, given its input; the default keeps it."""
+        """Convert a network's output (H, W, C) to a picture, given its input; the default leaves it."""
         return output
 
     def input_picture(self, input_: Picture) -> Picture:
-        """A network's input (H, W, C) as a picture to look at; the default is the input itself."""
+        """Convert a network's input (H, W, C) to a picture for display; the default leaves it."""
         return input_
 
     def from_picture(self, picture: Picture, file: Path) -> Picture:
-        """A user's picture (H, W, C), read from `file`, as an input of the network; the default takes it as it is.
+        """Convert a user's picture (H, W, C), read from `file`, to an input of the network; the default leaves it.
 
         Raises:
             UserError: no input can be made of it.
@@ -247,7 +250,7 @@ class LabelledPhotos(Dataset):
         return (labels, photos) if direction == LABELS_TO_PHOTO else (photos, labels)
 
     def load(self, item: Item, size: int | None) -> DatasetSample:
-        """The photo resized bilinearly, the labels by nearest neighbour alone."""
+        """Load the photo, resized bilinearly, and the labels, by nearest neighbour alone."""
         photo_file, label_file = item.files
         photo = transforms.convert(pictures.read(photo_file), 3, str(photo_file))
         values = self._values(label_file)
@@ -256,11 +259,11 @@ class LabelledPhotos(Dataset):
         return self.sample(photo, values)
 
     def label_items(self, split: Split) -> list[Item]:
-        """The items of a split whose labels alone are asked for; a dataset may have those without the photos."""
+        """List the items of a split with labels; a dataset may have those without the photos."""
         return self.items(split)
 
     def check_numbering(self, items: Sequence[Item]) -> None:
-        """Refuse items whose label files hold train ids in place of the table's values; drawn ones have no files.
+        """Refuse items whose label files hold train ids instead of the table's values.
 
         Raises:
             UserError: They do; one is named.
@@ -268,7 +271,7 @@ class LabelledPhotos(Dataset):
         refuse_train_ids(self.table, [item.files[1] for item in items if item.files])
 
     def labels(self, item: Item, size: int | None = None) -> NDArray[np.uint8]:
-        """An item's class indices (H, W), those of `load`, with IGNORE where there is none; the photo is not read.
+        """Load an item's class indices (H, W), IGNORE where there is none, without reading the photo.
 
         Raises:
             UserError: As `load`.
@@ -291,7 +294,7 @@ class LabelledPhotos(Dataset):
         return values
 
     def sample(self, photo: Picture, values: NDArray[np.integer]) -> DatasetSample:
-        """Photo and label values of one size, in this dataset's direction."""
+        """Make a sample of a photo and label values of one size, in this dataset's direction."""
         colours = self.table.to_colours(values)
         indices = self.table.to_indices(values)
         if self.direction == LABELS_TO_PHOTO:
@@ -299,7 +302,7 @@ class LabelledPhotos(Dataset):
         return DatasetSample(photo, colours, indices)
 
     def from_picture(self, picture: Picture, file: Path) -> Picture:
-        """A picture of one channel holds label values and is coloured by the table; colours are taken as they are.
+        """Colour a picture of label values (one channel) by the table; colours are left as they are.
 
         Raises:
             UserError: a value that is not in the table, or a JPEG, whose values are not exact.
@@ -310,24 +313,24 @@ class LabelledPhotos(Dataset):
 
 
 def item_hash(items: Sequence[Item]) -> str:
-    """A short hash of the items' ids: two lists of items are the same when it is."""
+    """Short hash of the items' ids, in order."""
     return hashlib.sha256("\n".join(item.id for item in items).encode()).hexdigest()[:16]
 
 
 def square(picture: Picture, size: int | None) -> Picture:
-    """A picture as a square of `size` pixels, or as it is."""
+    """Resize a picture to a square of `size` pixels, unless that is None."""
     return picture if size is None else transforms.resize(picture, size, size)
 
 
 def first_folder(root: Path, names: Sequence[str]) -> str | None:
-    """The first of the names that is a folder of the root."""
+    """First of the names that is a folder of the root."""
     return next((name for name in names if (root / name).is_dir()), None)
 
 
 def match(
     dataset: Dataset, left: dict[str, Path], right: dict[str, Path], left_name: str, right_name: str
 ) -> list[Item]:
-    """Items of a dataset whose files are in both, by id.
+    """Match two sets of files by id into items of a dataset.
 
     Raises:
         UserError: an id that is in one alone, or a pair whose pictures differ in size; all named in one message.
@@ -351,9 +354,9 @@ def match(
 
 
 def summary(what: str, culprits: Sequence[str], one: str | None = None, mend: str | None = None) -> str:
-    """A line that counts the culprits, which are `what` or a single `one`, and one for each of the first of them.
+    """Count the culprits, which are `what` or a single `one`, in a line, and name the first ones in a line each.
 
-    A single one stands in the same line. `mend` says what to do, at the end, where the culprits do not say it.
+    A single one stands in the same line. `mend` is the fix, at the end, where the culprits do not say it.
     """
     if len(culprits) == 1:
         return f"1 {one or what}: {printable(culprits[0])}" + (f"; {mend}" if mend else "")
@@ -364,15 +367,3 @@ def summary(what: str, culprits: Sequence[str], one: str | None = None, mend: st
 
 def _by(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
-
-
-Depth = np.dtype[np.uint8 | np.uint16]
-
-
-class Channels(NamedTuple):
-    """What every sample of a dataset has; see `p2pbench.datasets.survey`."""
-
-    input: int
-    output: int
-    input_dtype: Depth
-    output_dtype: Depth

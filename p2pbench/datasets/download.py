@@ -24,6 +24,8 @@ from reports.store import atomic
 from reports.store.errors import ReportError
 
 BASE_URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets"
+TIMEOUT = 30.0  # seconds without a byte after which a connection counts as broken
+TRIES = 4  # broken connections in a row without a new byte
 
 
 class Archive(NamedTuple):
@@ -49,27 +51,29 @@ ARCHIVES = {
 
 
 class DownloadProgress(NamedTuple):
-    """How far a stage is: bytes done of bytes in all, which is 0 when the server does not say how many."""
+    """Progress of a stage: bytes done, and bytes in all, 0 where the server does not say."""
 
     stage: str  # "download" or "unpack"
     done: int
     total: int
 
 
-Report = Callable[[DownloadProgress], None]
+ReportProgress = Callable[[DownloadProgress], None]
+ReportBytes = Callable[[int, int], None]
+"""Called with the bytes done, and the bytes in all, 0 where the server does not say."""
 
 
 class _BadArchive(Exception):
-    """The file is no whole archive of the dataset; no other try with it will help."""
+    """Damaged or foreign archive; another try with the same file cannot help."""
 
 
 def is_there(archive: Archive, out: Path) -> bool:
-    """Tell whether the dataset lies unpacked in `out`; a half-unpacked one has another name."""
+    """Whether the dataset is unpacked in `out`; while it is being unpacked it has another name."""
     return (out / archive.name / "train").is_dir()
 
 
-def fetch(archive: Archive, out: Path, report: Report, *, base_url: str = BASE_URL, pause: float = 1.0) -> Path:
-    """Download an archive and unpack it; what an earlier call has left of the download is not downloaded again.
+def fetch(archive: Archive, out: Path, report: ReportProgress, *, base_url: str = BASE_URL, pause: float = 1.0) -> Path:
+    """Download an archive, resuming an earlier call's download, and unpack it.
 
     A whole `NAME.tar.gz` in `out`, fetched by other means, is unpacked without a download, and left there.
 
@@ -113,7 +117,7 @@ def fetch(archive: Archive, out: Path, report: Report, *, base_url: str = BASE_U
     return folder
 
 
-def _unpack(path: Path, folder: Path, report: Report) -> None:
+def _unpack(path: Path, folder: Path, report: ReportProgress) -> None:
     """Unpack an archive so that `folder` appears whole or not at all."""
     check_space(folder.parent, path.stat().st_size)  # the pictures are JPEGs, and unpack to the archive's size
     unpacking = folder.with_name(f".{folder.name}.unpacking")
@@ -131,7 +135,7 @@ def _unpack(path: Path, folder: Path, report: Report) -> None:
         shutil.rmtree(unpacking, ignore_errors=True)
 
 
-def _extract(path: Path, into: Path, report: Report) -> None:
+def _extract(path: Path, into: Path, report: ReportProgress) -> None:
     total = path.stat().st_size
     try:
         with path.open("rb") as file, gzip.open(file) as unzipped, tarfile.open(fileobj=unzipped, mode="r|") as tar:
@@ -145,21 +149,12 @@ def _extract(path: Path, into: Path, report: Report) -> None:
         raise _BadArchive(f"a damaged or unsafe archive ({one_line(error)})") from error
 
 
-TIMEOUT = 30.0  # seconds without a byte after which a connection counts as broken
-
-
-TRIES = 4  # broken connections in a row, none of which brought a new byte
-
-
-ReportBytes = Callable[[int, int], None]  # bytes done of bytes in all, which is 0 when the server does not say how many
-
-
 class _Broken(Exception):
-    """The connection broke; another try may help."""
+    """Broken connection; another try may help."""
 
 
 class _Version(NamedTuple):
-    """What tells one version of a file on the server from another; empty and 0 where the server does not say."""
+    """Version of a file on the server; fields are empty or 0 where the server does not say."""
 
     etag: str
     modified: str
@@ -167,12 +162,12 @@ class _Version(NamedTuple):
 
     @property
     def validator(self) -> str:
-        """What If-Range may name; a weak ETag (W/"...") does not promise equal bytes."""
+        """Validator for If-Range; a weak ETag (W/"...") does not promise equal bytes."""
         return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
 
 
 def download(url: str, path: Path, report: ReportBytes, pause: float) -> None:
-    """Download a .tar.gz file to `path` through `path`.part, which stays when a later call can go on from it.
+    """Download a .tar.gz file to `path` through `path`.part, which a later call can resume.
 
     The first retry comes after `pause` seconds; they double with each retry that brings nothing.
 
@@ -211,12 +206,12 @@ def check_space(folder: Path, needed: int) -> None:
 
 
 def one_line(error: object) -> str:
-    """Put what an error says into one line; its type where it says nothing."""
+    """Format an error's text in one line; its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def _download_rest(url: str, part: Path, report: ReportBytes) -> None:
-    """Ask for the bytes that are missing and append them; start anew where that is not possible."""
+    """Request the missing bytes and append them; start again where that is impossible."""
     known = _read_note(part)
     have = _size(part) if known.validator else 0
     if have and have == known.total:
@@ -244,7 +239,7 @@ def _download_rest(url: str, part: Path, report: ReportBytes) -> None:
 
 @contextmanager
 def _answer(request: Request, part: Path) -> Iterator[http.client.HTTPResponse]:
-    """Open a request; sort what goes wrong into what another try may mend and what it will not."""
+    """Open a request; errors become _Broken if another try may help, else UserError."""
     try:
         response = urlopen(request, timeout=TIMEOUT)
     except HTTPError as error:
@@ -264,7 +259,7 @@ def _answer(request: Request, part: Path) -> Iterator[http.client.HTTPResponse]:
 
 
 def _append(response: http.client.HTTPResponse, file: BinaryIO, done: int, total: int, report: ReportBytes) -> int:
-    """Append to the file what the server sends until it stops; return how many bytes there are then."""
+    """Append the server's bytes to the file until it stops; return the file's size."""
     report(done, total)
     while True:
         try:
@@ -279,7 +274,7 @@ def _append(response: http.client.HTTPResponse, file: BinaryIO, done: int, total
 
 
 def _check_type(url: str, headers: Message) -> None:
-    # A hotel's login page arrives as a success, too, and must not replace what is there already.
+    # A login page of a public network arrives as a success too, and must not replace the partial file.
     if "Content-Type" in headers and headers.get_content_maintype() == "text":
         raise UserError(
             f"{url}: found a page ({headers.get_content_type()}), expected an archive; open the address in a browser "

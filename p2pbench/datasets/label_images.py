@@ -1,4 +1,4 @@
-"""Label maps as images: colours written, label ids told from train ids."""
+"""Images of label maps: written in colours, and label ids distinguished from train ids."""
 
 from __future__ import annotations
 
@@ -16,44 +16,34 @@ from p2pbench.errors import UserError
 from reports.store import atomic
 from reports.store.ranges import spread
 
-MOST_READ = 100  # label files, evenly spread, that are looked at before work begins; each is again when it is read
+MOST_READ = 100  # label files, evenly spread, that are checked before work begins; each is again when it is read
 
-
-# About what each class covers of the labelled pixels of Cityscapes, by class index: orders of magnitude decide.
+# Approximate share of each class in the labelled pixels of Cityscapes, by class index: orders of magnitude decide.
 COVERED = (
     *(0.37, 0.061, 0.23, 0.0066, 0.0088, 0.012, 0.0021, 0.0055, 0.16, 0.012),
     *(0.04, 0.012, 0.0014, 0.07, 0.0027, 0.0024, 0.0023, 0.001, 0.0041),
 )
-
-
-# And of all pixels, by their order of magnitude: the voids 0 to 4 around and in each picture, any other void label,
-# and all void pixels where they share one value.
+# And in all pixels, by order of magnitude: the void labels 0 to 4 around and in each picture, any other void label, and
+# all void pixels where they share one value.
 LAST_COMMON_VOID, COMMON_VOID, RARE_VOID, ALL_VOID = 4, 0.05, 0.003, 0.1
-
-
 EITHER_WAY = (0, 8)  # road or unlabelled, vegetation or sidewalk: no evidence
-
-
-MANY_VALUES = 15  # so many label ids are never all below 20, where vegetation, sky, people and cars begin
-
-
-# Fewer values may be anything, as a crop of a fence and a pavement: in one file, and in most of a folder together.
+MANY_VALUES = 15  # this many label ids are never all below 20, where vegetation, sky, people and cars begin
+# Fewer values give no verdict, as in a crop of a fence and a pavement: in one file, and in most of a folder together.
 FEWEST_IN_FILE, FEWEST_IN_FOLDER = 7, 4
-
-
-MOST_UNLABELLED = 0.75  # files of which more is 0 may be anything, too
-
-
+MOST_UNLABELLED = 0.75  # files with a larger share of 0 give no verdict either
 EVIDENCE = 0.2  # nats per pixel; whole scenes in train ids have more, those in label ids less than -1.8
+
+LONGEST_SIDE = 512  # pixels; a page shows no more
+_KEYWORD = "p2pbench label map"
 
 
 def refuse_train_ids(table: LabelTable, files: Sequence[Path]) -> None:
-    """Check that a folder's label files do not hold train ids in place of the table's values: none, nor most together.
+    """Refuse label files with train ids instead of the table's values, checked one by one and together.
 
     Files that cannot be read are left to the reader of all files, which names every one of them.
 
     Args:
-        table: What the files' values should mean.
+        table: Meaning of the files' values.
         files: The label files of one split.
 
     Raises:
@@ -81,7 +71,7 @@ def refuse_train_ids(table: LabelTable, files: Sequence[Path]) -> None:
 
 
 def refusal(file: Path, values: Sequence[int] | NDArray[np.intp], where: str = "") -> str:
-    """The line that refuses a file of train ids, given the values seen, and where besides in this file."""
+    """Message that refuses a file of train ids, with its values, and further files."""
     return (
         f"{file}: found train ids (values {', '.join(map(str, values))}{where}), expected label ids 0 to "
         f"{max(CITYSCAPES.values)}, of which the program makes train ids itself; give a folder with "
@@ -90,19 +80,19 @@ def refusal(file: Path, values: Sequence[int] | NDArray[np.intp], where: str = "
 
 
 def count_values(picture: NDArray[np.integer]) -> NDArray[np.intp]:
-    """The pixels of each value (65536,) of a label picture (H, W) of 8 or 16 bits."""
+    """Count the pixels of each value (65536,) of a label picture (H, W) of 8 or 16 bits."""
     return np.bincount(picture.ravel(), minlength=2**16)
 
 
 def look_like_train_ids(counts: NDArray[np.integer], fewest: int = FEWEST_IN_FILE) -> bool:
-    """Whether the values of one or more label pictures cover what they do in a street in train ids, not in label ids.
+    """Whether the values of label pictures are distributed as train ids of streets, not as label ids.
 
-    Each value's share of the pixels is evidence: the logarithm of what the value covers in Cityscapes as a train id,
-    over what it does as a label id. Label ids hold no 255; train ids hold 0 to 19, and 255.
+    The verdict is a log-likelihood ratio per pixel: of a value's share in Cityscapes as a train id over its share as a
+    label id. Label ids hold no 255; train ids hold 0 to 19, and 255.
 
     Args:
         counts: Pixels of each value (65536,).
-        fewest: How many values are needed for a verdict.
+        fewest: Number of values needed for a verdict.
     """
     if _surely_label_ids(counts):
         return False
@@ -122,32 +112,26 @@ def look_like_train_ids(counts: NDArray[np.integer], fewest: int = FEWEST_IN_FIL
 
 
 def _surely_label_ids(counts: NDArray[np.integer]) -> bool:
-    """Whether there are values that no train id has."""
+    """Whether some values are no train ids."""
     return bool(counts[len(COVERED) + 1 : IGNORE].any() or counts[IGNORE + 1 :].any())
 
 
 def _covered_by_label_ids() -> NDArray[np.float64]:
-    """What each label id, from 0 on, covers."""
+    """Approximate share of each label id, from 0 on, in all pixels."""
     covered = np.full(max(CITYSCAPES.values) + 1, RARE_VOID)
     covered[: LAST_COMMON_VOID + 1] = COMMON_VOID
     covered[list(CITYSCAPES.values_of_classes)] = COVERED
     return covered
 
 
-LONGEST_SIDE = 512  # pixels; more is not seen on a page
-
-
-_KEYWORD = "p2pbench label map"
-
-
 def write_label_image(path: Path, labels: NDArray[np.uint8], table: LabelTable, source: str) -> None:
-    """Write a label map as a picture, by nearest neighbour at most `LONGEST_SIDE` long; the same one stays as it is.
+    """Write a label map as a picture of at most `LONGEST_SIDE` pixels; an equal one is left as it is.
 
     Args:
         path: ITEM.png.
         labels: Class indices (H, W), or channels beyond the classes, which become IGNORE as IGNORE stays it.
         table: The classes' colours.
-        source: What `source_of` gives back: a hash of all that the map depends on, or a word.
+        source: Stored for `source_of_label_image`: a hash of all that the map depends on, or a word.
 
     Raises:
         ReportError: The file cannot be written.
@@ -161,7 +145,7 @@ def write_label_image(path: Path, labels: NDArray[np.uint8], table: LabelTable, 
 
 
 def check_label_image_free(path: Path) -> None:
-    """Refuse to write over a picture that is no label map of ours.
+    """Refuse to replace a picture that this program did not write.
 
     Raises:
         UserError: There is one.
@@ -174,7 +158,7 @@ def check_label_image_free(path: Path) -> None:
 
 
 def source_of_label_image(path: Path) -> str | None:
-    """What the picture of a label map was made from; None where there is no picture, or another than ours."""
+    """Read the source of a label map's picture; None for a missing or foreign picture."""
     try:
         with Image.open(path, formats=("PNG",)) as image:
             found = image.info.get(_KEYWORD)
@@ -184,7 +168,7 @@ def source_of_label_image(path: Path) -> str | None:
 
 
 def remove_other_label_images(folder: Path, ids: Collection[str]) -> None:
-    """Remove the pictures of label maps in a folder that are of none of these items; whatever else is there stays."""
+    """Remove the label maps of other items from a folder; foreign pictures stay."""
     for path in folder.glob("*.png"):
         if path.stem not in ids and source_of_label_image(path) is not None:
             path.unlink(missing_ok=True)

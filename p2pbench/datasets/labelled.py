@@ -16,15 +16,15 @@ from p2pbench.errors import UserError
 from reports.store.names import counted
 
 PHOTO_ENDING, LABEL_ENDING = "_leftImg8bit.png", "_gtFine_labelIds.png"
-
-
 TRAIN_IDS_ENDING = "_gtFine_labelTrainIds.png"
-
-
 _BESIDE_LABELS = (
     TRAIN_IDS_ENDING,
     *(f"_gtFine_{what}.png" for what in ("color", "instanceIds", "instanceTrainIds")),
 )  # of the same items, in the archives or made by cityscapesScripts
+
+TRAIN_ITEMS, TEST_ITEMS = 400, 100  # of the street scenes
+NATIVE_SIZE = 128
+SCENE_SEEDS: dict[Split, int] = {"train": 0, "test": 1}
 
 
 class Cityscapes(LabelledPhotos):
@@ -37,17 +37,17 @@ class Cityscapes(LabelledPhotos):
     about = "Cityscapes: street photos and fine labels, 19 scored classes"
     layout = "leftImg8bit/{train,val}/CITY/ and gtFine/{train,val}/CITY/ (*_labelIds.png)"
     table = CITYSCAPES
-    # By city, not by CITY_SHOT: a shot is a drive of an hour in Frankfurt and 30 frames elsewhere, no unit of its own.
+    # By city, not by CITY_SHOT: a shot is an hour's drive in Frankfurt and 30 frames elsewhere, so no uniform unit.
     naming = Naming("cities", re.compile(r"([a-z-]+)_\d{6}_\d{6}"))
 
     def items(self, split: Split) -> list[Item]:
-        """Photos and labels of all cities matched by CITY_SHOT_FRAME."""
+        """List photos and labels of all cities, matched by CITY_SHOT_FRAME."""
         folder = "train" if split == "train" else self.test_split or "val"
         photos = self._named(self.root / "leftImg8bit" / folder, PHOTO_ENDING)
         return match(self, photos, self._labels(folder), "photo", "labels")
 
     def label_items(self, split: Split) -> list[Item]:
-        """As `items`, from gtFine alone where the photos are not there at all."""
+        """List the items as `items`, or from gtFine alone where there are no photos."""
         folder = "train" if split == "train" else self.test_split or "val"
         photos = self.root / "leftImg8bit" / folder
         if photos.is_dir():
@@ -68,7 +68,7 @@ class Cityscapes(LabelledPhotos):
         return labels
 
     def _named(self, folder: Path, ending: str) -> dict[str, Path]:
-        """The files of all cities whose names end so, by CITY_SHOT_FRAME; a remark counts the others."""
+        """Find the files of all cities with an ending, by CITY_SHOT_FRAME; a remark counts the others."""
         if not folder.is_dir():
             raise self.no_folder(folder)
         found = list(self.find(folder).values())
@@ -89,22 +89,13 @@ class CamVid(LabelledPhotos):
     naming = Naming("sequences", re.compile(r"(0001TP|0006R0|0016E5|Seq05VD)_f?\d+"))
 
     def items(self, split: Split) -> list[Item]:
-        """Photos and labels matched by stem."""
+        """List photos and labels, matched by stem."""
         folder = "train" if split == "train" else self.test_split or "test"
         photos, labels = self.root / folder, self.root / f"{folder}annot"
         for needed in (photos, labels):
             if not needed.is_dir():
                 raise self.no_folder(needed, "annot")
         return match(self, self.find(photos), self.find(labels), "photo", "labels")
-
-
-TRAIN_ITEMS, TEST_ITEMS = 400, 100
-
-
-NATIVE_SIZE = 128
-
-
-SCENE_SEEDS: dict[Split, int] = {"train": 0, "test": 1}
 
 
 class Streets(LabelledPhotos):
@@ -118,22 +109,22 @@ class Streets(LabelledPhotos):
     note = "scenes of version 1"  # another number whenever the drawing changes: old scores must not meet new ones
 
     def items(self, split: Split) -> list[Item]:
-        """400 scenes to train on, 100 to test on."""
+        """List 400 scenes to train on, or 100 to test on."""
         return self.drawn_items(split, None)
 
     def drawn_items(self, split: Split, count: int | None) -> list[Item]:
-        """As many scenes as are asked for; there is no end to them."""
+        """List any number of scenes; None is the default of the split."""
         count = count or (TRAIN_ITEMS if split == "train" else TEST_ITEMS)
         return [Item(f"{split}-{index:05d}") for index in range(count)]
 
     def labels(self, item: Item, size: int | None = None) -> NDArray[np.uint8]:
-        """Class indices of a scene."""
+        """Load the class indices of a scene."""
         labels = self.load(item, size).labels
         assert labels is not None, "scenes have labels"
         return labels
 
     def load(self, item: Item, size: int | None) -> DatasetSample:
-        """A scene drawn at a power of two above this size, and resized to it as any photo is."""
+        """Draw a scene at a power of two above this size, and resize it as any photo."""
         split, index = item.id.split("-")
         seed = SCENE_SEEDS["train" if split == "train" else "test"]
         if size is None:

@@ -25,9 +25,9 @@ from p2pbench.datasets.dataset import (
 from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
 
-# What tells maps of class ids from pictures: no value above, and so many pixels equal to their left neighbour.
+# A map of class ids, unlike a picture, has no value above this, and this share of pixels equal to the left neighbour.
 LARGEST_ID, LEVEL = 63, 0.8
-PROBED = 5  # items that are looked at
+PROBED = 5  # items that are checked for class ids
 
 
 class PairedDataset(Dataset):
@@ -40,7 +40,7 @@ class PairedDataset(Dataset):
     directions = (A_TO_B, B_TO_A)
 
     def items(self, split: Split) -> list[Item]:
-        """The pictures of a folder and those below it."""
+        """List the pictures of a folder and those below it."""
         found = self.find(self.split_folder(split))
         widths = [header.width for header in self.headers(found.values())]
         odd = [f"{path} is {width} wide" for path, width in zip(found.values(), widths, strict=True) if width % 2]
@@ -56,7 +56,7 @@ class PairedDataset(Dataset):
         return [Item(id_, (path,)) for id_, path in found.items()]
 
     def load(self, item: Item, size: int | None) -> DatasetSample:
-        """The two halves, each resized."""
+        """Load the two halves, each resized."""
         both = pictures.read(item.files[0])
         middle = both.shape[1] // 2
         a, b = (square(half, size) for half in (both[:, :middle], both[:, middle:]))
@@ -73,21 +73,21 @@ class Folders(Dataset):
     kinds = ("A", "B")
 
     def items(self, split: Split) -> list[Item]:
-        """Pairs of the same stem and size."""
+        """List pairs of the same stem and size."""
         names = ("train",) if split == "train" else (self.test_split,) if self.test_split else TEST_FOLDERS
         sides = {side: self._side(side, names) for side in ("A", "B")}
         return match(self, self.find(sides["A"]), self.find(sides["B"]), "A", "B")
 
     def suspicions(self, items: Sequence[Item]) -> list[str]:
-        """Whether A or B holds class ids where there should be pictures, seen in a few of the items."""
+        """Check a few items for class ids where there should be pictures."""
         some = items[:: -(-len(items) // PROBED)]
         found = []
-        for place, side in enumerate(self.kinds):
+        for index, side in enumerate(self.kinds):
             try:
-                ids = [_class_ids(pictures.read(item.files[place])) for item in some]
+                ids = [_class_ids(pictures.read(item.files[index])) for item in some]
             except UserError:  # all files like it are named when all are decoded
                 continue
-            if all(one is not None for one in ids) and len(values := set().union(*filter(None, ids))) > 1:
+            if all(values is not None for values in ids) and len(values := set().union(*filter(None, ids))) > 1:
                 found.append(
                     f"{self.root}: {side} looks like maps of class ids (values {min(values)} to {max(values)} in one "
                     "channel), which networks see as nearly black and ids in a row as alike; give them as colours, or "
@@ -102,13 +102,13 @@ class Folders(Dataset):
         return self.root / folder
 
     def load(self, item: Item, size: int | None) -> DatasetSample:
-        """Both pictures, resized."""
+        """Load both pictures, resized."""
         a, b = (square(pictures.read(file), size) for file in item.files)
         return directed(self.direction, a, b)
 
 
 def _class_ids(picture: Picture) -> set[int] | None:
-    """The values of a picture, less 255 for ignored pixels, if it looks like a map of class ids; else None."""
+    """Values of a picture without 255 (ignored), if it looks like a map of class ids; else None."""
     grey = picture[..., 0]
     ids = np.unique(grey[grey != IGNORE])
     level = (grey[:, 1:] == grey[:, :-1]).mean() if grey.shape[1] > 1 else 1.0
@@ -118,5 +118,5 @@ def _class_ids(picture: Picture) -> set[int] | None:
 
 
 def directed(direction: str, a: Picture, b: Picture) -> DatasetSample:
-    """A and B as input and target of the direction."""
+    """Make a sample with A and B as input and target of the direction."""
     return DatasetSample(a, b, None) if direction == A_TO_B else DatasetSample(b, a, None)

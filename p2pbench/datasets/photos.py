@@ -30,11 +30,11 @@ class Photos(Dataset):
 
     @classmethod
     def channels(cls, direction: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Colour or grey."""
+        """Allow colour or grey."""
         return (1, 3), (1, 3)
 
     def items(self, split: Split) -> list[Item]:
-        """The photos of a split, found in all folders below it.
+        """List the photos of a split, found in all folders below it.
 
         Raises:
             UserError: A split to test on is named, and there are no folders of splits.
@@ -49,16 +49,16 @@ class Photos(Dataset):
         else:
             everything = list(self.find(self.root).items())
             testing = split == "test"
-            found = [entry for place, entry in enumerate(everything, 1) if (place % HELD_OUT == 0) == testing]
+            found = [entry for number, entry in enumerate(everything, 1) if (number % HELD_OUT == 0) == testing]
         return [Item(id_, (path,)) for id_, path in found]
 
     def photo(self, item: Item, size: int | None) -> Picture:
-        """The photo in colour, resized, 8 bits."""
+        """Read the photo in colour, resized, 8 bits."""
         file = item.files[0]
         return square(_in_colour(pictures.read(file), file), size)
 
     def from_picture(self, picture: Picture, file: Path) -> Picture:
-        """A photo in colour, as those that were trained on."""
+        """Convert a photo to colour, as in training."""
         return _in_colour(picture, file)
 
 
@@ -72,10 +72,10 @@ def _in_colour(photo: Picture, file: Path) -> Picture:
 
 
 class Colorization(Photos):
-    """Grey to colour in CIE Lab: the input is L, the target ab; kept at 16 bits, so that rounding shows nowhere.
+    """Grey to colour in CIE Lab: the input is L, the target ab; stored at 16 bits, so that rounding never shows.
 
-    L/50 - 1 and ab/110 are what networks see (docs/paper-protocol.md#released-code): with 0..65535 standing for the
-    whole of both ranges, the common scaling to [-1, 1] gives just that.
+    Networks get L/50 - 1 and ab/110 (docs/paper-protocol.md#released-code): 0..65535 spans both ranges, so the common
+    scaling to [-1, 1] gives exactly these.
     """
 
     name = "colorization"
@@ -86,29 +86,29 @@ class Colorization(Photos):
 
     @classmethod
     def channels(cls, direction: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """L, and a and b."""
+        """Allow L to ab alone."""
         return (1,), (2,)
 
     def load(self, item: Item, size: int | None) -> DatasetSample:
-        """L (H, W, 1) and ab (H, W, 2), 16 bits."""
+        """Load L (H, W, 1) and ab (H, W, 2), 16 bits."""
         lightness, ab = split_lab(self.photo(item, size))
         return DatasetSample(lightness, ab, None)
 
     def to_picture(self, input_: Picture, output: Picture) -> Picture:
-        """L and ab joined to an RGB picture of 8 bits."""
+        """Join L and ab to an RGB picture of 8 bits."""
         return join_lab(input_, output)
 
     def input_picture(self, input_: Picture) -> Picture:
-        """L as a grey picture of 8 bits."""
+        """Convert L to a grey picture of 8 bits."""
         return join_lab(input_, np.full((*input_.shape[:2], 2), FULL / 2, np.uint16))
 
     def from_picture(self, picture: Picture, file: Path) -> Picture:
-        """The L of a photo."""
+        """Convert a photo to L."""
         return split_lab(_in_colour(picture, file))[0]
 
 
 def split_lab(photo: Picture) -> tuple[Picture, Picture]:
-    """L (H, W, 1) and ab (H, W, 2) of an RGB photo; 0..65535 stands for L 0..100 and for a, b -110..110."""
+    """Split an RGB photo into L (H, W, 1) and ab (H, W, 2); 0..65535 spans L 0..100 and a, b -110..110."""
     from skimage.color import rgb2lab  # imports SciPy, which a list of datasets does not need
 
     lab = rgb2lab(photo)
@@ -123,18 +123,18 @@ def _sixteen_bits(shares: NDArray[np.floating]) -> Picture:
 
 
 def join_lab(lightness: Picture, ab: Picture) -> Picture:
-    """The RGB photo (H, W, 3) of 8 bits that `split_lab` took apart; colours outside sRGB are clipped."""
+    """Join L and ab of `split_lab` to an RGB photo (H, W, 3) of 8 bits; colours outside sRGB are clipped."""
     from skimage.color import lab2rgb
 
     lab = np.concatenate([lightness / FULL * 100, (ab / FULL - 0.5) * 2 * AB_LIMIT], axis=2)
-    with warnings.catch_warnings():  # that it clips is what is wanted, and nothing that a user should see
+    with warnings.catch_warnings():  # clipping is intended
         warnings.filterwarnings("ignore", ".*negative Z values", UserWarning)
         rgb: NDArray[np.float64] = lab2rgb(lab)
     return np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
 
 
 class Inpainting(Photos):
-    """The central square of half the side is set to white, and is to be filled."""
+    """Photos whose central square of half the side is missing, set to white."""
 
     name = "inpainting"
     about = "any photos: fill the missing centre"
@@ -142,7 +142,7 @@ class Inpainting(Photos):
     note = "the central half of either side is set to +1 after the crop"
 
     def load(self, item: Item, size: int | None) -> DatasetSample:
-        """The photo twice; the hole is made after the crop, so that it stays central."""
+        """Load the photo twice; the hole is made after the crop, so that it stays central."""
         photo = self.photo(item, size)
         return DatasetSample(photo, photo, None)
 
@@ -154,7 +154,7 @@ class Inpainting(Photos):
         return batch
 
     def input_picture(self, input_: Picture) -> Picture:
-        """With the hole."""
+        """Make the hole in a picture for display."""
         height, width = input_.shape[:2]
         holed = input_.copy()
         holed[height // 4 : height - height // 4, width // 4 : width - width // 4] = 255
@@ -162,7 +162,7 @@ class Inpainting(Photos):
 
 
 class Edges(Photos):
-    """Edge maps to photos; the edges are found by Canny's detector where the paper used HED."""
+    """Edge maps to photos; the edges are Canny's, where the paper used HED."""
 
     name = "edges"
     about = "any photos: their edges to the photo"
@@ -170,17 +170,17 @@ class Edges(Photos):
     note = f"edges by scikit-image's Canny, sigma {CANNY_SIGMA:g}, on the resized photo; the paper used HED"
 
     def load(self, item: Item, size: int | None) -> DatasetSample:
-        """Edges (H, W, 1), black on white as in the published datasets, and the photo."""
+        """Load edges (H, W, 1), black on white as in the published datasets, and the photo."""
         photo = self.photo(item, size)
         return DatasetSample(edge_map(photo), photo, None)
 
     def from_picture(self, picture: Picture, file: Path) -> Picture:
-        """A grey picture is taken as an edge map; of a photo the edges are found."""
+        """Take a grey picture as an edge map; find the edges of a photo."""
         return picture if picture.shape[2] == 1 else edge_map(_in_colour(picture, file))
 
 
 def edge_map(photo: Picture) -> Picture:
-    """Edges (H, W, 1) of an RGB photo: 0 on an edge, 255 elsewhere."""
+    """Find the edges (H, W, 1) of an RGB photo: 0 on an edge, 255 elsewhere."""
     from skimage.feature import canny
 
     grey = transforms.convert(photo, 1, "photo")[..., 0] / 255.0

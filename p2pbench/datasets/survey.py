@@ -22,14 +22,14 @@ from reports.store.ranges import Values, clipped, joined, measure, shown, spread
 
 
 def sample_channels(dataset: Dataset, items: Sequence[Item], config: RunConfig) -> Channels:
-    """Channels and depth of a dataset's samples: the widest that its files make, unless the settings ask for others.
+    """Find channels and depth of a dataset's samples: the settings' ones, else the most that its files have.
 
-    Where files are of several kinds, such as grey and colour, or have alpha, a remark of the dataset's counts them.
+    Where files are of several kinds, such as grey and colour, or have alpha, a remark of the dataset counts them.
 
     Args:
-        dataset: How samples are made.
-        items: All that are used, to train and to test on.
-        config: Its `input_channels`, `output_channels` and ranges.
+        dataset: Makes the samples.
+        items: All training and test items.
+        config: With its `input_channels`, `output_channels` and ranges.
 
     Raises:
         UserError: Kinds that cannot be brought to one, or to the channels asked for, or a file that cannot be read.
@@ -57,7 +57,7 @@ def sample_channels(dataset: Dataset, items: Sequence[Item], config: RunConfig) 
 
 
 def kinds_line(dataset: Dataset, items: Sequence[Item]) -> str:
-    """How many files are of which kind, the most frequent first; empty where all are alike and have no alpha.
+    """Line with the number of files per kind, the most frequent first; empty where all are alike without alpha.
 
     Raises:
         UserError: Files are damaged or no pictures; all of them are named.
@@ -94,7 +94,7 @@ def _counted(counts: Counter[str], headers: dict[Path, Header]) -> list[str]:
 
 
 def _width_problem(found: Sequence[int], asked: int | None, side: str) -> str:
-    """Why pictures of these numbers of channels do not become one kind, the one asked for, and what to do; or ""."""
+    """Problem, with its fix, if pictures of these numbers of channels cannot become one kind; else ""."""
     counts = " or ".join(map(str, sorted(set(found))))
     if asked is not None:
         possible = frozenset.intersection(*map(transforms.convertible, found))
@@ -131,26 +131,21 @@ def _described(channels: Channels) -> str:
     return f"networks get {one} and make {other} (--set input_channels, output_channels)"
 
 
-LOOKED_AT_FOR_ADVICE = 1000  # items: their extremes may be declared, and would clip what lies beyond
+READ_FOR_ADVICE = 1000  # items: a range declared by their extremes clips what lies beyond
+LEAST_FILLED = 0.05  # of the range; below, contrasts are lost
 
-
-LEAST_FILLED = 0.05  # of black to white; below, contrasts are lost in it
-
-
-Declared = Mapping[str, Range | None]
-
-
-"""The range of the settings by side, input and output."""
+DeclaredRanges = Mapping[str, Range | None]
+"""Range of the settings by side, input and output."""
 
 
 def dataset_lines(dataset: Dataset, items: Items, channels: Channels, config: RunConfig) -> list[str]:
-    """What users should know of their ranges and data, from files as they are read, before any resizing.
+    """Lines for the user on the value ranges of the data, from files before any resizing.
 
-    Lines say how much of the data a declared range clips, and which data fill under 5 % of what is black to white.
+    They say how much of the data a declared range clips, and which data fill under 5 % of the range.
 
     Args:
-        dataset: How samples are made.
-        items: All items, of which 16 are read; and all, up to 1000, where a range is advised.
+        dataset: Makes the samples.
+        items: All items, of which 16 are read; up to 1000 where a range is advised.
         channels: Channels and depth of the samples.
         config: The run's settings, with its ranges.
 
@@ -177,7 +172,7 @@ def dataset_lines(dataset: Dataset, items: Items, channels: Channels, config: Ru
         if values.high - values.low < LEAST_FILLED * (high - low):
             unfilled.append(side)
     if unfilled:
-        advised_by = spread(everything, LOOKED_AT_FOR_ADVICE)
+        advised_by = spread(everything, READ_FOR_ADVICE)
         if len(advised_by) > len(chosen):
             seen = _dataset_values(dataset, advised_by, channels, declared)
         lines.append(_unfilled({side: seen[side] for side in unfilled}, declared, len(advised_by)))
@@ -185,12 +180,12 @@ def dataset_lines(dataset: Dataset, items: Items, channels: Channels, config: Ru
 
 
 def folder_lines(files: Sequence[Path], read: Callable[[Path], Picture], ends: Range, whose: str) -> list[str]:
-    """A line where a generator's input range clips some of the values of the pictures that it is given.
+    """Line for the user if a generator's input range clips values of its input pictures.
 
     Args:
-        files: The pictures, of which 16 are read; those that cannot be are named when they are used.
-        read: Makes the generator's input of a file.
-        ends: The range that it was trained with.
+        files: The pictures, of which 16 are read; unreadable ones are named when they are used.
+        read: Reads a file as the generator's input.
+        ends: The range of its training.
         whose: The generator's file, for messages.
 
     Raises:
@@ -210,7 +205,7 @@ def folder_lines(files: Sequence[Path], read: Callable[[Path], Picture], ends: R
     )
 
 
-def _unfilled(seen: Mapping[str, Values], declared: Declared, count: int) -> str:
+def _unfilled(seen: Mapping[str, Values], declared: DeclaredRanges, count: int) -> str:
     found = [
         f"{side} values {shown((values.low, values.high))} of {shown(declared[side] or values.whole)}"
         for side, values in seen.items()
@@ -228,9 +223,9 @@ def _setting(side: str, values: Values) -> str:
 
 
 def _dataset_values(
-    dataset: Dataset, items: Sequence[Item], channels: Channels, declared: Declared
+    dataset: Dataset, items: Sequence[Item], channels: Channels, declared: DeclaredRanges
 ) -> dict[str, Values]:
-    """The values of items' inputs and targets at the size of their files."""
+    """Measure the values of items' inputs and targets at the size of their files."""
 
     def of_item(item: Item) -> tuple[Values, Values]:
         parts = fit(dataset.load(item, None), channels, item)

@@ -9,16 +9,16 @@ Features = NDArray[np.floating]
 
 
 def fid(outputs: Features, real: Features) -> float:
-    """The distance |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2) of features (n, d) and (m, d), at least two rows each.
+    """FID |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2) of features (n, d) and (m, d), at least two rows each.
 
     With A and B the centred features over the root of n - 1, so that C1 = A'A, the trace of the root is the sum of
-    the singular values of A B': no root of a matrix, and no trouble where items are fewer than features.
+    the singular values of A B': no matrix root is needed, and fewer items than features are no problem.
     """
     return _distance(*map(_gaussian, (outputs, real)))
 
 
 def fid_influence(outputs: Features, real: Features) -> NDArray[np.float64]:
-    """How far each item moves the distance (n,): its derivative by the item's weight, times n; they sum to 0.
+    """Influence (n,) of each item on the FID: its derivative by the item's weight, times n; they sum to 0.
 
     An item is an output with its own target, row by row. The derivative of a sum of singular values by a matrix is UV'
     of its decomposition USV', so that one decomposition is enough for all items.
@@ -35,10 +35,10 @@ def fid_influence(outputs: Features, real: Features) -> NDArray[np.float64]:
 
 
 def fid_variance(outputs: Features, real: Features, halves: NDArray[np.bool_]) -> float:
-    """The variance of the distance over samples of so many items, each an output with its own target.
+    """Variance of the FID over samples of n items, each an output with its own target.
 
-    To first order it is that of the influences. What is of second order they count twice, and halves of the items
-    thrice; so twice the one less the other is left with it once.
+    To first order it is that of the influences. The second-order term is counted twice by them, and three times by
+    halves of the items; so twice the former minus the latter counts it once.
 
     Args:
         outputs: Features (n, d).
@@ -52,7 +52,7 @@ def fid_variance(outputs: Features, real: Features, halves: NDArray[np.bool_]) -
 
 
 def _gaussian(features: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The mean (d,) and a root R (at most d rows, d) of the covariance R'R of features."""
+    """Mean (d,) and a root R (at most d rows, d) of the covariance R'R of features."""
     values = features.astype(np.float64)
     centre = values.mean(axis=0)
     root = (values - centre) / np.sqrt(len(values) - 1)
@@ -70,26 +70,23 @@ def _distance(
     return float(np.square(centre - other_centre).sum() + spread - 2 * overlap)
 
 
-KidFeatures = NDArray[np.floating]
+def kid(outputs: Features, real: Features) -> float:
+    """Unbiased estimate of KID from features (n, d) of n outputs and their targets, row by row.
 
-
-def kid(outputs: KidFeatures, real: KidFeatures) -> float:
-    """The unbiased estimate from features (n, d) of n outputs and their targets, row by row.
-
-    0 where each output equals its target; around 0, below it too, for other pictures from the same source.
+    0 where each output equals its target; around 0, also below, for other pictures from the same source.
     """
     n = len(outputs)
     return float(_discrepancies(outputs, real).sum() / (n * (n - 1)))
 
 
-def kid_influence(outputs: KidFeatures, real: KidFeatures) -> NDArray[np.float64]:
-    """How far each item moves the estimate (n,), to first order; they sum to 0."""
+def kid_influence(outputs: Features, real: Features) -> NDArray[np.float64]:
+    """Influence (n,) of each item on the KID, to first order; they sum to 0."""
     rows = _discrepancies(outputs, real).sum(axis=1) / (len(outputs) - 1)
     return np.asarray(2 * (rows - rows.mean()))
 
 
-def kid_variance(outputs: KidFeatures, real: KidFeatures) -> float:
-    """The variance of the estimate over samples of so many items, each an output with its own target, at least 0.
+def kid_variance(outputs: Features, real: Features) -> float:
+    """Variance of the KID over samples of n items, each an output with its own target, at least 0.
 
     That of a U-statistic of pairs (Hoeffding, A class of statistics with asymptotically normal distribution, Annals of
     Mathematical Statistics 19, 1948), each of its expectations estimated without bias, as by Sutherland, Unbiased
@@ -106,14 +103,14 @@ def kid_variance(outputs: KidFeatures, real: KidFeatures) -> float:
     return max(0.0, float(4 * (n - 2) * (shared - apart) + 2 * (square - apart)) / (n * (n - 1)))
 
 
-def _discrepancies(outputs: KidFeatures, real: KidFeatures) -> NDArray[np.float64]:
-    """What each pair of different items adds (n, n); 0 on the diagonal."""
+def _discrepancies(outputs: Features, real: Features) -> NDArray[np.float64]:
+    """Contribution (n, n) of each pair of different items; 0 on the diagonal."""
     found = _kernel(outputs, outputs) + _kernel(real, real) - 2 * _kernel(outputs, real)
     np.fill_diagonal(found, 0.0)
     return np.asarray((found + found.T) / 2)
 
 
-def _kernel(one: KidFeatures, other: KidFeatures) -> NDArray[np.float64]:
-    # A product of one array with itself is computed otherwise, to other last digits: of copies all are alike.
+def _kernel(one: Features, other: Features) -> NDArray[np.float64]:
+    # Copies: BLAS multiplies an array with itself by another routine, with other last digits.
     product: NDArray[np.float64] = one.astype(np.float64) @ other.astype(np.float64).T
     return np.asarray((product / one.shape[1] + 1) ** 3)

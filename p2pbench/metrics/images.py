@@ -13,16 +13,13 @@ from p2pbench.datasets.transforms import Range, span, within
 from reports.store.atomic import csv_text
 
 REC_601 = (0.299, 0.587, 0.114)
-
-
 LUMINANCE = "Rec. 601 luma of RGB as stored, mean of the channels of all else; 8 and 16 bits on the scale 0..255"
 
 
 def luminance(picture: Picture, ends: Range | None = None) -> NDArray[np.float64]:
     """Luminance (H, W), 0..255, of a picture (H, W, C) of 8 or 16 bits, or of the declared range of its values.
 
-    RGB has the luma of ITU-R BT.601, of the values as stored. Where there are not three channels, nobody says what
-    colours they are, so that all count alike.
+    RGB has the luma of ITU-R BT.601, of the values as stored. Other channels have unknown colours, and are averaged.
     """
     channels = within(picture, ends)
     values = channels @ np.array(REC_601) if picture.shape[2] == 3 else channels.mean(axis=2)
@@ -62,13 +59,13 @@ def ssim(output: Picture, target: Picture, ends: Range | None = None) -> float:
     )
 
 
-# A flat target has no energy to divide by. Rounding to whole grey levels has a variance of 1/12, and the Laplacian's
-# weights (4 and four times 1) squared sum to 20: this much energy says nothing about a picture of 8 bits.
+# A flat target has no energy to divide by. Rounding to integer grey levels has a variance of 1/12, and the Laplacian's
+# weights (4 and four times 1) squared sum to 20: this is the energy of rounding alone.
 ROUNDING = 20 / 12
 
 
 def gradient_energy(picture: Picture, ends: Range | None = None) -> float:
-    """The mean square of the Laplacian of the luminance 0..255, and `ROUNDING`; finite and above 0 for any picture.
+    """Mean square of the Laplacian of the luminance 0..255, plus `ROUNDING`; above 0 for any picture.
 
     The Laplacian has four neighbours; pixels beyond the border repeat those on it, so a flat picture has none.
     `ends` is the range of values that pictures use, None all of their depth.
@@ -80,7 +77,7 @@ C = 170.0  # of the paper, for luminance 0..255; keeps flat pictures from dividi
 
 
 def gmsd(output: Picture, target: Picture, ends: Range | None = None) -> float:
-    """The standard deviation, over a picture's pixels, of how alike the two gradient magnitudes are; 0 for equal ones.
+    """GMSD: standard deviation over pixels of the similarity of two gradient magnitudes; 0 for equal pictures.
 
     Pictures (H, W, C) of any size are halved first by the mean of 2x2 pixels; beyond their borders lies black.
     `ends` is the range of values that they use, None all of their depth.
@@ -90,7 +87,7 @@ def gmsd(output: Picture, target: Picture, ends: Range | None = None) -> float:
 
 
 def _halve(plane: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean of each 2x2 pixels; an odd side gets a black line, as in the authors' program."""
+    """Average each 2x2 pixels; an odd side gets a black line, as in the authors' program."""
     even = np.pad(plane, [(0, side % 2) for side in plane.shape])
     return (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
 
@@ -106,16 +103,9 @@ def _gradient_magnitude(plane: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 CHANNELS = ("L", "a", "b")
-
-
 RANGES = ((0.0, 100.0), (-110.0, 110.0), (-110.0, 110.0))
-
-
 BINS = 100
-
-
 HISTOGRAM_HEADER = b"channel,low,high,output,target\n"  # of `histogram_csv`
-
 
 Histograms = NDArray[np.float64]
 
@@ -139,7 +129,7 @@ def intersection(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDAr
 
 
 def histogram_csv(output: NDArray[np.floating], target: NDArray[np.floating]) -> str:
-    """Pixel counts (3, BINS) of outputs and targets as CSV: a line a channel and bin, with the bin's edges."""
+    """Format pixel counts (3, BINS) of outputs and targets as CSV: a line per channel and bin, with its edges."""
     lines: list[tuple[object, ...]] = []
     for channel, ends, *counts in zip(CHANNELS, RANGES, output, target, strict=True):
         edges = [f"{edge:g}" for edge in np.linspace(*ends, BINS + 1)]

@@ -19,16 +19,12 @@ from reports.store.names import counted
 from reports.store.picture import to_eight_bits
 
 FEATURES = 2048
-
-
-_PIXELS = 2**21  # a batch's, before they are resized to 299x299
-
-
+_PIXELS = 2**21  # per batch, before they are resized to 299x299
 _AT_ONCE = 32  # pictures
 
 
 class Inception:
-    """The network, loaded once for many runs.
+    """Inception v3, loaded once for many runs.
 
     Args:
         file: its weights.
@@ -50,9 +46,9 @@ class Inception:
         self._network = network.to(device)
 
     def features(
-        self, some: Iterable[Picture], seen: Callable[[int], None], ends: Range | None = None
+        self, some: Iterable[Picture], advance: Callable[[int], None], ends: Range | None = None
     ) -> NDArray[np.float32]:
-        """Features (n, 2048) of pictures (H, W, 1 or 3); `seen` hears how many are done.
+        """Compute features (n, 2048) of pictures (H, W, 1 or 3); `advance` gets the number done.
 
         `ends` are the values that become 0 and 255; None leaves 8 bits, and of 16 the high byte.
 
@@ -69,11 +65,11 @@ class Inception:
                     (found,) = self._network(part.to(self._device))
                     rows.append(found.cpu().numpy())
                     done += len(part)
-                    seen(done)
+                    advance(done)
         return np.concatenate(rows)
 
     def protocol(self, ends: Range | None = None) -> dict[str, object]:
-        """Every choice that changes a feature."""
+        """Protocol entries of all choices that change a feature."""
         reduced = "of 16 bits the high byte" if ends is None else "values scaled to 0..255 and rounded"
         return {
             "network": "Inception v3 of 2015-12-05, the 2048 features of its last pooling",
@@ -86,21 +82,21 @@ class Inception:
         }
 
 
-Batch = tuple[NDArray[np.uint8 | np.uint16], ...]
+_Batch = tuple[NDArray[np.uint8 | np.uint16], ...]
 
 
-def batches(items: Iterable[tuple[Picture, ...]], pixels: int) -> Iterator[Batch]:
+def batches(items: Iterable[tuple[Picture, ...]], pixels: int) -> Iterator[_Batch]:
     """Stack items, each of one or more pictures (H, W, C) of one form, into batches (N, H, W, C), in their order.
 
     Neighbours of the same size, channels and depth share a batch, of at most so many pixels unless one has more.
     """
     gathered: list[tuple[Picture, ...]] = []
     for item in items:
-        one = item[0]
+        picture = item[0]
         if gathered:
-            other = gathered[0][0]
-            alike = (one.shape, one.dtype) == (other.shape, other.dtype)
-            if not alike or (len(gathered) + 1) * one.shape[0] * one.shape[1] > pixels:
+            first = gathered[0][0]
+            alike = (picture.shape, picture.dtype) == (first.shape, first.dtype)
+            if not alike or (len(gathered) + 1) * picture.shape[0] * picture.shape[1] > pixels:
                 yield _stack(gathered)
                 gathered = []
         gathered.append(item)
@@ -109,15 +105,15 @@ def batches(items: Iterable[tuple[Picture, ...]], pixels: int) -> Iterator[Batch
 
 
 def rgb(picture: Picture, scorer: str) -> Picture:
-    """A picture (H, W, 1 or 3) as RGB, grey repeated, of the same depth.
+    """Convert a picture (H, W, 1 or 3) to RGB of the same depth, grey repeated.
 
     Raises:
-        Missing: it has other channels, of which nobody knows the colours.
+        Missing: it has other channels, whose colours are unknown.
     """
     if picture.shape[2] not in (1, 3):
         raise Missing(f"{scorer} sees RGB or grey, and these pictures have {counted(picture.shape[2], 'channel')}")
     return transforms.convert(picture, 3)
 
 
-def _stack(items: list[tuple[Picture, ...]]) -> Batch:
+def _stack(items: list[tuple[Picture, ...]]) -> _Batch:
     return tuple(np.stack(side) for side in zip(*items, strict=True))

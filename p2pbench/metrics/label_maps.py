@@ -1,4 +1,4 @@
-"""Label maps from pictures in a palette's colours, and beside the truth: what Table 6 of the paper scores.
+"""Label maps from pictures in a palette's colours, compared with the truth as in Table 6 of the paper.
 
 Source: docs/paper-protocol.md#label-maps.
 """
@@ -25,10 +25,10 @@ _BLOCK = 2**16  # pixels whose distances to all colours are in memory at a time:
 
 
 def nearest_labels(picture: NDArray[np.uint8], table: LabelTable) -> NDArray[np.uint8]:
-    """The class whose colour is nearest to each pixel's, by squared Euclidean distance in RGB.
+    """Classify each pixel by the nearest palette colour, by squared Euclidean distance in RGB.
 
-    The colours of void labels take part. Of colours as near, a scored class's goes before a void label's, and then the
-    first in the table; so where two labels have one colour (car and licence plate), it is the scored class's.
+    The colours of void labels take part. Ties go to scored classes before void labels, and then to the first in the
+    table; so where two labels have one colour (car and licence plate), it is the scored class's.
 
     Args:
         picture: (H, W, 3), RGB in 0..255.
@@ -41,29 +41,29 @@ def nearest_labels(picture: NDArray[np.uint8], table: LabelTable) -> NDArray[np.
     indices: dict[tuple[int, int, int], int] = {}
     for label in labels:
         indices.setdefault(label.colour, label.index)
-    # |p - c|^2 less |p|^2, which is the same for all colours. All are whole numbers below 2^24: exact in float32.
+    # |p - c|^2 minus |p|^2, which is the same for all colours. All are integers below 2^24: exact in float32.
     colours = np.array(list(indices), np.float32)
     squares = (colours**2).sum(axis=1)
-    by_place = np.array(list(indices.values()), np.uint8)
+    classes = np.array(list(indices.values()), np.uint8)
     pixels = picture.reshape(-1, 3)
     nearest = np.empty(len(pixels), np.uint8)
     for start in range(0, len(pixels), _BLOCK):
         block = pixels[start : start + _BLOCK].astype(np.float32)
-        nearest[start : start + _BLOCK] = by_place[(squares - 2 * block @ colours.T).argmin(axis=1)]
+        nearest[start : start + _BLOCK] = classes[(squares - 2 * block @ colours.T).argmin(axis=1)]
     return nearest.reshape(picture.shape[:2])
 
 
 class LabelMaps(NamedTuple):
-    """True and predicted class indices of one output, both (H, W), with IGNORE where there is none."""
+    """True and predicted class indices of one output, both (H, W), IGNORE where there is none."""
 
     truth: NDArray[np.uint8]
     predicted: NDArray[np.uint8]
 
     def matrix(self, classes: int) -> NDArray[np.int64]:
-        """The confusion matrix: predicted void is a channel of its own, beyond the classes.
+        """Count the confusion matrix, in which predicted void is a separate channel beyond the classes.
 
         Args:
-            classes: How many are scored.
+            classes: Number of scored classes.
 
         Returns:
             Pixel counts (classes + 1, classes + 1), as `fcn.confusion.confusion` makes them.
@@ -72,7 +72,7 @@ class LabelMaps(NamedTuple):
 
 
 def label_maps(predicted: NDArray[np.uint8], labels: NDArray[np.uint8], at: At) -> LabelMaps:
-    """The label maps of one output and of its truth, of one size.
+    """Bring the label maps of an output and its truth to one size.
 
     Args:
         predicted: The output's class indices, with IGNORE.
@@ -87,7 +87,10 @@ def label_maps(predicted: NDArray[np.uint8], labels: NDArray[np.uint8], at: At) 
 
 
 def protocol(table: LabelTable, at: At, ids: str | None = None) -> dict[str, object]:
-    """Every choice that changes a label matrix; `ids` says in which numbering the outputs are, None for colours."""
+    """Protocol entries of all choices that change a label matrix.
+
+    `ids` is the numbering of the outputs, None for colours.
+    """
     return {
         "palette": table.name,
         "prediction": ids

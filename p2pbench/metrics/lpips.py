@@ -26,7 +26,7 @@ _PIXELS = 2**20  # per batch, output and target each
 
 
 class Lpips:
-    """The network, loaded once for many runs; its weights must be there, or torchvision would fetch them.
+    """LPIPS network, loaded once for many runs; its weights must be there, or torchvision would download them.
 
     Raises:
         UserError: the file of weights is damaged.
@@ -66,7 +66,7 @@ class Lpips:
         return values
 
     def protocol(self) -> dict[str, object]:
-        """Every choice that changes a distance."""
+        """Protocol entries of all choices that change a distance."""
         return {
             "network": "AlexNet with learned linear weights, LPIPS version 0.1",
             "implementation": f"torchmetrics {version('torchmetrics')}, torchvision {version('torchvision')}",

@@ -17,13 +17,13 @@ EXTRA = "pip install 'p2pbench[perceptual]'"
 
 
 class Published(NamedTuple):
-    """A network's weights on the web; the file's name ends in the first digits of its SHA-256.
+    """Published weights of a network; the file's name ends in the first digits of its SHA-256.
 
     Attributes:
         network: The network's name.
         url: Where its weights are published.
         package: The package that computes with it.
-        needed_by: What needs it, with the verb.
+        needed_by: The metric that needs it, with the verb.
     """
 
     network: str
@@ -33,7 +33,7 @@ class Published(NamedTuple):
 
     @property
     def file(self) -> Path:
-        """Where torch.hub puts and finds the file."""
+        """Path of the file in the folder of torch.hub."""
         return Path(hub.get_dir()) / "checkpoints" / self.url.rsplit("/", 1)[1]
 
     def require_package(self) -> None:
@@ -48,7 +48,7 @@ class Published(NamedTuple):
             raise MissingWeights(f"{self.needed_by} the weights of {self.network}, which are not at {self.file}")
 
     def download(self) -> None:
-        """Fetch the file unless it is there.
+        """Download the file unless it is there.
 
         Raises:
             UserError: it cannot be fetched, or what came is another file.
@@ -81,7 +81,7 @@ INCEPTION = Published(
 
 
 def check_weights(file: Path, network: str) -> str:
-    """The SHA-256 of a file that holds tensors and nothing that runs, however it is loaded later.
+    """Check that a file holds tensors and no code, and return its SHA-256.
 
     Raises:
         UserError: it is missing or damaged, or holds code.
@@ -94,7 +94,7 @@ def check_weights(file: Path, network: str) -> str:
 
 
 def not_weights(file: Path, network: str, error: Exception) -> UserError:
-    """The error of a file that does not hold a network's weights."""
+    """Error for a file that does not hold a network's weights."""
     return UserError(
         f"{file}: found no weights of {network} ({reason(error)}), expected the published file; put that there, or "
         "remove this one and download it again"
@@ -102,7 +102,7 @@ def not_weights(file: Path, network: str, error: Exception) -> UserError:
 
 
 class Missing(Exception):
-    """A scorer cannot score, here or these pictures; the message is one line: what is missing, and what mends it."""
+    """A scorer cannot score here, or not these pictures; the message is one line with the reason and the fix."""
 
 
 class MissingPackage(Missing):

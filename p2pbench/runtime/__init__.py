@@ -1,1 +1,1 @@
-"""What programs need of a machine: device, precision, stop requests, progress, terminal, locks."""
+"""Runtime: device, precision, stop requests, progress, terminal, locks."""

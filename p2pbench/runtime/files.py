@@ -1,4 +1,4 @@
-"""Locks of runs and grids, and files that commands never replace."""
+"""Locks of runs and grids, and output files that are never replaced."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from reports.store.made import digest
 
 
 def write_once(out: Path, write: Callable[[Path], None]) -> bool:
-    """Write `out`, which `write` does at the path it is given, unless it is there already with the same content.
+    """Write `out` by a function of the path, unless it has the same content already.
 
     Returns:
         Whether it was written.
 
     Raises:
-        UserError: Something else is there.
+        UserError: Another file is there.
     """
     if not os.path.lexists(out):
         write(out)
@@ -43,21 +43,21 @@ SECONDS_BETWEEN_TRIES = 0.5
 
 @contextmanager
 def owned(run: Run, patience: float = 0.0, stop: Stop = False) -> Iterator[None]:
-    """Hold a run for this process alone.
+    """Lock a run for this process.
 
     Args:
         run: the run.
-        patience: seconds to wait for another process to let go: a file system may keep the lock of a machine that died
+        patience: seconds to wait for another process to release it: a file system may keep the lock of a dead machine
             for a while.
-        stop: whether somebody asked to stop.
+        stop: whether a stop is requested.
 
     Raises:
         UserError: another process holds it, or the file system keeps no locks.
-        Stopped: `stop` was asked for while another process held it.
+        Stopped: a stop was requested while another process held it.
     """
     deadline = time.monotonic() + patience
     while True:
-        with run.config.open("r+b") as file:  # for writing too: NFS gives nobody else an exclusive lock
+        with run.config.open("r+b") as file:  # NFS gives an exclusive lock only on a file open for writing
             while not _lock(file, run.config):
                 if stop:
                     raise Stopped(f"{run.folder}: stopped before it began; the same command goes on from here")
@@ -71,7 +71,7 @@ def owned(run: Run, patience: float = 0.0, stop: Stop = False) -> Iterator[None]
 
 @contextmanager
 def made_ready(grid: Grid) -> Iterator[None]:
-    """Hold what the runs of a grid share, as soon as no other call does.
+    """Lock the shared files of a grid, as soon as no other call holds them.
 
     Raises:
         UserError: the folder cannot be written to, or its file system keeps no locks.
@@ -96,12 +96,12 @@ def is_held(run: Run) -> bool:
 
 
 def _lock(file: BinaryIO, path: Path) -> bool:
-    """Whether the lock is ours now."""
+    """Whether the file could be locked."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError as error:  # such as ENOLCK or ENOSYS: two processes could train one run and not know it
+    except OSError as error:  # such as ENOLCK or ENOSYS: without a lock two processes could train one run
         raise UserError(
             f"{path}: its file system keeps no locks ({error.strerror}); expected one that does: mount it with "
             "locks (Lustre: -o flock), or use another results folder"

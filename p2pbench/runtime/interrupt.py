@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish to stop, not as an accident."""
+"""Turns SIGINT and SIGTERM into a cooperative stop request."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from p2pbench.errors import UserError
 
 
 class Stopped(UserError):
-    """The user asked to stop, all is saved, and the same command goes on from here."""
+    """A stop was requested; everything is saved, and the same command resumes."""
 
 
 class Stop(Protocol):
-    """Whether somebody asked to stop."""
+    """Stop flag; true once a stop is requested."""
 
     def __bool__(self) -> bool:
-        """True once somebody did."""
+        """Whether a stop is requested."""
 
 
 class StopRequest:
-    """A wish to stop that signals make. A second Ctrl-C does not wait."""
+    """Stop flag that signals set; a second Ctrl-C interrupts at once."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
 
     def __bool__(self) -> bool:
-        return self.asked
+        return self.requested
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Take note of a signal."""
-        if self.asked and number == signal.SIGINT:
+        """Set the flag."""
+        if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True
 
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Turn SIGINT and SIGTERM into a request while the block runs."""
+    """Turn SIGINT and SIGTERM into a stop request in the block."""
     request = StopRequest()
     previous = {number: signal.signal(number, request.handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

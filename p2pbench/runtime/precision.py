@@ -1,4 +1,4 @@
-"""In which numbers networks compute in training."""
+"""Numeric precision of training (float32, TF32, bfloat16)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ ALL = ("float32", "tf32", "bf16")
 
 
 class Precisions(NamedTuple):
-    """What a device, or one of several, computes in, and what `auto` takes there."""
+    """Precisions of a device, or of one of several.
+
+    Attributes:
+        where: The device, for messages.
+        has: Its precisions.
+        auto: The one that the setting "auto" selects.
+    """
 
     where: str
     has: tuple[str, ...]
@@ -22,33 +28,33 @@ class Precisions(NamedTuple):
 
     @property
     def auto_before(self) -> str:
-        """What `auto` meant before runs recorded it: cuDNN's default."""
+        """Precision of "auto" before runs recorded it: cuDNN's default."""
         return "tf32" if "tf32" in self.has else "float32"
 
     @property
     def on_cpu(self) -> bool:
-        """Whether this is a CPU, where the number of threads changes how sums are rounded."""
+        """Whether this is a CPU, where the number of threads changes the rounding of sums."""
         return self.where == "cpu"
 
 
 def precisions(device: torch.device) -> Precisions:
-    """What a device computes in."""
+    """List the precisions of a device."""
     if device.type != "cuda":
         # bf16 is slow where the processor has no instructions for it.
         return Precisions(str(device), ("float32", "bf16"), "float32")
-    if torch.cuda.get_device_capability(device) >= (8, 0):  # from there on cards have both
+    if torch.cuda.get_device_capability(device) >= (8, 0):  # Ampere and later have TF32 and bfloat16
         return Precisions(str(device), ALL, "bf16")
     return Precisions(str(device), ("float32",), "float32")
 
 
 def precisions_of_any(where: str, devices: Sequence[Precisions]) -> Precisions:
-    """What one of several devices computes in, not known which; `auto` is bf16 if all have it."""
-    has = tuple(name for name in ALL if any(name in each.has for each in devices))
-    return Precisions(where, has, "bf16" if {each.auto for each in devices} == {"bf16"} else "float32")
+    """Combine the precisions of several devices, one of which will be used; `auto` is bf16 if all have it."""
+    has = tuple(name for name in ALL if any(name in device.has for device in devices))
+    return Precisions(where, has, "bf16" if {device.auto for device in devices} == {"bf16"} else "float32")
 
 
 def resolved(config: RunConfig, device: torch.device) -> RunConfig:
-    """The settings with the precision that the device will really compute in, instead of "auto".
+    """Replace precision "auto" in the settings by the device's.
 
     Raises:
         UserError: the device has no such precision.
@@ -57,7 +63,7 @@ def resolved(config: RunConfig, device: torch.device) -> RunConfig:
 
 
 def chosen(config: RunConfig, there: Precisions) -> RunConfig:
-    """The settings with a precision of those that there are, instead of "auto".
+    """Replace precision "auto" in the settings by one of those available.
 
     Raises:
         UserError: there is no such precision.
@@ -72,7 +78,7 @@ def chosen(config: RunConfig, there: Precisions) -> RunConfig:
 
 
 def set_up(config: RunConfig, device: torch.device) -> None:
-    """Let convolutions of a GPU choose their kernels by trial, and take TF32 only where it was asked for."""
+    """Let cuDNN choose its kernels by trial, and use TF32 only if the precision allows it."""
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = config.precision != "float32"

@@ -1,4 +1,4 @@
-"""How far the work is, on the terminal: a bar where somebody watches, now and then a line where nobody does."""
+"""Progress on the terminal: bars if it is interactive, else a line from time to time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 class Terminal:
-    """Shows work on standard error, so that results on standard output stay clean; a `ProgressReporter`."""
+    """Progress reporter on standard error, so that standard output holds results alone."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -49,15 +49,15 @@ class Terminal:
         self._bar = None
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line."""
         self._console.print(escape(shown(text)))
 
     def count(self, work: str, done: int, total: int) -> None:
-        """Items done of all."""
+        """Show the number of items done."""
         self._show(work, done, total, "")
 
     def train(self, work: str, progress: TrainingProgress) -> None:
-        """A training's speed and losses."""
+        """Show a training's speed and losses."""
         losses = "  ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
         left = str(timedelta(seconds=round(progress.seconds_left)))
         detail = f"{progress.images_per_second:.1f} images/s  {left} left  {losses}"

@@ -1,4 +1,4 @@
-"""The state of a training in one file: enough to go on as if it had never stopped."""
+"""Checkpoints: the state of a training, which resumes as if it had not stopped."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from p2pbench.training.model import Model
 from reports.store import atomic
 
 FORMAT = 2
-WITHOUT_IDENTITY = 1  # the format of older versions, which did not say whose state it is
+WITHOUT_IDENTITY = 1  # the format of older versions, which had no run identity
 
 Identity = Mapping[str, Any]
-"""What makes a run the one that it is, by name; see `p2pbench.training.records.identity`."""
+"""Settings and items of a run by name; see `p2pbench.training.records.identity`."""
 
 
 def save(path: Path, model: Model, step: int, run: Identity) -> None:
-    """Write the state after `step` steps, whole or not at all: the old file stays until the new one is on disk.
+    """Write the state after `step` steps; the old file stays until the new one is on disk.
 
     Random states are not in it, since all randomness is addressed by the step.
     """
@@ -36,7 +36,7 @@ def save(path: Path, model: Model, step: int, run: Identity) -> None:
 
 
 def load(path: Path, model: Model, run: Identity) -> int:
-    """Set a model's state from a file; the number of steps it had taken.
+    """Set a model's state from a file, and return the number of steps taken.
 
     Raises:
         UserError: the file is damaged, of another run, or of another architecture or objective.
@@ -44,10 +44,10 @@ def load(path: Path, model: Model, run: Identity) -> int:
     content = _read(path)
     if not isinstance(content, dict) or content.get("format") not in {FORMAT, WITHOUT_IDENTITY}:
         raise UserError(f"{path}: not a checkpoint of this version of p2pbench; delete it to train from the start")
-    was = content.get("run", run)
-    differing = [name for name in run if name in was and was[name] != run[name]]
+    saved = content.get("run", run)
+    differing = [name for name in run if name in saved and saved[name] != run[name]]
     if differing:
-        found = "; ".join(f"{name} {was[name]}, expected {run[name]}" for name in differing)
+        found = "; ".join(f"{name} {saved[name]}, expected {run[name]}" for name in differing)
         raise UserError(
             f"{path}: is of another run, found {found}; put this run's own there, or delete it to train from the start"
         )

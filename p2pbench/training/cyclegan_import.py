@@ -1,13 +1,12 @@
-"""Generators of pytorch-CycleGAN-and-pix2pix: `latest_net_G.pth` of its pix2pix model, unet_256 or unet_128.
+"""Import of generators of pytorch-CycleGAN-and-pix2pix: `latest_net_G.pth` of its unet_256 or unet_128.
 
-That code nests a block in a block: `model.model.1.model.3...`. Its networks differ from ours in four ways: nesting;
-skips are concatenated (encoder, decoder), ours (decoder, encoder) as in the paper's own code; no convolution but the
-last has a bias; and the innermost decoder block has no dropout, while the three (unet_256) or two (unet_128) after it
-have, unless it was trained with --no_dropout. The weights are reordered, missing biases are 0, and dropout goes where
-it was trained.
+That code nests its blocks: `model.model.1.model.3...`. Its networks differ from ours in four ways: nesting; skips are
+concatenated (encoder, decoder), ours (decoder, encoder) as in the paper's own code; no convolution but the last has a
+bias; and the innermost decoder block has no dropout, while the three (unet_256) or two (unet_128) after it have, unless
+it was trained with --no_dropout. So weights are reordered, missing biases set to 0, and dropout put where it was.
 
-What such a file cannot say is asked for: dropout has no weights, and channels have no names. The options that a model
-was trained with are in the `train_opt.txt` beside it.
+Dropout has no weights, and channels have no names, so the user gives what such a file cannot say. The options that a
+model was trained with are in the `train_opt.txt` beside it.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ NORM_ENTRIES = ("weight", "bias", "running_mean", "running_var", "num_batches_tr
 
 
 class _Layer(NamedTuple):
-    """Where a convolution, and the batch norm behind it, stand in the file and in our network."""
+    """Names of a convolution, and of the batch norm behind it, in the file and in our network."""
 
     theirs: str
     ours: str
@@ -49,7 +48,7 @@ class _Layer(NamedTuple):
 def import_generator(
     path: Path, *, dropout: bool | None = None, dataset: str | None = None, direction: str | None = None
 ) -> tuple[Generator, GeneratorCard]:
-    """A generator with the weights of such a file, and its card.
+    """Import a generator and make its card.
 
     Args:
         path: the .pth file.
@@ -130,7 +129,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _architecture(weights: dict[str, Tensor], path: Path) -> GeneratorArchitecture:
-    """What the shapes of the outermost and the number of the nested blocks say."""
+    """Infer the architecture from the shapes of the outermost block and the number of nested ones."""
     depth = 1
     while f"{_block(depth)}.1.weight" in weights:
         depth += 1
@@ -167,7 +166,7 @@ def _check_norm(weights: dict[str, Tensor], depth: int, path: Path) -> None:
 def _dataset(
     architecture: GeneratorArchitecture, dataset: str | None, direction: str | None, path: Path
 ) -> type[PairedDataset] | type[Colorization]:
-    """What the generator's inputs and outputs are."""
+    """Infer the dataset type from the channels and the user's options."""
     channels = architecture.input_channels, architecture.output_channels
     shown = f"{path}: has {channels[0]} to {channels[1]} channels"
     if channels == LAB and dataset is None:
@@ -185,7 +184,7 @@ def _dataset(
 
 
 def _first(names: Iterable[object]) -> str:
-    """The first names that a file gives."""
+    """List the first names of a file."""
     return ", ".join(_shown(str(name)) for name in islice(names, SHOWN)) or "nothing"
 
 
@@ -194,7 +193,7 @@ def _shown(name: str) -> str:
 
 
 def _block(level: int) -> str:
-    """The name of a nested block's list: level 0 is the outermost; within it the next is number 1, then number 3."""
+    """Name of a nested block's list: level 0 is the outermost; the next is its entry 1, all others entry 3."""
     return "model.model" + ("" if level == 0 else ".1.model" + ".3.model" * (level - 1))
 
 
@@ -213,7 +212,7 @@ def _layers(depth: int) -> Iterator[_Layer]:
 
 
 def _names(depth: int) -> Iterator[tuple[str, str]]:
-    """Their name and ours of every entry of our network."""
+    """Yield the file's and our name of every entry of our network."""
     for layer in _layers(depth):
         yield f"{layer.theirs}.weight", f"{layer.ours}.weight"
         yield f"{layer.theirs}.bias", f"{layer.ours}.bias"
@@ -223,13 +222,13 @@ def _names(depth: int) -> Iterator[tuple[str, str]]:
 
 
 def _may_be_missing(ours: str, depth: int) -> bool:
-    """With batch norm that code gives no convolution a bias but the last; old files have no count of batches."""
+    """Whether the file may lack an entry: biases before batch norm, and the batch count of old versions."""
     bias = ours.endswith((".1.bias", "encoder.0.bias")) and ours != f"decoder.{depth - 1}.1.bias"
     return bias or ours.endswith("num_batches_tracked")
 
 
 def _swap_skip(ours: str, value: Tensor) -> Tensor:
-    """Up-convolutions behind a skip take (encoder, decoder) in the file, (decoder, encoder) here."""
+    """Swap the inputs of up-convolutions behind a skip: (encoder, decoder) in the file, (decoder, encoder) here."""
     if not ours.startswith("decoder.") or not ours.endswith(".1.weight") or ours == "decoder.0.1.weight":
         return value
     encoder, decoder = value.chunk(2, dim=0)

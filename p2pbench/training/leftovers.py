@@ -1,4 +1,4 @@
-"""What lies in a run's folder: the pictures of the run itself, what an earlier training left, and what is a user's."""
+"""Files in a run's folder: its own outputs, leftovers of an earlier training, and foreign files."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LOSSES = b"step,epoch,"  # with which losses.csv begins
 
 
 def check_outputs(run: Run) -> None:
-    """Refuse pictures in a run's `images/` that it did not make, or that were replaced since, as they would be scored.
+    """Refuse foreign or replaced pictures in a run's `images/`, as they would be scored.
 
-    So is a replaced generator, which would make the pictures that are missing. Runs that an older version finished have
-    no record of theirs; their files are taken as they are.
+    A replaced generator is refused too, as it would make the missing pictures. Runs that an older version finished have
+    no record of their files, which are accepted as they are.
 
     Raises:
         UserError: There is one; it is named.
@@ -36,7 +36,7 @@ def check_outputs(run: Run) -> None:
 
 
 def check_generator(run: Run, made: Made) -> None:
-    """Refuse a finished run's generator that is not the one it trained, where that is recorded.
+    """Refuse a finished run's generator that was replaced since, where its hash is recorded.
 
     Raises:
         UserError: It was replaced, or is damaged.
@@ -49,7 +49,7 @@ def check_generator(run: Run, made: Made) -> None:
 
 
 def check_leftovers(run: Run) -> None:
-    """Refuse files that a run which is trained anew would be reported with, and that the program did not write.
+    """Refuse foreign files that would be reported with a run that is trained again.
 
     Raises:
         UserError: There is one; it is named.
@@ -68,7 +68,7 @@ def check_leftovers(run: Run) -> None:
 
 
 def remove_leftovers(run: Run) -> None:
-    """Remove what an earlier training of a run has left: pictures, losses, scores. What the user put there stays.
+    """Remove the pictures, losses and scores of an earlier training of a run; a user's files stay.
 
     Raises:
         UserError: As `check_outputs` and `check_leftovers`; nothing was removed.
@@ -83,7 +83,7 @@ def remove_leftovers(run: Run) -> None:
 
 
 def adopt(run: Run) -> Made:
-    """The record of a finished run's pictures, begun with those that are there where an older version made them."""
+    """Open the record of a finished run's pictures; for a run of an older version it is made from its files."""
     made = Made(run.folder)
     if not made:
         for path in run.pictures().values():
@@ -96,7 +96,7 @@ def _are_losses(path: Path) -> bool:
 
 
 def _scores(run: Run) -> Iterator[Path]:
-    """What scorers have written about a run, and its losses."""
+    """Yield the files that scorers have written about a run, and its losses."""
     scorers = run.scorers()
     for scorer in scorers:
         yield run.score(scorer)

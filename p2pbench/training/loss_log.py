@@ -1,4 +1,4 @@
-"""losses.csv: one row a logged step, stitched across resumes; TensorBoard event files on request."""
+"""losses.csv: one row per logged step, stitched across resumes; TensorBoard event files on request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = ("step", "epoch", "images_per_second", "G_GAN", "G_L1", "G_L2", "D_rea
 
 
 class Writer(Protocol):
-    """What TensorBoard's SummaryWriter offers, as far as it is used."""
+    """Interface of TensorBoard's SummaryWriter, as far as it is used."""
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
         """Add a point to a curve."""
@@ -24,7 +24,7 @@ class Writer(Protocol):
 
 
 class LossLog:
-    """Appends rows; opened at step N, it first drops all rows after N, which a killed process may have left.
+    """Log of losses; opened at step N, it first drops all rows after N, left by a killed process.
 
     Steps count from 1: the row of step N is of the Nth update. Losses have all digits, so that rows can be compared.
     """
@@ -51,7 +51,7 @@ class LossLog:
 
 
 def open_tensorboard(folder: Path, step: int) -> Writer:
-    """A writer of event files; what an earlier process wrote after `step` is hidden.
+    """Open a writer of event files; events of an earlier process after `step` are hidden.
 
     Raises:
         UserError: TensorBoard is not installed.
@@ -65,7 +65,7 @@ def open_tensorboard(folder: Path, step: int) -> Writer:
 
 
 def _rows_until(path: Path, step: int) -> list[list[str]]:
-    """The heading, and the whole rows up to a step; a torn last row is left out."""
+    """Read the header and the rows up to a step; an incomplete last row is dropped."""
     rows = [list(COLUMNS)]
     if step > 0 and path.exists():
         for row in csv.reader(path.read_text(encoding="utf-8").splitlines()[1:]):

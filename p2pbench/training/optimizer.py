@@ -14,14 +14,14 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Adam(torch.optim.Adam):
-    """Torch's fused Adam: the same numbers and the same state.
+    """Fused Adam with the numbers and the state of PyTorch's, and less overhead per step.
 
-    Torch's own step gathers its lists anew each time, counts in a tensor a weight, and on a CPU copies channels-last
-    weights there and back: together more time than the arithmetic of a small network. Here lists are kept, counts are
-    views of one tensor, and channels-last weights are passed as the contiguous views that they are.
+    PyTorch's step gathers its lists again each time, counts in one tensor per weight, and on a CPU copies channels-last
+    weights to a contiguous layout and back: together more time than the arithmetic of a small network. Here lists are
+    kept, counts are views of one tensor, and channels-last weights are passed as contiguous views.
 
-    On a GPU the rate is a tensor, which a captured step reads anew at each replay. Where `found_inf` is a tensor that
-    holds 1, a step changes nothing.
+    On a GPU the rate is a tensor, which a captured step reads at each replay. If `found_inf` is a tensor that holds 1,
+    a step changes nothing.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Adam(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update all weights by their gradients; each must have one."""
+        """Update all weights; each must have a gradient."""
         (group,) = self.param_groups
         parameters: list[nn.Parameter] = group["params"]
         if self._counts is None:
@@ -73,9 +73,9 @@ class Adam(torch.optim.Adam):
             self._counts.sub_(self.found_inf)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Set the moments, laid out in memory as the weights are here: the kernel takes both by address.
+        """Set the moments, in the memory layout of the weights: the kernel reads both by address.
 
-        The rate stays the object that it is; whoever trains sets it.
+        The rate stays the same tensor, which a captured step may read; `set_rate` sets its value.
         """
         (group,) = self.param_groups
         rate = group["lr"]
@@ -100,14 +100,15 @@ class Adam(torch.optim.Adam):
 
 
 def _dense(values: Tensor) -> Tensor:
-    """The same numbers in the order of memory: channels-last values as a contiguous view."""
+    """View values in the order of memory: channels-last ones become contiguous."""
     return values if values.is_contiguous() else values.permute(0, 2, 3, 1)
 
 
 def learning_rate(config: RunConfig, epoch: int) -> float:
-    """Constant, as in the released code, or falling in equal steps to 0 over the last `decay_epochs`.
+    """Learning rate of an epoch, counted from 0: constant, or falling linearly over the last `decay_epochs`.
 
-    `epoch` counts from 0. The first decayed epoch is already below the full rate, and 0 would follow the last one.
+    It is constant in the released code. The first decayed epoch is already below the full rate, and 0 would follow the
+    last one.
     """
     if config.decay_epochs == 0:
         return config.learning_rate

@@ -1,4 +1,4 @@
-"""config.json and grid.json: what runs are, and whether a run fits them."""
+"""config.json and grid.json: settings and data of runs, and whether a new run fits them."""
 
 from __future__ import annotations
 
@@ -30,19 +30,14 @@ VERSIONED = ("torch", "torchvision", "numpy", "scikit-image", "pillow")
 
 
 Description = dict[str, dict[str, int | str]]
-
-
-"""The items of each split: how many, a hash of their ids, and a hash of their contents (older versions: none)."""
-
+"""Items of each split: their number, a hash of their ids, and a hash of their contents (older versions: none)."""
 
 Contents = Mapping[str, Mapping[str, str]]
-
-
-"""The hash of each item's content by its id, by split; see `p2pbench.datasets.contents`."""
+"""Hash of each item's content by its id, by split; see `p2pbench.datasets.contents`."""
 
 
 class RunRecord(BaseModel):
-    """config.json: what a run is."""
+    """config.json: settings, data and versions of a run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -62,7 +57,7 @@ class RunRecord(BaseModel):
 
 
 def check_files(run: Run) -> None:
-    """Refuse a run's folder that holds files of a user's, which would be taken for the run's, or replaced ones.
+    """Refuse a run's folder with foreign or replaced files, which would be taken for the run's own.
 
     Raises:
         UserError: one is there; it is named.
@@ -85,9 +80,9 @@ def check_fits(
     made: Sequence[tuple[Run, RunRecord]],
     contents: Contents | None = None,
 ) -> None:
-    """Refuse a run that does not fit what is in the grid's folder already.
+    """Refuse a run that does not fit the runs in the grid's folder.
 
-    A run goes on only with its own settings and data. Other seeds of its cell must have the same, and other cells the
+    A run resumes only with its own settings and data. Other seeds of its cell must have the same, and other cells the
     same test pictures, for they stand in one table. Where nothing was trained, nothing has to fit.
 
     Args:
@@ -128,18 +123,18 @@ def check_fits(
 
 
 def identity(config: RunConfig, data: Description) -> dict[str, Any]:
-    """What makes a run the one that it is: its settings and its items, by name, in plain values."""
+    """Identity of a run: its settings and items, by name, as plain values."""
     settings = config.model_dump(mode="json", exclude=set(NOT_IDENTITY))
     return settings | {f"{split} items": dict(of_split) for split, of_split in data.items()}
 
 
 def has_begun(run: Run) -> bool:
-    """Whether anything of a run's training is kept, or another process is at it."""
+    """Whether a run's training has left a file, or another process holds it."""
     return run.checkpoint.exists() or run.generator.exists() or is_held(run)
 
 
 def how_to_change(run: Run, *, shared: bool) -> str:
-    """What lets a run have other settings: nothing where nothing has begun that must fit it; see `check_fits`.
+    """Advice on how to change a run's settings, given the runs that must fit it; see `check_fits`.
 
     Args:
         run: the run.
@@ -165,7 +160,7 @@ def _differences(record: RunRecord, config: RunConfig, keys: Collection[str]) ->
 def _data_differences(
     run: Run, record: RunRecord, data: Description, contents: Contents, splits: Collection[str]
 ) -> list[str]:
-    """How a run's items differ from others; the first that are new, gone or have other contents are named."""
+    """List how a run's items differ from others; the first new, missing or changed ones are named."""
     found = []
     for split in sorted(splits):
         was, now = record.data[split], data[split]
@@ -181,7 +176,7 @@ def _data_differences(
 
 
 def check_test_items(run: Run, record: RunRecord, dataset: Dataset, items: Sequence[Item]) -> None:
-    """Refuse to score a run against other test items than it was made from; where photos are missing nobody knows.
+    """Refuse to score a run against changed test items; not checked where photos are missing.
 
     Raises:
         UserError: they have other contents; they are named.
@@ -200,7 +195,7 @@ def check_test_items(run: Run, record: RunRecord, dataset: Dataset, items: Seque
 
 
 def changed_items(old: Mapping[str, str], new: Mapping[str, str]) -> str:
-    """How many items of the same ids have other contents, and the first of them."""
+    """Number of items with the same ids and other contents, and the first of them."""
     ids = [id_ for id_ in new if id_ in old and old[id_] != new[id_]]
     if not ids:  # what they were is not known
         return "some have other contents"
@@ -209,7 +204,7 @@ def changed_items(old: Mapping[str, str], new: Mapping[str, str]) -> str:
 
 
 def _new_and_gone(old: Mapping[str, str], new: Mapping[str, str]) -> str:
-    """The first item that is new and the first that is gone; nothing where it is not known what was or is there."""
+    """Name the first new and the first missing item, if both lists are known."""
     if not old or not new:
         return ""
     others = (("new", [id_ for id_ in new if id_ not in old]), ("gone", [id_ for id_ in old if id_ not in new]))
@@ -217,12 +212,12 @@ def _new_and_gone(old: Mapping[str, str], new: Mapping[str, str]) -> str:
 
 
 def grid_of(run: Run) -> Grid:
-    """The grid that a trained run belongs to."""
+    """Grid of a trained run."""
     return Grid(run.folder.parent.parent)
 
 
 def write_contents(grid: Grid, data: Description, contents: Contents) -> None:
-    """Keep the hash of each item's content, so that it can be said later which ones have changed."""
+    """Write the hash of each item's content, so that changed items can be named later."""
     for split, of_items in contents.items():
         path = grid.contents(str(data[split]["content"]))
         if not path.exists():
@@ -230,7 +225,7 @@ def write_contents(grid: Grid, data: Description, contents: Contents) -> None:
 
 
 def read_contents(grid: Grid, digest: str) -> dict[str, str]:
-    """The hash of each item's content by its id; empty where it is not kept any more."""
+    """Read the hash of each item's content by its id; empty where the file is missing."""
     try:
         return json_files.read(grid.contents(digest), dict[str, str], "delete it")
     except ReportError:
@@ -238,12 +233,12 @@ def read_contents(grid: Grid, digest: str) -> dict[str, str]:
 
 
 def read_runs(grid: Grid) -> list[tuple[Run, RunRecord]]:
-    """The runs of a grid that have their settings, with them. Raises ReportError when some are damaged."""
+    """Read the runs of a grid that have a config.json. Raises ReportError if one is damaged."""
     return [(run, read_run(run)) for run in grid.runs() if run.config.exists()]
 
 
 def write_run(run: Run, config: RunConfig, data: Description) -> None:
-    """Write config.json; one that is there stays where the run has begun, or is the same.
+    """Write config.json, unless the run has begun or has the same one.
 
     Raises:
         UserError: another process is at a run that had other settings or data.
@@ -261,7 +256,7 @@ def _write_record(run: Run, record: RunRecord) -> None:
 
 
 def read_run(run: Run) -> RunRecord:
-    """config.json as it was written.
+    """Read config.json.
 
     Raises:
         ReportError: it is missing, damaged, or of another version.
@@ -270,9 +265,9 @@ def read_run(run: Run) -> RunRecord:
 
 
 def write_grid(grid: Grid, content: dict[str, Any]) -> None:
-    """Write grid.json: what the report says about the ablation as a whole.
+    """Write grid.json, the description of the whole ablation for the report.
 
-    Cells and seeds that an earlier call trained stay in it.
+    Cells and seeds of earlier calls stay in it.
     """
     if grid.json.exists():
         old = grids.read(grid)
@@ -286,13 +281,13 @@ def write_grid(grid: Grid, content: dict[str, Any]) -> None:
 
 
 def found_now(settings: RunConfig, grid: Grid, root: str | None = None, clusters: str | None = None) -> RunConfig:
-    """A run's settings with what may change after training, as it is now: what is given, or the grid's last.
+    """Update the settings that may change after training: to those given, or the grid's last.
 
     Args:
-        settings: Those it was trained with.
+        settings: Those of its training.
         grid: Its grid.
-        root: Where its data is.
-        clusters: Which test items vary together.
+        root: Folder of its data.
+        clusters: Clusters of its test items.
 
     Raises:
         UserError: grid.json holds clusters that cannot be.
@@ -305,13 +300,13 @@ def found_now(settings: RunConfig, grid: Grid, root: str | None = None, clusters
 
 
 def versions() -> dict[str, str]:
-    """Versions of what makes numbers."""
+    """Versions of Python and of the packages that compute."""
     found = {name: importlib.metadata.version(name) for name in VERSIONED}
     return {"python": platform.python_version(), "p2pbench": __version__, **found}  # which need not be installed
 
 
 def git_revision() -> str | None:
-    """The revision of the code, where it runs from a checkout."""
+    """Git revision of the code, where it runs from a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
@@ -324,7 +319,7 @@ def _shown(value: object) -> str:
 
 
 def origin(run: Run) -> dict[str, object]:
-    """How a run's outputs were made, as far as it changes a score."""
+    """Protocol entries on how a run's outputs were made."""
     record = read_run(run)
     config, test = record.settings, record.data["test"]
     return {

@@ -1,7 +1,7 @@
-"""All randomness of a run, counted instead of carried along.
+"""Counter-based randomness of a run.
 
-Every draw has an address: the run's seed, a purpose, and a number such as the step or the epoch. Nothing depends on
-what was drawn before, so a resumed run draws what an uninterrupted one does, and an item's dropout noise is its own.
+Every draw has an address: the run's seed, a purpose, and a counter such as the step or the epoch. No draw depends on
+earlier ones, so a resumed run draws the same as an uninterrupted one, and each item has its own dropout noise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 
 class Purpose(IntEnum):
-    """What a random stream is for."""
+    """Purpose of a random stream."""
 
     WEIGHTS = 0
     ORDER = 1
@@ -23,18 +23,18 @@ class Purpose(IntEnum):
     TEST = 4
 
 
-def stream(seed: int, purpose: Purpose, number: int = 0) -> np.random.Generator:
-    """A numpy generator for one address."""
-    return np.random.default_rng([seed, purpose, number])
+def stream(seed: int, purpose: Purpose, counter: int = 0) -> np.random.Generator:
+    """Make numpy's generator of an address."""
+    return np.random.default_rng([seed, purpose, counter])
 
 
-def torch_seed(seed: int, purpose: Purpose, number: int = 0) -> int:
-    """A seed for torch for one address."""
-    return int(np.random.SeedSequence([seed, purpose, number]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def torch_seed(seed: int, purpose: Purpose, counter: int = 0) -> int:
+    """Compute torch's seed of an address."""
+    return int(np.random.SeedSequence([seed, purpose, counter]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def default_generator(device: torch.device) -> torch.Generator:
-    """The generator that dropout draws from on a device.
+    """Random generator of a device, which dropout draws from.
 
     Seeding it takes a microsecond; `torch.manual_seed` seeds those of all devices, and where CUDA is not in use it
     keeps the caller's stack for a third of a millisecond.
@@ -47,5 +47,5 @@ def default_generator(device: torch.device) -> torch.Generator:
 
 
 def item_number(item_id: str) -> int:
-    """An item's number, from its id alone: its noise is the same whatever other items there are."""
+    """Counter of an item, from its id alone: its noise does not depend on other items."""
     return int.from_bytes(hashlib.sha256(item_id.encode()).digest()[:8], "big")

@@ -21,7 +21,7 @@ def test_while_another_process_holds_the_run(tiny: Tiny, tiny_data: Data, tmp_pa
     run = Run(tmp_path, "L1", 0)
     write_run(run, tiny(), tiny_data.items.describe())
     stop = StopRequest()
-    stop.asked = True
+    stop.requested = True
     held = owned(run, 0.0, stop)  # it is free: whoever has it saves and stops by itself
     with held, pytest.raises(Stopped, match="the same command goes on from here"), owned(run, 600.0, stop):
         pass

@@ -46,22 +46,22 @@ def test_generators_have_the_papers_parameters(skips: bool, bottleneck_norm: boo
 def test_discriminators_have_the_papers_parameters_and_sizes(
     receptive_field: ReceptiveField, conditional: int, unconditional: int, side: int
 ) -> None:
-    judge = patch_gan(6, receptive_field=receptive_field, ndf=64)
-    assert parameters(judge) == conditional
+    discriminator = patch_gan(6, receptive_field=receptive_field, ndf=64)
+    assert parameters(discriminator) == conditional
     assert parameters(patch_gan(3, receptive_field=receptive_field, ndf=64)) == unconditional
     with torch.inference_mode():
-        assert judge(torch.zeros(1, 6, 256, 256)).shape == (1, 1, side, side)
+        assert discriminator(torch.zeros(1, 6, 256, 256)).shape == (1, 1, side, side)
 
 
 @pytest.mark.parametrize("receptive_field", RECEPTIVE_FIELDS)
 def test_receptive_field_is_what_its_name_says(receptive_field: ReceptiveField) -> None:
     """Measured: the pixels that move one value of the output, far from the border."""
-    judge = patch_gan(1, receptive_field=receptive_field, ndf=2).eval()
-    for module in judge.modules():
+    discriminator = patch_gan(1, receptive_field=receptive_field, ndf=2).eval()
+    for module in discriminator.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.constant_(module.weight, 0.1)  # nothing cancels, and no leaky ReLU hides a pixel
     picture = torch.rand(1, 1, 700, 700, dtype=torch.float64, requires_grad=True)
-    output = judge.double()(picture)
+    output = discriminator.double()(picture)
     middle = output.shape[-1] // 2
     output[0, 0, middle, middle].backward()
     assert picture.grad is not None
@@ -73,12 +73,12 @@ def test_receptive_field_is_what_its_name_says(receptive_field: ReceptiveField) 
 
 @pytest.mark.parametrize("receptive_field", RECEPTIVE_FIELDS)
 def test_smallest_image_gives_an_output_and_half_of_it_none(receptive_field: ReceptiveField) -> None:
-    judge = patch_gan(3, receptive_field=receptive_field, ndf=2).eval()
+    discriminator = patch_gan(3, receptive_field=receptive_field, ndf=2).eval()
     side = smallest_image(receptive_field)
-    assert judge(torch.zeros(1, 3, side, side)).numel() >= 1
+    assert discriminator(torch.zeros(1, 3, side, side)).numel() >= 1
     if side > 1:
         with pytest.raises(RuntimeError):
-            judge(torch.zeros(1, 3, side // 2, side // 2))
+            discriminator(torch.zeros(1, 3, side // 2, side // 2))
 
 
 @pytest.mark.parametrize("skips", [True, False])

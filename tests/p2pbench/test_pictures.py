@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from p2pbench.datasets import pictures, transforms
 from p2pbench.errors import UserError
+from reports.store.errors import ReportError
 
 Array = NDArray[Any]
 
@@ -377,9 +378,9 @@ def test_what_is_written_is_read(tmp_path: Path, dtype: type, channels: int, sha
 
 def test_writing_fails_without_leftovers(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"a\.png: cannot be written"):
+    with pytest.raises(ReportError, match=r"a\.png: cannot be written"):
         pictures.write(tmp_path / "file" / "a", noise(2, 2, 1))
     (tmp_path / "a.png").mkdir()
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(ReportError, match="cannot be written"):
         pictures.write(tmp_path / "a", noise(2, 2, 1))
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.png", "file"]

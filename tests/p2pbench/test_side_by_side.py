@@ -157,7 +157,7 @@ def test_only_steps_that_end_in_time_count_but_one_always_does(monkeypatch: pyte
 
 def test_measuring_stops_when_asked() -> None:
     stop = StopRequest()
-    stop.asked = True
+    stop.requested = True
     with pytest.raises(Stopped):
         warm_up(lambda steps: 0.0, stop)
     with pytest.raises(Stopped):
@@ -339,7 +339,7 @@ def test_workers_that_wait_for_one_another_leave_with_their_parent() -> None:
 def was_heard() -> bool:
     """Whether this process has taken note of a Ctrl-C."""
     request = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
-    return isinstance(request, StopRequest) and request.asked
+    return isinstance(request, StopRequest) and request.requested
 
 
 @contextmanager

@@ -26,17 +26,17 @@ def batches(data: Data, config: RunConfig, count: int) -> list[Batch]:
 
 def plain_step(model: Model, batch: Batch, config: RunConfig) -> Losses:
     """The step as the paper tells it, for L1+cGAN, with the losses written out."""
-    generator, judge, (x, y, _) = model.generator, model.discriminator, batch
-    assert judge is not None
+    generator, discriminator, (x, y, _) = model.generator, model.discriminator, batch
+    assert discriminator is not None
     assert model.discriminator_adam is not None
     output = generator(x)
-    real = judge(torch.cat([x, y], 1)).sigmoid()
-    fake = judge(torch.cat([x, output.detach()], 1)).sigmoid()
+    real = discriminator(torch.cat([x, y], 1)).sigmoid()
+    fake = discriminator(torch.cat([x, output.detach()], 1)).sigmoid()
     d_real, d_fake = -real.log().mean(), -(1 - fake).log().mean()
     model.discriminator_adam.zero_grad()
     (d_real / 2 + d_fake / 2).backward()
     model.discriminator_adam.step()
-    g_gan = -judge(torch.cat([x, output], 1)).sigmoid().log().mean()
+    g_gan = -discriminator(torch.cat([x, output], 1)).sigmoid().log().mean()
     g_l1 = (output - y).abs().mean()
     model.generator_adam.zero_grad()
     (g_gan + 100 * g_l1).backward()

@@ -96,7 +96,7 @@ def road(x: Reals, z: Reals, half: float, crossing: Crossing, rng: Generator, no
 
 
 def _markings(x: Reals, z: Reals, half: float, crossing: Crossing, rng: Generator) -> Mask:
-    """Where the road is painted (R, N): its middle, perhaps its edges, and a zebra."""
+    """Draw the painted parts of the road (R, N): its middle, perhaps its edges, and a zebra."""
     style, period, filled = rng.random(), rng.uniform(4, 9), rng.uniform(0.35, 0.6)
     aside = np.abs(x)
     if style < 0.6:

@@ -51,7 +51,7 @@ class Camera(NamedTuple):
         return (self.slope(u) - self.bend * z) * z + self.x
 
     def wall_distance(self, u: Reals, x: float) -> Reals:
-        """How far ahead a wall along the street at x is met by columns u; infinite where it is not.
+        """Distances at which columns u meet a wall along the street at x; infinite where they do not.
 
         By `place`, z solves bend * z**2 - slope * z + (x - camera x) = 0; this is its smaller positive root.
         """
