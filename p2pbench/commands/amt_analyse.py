@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from amt.statistics import report
 from p2pbench.commands import options
 from p2pbench.commands.amt_options import database_option, name_option, opened_studies
 from p2pbench.study.results import analyse_file, analyse_study, is_old_batch
@@ -40,7 +41,7 @@ def command(
         analysis, notes = analyse_file(source, seed, practice), list[str]()
     else:
         analysis, notes = analyse_study(source, choose(opened_studies(source, database), name), seed, peek=peek)
-    text = json.dumps(analysis.document(), indent=1) if as_json else analysis.text()
+    text = json.dumps(report.document(analysis), indent=1) if as_json else report.text(analysis)
     click.echo("\n".join(map(printable, text.split("\n"))))
     for note in notes:
         options.remark(note)

@@ -8,7 +8,7 @@ import click
 
 from amt.protocol import Protocol
 from amt.recruitment import Source
-from amt.store.create import Plan, create
+from amt.store.create import StudyPlan, create
 from p2pbench.commands import options
 from p2pbench.commands.amt_options import database_option, pairs, results_argument
 from p2pbench.runtime.terminal import Terminal
@@ -114,7 +114,7 @@ def command(
             "--real and --fake belong together: a folder of real pictures, and one or more of fakes."
         )
     protocol = protocol.model_copy(update={"values": material.values})
-    plan = Plan(
+    plan = StudyPlan(
         name,
         title,
         material.sources,

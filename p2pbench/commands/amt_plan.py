@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from amt.statistics.planning import ITEMS, ITEMS_ICC, raters_needed, smallest_difference
+from amt.statistics.planning import ITEMS, ITEMS_ICC, Assumptions, raters_needed, smallest_difference
 from p2pbench.errors import UserError
 from reports.store.names import counted
 
@@ -57,13 +57,13 @@ def command(
     if items is None:
         items = max(ITEMS, trials)
     pairs = algorithms * (algorithms - 1) // 2
-    design = (rate / 100, trials, icc, power, 0.05 / pairs, items, items_icc)
     try:
+        assumptions = Assumptions(rate / 100, trials, icc, power, 0.05 / pairs, items, items_icc)
         if difference is not None:
-            raters = raters_needed(difference / 100, *design)
+            raters = raters_needed(difference / 100, assumptions)
         else:
             assert raters is not None
-            difference = 100 * smallest_difference(raters, *design)
+            difference = 100 * smallest_difference(raters, assumptions)
     except ValueError as error:
         raise UserError(f"{error}; change that option") from None
     click.echo(

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from amt.recruitment import checked_url
-from amt.server.app import alone, bound, serve
+from amt.server.app import listening_socket, serve, serving_lock
 from p2pbench.commands.amt_options import database_option, opened_studies, results_argument
 from p2pbench.study.studies import announcement
 
@@ -44,8 +44,8 @@ def command(
     """
     public_url = None if public_url is None else checked_url(public_url)
     opened = opened_studies(results, database)
-    with alone(opened.folder, opened.database.kind):
-        sock = bound(host, port)
+    with serving_lock(opened.folder, opened.database.kind):
+        sock = listening_socket(host, port)
         listening = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
         url = public_url or listening
         for line in announcement(opened, listening, url, new_password=new_password):

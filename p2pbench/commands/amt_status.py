@@ -29,7 +29,7 @@ def command(results: Path, as_json: bool, database: str | None) -> None:
     for study, tallied in zip(found, tallies, strict=True):
         assert study is not None
         if as_json:
-            algorithms = {name: tally._asdict() for name, tally in tallied.items()}
+            algorithms = {name: tally.document() for name, tally in tallied.items()}
             click.echo(json.dumps({"study": study.name, "state": study.state, "algorithms": algorithms}))
             continue
         kind = ", simulated" if study.simulated else ""
@@ -39,5 +39,5 @@ def command(results: Path, as_json: bool, database: str | None) -> None:
         click.echo(f"  {'':<{width}}  {'done':>6}{'running':>9}{'free':>6}{'of':>6}{'left':>7}{'answers':>9}")
         for name, tally in zip(names, [*tallied.values(), counts.total(tallied)], strict=True):
             left = tally.abandoned + tally.ended + tally.declined + tally.ineligible + tally.withdrawn
-            numbers = f"{tally.done:>6}{tally.running:>9}{tally.free:>6}{tally.places:>6}{left:>7}{tally.answers:>9}"
+            numbers = f"{tally.done:>6}{tally.running:>9}{tally.free:>6}{tally.slots:>6}{left:>7}{tally.answers:>9}"
             click.echo(f"  {name:<{width}}  {numbers}")

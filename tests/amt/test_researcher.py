@@ -109,7 +109,7 @@ def test_results_with_and_without_exclusions(database: Database, studies: Studie
     assert len(re.findall(r"with excluded +1 +4 ", text)) == 2
     assert "50.0 ± – " in re.sub(" +", " ", text)  # of one rater nobody knows it
     assert "nan" not in text
-    assert "a single rater, item or cluster of items says nothing of how others differ" in re.sub(" +", " ", text)
+    assert "a single rater, item or cluster of items does not show how others vary" in re.sub(" +", " ", text)
 
 
 def test_a_study_without_answers_has_no_results(database: Database, studies: Studies, study: Study) -> None:
@@ -233,7 +233,7 @@ def test_forgetting_who_was_who(site: Site, studies: Studies) -> None:
     page = site.get("small/").text
     assert "no id of a rater, link or code can be matched" in page
     reopened = site.post("small/state", state="open")
-    assert (reopened.status_code, "could come twice" in reopened.text) == (409, True)
+    assert (reopened.status_code, "could take part twice" in reopened.text) == (409, True)
     assert site.get("small/results").status_code == 200
 
 
