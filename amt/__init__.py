@@ -1,5 +1,5 @@
 """The real-vs-fake perceptual study, usable alone.
 
-`amt.store.create` makes a study, `amt.server.app` hosts it, `amt.store.export` gives its answers as a table,
-`amt.statistics` analyses them, `amt.simulation` rehearses it.
+`amt.store.create` creates a study, `amt.server.app` hosts it, `amt.store.export` tabulates its answers,
+`amt.statistics` analyses them, `amt.simulation` rehearses the study with programs as raters.
 """

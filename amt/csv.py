@@ -1,8 +1,7 @@
-"""CSV files as cells of text, and the apostrophe that keeps spreadsheets from running them.
+"""CSV files of text cells, with formulas escaped for spreadsheets.
 
-A cell that a spreadsheet would take for a formula (it begins with = + - @, a tab or a carriage return) gets an
-apostrophe before it. So does one that already begins with apostrophes and such a character: what is read is always what
-was written.
+A cell that a spreadsheet would run as a formula (it begins with = + - @, a tab or a carriage return) is prefixed with
+an apostrophe. So is a cell of apostrophes followed by such a character, so that unescaping restores what was written.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from typing import TYPE_CHECKING
 
 from amt.errors import AmtError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # commands that only write links start without pandas
     import pandas as pd
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def read(path: Path) -> tuple[list[str], list[list[str]]]:
-    """The header and the rows of a CSV file in UTF-8, all of one length; apostrophes still in place.
+    """Read the header and the rows of a UTF-8 CSV file, escapes included.
 
     Raises:
-        AmtError: The file cannot be read, is empty, or has a row of another length or a column twice.
+        AmtError: The file cannot be read, is empty, or has rows of unequal length or a duplicate column.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -40,15 +39,15 @@ def read(path: Path) -> tuple[list[str], list[list[str]]]:
     header, *rest = rows
     twice = sorted({column for column in header if header.count(column) > 1})
     if twice:
-        raise AmtError(f"{path}: two columns are called {twice[0]!r}; expected every name once; take one away")
-    for number, row in enumerate(rest, 2):
+        raise AmtError(f"{path}: two columns are called {twice[0]!r}; expected unique names; remove one")
+    for i, row in enumerate(rest, 2):
         if len(row) != len(header):
-            raise AmtError(f"{path}, row {number}: {len(row)} cells; expected {len(header)}; export the file again")
+            raise AmtError(f"{path}, row {i}: {len(row)} cells; expected {len(header)}; export the file again")
     return header, rest
 
 
 def text(table: pd.DataFrame, columns: Iterable[str]) -> str:
-    """Columns of a table as CSV: formulas escaped, missing cells empty, numbers at full precision."""
+    """Format columns of a table as CSV: missing cells empty, numbers at full precision."""
     names = list(columns)
     out = io.StringIO(newline="")
     writer = csv.writer(out)
@@ -60,10 +59,10 @@ def text(table: pd.DataFrame, columns: Iterable[str]) -> str:
 
 
 def escape(cell: str) -> str:
-    """A cell as a spreadsheet may have it."""
+    """Prefix a formula with an apostrophe."""
     return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def unescape(cell: str) -> str:
-    """The cell that was escaped."""
+    """Restore a cell from its escaped form."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell

@@ -1,7 +1,7 @@
-"""Which pairs each place of a study shows: balanced, and fixed before there is any rater.
+"""Trial schedules of a study: balanced, and fixed before the first rater.
 
-One algorithm a session, no picture twice in it, sides drawn, algorithms interleaved in time. Source:
-docs/paper-protocol.md#human-study.
+A slot is one session's schedule, given to one rater. It has one algorithm, shows no picture twice and draws the sides;
+slots of all algorithms are interleaved in time. Source: docs/paper-protocol.md#human-study.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from amt.protocol import Protocol, Side
 Phase = Literal["practice", "scored", "attention", "spare"]
 
 
-class Planned(NamedTuple):
-    """A trial of a place.
+class PlannedTrial(NamedTuple):
+    """One trial of a slot's schedule.
 
     Attributes:
-        phase: What it counts as; a spare takes the phase and the side of the trial that it stands in for.
-        real: The item, as an index, whose real picture is shown.
-        fake: The item whose fake is shown, the same if paired; in an attention check, whose broken fake.
-        fake_side: Where the fake is shown.
+        phase: Its role; a spare takes over phase and side of the trial that it replaces.
+        real: Index of the item whose real picture is shown.
+        fake: Index of the item whose fake is shown (the same item if paired); in an attention check, its broken fake.
+        fake_side: Side of the fake.
     """
 
     phase: Phase
@@ -35,37 +35,37 @@ class Planned(NamedTuple):
 
 
 def interleaved(algorithms: int, raters: int, rng: np.random.Generator) -> list[int]:
-    """The algorithm of each place, in the order in which places are given out: permuted blocks of all algorithms."""
+    """Algorithm of each slot in the order of assignment: permuted blocks of all algorithms."""
     return [int(algorithm) for _ in range(raters) for algorithm in rng.permutation(algorithms)]
 
 
-def schedules(items: int, protocol: Protocol, rng: np.random.Generator) -> list[list[Planned]]:
-    """The trials of each place of one algorithm.
+def schedules(items: int, protocol: Protocol, rng: np.random.Generator) -> list[list[PlannedTrial]]:
+    """Draw the trials of each slot of one algorithm.
 
-    Over the places an item is scored equally often, to within one, as real and as fake; likewise shown in practice,
-    as far as no item comes twice in a place. Half of the fakes of practice, and half of the scored, are left.
+    Over all slots each item is scored equally often, to within one, as real and as fake; the same holds for practice
+    as far as no item repeats within a slot. Half of the practice fakes, and half of the scored ones, are on the left.
 
     Args:
-        items: How many items the study has.
-        protocol: How many trials of which kind, and their pairing.
-        rng: Draws everything.
+        items: Number of items in the study.
+        protocol: Numbers of trials by phase, and their pairing.
+        rng: Source of all draws.
 
     Returns:
-        For each of `protocol.raters` places its trials: practice, then scored and attention checks mixed, then spares.
+        The trials of each of `protocol.raters` slots: practice, then scored and attention checks mixed, then spares.
 
     Raises:
         ValueError: There are fewer items than `protocol.items`.
     """
     if items < protocol.items:
         raise ValueError(
-            f"found {counted(items, 'item')}, expected at least {protocol.items}, each shown once in a session"
+            f"found {counted(items, 'item')}, expected at least {protocol.items}, as no item repeats within a session"
         )
-    every = np.arange(items)
-    scored = _dealt([every] * protocol.raters, items, protocol.scored, rng)
-    free = [np.setdiff1d(every, taken) for taken in scored]
+    all_items = np.arange(items)
+    scored = _dealt([all_items] * protocol.raters, items, protocol.scored, rng)
+    free = [np.setdiff1d(all_items, taken) for taken in scored]
     practice = _dealt(free, items, protocol.practice, rng)
     return [
-        _place(trained, tested, rng.permutation(np.setdiff1d(rest, trained)), protocol, rng)
+        _slot(trained, tested, rng.permutation(np.setdiff1d(rest, trained)), protocol, rng)
         for tested, rest, trained in zip(scored, free, practice, strict=True)
     ]
 
@@ -73,10 +73,10 @@ def schedules(items: int, protocol: Protocol, rng: np.random.Generator) -> list[
 def _dealt(
     free: Sequence[NDArray[np.int_]], items: int, count: int, rng: np.random.Generator
 ) -> list[NDArray[np.int_]]:
-    """For each place `count` of its free items, so that all items are used as equally as can be; in random order.
+    """Deal `count` of its free items to each slot, all items as equally often as possible.
 
-    Each place takes those used least so far. Where not all items are free, that can leave an item behind; it then
-    takes the part of one that is used two times more, in a place where it is free.
+    Each slot takes the least-used items so far. Where not all items are free, this greedy pass can leave an item
+    behind; it then replaces one that is used at least twice more often, in a slot where it is free.
     """
     uses = np.zeros(items, int)
     dealt = []
@@ -85,6 +85,7 @@ def _dealt(
         chosen = shuffled[np.argsort(uses[shuffled], kind="stable")[:count]]
         uses[chosen] += 1
         dealt.append(set(chosen.tolist()))
+    # Each swap lowers the sum of squared uses, so the loop ends.
     moved = True
     while moved:
         moved = False
@@ -97,17 +98,17 @@ def _dealt(
     return [rng.permutation(sorted(chosen)).astype(int) for chosen in dealt]
 
 
-def _place(
+def _slot(
     practice: NDArray[np.int_],
     scored: NDArray[np.int_],
     others: NDArray[np.int_],
     protocol: Protocol,
     rng: np.random.Generator,
-) -> list[Planned]:
+) -> list[PlannedTrial]:
     others = others[: protocol.attention + protocol.spares]
     groups = [scored, practice, others]
     reals = np.concatenate(groups)
-    if len(others) == 1:  # it cannot change places with itself
+    if len(others) == 1:  # a single item has no derangement
         groups = [scored, np.concatenate([practice, others])]
     fakes = reals if protocol.pairing == "paired" else np.concatenate([_deranged(group, rng) for group in groups])
     phases: list[Phase] = ["scored"] * len(scored)
@@ -116,7 +117,7 @@ def _place(
     phases += ["spare"] * protocol.spares
     sides = [side for count in (len(scored), len(practice), len(others)) for side in _sides(count, rng)]
     trials = [
-        Planned(phase, int(real), int(fake), side)
+        PlannedTrial(phase, int(real), int(fake), side)
         for phase, real, fake, side in zip(phases, reals, fakes, sides, strict=True)
     ]
     mixed = [trial for trial in trials if trial.phase in {"scored", "attention"}]
@@ -127,15 +128,15 @@ def _place(
 
 
 def _deranged(items: NDArray[np.int_], rng: np.random.Generator) -> NDArray[np.int_]:
-    """The items in an order in which none stands at its own place; uniform over such orders."""
+    """Draw a uniform derangement: no item keeps its position."""
     while True:
         order = rng.permutation(items)
-        if not (order == items).any():  # one in e on average
+        if not (order == items).any():  # accepted with probability 1 / e
             return order
 
 
 def _sides(count: int, rng: np.random.Generator) -> list[Side]:
-    """Half left, half right, in random order; the odd one, if any, by a fair coin."""
+    """Draw sides, half of them left; an odd one by a fair coin."""
     left = (count + int(rng.integers(2))) // 2
     sides: list[Side] = ["left"] * left
     sides += ["right"] * (count - left)

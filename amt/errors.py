@@ -1,4 +1,4 @@
-"""The errors that users of the study can cause, and the number format of their messages."""
+"""Errors that users of a study can cause, and counts in their messages."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 
 class AmtError(Exception):
-    """Something outside the program is wrong, and the message says how to mend it.
+    """Error outside the program; its message says how to fix it.
 
-    One line: which file or setting, what was found, what was expected, what to do.
+    One line: file or setting, value found, value expected, fix.
     """
 
 
@@ -23,5 +23,5 @@ class Refusal(Exception):
 
 
 def counted(count: int, noun: str) -> str:
-    """A count with its noun, such as "1 item" and "2,000 items"."""
+    """Format a count with its noun, such as "1 item" and "2,000 items"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

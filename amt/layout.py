@@ -1,12 +1,13 @@
-"""The folder of studies: the only file that knows its file names.
+"""File names in a folder of studies.
 
-study.sqlite                   all studies of the folder, unless they are in another database
-NAME/study.json                what a study is, for people
-NAME/pictures/NUMBER.png       its pictures, by their number in the database
-NAME/answers.csv               one row a trial, after an export
-NAME/sessions.csv              one row a rater
-NAME/analysis.{json,txt}       what came out
-NAME/made.jsonl                hashes of the exports and analyses, by which those that were changed by hand are known
+study.sqlite                   all studies of the folder, unless another database is given
+NAME/study.json                description of a study for people
+NAME/pictures/NUMBER.png       its pictures, by number in the database
+NAME/answers.csv               one row per trial, after an export
+NAME/sessions.csv              one row per session
+NAME/analysis.{json,txt}       results of an analysis
+NAME/made.jsonl                hashes of exports and analyses, which reveal changes by hand
+.NAME.part                     a study being created
 """
 
 from __future__ import annotations
@@ -22,42 +23,42 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """The files of one study."""
+    """Files of one study."""
 
     folder: Path
 
     @property
     def description(self) -> Path:
-        """What the study is: protocol, algorithms, items, where its pictures came from."""
+        """Description: protocol, algorithms, items, origin of the pictures."""
         return self.folder / "study.json"
 
     @property
     def pictures(self) -> Path:
-        """The folder of its pictures."""
+        """Folder of its pictures."""
         return self.folder / "pictures"
 
     def picture(self, number: int) -> Path:
-        """A picture by its number in the database."""
+        """File of a picture by its number in the database."""
         return self.pictures / f"{number}.png"
 
     @property
     def answers(self) -> Path:
-        """One row a trial that was shown."""
+        """Export with one row per shown trial."""
         return self.folder / "answers.csv"
 
     @property
     def sessions(self) -> Path:
-        """One row a session."""
+        """Export with one row per session."""
         return self.folder / "sessions.csv"
 
     @property
     def analysis(self) -> Path:
-        """The fooling rates and all that belongs to them, JSON."""
+        """Results of the analysis as JSON."""
         return self.folder / "analysis.json"
 
     @property
     def analysis_text(self) -> Path:
-        """The same for people."""
+        """Results of the analysis as text."""
         return self.folder / "analysis.txt"
 
 
@@ -69,20 +70,24 @@ class Studies:
 
     @property
     def database(self) -> Path:
-        """Where the studies are unless a database URL is given."""
+        """SQLite file of the studies, unless a database URL is given."""
         return self.folder / "study.sqlite"
 
     @property
     def lock(self) -> Path:
-        """Held by the server."""
+        """Lock file of the server."""
         return self.folder / ".serving"
 
     def study(self, name: str) -> StudyFolder:
-        """The folder of the study of this name, whether or not it exists.
+        """Folder of a study by name, whether or not it exists.
 
         Raises:
-            AmtError: It is no name that can stand in a link.
+            AmtError: The name does not fit a link.
         """
         if not _NAME.fullmatch(name):
             raise AmtError(f"{name!r}: expected a study's name of a-z, 0-9 and -, at most 40; change it")
         return StudyFolder(self.folder / name)
+
+    def unfinished(self, name: str) -> StudyFolder:
+        """Folder in which a study is built before it is renamed to its own."""
+        return StudyFolder(self.folder / f".{name}.part")

@@ -1,4 +1,4 @@
-"""Pictures of a study: matched by name, and re-encoded so that files tell nothing."""
+"""Pictures of a study: matched by item and re-encoded to hide their origin."""
 
 from __future__ import annotations
 
@@ -25,51 +25,68 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp",
 
 
 _MOST_NAMED = 5
-
-
-_UNDECODED = re.compile("[\udc80-\udcff]")  # bytes of a file's name that are no UTF-8, as Python shows them
+_BLOCKS = 8  # a broken fake is a board of 8x8 shuffled blocks
+_UNDECODED = re.compile("[\udc80-\udcff]")  # Python's surrogates for bytes of a file name that are no UTF-8
+# What Pillow raises on damaged files.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Pictures by item: the real ones, and the fakes of each algorithm, all of the same items."""
+    """Real pictures and the fakes of each algorithm, all of the same items."""
 
     real: Mapping[str, Path]
     fakes: Mapping[str, Mapping[str, Path]]
 
     @property
     def items(self) -> list[str]:
-        """The items' ids, in order."""
+        """Sorted ids of the items."""
         return sorted(self.real)
 
 
 def folder(path: Path, passed_over: Counter[str] | None = None) -> dict[str, Path]:
-    """The pictures in a folder and those below it by item, which is the file's stem as text.
+    """Find pictures in a folder and its subfolders by item, the file's stem.
 
-    Letters of the stem are composed (Unicode's NFC), and where its bytes are no UTF-8, `%E9` stands for the byte E9.
+    Letters of the stem are composed (Unicode NFC), and bytes that are no UTF-8 are written as `%E9`.
 
     Args:
         path: The folder.
-        passed_over: Counts what else is there, by its ending; hidden files and folders are "hidden".
+        passed_over: Counts all other files by suffix; hidden files and folders count as "hidden".
 
     Raises:
-        AmtError: There is no such folder, one cannot be opened, there is no picture, or an item has two.
+        AmtError: The folder does not exist, cannot be opened or holds no picture, or an item has two.
     """
     if not path.is_dir():
-        what = "a file" if path.exists() else "no such folder"
-        raise AmtError(f"{path}: found {what}, expected a folder of pictures named ITEM.png; check the path")
-    found: dict[str, Path] = {}
+        kind = "a file" if path.exists() else "no such folder"
+        raise AmtError(f"{path}: found {kind}, expected a folder of pictures named ITEM.png; check the path")
+    pictures: dict[str, Path] = {}
     for file in sorted(_pictures(path, Counter() if passed_over is None else passed_over)):
-        text = _UNDECODED.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", file.stem)
-        other = found.setdefault(unicodedata.normalize("NFC", text), file)
+        stem = _UNDECODED.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", file.stem)
+        other = pictures.setdefault(unicodedata.normalize("NFC", stem), file)
         if other != file:
-            names = [one.relative_to(path).as_posix() for one in (other, file)]
-            alike = other.parent == file.parent and other.suffix == file.suffix  # the same letters, composed otherwise
-            bytes_ = f" (as bytes {os.fsencode(names[0])!r} and {os.fsencode(names[1])!r})" if alike else ""
-            raise AmtError(f"{path}: found {names[0]} and {names[1]}{bytes_}, expected one an item; remove one")
-    if not found:
+            first, second = (picture.relative_to(path).as_posix() for picture in (other, file))
+            # Names that differ only in how letters are composed look the same when printed.
+            alike = other.parent == file.parent and other.suffix == file.suffix
+            as_bytes = f" (as bytes {os.fsencode(first)!r} and {os.fsencode(second)!r})" if alike else ""
+            raise AmtError(f"{path}: found {first} and {second}{as_bytes}, expected one per item; remove one")
+    if not pictures:
         raise AmtError(f"{path}: found no picture, expected ITEM.png (or {', '.join(sorted(SUFFIXES))})")
-    return found
+    return pictures
 
 
 def _pictures(path: Path, passed_over: Counter[str]) -> Iterator[Path]:
@@ -92,30 +109,29 @@ def _cannot_open(error: OSError) -> NoReturn:
 def matched(
     real: Mapping[str, Path], fakes: Mapping[str, Mapping[str, Path]], *, allow_partial: bool = False
 ) -> Sources:
-    """Real and fake pictures of the same items.
+    """Match real and fake pictures by item.
 
     Args:
         real: The real pictures by item.
         fakes: The fakes by algorithm and item.
-        allow_partial: Whether to go on with the items that all have.
+        allow_partial: Whether to leave out items that lack a picture.
 
     Raises:
-        AmtError: There is no algorithm, or an item lacks a picture somewhere; the items are named.
+        AmtError: There is no algorithm, or items lack pictures; the message names them.
     """
     if not fakes:
         raise AmtError("found no algorithm, expected at least one folder of fakes; give --fake NAME=FOLDER")
     every = set(real).union(*fakes.values())
     common = set(real).intersection(*fakes.values())
     if every != common and not allow_partial:
-        where = {"real": real, **fakes}
         lacking = [
             f"{name} lacks {_named(every - pictures.keys())}"
-            for name, pictures in where.items()
+            for name, pictures in {"real": real, **fakes}.items()
             if every - pictures.keys()
         ]
         raise AmtError(
             f"found {counted(len(common), 'item')} with all pictures, of {len(every)}: {'; '.join(lacking)}. "
-            "Add or remove them, or go on with those that all have: --allow-partial"
+            "Add or remove pictures, or use the complete items only: --allow-partial"
         )
     return Sources(
         {item: real[item] for item in sorted(common)},
@@ -128,52 +144,32 @@ def _named(items: set[str]) -> str:
     return first if len(items) <= _MOST_NAMED else f"{first} and {len(items) - _MOST_NAMED} more"
 
 
-# What Pillow raises on damaged files.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    SyntaxError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-
-
-_BLOCKS = 8  # a broken fake is a board of 8x8 shuffled blocks
-
-
 def read(path: Path, width: int, height: int, values: tuple[float, float] | None = None) -> Image.Image:
-    """A picture as 8-bit sRGB of exactly this size in pixels: turned upright, on white, bicubic with antialiasing.
+    """Read a picture as 8-bit sRGB, resized to exactly width x height.
+
+    It is turned upright, laid on white, and resized with bicubic antialiasing.
 
     Args:
         path: The file.
-        width: Pixels.
-        height: Pixels.
-        values: Those that are black and white, on the file's own scale; None is all of its depth.
+        width: In pixels.
+        height: In pixels.
+        values: File values shown as black and white; None is the file's full depth.
 
     Raises:
-        AmtError: The file is no picture that can be read.
+        AmtError: The file cannot be read as a picture.
     """
     try:
-        shown = _opened(path) if values is None else _scaled(path, values)
-        return shown.resize((width, height), Image.Resampling.BICUBIC)
+        picture = _opened(path) if values is None else _scaled(path, values)
+        return picture.resize((width, height), Image.Resampling.BICUBIC)
     except _UNREADABLE as error:
         raise AmtError(f"{path}: cannot be read as a picture ({error}); replace it, or leave its item out") from None
 
 
 def encode(picture: Image.Image) -> bytes:
-    """The picture as a PNG without metadata and without compression.
+    """Encode a picture as PNG without metadata and compression.
 
-    Compressed, a blurred fake would be a smaller file than a real photo, and padding to one size would leave the
-    length of the compressed part to be read. Uncompressed, every file of a study has the same length and structure.
+    Compressed, a blurred fake would be a smaller file than a real photo, and padding would still reveal the length of
+    the compressed part. Uncompressed, all files of a study have the same length and structure.
     """
     srgb = PngInfo()
     srgb.add(b"sRGB", b"\0")
@@ -183,7 +179,7 @@ def encode(picture: Image.Image) -> bytes:
 
 
 def broken(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """An obviously broken fake for attention checks: its blocks shuffled, its colours inverted."""
+    """Shuffle a fake's blocks and invert its colours, for attention checks."""
     pixels = 255 - np.asarray(picture)
     height, width = (size - size % _BLOCKS for size in pixels.shape[:2])
     blocks = pixels[:height, :width].reshape(_BLOCKS, height // _BLOCKS, _BLOCKS, width // _BLOCKS, 3)
@@ -200,20 +196,20 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _scaled(path: Path, values: tuple[float, float]) -> Image.Image:
-    """8-bit RGB in which `values` are black and white: the first three channels, or the first as grey."""
+    """Map `values` to 8-bit black and white: first three channels, or the first as grey."""
     if path.suffix.lower() in {".tif", ".tiff"}:
-        pixels = tifffile.imread(path)  # of 16-bit RGB Pillow keeps the high byte alone, and of five channels nothing
+        pixels = tifffile.imread(path)  # Pillow truncates 16-bit RGB to 8 bits and cannot read five channels
     else:
         with Image.open(path) as file:
             pixels = np.asarray(file if file.mode.startswith(("I", "L")) else file.convert("RGB"))
     low, high = values
     shares = (np.atleast_3d(pixels).astype(np.float64).clip(low, high) - low) / (high - low)
-    shown = np.rint(255 * shares).astype(np.uint8)
-    return Image.fromarray(shown[..., :3] if shown.shape[2] >= 3 else np.repeat(shown[..., :1], 3, axis=2))
+    scaled = np.rint(255 * shares).astype(np.uint8)
+    return Image.fromarray(scaled[..., :3] if scaled.shape[2] >= 3 else np.repeat(scaled[..., :1], 3, axis=2))
 
 
 def _flat(picture: Image.Image) -> Image.Image:
-    """8-bit RGB in sRGB; 16 bits are scaled, transparency is laid on white."""
+    """Convert to 8-bit sRGB; 16 bits are scaled, transparency is laid on white."""
     if picture.mode.startswith("I"):
         return Image.fromarray(
             (np.asarray(picture).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8)
@@ -228,5 +224,5 @@ def _flat(picture: Image.Image) -> Image.Image:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             return ImageCms.profileToProfile(picture, source, ImageCms.createProfile("sRGB")) or picture
         except (ImageCms.PyCMSError, OSError):
-            pass  # a profile that is damaged, or of another colour space than the pixels: read as sRGB, as browsers do
+            pass  # the profile is damaged, or of another colour space than the pixels: read as sRGB, as browsers do
     return picture

@@ -1,4 +1,4 @@
-"""Every choice that changes what a fooling rate means, and the fingerprint of them all.
+"""Protocol of a study: settings that define a fooling rate, with their fingerprint.
 
 The defaults are those of the paper's study (section 4.1; docs/paper-protocol.md#human-study) where it states them.
 """
@@ -28,7 +28,7 @@ class _Frozen(BaseModel):
 
 
 class Timing(_Frozen):
-    """The course of a trial, in milliseconds; left is always first."""
+    """Time course of a trial in milliseconds; left is always first."""
 
     blank: PositiveInt = Field(900, description="grey before the left image")
     exposure: PositiveInt = Field(1000, description="each of the two images")
@@ -38,37 +38,37 @@ class Timing(_Frozen):
 
     @property
     def least(self) -> int:
-        """Milliseconds from the onset of the left image to the buttons: nobody can answer sooner."""
+        """Earliest possible answer: milliseconds from left onset to the buttons."""
         return 2 * self.exposure + self.gap + self.prompt
 
 
 class Rules(_Frozen):
-    """Which raters are left out of the analysis: fixed before there are data, and never by accuracy."""
+    """Exclusion rules for sessions: fixed before data collection, never based on accuracy."""
 
-    least_valid: float = Field(0.9, ge=0, le=1, description="share of the scored trials that must have an answer")
-    frames_off: float = Field(2.0, gt=0, description="frames by which an exposure may miss its duration")
-    most_off: float = Field(0.1, ge=0, le=1, description="share of exposures that may be off by more than that")
-    least_median_ms: float = Field(250.0, ge=0, description="median response time")
-    one_side: float = Field(0.9, gt=0.5, le=1, description="share of answers on one side that is too many")
+    least_valid: float = Field(0.9, ge=0, le=1, description="minimum share of scored trials with an answer")
+    frames_off: float = Field(2.0, gt=0, description="frames by which an exposure may deviate from its duration")
+    most_off: float = Field(0.1, ge=0, le=1, description="maximum share of exposures that deviate by more")
+    least_median_ms: float = Field(250.0, ge=0, description="minimum median response time")
+    one_side: float = Field(0.9, gt=0.5, le=1, description="share of answers on one side that excludes a session")
 
 
 class Protocol(_Frozen):
-    """What a rater of a study sees and does, and whose answers count."""
+    """Trials of a study, their timing, and the exclusion rules."""
 
     question: Literal["fake"] = Field("fake", description="which of the two images is fake?")
     pairing: Literal["paired", "unpaired"] = Field(
         "paired", description="real and fake of one item, or of two different ones (a derangement)"
     )
-    raters: PositiveInt = Field(50, description="raters an algorithm; each sees one algorithm")
+    raters: PositiveInt = Field(50, description="raters per algorithm; each sees one algorithm")
     practice: NonNegativeInt = Field(10, description="trials with feedback, not scored")
     scored: PositiveInt = Field(40, description="trials without feedback")
-    attention: NonNegativeInt = Field(0, description="trials with an obviously broken fake among the scored, apart")
-    spares: NonNegativeInt = Field(5, description="pairs that stand in for voided trials")
-    voids: NonNegativeInt = Field(3, description="interruptions (hidden, blurred or resized page) that are put up with")
+    attention: NonNegativeInt = Field(0, description="trials with an obviously broken fake, mixed with the scored ones")
+    spares: NonNegativeInt = Field(5, description="pairs that replace voided trials")
+    voids: NonNegativeInt = Field(3, description="tolerated interruptions (page hidden, blurred or resized)")
     width: PositiveInt = Field(256, description="CSS pixels")
     height: PositiveInt = Field(256, description="CSS pixels")
     values: tuple[float, float] | None = Field(
-        None, description="values of the pictures that are black and white; None is all of 8 or 16 bits"
+        None, description="picture values shown as black and white; None is the full 8 or 16 bits"
     )
     resize: Literal["bicubic"] = Field("bicubic", description="Pillow's, antialiased, to exactly width x height")
     timing: Timing = Timing()
@@ -94,17 +94,17 @@ class Protocol(_Frozen):
 
     @model_serializer(mode="wrap")
     def _set_alone(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """All settings, without `values` where no range is declared: such studies keep their fingerprints."""
+        """Leave out `values` where no range is declared: older studies keep their fingerprints."""
         settings: dict[str, object] = handler(self)
         return {name: value for name, value in settings.items() if name != "values" or value is not None}
 
     @property
     def items(self) -> int:
-        """How many items a session needs, each once."""
+        """Number of items that a session needs, each once."""
         return self.practice + self.scored + self.attention + self.spares
 
     @property
     def fingerprint(self) -> str:
-        """The first 12 hexadecimal digits of the SHA-256 of these settings as canonical JSON."""
+        """First 12 hexadecimal digits of the settings' SHA-256, as canonical JSON."""
         text = json.dumps(self.model_dump(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]

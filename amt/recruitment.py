@@ -1,4 +1,4 @@
-"""How raters come to a study, what they agree to, and with what they go."""
+"""Recruitment of raters: consent, links to a study, completion codes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from amt.csv import escape
 from amt.errors import AmtError
 
 Source = Literal["open", "link", "prolific"]
-Outcome = Literal["completed", "no_consent", "ineligible"]
+SessionOutcome = Literal["completed", "no_consent", "ineligible"]
 PROLIFIC = "https://app.prolific.com/submissions/complete?cc="
 _LONGEST_HOST = 253
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
@@ -37,35 +37,38 @@ class _Frozen(BaseModel):
 
 
 class Consent(_Frozen):
-    """What raters agree to before anything is shown to them."""
+    """Consent text that raters agree to before the first trial."""
 
     paragraphs: tuple[str, ...] = CONSENT
     contact: str = ""
 
     @property
     def version(self) -> str:
-        """Changes with the text: the first 12 hexadecimal digits of its SHA-256."""
+        """Version of the text: first 12 hexadecimal digits of its SHA-256."""
         return hashlib.sha256("\n\n".join([*self.paragraphs, self.contact]).encode()).hexdigest()[:12]
 
 
 class Recruitment(_Frozen):
-    """One way in. `codes` are Prolific's, by outcome; without them each rater gets a code of their own."""
+    """Recruitment by open link, single-use links or Prolific.
+
+    `codes` are Prolific's completion codes by outcome; without them each rater gets a random code.
+    """
 
     by: Source = "open"
-    codes: Mapping[Outcome, str] = {}
+    codes: Mapping[SessionOutcome, str] = {}
 
-    def redirect(self, outcome: Outcome) -> str | None:
-        """Where a rater goes in the end, if anywhere."""
+    def redirect(self, outcome: SessionOutcome) -> str | None:
+        """URL that a rater is sent to at the end, if any."""
         code = self.codes.get(outcome)
         return PROLIFIC + quote(code, safe="") if self.by == "prolific" and code else None
 
 
 def checked_url(text: str) -> str:
-    """Return a public URL without a slash at its end.
+    """Validate a public URL and strip its trailing slash.
 
     Raises:
-        AmtError: It is not http:// or https://, a host, perhaps a port and a path, as they stand in a link; the message
-            says what is wrong and repeats no password.
+        AmtError: It is not http:// or https:// with a host and an optional port and path; the message repeats no
+            password.
     """
     if wrong := _wrong(text):
         raise AmtError(
@@ -76,9 +79,9 @@ def checked_url(text: str) -> str:
 
 
 def _wrong(text: str) -> str | None:
-    """What keeps a text from being a public URL, if anything."""
+    """Describe the first fault of a public URL; None if it is valid."""
     if not re.fullmatch("[!-~]*", text):
-        return "a blank, or a character that is written otherwise in URLs"
+        return "a blank, or a character that URLs must encode"
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
@@ -89,23 +92,23 @@ def _wrong(text: str) -> str | None:
     if "@" in parts.netloc:
         return "a user name or password, which every rater would see"
     if set(text) & {"?", "#"}:
-        return "a query or fragment, behind which no link can go on"
+        return "a query or fragment, which a link cannot extend"
     if port == 0 or not _is_host(host):
         return f"no host at {parts.netloc!r}"
     return None if _PATH.fullmatch(parts.path) else f"a path {parts.path!r} that must be percent-encoded"
 
 
 def _is_host(text: str) -> bool:
-    """Whether a text is an IP address or a host's name."""
+    """Whether a text is an IP address or a host name."""
     with suppress(ValueError):
         return ip_address(text).version == 4 or "%" not in text
     labels = text.removesuffix(".").split(".")
-    # A last label of digits is for browsers the end of an IPv4 address.
+    # Browsers parse a host whose last label is all digits as an IPv4 address.
     return len(text) <= _LONGEST_HOST and not labels[-1].isdecimal() and all(map(_LABEL.fullmatch, labels))
 
 
 def rater_link(base: str, name: str, recruitment: Recruitment) -> str:
-    """The link to hand out: for Prolific with its placeholders, which it fills in for each rater."""
+    """Link for raters; for Prolific with the placeholders that it fills in."""
     page = f"{base.rstrip('/')}/s/{name}/"
     if recruitment.by != "prolific":
         return page
@@ -113,7 +116,7 @@ def rater_link(base: str, name: str, recruitment: Recruitment) -> str:
 
 
 def links_csv(base: str, name: str, secrets: Mapping[str, str]) -> str:
-    """Single-use links for a mail merge: a row a link, with its label, which no spreadsheet runs, and its URL."""
+    """Format single-use links as CSV for a mail merge: label and URL per row."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["label", "link"])

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from amt.statistics.bootstrap import draw_counts, two_stage
 from amt.statistics.components import rates as components
-from amt.statistics.planning import ITEMS_ICC, raters_needed
+from amt.statistics.planning import ITEMS_ICC, Assumptions, raters_needed
 from amt.statistics.rates import wilson
 
 RATERS, TRIALS, ITEMS = 50, 40, 100
@@ -191,7 +191,7 @@ def power(studies: int, random: np.random.Generator) -> list[dict[str, object]]:
         for item_sd, rho, told in ((0.0, 0.0, True), (ITEM_SD, 1.0, True), (ITEM_SD, 0.5, True), (ITEM_SD, 0.5, False)):
             kind = Kind(0, 0, item_sd).with_intraclass(rate, icc)
             items_icc = kind.items_intraclass(rho) if told else ITEMS_ICC
-            raters = raters_needed(difference, rate, TRIALS, icc, items=ITEMS, items_icc=items_icc)
+            raters = raters_needed(difference, Assumptions(rate, TRIALS, icc, items=ITEMS, items_icc=items_icc))
             kinds = kind.with_rate(rate - difference / 2), kind.with_rate(rate + difference / 2)
             shares = found_different(studies, kinds, raters, rho, random)
             rows.append(

@@ -34,10 +34,10 @@ from sqlalchemy import select
 from amt.layout import Studies
 from amt.pictures import folder, matched
 from amt.protocol import Protocol
-from amt.simulation.raters import Kind, Outcome
+from amt.simulation.crowd import Crowd, Kind, SimulationRecord
 from amt.simulation.simulate import simulate
 from amt.store import schema
-from amt.store.create import Plan, create
+from amt.store.create import StudyPlan, create
 from amt.store.database import Database, open_database
 from amt.store.trials import truth
 
@@ -104,7 +104,7 @@ def make_study(root: Path, where: str | Path, raters: int) -> Database:
     database = open_database(where, create=True)
     places = round(raters * (1 - TOO_MANY) / len(ALGORITHMS))
     sources = matched(folder(root / "real"), {name: folder(root / name) for name in ALGORITHMS})
-    create(database, studies, Plan(NAME, "Load", sources, {}, Protocol(raters=places), simulated=True))
+    create(database, studies, StudyPlan(NAME, "Load", sources, {}, Protocol(raters=places), simulated=True))
     return database
 
 
@@ -123,7 +123,7 @@ def kill_in_the_middle(server: Server, after: float) -> threading.Thread:
     return thread
 
 
-def check(database: Database, outcome: Outcome, places: int) -> list[str]:
+def check(database: Database, outcome: SimulationRecord, places: int) -> list[str]:
     """Differences between the database and the raters' own records."""
     wrong = []
     with database.reading() as connection:
@@ -135,7 +135,7 @@ def check(database: Database, outcome: Outcome, places: int) -> list[str]:
                 ).where(schema.trials.c.answered.is_not(None))
             )
         }
-        states = connection.execute(select(schema.sessions.c.place, schema.sessions.c.state)).all()
+        states = connection.execute(select(schema.sessions.c.slot, schema.sessions.c.state)).all()
         codes = dict(
             connection.execute(
                 select(schema.sessions.c.id, schema.sessions.c.code).where(schema.sessions.c.state == "completed")
@@ -179,16 +179,14 @@ def run(kind: str, raters: int, pace: float, workers: int, *, kill: bool) -> Mea
         root = Path(temporary)
         database = make_study(root, url or root / "results" / "study" / "study.sqlite", raters)
         server = Server(root / "results", url, workers)
-        crowd: dict[Kind, int] = {"leaving": round(raters * LEAVING), "double": round(raters * DOUBLE)}
-        crowd["careful"] = raters - sum(crowd.values())
+        kinds: dict[Kind, int] = {"leaving": round(raters * LEAVING), "double": round(raters * DOUBLE)}
+        kinds["careful"] = raters - sum(kinds.values())
         protocol = Protocol()
         seconds = pace * (protocol.practice + protocol.scored)
         killer = kill_in_the_middle(server, seconds / 2) if kill else None
         try:
-            known = partial(truth, database)
-            outcome = simulate(
-                server.url, NAME, crowd, truth=known, fooling=FOOLING, pace=pace, arrivals=pace, retries=RETRIES
-            )
+            crowd = Crowd(kinds, FOOLING, pace=pace, arrivals=pace, retries=RETRIES)
+            outcome = simulate(server.url, NAME, crowd, partial(truth, database))
         finally:
             if killer:
                 killer.join()
@@ -217,7 +215,7 @@ def run(kind: str, raters: int, pace: float, workers: int, *, kill: bool) -> Mea
     return Measured(totals, replies, wrong)
 
 
-def _endings(outcome: Outcome) -> Counter[str]:
+def _endings(outcome: SimulationRecord) -> Counter[str]:
     found: Counter[str] = Counter()
     for (_, ending), count in outcome.endings.items():
         found[ending] += count

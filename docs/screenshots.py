@@ -20,7 +20,7 @@ from PIL import Image  # noqa: E402
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 from amt.protocol import Protocol, Timing  # noqa: E402
-from amt.store.create import Plan, create  # noqa: E402
+from amt.store.create import StudyPlan, create  # noqa: E402
 from p2pbench.study.create import from_results  # noqa: E402
 from reports import html  # noqa: E402
 from tests.amt.page_driver import Rater, launch, serving  # noqa: E402
@@ -86,7 +86,7 @@ def main() -> None:
             with serving(studies) as studio:
                 material = from_results(options.results, None, None, allow_partial=False)
                 protocol = Protocol(raters=1, timing=STILL, values=material.values)
-                plan = Plan("streets", "Which image is fake?", material.sources, material.origin, protocol)
+                plan = StudyPlan("streets", "Which image is fake?", material.sources, material.origin, protocol)
                 create(studio.database, studio.folder, plan)
                 page = browser.new_page(viewport=SMALL)  # type: ignore[arg-type]
                 study(Rater(page, studio.url), plan.name, options.images)

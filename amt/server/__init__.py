@@ -1,1 +1,1 @@
-"""The study's server: the raters' page and API, and the researcher's pages."""
+"""Server of studies: the raters' page and API, and the researcher's pages."""

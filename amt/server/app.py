@@ -1,4 +1,4 @@
-"""The application, and the processes that serve it."""
+"""Web application, and the processes that serve it."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.staticfiles import StaticFiles
 from uvicorn.supervisors import Multiprocess
 
-from amt.errors import AmtError
+from amt.errors import AmtError, Refusal
 from amt.layout import Studies
 from amt.server import raters, researcher
-from amt.server.context import Context, Means
-from amt.server.middleware import Guard, Prefix
+from amt.server.context import Context, CurrentContext
+from amt.server.middleware import PathPrefix, RequestLimits
 from amt.store.database import open_database
-from amt.store.schema import Refusal
 
 PAGE = Path(__file__).parent.parent / "page"
-
-
 RESEARCHER = Path(__file__).parent / "static"
+_DATABASE, _FOLDER, _URL, _PARENT = (f"P2PBENCH_STUDY_{name}" for name in ("DATABASE", "FOLDER", "URL", "PARENT"))
+_GRACE_SECONDS = 10
+_HEALTH_SECONDS = 30  # a worker that is merely busy is not replaced
+_BACKLOG = 2048
 
 
 def create_app(context: Context) -> FastAPI:
-    """The server of all studies in a database."""
+    """Create the application for all studies in a database."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -46,8 +47,8 @@ def create_app(context: Context) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.context = context
-    app.add_middleware(Guard)
-    app.add_middleware(Prefix, prefix=urlsplit(context.public_url).path.rstrip("/"))
+    app.add_middleware(RequestLimits)
+    app.add_middleware(PathPrefix, prefix=urlsplit(context.public_url).path.rstrip("/"))
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
@@ -62,21 +63,26 @@ def create_app(context: Context) -> FastAPI:
     return app
 
 
-async def picture(token: str, means: Means, authorization: Annotated[str, Header(max_length=200)] = "") -> Response:
-    """A picture that this session may see. All of a study's have the same length and the same headers."""
-    found = raters.preview_picture(means, token)
-    if found is None:
-        found = await means.pictures.find(raters.token_of(authorization), token)
-    if found is None:
+async def picture(
+    token: str, context: CurrentContext, authorization: Annotated[str, Header(max_length=200)] = ""
+) -> Response:
+    """Serve a picture of this session.
+
+    All pictures of a study have the same length and headers, so that neither reveals which are real.
+    """
+    named = raters.preview_picture(context, token)
+    if named is None:
+        named = await context.pictures.find(raters.token_of(authorization), token)
+    if named is None:
         raise Refusal(404, "image", "There is no such image for this session.")
-    name, number = found
-    content = means.folder.study(name).picture(number).read_bytes()
+    name, number = named
+    content = context.folder.study(name).picture(number).read_bytes()
     return Response(content, media_type="image/png", headers={"cache-control": "no-store, no-transform"})
 
 
-def rater_page(name: str, means: Means) -> Response:
-    """The page, the same for every study."""
-    means.find(name)
+def rater_page(name: str, context: CurrentContext) -> Response:
+    """Serve the raters' page, which is the same for every study."""
+    context.find(name)
     return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
 
 
@@ -103,29 +109,19 @@ def _http(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "http", "message": str(error.detail)}, error.status_code, headers=error.headers)
 
 
-_DATABASE, _FOLDER, _URL, _PARENT = (f"P2PBENCH_STUDY_{name}" for name in ("DATABASE", "FOLDER", "URL", "PARENT"))
-
-
-_GRACE_SECONDS = 10
-
-
-_HEALTH_SECONDS = 30  # a worker that is merely busy is not replaced
-
-
-_BACKLOG = 2048
-
-
 def serve(folder: Studies, database: str | Path, sock: socket.socket, public_url: str, workers: int) -> None:
-    """Serve the studies of a database until SIGINT or SIGTERM; requests that are under way are finished first.
+    """Serve the studies of a database until SIGINT or SIGTERM.
+
+    Requests in progress are finished first.
 
     Args:
-        folder: Where the pictures are.
-        database: As for `open_database`.
-        sock: A bound socket, from `bound`.
-        public_url: As raters reach the server.
-        workers: How many processes.
+        folder: Folder of the pictures.
+        database: The database, as for `open_database`.
+        sock: Socket from `listening_socket`.
+        public_url: URL for raters.
+        workers: Number of processes.
     """
-    # Worker processes are started anew, not forked, so what they need goes through the environment.
+    # uvicorn spawns workers and imports the application by name, so its arguments go through the environment.
     os.environ |= {
         _DATABASE: str(database),
         _FOLDER: str(folder.folder),
@@ -138,7 +134,7 @@ def serve(folder: Studies, database: str | Path, sock: socket.socket, public_url
         workers=workers,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         timeout_worker_healthcheck=_HEALTH_SECONDS,
-        access_log=False,  # addresses of raters are kept nowhere
+        access_log=False,  # raters' addresses are stored nowhere
         log_level="warning",
         server_header=False,
         backlog=_BACKLOG,
@@ -150,7 +146,7 @@ def serve(folder: Studies, database: str | Path, sock: socket.socket, public_url
 
 
 def app() -> FastAPI:
-    """The application in a worker process."""
+    """Create the application in a worker process."""
     where = os.environ[_DATABASE]
     parent = int(os.environ[_PARENT])
     if parent != os.getpid():
@@ -159,11 +155,11 @@ def app() -> FastAPI:
     return create_app(Context(database, Studies(Path(os.environ[_FOLDER])), os.environ[_URL]))
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket that listens there.
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Open a listening socket that child processes inherit.
 
     Raises:
-        AmtError: The port is in use, or the address is not one of this machine's.
+        AmtError: The port is in use, or the address is not one of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family)
@@ -174,21 +170,21 @@ def bound(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         sock.close()
         raise AmtError(
-            f"{host}:{port}: cannot listen there ({getattr(error, 'strerror', None) or error}); stop what uses it, or "
-            "give another --port or --host"
+            f"{host}:{port}: cannot listen there ({getattr(error, 'strerror', None) or error}); stop the program "
+            "that uses it, or give another --port or --host"
         ) from None
     sock.set_inheritable(True)
     return sock
 
 
 @contextmanager
-def alone(folder: Studies, kind: str) -> Iterator[None]:
-    """Hold the folder's SQLite file for one server; the system lets go of it when the process ends, however it ends.
+def serving_lock(folder: Studies, kind: str) -> Iterator[None]:
+    """Lock the folder's SQLite file for one server; PostgreSQL allows any number.
 
-    PostgreSQL takes as many servers as one likes.
+    The system releases the lock when the process ends, even if it is killed.
 
     Raises:
-        AmtError: Another server has it.
+        AmtError: Another server holds it.
     """
     if kind != "sqlite":
         yield
@@ -198,14 +194,14 @@ def alone(folder: Studies, kind: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise AmtError(
-                f"{folder.database}: another server serves this file; stop that one, or let this one be. "
+                f"{folder.database}: another server serves this file; stop that one, or use it. "
                 "For several machines use --database postgresql+psycopg://..."
             ) from None
         yield
 
 
 def _end_with(parent: int) -> None:
-    """End this process when the one that supervises it was killed, so that the port is free for the next."""
+    """End this worker after its supervisor was killed, to free the port."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGTERM)

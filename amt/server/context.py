@@ -1,4 +1,4 @@
-"""Database, pictures and threads of a running server."""
+"""State that a running server's requests share, and where their database work runs."""
 
 from __future__ import annotations
 
@@ -13,22 +13,27 @@ from fastapi import Depends, Request
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
+from amt.errors import Refusal
 from amt.layout import Studies
 from amt.store import studies
 from amt.store.database import Database
-from amt.store.schema import Refusal
 from amt.store.studies import Study, named_pictures
+
+_NAMED_SECONDS = 2.0  # for so long pictures are still served after a withdrawal
+_MOST_SESSIONS = 1000
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 @dataclass
 class Context:
-    """One server's means.
+    """Shared state of one server process.
 
     Attributes:
-        database: Where the studies are.
-        folder: Where their pictures are.
-        public_url: As raters reach it, with the path prefix if there is one, without a slash at the end.
-        pictures: What raters' picture tokens name.
+        database: Database of the studies.
+        folder: Folder of their pictures.
+        public_url: URL for raters, with any path prefix and without a trailing slash.
+        pictures: Pictures behind the tokens of recent sessions.
     """
 
     database: Database
@@ -41,7 +46,7 @@ class Context:
         self.pictures = NamedPictures(self.database)
 
     def find(self, name: str) -> Study:
-        """A study by name, as it is now. Raises Refusal 404."""
+        """Read a study by name. Raises Refusal 404."""
         with self.database.reading() as connection:
             study = studies.find(connection, name)
         if study is None:
@@ -49,9 +54,10 @@ class Context:
         return study
 
     def settled(self, connection: Connection, number: int) -> Study:
-        """A study by number, for what never changes of it.
+        """Cached study by number, for its settings that never change.
 
-        By the connection that the request has: one that waited for a second could wait for itself.
+        It is read through the request's own connection: a request that waited for a second one could deadlock with
+        others that do the same, once the pool is empty.
         """
         if number not in self._studies:
             self._studies[number] = studies.get(connection, number)
@@ -59,63 +65,51 @@ class Context:
 
 
 async def _context(request: Request) -> Context:
-    found: Context = request.app.state.context
-    return found
+    context: Context = request.app.state.context
+    return context
 
 
-Means = Annotated[Context, Depends(_context)]
+CurrentContext = Annotated[Context, Depends(_context)]
 
 
-_P = ParamSpec("_P")
-
-
-_R = TypeVar("_R")
-
-
-def in_place(endpoint: Callable[_P, _R]) -> Callable[_P, Awaitable[_R]]:
-    """An endpoint, which has `means`, whose database work is `done` where that is best."""
+def database_endpoint(endpoint: Callable[_P, _R]) -> Callable[_P, Awaitable[_R]]:
+    """Make an endpoint with a parameter `context` asynchronous, see `run_database_work`."""
 
     @functools.wraps(endpoint)
-    async def answered(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        means = cast("Context", kwargs["means"])
-        return await done(means.database, endpoint, *args, **kwargs)
+    async def handle(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        context = cast("Context", kwargs["context"])
+        return await run_database_work(context.database, endpoint, *args, **kwargs)
 
-    return answered
+    return handle
 
 
-async def done(database: Database, work: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """Do some work with a database: at once with SQLite, in another thread with PostgreSQL.
+async def run_database_work(database: Database, work: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    """Run database work: inline with SQLite, in another thread with PostgreSQL.
 
-    SQLite is done in less time than it takes to wake a thread and to take turns with it. PostgreSQL may be far away
-    and waits for its disk, and others are served meanwhile.
+    SQLite takes less time than waking a thread. PostgreSQL may be remote and waits for its disk, while the server
+    handles other requests.
     """
     if database.kind == "sqlite":
         return work(*args, **kwargs)
     return await run_in_threadpool(work, *args, **kwargs)
 
 
-_SECONDS = 2.0  # so long pictures are still given out after a withdrawal
-
-
-_MOST_SESSIONS = 1000
-
-
 class NamedPictures:
-    """The pictures of the sessions that fetched some within the last moments."""
+    """Cache of picture tokens, by session, for sessions that recently fetched pictures."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._found: OrderedDict[str, tuple[float, Mapping[str, tuple[str, int]]]] = OrderedDict()
+        self._cache: OrderedDict[str, tuple[float, Mapping[str, tuple[str, int]]]] = OrderedDict()
 
     async def find(self, session_token: str, token: str) -> tuple[str, int] | None:
-        """The study and the number of the picture that a token names to a session; None if it names none."""
+        """Study and picture number behind a session's picture token; None if there is none."""
         now = time.monotonic()
-        until, named = self._found.pop(session_token, (0.0, {}))
+        until, named = self._cache.pop(session_token, (0.0, {}))
         if now >= until or token not in named:
-            until, named = now + _SECONDS, await done(self._database, self._look_up, session_token)
-        self._found[session_token] = until, named
-        if len(self._found) > _MOST_SESSIONS:
-            self._found.popitem(last=False)
+            until, named = now + _NAMED_SECONDS, await run_database_work(self._database, self._look_up, session_token)
+        self._cache[session_token] = until, named  # the latest last, so that the first is the one to evict
+        if len(self._cache) > _MOST_SESSIONS:
+            self._cache.popitem(last=False)
         return named.get(token)
 
     def _look_up(self, session_token: str) -> Mapping[str, tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""Logging in and out: the login's cookie, what guards the forms, and the pages of the password."""
+"""Login of the researcher: cookie, form tokens, and password pages."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from amt import identity
-from amt.server.context import Context, Means
-from amt.server.researcher_pages import Elsewhere, PageRoute, render, see
+from amt.errors import Refusal
+from amt.server.context import Context, CurrentContext
+from amt.server.researcher_pages import PageRoute, Redirect, render, see
 from amt.store import logins
-from amt.store.logins import Entry
-from amt.store.schema import Refusal
+from amt.store.logins import NewLogin
 
 PATH = "/admin"
 _MOST_FIELDS = 20
@@ -27,34 +27,37 @@ _DIFFER = "The two passwords differ."
 router = APIRouter(route_class=PageRoute)
 
 
-def cookie_name(means: Context) -> str:
-    """Of the login's cookie; not the same for two servers on one machine, whose cookies browsers do not keep apart."""
-    return f"login_{identity.digest(means.public_url)[:8]}"
+def cookie_name(context: Context) -> str:
+    """Name of the login's cookie.
+
+    It differs between two servers on one machine, as browsers share cookies between ports.
+    """
+    return f"login_{identity.digest(context.public_url)[:8]}"
 
 
 def form_token(token: str) -> str:
-    """What every form of a login carries, and no other site can know."""
+    """Secret in every form of a login, unknown to other sites (CSRF protection)."""
     return hmac.new(token.encode(), b"form", hashlib.sha256).hexdigest()
 
 
-def _cookie(request: Request, means: Means) -> str:
-    return request.cookies.get(cookie_name(means), "")
+def _cookie(request: Request, context: CurrentContext) -> str:
+    return request.cookies.get(cookie_name(context), "")
 
 
 Cookie = Annotated[str, Depends(_cookie)]
 
 
-def _login(means: Means, token: Cookie) -> str:
-    with means.database.reading() as connection:
+def _login(context: CurrentContext, token: Cookie) -> str:
+    with context.database.reading() as connection:
         if not logins.valid(connection, token, time.time()):
-            raise Elsewhere("admin/login")
+            raise Redirect("admin/login")
     return token
 
 
-def _choosing(means: Means, token: Cookie) -> str:
-    with means.database.reading() as connection:
+def _choosing(context: CurrentContext, token: Cookie) -> str:
+    with context.database.reading() as connection:
         if not logins.may_choose(connection, token, time.time()):
-            raise Elsewhere("admin/login")
+            raise Redirect("admin/login")
     return token
 
 
@@ -63,7 +66,7 @@ async def _fields(request: Request) -> dict[str, str]:
         body = (await request.body()).decode()
         return dict(parse_qsl(body, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
     except ValueError:
-        raise Refusal(400, "form", "This is no form of these pages.") from None
+        raise Refusal(400, "form", "This is not a form of these pages.") from None
 
 
 Login = Annotated[str, Depends(_login)]
@@ -72,7 +75,7 @@ Fields = Annotated[Mapping[str, str], Depends(_fields)]
 
 
 def check_form(token: str, fields: Mapping[str, str]) -> None:
-    """Refuse a form that is not from a page of this login. Raises Refusal 403."""
+    """Refuse a form of another login or site. Raises Refusal 403."""
     if not hmac.compare_digest(fields.get("form", "").encode(), form_token(token).encode()):
         raise Refusal(403, "form", "This form is from an earlier login or another site. Go back, reload, try again.")
 
@@ -83,63 +86,66 @@ def _posted(token: Login, fields: Fields) -> Mapping[str, str]:
 
 
 Posted = Annotated[Mapping[str, str], Depends(_posted)]
-"""The fields of a form that a page of this login sent."""
+"""Fields of a form sent by a page of this login."""
 
 
 @router.get("/login", response_model=None)
-def login_page(request: Request, means: Means, token: Cookie) -> Response:
-    """Ask for the password."""
-    with means.database.reading() as connection:
+def login_page(request: Request, context: CurrentContext, token: Cookie) -> Response:
+    """Show the login page."""
+    with context.database.reading() as connection:
         if logins.valid(connection, token, time.time()):
             return see("./")
-    return _ask(request, means)
+    return _login_form(request, context)
 
 
 @router.post("/login", response_model=None)
-def log_in(request: Request, means: Means, fields: Fields) -> Response:
-    """Log in; with the one-time password, only to choose another."""
+def log_in(request: Request, context: CurrentContext, fields: Fields) -> Response:
+    """Log in; the one-time password only permits choosing another."""
     try:
-        entry = logins.log_in(means.database, fields.get("password", ""), time.time())
+        login = logins.log_in(context.database, fields.get("password", ""), time.time())
     except Refusal as refusal:
-        return _ask(request, means, str(refusal), refusal)
-    if entry is None:
-        return _ask(request, means, _WRONG)
-    return _with_cookie(see("password" if entry.must_choose else "./"), means, entry)
+        return _login_form(request, context, str(refusal), refusal)
+    if login is None:
+        return _login_form(request, context, _WRONG)
+    return _with_cookie(see("password" if login.must_choose else "./"), context, login)
 
 
 @router.get("/password", response_model=None)
 def password_page(request: Request, token: Choosing) -> Response:
-    """Ask for a password of the researcher's own."""
-    return _ask_new(request, token, None)
+    """Show the page for choosing a password."""
+    return _password_form(request, token, None)
 
 
 @router.post("/password", response_model=None)
-def choose(request: Request, means: Means, token: Choosing, fields: Fields) -> Response:
-    """Take it, and go on with it."""
+def choose(request: Request, context: CurrentContext, token: Choosing, fields: Fields) -> Response:
+    """Set the chosen password, and log in with it."""
     check_form(token, fields)
     if fields.get("password") != fields.get("again"):
-        return _ask_new(request, token, _DIFFER)
+        return _password_form(request, token, _DIFFER)
     try:
-        entry = logins.choose(means.database, token, fields.get("password", ""), time.time())
+        login = logins.choose(context.database, token, fields.get("password", ""), time.time())
     except Refusal as refusal:
-        return _ask_new(request, token, str(refusal))
-    return see("login") if entry is None else _with_cookie(see("./"), means, entry)
+        return _password_form(request, token, str(refusal))
+    return see("login") if login is None else _with_cookie(see("./"), context, login)
 
 
 @router.post("/logout", response_model=None)
-def log_out(means: Means, token: Login, fields: Posted) -> Response:
-    """End the login, here and in the database."""
-    with means.database.writing() as connection:
+def log_out(context: CurrentContext, token: Login, fields: Posted) -> Response:
+    """End the login in the browser and the database."""
+    with context.database.writing() as connection:
         logins.log_out(connection, token)
     response = see("login")
-    response.delete_cookie(cookie_name(means), path=_path(means))
+    response.delete_cookie(cookie_name(context), path=_path(context))
     return response
 
 
-def _ask(request: Request, means: Context, problem: str | None = None, refusal: Refusal | None = None) -> Response:
-    public = urlsplit(means.public_url)
+def _login_form(
+    request: Request, context: Context, problem: str | None = None, refusal: Refusal | None = None
+) -> Response:
+    public = urlsplit(context.public_url)
     here = request.headers.get("host", "") == public.netloc and public.path in {"", "/"}
-    elsewhere = None if here else f"{means.public_url}{PATH}/"  # elsewhere browsers would not send the cookie back
+    # Under another address the browser would not return the cookie.
+    elsewhere = None if here else f"{context.public_url}{PATH}/"
     status = refusal.status if refusal else 403 if problem else 200
     page = render(request, "login.html", status, problem=problem, elsewhere=elsewhere)
     if refusal:
@@ -147,7 +153,7 @@ def _ask(request: Request, means: Context, problem: str | None = None, refusal: 
     return page
 
 
-def _ask_new(request: Request, token: str, problem: str | None) -> Response:
+def _password_form(request: Request, token: str, problem: str | None) -> Response:
     return render(
         request,
         "password.html",
@@ -158,18 +164,18 @@ def _ask_new(request: Request, token: str, problem: str | None) -> Response:
     )
 
 
-def _with_cookie(response: Response, means: Context, entry: Entry) -> Response:
+def _with_cookie(response: Response, context: Context, login: NewLogin) -> Response:
     response.set_cookie(
-        cookie_name(means),
-        entry.token,
-        max_age=logins.CHOICE_SECONDS if entry.must_choose else logins.LOGIN_SECONDS,
-        path=_path(means),
-        secure=urlsplit(means.public_url).scheme == "https",
+        cookie_name(context),
+        login.token,
+        max_age=logins.CHOICE_SECONDS if login.must_choose else logins.LOGIN_SECONDS,
+        path=_path(context),
+        secure=urlsplit(context.public_url).scheme == "https",
         httponly=True,
         samesite="strict",
     )
     return response
 
 
-def _path(means: Context) -> str:
-    return urlsplit(means.public_url).path.rstrip("/") + PATH
+def _path(context: Context) -> str:
+    return urlsplit(context.public_url).path.rstrip("/") + PATH

@@ -1,4 +1,4 @@
-"""Checks of every request: size, rate, headers, and the path prefix of a proxy."""
+"""Middleware: limits on size and rate, response headers, path prefix of a proxy."""
 
 from __future__ import annotations
 
@@ -10,14 +10,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BYTES = 64 * 1024
-
-
-BURST, PER_SECOND = 300.0, 40.0  # requests of one token: a page fetches 120 pictures at its start, then few
-
-
+BURST, PER_SECOND = 300.0, 40.0  # requests per token: a page fetches 120 pictures at its start, then few
 _MOST_TOKENS = 10_000
-
-
 _HEADERS = {
     "content-security-policy": (
         "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -29,12 +23,12 @@ _HEADERS = {
 }
 
 
-class Guard:
-    """Refuses bodies that are too large and tokens that ask too often, and puts the same headers on every answer."""
+class RequestLimits:
+    """Middleware that refuses large bodies and frequent requests, and sets security headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._rates = Rates()
+        self._rates = RateLimiter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -62,14 +56,14 @@ class Guard:
             await self._app(scope, receive, send_with_headers)
 
 
-class Rates:
-    """A bucket of requests for each token: it fills steadily, and every request takes one out."""
+class RateLimiter:
+    """Token bucket per client: it refills steadily, and each request takes one."""
 
     def __init__(self) -> None:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def allow(self, token: str, now: float) -> bool:
-        """Whether one more request of this token is let through at `now`, in seconds of a steady clock."""
+        """Whether a request of this client is allowed at `now`, in seconds of a monotonic clock."""
         left, last = self._buckets.pop(token, (BURST, now))
         left = min(BURST, left + (now - last) * PER_SECOND)
         allowed = left >= 1
@@ -79,14 +73,8 @@ class Rates:
         return allowed
 
 
-def _refuse(status: int, word: str, message: str) -> JSONResponse:
-    return JSONResponse(
-        {"error": word, "message": message}, status, headers={"connection": "close"} if status == 413 else None
-    )
-
-
-class Prefix:
-    """Gives every request the prefix, whether it came with it or not; the routes below are relative to it."""
+class PathPrefix:
+    """Middleware that adds a proxy's path prefix to requests that lack it."""
 
     def __init__(self, app: ASGIApp, prefix: str) -> None:
         self._app = app
@@ -99,3 +87,9 @@ class Prefix:
             whole = path if path.startswith(f"{self._prefix}/") else self._prefix + path
             scope = {**scope, "path": whole, "root_path": self._prefix}
         await self._app(scope, receive, send)
+
+
+def _refuse(status: int, word: str, message: str) -> JSONResponse:
+    return JSONResponse(
+        {"error": word, "message": message}, status, headers={"connection": "close"} if status == 413 else None
+    )

@@ -1,4 +1,4 @@
-"""The raters' API, idempotent, and the researcher's preview of it."""
+"""API of the raters' page, idempotent, and of its preview."""
 
 from __future__ import annotations
 
@@ -15,54 +15,40 @@ from sqlalchemy import Connection
 from starlette.responses import JSONResponse
 
 from amt import identity
+from amt.errors import Refusal
 from amt.protocol import Protocol
 from amt.recruitment import Recruitment
 from amt.server import schemas
-from amt.server.context import Context, Means, in_place
+from amt.server.context import Context, CurrentContext, database_endpoint
 from amt.store import sessions, studies, trials
-from amt.store.schema import Refusal
 from amt.store.sessions import Session, State
 from amt.store.studies import Study
 from amt.store.trials import Trial
 
 Json = dict[str, Any]
-
-
 Name = Annotated[str, Path(max_length=40)]
-
-
 Id = Annotated[str, Path(max_length=64)]
-
-
 K = Annotated[int, Path(ge=0, le=100_000)]
-
-
 Bearer = Annotated[str, Header(alias="authorization", max_length=200)]
-
-
 Agent = Annotated[str, Header(alias="user-agent")]
 
-
 REQUIREMENTS = {"width": 800, "height": 600, "hertz": 50}
-
-
+PRACTICE, SCORED = 2, 4  # trials of a preview
+_PREVIEW = "preview"
+_SIDES = ("left", "right")
 _SECONDS_BESIDE_TRIALS = 60.0
-
-
 _SECONDS_TO_ANSWER = 1.5
-
-
 _INTERRUPTED = "This study ended for you, because images were interrupted too often."
 
-
 router = APIRouter(prefix="/api")
+preview_router = APIRouter(prefix="/api")
 
 
 @router.get("/studies/{name}")
-@in_place
-def about(name: Name, means: Means) -> Json:
-    """What the page must know before there is a session; nothing of algorithms or items."""
-    study = means.find(name)
+@database_endpoint
+def about(name: Name, context: CurrentContext) -> Json:
+    """Settings of a study for its page, without algorithms and items."""
+    study = context.find(name)
     protocol = study.protocol
     return {
         "name": study.name,
@@ -83,11 +69,11 @@ def about(name: Name, means: Means) -> Json:
 
 
 @router.post("/studies/{name}/sessions")
-@in_place
-def start(name: Name, body: schemas.Start, means: Means, agent: Agent = "") -> JSONResponse:
-    """Find or create the session of a rater: 201 for a new one."""
-    study = means.find(name)
-    started = sessions.start(means.database, study, body.rater, body.rater_source, agent)
+@database_endpoint
+def start(name: Name, body: schemas.StartRequest, context: CurrentContext, agent: Agent = "") -> JSONResponse:
+    """Find or create a rater's session; 201 for a new one."""
+    study = context.find(name)
+    started = sessions.start(context.database, study, body.rater, body.rater_source, agent)
     answer = {
         "session": started.session,
         "token": started.token,
@@ -99,69 +85,69 @@ def start(name: Name, body: schemas.Start, means: Means, agent: Agent = "") -> J
 
 
 @router.post("/sessions/{id}/environment")
-@in_place
-def environment(id: Id, body: schemas.Environment, means: Means, bearer: Bearer = "") -> Json:
-    """Keep what the page found out about the device."""
-    with _writing(means, id, bearer) as (connection, session):
+@database_endpoint
+def environment(id: Id, body: schemas.EnvironmentRequest, context: CurrentContext, bearer: Bearer = "") -> Json:
+    """Store facts on the rater's device."""
+    with _writing(context, id, bearer) as (connection, session):
         state = sessions.environment(connection, session, body.model_dump(), eligible=body.eligible)
-        recruitment = means.settled(connection, session.study).recruitment
+        recruitment = context.settled(connection, session.study).recruitment
     return _state(recruitment, state)
 
 
 @router.post("/sessions/{id}/consent")
-@in_place
-def consent(id: Id, body: schemas.Consent, means: Means, bearer: Bearer = "") -> Json:
-    """Keep that the rater agrees, or lets it be."""
-    with _writing(means, id, bearer) as (connection, session):
-        study = means.settled(connection, session.study)
+@database_endpoint
+def consent(id: Id, body: schemas.ConsentRequest, context: CurrentContext, bearer: Bearer = "") -> Json:
+    """Store the rater's consent or its refusal."""
+    with _writing(context, id, bearer) as (connection, session):
+        study = context.settled(connection, session.study)
         if body.version != (current := study.consent.version):
-            raise Refusal(409, "version", f"The text is of version {current}; load the page again.")
+            raise Refusal(409, "version", f"The text is of version {current}; reload the page.")
         state = sessions.consent(connection, session, body.version, agreed=body.agreed)
     return _state(study.recruitment, state)
 
 
 @router.get("/sessions/{id}/next")
-@in_place
-def upcoming(id: Id, means: Means, bearer: Bearer = "") -> Json:
-    """Where the rater is."""
-    with _writing(means, id, bearer) as (connection, session):
+@database_endpoint
+def upcoming(id: Id, context: CurrentContext, bearer: Bearer = "") -> Json:
+    """Next trial of a session, and the pictures of those after it."""
+    with _writing(context, id, bearer) as (connection, session):
         left = trials.to_come(connection, session)
-        protocol = means.settled(connection, session.study).protocol
+        protocol = context.settled(connection, session.study).protocol
     if left is None:
         raise Refusal(409, "ended", _INTERRUPTED)
     if not left:
         return {"trial": None, "done": True}
     ahead = [{"k": trial.k, "left": trial.left, "right": trial.right} for trial in left[1:]]
-    return {"trial": _shown_at(left[0], protocol), "ahead": ahead}
+    return {"trial": _upcoming(left[0], protocol), "ahead": ahead}
 
 
 @router.post("/sessions/{id}/trials/{k}/shown")
-@in_place
-def shown(id: Id, k: K, means: Means, bearer: Bearer = "") -> Json:
-    """Keep that a trial is about to be shown."""
-    with _writing(means, id, bearer) as (connection, session):
+@database_endpoint
+def shown(id: Id, k: K, context: CurrentContext, bearer: Bearer = "") -> Json:
+    """Record the showing of a trial."""
+    with _writing(context, id, bearer) as (connection, session):
         trials.show(connection, session, k, time.time())
     return {}
 
 
 @router.post("/sessions/{id}/trials/{k}/void")
-@in_place
-def void(id: Id, k: K, body: schemas.Void, means: Means, bearer: Bearer = "") -> Json:
-    """Void a trial that was interrupted."""
-    with _writing(means, id, bearer) as (connection, session):
-        protocol = means.settled(connection, session.study).protocol
-        goes_on = trials.interrupt(connection, session, k, body.reason, protocol)
-    return {"ended": not goes_on}
+@database_endpoint
+def void(id: Id, k: K, body: schemas.VoidRequest, context: CurrentContext, bearer: Bearer = "") -> Json:
+    """Void an interrupted trial."""
+    with _writing(context, id, bearer) as (connection, session):
+        protocol = context.settled(connection, session.study).protocol
+        continues = trials.interrupt(connection, session, k, body.reason, protocol)
+    return {"ended": not continues}
 
 
 @router.put("/sessions/{id}/trials/{k}/response")
-@in_place
-def respond(id: Id, k: K, body: schemas.Response, means: Means, bearer: Bearer = "") -> Json:
-    """Keep an answer. Practice says whether it was right, a scored trial never."""
-    given = trials.Answer(body.choice, body.response_ms, body.measured())
-    with _writing(means, id, bearer) as (connection, session):
-        study = means.settled(connection, session.study)
-        least = 0 if study.simulated else study.protocol.timing.least  # programs see nothing, and need no time for it
+@database_endpoint
+def respond(id: Id, k: K, body: schemas.AnswerRequest, context: CurrentContext, bearer: Bearer = "") -> Json:
+    """Store an answer; only practice trials return whether it was correct."""
+    given = trials.TrialAnswer(body.choice, body.response_ms, body.measured())
+    with _writing(context, id, bearer) as (connection, session):
+        study = context.settled(connection, session.study)
+        least = 0 if study.simulated else study.protocol.timing.least  # simulated raters need no time to see
         trial = trials.answer(connection, session, k, given, least, time.time())
     if trial.phase != "practice":
         return {}
@@ -169,29 +155,29 @@ def respond(id: Id, k: K, body: schemas.Response, means: Means, bearer: Bearer =
 
 
 @router.post("/sessions/{id}/heartbeat")
-@in_place
-def heartbeat(id: Id, means: Means, bearer: Bearer = "") -> Json:
-    """Keep the place."""
-    with _writing(means, id, bearer) as (_, session):
+@database_endpoint
+def heartbeat(id: Id, context: CurrentContext, bearer: Bearer = "") -> Json:
+    """Extend the lease of the slot."""
+    with _writing(context, id, bearer) as (_, session):
         sessions.require(session, "running", "completed")
     return {}
 
 
 @router.post("/sessions/{id}/comment")
-@in_place
-def comment(id: Id, body: schemas.Comment, means: Means, bearer: Bearer = "") -> Json:
-    """Keep a comment."""
-    with _writing(means, id, bearer) as (connection, session):
+@database_endpoint
+def comment(id: Id, body: schemas.CommentRequest, context: CurrentContext, bearer: Bearer = "") -> Json:
+    """Store a comment."""
+    with _writing(context, id, bearer) as (connection, session):
         sessions.comment(connection, session, body.text)
     return {}
 
 
 @router.post("/sessions/{id}/complete")
-@in_place
-def complete(id: Id, means: Means, bearer: Bearer = "") -> Json:
-    """End a session: always the same code."""
-    with _writing(means, id, bearer) as (connection, session):
-        recruitment = means.settled(connection, session.study).recruitment
+@database_endpoint
+def complete(id: Id, context: CurrentContext, bearer: Bearer = "") -> Json:
+    """Complete a session; repeated, it returns the same code."""
+    with _writing(context, id, bearer) as (connection, session):
+        recruitment = context.settled(connection, session.study).recruitment
         code = recruitment.codes.get("completed") or identity.new_code()
         done = trials.complete(connection, session, code)
     return {
@@ -203,17 +189,17 @@ def complete(id: Id, means: Means, bearer: Bearer = "") -> Json:
 
 
 @router.post("/sessions/{id}/withdraw")
-@in_place
-def withdraw(id: Id, means: Means, bearer: Bearer = "") -> Json:
-    """Delete the rater's answers and free the place."""
-    with _writing(means, id, bearer) as (connection, session):
+@database_endpoint
+def withdraw(id: Id, context: CurrentContext, bearer: Bearer = "") -> Json:
+    """Delete the rater's answers and free the slot."""
+    with _writing(context, id, bearer) as (connection, session):
         if session.state != "withdrawn":
             sessions.withdraw(connection, session)
     return {}
 
 
 def minutes(protocol: Protocol) -> int:
-    """About how long a session takes, rounded up."""
+    """Estimate the duration of a session in minutes, rounded up."""
     timing = protocol.timing
     trial = timing.blank / 1000 + timing.least / 1000 + _SECONDS_TO_ANSWER
     feedback = protocol.practice * timing.feedback / 1000
@@ -222,7 +208,7 @@ def minutes(protocol: Protocol) -> int:
 
 
 def token_of(bearer: str) -> str:
-    """The token of an Authorization header. Raises Refusal 401."""
+    """Extract the token of an Authorization header. Raises Refusal 401."""
     scheme, _, token = bearer.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Refusal(401, "token", "Expected the header Authorization: Bearer TOKEN.")
@@ -230,9 +216,10 @@ def token_of(bearer: str) -> str:
 
 
 @contextmanager
-def _writing(means: Context, id: str, bearer: str) -> Iterator[tuple[Connection, Session]]:
+def _writing(context: Context, id: str, bearer: str) -> Iterator[tuple[Connection, Session]]:
+    """Open a writing transaction with the request's session, its lease extended."""
     token = token_of(bearer)
-    with means.database.writing() as connection:
+    with context.database.writing() as connection:
         session = sessions.identify(connection, id, token)
         sessions.renew(connection, session, time.time())
         yield connection, session
@@ -243,7 +230,7 @@ def _state(recruitment: Recruitment, state: State) -> Json:
     return {"state": state, "redirect": recruitment.redirect("no_consent") if state == "declined" else redirect}
 
 
-def _shown_at(trial: Trial, protocol: Protocol) -> Json:
+def _upcoming(trial: Trial, protocol: Protocol) -> Json:
     practice = trial.phase == "practice"
     return {
         "k": trial.k,
@@ -255,63 +242,51 @@ def _shown_at(trial: Trial, protocol: Protocol) -> Json:
     }
 
 
-PRACTICE, SCORED = 2, 4
-
-
-_MARK = "preview"
-
-
-_SIDES = ("left", "right")
-
-
-preview_router = APIRouter(prefix="/api")
-
-
 @preview_router.get("/studies/{name}/preview")
-def preview(name: str, means: Means) -> dict[str, Any]:
-    """A few trials of the first place, their pictures named by tokens that need no session.
+def preview(name: str, context: CurrentContext) -> dict[str, Any]:
+    """Serve a few trials of the first slot, with picture tokens that need no session.
 
-    The same few for everybody, and of the scored ones no truth: who looks here before taking part learns as little
-    as can be.
+    Everyone gets the same trials, without the truth of scored ones, so a rater who previews the study learns little.
     """
-    study = means.find(name)
-    trials = [_shown(study, k, trial[0], trial[3]) for k, trial in enumerate(_trials(means, study))]
-    return {"token": _MARK, "trials": trials}
+    study = context.find(name)
+    trials = [_previewed(study, k, trial[0], trial[3]) for k, trial in enumerate(_trials(context, study))]
+    return {"token": _PREVIEW, "trials": trials}
 
 
-def preview_picture(means: Context, token: str) -> tuple[str, int] | None:
-    """The study and the number of the picture that a preview's token names; None for all other tokens."""
+def preview_picture(context: Context, token: str) -> tuple[str, int] | None:
+    """Study and picture number behind a preview's token; None for all other tokens."""
     mark, _, rest = token.partition(".")
-    if mark != _MARK:
+    if mark != _PREVIEW:
         return None
     name, _, _ = rest.partition(".")
-    study = means.find(name)
-    for k, (_, real, fake, fake_side) in enumerate(_trials(means, study)):
+    study = context.find(name)
+    for k, (_, real, fake, fake_side) in enumerate(_trials(context, study)):
         for side in _SIDES:
             if hmac.compare_digest(token.encode(), _token(study, k, side).encode()):
                 return study.name, fake if side == fake_side else real
     raise Refusal(404, "image", "There is no such image.")
 
 
-def _trials(means: Context, study: Study) -> list[tuple[str, int, int, str]]:
-    with means.database.reading() as connection:
+def _trials(context: Context, study: Study) -> list[tuple[str, int, int, str]]:
+    with context.database.reading() as connection:
         schedule = json.loads(studies.first_schedule(connection, study.id))
     practice = [trial for trial in schedule if trial[0] == "practice"]
     return [*practice[:PRACTICE], *[trial for trial in schedule if trial[0] == "scored"][:SCORED]]
 
 
-def _shown(study: Study, k: int, phase: str, fake_side: str) -> dict[str, Any]:
+def _previewed(study: Study, k: int, phase: str, fake_side: str) -> dict[str, Any]:
     practice = phase == "practice"
-    shown = {
+    trial = {
         "k": k,
         "phase": phase,
         "number": k + 1 if practice else k + 1 - PRACTICE,
         "of": PRACTICE if practice else SCORED,
         **{side: _token(study, k, side) for side in _SIDES},
     }
-    return shown | ({"fake": fake_side} if practice else {})
+    return trial | ({"fake": fake_side} if practice else {})
 
 
 def _token(study: Study, k: int, side: str) -> str:
-    mac = hmac.new(bytes.fromhex(study.key), f"{_MARK}:{k}:{side}".encode(), hashlib.sha256).hexdigest()[:32]
-    return f"{_MARK}.{study.name}.{mac}"
+    """Derive a picture token from the study's key, so that previews need no storage."""
+    mac = hmac.new(bytes.fromhex(study.key), f"{_PREVIEW}:{k}:{side}".encode(), hashlib.sha256).hexdigest()[:32]
+    return f"{_PREVIEW}.{study.name}.{mac}"

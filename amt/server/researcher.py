@@ -1,4 +1,4 @@
-"""The researcher's pages: all studies, and one study with its live counts, its links and its state."""
+"""Researcher's pages: list of studies, and a study's counts, links and state."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from amt.errors import Refusal
 from amt.protocol import Protocol
 from amt.recruitment import links_csv, rater_link
 from amt.server import login, researcher_results
-from amt.server.context import Means
+from amt.server.context import CurrentContext
 from amt.server.login import Login, Posted, form_token
 from amt.server.researcher_pages import PageRoute, download, render, see
 from amt.server.researcher_results import quality
 from amt.statistics.exclusions import exclusions
 from amt.store import counts, export, reveals, sessions, studies
-from amt.store.counts import Links, Tally
-from amt.store.schema import Refusal
 from amt.store.sessions import LEASE_SECONDS
 
 MOST_LINKS = 1000
@@ -34,12 +33,12 @@ def _with_slash() -> Response:
 
 
 @router.get("/", response_model=None)
-def index(request: Request, means: Means, token: Login) -> Response:
-    """All studies."""
-    with means.database.reading() as connection:
-        listed = [studies.find(connection, name) for name in studies.names(connection)]
-        found = [(study, counts.total(counts.tallies(connection, study.id, time.time()))) for study in listed if study]
-    return render(request, "studies.html", studies=found, form=form_token(token))
+def index(request: Request, context: CurrentContext, token: Login) -> Response:
+    """Show all studies."""
+    with context.database.reading() as connection:
+        known = [studies.find(connection, name) for name in studies.names(connection)]
+        listed = [(study, counts.total(counts.tallies(connection, study.id, time.time()))) for study in known if study]
+    return render(request, "studies.html", studies=listed, form=form_token(token))
 
 
 @router.get("/{name}", response_model=None)
@@ -48,13 +47,13 @@ def _study_with_slash(name: str) -> Response:
 
 
 @router.get("/{name}/", response_model=None)
-def study_page(request: Request, name: str, means: Means, token: Login) -> Response:
-    """One study."""
-    study = means.find(name)
-    answers = export.answer_table(means.database, study)
+def study_page(request: Request, name: str, context: CurrentContext, token: Login) -> Response:
+    """Show one study."""
+    study = context.find(name)
+    answers = export.answer_table(context.database, study)
     left_out = exclusions(answers, study.protocol)
-    listed = export.session_table(means.database, study, left_out)
-    with means.database.reading() as connection:
+    listed = export.session_table(context.database, study, left_out)
+    with context.database.reading() as connection:
         tallied = counts.tallies(connection, study.id, time.time())
         invited = counts.links_of(connection, study.id)
         forgotten = reveals.when(connection, study, "forgotten")
@@ -66,7 +65,7 @@ def study_page(request: Request, name: str, means: Means, token: Login) -> Respo
         tallies=tallied,
         total=counts.total(tallied),
         links=invited,
-        link=rater_link(means.public_url, study.name, study.recruitment),
+        link=rater_link(context.public_url, study.name, study.recruitment),
         quality=quality(answers, listed, left_out, study.protocol),
         settings=_settings(study.protocol),
         unlocked=reveals.results_allowed(study),
@@ -80,23 +79,23 @@ def study_page(request: Request, name: str, means: Means, token: Login) -> Respo
 
 
 @router.get("/{name}/counts")
-def live(name: str, means: Means, token: Login) -> dict[str, Any]:
-    """The counts of the page by the names that it gives them, for its refreshing every few seconds."""
-    study = means.find(name)
-    with means.database.reading() as connection:
+def live(name: str, context: CurrentContext, token: Login) -> dict[str, Any]:
+    """Counts of a study's page by their names in it, for its refreshing."""
+    study = context.find(name)
+    with context.database.reading() as connection:
         tallied = counts.tallies(connection, study.id, time.time())
         invited = counts.links_of(connection, study.id)
-    groups: list[tuple[object, Tally | Links]] = [*enumerate(tallied.values())]
-    groups += [("all", counts.total(tallied)), ("links", invited)]
-    numbers = {f"{group}.{key}": count for group, tally in groups for key, count in tally._asdict().items()}
+    groups: list[tuple[object, dict[str, int]]] = [(i, tally.document()) for i, tally in enumerate(tallied.values())]
+    groups += [("all", counts.total(tallied).document()), ("links", invited._asdict())]
+    numbers = {f"{group}.{key}": count for group, group_counts in groups for key, count in group_counts.items()}
     return {"state": study.state, "counts": numbers}
 
 
 @router.post("/{name}/state", response_model=None)
-def set_state(name: str, means: Means, fields: Posted) -> Response:
-    """Close the study to new raters, or open it again."""
-    study = means.find(name)
-    with means.database.writing() as connection:
+def set_state(name: str, context: CurrentContext, fields: Posted) -> Response:
+    """Close a study to new raters, or reopen it."""
+    study = context.find(name)
+    with context.database.writing() as connection:
         if fields.get("state") == "closed":
             reveals.close(connection, study)
         elif fields.get("state") == "open":
@@ -105,29 +104,29 @@ def set_state(name: str, means: Means, fields: Posted) -> Response:
 
 
 @router.post("/{name}/links", response_model=None)
-def make_links(name: str, means: Means, fields: Posted) -> Response:
-    """More single-use links, as a CSV: this is the only time that they can be seen."""
-    study = means.find(name)
-    label, count = _wanted(fields)
-    with means.database.writing() as connection:
+def make_links(name: str, context: CurrentContext, fields: Posted) -> Response:
+    """Make single-use links, shown only once, as CSV."""
+    study = context.find(name)
+    label, count = _links_wanted(fields)
+    with context.database.writing() as connection:
         secrets = sessions.make_links(connection, study, count, label)
-    return download(links_csv(means.public_url, study.name, secrets), f"{study.name}-links.csv")
+    return download(links_csv(context.public_url, study.name, secrets), f"{study.name}-links.csv")
 
 
 @router.post("/{name}/forget", response_model=None)
-def forget(name: str, means: Means, fields: Posted) -> Response:
-    """Forget who was who."""
-    study = means.find(name)
+def forget(name: str, context: CurrentContext, fields: Posted) -> Response:
+    """Delete the identities of a study's raters."""
+    study = context.find(name)
     if fields.get("sure") != "yes":
-        raise Refusal(422, "sure", "Forgetting cannot be undone; tick the box that says so.")
-    reveals.forget(means.database, study)
+        raise Refusal(422, "sure", "Deleting identities cannot be undone; tick the box to confirm.")
+    reveals.forget(context.database, study)
     return see("./")
 
 
 router.include_router(researcher_results.router)
 
 
-def _wanted(fields: Posted) -> tuple[str, int]:
+def _links_wanted(fields: Posted) -> tuple[str, int]:
     label, count = fields.get("label", "").strip(), fields.get("count", "")
     if not label or len(label) > _MOST_LABEL:
         raise Refusal(422, "label", f"Give the links a label of 1 to {_MOST_LABEL} characters.")
@@ -137,10 +136,10 @@ def _wanted(fields: Posted) -> tuple[str, int]:
 
 
 def _settings(protocol: Protocol) -> list[tuple[str, object, str]]:
-    """Each setting of a protocol: its name, its value, and what it means."""
-    found: list[tuple[str, object, str]] = []
+    """Name, value and description of each setting of a protocol."""
+    settings: list[tuple[str, object, str]] = []
     for part, prefix in ((protocol, ""), (protocol.timing, "timing "), (protocol.rules, "rules ")):
         for name, field in type(part).model_fields.items():
             if field.description:
-                found.append((prefix + name.replace("_", " "), getattr(part, name), field.description))
-    return found
+                settings.append((prefix + name.replace("_", " "), getattr(part, name), field.description))
+    return settings

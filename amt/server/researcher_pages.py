@@ -1,4 +1,4 @@
-"""How the researcher's pages are made: templates, relative addresses, and refusals that people can read."""
+"""Rendering of the researcher's pages: templates, relative addresses, refusals."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from amt.errors import counted
-from amt.store.schema import Refusal
+from amt.errors import Refusal, counted
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class Elsewhere(Exception):
-    """The browser is sent to another page, given from the server's root and without a slash in front."""
+class Redirect(Exception):
+    """Redirect to a page, as a path from the server's root without a leading slash."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
@@ -26,17 +25,17 @@ class Elsewhere(Exception):
 
 
 class PageRoute(APIRoute):
-    """A route for people: refusals are pages, and whoever is not logged in is sent to the login."""
+    """Route that renders refusals as pages and redirects to the login."""
 
     def get_route_handler(self) -> _Handler:
-        """The handler with that around it."""
+        """Wrap the route's handler."""
         handle = super().get_route_handler()
 
         async def handle_for_people(request: Request) -> Response:
             try:
                 return await handle(request)
-            except Elsewhere as elsewhere:
-                return see(root(request) + elsewhere.path)
+            except Redirect as redirect:
+                return see(root(request) + redirect.path)
             except Refusal as refusal:
                 return refused(request, refusal)
 
@@ -44,12 +43,12 @@ class PageRoute(APIRoute):
 
 
 def render(request: Request, template: str, status: int = 200, **values: object) -> HTMLResponse:
-    """A page from a template, which also gets `root`, the relative address of the server's root."""
+    """Render a template, with the relative address of the server's root as `root`."""
     return HTMLResponse(_templates.get_template(template).render(root=root(request), **values), status)
 
 
 def refused(request: Request, refusal: Refusal) -> HTMLResponse:
-    """A page that says why something was not done."""
+    """Render a refusal as a page."""
     back = "name" in request.path_params and refusal.word != "study"
     page = render(request, "refused.html", refusal.status, message=str(refusal), back=back)
     if "retry_after" in refusal.more:
@@ -58,24 +57,24 @@ def refused(request: Request, refusal: Refusal) -> HTMLResponse:
 
 
 def see(location: str) -> RedirectResponse:
-    """Send the browser to a relative address, to be got there."""
+    """Redirect to a relative address with GET."""
     return RedirectResponse(location, 303)
 
 
 def download(content: str, name: str) -> Response:
-    """A file to keep."""
+    """Respond with a file to download."""
     kind = "application/json" if name.endswith(".json") else "text/csv; charset=utf-8"
     return Response(content, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'})
 
 
 def root(request: Request) -> str:
-    """The relative address of the server's root, right under any path prefix: `../` for every folder down."""
+    """Relative address of the server's root, valid under any path prefix."""
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     return "../" * (path.count("/") - 1) or "./"
 
 
 def moment(seconds: float) -> str:
-    """A time for people, such as 3 October 2026, 14:05 UTC."""
+    """Format a time, such as 3 October 2026, 14:05 UTC."""
     at = datetime.fromtimestamp(seconds, UTC)
     return f"{at.day} {at:%B %Y, %H:%M} UTC"
 

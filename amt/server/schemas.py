@@ -1,4 +1,4 @@
-"""What raters' requests may hold; anything else is refused before it is looked at."""
+"""Request bodies of the raters' API; anything else is refused."""
 
 from __future__ import annotations
 
@@ -11,28 +11,24 @@ from amt.recruitment import Source
 from amt.store.trials import Interruption
 
 Milliseconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
-
-
 Number = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-
-
 Word = Annotated[str, Field(max_length=200)]
 
 
-class _Body(BaseModel):
+class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Start(_Body):
-    """Who comes, and by which way; `platform` is read by nobody and not kept."""
+class StartRequest(_Request):
+    """Rater's id and way of recruitment; `platform` is neither read nor stored."""
 
     rater: Annotated[str, Field(min_length=1, max_length=128)]
     rater_source: Source
     platform: dict[str, JsonValue] | None = None
 
 
-class Environment(_Body):
-    """What the page found out about display and browser."""
+class EnvironmentRequest(_Request):
+    """Facts on display and browser, from the page."""
 
     eligible: bool
     reasons: Annotated[list[Word], Field(max_length=10)] = []
@@ -45,21 +41,21 @@ class Environment(_Body):
     language: Annotated[str, Field(max_length=40)]
 
 
-class Consent(_Body):
-    """Whether the rater agrees, and to which text."""
+class ConsentRequest(_Request):
+    """Consent or its refusal, with the version of the text."""
 
     version: Annotated[str, Field(max_length=40)]
     agreed: bool
 
 
-class Void(_Body):
-    """Why the images of a trial could not be seen."""
+class VoidRequest(_Request):
+    """Interruption of a trial."""
 
     reason: Interruption
 
 
-class Exposure(_Body):
-    """One image on the display, by the page's clock."""
+class ImageExposure(_Request):
+    """Exposure of one image, by the page's clock."""
 
     on: Milliseconds
     off: Milliseconds
@@ -67,28 +63,28 @@ class Exposure(_Body):
     gap: Milliseconds
 
 
-class Exposures(_Body):
-    """Both images of a trial."""
+class TrialExposures(_Request):
+    """Exposures of a trial's two images."""
 
-    left: Exposure
-    right: Exposure
+    left: ImageExposure
+    right: ImageExposure
 
 
-class Response(_Body):
-    """The side that the rater took for the fake, and what the page measured."""
+class AnswerRequest(_Request):
+    """Answer to a trial, with the page's measurements."""
 
     choice: Side
     response_ms: Milliseconds
     frame_ms: Number
     hertz: Number
-    exposures: Exposures
+    exposures: TrialExposures
 
     def measured(self) -> dict[str, Any]:
-        """All but choice and response time."""
+        """Measurements: all fields but choice and response time."""
         return self.model_dump(exclude={"choice", "response_ms"})
 
 
-class Comment(_Body):
-    """What the rater says of the study."""
+class CommentRequest(_Request):
+    """Rater's comment on the study."""
 
     text: Annotated[str, Field(max_length=2000)]

@@ -1,4 +1,4 @@
-"""Simulated raters run concurrently against a server, their own or a running one."""
+"""Simulations: concurrent simulated raters against a server, their own or a running one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import json
 import multiprocessing
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import Any
 from urllib.error import URLError
 
@@ -20,150 +19,99 @@ import uvloop
 
 from amt.errors import AmtError
 from amt.layout import Studies
-from amt.server.app import alone, bound, serve
-from amt.simulation.raters import KINDS, Crowd, Kind, Outcome, Rater
-from amt.simulation.visit import Connection, Setting, Visit
+from amt.server.app import listening_socket, serve, serving_lock
+from amt.simulation.crowd import KINDS, Crowd, FoolingModel, Rater, SimulationRecord
+from amt.simulation.visit import Connection, Truth, Visit, VisitSettings
 from amt.store.database import Database
-from amt.store.studies import Study
-from amt.store.trials import Truth, truth
-
-
-def simulate(
-    base_url: str,
-    study: str,
-    raters: Mapping[Kind, int],
-    *,
-    truth: Callable[[str], Mapping[int, Truth]],
-    fooling: Mapping[str, float],
-    seed: int = 0,
-    first: int = 0,
-    pace: float = 0.0,
-    arrivals: float = 0.0,
-    retries: float = 0.05,
-    rehearsal: bool = False,
-) -> Outcome:
-    """Let simulated raters take part in a study.
-
-    Args:
-        base_url: The server's root.
-        study: The study's name.
-        raters: How many of each kind; they come in random order.
-        truth: The truth of a session's trials by k, such as `partial(trials.truth, database)`: the server does
-            not tell, and without it nobody could be fooled as often as wanted.
-        fooling: The wanted probability by algorithm that a fake is taken for real, in [0, 1].
-        seed: What each rater does follows from it; the order in which the server hears of it does not.
-        first: The first rater's number. The same seed and number are the same rater to the server.
-        pace: Seconds from one trial of a rater to the next; 0: as fast as the server answers.
-        arrivals: Seconds over which raters arrive; 0: all at once.
-        retries: The share of requests that are sent a second time, as after a lost reply.
-        rehearsal: Whether the study is a copy that will be thrown away, although it is not marked as simulated.
-
-    Returns:
-        What the raters saw.
-
-    Raises:
-        AmtError: The server cannot be reached, has no such study, or one for people.
-    """
-    return uvloop.run(
-        _simulate(base_url, study, raters, Crowd(fooling, seed), truth, seed, first, pace, arrivals, retries, rehearsal)
-    )
-
-
-async def _simulate(
-    base_url: str,
-    name: str,
-    raters: Mapping[Kind, int],
-    crowd: Crowd,
-    truth: Callable[[str], Mapping[int, Truth]],
-    seed: int,
-    first: int,
-    pace: float,
-    arrivals: float,
-    retries: float,
-    rehearsal: bool,
-) -> Outcome:
-    about = await _about(base_url, name, rehearsal=rehearsal)
-    rng = np.random.default_rng((seed, first, 1))
-    kinds = [kind for kind in KINDS for _ in range(raters.get(kind, 0))]
-    setting = Setting(base_url, about, truth, pace, retries)
-    outcome = Outcome()
-
-    async def come(rater: Rater, after: float) -> None:
-        await asyncio.sleep(after)
-        ending = await Visit(rater, setting, outcome).run()
-        outcome.endings[rater.kind, ending] += 1
-
-    began = monotonic()
-    await asyncio.gather(
-        *(
-            come(Rater(number, kinds[index], crowd, seed), float(rng.uniform(0, arrivals)))
-            for number, index in enumerate(rng.permutation(len(kinds)), first)
-        )
-    )
-    outcome.seconds = monotonic() - began
-    return outcome
-
-
-async def _about(base_url: str, name: str, *, rehearsal: bool) -> dict[str, Any]:
-    connection = Connection(base_url)
-    try:
-        reply = await connection.request("GET", f"api/studies/{name}")
-        about = reply.json()
-    except (OSError, json.JSONDecodeError) as error:
-        raise AmtError(f"{base_url}: found no study server there ({error}); start one, or mend the URL") from None
-    finally:
-        connection.close()
-    if reply.status != 200:
-        raise AmtError(f"{base_url}: found no study {name}, expected one that the server has; mend the name")
-    if not about["simulated"] and not rehearsal:
-        raise AmtError(
-            f"{name}: found a study for people, expected a rehearsal, made for simulated raters; invented answers are "
-            "not mixed with theirs"
-        )
-    if about["recruitment"] == "link":
-        raise AmtError(f"{name}: found a study by single-use links, expected an open one; simulated raters have none")
-    return about
-
+from amt.store.trials import truth
 
 _START_SECONDS = 60.0
 
 
-def rehearse(
-    folder: Studies,
-    where: str | Path,
-    database: Database,
-    study: Study,
-    raters: Mapping[Kind, int],
-    fooling: Mapping[str, float],
-    seed: int = 0,
-) -> Outcome:
-    """Serve a study on a free port of this machine, and let simulated raters take part in it.
+def simulate(base_url: str, study: str, crowd: Crowd, truth: Truth) -> SimulationRecord:
+    """Run a crowd of simulated raters through a study.
 
     Args:
-        folder: Where its pictures are.
-        where: Its database, as for `open_database`.
-        database: The same, opened.
-        study: Made for simulated raters.
-        raters: How many of each kind.
-        fooling: The wanted fooling rate by algorithm, in [0, 1].
-        seed: What each rater does follows from it.
-
-    Returns:
-        What the raters saw.
+        base_url: Root of the server.
+        study: Name of the study.
+        crowd: The raters.
+        truth: Returns the truth of a session's trials by k, such as `partial(trials.truth, database)`: the server keeps
+            it secret, but raters need it to be fooled at the given rate.
 
     Raises:
-        AmtError: The study is one for people, or another server has it, or ours does not start.
+        AmtError: The server cannot be reached, has no such study, or one for people.
     """
-    with alone(folder, database.kind), hosted(folder, where, study.name) as url:
-        known = partial(truth, database)
-        return simulate(url, study.name, raters, truth=known, fooling=fooling, seed=seed, retries=0.0)
+    return uvloop.run(_simulate(base_url, study, crowd, truth))
+
+
+async def _simulate(base_url: str, study: str, crowd: Crowd, truth: Truth) -> SimulationRecord:
+    about = await _about(base_url, study)
+    rng = np.random.default_rng((crowd.seed, crowd.first, 1))
+    kinds = [kind for kind in KINDS for _ in range(crowd.raters.get(kind, 0))]
+    model = FoolingModel(crowd.fooling, crowd.seed)
+    settings = VisitSettings(base_url, about, truth, crowd.pace, crowd.retries)
+    record = SimulationRecord()
+
+    async def visit(rater: Rater, after: float) -> None:
+        await asyncio.sleep(after)
+        ending = await Visit(rater, settings, record).run()
+        record.endings[rater.kind, ending] += 1
+
+    began = time.monotonic()
+    await asyncio.gather(
+        *(
+            visit(Rater(number, kinds[i], model, crowd.seed), float(rng.uniform(0, crowd.arrivals)))
+            for number, i in enumerate(rng.permutation(len(kinds)), crowd.first)
+        )
+    )
+    record.seconds = time.monotonic() - began
+    return record
+
+
+async def _about(base_url: str, study: str) -> dict[str, Any]:
+    connection = Connection(base_url)
+    try:
+        reply = await connection.request("GET", f"api/studies/{study}")
+        about = reply.json()
+    except (OSError, json.JSONDecodeError) as error:
+        raise AmtError(f"{base_url}: found no study server there ({error}); start one, or correct the URL") from None
+    finally:
+        connection.close()
+    if reply.status != 200:
+        raise AmtError(f"{base_url}: found no study {study}, expected one that the server has; correct the name")
+    if not about["simulated"]:
+        raise AmtError(
+            f"{study}: found a study for people, expected a rehearsal, created for simulated raters; invented answers "
+            "are not mixed with theirs"
+        )
+    if about["recruitment"] == "link":
+        raise AmtError(f"{study}: found a study by single-use links, expected an open one; simulated raters have none")
+    return about
+
+
+def rehearse(folder: Studies, where: str | Path, database: Database, study: str, crowd: Crowd) -> SimulationRecord:
+    """Serve a study on a free port of this machine, and simulate its raters.
+
+    Args:
+        folder: Folder of its pictures.
+        where: Its database, as for `open_database`.
+        database: The same database, opened.
+        study: Name of a study for simulated raters.
+        crowd: The raters.
+
+    Raises:
+        AmtError: The study is one for people, another server holds it, or this one does not start.
+    """
+    with serving_lock(folder, database.kind), hosted(folder, where, study) as url:
+        return simulate(url, study, crowd, partial(truth, database))
 
 
 @contextmanager
 def hosted(folder: Studies, where: str | Path, name: str) -> Iterator[str]:
-    """A server process on a free port of this machine; its URL, once it answers for the study of that name."""
-    sock = bound("127.0.0.1", 0)
+    """Run a server process on a free port; its URL once it serves the study."""
+    sock = listening_socket("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    # Spawned, not forked: a fork would inherit the locks and connections of the database.
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(folder, where, sock, url, 1), daemon=True)
     server.start()
     sock.close()

@@ -1,4 +1,4 @@
-"""A simulated rater's visit over HTTP, from start to completion code."""
+"""Visit of a simulated rater over HTTP, from start to completion code."""
 
 from __future__ import annotations
 
@@ -14,26 +14,47 @@ from urllib.parse import urlsplit
 import httptools
 
 from amt.protocol import Timing
-from amt.simulation.raters import Acknowledged, Ending, Outcome, Rater
-from amt.store.trials import Truth
+from amt.simulation.crowd import AcknowledgedAnswer, Ending, Rater, SimulationRecord
+from amt.store.trials import TrialTruth
+
+Truth = Callable[[str], Mapping[int, TrialTruth]]
+"""Returns the truth of a session's trials by k."""
 
 _CHUNK = 2**18
+_PATIENCE_SECONDS = 60.0  # a server that does not reply for so long is given up
+_REPLY_SECONDS = 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # between attempts, doubled each time
+_CUT_SECONDS = 0.02  # longest time from sending to a deliberate cut of the connection
+_HEARTBEAT_SECONDS = 60.0
+_LOOKING = 0.5  # share of a trial's time from its showing to the answer
+_PAIRS_AHEAD = 10  # pictures are fetched for so many trials at a time
+_ENVIRONMENT = {
+    "eligible": True,
+    "reasons": [],
+    "viewport": [1280, 800],
+    "screen": [1920, 1080],
+    "pixel_ratio": 1,
+    "hertz": 60.0,
+    "frame_ms": 1000 / 60,
+    "touch": False,
+    "language": "en",
+}
 
 
 class Reply(NamedTuple):
-    """What the server answered: its HTTP status and its body."""
+    """HTTP status and body of a reply."""
 
     status: int
     body: bytes
 
     def json(self) -> dict[str, Any]:
-        """The body as JSON."""
-        found: dict[str, Any] = json.loads(self.body)
-        return found
+        """Parse the body as JSON."""
+        content: dict[str, Any] = json.loads(self.body)
+        return content
 
     @property
     def error(self) -> str:
-        """The server's word for a refusal; none where something else answered for it."""
+        """Word of a refusal; empty for replies of other programs."""
         try:
             return str(self.json()["error"])
         except (ValueError, KeyError, TypeError):
@@ -41,7 +62,7 @@ class Reply(NamedTuple):
 
 
 class Connection:
-    """A connection to the server at a base URL; opened when needed, and again after an error."""
+    """Connection to a server, opened on demand and reopened after errors."""
 
     def __init__(self, base_url: str) -> None:
         url = urlsplit(base_url)
@@ -56,7 +77,7 @@ class Connection:
         """Send a request and wait for its reply.
 
         Raises:
-            OSError: The server cannot be reached, or went away before it had answered.
+            OSError: The server cannot be reached, or closed the connection before its reply.
         """
         try:
             reader, writer = await self._open()
@@ -77,7 +98,7 @@ class Connection:
     async def send_and_leave(
         self, method: str, path: str, token: str | None, body: Mapping[str, Any] | None, wait: float
     ) -> None:
-        """Send a request and close the connection `wait` seconds later without reading.
+        """Send a request, and close the connection after `wait` seconds without reading.
 
         Raises:
             OSError: The server cannot be reached.
@@ -114,7 +135,7 @@ class Connection:
 
 
 class _Parser:
-    """Collects one reply."""
+    """Parser of one reply."""
 
     def __init__(self) -> None:
         self.complete = self.keeps_open = False
@@ -139,54 +160,20 @@ class _Parser:
         return Reply(self._parser.get_status_code(), b"".join(self._chunks))
 
 
-_PATIENCE_SECONDS = 60.0  # a server that does not answer for so long is given up
-
-
-_REPLY_SECONDS = 30.0
-
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # between attempts, doubled each time
-
-
-_CUT_SECONDS = 0.02  # a connection is cut at most so long after sending
-
-
-_HEARTBEAT_SECONDS = 60.0
-
-
-_LOOKING = 0.5  # of the time of a trial, from the showing to the answer
-
-
-_PAIRS_AHEAD = 10  # pictures are fetched for so many trials at a time
-
-
-_ENVIRONMENT = {
-    "eligible": True,
-    "reasons": [],
-    "viewport": [1280, 800],
-    "screen": [1920, 1080],
-    "pixel_ratio": 1,
-    "hertz": 60.0,
-    "frame_ms": 1000 / 60,
-    "touch": False,
-    "language": "en",
-}
-
-
-class Setting(NamedTuple):
-    """What all raters of a simulation share.
+class VisitSettings(NamedTuple):
+    """Settings that all raters of a simulation share.
 
     Attributes:
-        base_url: The server's root.
-        study: What `GET api/studies/NAME` says.
-        truth: The truth of a session's trials by k.
-        pace: Seconds from one trial of a rater to the next; 0: as fast as the server answers.
-        retries: The share of requests whose reply is taken for lost, so that they are sent once more.
+        base_url: Root of the server.
+        study: Reply to `GET api/studies/NAME`.
+        truth: Returns the truth of a session's trials by k.
+        pace: Seconds from one trial of a rater to the next; 0 is as fast as the server answers.
+        retries: Share of requests that are sent a second time, as after a lost reply.
     """
 
     base_url: str
     study: Mapping[str, Any]
-    truth: Callable[[str], Mapping[int, Truth]]
+    truth: Truth
     pace: float
     retries: float
 
@@ -204,20 +191,20 @@ class _RefusedError(Exception):
 
 
 class Visit:
-    """One rater's visit; what it learns goes to the outcome."""
+    """One rater's visit, recorded as it proceeds."""
 
-    def __init__(self, rater: Rater, setting: Setting, outcome: Outcome) -> None:
+    def __init__(self, rater: Rater, settings: VisitSettings, record: SimulationRecord) -> None:
         self._rater = rater
-        self._setting = setting
-        self._outcome = outcome
-        self._timing = Timing.model_validate(setting.study["timing"])
-        self._connection = Connection(setting.base_url)
+        self._settings = settings
+        self._record = record
+        self._timing = Timing.model_validate(settings.study["timing"])
+        self._connection = Connection(settings.base_url)
         self._session = self._token = ""
-        self._truth: Mapping[int, Truth] = {}
-        self._pictures: set[str] = set()  # fetched, for trials to come
+        self._truth: Mapping[int, TrialTruth] = {}
+        self._pictures: set[str] = set()  # fetched for upcoming trials
 
     async def run(self) -> Ending:
-        """Go through the study, and say how that ended."""
+        """Take part in the study, and return the ending."""
         try:
             return await self._course()
         except _RefusedError as error:
@@ -229,8 +216,8 @@ class Visit:
 
     async def _course(self) -> Ending:
         await self._start()
-        await self._ask("environment", _ENVIRONMENT)
-        await self._ask("consent", {"version": self._setting.study["consent"]["version"], "agreed": True})
+        await self._request("environment", _ENVIRONMENT)
+        await self._request("consent", {"version": self._settings.study["consent"]["version"], "agreed": True})
         trials = await self._next()
         turning_point = self._rater.turning_point(len(trials))
         due = heartbeat = monotonic()
@@ -243,31 +230,34 @@ class Visit:
                 trials = await self._start_again(trials[0])
             if monotonic() - heartbeat > _HEARTBEAT_SECONDS:
                 heartbeat = monotonic()
-                await self._ask("heartbeat")
+                await self._request("heartbeat")
             await self._trial(trials)
             done += 1
-            due += self._setting.pace * self._rater.rng.uniform(0.8, 1.2)
+            due += self._settings.pace * self._rater.rng.uniform(0.8, 1.2)
             await asyncio.sleep(max(0.0, due - monotonic()))
         for _ in range(2):
-            reply = await self._ask("complete")
-            self._outcome.codes[self._session].add(reply.json()["code"])
+            reply = await self._request("complete")
+            self._record.codes[self._session].add(reply.json()["code"])
         return "completed"
 
     async def _start(self) -> None:
-        body = {"rater": self._rater.name, "rater_source": self._setting.study["recruitment"]}
-        path = f"api/studies/{self._setting.study['name']}/sessions"
-        reply = (await self._repeated("start", "POST", path, body)).json()
+        body = {"rater": self._rater.name, "rater_source": self._settings.study["recruitment"]}
+        path = f"api/studies/{self._settings.study['name']}/sessions"
+        reply = (await self._send("start", "POST", path, body)).json()
         self._session, self._token = reply["session"], reply["token"]
 
     async def _start_again(self, trial: _Trial) -> deque[_Trial]:
-        """Start in another tab, half of the times while a trial is shown; the old token must be dead by then."""
+        """Start in another tab, half of the time during a trial.
+
+        The old token must be invalid afterwards.
+        """
         if self._rater.rng.random() < 0.5:
-            await self._ask(f"trials/{trial.k}/shown")
+            await self._request(f"trials/{trial.k}/shown")
         old = self._token
         await self._start()
         new, self._token = self._token, old
         try:
-            await self._ask("heartbeat")
+            await self._request("heartbeat")
         except _RefusedError as error:
             if error.word != "token":
                 raise
@@ -277,11 +267,11 @@ class Visit:
         return await self._next()
 
     async def _next(self) -> deque[_Trial]:
-        reply = (await self._ask("next")).json()
-        self._truth = self._setting.truth(self._session)
+        reply = (await self._request("next")).json()
+        self._truth = self._settings.truth(self._session)
         self._pictures = set()
-        found = [] if reply["trial"] is None else [reply["trial"], *reply["ahead"]]
-        return deque(_Trial(trial["k"], trial["left"], trial["right"]) for trial in found)
+        remaining = [] if reply["trial"] is None else [reply["trial"], *reply["ahead"]]
+        return deque(_Trial(trial["k"], trial["left"], trial["right"]) for trial in remaining)
 
     async def _trial(self, trials: deque[_Trial]) -> None:
         if not self._pictures:
@@ -290,28 +280,31 @@ class Visit:
                 await self._insist("image", "GET", f"images/{token}")
         trial = trials.popleft()
         self._pictures -= {trial.left, trial.right}
-        await self._ask(f"trials/{trial.k}/shown")
-        shortest = 0.0 if self._setting.study["simulated"] else self._timing.least / 1000
-        await asyncio.sleep(max(shortest, _LOOKING * self._setting.pace * self._rater.rng.uniform(0.8, 1.2)))
+        await self._request(f"trials/{trial.k}/shown")
+        shortest = 0.0 if self._settings.study["simulated"] else self._timing.least / 1000
+        await asyncio.sleep(max(shortest, _LOOKING * self._settings.pace * self._rater.rng.uniform(0.8, 1.2)))
         answer = self._rater.answer(self._truth[trial.k])
         began = monotonic()
-        await self._ask(f"trials/{trial.k}/response", self._rater.measured(answer, self._timing), method="PUT")
-        self._outcome.waits.append(monotonic() - began)
-        self._outcome.answers.append(Acknowledged(self._session, trial.k, *answer))
+        await self._request(f"trials/{trial.k}/response", self._rater.measured(answer, self._timing), method="PUT")
+        self._record.waits.append(monotonic() - began)
+        self._record.answers.append(AcknowledgedAnswer(self._session, trial.k, *answer))
 
-    async def _ask(self, what: str, body: Mapping[str, Any] | None = None, method: str = "") -> Reply:
-        kind = what.rpartition("/")[2]
+    async def _request(self, path: str, body: Mapping[str, Any] | None = None, method: str = "") -> Reply:
+        kind = path.rpartition("/")[2]
         method = method or ("GET" if kind == "next" else "POST")
-        return await self._repeated(kind, method, f"api/sessions/{self._session}/{what}", body)
+        return await self._send(kind, method, f"api/sessions/{self._session}/{path}", body)
 
-    async def _repeated(self, kind: str, method: str, path: str, body: Mapping[str, Any] | None) -> Reply:
-        """Send a request; at times twice: as if its reply were lost, or with the connection cut before the reply."""
+    async def _send(self, kind: str, method: str, path: str, body: Mapping[str, Any] | None) -> Reply:
+        """Send a request, sometimes twice, as if the first reply had been lost.
+
+        The first reply is either ignored, or the connection is cut before it.
+        """
         rng = self._rater.rng
-        if rng.random() < self._setting.retries:
-            if kind == "start" or rng.random() < 0.5:  # a start that comes late would replace the token of the next
+        if rng.random() < self._settings.retries:
+            if kind == "start" or rng.random() < 0.5:  # a start that arrives late would invalidate the next one's token
                 await self._insist(kind, method, path, body)
             else:
-                self._outcome.lost += 1
+                self._record.lost += 1
                 try:
                     wait = float(rng.uniform(0, _CUT_SECONDS))
                     await self._connection.send_and_leave(method, path, self._token or None, body, wait)
@@ -320,11 +313,11 @@ class Visit:
         return await self._insist(kind, method, path, body)
 
     async def _insist(self, kind: str, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
-        """Send a request until it is answered.
+        """Send a request until the server replies.
 
         Raises:
-            _RefusedError: The answer is no.
-            OSError: There was none for a minute.
+            _RefusedError: The server refuses it.
+            OSError: There was no reply for a minute.
         """
         pause = _FIRST_PAUSE
         last = monotonic() + _PATIENCE_SECONDS
@@ -334,15 +327,15 @@ class Visit:
                 async with asyncio.timeout(_REPLY_SECONDS):
                     reply = await self._connection.request(method, path, self._token or None, body)
             except OSError:
-                self._outcome.lost += 1
+                self._record.lost += 1
                 if began > last:
                     raise
             else:
                 if reply.status < 300:
-                    self._outcome.latencies[kind].append(monotonic() - began)
+                    self._record.latencies[kind].append(monotonic() - began)
                     return reply
-                self._outcome.refusals[kind, reply.status, reply.error] += 1
-                passing = reply.status in {408, 429} or reply.status >= 500  # as the page has it
+                self._record.refusals[kind, reply.status, reply.error] += 1
+                passing = reply.status in {408, 429} or reply.status >= 500  # as in the page
                 if not passing or began > last:
                     raise _RefusedError(reply.status, reply.error)
             await asyncio.sleep(pause * float(self._rater.rng.uniform(0.5, 1.5)))

@@ -1,7 +1,4 @@
-"""The statistics of the study: from the table of answers to fooling rates with intervals, comparisons and plans."""
+"""Statistics of a study: fooling rates with intervals, comparisons and plans.
 
-from amt.statistics.analysis import Analysis, analyse
-from amt.statistics.bootstrap import Estimate
-from amt.statistics.planning import raters_needed, smallest_difference
-
-__all__ = ["Analysis", "Estimate", "analyse", "raters_needed", "smallest_difference"]
+Types such as `Estimate`, `Pair` and `Curve` hold shares from 0 to 1; readers of a written analysis have their own.
+"""

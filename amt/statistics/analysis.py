@@ -1,4 +1,4 @@
-"""A study's answers, analysed: rates with and without exclusions, comparisons, items, and what lies behind them."""
+"""Analysis of a study: fooling rates, comparisons, items, rater behaviour, exclusions."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import pandas as pd
 
 from amt.errors import AmtError, counted
 from amt.protocol import Protocol
-from amt.statistics import curve, rates, report
+from amt.statistics import components, curve, rates
 from amt.statistics.bootstrap import REPLICATES, Estimate, two_stage
-from amt.statistics.components import rates as over_raters_and_items
-from amt.statistics.curve import Curve, Exposures
+from amt.statistics.curve import Curve, ExposureQuality
 from amt.statistics.exclusions import Exclusions, exclusions
 from amt.statistics.pairs import Chance, Pair, against_chance, pairs
-from amt.statistics.planning import intraclass
-from amt.statistics.rates import Quartiles, Sensitivity
+from amt.statistics.rates import Quartiles, Sensitivity, intraclass
 from amt.statistics.table import attention, check, clustered, practice, scored, simulated
+
+ENOUGH_CLUSTERS = 5
+"""With fewer, Student's t makes intervals so wide that they show little."""
 
 
 class RaterRate(NamedTuple):
-    """How often one rater was fooled."""
+    """Fooling rate of one rater."""
 
     rater: str
     fooled: int
@@ -30,7 +31,7 @@ class RaterRate(NamedTuple):
 
 
 class ItemRate(NamedTuple):
-    """How often an item's fake fooled its raters, with its 95 % Wilson interval."""
+    """Fooling rate of one item's fake, with its 95 % Wilson interval."""
 
     item: str
     fooled: int
@@ -42,23 +43,23 @@ class ItemRate(NamedTuple):
 
 @dataclass(frozen=True)
 class Algorithm:
-    """One algorithm's results; rates are 0 to 1, times milliseconds.
+    """Results of one algorithm; rates are 0 to 1, times in milliseconds.
 
     Attributes:
-        name: Of the algorithm.
-        trials: How many answers count.
-        claims: The fooling rate with its interval over raters and items, from `components`: the one for claims.
-        two_stage: The same rate, resampling raters and trials: the error is the paper's +-.
-        chance: Where the interval for claims lies to 50 %.
+        name: Its name.
+        trials: Number of counted answers.
+        claims: Fooling rate with its interval over raters and items, from `components`: the one to report.
+        two_stage: The same rate, resampled over raters and trials: its error is the paper's +-.
+        chance: Position of the interval for claims relative to 50 %.
         sensitivity: d' with the ends of the interval for claims.
         left: Share of answers that called the left image fake.
         learning: Percentage points by which 10 trials change the share correct.
-        curve: The share correct in the course of the sessions, practice apart.
+        curve: Share correct over the session, practice apart.
         response: Response times.
         exposures: Timing quality.
         intraclass: Intra-class correlation of answers within raters, for planning.
-        raters: Rates by rater, by pseudonym.
-        items: Rates by item, by id.
+        raters: Rates per rater, by pseudonym.
+        items: Rates per item, by id.
     """
 
     name: str
@@ -71,19 +72,15 @@ class Algorithm:
     learning: Estimate | None
     curve: Curve
     response: Quartiles | None
-    exposures: Exposures | None
+    exposures: ExposureQuality | None
     intraclass: float | None
     raters: tuple[RaterRate, ...]
     items: tuple[ItemRate, ...]
 
 
-ENOUGH_CLUSTERS = 5
-"""With fewer, Student's t makes intervals so wide that little can be seen."""
-
-
 @dataclass(frozen=True)
 class Attention:
-    """Attention checks, apart from everything else: answered ones, and how many found the broken fake."""
+    """Numbers of answered and passed attention checks, which count in no rate."""
 
     trials: int
     passed: int
@@ -91,12 +88,12 @@ class Attention:
 
 @dataclass(frozen=True)
 class Results:
-    """What some sessions say.
+    """Results of a set of sessions.
 
     Attributes:
-        sessions: How many they are.
-        algorithms: Sorted by name.
-        pairs: All pairs of algorithms, over raters and items, adjusted for one another.
+        sessions: Number of sessions.
+        algorithms: Results per algorithm, sorted by name.
+        pairs: Comparisons of all pairs of algorithms, adjusted for their number.
         attention: Attention checks.
     """
 
@@ -106,46 +103,47 @@ class Results:
     attention: Attention
 
 
-class Clustered(NamedTuple):
-    """Clusters of items: how many there are, and as many equal ones as tell as much (see `components`)."""
+class JudgedClusters(NamedTuple):
+    """Number of judged clusters of items, and the equivalent number of equal ones."""
 
     n: int
     worth: float
 
     @classmethod
-    def of(cls, answers: pd.DataFrame) -> Clustered:
-        """Those of the items that were judged."""
+    def of(cls, answers: pd.DataFrame) -> JudgedClusters:
+        """Count the clusters of judged items."""
         sizes = answers.groupby("cluster")["item"].nunique()
+        # Kish's effective number, as in `components`.
         return cls(len(sizes), float(sizes.sum() ** 2 / (sizes**2).sum()))
 
     @property
     def things(self) -> str:
-        """Them in words."""
+        """Number of clusters in words."""
         return f"{counted(self.n, 'cluster')} of items"
 
     @property
     def doubt(self) -> str:
-        """What readers must know where they are few, a sentence; else empty."""
+        """Caveat for readers where clusters are few; else empty."""
         if self.worth >= ENOUGH_CLUSTERS:
             return ""
-        worth = f", of sizes that tell as much as {self.worth:.1f} equal ones" if self.worth < self.n - 0.05 else ""
-        return f"{self.things}{worth}: too few for intervals that mean much; have {ENOUGH_CLUSTERS} or more."
+        worth = f", equivalent to {self.worth:.1f} clusters of equal size" if self.worth < self.n - 0.05 else ""
+        return f"{self.things}{worth}: too few for informative intervals; use {ENOUGH_CLUSTERS} or more."
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A study's results.
+    """Results of a study.
 
     Attributes:
         study: Its name.
         simulated: Whether its raters were programs.
-        protocol: What raters saw and whose answers count.
-        seed: Of the two-stage bootstrap, and of those of sides and learning.
-        replicates: Draws of each.
+        protocol: Trials and exclusion rules.
+        seed: Seed of the bootstraps of +-, sides and learning.
+        replicates: Draws of each bootstrap.
         kept: Results of the sessions that count.
         everything: Results of all sessions, excluded ones included.
-        exclusions: Which sessions do not count, and why.
-        clusters: Which clusters the judged items are of; None where each stands alone, or nobody has said.
+        exclusions: Excluded sessions with the reasons.
+        clusters: Clusters of the judged items; None where each item stands alone, or this is unknown.
     """
 
     study: str
@@ -156,33 +154,28 @@ class Analysis:
     kept: Results
     everything: Results
     exclusions: Exclusions
-    clusters: Clustered | None
+    clusters: JudgedClusters | None
 
     @property
     def over(self) -> str:
-        """What intervals for claims are over."""
+        """Sources of variance in intervals for claims, in words."""
         return "raters and items" if self.clusters is None else f"raters and {self.clusters.things}"
-
-    def document(self) -> dict[str, object]:
-        """All of it at full precision, for JSON; what is undefined is None."""
-        return report.document(self)
-
-    def text(self) -> str:
-        """A plain text report of at most 100 columns."""
-        return report.text(self)
 
 
 def analyse(table: pd.DataFrame, protocol: Protocol, seed: int = 0, replicates: int = REPLICATES) -> Analysis:
-    """Analyse the answers of one study. Void trials and practice never count; attention checks count apart.
+    """Analyse the answers of one study.
+
+    Void trials and practice never count; attention checks are counted apart. The same table, protocol and seed give the
+    same numbers.
 
     Args:
         table: The table of answers.
-        protocol: Of the study.
-        seed: Of the bootstraps of +-, sides and learning; same table, protocol and seed: same numbers.
+        protocol: The study's protocol.
+        seed: Seed of the bootstraps of +-, sides and learning.
         replicates: Draws of each bootstrap.
 
     Raises:
-        AmtError: The table does not hold the answers of exactly one study, or no scored trial was answered.
+        AmtError: The table does not hold answers of exactly one study, or no scored trial was answered.
     """
     check(table)
     names = sorted(table["study"].unique())
@@ -195,7 +188,7 @@ def analyse(table: pd.DataFrame, protocol: Protocol, seed: int = 0, replicates: 
     left_out = exclusions(table, protocol)
     everything = _results(table, protocol, seed, replicates)
     kept = _results(left_out.kept(table), protocol, seed, replicates) if left_out.excluded else everything
-    clusters = Clustered.of(scored(table)) if clustered(table) else None
+    clusters = JudgedClusters.of(scored(table)) if clustered(table) else None
     return Analysis(names[0], simulated(table), protocol, seed, replicates, kept, everything, left_out, clusters)
 
 
@@ -205,9 +198,10 @@ def _results(table: pd.DataFrame, protocol: Protocol, seed: int, replicates: int
     sessions = table["session"].nunique()
     if answers.empty:
         return Results(sessions, (), (), passed)
-    staged, claims = two_stage(answers, replicates, seed), over_raters_and_items(answers)
+    staged, claims = two_stage(answers, replicates, seed), components.rates(answers)
     left = rates.left_share(answers, replicates, seed)
-    answers, warming_up = (each.assign(position=curve.positions(each)) for each in (answers, practice(table)))
+    # Positions are counted over all algorithms of a session, before the answers are split by algorithm.
+    answers, warming_up = (phase.assign(position=curve.positions(phase)) for phase in (answers, practice(table)))
     algorithms = tuple(
         _algorithm(
             name,

@@ -1,14 +1,14 @@
-"""The two-stage bootstrap of fooling rates: raters, then trials within each.
+"""Two-stage bootstrap of fooling rates: raters, then trials within each.
 
 The statistic is the mean over raters of their mean over trials. The paper's +- rests on this bootstrap
-(docs/paper-protocol.md#plus-minus). It takes the items as given, and counts the chance of single answers twice: claims
-rest on `components`.
+(docs/paper-protocol.md#plus-minus). It treats items as fixed and counts the chance variance of single answers twice;
+claims rest on `components`.
 
 Draws depend on the seed and on the names of algorithms and raters, never on the order of rows. Raters who share an
-algorithm, directly or through others, are drawn together: with one algorithm a session that means each algorithm's
-raters on their own; where a session mixes algorithms, all raters at once.
+algorithm, directly or through others, are resampled together: with one algorithm per session, each algorithm's raters
+on their own; where sessions mix algorithms, all raters jointly.
 
-One rater says nothing of how raters differ: such rates have no interval.
+A single rater does not show how raters vary: such rates have no interval.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 REPLICATES = 10_000
-_BLOCK = 100_000  # numbers in memory at a time, of each of a handful of arrays: as many as a cache holds
+_BLOCK = 100_000  # elements of each working array, so that a handful of them fit the cache
 
 
 class Estimate(NamedTuple):
     """A value with its 95 % interval.
 
     Attributes:
-        value: The statistic of the answers themselves.
+        value: The statistic of the observed answers.
         error: Standard error.
         low: Lower end of the interval.
         high: Upper end.
@@ -52,13 +52,12 @@ class Estimate(NamedTuple):
 
 
 class Replicates(NamedTuple):
-    """What the rates of a study's algorithms would have been in other draws, all algorithms in the same draws.
+    """Bootstrap replicates of the rates of all algorithms, from joint draws.
 
     Attributes:
         algorithms: The A names, sorted.
-        observed: Rates (A,) of the answers themselves, 0 to 1.
-        values: Rates (replicates, A); NaN where a draw left an algorithm without a trial, and all of them NaN where
-            there is a single rater.
+        observed: Observed rates (A,), 0 to 1.
+        values: Rates (replicates, A); NaN where a draw left an algorithm without a trial, or it has a single rater.
     """
 
     algorithms: tuple[str, ...]
@@ -66,13 +65,13 @@ class Replicates(NamedTuple):
     values: NDArray[np.float64]
 
     def estimate(self, algorithm: str) -> Estimate:
-        """The rate of one algorithm, 0 to 1, with its interval."""
-        place = self.algorithms.index(algorithm)
-        return estimate(float(self.observed[place]), self.values[:, place])
+        """Rate of one algorithm, 0 to 1, with its interval."""
+        i = self.algorithms.index(algorithm)
+        return estimate(float(self.observed[i]), self.values[:, i])
 
 
 class _Algorithm(NamedTuple):
-    """One algorithm's answers: its raters' places among all raters, and trials and fooled of each (raters,)."""
+    """Raters of one algorithm as indices among all raters, with their trials and fooled."""
 
     raters: NDArray[np.intp]
     trials: NDArray[np.int64]
@@ -80,7 +79,7 @@ class _Algorithm(NamedTuple):
 
 
 class _Alike(NamedTuple):
-    """Raters grouped by their trials and fooled; members is (groups, raters), 1 where a rater is of the group."""
+    """Raters grouped by equal trials and fooled; members is an indicator (groups, raters)."""
 
     trials: NDArray[np.int64]
     fooled: NDArray[np.int64]
@@ -88,7 +87,7 @@ class _Alike(NamedTuple):
 
 
 class _Study(NamedTuple):
-    """The algorithms of a study by name, the raters (places) who are drawn together, under a name, and their number."""
+    """Algorithms by name, named groups of raters drawn together, and number of raters."""
 
     names: tuple[str, ...]
     algorithms: tuple[_Algorithm, ...]
@@ -97,9 +96,9 @@ class _Study(NamedTuple):
 
 
 def estimate(value: float, replicates: NDArray[np.float64]) -> Estimate:
-    """A value with the standard deviation and the 95 % percentile interval of its replicates, undefined ones left out.
+    """Standard error and 95 % percentile interval of a value from its defined replicates.
 
-    Without any that is defined there is no interval, and none where all are equal: such draws say nothing.
+    There is no interval where no replicate is defined, or all are equal.
     """
     defined = replicates[np.isfinite(replicates)]
     if not defined.size or defined.min() == defined.max():
@@ -109,37 +108,38 @@ def estimate(value: float, replicates: NDArray[np.float64]) -> Estimate:
 
 
 def two_stage(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0) -> Replicates:
-    """Raters with replacement, then as many trials with replacement within each drawn rater.
+    """Resample raters, then as many trials as they have within each drawn rater.
 
-    The sum of n trials drawn from a rater with s of n fooled is binomial(n, s/n), and raters with the same s and n can
-    be drawn as one: the draws are exact, without touching a trial.
+    The sum of n trials drawn from a rater with s of n fooled is binomial(n, s/n), and raters with equal s and n can be
+    drawn as one: the draws are exact without resampling single trials.
 
     Args:
         answers: Answered trials (`table.scored`), with columns algorithm, rater and fooled; at least one.
-        replicates: How many draws.
-        seed: Of the draws.
+        replicates: Number of draws.
+        seed: Seed of the draws.
     """
     study = _study(answers)
     alike = [_alike(algorithm) for algorithm in study.algorithms]
-    drawn = [np.empty((len(each.trials), replicates), np.min_scalar_type(study.raters)) for each in alike]
+    drawn = [np.empty((len(groups.trials), replicates), np.min_scalar_type(study.raters)) for groups in alike]
     for rows, counts in _rater_counts(study, replicates, seed):
-        for times, each, algorithm in zip(drawn, alike, study.algorithms, strict=True):
-            times[:, rows] = each.members @ counts[:, algorithm.raters].T
+        for times, groups, algorithm in zip(drawn, alike, study.algorithms, strict=True):
+            times[:, rows] = groups.members @ counts[:, algorithm.raters].T
     values = [
-        _two_stage(times, each, generator(seed, "trials", name))
-        for times, each, name in zip(drawn, alike, study.names, strict=True)
+        _two_stage(times, groups, generator(seed, "trials", name))
+        for times, groups, name in zip(drawn, alike, study.names, strict=True)
     ]
     return _replicates(study, np.stack(values, axis=1))
 
 
 def draw_counts(random: np.random.Generator, rows: int, n: int) -> NDArray[np.intp]:
-    """How often each of n things comes in each of `rows` draws of n with replacement (rows, n)."""
+    """Multiplicities (rows, n) of n elements in `rows` draws of n with replacement."""
+    # One bincount for all rows: each row counts in a range of its own.
     drawn = random.integers(n, size=(rows, n)) + np.arange(rows)[:, None] * n
     return np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
 
 
 def generator(seed: int, *words: str) -> np.random.Generator:
-    """Random numbers of their own for a purpose, so that adding an algorithm leaves the draws of others alone."""
+    """Generator for one purpose, so that adding an algorithm changes no other draws."""
     digest = hashlib.sha256("\0".join(words).encode()).digest()
     return np.random.default_rng([seed, int.from_bytes(digest[:16], "big")])
 
@@ -151,18 +151,18 @@ def _study(answers: pd.DataFrame) -> _Study:
     rater, raters = pd.factorize(answers["rater"].to_numpy(object), sort=True)
     fooled = answers["fooled"].to_numpy(np.int64)
     algorithms = []
-    for place in range(len(names)):
-        of = algorithm == place
-        own, column = np.unique(rater[of], return_inverse=True)
-        hits = np.bincount(column, fooled[of]).astype(np.int64)
+    for i in range(len(names)):
+        own_answers = algorithm == i
+        own, column = np.unique(rater[own_answers], return_inverse=True)
+        hits = np.bincount(column, fooled[own_answers]).astype(np.int64)
         algorithms.append(_Algorithm(own, np.bincount(column), hits))
-    # A graph of raters and algorithms: whoever is connected is drawn together.
+    # Connected components of the graph of raters and algorithms are drawn together.
     nodes = len(names) + len(raters)
     edges = coo_array((np.ones(len(rater)), (algorithm, rater + len(names))), shape=(nodes, nodes))
     component = connected_components(edges, directed=False)[1]
     together = tuple(
-        ("\0".join(names[component[: len(names)] == which]), np.flatnonzero(component[len(names) :] == which))
-        for which in range(component.max() + 1)
+        ("\0".join(names[component[: len(names)] == i]), np.flatnonzero(component[len(names) :] == i))
+        for i in range(component.max() + 1)
     )
     return _Study(tuple(names), tuple(algorithms), together, len(raters))
 
@@ -175,17 +175,17 @@ def _alike(algorithm: _Algorithm) -> _Alike:
 
 
 def _two_stage(drawn: NDArray[np.unsignedinteger], alike: _Alike, random: np.random.Generator) -> NDArray[np.float64]:
-    """The statistic (replicates,) where each group of raters is drawn so many times (groups, replicates)."""
+    """Rates (replicates,) from the multiplicities of each group of raters (groups, replicates)."""
     sums = np.zeros(drawn.shape[1])
     for times, n, s in zip(drawn, alike.trials.tolist(), alike.fooled.tolist(), strict=True):
-        # In order of size, as numpy sets its sampler up anew whenever the size changes.
+        # Sorted by size, as numpy sets up its sampler anew whenever the size changes.
         order = np.argsort(times, kind="stable")
         sums[order] += random.binomial(times[order].astype(np.int64) * n, s / n) / n
     return _ratio(sums, drawn.sum(axis=0))
 
 
 def _rater_counts(study: _Study, replicates: int, seed: int) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Blocks of replicates, and how often each rater comes in them (rows, raters)."""
+    """Yield blocks of replicates with each rater's multiplicity (rows, raters)."""
     randoms = [generator(seed, "two-stage", names) for names, _ in study.together]
     block = max(1, _BLOCK // study.raters)
     for start in range(0, replicates, block):

@@ -1,26 +1,25 @@
-"""Fooling rates over raters and items: the variance of each part, intervals and differences.
+"""Variance components of fooling rates over raters and items, with intervals and differences.
 
-The rate of an algorithm is the mean over raters of their mean over trials. Its variance has two parts. That between
-raters is the variance of their rates divided by their number; it holds what is chance of single answers too, and is at
-least that of independent answers. That of items is the covariance of two raters' answers on the same item, times how
+The rate of an algorithm is the mean over raters of their mean over trials. Its variance has two components. The raters'
+is the variance of their rates divided by their number; it includes the chance variance of single answers, and is at
+least that of independent answers. The items' is the covariance of two raters' answers on the same item, weighted by how
 much the rate rests on items that several raters judged. Bootstraps over raters and trials, or raters and items, count
-the chance of answers twice or thrice; these parts count it once.
+the chance variance of answers two or three times; these components count it once.
 
 Intervals are Wilson's (Probable inference, the law of succession, and statistical inference, Journal of the American
-Statistical Association 22, 1927) with as many answers as would give that variance were they independent, and Student's
-t in place of the normal quantile. So they are within 0 and 100 %, and nothing jumps at the ends. Differences are by
-Student's t. Degrees of freedom: Satterthwaite, An approximate distribution of estimates of variance components,
-Biometrics Bulletin 2 (1946). The items' part is what is left of a mean square when the chance of answers is taken
-away, and 0 where that is more. What was taken away counts in its degrees of freedom: with few items a small part may be
-small by chance. The raters' part is at least the chance of independent answers, which all answers tell: where raters
-seem to differ less than that, it has more degrees of freedom than there are raters.
+Statistical Association 22, 1927) with the number of independent answers that would have the same variance, and
+Student's t in place of the normal quantile. They stay within 0 and 100 % and are continuous at the ends. Differences
+use Student's t. Degrees of freedom: Satterthwaite, An approximate distribution of estimates of variance components,
+Biometrics Bulletin 2 (1946). The items' component is a mean square minus the chance variance of answers, at least 0.
+The amount subtracted counts in its degrees of freedom: with few items a component may be small by chance. The raters'
+component is at least the chance variance of independent answers, which all answers estimate: where raters seem to vary
+less than that, it has more degrees of freedom than there are raters.
 
-Where items are of clusters, such as frames of one drive, these take the place of items: any two answers of different
-raters in one cluster are alike. Clusters of unequal sizes tell less than as many equal ones: degrees of freedom are
-those of as many equal ones as tell as much (Kish, Survey Sampling, 1965), at least 1.
+Where items form clusters, such as frames of one drive, clusters take the place of items: any two answers of different
+raters in one cluster may correlate. Degrees of freedom are those of the equivalent number of equal clusters (Kish,
+Survey Sampling, 1965), at least 1.
 
-One rater says nothing of how raters differ, and one item or cluster nothing of how others do: such rates have no
-interval.
+A single rater does not show how raters vary, nor a single item or cluster how items do: such rates have no interval.
 """
 
 from __future__ import annotations
@@ -42,14 +41,14 @@ _Matrix = NDArray[np.float64]
 
 
 class Difference(NamedTuple):
-    """How two rates differ.
+    """Difference of two rates with its test.
 
     Attributes:
-        estimate: The first less the second, -1 to 1, with its interval.
-        probability: That the first is the larger, 0 to 1: the one-sided confidence in it.
+        estimate: The first minus the second, -1 to 1, with its interval.
+        probability: One-sided confidence that the first is larger, 0 to 1.
         p: Two-sided p-value of no difference.
 
-    Where one of the two has no interval, neither has the difference, and probability and p are NaN.
+    Where either rate has no interval, neither has the difference, and probability and p are NaN.
     """
 
     estimate: Estimate
@@ -58,12 +57,12 @@ class Difference(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A part of a variance with its degrees of freedom.
+    """Variance component with its degrees of freedom.
 
     Attributes:
         variance: At least 0.
-        freedom: Of variance and chance together.
-        chance: What was subtracted to estimate the variance.
+        freedom: Degrees of freedom of variance and chance together.
+        chance: Chance variance that was subtracted in the estimate.
     """
 
     variance: float
@@ -71,20 +70,20 @@ class Part(NamedTuple):
     chance: float = 0.0
 
 
-class Rates(NamedTuple):
-    """The fooling rates of a study's algorithms with the parts of their variances and covariances.
+class FoolingRates(NamedTuple):
+    """Fooling rates of all algorithms with the components of their covariances.
 
     Attributes:
         algorithms: The A names, sorted.
-        observed: Rates (A,), 0 to 1.
-        trials: Answers (A,).
-        raters: How many raters each pair of algorithms shares (A, A), on the diagonal how many there are.
-        units: How many items, or clusters of them, each algorithm was judged on (A,).
-        shared_units: How many of these each pair shares (A, A).
-        worth: As many equal ones tell as much (A,).
-        of_raters: The raters' part (A, A).
-        of_items: The items' part (A, A), which may be below 0 by chance.
-        same_item: Covariances of two raters' answers on one item (A, A); NaN where no item has two.
+        observed: Observed rates (A,), 0 to 1.
+        trials: Numbers of answers (A,).
+        raters: Numbers of raters that each pair of algorithms shares (A, A); on the diagonal, of each algorithm.
+        units: Numbers of judged items, or clusters of them (A,).
+        shared_units: Numbers of units that each pair shares (A, A).
+        worth: Equivalent numbers of equal units (A,).
+        of_raters: Raters' component (A, A).
+        of_items: Items' component (A, A), which may be negative by chance.
+        same_item: Covariance of two raters' answers on one item (A, A); NaN where no item has two.
     """
 
     algorithms: tuple[str, ...]
@@ -99,7 +98,7 @@ class Rates(NamedTuple):
     same_item: _Matrix
 
     def rate(self, algorithm: str) -> Estimate:
-        """The rate of one algorithm, 0 to 1, with its interval over raters and items."""
+        """Rate of one algorithm, 0 to 1, with its interval for claims."""
         i = self.algorithms.index(algorithm)
         value, trials = float(self.observed[i]), float(self.trials[i])
         if not self._known(i):
@@ -107,12 +106,13 @@ class Rates(NamedTuple):
         independent = value * (1 - value) / trials
         of_raters = _of_raters(float(self.of_raters[i, i]), independent, self.raters[i, i], trials)
         total = summed(of_raters, self._items_of(i, independent))
+        # Effective number of answers: independent ones with this variance.
         answers = value * (1 - value) / total.variance if total.variance else trials
         low, high = _wilson(value, answers, float(stdtrit(total.freedom, 1 - LEVEL / 2)))
         return Estimate(value, math.sqrt(total.variance), low, high)
 
     def difference(self, first: str, second: str) -> Difference:
-        """The rate of the first algorithm less that of the second, over raters and items."""
+        """Difference of two rates, the first minus the second, over raters and items."""
         i, j = self.algorithms.index(first), self.algorithms.index(second)
         value = float(self.observed[i] - self.observed[j])
         if not (self._known(i) and self._known(j)):
@@ -125,9 +125,9 @@ class Rates(NamedTuple):
         return Difference(ends, larger, min(1.0, 2 * min(larger, 1 - larger)))
 
     def items_intraclass(self, first: str, second: str) -> float:
-        """The share of an answer's variance that lies between items and that the two algorithms do not have in common.
+        """Intra-class correlation of items that two algorithms do not share.
 
-        0 to 1, to plan the next study with; NaN where too few items were judged twice.
+        It is 0 to 1, for planning; NaN where too few items were judged twice.
         """
         i, j = self.algorithms.index(first), self.algorithms.index(second)
         of_answers = float((self.observed * (1 - self.observed))[[i, j]].sum())
@@ -135,7 +135,7 @@ class Rates(NamedTuple):
         return min(1.0, max(0.0, apart / of_answers)) if of_answers and not math.isnan(apart) else math.nan
 
     def parts(self, algorithm: str) -> tuple[Part, Part]:
-        """The raters' and the items' part of the variance of one rate, as a difference from another has them."""
+        """Raters' and items' component of one rate, as they enter a difference."""
         i = self.algorithms.index(algorithm)
         return self._raters_of(i), self._items_of(i, self._chance(i))
 
@@ -143,13 +143,13 @@ class Rates(NamedTuple):
         return bool(self.raters[i, i] > 1 and self.units[i] > 1)
 
     def _items_of(self, i: int, independent: float) -> Part:
-        """The items' part of a rate that would have this variance were answers independent."""
-        # The share of answers to items, or in clusters, that were judged before.
+        """Items' component of a rate with this variance of independent answers."""
+        # Only repeated answers to an item, or cluster, contribute chance variance to the mean square.
         again = max(0.0, 1 - float(self.units[i]) / float(self.trials[i]))
         return Part(max(0.0, float(self.of_items[i, i])), float(self.worth[i]) - 1, again * independent)
 
     def _items_of_both(self, i: int, j: int) -> tuple[Part, ...]:
-        """The items' parts of a difference, as the raters': of items judged under both, and of the others of each."""
+        """Items' components of a difference: of shared items, and of each one's others."""
         shared = int(self.shared_units[i, j])
         own = {k: self._items_of(k, self._chance(k)) for k in (i, j)}
         shares = {k: shared / float(self.units[k]) if shared > 1 else 0.0 for k in (i, j)}
@@ -165,14 +165,15 @@ class Rates(NamedTuple):
         return (*alone, Part(max(0.0, found), worth - 1, chance))
 
     def _raters_of(self, i: int, share: float = 1.0) -> Part:
-        """The raters' part of a rate, or of a share of its raters."""
+        """Raters' component of a rate, or of a share of its raters."""
         found, least = share * float(self.of_raters[i, i]), share * self._chance(i)
         return _of_raters(found, least, self.raters[i, i], self.trials[i])
 
     def _raters_of_both(self, i: int, j: int) -> tuple[Part, ...]:
-        """The raters' parts of a difference: of those who judged both, and of the others of each.
+        """Raters' components of a difference: of shared raters, and of each one's others.
 
-        Of raters who judged both, ups and downs cancel in it. How far, as few of them say it as there are.
+        What a shared rater adds to both rates cancels in the difference. How far is estimated from the shared raters
+        alone, so these set its degrees of freedom.
         """
         shared = int(self.raters[i, j])
         shares = {k: shared / float(self.raters[k, k]) if shared > 1 else 0.0 for k in (i, j)}
@@ -185,14 +186,17 @@ class Rates(NamedTuple):
         return (*alone, _of_raters(own - 2 * float(self.of_raters[i, j]), least, shared, trials))
 
     def _chance(self, i: int) -> float:
-        """The variance of independent answers; of none or all, as if one more had been either."""
+        """Chance variance of independent answers, positive even for rates of 0 and 1.
+
+        Laplace's estimate: as if one more answer had been fooled and one not.
+        """
         n = float(self.trials[i])
         rate = (float(self.observed[i]) * n + 1) / (n + 2)
         return rate * (1 - rate) / n
 
 
 class _Answers(NamedTuple):
-    """Answers by algorithm, rater and item as numbers, and how many of each there are."""
+    """Answers by index of algorithm, rater and item, with their numbers as shape."""
 
     algorithm: NDArray[np.intp]
     rater: NDArray[np.intp]
@@ -208,23 +212,24 @@ class _Answers(NamedTuple):
         return _sums(values, self.algorithm, self.item, self.shape[::2])
 
     def same_item(self, values: _Matrix) -> _Matrix:
-        """Sums of products over pairs of answers of two raters to one item (algorithms, algorithms)."""
+        """Sums of products over answer pairs of two raters to one item (algorithms, algorithms)."""
         algorithms, raters, items = self.shape
+        # All pairs on an item, minus the pairs of one rater; sparse, as a rater answers few items.
         by_item = self.by_item(values)
         columns = self.rater * items + self.item
         own = csr_array((values, (self.algorithm, columns)), shape=(algorithms, raters * items))
         return np.asarray(by_item @ by_item.T - (own @ own.T).toarray())
 
     def any_item(self, values: _Matrix) -> _Matrix:
-        """Sums of products over pairs of answers of two raters (algorithms, algorithms)."""
+        """Sums of products over answer pairs of two raters (algorithms, algorithms)."""
         by_rater = self.by_rater(values)
         total = by_rater.sum(axis=1)
         return np.asarray(np.outer(total, total) - by_rater @ by_rater.T)
 
     def covariance(self, fooled: _Matrix) -> _Matrix:
-        """The covariance of two raters' answers on one item (algorithms, algorithms).
+        """Covariance of two raters' answers on one item (algorithms, algorithms).
 
-        It is the mean of products on the same item, less that on different ones; NaN where there are none of either.
+        It is the mean product on the same item minus that on different ones; NaN where either has no pairs.
         """
         ones = np.ones(len(fooled))
         same, pairs = self.same_item(fooled), self.same_item(ones)
@@ -233,12 +238,12 @@ class _Answers(NamedTuple):
         return np.where(both, same / np.where(both, pairs, 1) - others / np.where(both, other_pairs, 1), np.nan)
 
 
-def rates(answers: pd.DataFrame) -> Rates:
-    """The rates of all algorithms.
+def rates(answers: pd.DataFrame) -> FoolingRates:
+    """Estimate the rates of all algorithms.
 
     Args:
         answers: Answered trials (`table.scored`), with columns algorithm, rater, item and fooled, and cluster where
-            items are of clusters; at least one.
+            items form clusters; at least one.
 
     Raises:
         ValueError: There is no answer.
@@ -256,20 +261,21 @@ def rates(answers: pd.DataFrame) -> Rates:
     means = np.divide(given.by_rater(fooled), trials, out=np.zeros_like(trials), where=judged)
     observed = means.sum(axis=1) / n
     centred = np.where(judged, means - observed[:, None], 0)
-    # Raters who judged both algorithms: the covariance of their two rates, as their share of both means.
+    # Covariance of two rates through the raters who judged both, by their share of both means.
     both = judged.astype(np.intp) @ judged.T.astype(np.intp)
     covariance = centred @ centred.T / np.maximum(both - 1, 1)
-    weights = 1 / (trials * n[:, None])[algorithm, rater]
+    weights = 1 / (trials * n[:, None])[algorithm, rater]  # of an answer in its rate
     same_item = given.covariance(fooled)
     of_units, worth = given, None
     if table.clustered(answers):
         unit, names_of_units = pd.factorize(answers["cluster"].to_numpy(object), sort=True)
         of_units = given._replace(item=unit, shape=(len(names), len(raters), len(names_of_units)))
         shares = of_units.by_item(weights)
+        # Kish's effective number, at least two clusters for one degree of freedom.
         worth = np.maximum(2.0, shares.sum(axis=1) ** 2 / (shares**2).sum(axis=1))
     seen = (of_units.by_item(ones) > 0).astype(np.intp)
     units = seen.sum(axis=1)
-    return Rates(
+    return FoolingRates(
         algorithms=tuple(map(str, names)),
         observed=observed,
         trials=trials.sum(axis=1).astype(np.intp),
@@ -291,21 +297,21 @@ def _sums(
 
 
 def _of_raters(found: float, least: float, raters: float, trials: float) -> Part:
-    """The raters' part of a variance: what was found, at least that of independent answers.
+    """Raters' component: the estimate, at least the variance of independent answers.
 
-    The latter is known as well as there are answers. What a few raters say may be small by chance: where it is less, it
-    counts (f + 2) / f times in degrees of freedom, as in `reports.store.variance`.
+    The latter is known to the precision of all answers. An estimate from few raters may be small by chance: where it is
+    less, it counts (f + 2) / f times in degrees of freedom, as it does for trainings in a report.
     """
     freedom = float(raters - 1)
     if found >= least:
         return Part(found, freedom)
-    said = max(0.0, found) * (freedom + 2) / freedom
-    known = freedom * (least / said) ** 2 if said else math.inf
+    inflated = max(0.0, found) * (freedom + 2) / freedom
+    known = freedom * (least / inflated) ** 2 if inflated else math.inf
     return Part(least, max(freedom, min(known, float(trials - 1))))
 
 
 def summed(*parts: Part) -> Part:
-    """The sum of independent variances with its degrees of freedom, at least the fewest of a part that there is."""
+    """Sum of independent components; its degrees of freedom are at least their fewest."""
     total = sum(part.variance for part in parts)
     shares = sum((part.variance + part.chance) ** 2 / part.freedom for part in parts)
     fewest = min(part.freedom for part in parts if part.variance or part.chance or not total)
@@ -313,8 +319,9 @@ def summed(*parts: Part) -> Part:
 
 
 def _wilson(rate: float, answers: float, quantile: float) -> tuple[float, float]:
+    # Unlike in `rates.wilson`, the number of answers is an effective one and the quantile Student's.
     square = quantile**2
     centre = (rate + square / (2 * answers)) / (1 + square / answers)
     half = quantile / (1 + square / answers) * math.sqrt(rate * (1 - rate) / answers + square / (4 * answers**2))
-    # Exact where nobody, or everybody, was fooled: rounding would leave 1e-17 there.
+    # Exact at 0 and 1, where rounding would leave 1e-17.
     return 0.0 if rate == 0 else max(0.0, centre - half), 1.0 if rate == 1 else min(1.0, centre + half)

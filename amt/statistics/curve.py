@@ -1,4 +1,4 @@
-"""Learning curves over trial positions, and display times against the protocol."""
+"""Learning curves over trial positions, and timing quality of exposures."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from amt.protocol import Protocol
-from amt.statistics.planning import intraclass
-from amt.statistics.rates import wilson
+from amt.statistics.rates import intraclass, wilson
 
 BLOCK = 5
-
-
-"""Positions in a block; the last one of a session may have fewer."""
+"""Positions per block; the last one of a session may have fewer."""
 
 
 class Position(NamedTuple):
-    """Answers at one position, one a rater: how many, times fooled, share right with its 95 % Wilson interval."""
+    """Answers at one position, with the share correct and its 95 % Wilson interval."""
 
     position: int
     trials: int
@@ -36,10 +33,10 @@ class Block(NamedTuple):
     Attributes:
         first: The first position.
         last: The last one.
-        raters: Who answered at any of them.
-        trials: How many answers there are.
-        fooled: How many of them took the fake for real.
-        correct: Share of them that are right, 0 to 1.
+        raters: Number of raters with answers.
+        trials: Number of answers.
+        fooled: Number of answers that took the fake for real.
+        correct: Share of correct answers, 0 to 1.
         low: Lower end of its 95 % interval.
         high: Upper end.
     """
@@ -55,14 +52,14 @@ class Block(NamedTuple):
 
 
 class Halves(NamedTuple):
-    """The first half of the scored trials against the second, paired over raters.
+    """First and second half of the scored trials, paired over raters.
 
     Attributes:
-        raters: Who answered in both halves.
-        first: Their share right in the first half, 0 to 1: the mean over raters.
-        second: The same of the second half.
-        change: The second less the first, -1 to 1.
-        low: Lower end of the change's 95 % interval by Student's t over raters; None where it has none, as with one
+        raters: Number of raters with answers in both halves.
+        first: Their mean share correct in the first half, 0 to 1.
+        second: Their mean share correct in the second half.
+        change: The second minus the first, -1 to 1.
+        low: Lower end of the change's 95 % interval by Student's t over raters; None where it is undefined, as with one
             rater or where all raters changed alike.
         high: Upper end.
     """
@@ -76,13 +73,13 @@ class Halves(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """How often the raters of one algorithm were right in the course of their sessions.
+    """Share of correct answers of one algorithm's raters over the session.
 
     Attributes:
         positions: Scored trials by position.
-        blocks: The same in blocks of BLOCK positions.
-        practice: Practice trials, with positions of their own, in blocks; they count nowhere else.
-        halves: The trend; None where no rater answered in both halves.
+        blocks: Scored trials in blocks of BLOCK positions.
+        practice: Practice trials in blocks, with positions of their own.
+        halves: Trend over the scored trials; None where no rater answered in both halves.
     """
 
     positions: tuple[Position, ...]
@@ -91,35 +88,52 @@ class Curve(NamedTuple):
     halves: Halves | None
 
 
+class ExposureQuality(NamedTuple):
+    """Timing quality of exposures.
+
+    Attributes:
+        measured: Number of measured exposures, two per trial.
+        within_a_frame: Share of them, 0 to 1, within one frame of the protocol's duration.
+        off: Share that deviates by more frames than the protocol's rules allow.
+    """
+
+    measured: int
+    within_a_frame: float
+    off: float
+
+
 def positions(answers: pd.DataFrame) -> pd.Series[int]:
-    """The position of each answer in its session, from 1, in the order of trial numbers.
+    """Position of each answer in its session, from 1.
 
     Args:
-        answers: Answered trials of one phase, with columns session and trial. Those of all algorithms together: where
-            a session mixes them, its positions run through.
+        answers: Answered trials of one phase and all algorithms, with columns session and trial. Where a session mixes
+            algorithms, its positions run through.
     """
     return answers.groupby("session")["trial"].rank(method="first").astype("int64")
 
 
 def curve(answers: pd.DataFrame, practice: pd.DataFrame) -> Curve:
-    """The learning curve of one algorithm.
+    """Compute the learning curve of one algorithm.
 
     Args:
         answers: Its answered scored trials, with columns rater, fooled and position.
-        practice: Its answered practice trials, with the same columns; may be empty. Too few for a correlation of their
-            own, they have that of the scored trials.
+        practice: Its answered practice trials, with the same columns; may be empty. They are too few to estimate their
+            own intra-class correlation, so that of the scored trials is used.
     """
     icc = intraclass(answers)
     return Curve(_by_position(answers), _blocks(answers, icc), _blocks(practice, icc), halves(answers))
 
 
 def halves(answers: pd.DataFrame) -> Halves | None:
-    """The trend over the scored trials of one algorithm; None where no rater answered in both halves.
+    """Compare the halves of one algorithm's scored trials.
 
     The halves are those of the longest session; the middle one of an odd number of positions is in the second.
 
     Args:
         answers: Answered trials, with columns rater, position and fooled.
+
+    Returns:
+        The comparison; None where no rater answered in both halves.
     """
     plain = pd.DataFrame(
         {
@@ -139,6 +153,32 @@ def halves(answers: pd.DataFrame) -> Halves | None:
     return Halves(len(means), float(first.mean()), float(second.mean()), float(change.mean()), low, high)
 
 
+def exposure_quality(answers: pd.DataFrame, protocol: Protocol) -> ExposureQuality | None:
+    """Summarise the timing of trials; None without measurements.
+
+    Args:
+        answers: Trials with columns left_ms, right_ms and frame_ms, which may have missing values.
+        protocol: Duration of an exposure and its tolerance.
+    """
+    missed = frames_missed(answers, protocol)
+    known = missed[~np.isnan(missed)]
+    if not known.size:
+        return None
+    off = float((known > protocol.rules.frames_off).mean())
+    return ExposureQuality(known.size, float((known <= 1).mean()), off)
+
+
+def frames_missed(answers: pd.DataFrame, protocol: Protocol) -> NDArray[np.float64]:
+    """Deviation of each exposure in whole frames of the display (trials, 2); NaN unmeasured.
+
+    Rounded, since a display shows whole frames and time stamps jitter by a tenth of a millisecond.
+    """
+    exposures = answers[["left_ms", "right_ms"]].to_numpy(float)
+    frame = answers["frame_ms"].to_numpy(float)[:, None]
+    missed: NDArray[np.float64] = np.rint(np.abs(exposures - protocol.timing.exposure) / frame)
+    return missed
+
+
 def _by_position(answers: pd.DataFrame) -> tuple[Position, ...]:
     plain = pd.DataFrame(
         {"position": answers["position"].to_numpy(), "fooled": answers["fooled"].to_numpy(np.int64)},
@@ -151,52 +191,13 @@ def _by_position(answers: pd.DataFrame) -> tuple[Position, ...]:
 
 
 def _blocks(answers: pd.DataFrame, icc: float | None) -> tuple[Block, ...]:
-    found = []
-    for _, its in answers.groupby((answers["position"].to_numpy(np.int64) - 1) // BLOCK):
-        trials, fooled, raters = len(its), int(its["fooled"].sum()), int(its["rater"].nunique())
-        # Where the correlation is unknown, as when nobody was ever fooled, a rater's answers count as one.
+    blocks = []
+    for _, rows in answers.groupby((answers["position"].to_numpy(np.int64) - 1) // BLOCK):
+        trials, fooled, raters = len(rows), int(rows["fooled"].sum()), int(rows["rater"].nunique())
+        # Design effect: answers of one rater correlate. Where the correlation is unknown, as when nobody was ever
+        # fooled, a rater's answers count as one.
         design = 1 + (trials / raters - 1) * (1.0 if icc is None else icc)
         low, high = wilson((trials - fooled) / design, trials / design)
-        first, last = int(its["position"].min()), int(its["position"].max())
-        found.append(Block(first, last, raters, trials, fooled, (trials - fooled) / trials, float(low), float(high)))
-    return tuple(found)
-
-
-class Exposures(NamedTuple):
-    """Timing quality.
-
-    Attributes:
-        measured: How many exposures were measured; two a trial.
-        within_a_frame: Share of them, 0 to 1, that lasted as long as the protocol says, to within one frame.
-        off: Share that missed it by more frames than the protocol's rules put up with.
-    """
-
-    measured: int
-    within_a_frame: float
-    off: float
-
-
-def exposure_quality(answers: pd.DataFrame, protocol: Protocol) -> Exposures | None:
-    """Timing quality of some trials; None where nothing was measured.
-
-    Args:
-        answers: Trials, with columns left_ms, right_ms and frame_ms, any of them missing.
-        protocol: Says how long an exposure lasts, and which are off.
-    """
-    missed = frames_missed(answers, protocol)
-    known = missed[~np.isnan(missed)]
-    if not known.size:
-        return None
-    off = float((known > protocol.rules.frames_off).mean())
-    return Exposures(known.size, float((known <= 1).mean()), off)
-
-
-def frames_missed(answers: pd.DataFrame, protocol: Protocol) -> NDArray[np.float64]:
-    """By how many frames of the rater's display each exposure was too long or too short (trials, 2); NaN unmeasured.
-
-    Whole frames: a display shows nothing shorter, and time stamps jitter by a tenth of a millisecond.
-    """
-    exposures = answers[["left_ms", "right_ms"]].to_numpy(float)
-    frame = answers["frame_ms"].to_numpy(float)[:, None]
-    missed: NDArray[np.float64] = np.rint(np.abs(exposures - protocol.timing.exposure) / frame)
-    return missed
+        first, last = int(rows["position"].min()), int(rows["position"].max())
+        blocks.append(Block(first, last, raters, trials, fooled, (trials - fooled) / trials, float(low), float(high)))
+    return tuple(blocks)

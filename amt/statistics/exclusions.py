@@ -1,4 +1,4 @@
-"""Which sessions the protocol leaves out of the analysis, and why. Never by accuracy: no rule looks at `fooled`."""
+"""Exclusion of sessions by the protocol's rules, none of which uses `fooled`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ROUNDING = 1e-9  # shares such as 0.9 x 40 are not exact in binary
 
 
 class Reason(NamedTuple):
-    """Why a session does not count: the rule, and a sentence with the number found."""
+    """Rule that excludes a session, and a sentence with the value found."""
 
     rule: str
     sentence: str
 
 
 class Excluded(NamedTuple):
-    """A session that does not count, whose it was, and every reason."""
+    """Excluded session with its rater, algorithms and all reasons."""
 
     session: str
     rater: str
@@ -32,12 +32,12 @@ class Excluded(NamedTuple):
 
 
 class Exclusions(NamedTuple):
-    """What the rules of a protocol leave out.
+    """Sessions excluded by a protocol's rules.
 
     Attributes:
-        sessions: How many sessions there are in all.
-        excluded: Those that do not count, by id.
-        notes: One sentence for each rule that could not be applied, with how many sessions it passed over.
+        sessions: Number of all sessions.
+        excluded: The excluded ones, by id.
+        notes: One sentence per rule that could not be applied to some sessions, with their number.
     """
 
     sessions: int
@@ -45,14 +45,14 @@ class Exclusions(NamedTuple):
     notes: tuple[str, ...]
 
     def kept(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The rows of the sessions that count."""
-        return table[~table["session"].isin([each.session for each in self.excluded])]
+        """Select the rows of sessions that count."""
+        return table[~table["session"].isin([session.session for session in self.excluded])]
 
 
 def exclusions(table: pd.DataFrame, protocol: Protocol) -> Exclusions:
-    """Apply the rules of a protocol to every session of a table of answers.
+    """Apply a protocol's rules to every session of a table of answers.
 
-    A rule whose numbers a session lacks is not applied to it: old batches have no times.
+    A rule is skipped for sessions without its measurements: old batches have no times.
     """
     answers = dict(list(scored(table).groupby("session")))
     nothing = table.iloc[:0]
@@ -62,9 +62,9 @@ def exclusions(table: pd.DataFrame, protocol: Protocol) -> Exclusions:
     for session, rows in table.groupby("session"):
         trials = answers.get(session, nothing)
         timing, speed = _timing(trials, protocol), _speed(trials, protocol)
-        for note, found in zip(unmeasured, (timing, speed), strict=True):
-            unmeasured[note] += found is None and len(trials) > 0
-        found = [
+        for note, broken in zip(unmeasured, (timing, speed), strict=True):
+            unmeasured[note] += broken is None and len(trials) > 0
+        reasons = [
             *_incomplete(rows),
             *_few(trials, protocol),
             *(timing or []),
@@ -72,9 +72,9 @@ def exclusions(table: pd.DataFrame, protocol: Protocol) -> Exclusions:
             *_one_side(trials, protocol),
             *repeated.get(str(session), []),
         ]
-        if found:
+        if reasons:
             names = tuple(sorted(rows["algorithm"].unique()))
-            excluded.append(Excluded(str(session), str(rows["rater"].iloc[0]), names, tuple(found)))
+            excluded.append(Excluded(str(session), str(rows["rater"].iloc[0]), names, tuple(reasons)))
     sessions = table["session"].nunique()
     notes = tuple(
         f"In {count} of {counted(sessions, 'session')} no {what} was not applied to them."
@@ -103,16 +103,16 @@ def _least(protocol: Protocol) -> int:
 
 
 def _timing(trials: pd.DataFrame, protocol: Protocol) -> list[Reason] | None:
-    found, rules = curve.exposure_quality(trials, protocol), protocol.rules
-    if found is None:
+    quality, rules = curve.exposure_quality(trials, protocol), protocol.rules
+    if quality is None:
         return None
-    if found.off <= rules.most_off + ROUNDING:
+    if quality.off <= rules.most_off + ROUNDING:
         return []
     return [
         Reason(
             "timing",
-            f"{100 * found.off:.1f} % of {found.measured} exposures are off by more than {rules.frames_off:g} frames; "
-            f"at most {100 * rules.most_off:g} % may be.",
+            f"{100 * quality.off:.1f} % of {quality.measured} exposures are off by more than {rules.frames_off:g} "
+            f"frames; at most {100 * rules.most_off:g} % may be.",
         )
     ]
 
@@ -127,7 +127,7 @@ def _speed(trials: pd.DataFrame, protocol: Protocol) -> list[Reason] | None:
 
 
 def _one_side(trials: pd.DataFrame, protocol: Protocol) -> list[Reason]:
-    # Few answers end up on one side by chance; a session with too few of them is out anyway.
+    # With few answers one side can dominate by chance; such sessions are excluded anyway.
     if trials.empty or len(trials) < _least(protocol):
         return []
     counts = trials["choice"].value_counts()
@@ -143,7 +143,7 @@ def _one_side(trials: pd.DataFrame, protocol: Protocol) -> list[Reason]:
 
 
 def _repeated(table: pd.DataFrame) -> dict[str, list[Reason]]:
-    """Sessions of raters who had an earlier one: by the time of the first answer, else by their order in the table."""
+    """Find later sessions of a rater, by time of the first answer, then table order."""
     firsts = pd.DataFrame(
         {
             "session": table["session"].to_numpy(object),

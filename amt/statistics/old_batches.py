@@ -1,14 +1,14 @@
-"""Results of old Mechanical Turk batches of AMT_Real_vs_Fake, as the table of answers.
+"""Import of old Mechanical Turk batches of AMT_Real_vs_Fake.
 
-Both generations of that tool are read: Matlab (2016 to 2018; trials from 1, images without extension, one algorithm a
+Both generations of that tool are read: Matlab (2016 to 2018; trials from 1, images without extension, one algorithm per
 session) and Python (2020; trials from 0, images with extension, algorithms mixed within a session). A batch's CSV has
-one row an assignment: Mechanical Turk's own columns, and for each trial the inputs `gt_side` (the side of the real
+one row per assignment: Mechanical Turk's own columns, and for each trial the inputs `gt_side` (the side of the real
 image), `images_left` and `images_right`, and the answer `selection`: the side called fake, or "unset".
 
-Differences from that tool's own analysis: an unanswered trial is missing, not a click on the left; trials at the end
-that nobody answered were never shown (the page of 2016 stopped at 50 of 60) and make no rows; the rate of an algorithm
-is the mean over raters. Nothing was measured by those pages, so that the columns of times are missing; `answered_at`
-is when the whole assignment was submitted.
+Differences from that tool's own analysis: an unanswered trial is missing, not a click on the left; final trials that
+no rater answered were never shown (the page of 2016 stopped at 50 of 60) and get no rows; the rate of an algorithm is
+the mean over raters. Those pages measured nothing, so the columns of times are missing; `answered_at` is the time when
+the whole assignment was submitted.
 """
 
 from __future__ import annotations
@@ -31,31 +31,17 @@ from amt.statistics.table import build
 
 # Matlab's readtable writes underscores for the dots.
 _COLUMN = re.compile(r"(?:Input|Answer)[._](gt_side|images_left|images_right|selection)(\d+)")
-
-
 _NEEDED = ("WorkerId", "AssignmentId", "AssignmentStatus")
-
-
 _STATES = {"approved": "completed", "submitted": "completed", "rejected": "ended"}
-
-
 _OTHER = {"left": "right", "right": "left"}
-
-
 _EXTENSION = re.compile(r"\.(?:png|jpe?g|gif|bmp|webp)$", re.IGNORECASE)
-
-
 _WRITTEN = re.compile(r"\w{3} (\w{3}) (\d\d?) (\d\d):(\d\d):(\d\d) (\w{3}) (\d{4})")
-
-
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
 _ZONES = {"UTC": 0, "GMT": 0, "PST": -8, "PDT": -7}
 
 
 class _Trial(NamedTuple):
-    """The places of one trial's columns; selection is None where there is no such column."""
+    """Column indices of one trial; selection is None where that column is absent."""
 
     gt_side: int
     images_left: int
@@ -70,7 +56,7 @@ class _Image(NamedTuple):
 
 @dataclass(frozen=True)
 class _Row:
-    """One assignment's cells, and how an error names it."""
+    """Cells of one assignment, with its position for error messages."""
 
     path: Path
     number: int
@@ -78,34 +64,34 @@ class _Row:
     cells: list[str]
 
     def cell(self, column: str | int) -> str:
-        """What a column, by name or place, holds."""
+        """Stripped cell of a column, by name or index."""
         return self.cells[column if isinstance(column, int) else self.header.index(column)].strip()
 
-    def wrong(self, place: int, expected: str) -> AmtError:
+    def wrong(self, column: int, expected: str) -> AmtError:
         return AmtError(
-            f"{self.path}, row {self.number}, column {self.header[place]}: found {self.cells[place]!r}; "
+            f"{self.path}, row {self.number}, column {self.header[column]}: found {self.cells[column]!r}; "
             f"expected {expected}; was the file changed since it was downloaded?"
         )
 
 
 def read(path: Path, key: bytes, study: str = "", practice: int = 10, vigilance: str = "vigilance") -> pd.DataFrame:
-    """The table of answers in a results CSV.
+    """Read a results CSV into a table of answers.
 
-    Worker and assignment ids are replaced at once by their HMAC with the key, and kept nowhere. A rejected assignment
-    has the state "ended", so that the protocol's rules leave it out; others are "completed".
+    Worker and assignment ids are replaced by their HMAC with the key and stored nowhere. A rejected assignment has the
+    state "ended", so that the protocol's rules exclude it; others are "completed".
 
     Args:
         path: The results CSV as downloaded from Mechanical Turk, its `Input.` and `Answer.` columns untouched.
-        key: A secret of the study; the same key gives a worker the same pseudonym in another batch.
-        study: The study's name; the file's, where none is given.
-        practice: How many trials at the start of each session were practice (10 in that tool).
-        vigilance: The folder of obviously broken fakes; its trials have the phase "attention".
+        key: Secret of the study; the same key gives a worker the same pseudonym in another batch.
+        study: Name of the study; by default that of the file.
+        practice: Number of practice trials at the start of each session (10 in that tool).
+        vigilance: Folder of obviously broken fakes; its trials have the phase "attention".
 
     Returns:
-        One row a trial; the algorithm is the folder of the fake's image, items are file names without extension.
+        One row per trial; the algorithm is the folder of the fake's image, items are file names without extension.
 
     Raises:
-        AmtError: The file is no such CSV, or a cell cannot be what it should; or the key is empty.
+        AmtError: The file is no such CSV, a cell is invalid, or the key is empty.
     """
     if not key:
         raise AmtError("the key for pseudonyms is empty; expected a secret, at least 16 random bytes; give one")
@@ -118,9 +104,9 @@ def read(path: Path, key: bytes, study: str = "", practice: int = 10, vigilance:
             f"{path}: no column {lacks}; expected a results CSV of AMT_Real_vs_Fake as downloaded from Mechanical Turk "
             "(for an export of this program, use its own reader)"
         )
-    assignments = [_Row(path, number, header, row) for number, row in enumerate(rows, 2)]
-    _refuse_doubles(assignments)
-    answered = [place for place, trial in enumerate(trials, 1) if any(_choice(row, trial) for row in assignments)]
+    assignments = [_Row(path, i, header, row) for i, row in enumerate(rows, 2)]
+    _refuse_duplicates(assignments)
+    answered = [i for i, trial in enumerate(trials, 1) if any(_choice(row, trial) for row in assignments)]
     if not answered:
         raise AmtError(
             f"{path}: no answer in {len(rows)} assignments; expected Answer.selection columns with left, right"
@@ -131,27 +117,26 @@ def read(path: Path, key: bytes, study: str = "", practice: int = 10, vigilance:
     )
 
 
-def _refuse_doubles(assignments: list[_Row]) -> None:
+def _refuse_duplicates(assignments: list[_Row]) -> None:
     first: dict[str, _Row] = {}
     for row in assignments:
         earlier = first.setdefault(row.cell("AssignmentId"), row)
         if earlier is not row:
             raise AmtError(
                 f"{row.path}, row {row.number}: the assignment of row {earlier.number} again; expected each once; "
-                "take one of the rows away"
+                "remove one of the rows"
             )
 
 
 def _trials(header: list[str]) -> list[_Trial]:
-    places: dict[int, dict[str, int]] = {}
-    for place, column in enumerate(header):
-        found = _COLUMN.fullmatch(column.strip())
-        if found:
-            places.setdefault(int(found[2]), {})[found[1]] = place
+    columns: dict[int, dict[str, int]] = {}
+    for i, column in enumerate(header):
+        if match := _COLUMN.fullmatch(column.strip()):
+            columns.setdefault(int(match[2]), {})[match[1]] = i
     return [
-        _Trial(of["gt_side"], of["images_left"], of["images_right"], of.get("selection"))
-        for _, of in sorted(places.items())
-        if {"gt_side", "images_left", "images_right"} <= of.keys()
+        _Trial(trial["gt_side"], trial["images_left"], trial["images_right"], trial.get("selection"))
+        for _, trial in sorted(columns.items())
+        if {"gt_side", "images_left", "images_right"} <= trial.keys()
     ]
 
 
@@ -192,7 +177,7 @@ def _answers(
 
 
 def _choice(row: _Row, trial: _Trial) -> str | None:
-    """The side called fake; None for a trial without an answer."""
+    """Side called fake; None for a trial without an answer."""
     if trial.selection is None or row.cell(trial.selection) in ("", "unset"):
         return None
     if row.cell(trial.selection) not in _OTHER:
@@ -200,10 +185,10 @@ def _choice(row: _Row, trial: _Trial) -> str | None:
     return row.cell(trial.selection)
 
 
-def _image(row: _Row, place: int) -> _Image:
-    folder, slash, name = row.cell(place).rpartition("/")
+def _image(row: _Row, column: int) -> _Image:
+    folder, slash, name = row.cell(column).rpartition("/")
     if not (folder and slash and name):
-        raise row.wrong(place, "the path of an image below its algorithm's folder, such as L1/12")
+        raise row.wrong(column, "the path of an image below its algorithm's folder, such as L1/12")
     return _Image(folder, _EXTENSION.sub("", name))
 
 
@@ -211,12 +196,12 @@ def _state(row: _Row) -> str:
     state = _STATES.get(row.cell("AssignmentStatus").lower())
     if state is None:
         raise row.wrong(row.header.index("AssignmentStatus"), "Approved, Submitted or Rejected")
-    # The requester's own mark, in a file that was on its way back to Mechanical Turk.
+    # Filled in by the requester before uploading the file to Mechanical Turk.
     return "ended" if "Reject" in row.header and row.cell("Reject") else state
 
 
 def _submitted(row: _Row) -> str | None:
-    """The time in ISO 8601, UTC; None where it cannot be told."""
+    """Time of submission in ISO 8601, UTC; None if it cannot be parsed."""
     written = _WRITTEN.fullmatch(row.cell("SubmitTime")) if "SubmitTime" in row.header else None
     if not written or written[1] not in _MONTHS or written[6] not in _ZONES:
         return None

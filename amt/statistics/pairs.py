@@ -1,4 +1,4 @@
-"""Comparisons: two algorithms with each other, all pairs adjusted together, and each algorithm with chance."""
+"""Comparisons of algorithms: adjusted pairwise differences, and tests against chance."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from itertools import combinations
 from typing import Literal, NamedTuple
 
 from amt.statistics.bootstrap import Estimate
-from amt.statistics.components import Rates
+from amt.statistics.components import FoolingRates
 
 Chance = Literal["below", "not distinguishable", "above", "no interval"]
 
 
 class Pair(NamedTuple):
-    """How the fooling rate of one algorithm differs from another's, over raters and items.
+    """Comparison of two algorithms' fooling rates over raters and items.
 
     Attributes:
-        first: An algorithm.
-        second: Another.
+        first: Name of one algorithm.
+        second: Name of the other.
         difference: Rate of the first minus rate of the second (-1 to 1), with its interval.
-        probability: That the first rate is the larger, 0 to 1.
+        probability: One-sided confidence that the first rate is larger, 0 to 1.
         p: Two-sided p-value of no difference.
-        adjusted: The same, adjusted for all pairs of the study that have one: below 0.05 the two differ.
-        items_icc: Intra-class correlation of items, of what the two do not share, for planning; NaN where unknown.
+        adjusted: The p-value adjusted for all pairs of the study that have one: below 0.05 the two differ.
+        items_icc: Intra-class correlation of items that the two do not share, for planning; NaN where unknown.
 
-    Where one of the two has no interval, neither has the difference, and probability and p-values are NaN.
+    Where either rate has no interval, neither has the difference, and probability and p-values are NaN.
     """
 
     first: str
@@ -37,41 +37,42 @@ class Pair(NamedTuple):
     items_icc: float
 
 
-def pairs(rates: Rates) -> tuple[Pair, ...]:
-    """All pairs of algorithms, each in the order of `rates.algorithms`."""
-    found = {(one, two): rates.difference(one, two) for one, two in combinations(rates.algorithms, 2)}
-    adjusted = shaffer({pair: each.p for pair, each in found.items() if each.estimate.known})
+def pairs(rates: FoolingRates) -> tuple[Pair, ...]:
+    """Compare all pairs of algorithms, each in the order of `rates.algorithms`."""
+    differences = {pair: rates.difference(*pair) for pair in combinations(rates.algorithms, 2)}
+    adjusted = shaffer({pair: difference.p for pair, difference in differences.items() if difference.estimate.known})
     return tuple(
         Pair(
             *pair,
-            each.estimate,
-            each.probability,
-            each.p,
-            adjusted.get(pair, each.p),
+            difference.estimate,
+            difference.probability,
+            difference.p,
+            adjusted.get(pair, difference.p),
             rates.items_intraclass(*pair),
         )
-        for pair, each in found.items()
+        for pair, difference in differences.items()
     )
 
 
 def shaffer(p: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
-    """P-values of all pairs of algorithms, adjusted for their number, step by step down from the smallest.
+    """Adjust the p-values of all pairs with Shaffer's step-down procedure.
 
-    Where some pairs differ, not all numbers of the others can be equal: of three algorithms not exactly two pairs. Each
-    step is adjusted for as many as can (Shaffer, Modified sequentially rejective multiple test procedures, Journal of
-    the American Statistical Association 81, 1986).
+    Once some pairs differ, only certain numbers of the others can be equal: of three algorithms never exactly two
+    pairs. Each step is adjusted for the largest possible number (Shaffer, Modified sequentially rejective multiple test
+    procedures, Journal of the American Statistical Association 81, 1986).
     """
     possible = sorted(_possible(len({name for pair in p for name in pair})))
     adjusted, largest = {}, 0.0
     for step, pair in enumerate(sorted(p, key=lambda pair: p[pair])):
         left = len(p) - step
+        # Never below the previous step: adjusted p-values keep the order of the raw ones.
         largest = max(largest, min(1.0, max(n for n in possible if n <= left) * p[pair]))
         adjusted[pair] = largest
     return adjusted
 
 
 def against_chance(rate: Estimate) -> Chance:
-    """Whether the interval of a fooling rate holds 50 %, where fakes cannot be told from real images."""
+    """Compare the interval of a fooling rate with 50 %, chance."""
     if not rate.known:
         return "no interval"
     if rate.low <= 0.5 <= rate.high:
@@ -81,7 +82,7 @@ def against_chance(rate: Estimate) -> Chance:
 
 @cache
 def _possible(algorithms: int) -> frozenset[int]:
-    """How many pairs of so many algorithms can be equal: they fall into groups of equal ones."""
+    """Possible numbers of equal pairs: algorithms fall into groups of equal ones."""
     if algorithms < 2:
         return frozenset({0})
     return frozenset(

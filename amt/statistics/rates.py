@@ -1,4 +1,4 @@
-"""Fooling rates by algorithm, rater and item, with sensitivity, side bias and response times."""
+"""Fooling rates per algorithm, rater and item, sensitivity, side bias, response times."""
 
 from __future__ import annotations
 
@@ -14,8 +14,31 @@ from amt.statistics.bootstrap import REPLICATES, Estimate, draw_counts, estimate
 _Z = float(scipy.special.ndtri(0.975))
 
 
+class Sensitivity(NamedTuple):
+    """Sensitivity d' of raters, in standard deviations of their percept; 0 is chance.
+
+    Attributes:
+        value: The estimate of d'.
+        low: Lower end of the 95 % interval, from the upper end of the rate's.
+        high: Upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+class Quartiles(NamedTuple):
+    """Quartiles over raters of their median response time in ms, and number of raters."""
+
+    low: float
+    median: float
+    high: float
+    raters: int
+
+
 def by_rater(answers: pd.DataFrame) -> pd.DataFrame:
-    """The rate of each rater with each algorithm.
+    """Rate of each rater with each algorithm.
 
     Args:
         answers: Answered trials (`table.scored`), with columns algorithm, rater and fooled.
@@ -27,7 +50,7 @@ def by_rater(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_algorithm(answers: pd.DataFrame) -> pd.DataFrame:
-    """The rate of each algorithm: the mean over its raters of their mean over trials.
+    """Rate of each algorithm: mean over raters of each rater's mean over trials.
 
     Args:
         answers: Answered trials, with columns algorithm, rater and fooled.
@@ -40,7 +63,9 @@ def by_algorithm(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_item(answers: pd.DataFrame) -> pd.DataFrame:
-    """The rate of each item's fake, with its 95 % Wilson interval: an item's raters each see it once.
+    """Rate of each item's fake with its 95 % Wilson interval.
+
+    Each rater sees an item once, so its answers are independent.
 
     Args:
         answers: Answered trials, with columns algorithm, item and fooled.
@@ -54,63 +79,27 @@ def by_item(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def wilson(successes: ArrayLike, trials: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both ends of the 95 % interval of proportions of independent trials.
+    """Both ends of the 95 % interval of binomial proportions.
 
     Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
     """
     k, n = np.asarray(successes, np.float64), np.asarray(trials, np.float64)
     centre = (k + _Z**2 / 2) / (n + _Z**2)
     half = _Z / (n + _Z**2) * np.sqrt(k * (n - k) / n + _Z**2 / 4)
-    # Exact where nobody, or everybody, was fooled: rounding would leave 1e-17 there.
+    # Exact at 0 and 1, where rounding would leave 1e-17.
     return np.where(k == 0, 0.0, centre - half), np.where(k == n, 1.0, centre + half)
 
 
-def _counted(answers: pd.DataFrame, column: str) -> pd.DataFrame:
-    plain = pd.DataFrame(
-        {
-            "algorithm": answers["algorithm"].to_numpy(object),
-            column: answers[column].to_numpy(object),
-            "fooled": answers["fooled"].to_numpy(np.int64),
-        }
-    )
-    groups = plain.groupby(["algorithm", column])["fooled"]
-    counted = groups.agg(fooled="sum", trials="size").reset_index()
-    return counted.assign(rate=counted["fooled"] / counted["trials"])
-
-
-class Sensitivity(NamedTuple):
-    """How well raters tell fakes from real images, in standard deviations of their impression; 0 is chance.
-
-    Attributes:
-        value: d'.
-        low: Lower end of the 95 % interval, from the upper end of the rate's.
-        high: Upper end.
-    """
-
-    value: float
-    low: float
-    high: float
-
-
-class Quartiles(NamedTuple):
-    """Response times in milliseconds: quartiles over raters of each rater's median, and how many raters have one."""
-
-    low: float
-    median: float
-    high: float
-    raters: int
-
-
 def sensitivity(rate: Estimate, trials: int) -> Sensitivity:
-    """Sensitivity d' in the two-alternative task: sqrt(2) times the inverse normal of the share correct, 1 - rate.
+    """Sensitivity d' in the two-alternative task.
 
-    Macmillan and Creelman, Detection Theory, chapter 7. Rates of 0 and 1, which have no finite d', stand for half a
-    trial: 1 / (2 trials) and 1 - 1 / (2 trials) (Macmillan and Kaplan 1985). The same limits hold for the ends of the
-    interval.
+    It is sqrt(2) times the inverse normal of the share correct, 1 - rate (Macmillan and Creelman, Detection Theory,
+    chapter 7). Rates of 0 and 1, which have no finite d', are replaced by those of half a trial, 1 / (2 trials) and
+    1 - 1 / (2 trials) (Macmillan and Kaplan 1985); likewise the ends of the interval.
 
     Args:
         rate: The fooling rate, 0 to 1.
-        trials: How many trials it is from.
+        trials: Number of trials behind it.
     """
     value, low, high = (
         float(np.sqrt(2) * scipy.special.ndtri(np.clip(1 - end, 0.5 / trials, 1 - 0.5 / trials)))
@@ -120,9 +109,9 @@ def sensitivity(rate: Estimate, trials: int) -> Sensitivity:
 
 
 def left_share(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0) -> dict[str, Estimate]:
-    """By algorithm: the share of answers that called the left image fake, with its two-stage interval.
+    """Share of answers "left" per algorithm, with its two-stage interval.
 
-    With fakes left as often as right, raters who lean to no side give 0.5, whatever the fooling rate.
+    With fakes left as often as right, unbiased raters give 0.5, whatever the fooling rate.
     """
     left = answers.assign(fooled=(answers["choice"] == "left").astype("int64"))
     drawn = two_stage(left, replicates, seed)
@@ -130,15 +119,15 @@ def left_share(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 
 
 
 def learning(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0) -> Estimate | None:
-    """By how many percentage points 10 trials change the share correct, with its interval over raters if there are two.
+    """Percentage points by which 10 trials change the share correct; positive is improvement.
 
-    The slope of correctness on trial number, common to all raters, each rater's own mean taken out (least squares);
-    the bootstrap draws raters. Positive: raters get better.
+    The least-squares slope of correctness on trial number, common to all raters and within raters; the bootstrap
+    resamples raters, and has no interval for a single one.
 
     Args:
         answers: Answered trials of one algorithm, with columns rater, trial and fooled.
-        replicates: How many draws.
-        seed: Of the draws.
+        replicates: Number of draws.
+        seed: Seed of the draws.
 
     Returns:
         The slope, or None where no rater has two trials.
@@ -150,6 +139,7 @@ def learning(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0)
             "correct": 100 * (1 - answers["fooled"].to_numpy(float)),
         }
     ).sort_values(["rater", "trial"])
+    # Deviations from each rater's own means: raters who are better throughout do not look like learning.
     within = plain[["trial", "correct"]] - plain.groupby("rater")[["trial", "correct"]].transform("mean")
     products = pd.DataFrame({"xy": within["trial"] * within["correct"], "xx": within["trial"] ** 2})
     xy, xx = products.groupby(plain["rater"]).sum().to_numpy().T
@@ -165,7 +155,7 @@ def learning(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0)
 
 
 def response_times(answers: pd.DataFrame) -> Quartiles | None:
-    """Quartiles over raters of their median response time; None where no time was measured.
+    """Quartiles over raters of their median response time; None without measurements.
 
     Args:
         answers: Answered trials, with columns rater and response_ms.
@@ -175,3 +165,40 @@ def response_times(answers: pd.DataFrame) -> Quartiles | None:
         return None
     low, median, high = np.percentile(medians, [25, 50, 75])
     return Quartiles(float(low), float(median), float(high), len(medians))
+
+
+def intraclass(answers: pd.DataFrame) -> float | None:
+    """Intra-class correlation of one algorithm's answers within raters, for planning.
+
+    The analysis-of-variance estimator for unequal numbers of trials (Fleiss, Levin and Paik, Statistical Methods for
+    Rates and Proportions, section 15.2), at least 0.
+
+    Args:
+        answers: Answered trials, with columns algorithm, rater and fooled.
+
+    Returns:
+        0 to 1; None where there is one rater, one trial per rater, or no variance.
+    """
+    raters = by_rater(answers)
+    n, rates = raters["trials"].to_numpy(float), raters["rate"].to_numpy(float)
+    k, total = len(n), n.sum()
+    if k < 2 or total <= k:
+        return None
+    between = float((n * (rates - (n * rates).sum() / total) ** 2).sum()) / (k - 1)
+    within = float((n * rates * (1 - rates)).sum()) / (total - k)
+    typical = (total - (n**2).sum() / total) / (k - 1)  # trials per rater, reduced where raters have unequal numbers
+    variance = between + (typical - 1) * within
+    return max(0.0, float((between - within) / variance)) if variance > 0 else None
+
+
+def _counted(answers: pd.DataFrame, column: str) -> pd.DataFrame:
+    plain = pd.DataFrame(
+        {
+            "algorithm": answers["algorithm"].to_numpy(object),
+            column: answers[column].to_numpy(object),
+            "fooled": answers["fooled"].to_numpy(np.int64),
+        }
+    )
+    groups = plain.groupby(["algorithm", column])["fooled"]
+    counted = groups.agg(fooled="sum", trials="size").reset_index()
+    return counted.assign(rate=counted["fooled"] / counted["trials"])

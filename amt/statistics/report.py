@@ -1,4 +1,4 @@
-"""An analysis as plain text, at most 100 columns wide, and as JSON."""
+"""Reports of an analysis: plain text of at most 100 columns, and JSON."""
 
 from __future__ import annotations
 
@@ -7,76 +7,48 @@ import math
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel
 
 from amt.errors import counted
+from amt.statistics.analysis import Algorithm, Analysis, Results
 from amt.statistics.bootstrap import Estimate
+from amt.statistics.pairs import Pair
 
-if TYPE_CHECKING:
-    from amt.statistics.analysis import Algorithm, Analysis, Results
-    from amt.statistics.pairs import Pair
-
-
+FORMAT = 3  # 2: the learning curve of each algorithm; 3: claims and pairs over raters and items by components
 WIDTH = 100
-
-
 _NAME = 18
-
-
 _EXTREMES = 5
-
-
 _CHANCE = {
-    "below": "below chance: fakes are told apart",
+    "below": "below chance: fakes are recognised",
     "not distinguishable": "not distinguishable from chance",
     "above": "above chance: fakes look more real than real images",
-    "no interval": "unknown from a single rater, item or cluster of items",
+    "no interval": "unknown with a single rater, item or cluster of items",
 }
-
-
 _SIMULATED = "The raters of this study were simulated: programs, not people."
-
-
 _FOOLED = (
     "fooled: share of trials in which the fake was taken for real, the mean over raters of their mean over trials; "
     "50 % is chance."
 )
-
-
 _CLAIMS = (
-    "for claims: over {over}, from the variance of each (Wilson's interval with as many answers as vary so "
-    "when independent). It holds for other raters and other items of the kind, not for other trainings of the model: "
-    "this is the one to claim a result with."
+    "for claims: over {over}, from their variance components (Wilson's interval with the effective number of "
+    "independent answers). It generalises to new raters and items of this kind, not to other trainings of the model: "
+    "report this one."
 )
-
-
 _STAGED = (
-    "+- and two-stage: the paper's bootstrap of raters, then trials within each, items as given. +- is the standard "
-    "error, comparable with the figures of the paper."
+    "+- and two-stage: the paper's bootstrap of raters, then trials within each, with fixed items. +- is the standard "
+    "error, comparable with the paper's figures."
 )
-
-
-_ALIKE = "- under two-stage: all raters gave the same answers, so that every draw gives the same rate."
-
-
-_UNKNOWN = "- under claims: a single rater, item or cluster of items says nothing of how others differ."
-
-
+_ALIKE = "- under two-stage: all raters gave the same answers, so every draw gives the same rate."
+_UNKNOWN = "- under claims: a single rater, item or cluster of items does not show how others vary."
 _ITEMS = (
-    "items ICC: correlation of two raters' answers on an item, of what the two algorithms do not share, for planning; "
-    "what is hard for both cancels in their difference. Plan by the mean of the pairs: one pair tells it roughly."
+    "items ICC: correlation of two raters' answers on an item that the two algorithms do not share, for planning; what "
+    "is hard for both cancels in their difference. Plan with the mean over pairs, as that of one pair is imprecise."
 )
-
-
 _CLUSTERED = (
-    "`amt plan` knows of no clusters: where items of one are alike, its raters find less often than it says what it is "
-    "asked for."
+    "`amt plan` ignores clusters: where items of a cluster are alike, the power of its plan is lower than stated."
 )
-
-
 _BEHAVIOUR = (
     "left: share of answers that called the left image fake. learning: percentage points by which 10 trials change the "
     "share correct. response: quartiles over raters of their median. ICC: correlation of answers within raters, for "
@@ -85,9 +57,33 @@ _BEHAVIOUR = (
 
 
 def text(analysis: Analysis) -> str:
-    """The report: rates, chance, pairs, behaviour, trend, items, attention, exclusions."""
+    """Format the text report: rates, comparisons, rater behaviour, items, exclusions."""
     parts = (_head, _rates, _chance, _pairs, _behaviour, _trend, _items, _attention, _exclusions)
     return "\n".join(line.rstrip() for part in parts for line in part(analysis)) + "\n"
+
+
+def document(analysis: Analysis) -> dict[str, object]:
+    """Convert an analysis to JSON at full precision; undefined values are None.
+
+    The fields are those of the classes in `analysis`, with the version of the format and the protocol's fingerprint.
+    """
+    fields = {field.name: plain(getattr(analysis, field.name)) for field in dataclasses.fields(analysis)}
+    return {"format": FORMAT, "fingerprint": analysis.protocol.fingerprint} | fields
+
+
+def plain(value: object) -> object:
+    """Convert a value to JSON types; named tuples and dataclasses become dicts."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: plain(part) for name, part in value._asdict().items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _head(analysis: Analysis) -> Iterator[str]:
@@ -103,7 +99,7 @@ def _head(analysis: Analysis) -> Iterator[str]:
 def _rates(analysis: Analysis) -> Iterator[str]:
     yield from _title("Fooling rates")
     if not analysis.kept.algorithms:
-        yield "No session counts; the rates of all sessions are not for claims."
+        yield "No session counts; do not report the rates of all sessions."
     yield from _row(
         "algorithm",
         f"{'raters':>6}{'trials':>8}{'fooled':>9}{'+-':>6}"
@@ -137,9 +133,9 @@ def _rate(algorithm: Algorithm | None) -> str:
 def _chance(analysis: Analysis) -> Iterator[str]:
     yield from _title("Against chance (95 % for claims)")
     for algorithm in analysis.kept.algorithms:
-        found = algorithm.sensitivity
-        ends = f"{found.low:.2f} to {found.high:.2f}" if algorithm.claims.known else "-"
-        dprime = f"d' {found.value:.2f} ({ends})"
+        sensitivity = algorithm.sensitivity
+        ends = f"{sensitivity.low:.2f} to {sensitivity.high:.2f}" if algorithm.claims.known else "-"
+        dprime = f"d' {sensitivity.value:.2f} ({ends})"
         yield from _row(algorithm.name, f"{dprime:<28}{_CHANCE[algorithm.chance]}")
 
 
@@ -186,22 +182,22 @@ def _behaviour(analysis: Analysis) -> Iterator[str]:
         yield from _row(algorithm.name, f"{sides:>24}{learnt:>24}{took:>24}{icc:>8}")
     yield from _wrapped(_BEHAVIOUR)
     for algorithm in analysis.kept.algorithms:
-        shown = algorithm.exposures
-        if shown is not None:
+        timing = algorithm.exposures
+        if timing is not None:
             yield from _wrapped(
-                f"{algorithm.name}: {100 * shown.within_a_frame:.2f} % of {shown.measured:,} exposures lasted as long "
-                f"as they should to within one frame; {100 * shown.off:.2f} % were off by more than "
+                f"{algorithm.name}: {100 * timing.within_a_frame:.2f} % of {timing.measured:,} exposures were within "
+                f"one frame of their duration; {100 * timing.off:.2f} % were off by more than "
                 f"{analysis.protocol.rules.frames_off:g}."
             )
 
 
 def _trend(analysis: Analysis) -> Iterator[str]:
-    found = [(algorithm.name, algorithm.curve.halves) for algorithm in analysis.kept.algorithms]
-    if not any(halves for _, halves in found):
+    trends = [(algorithm.name, algorithm.curve.halves) for algorithm in analysis.kept.algorithms]
+    if not any(halves for _, halves in trends):
         return
-    yield from _title("Do raters get better? (share right in each half of the scored trials, paired over raters)")
+    yield from _title("Do raters improve? (share correct in each half of the scored trials, paired over raters)")
     yield from _row("algorithm", f"{'raters':>6}{'first half':>13}{'second half':>14}{'change':>9}{'95 %':>18}")
-    for name, halves in found:
+    for name, halves in trends:
         if halves is None:
             yield from _row(name, f"{0:>6}")
             continue
@@ -230,7 +226,7 @@ def _items(analysis: Analysis) -> Iterator[str]:
 def _attention(analysis: Analysis) -> Iterator[str]:
     if not analysis.everything.attention.trials:
         return
-    yield from _title("Attention checks (in no rate, and no reason for exclusion)")
+    yield from _title("Attention checks (not in any rate, not a reason for exclusion)")
     yield f"sessions that count: {_passed(analysis.kept)}; all sessions: {_passed(analysis.everything)}"
 
 
@@ -243,11 +239,11 @@ def _passed(results: Results) -> str:
 def _exclusions(analysis: Analysis) -> Iterator[str]:
     left_out = analysis.exclusions
     yield from _title("Excluded sessions (by the protocol's rules, never by accuracy)")
-    counts = Counter(reason.rule for each in left_out.excluded for reason in each.reasons)
+    counts = Counter(reason.rule for session in left_out.excluded for reason in session.reasons)
     yield ", ".join(f"{rule}: {count}" for rule, count in counts.most_common()) or "None."
-    for each in left_out.excluded:
-        reasons = " ".join(reason.sentence for reason in each.reasons)
-        yield from _wrapped(f"{each.session} ({', '.join(each.algorithms)}): {reasons}")
+    for session in left_out.excluded:
+        reasons = " ".join(reason.sentence for reason in session.reasons)
+        yield from _wrapped(f"{session.session} ({', '.join(session.algorithms)}): {reasons}")
     for note in left_out.notes:
         yield from _wrapped(note)
 
@@ -257,7 +253,7 @@ def _title(title: str) -> Sequence[str]:
 
 
 def _row(name: str, rest: str) -> Sequence[str]:
-    """A name and its cells; on a line of its own where it is too long to stand beside them."""
+    """Format a name and its cells; a long name gets a line of its own."""
     if len(name) < _NAME:
         return [f"{name:<{_NAME}}{rest}"]
     return [*_wrapped(name), f"{'':<{_NAME}}{rest}"]
@@ -291,31 +287,3 @@ def _p(p: float) -> str:
     if math.isnan(p):
         return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-FORMAT = 3  # 2: the learning curve of each algorithm; 3: claims and pairs over raters and items by components
-
-
-def document(analysis: Analysis) -> dict[str, object]:
-    """All of an analysis at full precision; what is undefined is None.
-
-    The fields are those of the classes in `analysis`, with two more: the format's version, and the protocol's
-    fingerprint beside its settings.
-    """
-    fields = {field.name: plain(getattr(analysis, field.name)) for field in dataclasses.fields(analysis)}
-    return {"format": FORMAT, "fingerprint": analysis.protocol.fingerprint} | fields
-
-
-def plain(value: object) -> object:
-    """A value in types that JSON has; named tuples and dataclasses become dicts."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {name: plain(each) for name, each in value._asdict().items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The table of answers: one row a trial that was shown, in memory and as the CSV export `answers.csv`."""
+"""Table of answers, one row per shown trial, in memory and as `answers.csv`."""
 
 from __future__ import annotations
 
@@ -45,21 +45,21 @@ VALUES = {
     "choice": ("left", "right"),
     "void": ("hidden", "blur", "resize", "reload"),
 }
-# Without the rest a rate can still be computed; exclusions say which rules they could not apply.
+# Rates can be computed without these; exclusions note the rules that they could not apply.
 OPTIONAL = COLUMNS[COLUMNS.index("response_ms") :]
-# 1 in every row of a study whose raters were programs; files have the column only then.
+# 1 in every row of a study with simulated raters; files have the column only then.
 _SIMULATED = "simulated"
-# What the item varies together with, as frames of one drive; files have the column only where it is known.
+# Cluster of the item, such as the drive of a frame; files have the column only where it is known.
 _CLUSTER = "cluster"
 _NEVER_MISSING = COLUMNS[: COLUMNS.index("choice")]
 _MILLISECONDS = tuple(column for column in COLUMNS if column.endswith("_ms"))
 
 
 def build(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
-    """The table of rows given one by one; what a row lacks is missing.
+    """Build the table from rows; columns absent in a row are missing values.
 
     Raises:
-        AmtError: A row is not an answer (see `check`).
+        AmtError: A row is not a valid answer (see `check`).
     """
     table = pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(DTYPES)
     check(table)
@@ -67,12 +67,12 @@ def build(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The table in a CSV export, with the columns of COLUMNS in that order; further columns are ignored.
+    """Read a CSV export into the columns of COLUMNS; further columns are ignored.
 
-    Columns from `response_ms` on may be absent, and are missing throughout then.
+    Columns from `response_ms` on may be absent; their values are then missing.
 
     Raises:
-        AmtError: The file cannot be read, or a cell holds what it cannot hold; the row is the spreadsheet's.
+        AmtError: The file cannot be read, or a cell is invalid; rows are numbered as in a spreadsheet.
     """
     header, rows = csv.read(path)
     absent = [column for column in COLUMNS if column not in header and column not in OPTIONAL]
@@ -83,23 +83,23 @@ def read(path: Path) -> pd.DataFrame:
         )
     table = pd.DataFrame(index=range(len(rows)))
     for column, dtype in DTYPES.items():
-        place = header.index(column) if column in header else None
-        found = pd.Series(["" if place is None else row[place] for row in rows], dtype="string")
+        i = header.index(column) if column in header else None
+        cells = pd.Series(["" if i is None else row[i] for row in rows], dtype="string")
         if dtype == "string":
-            table[column] = found.map(csv.unescape).astype("string").mask(found == "")
+            table[column] = cells.map(csv.unescape).astype("string").mask(cells == "")
         else:
-            table[column] = _numbers(found, column, whole=dtype == "Int64", where=str(path))
+            table[column] = _numbers(cells, column, whole=dtype == "Int64", where=str(path))
     check(table, str(path))
     return table
 
 
 def text(table: pd.DataFrame) -> str:
-    """A table as CSV: formulas escaped (see `cells`), missing cells empty, numbers at full precision.
+    """Format a table as CSV, with formulas escaped (see `amt.csv`).
 
-    The column `simulated` is there where raters were programs, and only there; `cluster` where clusters are known.
+    The column `simulated` is written only for simulated raters, `cluster` only where clusters are known.
 
     Raises:
-        AmtError: The table is not one of answers.
+        AmtError: The table is not a valid table of answers.
     """
     check(table)
     known = {_SIMULATED: simulated(table), _CLUSTER: clustered(table)}
@@ -107,20 +107,20 @@ def text(table: pd.DataFrame) -> str:
 
 
 def simulated(table: pd.DataFrame) -> bool:
-    """Whether raters in a table of answers were programs."""
+    """Whether a table's raters were simulated."""
     return bool((table[_SIMULATED] == 1).any())
 
 
 def clustered(table: pd.DataFrame) -> bool:
-    """Whether a table of answers says what its items vary together with."""
+    """Whether a table has clusters of items."""
     return _CLUSTER in table and bool(table[_CLUSTER].notna().any())
 
 
 def check(table: pd.DataFrame, where: str = "the table of answers") -> None:
-    """See that a table holds answers.
+    """Validate a table of answers.
 
     Raises:
-        AmtError: A column is absent or a row contradicts itself or another; rows count from 2, as in the CSV.
+        AmtError: A column is absent, or a row contradicts itself or another; rows count from 2, as in the CSV.
     """
     absent = [column for column in COLUMNS if column not in table]
     if absent:
@@ -146,24 +146,24 @@ def check(table: pd.DataFrame, where: str = "the table of answers") -> None:
         _refuse(table[_CLUSTER], where, table[_CLUSTER] != of_item, "one for all rows of an item")
     _refuse(table["answered_at"], where, ~table["answered_at"].map(_is_time).astype(bool), "ISO 8601 with its zone")
     doubled = table.duplicated(["session", "phase", "trial"])
-    _refuse(table["trial"], where, doubled, "every trial of a phase once a session")
+    _refuse(table["trial"], where, doubled, "every trial of a phase once per session")
     for column in ("study", "rater", "state"):
         first = table.groupby("session")[column].transform("first")
         _refuse(table[column], where, table[column] != first, "one for the whole session")
 
 
 def scored(table: pd.DataFrame) -> pd.DataFrame:
-    """The answers that count: scored trials that were not void and have a choice; never practice or attention."""
+    """Select the answers that count: scored trials, not void, with a choice."""
     return _answered(table, "scored")
 
 
 def practice(table: pd.DataFrame) -> pd.DataFrame:
-    """The answered practice trials that were not void; they count in no rate."""
+    """Select answered practice trials that are not void; they count in no rate."""
     return _answered(table, "practice")
 
 
 def attention(table: pd.DataFrame) -> pd.DataFrame:
-    """The answered attention checks; `fooled` is 0 where the check was passed."""
+    """Select answered attention checks; `fooled` is 0 where the check was passed."""
     return _answered(table, "attention")
 
 
@@ -181,12 +181,12 @@ def _known(column: pd.Series[Any]) -> pd.Series[bool]:
     return column.notna().astype(bool)
 
 
-def _numbers(found: pd.Series[str], column: str, *, whole: bool, where: str) -> pd.Series[Any]:
-    numbers = pd.to_numeric(found.mask(found == "").astype(object), errors="coerce").astype("float64")
-    wrong = numbers.isna() & (found != "").astype(bool)
+def _numbers(cells: pd.Series[str], column: str, *, whole: bool, where: str) -> pd.Series[Any]:
+    numbers = pd.to_numeric(cells.mask(cells == "").astype(object), errors="coerce").astype("float64")
+    wrong = numbers.isna() & (cells != "").astype(bool)
     if whole:
         wrong |= numbers.notna() & (numbers % 1 != 0)
-    _refuse(found.rename(column), where, wrong, "a whole number" if whole else "a number")
+    _refuse(cells.rename(column), where, wrong, "a whole number" if whole else "a number")
     return numbers.astype("Int64") if whole else numbers
 
 
@@ -200,11 +200,11 @@ def _is_time(value: object) -> bool:
 
 
 def _refuse(column: pd.Series[Any], where: str, wrong: object, expected: str) -> None:
-    places = np.flatnonzero(np.asarray(wrong, dtype=bool))
-    if places.size:
-        value: Any = column.iloc[int(places[0])]
+    rows = np.flatnonzero(np.asarray(wrong, dtype=bool))
+    if rows.size:
+        value: Any = column.iloc[int(rows[0])]
         found = "nothing" if pd.isna(value) else repr(value if isinstance(value, str) else float(value))
         raise AmtError(
-            f"{where}, row {places[0] + 2}, column {column.name}: found {found}; expected {expected}; "
-            "mend it or export the answers again"
+            f"{where}, row {rows[0] + 2}, column {column.name}: found {found}; expected {expected}; "
+            "correct it or export the answers again"
         )

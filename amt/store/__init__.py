@@ -1,1 +1,1 @@
-"""The study's database: the one place that talks SQL."""
+"""Database of studies; the only package with SQL."""

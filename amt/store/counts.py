@@ -1,4 +1,4 @@
-"""How far a study is, as numbers; nothing here knows what was answered."""
+"""Progress of a study as counts; none depends on what was answered."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
-from amt.store.schema import NEVER, links, places, sessions, trials
+from amt.store.schema import NEVER, links, sessions, slots, trials
 
 
 class Tally(NamedTuple):
-    """One algorithm's places, sessions by how they are, and answers.
+    """Slots, sessions by state, and answers of one algorithm.
 
     Attributes:
-        places: In all.
-        done: Completed.
-        running: Taken at the moment.
-        free: To be given out.
+        slots: In total.
+        done: Slots whose session is completed.
+        running: Slots in use.
+        free: Slots to be assigned.
         abandoned: Sessions whose rater went away.
         ended: Sessions with too many interruptions.
-        declined: Raters who did not consent.
-        ineligible: Devices that did not fit.
-        withdrawn: Raters who had their answers deleted.
-        answers: Scored answers, of whatever session.
+        declined: Sessions without consent.
+        ineligible: Sessions on unsuitable devices.
+        withdrawn: Sessions whose rater had the answers deleted.
+        answers: Scored answers of all sessions.
     """
 
-    places: int = 0
+    slots: int = 0
     done: int = 0
     running: int = 0
     free: int = 0
@@ -36,60 +36,66 @@ class Tally(NamedTuple):
     withdrawn: int = 0
     answers: int = 0
 
+    def document(self) -> dict[str, int]:
+        """Counts by their keys in JSON, in which slots are called places."""
+        return {"places" if name == "slots" else name: count for name, count in self._asdict().items()}
+
 
 class Links(NamedTuple):
-    """Single-use links: how many there are, and how many have been used."""
+    """Numbers of single-use links that were made and used."""
 
     made: int
     used: int
 
 
 def state_at(now: float) -> ColumnElement[str]:
-    """A session's state, where sessions are joined with places: one whose lease is over is abandoned.
+    """SQL for a session's state at `now`, where sessions are joined with slots.
 
-    The store says so only when another rater takes the place; until then the first may come back.
+    A running session whose lease is over counts as abandoned. It is stored as such only when another rater takes the
+    slot; until then its rater may return.
     """
-    lost = or_(places.c.lease < now, places.c.session != sessions.c.id)
+    lost = or_(slots.c.lease < now, slots.c.session != sessions.c.id)
     return case((and_(sessions.c.state == "running", lost), "abandoned"), else_=sessions.c.state)
 
 
 def tallies(connection: Connection, study: int, now: float) -> dict[str, Tally]:
-    """The tally of each algorithm of a study at `now`, in seconds since 1970."""
-    done, free = places.c.lease >= NEVER, places.c.lease < now
-    found = {
-        algorithm: {"places": count, "done": finished, "free": left, "running": count - finished - left}
+    """Tally each algorithm of a study at `now`, in seconds since 1970."""
+    # A slot's state is in its lease alone: NEVER once completed, in the past (0 at first) where free.
+    done, free = slots.c.lease >= NEVER, slots.c.lease < now
+    counts = {
+        algorithm: {"slots": count, "done": finished, "free": left, "running": count - finished - left}
         for algorithm, count, finished, left in connection.execute(
-            select(places.c.algorithm, func.count(), _sum(done), _sum(free))
-            .where(places.c.study == study)
-            .group_by(places.c.algorithm)
+            select(slots.c.algorithm, func.count(), _sum(done), _sum(free))
+            .where(slots.c.study == study)
+            .group_by(slots.c.algorithm)
         )
     }
     state = state_at(now).label("state")
     for algorithm, name, count in connection.execute(
         select(sessions.c.algorithm, state, func.count())
-        .join(places, places.c.id == sessions.c.place)
+        .join(slots, slots.c.id == sessions.c.slot)
         .where(sessions.c.study == study, sessions.c.state != "completed")
         .group_by(sessions.c.algorithm, state)
     ):
         if name != "running":
-            found[algorithm][name] = count
+            counts[algorithm][name] = count
     for algorithm, count in connection.execute(
         select(sessions.c.algorithm, func.count())
         .join(trials, trials.c.session == sessions.c.id)
         .where(sessions.c.study == study, trials.c.phase == "scored", trials.c.answered.is_not(None))
         .group_by(sessions.c.algorithm)
     ):
-        found[algorithm]["answers"] = count
-    return {algorithm: Tally(**found[algorithm]) for algorithm in sorted(found)}
+        counts[algorithm]["answers"] = count
+    return {algorithm: Tally(**counts[algorithm]) for algorithm in sorted(counts)}
 
 
 def total(tallied: dict[str, Tally]) -> Tally:
-    """All algorithms together."""
+    """Sum the tallies of all algorithms."""
     return Tally(*(sum(column) for column in zip(*tallied.values(), strict=True)))
 
 
 def links_of(connection: Connection, study: int) -> Links:
-    """A study's single-use links."""
+    """Count a study's single-use links."""
     made, used = connection.execute(
         select(func.count(), func.count(sessions.c.id))
         .select_from(links)
@@ -100,4 +106,5 @@ def links_of(connection: Connection, study: int) -> Links:
 
 
 def _sum(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    """Number of rows that satisfy a condition; SUM of no rows is NULL, not 0."""
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)

@@ -1,46 +1,50 @@
-"""Making a study: its pictures re-encoded once, its places and their schedules drawn, all or nothing."""
+"""Creation of a study: re-encoded pictures, slots and their schedules, all or nothing."""
 
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import shutil
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from sqlalchemy import Connection, insert
+from sqlalchemy.exc import IntegrityError
 
 from amt import design, pictures
-from amt.design import Planned
+from amt.design import PlannedTrial
 from amt.errors import AmtError, counted
 from amt.layout import Studies, StudyFolder
 from amt.pictures import Sources
 from amt.protocol import Protocol
 from amt.recruitment import Consent, Recruitment
-from amt.store import studies
+from amt.store import schema, studies
 from amt.store.database import Database
-from amt.store.studies import Clusters, Picture, Study
+from amt.store.studies import Picture, Study, StudyClusters
 
-_Count = Callable[[int, int], None]
+_Progress = Callable[[int, int], None]
 
 
-class Plan(NamedTuple):
-    """What a study is to be.
+class StudyPlan(NamedTuple):
+    """Settings and pictures of a study to create.
 
     Attributes:
-        name: As in its links: a-z, 0-9 and -.
-        title: What raters read on top.
+        name: Its name in links: a-z, 0-9 and -.
+        title: Heading for raters.
         sources: Its pictures.
-        origin: Where they came from, in words, by algorithm and "real".
-        protocol: What raters see.
-        seed: Every schedule follows from it.
-        consent: What raters agree to.
-        recruitment: How they come.
-        simulated: Whether the raters will be programs.
-        clusters: Which items vary together; None where each stands alone, or nobody has said.
+        origin: Origin of the pictures in words, by algorithm and "real".
+        protocol: Trials and exclusion rules.
+        seed: Seed of every schedule.
+        consent: Consent text.
+        recruitment: Recruitment of raters.
+        simulated: Whether its raters will be programs.
+        clusters: Items that vary together; None where each stands alone, or this is unknown.
     """
 
     name: str
@@ -52,22 +56,28 @@ class Plan(NamedTuple):
     consent: Consent = Consent()
     recruitment: Recruitment = Recruitment()
     simulated: bool = False
-    clusters: Clusters | None = None
+    clusters: StudyClusters | None = None
 
 
-def create(database: Database, folder: Studies, plan: Plan, count: _Count = lambda done, total: None) -> Study:
-    """Make a study.
+def create(
+    database: Database, folder: Studies, plan: StudyPlan, progress: _Progress = lambda done, total: None
+) -> Study:
+    """Create a study.
+
+    Its files are built in a folder beside its own, which is renamed just before the database commits. A killed process
+    leaves that folder, which the next creation under this name replaces; or, between the two, the study's own folder,
+    which the next creation refuses to overwrite.
 
     Args:
-        database: Where it is kept.
-        folder: Where its pictures go.
-        plan: What it is to be.
-        count: Hears how many pictures of how many are done.
+        database: The database to add it to.
+        folder: The folder for its pictures.
+        plan: Its settings and pictures.
+        progress: Called with the number of pictures done and their total.
 
     Raises:
-        AmtError: The name is in use or none, there are too few items, or a picture cannot be read.
+        AmtError: The name is invalid or in use, there are too few items, or a picture cannot be read.
     """
-    target = folder.study(plan.name)
+    target, building = folder.study(plan.name), folder.unfinished(plan.name)
     items = plan.sources.items
     if len(items) < plan.protocol.items:
         need = plan.protocol
@@ -76,37 +86,29 @@ def create(database: Database, folder: Studies, plan: Plan, count: _Count = lamb
             f"twice in a session ({need.practice} practice + {need.scored} scored + {need.attention} attention + "
             f"{need.spares} spare); add items, or ask for fewer trials"
         )
+    # The transaction commits after the folder is in place, and the folder is removed where it does not.
     with ExitStack() as undo, database.writing() as connection:
-        number = studies.create(
-            connection,
-            name=plan.name,
-            title=plan.title,
-            simulated=plan.simulated,
-            protocol=plan.protocol,
-            seed=plan.seed,
-            items=items,
-            origin=plan.origin,
-            consent=plan.consent,
-            recruitment=plan.recruitment,
-            algorithms=list(plan.sources.fakes),
-            clusters=plan.clusters,
-        )
+        number = _add_study(connection, plan)
         if target.folder.exists():
             raise AmtError(f"{target.folder}: found a folder there, expected none; give another name, or move it away")
-        wanted = _pictures(plan)
-        numbers = dict(zip(wanted, studies.add_pictures(connection, number, list(wanted)), strict=True))
-        studies.add_places(connection, number, _places(plan, numbers))
-        study = studies.find(connection, plan.name)
-        assert study is not None
+        files = _files(plan)
+        numbers = _add_pictures(connection, number, list(files))
+        _add_slots(connection, number, _schedules(plan, numbers))
+        study = studies.get(connection, number)
+        undo.push(lambda kind, *_: shutil.rmtree(building.folder, ignore_errors=True) if kind else None)
+        shutil.rmtree(building.folder, ignore_errors=True)
+        _write_pictures(building, plan, {numbers[picture]: picture for picture in files}, files, progress)
+        building.description.touch(0o600 if plan.recruitment.codes else 0o666)  # codes entitle to payment
+        building.description.write_text(describe(study, database.kind), "utf-8")
+        _flush(*building.pictures.iterdir(), building.pictures, building.description, building.folder)
+        building.folder.rename(target.folder)
+        _flush(folder.folder)
         undo.push(lambda kind, *_: shutil.rmtree(target.folder, ignore_errors=True) if kind else None)
-        _write(target, plan, {numbers[picture]: picture for picture in wanted}, wanted, count)
-        target.description.touch(0o600 if plan.recruitment.codes else 0o666)  # whoever has the codes may claim the pay
-        target.description.write_text(describe(study, database.kind), "utf-8")
     return study
 
 
 def describe(study: Study, kind: str) -> str:
-    """A study for people, as JSON; without the key of its pseudonyms."""
+    """Describe a study as JSON for people, without the key of its pseudonyms."""
     document = {
         "name": study.name,
         "title": study.title,
@@ -125,8 +127,35 @@ def describe(study: Study, kind: str) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def _pictures(plan: Plan) -> dict[Picture, Path]:
-    """The pictures to be, with the files that they are made from."""
+def _add_study(connection: Connection, plan: StudyPlan) -> int:
+    """Add a study without pictures and slots, and return its number."""
+    row = {
+        "name": plan.name,
+        "title": plan.title,
+        "created": time.time(),
+        "state": "open",
+        "simulated": plan.simulated,
+        "protocol": plan.protocol.model_dump_json(),
+        "fingerprint": plan.protocol.fingerprint,
+        "seed": plan.seed,
+        "key": secrets.token_hex(32),
+        "items": json.dumps(plan.sources.items),
+        "algorithms": json.dumps(list(plan.sources.fakes)),
+        "origin": json.dumps(dict(plan.origin)),
+        "consent": plan.consent.model_dump_json(),
+        "recruitment": plan.recruitment.model_dump_json(),
+    }
+    try:
+        number = int(connection.execute(insert(schema.studies).returning(schema.studies.c.id), row).scalar_one())
+    except IntegrityError:
+        raise AmtError(f"{plan.name}: found a study of that name, expected a new one; give another name") from None
+    if plan.clusters is not None:
+        studies.store_clusters(connection, number, plan.clusters)
+    return number
+
+
+def _files(plan: StudyPlan) -> dict[Picture, Path]:
+    """Source files of the study's pictures."""
     kinds = ["fake", "broken"] if plan.protocol.attention else ["fake"]
     real = {Picture("real", None, item): path for item, path in plan.sources.real.items()}
     return real | {
@@ -137,12 +166,23 @@ def _pictures(plan: Plan) -> dict[Picture, Path]:
     }
 
 
-def _places(plan: Plan, numbers: Mapping[Picture, int]) -> list[tuple[str, list[Planned]]]:
+def _add_pictures(connection: Connection, study: int, added: Sequence[Picture]) -> dict[Picture, int]:
+    """Number the pictures in the order given."""
+    rows = [
+        {"study": study, "kind": picture.kind, "algorithm": picture.algorithm, "item": picture.item}
+        for picture in added
+    ]
+    statement = insert(schema.pictures).returning(schema.pictures.c.id, sort_by_parameter_order=True)
+    return dict(zip(added, map(int, connection.execute(statement, rows).scalars()), strict=True))
+
+
+def _schedules(plan: StudyPlan, numbers: Mapping[Picture, int]) -> list[tuple[str, list[PlannedTrial]]]:
+    """Draw algorithm and schedule of each slot, with pictures by number in place of items."""
     items, algorithms = plan.sources.items, list(plan.sources.fakes)
     rng = np.random.default_rng(plan.seed)
     drawn = [iter(design.schedules(len(items), plan.protocol, rng)) for _ in algorithms]
 
-    def numbered(trial: Planned, algorithm: str) -> Planned:
+    def numbered(trial: PlannedTrial, algorithm: str) -> PlannedTrial:
         kind = "broken" if trial.phase == "attention" else "fake"
         return trial._replace(
             real=numbers[Picture("real", None, items[trial.real])],
@@ -150,28 +190,49 @@ def _places(plan: Plan, numbers: Mapping[Picture, int]) -> list[tuple[str, list[
         )
 
     return [
-        (algorithms[index], [numbered(trial, algorithms[index]) for trial in next(drawn[index])])
-        for index in design.interleaved(len(algorithms), plan.protocol.raters, rng)
+        (algorithms[i], [numbered(trial, algorithms[i]) for trial in next(drawn[i])])
+        for i in design.interleaved(len(algorithms), plan.protocol.raters, rng)
     ]
 
 
-def _write(
+def _add_slots(connection: Connection, study: int, schedules: Sequence[tuple[str, list[PlannedTrial]]]) -> None:
+    """Add the slots in the order of assignment."""
+    rows = [
+        {"study": study, "sequence": i, "algorithm": algorithm, "schedule": json.dumps(schedule), "lease": 0.0}
+        for i, (algorithm, schedule) in enumerate(schedules)
+    ]
+    connection.execute(insert(schema.slots), rows)
+
+
+def _write_pictures(
     target: StudyFolder,
-    plan: Plan,
+    plan: StudyPlan,
     numbered: Mapping[int, Picture],
     files: Mapping[Picture, Path],
-    count: _Count,
+    progress: _Progress,
 ) -> None:
     target.pictures.mkdir(parents=True)
+    protocol = plan.protocol
     sizes = set()
     for done, (number, picture) in enumerate(numbered.items(), 1):
-        pixels: Image.Image = pictures.read(
-            files[picture], plan.protocol.width, plan.protocol.height, plan.protocol.values
-        )
+        pixels = pictures.read(files[picture], protocol.width, protocol.height, protocol.values)
         if picture.kind == "broken":
             pixels = pictures.broken(pixels, np.random.default_rng((plan.seed, number)))
         content = pictures.encode(pixels)
         sizes.add(len(content))
         target.picture(number).write_bytes(content)
-        count(done, len(numbered))
+        progress(done, len(numbered))
     assert len(sizes) == 1, "files of different sizes would tell real from fake"
+
+
+def _flush(*paths: Path) -> None:
+    """Flush files and folders to disk, so that a study in the database survives a power loss whole.
+
+    Cheap after all files are written: the first flush takes most of the data along.
+    """
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

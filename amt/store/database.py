@@ -1,4 +1,4 @@
-"""Opening the database: SQLite or PostgreSQL, and whether this version of the program may use it."""
+"""Connection to the database, SQLite or PostgreSQL, with a check of its version."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from amt.store import schema
 
 _BUSY_SECONDS = 30
 _WRITES = "writes"
-_SMALLEST = 512  # bytes of SQLite's smallest page, and so of its smallest file but for the empty one
+_SMALLEST = 512  # bytes of the smallest SQLite page, so of the smallest non-empty SQLite file
 
 
 class Database:
-    """A database of studies.
+    """Database of studies.
 
-    SQLite takes one writer at a time: a transaction that will write says so at its start, and waits there.
+    SQLite allows one writer at a time, so a writing transaction waits for its turn when it begins. A transaction that
+    upgraded from reading to writing could not wait: its snapshot might be outdated, and SQLite would abort it.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -35,18 +36,18 @@ class Database:
 
     @property
     def kind(self) -> str:
-        """The dialect: sqlite or postgresql."""
+        """SQL dialect: sqlite or postgresql."""
         return self._engine.dialect.name
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that only reads."""
+        """Open a read-only transaction."""
         with self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that is written when the block ends well."""
+        """Open a transaction that commits unless the block raises."""
         with (
             self._turns,
             self._engine.connect().execution_options(**{_WRITES: True}) as connection,
@@ -55,15 +56,15 @@ class Database:
             yield connection
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self._engine.dispose()
 
 
 class Turns:
-    """Writers of one SQLite file take turns.
+    """Lock that gives writers of one SQLite file their turns in order.
 
-    SQLite's own waiting is to sleep and try again: of two busy processes one can go without its turn for half a minute.
-    Those who wait for a lock of the system are woken in the order in which they came.
+    SQLite waits by sleeping and retrying, so of two busy processes one can starve for half a minute. Waiters of a file
+    lock are woken in order of arrival. The lock is one between processes, so threads need their own.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,25 +83,25 @@ class Turns:
 
     def __exit__(self, *error: object) -> None:
         if self._held is not None:
-            self._held.close()  # and so unlocked
+            self._held.close()  # this unlocks it
             self._held = None
         self._threads.release()
 
 
 def open_database(where: str | Path, *, create: bool = False) -> Database:
-    """Open a database, and make its tables where there are none.
+    """Open a database, and create its tables if they are missing.
 
     Args:
-        where: The path of an SQLite file, or a URL such as postgresql+psycopg://user@host/name.
-        create: Whether an SQLite file that does not exist is made.
+        where: Path of an SQLite file, or a URL such as postgresql+psycopg://user@host/name.
+        create: Whether to create a missing SQLite file.
 
     Raises:
-        AmtError: It cannot be reached, is not one of studies, or of a newer version of the program.
+        AmtError: It cannot be reached, holds something else than studies, or has another schema version.
     """
     url = _url(where)
     if url.drivername.startswith("sqlite") and not create and not Path(url.database or "").is_file():
         raise AmtError(
-            f"{url.database}: found no studies there, expected a database; make one with `p2pbench amt create`"
+            f"{url.database}: found no studies there, expected a database; create one with `p2pbench amt create`"
         )
     if url.get_backend_name() == "sqlite" and url.database:
         _check_file(Path(url.database))
@@ -120,20 +121,21 @@ def open_database(where: str | Path, *, create: bool = False) -> Database:
 
 
 def _check_file(path: Path) -> None:
-    """Refuse an SQLite file that is too short to be one: SQLite takes one of a byte for empty, and writes over it.
+    """Refuse a file too short for SQLite, which would overwrite it as empty.
 
-    The file is not opened: closing it would let go of the locks of all of this process's connections to it.
+    The file is not opened: POSIX drops all locks that a process holds on a file when it closes any descriptor of it,
+    those of open SQLite connections included.
     """
     if path.exists() and (not path.is_file() or 0 < path.stat().st_size < _SMALLEST):
         raise AmtError(f"{path}: found something else, expected a database of studies or nothing; move it away")
 
 
 def _make_private(file: Path) -> None:
-    """Make an SQLite file that its owner alone may read, unless it is there: it holds the key of the pseudonyms.
+    """Create a missing SQLite file readable by its owner alone, as it holds pseudonym keys.
 
-    SQLite gives the files beside it the same rights.
+    SQLite gives its journal files the same permissions.
     """
-    if file.exists():  # to open and close it would let go of the locks that this process has on it
+    if file.exists():  # not opened, for the sake of this process's locks on it
         return
     try:
         os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
@@ -141,7 +143,7 @@ def _make_private(file: Path) -> None:
         return
     except OSError as error:
         raise AmtError(
-            f"{file}: cannot be made ({error.strerror}); name a file in a folder where this account may write"
+            f"{file}: cannot be created ({error.strerror}); name a file in a folder that this account may write to"
         ) from error
 
 
@@ -177,14 +179,15 @@ def _engine(url: URL) -> Engine:
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401 (any driver's)
-    connection.isolation_level = None  # transactions are begun below, not by the driver
-    # Write-ahead log: readers do not wait for the writer. NORMAL: an answer outlives a kill of every process; after
-    # a loss of power the last moments may be gone, never the database.
+    connection.isolation_level = None  # transactions begin in _begin_sqlite, not in the driver
+    # Write-ahead log: readers do not wait for the writer. NORMAL: a commit survives a kill of every process; a power
+    # loss may lose the last commits, but does not damage the database.
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    # IMMEDIATE takes the write lock at once, see `Database`.
     writes = connection.get_execution_options().get(_WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

@@ -1,4 +1,7 @@
-"""The researcher's password and logins. One account; tries are counted over all processes of the server."""
+"""Password and logins of the researcher, a single account.
+
+Failed tries are counted in the database, so over all processes of the server.
+"""
 
 from __future__ import annotations
 
@@ -11,40 +14,40 @@ from argon2.exceptions import VerifyMismatchError
 from sqlalchemy import Connection, delete, func, insert, select
 
 from amt import identity
+from amt.errors import Refusal
 from amt.store.database import Database
-from amt.store.schema import Refusal, about, attempts, logins
+from amt.store.schema import about, attempts, logins
 
 LEAST_CHARACTERS = 12
-MOST_CHARACTERS = 1000  # hashing costs the more the longer it is
+MOST_CHARACTERS = 1000  # hashing time grows with length
 LOGIN_SECONDS = 12 * 3600
 CHOICE_SECONDS = 15 * 60
 TRIES = 5
 TRIES_SECONDS = 15 * 60
 _ONE_TIME_CODES = 3  # of 40 bits each
 
-# What the table `about` has of passwords: never both, since choosing one's own ends the one-time one.
+# Keys of the password in the table `about`: never both, as choosing a password replaces the one-time one.
 _OWN, _ONE_TIME = "password", "one-time password"
 
 _hasher = PasswordHasher()  # argon2id, with the library's current costs
 
 
-class Entry(NamedTuple):
-    """A login: the secret of its cookie, and whether it is for choosing a password and nothing else."""
+class NewLogin(NamedTuple):
+    """New login: secret of its cookie, and whether it only permits choosing a password."""
 
     token: str
     must_choose: bool
 
 
 def one_time(database: Database, *, renew: bool = False) -> str | None:
-    """The password with which the researcher logs in once, to choose one.
+    """Issue the one-time password with which the researcher logs in to choose another.
 
     Args:
-        database: Of the studies.
-        renew: Whether to give out a new one in any case; the present password, all logins and the count of failed
-            tries end.
+        database: Database of the studies.
+        renew: Whether to replace the present password; this ends all logins and clears the failed tries.
 
     Returns:
-        The password, which is kept nowhere; None if one was given out or chosen before.
+        The password, stored only as a hash; None if there is a password already.
     """
     password = "-".join(identity.new_code() for _ in range(_ONE_TIME_CODES))
     hashed = _hasher.hash(password)
@@ -59,19 +62,19 @@ def one_time(database: Database, *, renew: bool = False) -> str | None:
     return password
 
 
-def log_in(database: Database, password: str, now: float) -> Entry | None:
+def log_in(database: Database, password: str, now: float) -> NewLogin | None:
     """Log in; None if the password is wrong.
 
-    A try is counted before its password is looked at, so that tries at the same moment count like tries in turn; a
-    login wipes the count.
+    A try is counted before its password is checked, so that concurrent tries count like sequential ones; a login clears
+    the count.
 
     Args:
-        database: Of the studies.
-        password: What was typed.
+        database: Database of the studies.
+        password: The password entered.
         now: Seconds since 1970.
 
     Raises:
-        Refusal: 429 with `retry_after` in seconds: there were too many tries.
+        Refusal: 429 too many tries, with `retry_after` in seconds.
     """
     with database.writing() as connection:
         _in_turn(connection)
@@ -79,27 +82,27 @@ def log_in(database: Database, password: str, now: float) -> Entry | None:
         stored = _stored(connection)
     if stored is None or len(password) > MOST_CHARACTERS or not _matches(stored[1], password):
         return None
-    entry = Entry(identity.new_token(), stored[0] == _ONE_TIME)
+    login = NewLogin(identity.new_token(), stored[0] == _ONE_TIME)
     with database.writing() as connection:
         _in_turn(connection)
-        if _stored(connection) != stored:  # replaced while it was looked at
+        if _stored(connection) != stored:  # replaced while it was being checked
             return None
         connection.execute(delete(attempts))
-        _add(connection, entry, now)
-    return entry
+        _add(connection, login, now)
+    return login
 
 
-def choose(database: Database, token: str, password: str, now: float) -> Entry | None:
-    """Set one's own password in the place of the one-time one; all logins end, and a new one begins.
+def choose(database: Database, token: str, password: str, now: float) -> NewLogin | None:
+    """Replace the one-time password; all logins end and a new one begins.
 
     Args:
-        database: Of the studies.
-        token: Of a login with the one-time password.
-        password: The new one.
+        database: Database of the studies.
+        token: Token of a login with the one-time password.
+        password: The new password.
         now: Seconds since 1970.
 
     Returns:
-        The new login; None if `token` is not, or no longer, that of a login for choosing.
+        The new login; None if `token` is not that of a current login for choosing a password.
 
     Raises:
         Refusal: 422 the password is too short, too long, or the one-time one.
@@ -113,24 +116,24 @@ def choose(database: Database, token: str, password: str, now: float) -> Entry |
     if stored is None or _matches(stored[1], password):
         raise Refusal(422, "password", "This is the one-time password; choose another.")
     hashed = _hasher.hash(_normal(password))
-    entry = Entry(identity.new_token(), must_choose=False)
+    login = NewLogin(identity.new_token(), must_choose=False)
     with database.writing() as connection:
         _in_turn(connection)
         if not may_choose(connection, token, now):
             return None
         _store(connection, _OWN, hashed)
         connection.execute(delete(logins))
-        _add(connection, entry, now)
-    return entry
+        _add(connection, login, now)
+    return login
 
 
 def valid(connection: Connection, token: str, now: float) -> bool:
-    """Whether a cookie's secret is that of a login that has not ended."""
+    """Whether a token is that of a current login."""
     return _lives(connection, _digest(token, must_choose=False), now)
 
 
 def may_choose(connection: Connection, token: str, now: float) -> bool:
-    """Whether it is that of a login with the one-time password, which is good for choosing a password only."""
+    """Whether a token is that of a current login for choosing a password."""
     return _lives(connection, _digest(token, must_choose=True), now)
 
 
@@ -153,12 +156,12 @@ def _count(connection: Connection, now: float) -> None:
 
 
 def _in_turn(connection: Connection) -> None:
-    """Let one transaction at a time go on from here, also on PostgreSQL: the row of the version is always there."""
+    """Serialise transactions from here on, on PostgreSQL too, by locking the version's row."""
     connection.execute(select(about.c.value).where(about.c.key == "schema").with_for_update())
 
 
 def _stored(connection: Connection) -> tuple[str, str] | None:
-    """Which password there is, and its hash."""
+    """Key and hash of the present password."""
     row = connection.execute(select(about.c.key, about.c.value).where(about.c.key.in_([_OWN, _ONE_TIME]))).one_or_none()
     return None if row is None else (row.key, row.value)
 
@@ -168,10 +171,10 @@ def _store(connection: Connection, key: str, hashed: str) -> None:
     connection.execute(insert(about).values(key=key, value=hashed))
 
 
-def _add(connection: Connection, entry: Entry, now: float) -> None:
+def _add(connection: Connection, login: NewLogin, now: float) -> None:
     connection.execute(delete(logins).where(logins.c.expires <= now))
-    seconds = CHOICE_SECONDS if entry.must_choose else LOGIN_SECONDS
-    token = _digest(entry.token, must_choose=entry.must_choose)
+    seconds = CHOICE_SECONDS if login.must_choose else LOGIN_SECONDS
+    token = _digest(login.token, must_choose=login.must_choose)
     connection.execute(insert(logins).values(token=token, expires=now + seconds))
 
 
@@ -180,7 +183,7 @@ def _lives(connection: Connection, digest: str, now: float) -> bool:
 
 
 def _digest(token: str, *, must_choose: bool) -> str:
-    """What is stored of a login; different for the two kinds, so that one cannot pass for the other."""
+    """Hash a login's token for storage, differently for the two kinds of login."""
     return identity.digest(f"choose:{token}" if must_choose else token)
 
 
@@ -192,5 +195,5 @@ def _matches(hashed: str, password: str) -> bool:
 
 
 def _normal(password: str) -> str:
-    """One form of letters that keyboards write in several; without the blanks that copying brings along."""
+    """Normalise Unicode forms, and strip blanks left by copying."""
     return unicodedata.normalize("NFKC", password.strip())

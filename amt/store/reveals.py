@@ -1,7 +1,7 @@
-"""What a study's closing allows, and what is on record of it: looks at its results, reopening, forgetting who was who.
+"""Reveals of a study's results, its closing and reopening, and anonymisation.
 
-Whoever looks at results and then goes on collecting can stop when they please, and the intervals no longer hold. So a
-look before the end is kept: one that was asked for, and one at a closed study that was then opened again.
+Looking at results before a study ends allows optional stopping, which invalidates its intervals. So an early
+reveal is recorded: one on demand, and one of a closed study that was then reopened.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Literal
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from amt import identity
+from amt.errors import Refusal
 from amt.store import studies
 from amt.store.database import Database
-from amt.store.schema import Refusal, about, links, places, sessions
+from amt.store.schema import about, links, sessions, slots
 from amt.store.schema import studies as studies_table
 from amt.store.studies import Study
 
@@ -23,62 +24,61 @@ _Event = Literal["seen", "forgotten"]
 
 
 def results_allowed(study: Study) -> bool:
-    """Whether results and answers may be shown: it is closed, or they were looked at before."""
+    """Whether results may be shown: the study is closed, or they were revealed before."""
     return study.state == "closed" or study.revealed is not None
 
 
 def seen(connection: Connection, study: Study) -> None:
-    """Keep that the results of a closed study were looked at; the first time counts."""
+    """Record the first view of a closed study's results."""
     if study.revealed is None:
         _keep(connection, study, "seen")
 
 
 def when(connection: Connection, study: Study, event: _Event) -> float | None:
-    """When it happened first, in seconds since 1970."""
+    """Time of an event's first occurrence in seconds since 1970; None before it."""
     value = connection.scalar(select(about.c.value).where(about.c.key == _key(study, event)))
     return None if value is None else float(value)
 
 
 def close(connection: Connection, study: Study) -> None:
-    """Close a study to new raters; those who have begun go on."""
+    """Close a study to new raters; running sessions may finish."""
     studies.set_state(connection, study.id, "closed")
 
 
 def reopen(connection: Connection, study: Study) -> None:
-    """Open a study again; that its results have been looked at is from then on a look before the end.
+    """Reopen a study; an earlier view of its results becomes an early reveal.
 
     Raises:
-        Refusal: 409 who was who is forgotten, so that a rater could come twice.
+        Refusal: 409 identities are deleted, so a rater could take part twice.
     """
     if when(connection, study, "forgotten") is not None:
-        raise Refusal(409, "forgotten", "Its raters' identities are forgotten, so that one of them could come twice.")
-    looked = when(connection, study, "seen")
-    if looked is not None:
+        raise Refusal(409, "forgotten", "The raters' identities are deleted, so a rater could take part twice.")
+    if when(connection, study, "seen") is not None:
         studies.reveal(connection, study.id)
     studies.set_state(connection, study.id, "open")
 
 
 def forget(database: Database, study: Study) -> None:
-    """Make it impossible to find out which rater a session was of: new key, random pseudonyms, no links, no codes.
+    """Delete identities: new key, random pseudonyms, no links, no completion codes.
 
-    On SQLite the old values are overwritten in the file; on PostgreSQL the next VACUUM does it.
+    On SQLite the old values are overwritten in the file; on PostgreSQL the next VACUUM removes them.
 
     Raises:
-        Refusal: 409 the study is open, or a session is running, whose rater may have to be known again.
+        Refusal: 409 the study is open or a session is running, so raters may have to be recognised.
     """
     with database.writing() as connection:
         if database.kind == "sqlite":
             connection.exec_driver_sql("PRAGMA secure_delete = ON")
         if studies.get(connection, study.id).state != "closed":
-            raise Refusal(409, "open", "The study is open, and its raters must be known if they come again. Close it.")
+            raise Refusal(409, "open", "The study is open, so returning raters must be recognised. Close it first.")
         running = connection.scalar(
             select(func.count())
             .select_from(sessions)
-            .join(places, places.c.id == sessions.c.place)
-            .where(sessions.c.study == study.id, sessions.c.state == "running", places.c.lease >= time.time())
+            .join(slots, slots.c.id == sessions.c.slot)
+            .where(sessions.c.study == study.id, sessions.c.state == "running", slots.c.lease >= time.time())
         )
         if running:
-            raise Refusal(409, "running", f"Sessions that are still running: {running}. Wait for their end.")
+            raise Refusal(409, "running", f"Sessions still running: {running}. Wait for their end.")
         ids = list(connection.scalars(select(sessions.c.id).where(sessions.c.study == study.id)))
         for session in ids:
             connection.execute(
@@ -90,14 +90,16 @@ def forget(database: Database, study: Study) -> None:
         )
         _keep(connection, study, "forgotten")
     if database.kind == "sqlite":
-        with database.reading() as connection:  # outside any transaction: the write-ahead log is emptied
+        # The write-ahead log still holds the old values, and is emptied only outside a transaction: by the driver.
+        with database.reading() as connection:
             driver = connection.connection.driver_connection
             assert driver is not None
             driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _keep(connection: Connection, study: Study, event: _Event) -> None:
-    connection.execute(select(studies_table.c.id).where(studies_table.c.id == study.id).with_for_update())  # one by one
+    # Row lock, so that of two requests at once on PostgreSQL the second sees the first's record.
+    connection.execute(select(studies_table.c.id).where(studies_table.c.id == study.id).with_for_update())
     if when(connection, study, event) is None:
         connection.execute(insert(about).values(key=_key(study, event), value=repr(time.time())))
 

@@ -16,16 +16,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from amt.errors import Refusal as Refusal
-
 VERSION = 1
-
-
 NEVER = 1e18
-
-
-"""The lease of a place whose session is completed: it is not given out again."""
-
+"""Lease of a slot whose session is completed: it is never assigned again."""
 
 metadata = MetaData()
 
@@ -51,7 +44,7 @@ studies = Table(
     Column("origin", Text, nullable=False),  # where the pictures came from
     Column("consent", Text, nullable=False),
     Column("recruitment", Text, nullable=False),
-    Column("revealed", Float),  # when fooling rates were first looked at before the study was closed
+    Column("revealed", Float),  # time of the first reveal of fooling rates before the study was closed
 )
 
 
@@ -61,22 +54,23 @@ pictures = Table(
     Column("id", Integer, primary_key=True),
     Column("study", ForeignKey(studies.c.id), nullable=False),
     Column("kind", String(10), nullable=False),  # real, fake, broken
-    Column("algorithm", Text),  # none for real
+    Column("algorithm", Text),  # NULL for real
     Column("item", Text, nullable=False),
     UniqueConstraint("study", "kind", "algorithm", "item"),
 )
 
 
-places = Table(
+# A slot is one session's schedule. Its table and the column in sessions keep the names of the first version.
+slots = Table(
     "amt_places",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("study", ForeignKey(studies.c.id), nullable=False),
-    Column("sequence", Integer, nullable=False),  # in which they are given out
+    Column("sequence", Integer, nullable=False),  # order of assignment
     Column("algorithm", Text, nullable=False),
     Column("schedule", Text, nullable=False),
-    Column("session", String(32)),  # the last that had it
-    Column("lease", Float, nullable=False),  # free from then on
+    Column("session", String(32)),  # the last one it was assigned to
+    Column("lease", Float, nullable=False),  # free from this time on
     UniqueConstraint("study", "sequence"),
     Index("amt_places_free", "study", "lease", "sequence"),
 )
@@ -87,12 +81,12 @@ sessions = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("study", ForeignKey(studies.c.id), nullable=False),
-    Column("place", ForeignKey(places.c.id), nullable=False),
+    Column("place", ForeignKey(slots.c.id), nullable=False, key="slot"),
     Column("algorithm", Text, nullable=False),
     Column("rater", String(32), nullable=False),  # a pseudonym
     Column("source", String(10), nullable=False),  # open, link, prolific
-    Column("verified", Boolean, nullable=False),  # false where the rater's id could be forged
-    Column("token", String(64), nullable=False, unique=True),  # its digest
+    Column("verified", Boolean, nullable=False),  # false where the rater's id could have been forged
+    Column("token", String(64), nullable=False, unique=True),  # a digest
     Column("state", String(12), nullable=False),  # see amt.store.sessions.STATES
     Column("created", Float, nullable=False),
     Column("finished", Float),
@@ -111,19 +105,19 @@ trials = Table(
     metadata,
     Column("session", ForeignKey(sessions.c.id), primary_key=True),
     Column("k", Integer, primary_key=True),
-    Column("position", Integer),  # in the order shown; none for a spare that was not needed
+    Column("position", Integer),  # in the order shown; NULL for an unused spare
     Column("phase", String(10), nullable=False),
     Column("real", ForeignKey(pictures.c.id), nullable=False),
     Column("fake", ForeignKey(pictures.c.id), nullable=False),
     Column("fake_side", String(5), nullable=False),
-    Column("left", String(22), nullable=False),  # the tokens of the two pictures; found by their session, so no index
+    Column("left", String(22), nullable=False),  # picture tokens; looked up by session, so no index
     Column("right", String(22), nullable=False),
     Column("shown", Float),
     Column("void", String(10)),
     Column("answered", Float),
     Column("choice", String(5)),
     Column("response_ms", Float),
-    Column("measured", Text),  # the answer as it came, canonical JSON
+    Column("measured", Text),  # the answer as received, canonical JSON
 )
 
 

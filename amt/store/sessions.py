@@ -1,4 +1,4 @@
-"""Sessions and single-use links: a rater takes a slot, keeps it by a lease, and leaves it."""
+"""Sessions of raters: slot assignment, leases, consent, withdrawal, single-use links."""
 
 from __future__ import annotations
 
@@ -12,26 +12,20 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from amt import identity
+from amt.errors import Refusal
 from amt.recruitment import Source
 from amt.store import counts, reveals
 from amt.store.database import Database
-from amt.store.schema import Refusal, links, places, sessions, trials
+from amt.store.schema import links, sessions, slots, trials
 from amt.store.studies import Study
 
 LEASE_SECONDS = 45 * 60
-
-
 _RENEW_AFTER_SECONDS = 60
 
-
-# running: has a place, until its lease ends. abandoned: the lease ended and another rater has the place. ended: too
-# many interruptions. The others say themselves.
+# running: has a slot while its lease lasts. abandoned: the lease ended and another rater took the slot. ended: too many
+# interruptions. The other states are what they are called.
 State = Literal["running", "completed", "abandoned", "ended", "declined", "ineligible", "withdrawn"]
-
-
 STATES = get_args(State)
-
-
 _OVER: dict[State, tuple[str, str]] = {
     "completed": ("finished", "You have finished this study before."),
     "abandoned": ("abandoned", "You were away for too long, and your place was given to someone else."),
@@ -41,10 +35,32 @@ _OVER: dict[State, tuple[str, str]] = {
     "withdrawn": ("withdrawn", "You withdrew from this study, and your answers are deleted."),
 }
 
+# Statements of every request are built once: building one takes six times as long as executing it.
+_IDENTIFY = (
+    select(
+        sessions.c.id,
+        sessions.c.study,
+        sessions.c.slot,
+        sessions.c.state,
+        sessions.c.consent_version,
+        sessions.c.code,
+        slots.c.lease,
+    )
+    .join(slots, slots.c.id == sessions.c.slot)
+    .where(sessions.c.token == bindparam("digest"), sessions.c.id == bindparam("session"))
+)
+
 
 @dataclass(frozen=True)
-class Started:
-    """A session that a rater may go on with: its id, its only valid token, whether it is new, and has consent."""
+class StartedSession:
+    """Session that a rater may continue.
+
+    Attributes:
+        session: Its id.
+        token: Its only valid token.
+        new: Whether it was created just now.
+        consented: Whether the rater has given consent.
+    """
 
     session: str
     token: str
@@ -52,50 +68,34 @@ class Started:
     consented: bool
 
 
-# What every request does is built once: to build a statement takes six times as long as to execute it.
-_IDENTIFY = (
-    select(
-        sessions.c.id,
-        sessions.c.study,
-        sessions.c.place,
-        sessions.c.state,
-        sessions.c.consent_version,
-        sessions.c.code,
-        places.c.lease,
-    )
-    .join(places, places.c.id == sessions.c.place)
-    .where(sessions.c.token == bindparam("digest"), sessions.c.id == bindparam("session"))
-)
-
-
-class _Place(NamedTuple):
-    id: int
-    algorithm: str
-    schedule: str
-    session: str | None
-
-
 @dataclass(frozen=True)
 class Session:
-    """Who is asking, as every request of a rater finds it."""
+    """Session behind a rater's request, at its beginning."""
 
     id: str
     study: int
-    place: int
+    slot: int
     state: State
     consented: bool
     code: str | None
     lease: float
 
 
-def start(database: Database, study: Study, rater: str, source: Source, user_agent: str) -> Started:
-    """Find or create the session of a rater, who is known by `rater` from here on only under a pseudonym.
+class _Slot(NamedTuple):
+    id: int
+    algorithm: str
+    schedule: str
+    session: str | None
 
-    A place is taken in the transaction that creates the session, so that no burst gives out more than there are. To
-    start again replaces the token: of two tabs, the later one goes on.
+
+def start(database: Database, study: Study, rater: str, source: Source, user_agent: str) -> StartedSession:
+    """Find or create the session of a rater, whose id is replaced by a pseudonym.
+
+    The transaction that creates a session also assigns its slot, so a burst of raters cannot get more than there are.
+    Starting again replaces the token: of two tabs, only the later one can continue.
 
     Raises:
-        Refusal: 403 the link is unknown or the way in is another; 409 the session is over; 410 no place is free.
+        Refusal: 403 the link is unknown or of another kind; 409 the session is over; 410 no slot is free.
     """
     if source != study.recruitment.by:
         raise Refusal(403, "link", "This study is entered by another kind of link; use the one that you were sent.")
@@ -103,24 +103,24 @@ def start(database: Database, study: Study, rater: str, source: Source, user_age
     try:
         with database.writing() as connection:
             return _find(connection, study, name) or _create(connection, study, name, source, user_agent)
-    except IntegrityError:  # the same rater at the same moment, on PostgreSQL; the other request has made the session
+    except IntegrityError:  # on PostgreSQL: a concurrent request of the same rater has created the session
         with database.writing() as connection:
-            found = _find(connection, study, name)
-            if found is None:
+            existing = _find(connection, study, name)
+            if existing is None:
                 raise
-            return found
+            return existing
 
 
 def identify(connection: Connection, session: str, token: str) -> Session:
-    """The session that a token is for.
+    """Find the session of a token.
 
     Raises:
-        Refusal: 401 the token is not that of the session, or was replaced.
+        Refusal: 401 the token is not the session's, or was replaced.
     """
     row = connection.execute(_IDENTIFY, {"digest": identity.digest(token), "session": session}).one_or_none()
     if row is None:
         raise Refusal(401, "token", "This study was opened in another tab or window, or the link is an old one.")
-    return Session(row.id, row.study, row.place, row.state, row.consent_version is not None, row.code, row.lease)
+    return Session(row.id, row.study, row.slot, row.state, row.consent_version is not None, row.code, row.lease)
 
 
 def require(session: Session, *states: State) -> None:
@@ -131,17 +131,17 @@ def require(session: Session, *states: State) -> None:
 
 
 def renew(connection: Connection, session: Session, now: float) -> None:
-    """Put off the end of a running session's lease; not at every request, as a write costs."""
+    """Extend a running session's lease, at most once a minute to save writes."""
     if session.state == "running" and session.lease - now < LEASE_SECONDS - _RENEW_AFTER_SECONDS:
         connection.execute(
-            update(places)
-            .where(places.c.id == session.place, places.c.session == session.id)
+            update(slots)
+            .where(slots.c.id == session.slot, slots.c.session == session.id)
             .values(lease=now + LEASE_SECONDS)
         )
 
 
 def environment(connection: Connection, session: Session, facts: Mapping[str, Any], *, eligible: bool) -> State:
-    """Keep what the page says of display and browser; the place of one that does not fit is freed."""
+    """Store facts on display and browser; an unsuitable device ends the session."""
     require(session, "running", "ineligible")
     connection.execute(
         update(sessions).where(sessions.c.id == session.id).values(environment=json.dumps(dict(facts), sort_keys=True))
@@ -152,7 +152,7 @@ def environment(connection: Connection, session: Session, facts: Mapping[str, An
 
 
 def consent(connection: Connection, session: Session, version: str, *, agreed: bool) -> State:
-    """Keep that a rater agreed, to which text and when; the place of one who did not is freed."""
+    """Store consent with its text's version and its time; refusal ends the session."""
     require(session, "running", "declined")
     if session.state == "running" and not agreed:
         return leave(connection, session, "declined")
@@ -164,13 +164,13 @@ def consent(connection: Connection, session: Session, version: str, *, agreed: b
 
 
 def comment(connection: Connection, session: Session, text: str) -> None:
-    """Keep what a rater says of the study."""
+    """Store a rater's comment on the study."""
     require(session, "running", "completed")
     connection.execute(update(sessions).where(sessions.c.id == session.id).values(comment=text))
 
 
 def withdraw(connection: Connection, session: Session) -> None:
-    """Delete a rater's answers and what was kept of the rater's device and words, and free the place."""
+    """Delete a rater's answers, device facts and comment, and free the slot."""
     connection.execute(delete(trials).where(trials.c.session == session.id))
     connection.execute(
         update(sessions)
@@ -181,17 +181,48 @@ def withdraw(connection: Connection, session: Session) -> None:
 
 
 def leave(connection: Connection, session: Session, state: State) -> State:
-    """End a session without completing it; its place is free again."""
+    """End a session without completing it, and free its slot."""
     connection.execute(update(sessions).where(sessions.c.id == session.id).values(state=state, finished=time.time()))
     connection.execute(
-        update(places).where(places.c.id == session.place, places.c.session == session.id).values(lease=0.0)
+        # Another session may have the slot by now; it keeps it.
+        update(slots).where(slots.c.id == session.slot, slots.c.session == session.id).values(lease=0.0)
     )
     return state
 
 
-def _find(connection: Connection, study: Study, rater: str) -> Started | None:
+def make_links(connection: Connection, study: Study, count: int, label: str) -> dict[str, str]:
+    """Make single-use links, with labels numbered on from those of existing links.
+
+    Returns:
+        Label of each link by its secret.
+
+    Raises:
+        Refusal: 409 the study recruits another way, or its identities are deleted.
+    """
+    if study.recruitment.by != "link":
+        raise Refusal(409, "links", f"Raters come to this study by {study.recruitment.by}, not by links.")
+    if reveals.when(connection, study, "forgotten") is not None:
+        raise Refusal(409, "forgotten", "The raters' identities are deleted; links would let them take part twice.")
+    first = 1 + counts.links_of(connection, study.id).made
+    secrets = {identity.new_token(): f"{label} {i}" for i in range(first, first + count)}
+    connection.execute(
+        insert(links),
+        [
+            {"study": study.id, "rater": identity.pseudonym(study.key, "link", secret), "label": text}
+            for secret, text in secrets.items()
+        ],
+    )
+    return secrets
+
+
+def known_link(connection: Connection, study: Study, rater: str) -> bool:
+    """Whether a pseudonym is that of a link."""
+    return connection.scalar(select(links.c.rater).where(links.c.study == study.id, links.c.rater == rater)) is not None
+
+
+def _find(connection: Connection, study: Study, rater: str) -> StartedSession | None:
     row = connection.execute(
-        select(sessions.c.id, sessions.c.state, sessions.c.code, sessions.c.place, sessions.c.consent_version).where(
+        select(sessions.c.id, sessions.c.state, sessions.c.code, sessions.c.slot, sessions.c.consent_version).where(
             sessions.c.study == study.id, sessions.c.rater == rater
         )
     ).one_or_none()
@@ -204,26 +235,24 @@ def _find(connection: Connection, study: Study, rater: str) -> Started | None:
     token = identity.new_token()
     connection.execute(update(sessions).where(sessions.c.id == row.id).values(token=identity.digest(token)))
     connection.execute(
-        update(places)
-        .where(places.c.id == row.place, places.c.session == row.id)
-        .values(lease=time.time() + LEASE_SECONDS)
+        update(slots).where(slots.c.id == row.slot, slots.c.session == row.id).values(lease=time.time() + LEASE_SECONDS)
     )
-    return Started(row.id, token, new=False, consented=row.consent_version is not None)
+    return StartedSession(row.id, token, new=False, consented=row.consent_version is not None)
 
 
-def _create(connection: Connection, study: Study, rater: str, source: Source, user_agent: str) -> Started:
+def _create(connection: Connection, study: Study, rater: str, source: Source, user_agent: str) -> StartedSession:
     if study.state != "open":
         raise Refusal(410, "closed", "This study is closed.")
     if source == "link" and not known_link(connection, study, rater):
         raise Refusal(403, "link", "This link is not one of this study's; check that it was copied whole.")
-    place = _take(connection, study, time.time())
-    started = Started(identity.new_id(), identity.new_token(), new=True, consented=False)
+    slot = _take(connection, study, time.time())
+    started = StartedSession(identity.new_id(), identity.new_token(), new=True, consented=False)
     connection.execute(
         insert(sessions).values(
             id=started.session,
             study=study.id,
-            place=place.id,
-            algorithm=place.algorithm,
+            slot=slot.id,
+            algorithm=slot.algorithm,
             rater=rater,
             source=source,
             verified=source == "link",
@@ -234,20 +263,22 @@ def _create(connection: Connection, study: Study, rater: str, source: Source, us
         )
     )
     connection.execute(
-        update(places).where(places.c.id == place.id).values(session=started.session, lease=time.time() + LEASE_SECONDS)
+        update(slots).where(slots.c.id == slot.id).values(session=started.session, lease=time.time() + LEASE_SECONDS)
     )
-    connection.execute(insert(trials), _trials(started.session, json.loads(place.schedule)))
+    connection.execute(insert(trials), _trials(started.session, json.loads(slot.schedule)))
     return started
 
 
-def _take(connection: Connection, study: Study, now: float) -> _Place:
-    """The first free place, held until the transaction ends; the session that let its lease end loses it."""
+def _take(connection: Connection, study: Study, now: float) -> _Slot:
+    """Lock the first free slot; the session that held it is abandoned."""
     row = connection.execute(
-        select(places.c.id, places.c.algorithm, places.c.schedule, places.c.session)
-        .where(places.c.study == study.id, places.c.lease < now)
-        .order_by(places.c.lease, places.c.sequence)  # as indexed; those whose rater may yet come back go last
+        select(slots.c.id, slots.c.algorithm, slots.c.schedule, slots.c.session)
+        .where(slots.c.study == study.id, slots.c.lease < now)
+        # In the order of the index. Lapsed leases come after slots never assigned, so their raters may still return.
+        .order_by(slots.c.lease, slots.c.sequence)
         .limit(1)
-        .with_for_update(skip_locked=True)  # on SQLite the whole transaction holds the database already
+        # PostgreSQL: concurrent raters skip each other's slot. SQLite: the transaction holds the whole database.
+        .with_for_update(skip_locked=True)
     ).one_or_none()
     if row is None:
         raise Refusal(410, "full", "All places of this study are taken. Thank you for wanting to take part.")
@@ -257,7 +288,7 @@ def _take(connection: Connection, study: Study, now: float) -> _Place:
             .where(sessions.c.id == row.session, sessions.c.state == "running")
             .values(state="abandoned", finished=now)
         )
-    return _Place(*row)
+    return _Slot(*row)
 
 
 def _trials(session: str, schedule: list[tuple[str, int, int, str]]) -> list[dict[str, Any]]:
@@ -275,33 +306,3 @@ def _trials(session: str, schedule: list[tuple[str, int, int, str]]) -> list[dic
         }
         for k, (phase, real, fake, side) in enumerate(schedule)
     ]
-
-
-def make_links(connection: Connection, study: Study, count: int, label: str) -> dict[str, str]:
-    """Make links; a number follows the label of each, on from those that there are.
-
-    Returns:
-        The links' secrets with their labels.
-
-    Raises:
-        Refusal: 409 raters come to this study another way, or their identities are forgotten.
-    """
-    if study.recruitment.by != "link":
-        raise Refusal(409, "links", f"Raters come to this study by {study.recruitment.by}, not by links.")
-    if reveals.when(connection, study, "forgotten") is not None:
-        raise Refusal(409, "forgotten", "Its raters' identities are forgotten; links would let them come twice.")
-    first = 1 + counts.links_of(connection, study.id).made
-    secrets = {identity.new_token(): f"{label} {number}" for number in range(first, first + count)}
-    connection.execute(
-        insert(links),
-        [
-            {"study": study.id, "rater": identity.pseudonym(study.key, "link", secret), "label": text}
-            for secret, text in secrets.items()
-        ],
-    )
-    return secrets
-
-
-def known_link(connection: Connection, study: Study, rater: str) -> bool:
-    """Whether a pseudonym is that of a link."""
-    return connection.scalar(select(links.c.rater).where(links.c.study == study.id, links.c.rater == rater)) is not None

@@ -1,4 +1,4 @@
-"""Trials: next, shown, answered; each request may be repeated and is carried out once."""
+"""Trials of a session: served, shown, voided, answered; every request is idempotent."""
 
 from __future__ import annotations
 
@@ -11,34 +11,30 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import ColumnElement, Connection, FromClause, bindparam, func, select, update
 
 from amt.design import Phase
-from amt.errors import counted
+from amt.errors import Refusal, counted
 from amt.protocol import Protocol, Side
 from amt.store import sessions
 from amt.store.database import Database
-from amt.store.schema import NEVER, Refusal, pictures, places, trials
+from amt.store.schema import NEVER, pictures, slots, trials
 from amt.store.schema import sessions as sessions_table
 from amt.store.sessions import Session
 
 Interruption = Literal["hidden", "blur", "resize"]
-
-
 RELOAD = "reload"
-
-
 _CLOCK_TOLERANCE_SECONDS = 0.1  # exposures may end half a frame early, and clocks are read at different moments
 
 
 def _waiting(table: FromClause) -> ColumnElement[bool]:
+    """SQL for trials still to be answered; spares in reserve have no position."""
     return table.c.answered.is_(None) & table.c.void.is_(None) & table.c.position.is_not(None)
 
 
 _left = _waiting(trials)
-
-
 _this = (trials.c.session == bindparam("its_session")) & (trials.c.k == bindparam("its_k"))
+_others = trials.alias()
+_first = select(func.min(_others.c.position)).where(_others.c.session == bindparam("its_session"), _waiting(_others))
 
-
-# What every trial needs is built once: to build a statement takes six times as long as to execute it.
+# Statements of every trial are built once: building one takes six times as long as executing it.
 _READ = (
     select(
         trials.c.phase,
@@ -50,23 +46,14 @@ _READ = (
         trials.c.measured,
     )
     .where(_this)
-    .with_for_update()
+    .with_for_update()  # PostgreSQL: two requests for one trial run in turn
 )
-
-
-_others = trials.alias()
-
-
-_first = select(func.min(_others.c.position)).where(_others.c.session == bindparam("its_session"), _waiting(_others))
-
-
+# Only the first waiting trial can be shown, and only once: checked and written in one statement.
 _SHOW = (
     update(trials)
     .where(_this, trials.c.shown.is_(None), trials.c.position == _first.scalar_subquery())
     .values(shown=bindparam("now"))
 )
-
-
 _ANSWER = (
     update(trials)
     .where(_this)
@@ -76,7 +63,7 @@ _ANSWER = (
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial to come: its number k, what it counts as, and the names of its two pictures."""
+    """Upcoming trial: number k, phase, position and the tokens of its pictures."""
 
     k: int
     phase: Phase
@@ -86,8 +73,8 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What an answer says: the side taken for the fake, when, and what the page measured."""
+class TrialAnswer:
+    """Answer to a trial: side taken for the fake, response time, measurements of the page."""
 
     choice: Side
     response_ms: float
@@ -95,7 +82,7 @@ class Answer:
 
     @property
     def canonical(self) -> str:
-        """The whole answer as text: the same answer sent again is equal to it."""
+        """Canonical JSON of the answer, equal for an answer sent again."""
         return json.dumps(
             {"choice": self.choice, "response_ms": self.response_ms, **self.measured},
             sort_keys=True,
@@ -103,8 +90,8 @@ class Answer:
         )
 
 
-class Stored(NamedTuple):
-    """A trial as it stands."""
+class StoredTrial(NamedTuple):
+    """Present state of a trial."""
 
     phase: Phase
     position: int | None
@@ -116,8 +103,8 @@ class Stored(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Completed:
-    """How a session ended: its code, and how many of the scored fakes the rater found."""
+class Completion:
+    """Completion code of a session, and the rater's number of correct scored answers."""
 
     code: str
     correct: int
@@ -125,13 +112,13 @@ class Completed:
 
 
 def to_come(connection: Connection, session: Session) -> list[Trial] | None:
-    """The trials that are left, in order, the next one first; None if the session ends now, for want of spare pairs.
+    """List the remaining trials in order; None if the session ends for lack of spares.
 
-    A trial that was shown and not answered is void, for this is asked after a reload: its pair is not shown again,
-    and another stands in.
+    The page requests this after a reload, so a trial that was shown and not answered is void: its pair is not shown
+    again, and a spare replaces it.
 
     Raises:
-        Refusal: 403 there is no consent; 409 the session is over.
+        Refusal: 403 consent is missing; 409 the session is over.
     """
     sessions.require(session, "running")
     if not session.consented:
@@ -150,7 +137,7 @@ def to_come(connection: Connection, session: Session) -> list[Trial] | None:
 
 
 def show(connection: Connection, session: Session, k: int, now: float) -> None:
-    """Keep that a trial is about to be shown; the first time counts.
+    """Record the first showing of a trial, just before it begins.
 
     Raises:
         Refusal: 404 no such trial; 409 it is not the next one, was answered, or is void.
@@ -164,14 +151,14 @@ def show(connection: Connection, session: Session, k: int, now: float) -> None:
         return
     values = {"its_session": session.id, "its_k": k, "now": now}
     if not session.consented or not connection.execute(_SHOW, values).rowcount:
-        raise Refusal(409, "order", f"Trial {k} is not the next one; ask for the next.")
+        raise Refusal(409, "order", f"Trial {k} is not the next one; request the next.")
 
 
 def interrupt(connection: Connection, session: Session, k: int, reason: Interruption, protocol: Protocol) -> bool:
     """Void a trial whose images were hidden, blurred or resized while shown.
 
     Returns:
-        Whether the session goes on: with a spare pair, unless there were too many interruptions.
+        Whether the session continues, with a spare pair: it does not after too many interruptions.
 
     Raises:
         Refusal: 404 no such trial; 409 it was not shown, or is answered, or the session is over.
@@ -195,23 +182,25 @@ def interrupt(connection: Connection, session: Session, k: int, reason: Interrup
     return session.state == "running"
 
 
-def answer(connection: Connection, session: Session, k: int, given: Answer, least_ms: int, now: float) -> Stored:
-    """Keep an answer; sent again it is accepted again, and another in its place is not.
+def answer(
+    connection: Connection, session: Session, k: int, given: TrialAnswer, least_ms: int, now: float
+) -> StoredTrial:
+    """Store an answer; the same answer is accepted again, a different one is refused.
 
     Args:
-        connection: Of a writing transaction.
-        session: Whose.
-        k: The trial.
+        connection: A writing transaction.
+        session: The rater's session.
+        k: Number of the trial.
         given: The answer.
-        least_ms: How long after the showing an answer can come at the soonest, in milliseconds.
+        least_ms: Earliest possible answer, in milliseconds after the showing.
         now: Seconds since 1970.
 
     Returns:
-        The trial, with `phase` and `fake_side`.
+        The trial as it was before.
 
     Raises:
-        Refusal: 404 no such trial; 409 it was not shown, is void, is answered otherwise (then with `stored`), or the
-            answer comes sooner than the images can have been seen.
+        Refusal: 404 no such trial; 409 it was not shown, is void, has a different answer (then with `stored`), or the
+            answer comes before both images can have been seen.
     """
     trial = _trial(connection, session, k)
     _refuse_void(trial)
@@ -225,7 +214,7 @@ def answer(connection: Connection, session: Session, k: int, given: Answer, leas
     if trial.shown is None:
         raise Refusal(409, "order", f"Trial {k} has not been shown.")
     elapsed = now - trial.shown
-    if 0 <= elapsed < least_ms / 1000 - _CLOCK_TOLERANCE_SECONDS:  # below 0 the clock was set back: nothing is known
+    if 0 <= elapsed < least_ms / 1000 - _CLOCK_TOLERANCE_SECONDS:  # negative after the clock was set back
         raise Refusal(409, "early", f"Trial {k} was answered before both images can have been seen.")
     connection.execute(
         _ANSWER,
@@ -241,16 +230,16 @@ def answer(connection: Connection, session: Session, k: int, given: Answer, leas
     return trial
 
 
-def complete(connection: Connection, session: Session, code: str) -> Completed:
-    """End a session whose trials are all answered; asked again, it gives the same code.
+def complete(connection: Connection, session: Session, code: str) -> Completion:
+    """Complete a session whose trials are all answered; repeated, return the same code.
 
     Args:
-        connection: Of a writing transaction.
-        session: Whose.
-        code: For a session that has none yet.
+        connection: A writing transaction.
+        session: The rater's session.
+        code: Code for a session that has none yet.
 
     Raises:
-        Refusal: 409 trials are left, or the session is over without being completed.
+        Refusal: 409 trials are left, or the session ended without completion.
     """
     sessions.require(session, "running", "completed")
     if session.state == "running":
@@ -258,9 +247,9 @@ def complete(connection: Connection, session: Session, code: str) -> Completed:
         if left:
             raise Refusal(409, "unfinished", f"{counted(left, 'trial')} left.", left=left)
         kept = connection.execute(
-            update(places).where(places.c.id == session.place, places.c.session == session.id).values(lease=NEVER)
+            update(slots).where(slots.c.id == session.slot, slots.c.session == session.id).values(lease=NEVER)
         )
-        if not kept.rowcount:  # lost to another rater at this very moment
+        if not kept.rowcount:  # another rater took the slot since `session` was read
             raise Refusal(409, "abandoned", "You were away for too long, and your place was given to someone else.")
         connection.execute(
             update(sessions_table)
@@ -271,23 +260,24 @@ def complete(connection: Connection, session: Session, code: str) -> Completed:
     scored = (trials.c.session == session.id) & (trials.c.phase == "scored") & trials.c.answered.is_not(None)
     of = connection.scalar(select(func.count()).select_from(trials).where(scored)) or 0
     correct = connection.scalar(select(func.count()).select_from(trials).where(scored, right)) or 0
-    return Completed(session.code or code, correct, of)
+    return Completion(session.code or code, correct, of)
 
 
-def _trial(connection: Connection, session: Session, k: int) -> Stored:
+def _trial(connection: Connection, session: Session, k: int) -> StoredTrial:
     row = connection.execute(_READ, {"its_session": session.id, "its_k": k}).one_or_none()
     if row is None:
         raise Refusal(404, "trial", f"This session has no trial {k}.")
-    return Stored(*row)
+    return StoredTrial(*row)
 
 
-def _refuse_void(trial: Stored) -> None:
+def _refuse_void(trial: StoredTrial) -> None:
     if trial.void is not None:
-        raise Refusal(409, "void", "This trial was interrupted, and another pair stands in for it.")
+        raise Refusal(409, "void", "This trial was interrupted, and another pair replaces it.")
 
 
 def _void(connection: Connection, session: Session, k: int, reason: str) -> bool:
-    """Void a trial and let a spare stand in at its place; without one left the session ends, and this is False."""
+    """Void a trial and replace it by a spare; False if none is left and the session ends."""
+    # The spare takes over position, phase and side, so the schedule stays balanced.
     voided = _trial(connection, session, k)
     connection.execute(update(trials).where(trials.c.session == session.id, trials.c.k == k).values(void=reason))
     spare = connection.execute(
@@ -309,9 +299,9 @@ def _void(connection: Connection, session: Session, k: int, reason: str) -> bool
 
 
 def _broken(connection: Connection, fake: int) -> int:
-    """The broken fake of the same algorithm and item."""
+    """Number of the broken fake of the same algorithm and item."""
     whole, broken = pictures.alias(), pictures.alias()
-    found: int = connection.execute(
+    number: int = connection.execute(
         select(broken.c.id)
         .join(
             whole,
@@ -321,19 +311,19 @@ def _broken(connection: Connection, fake: int) -> int:
         )
         .where(whole.c.id == fake, broken.c.kind == "broken")
     ).scalar_one()
-    return found
+    return number
 
 
-class Truth(NamedTuple):
-    """What a trial shows: the algorithm and the item of its fake, and where it is."""
+class TrialTruth(NamedTuple):
+    """Algorithm, item and side of a trial's fake."""
 
     algorithm: str
     item: str
     fake_side: Side
 
 
-def truth(database: Database, session: str) -> dict[int, Truth]:
-    """The truth of all trials of a session, by k; a spare's is as it stands now."""
+def truth(database: Database, session: str) -> dict[int, TrialTruth]:
+    """Truth of all trials of a session by k; that of a spare may still change."""
     with database.reading() as connection:
         rows = connection.execute(
             select(trials.c.k, sessions_table.c.algorithm, pictures.c.item, trials.c.fake_side)
@@ -341,4 +331,4 @@ def truth(database: Database, session: str) -> dict[int, Truth]:
             .join(pictures, pictures.c.id == trials.c.fake)
             .where(trials.c.session == session)
         )
-        return {k: Truth(algorithm, item, fake_side) for k, algorithm, item, fake_side in rows}
+        return {k: TrialTruth(algorithm, item, fake_side) for k, algorithm, item, fake_side in rows}

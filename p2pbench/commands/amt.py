@@ -155,7 +155,7 @@ def amt_create(
         options.without_effect("with --pairing, which says the same", "task")
     if real is not None or fakes:
         options.without_effect("with --real and --fake, which are no runs", "grid", "seed")
-    from amt.store.create import Plan, create
+    from amt.store.create import StudyPlan, create
     from p2pbench.runtime.terminal import Terminal
     from p2pbench.study import create as choices
     from p2pbench.study.create import from_folders, from_results
@@ -185,7 +185,7 @@ def amt_create(
     else:
         raise click.UsageError("--real and --fake belong together: a folder of real images, and one or more of fakes.")
     protocol = protocol.model_copy(update={"values": material.values})
-    plan = Plan(
+    plan = StudyPlan(
         name,
         title,
         material.sources,
@@ -269,13 +269,13 @@ def amt_serve(
     A restarted server resumes where it was: every answer acknowledged to a rater's browser is kept.
     """
     from amt.recruitment import checked_url
-    from amt.server.app import alone, bound, serve
+    from amt.server.app import listening_socket, serve, serving_lock
     from p2pbench.study.studies import announcement
 
     public_url = None if public_url is None else checked_url(public_url)
     opened = opened_studies(results, database)
-    with alone(opened.folder, opened.database.kind):
-        sock = bound(host, port)
+    with serving_lock(opened.folder, opened.database.kind):
+        sock = listening_socket(host, port)
         listening = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
         url = public_url or listening
         for line in announcement(opened, listening, url, new_password=new_password):
@@ -300,7 +300,7 @@ def amt_status(results: Path, as_json: bool, database: str | None) -> None:
         raise AmtError(f"{opened.where}: found no study, expected one; create one with `p2pbench amt create`")
     for study, tallied in zip(known, tallies, strict=True):
         if as_json:
-            algorithms = {name: tally._asdict() for name, tally in tallied.items()}
+            algorithms = {name: tally.document() for name, tally in tallied.items()}
             click.echo(json.dumps({"study": study.name, "state": study.state, "algorithms": algorithms}))
             continue
         kind = ", simulated" if study.simulated else ""
@@ -310,7 +310,7 @@ def amt_status(results: Path, as_json: bool, database: str | None) -> None:
         click.echo(f"  {'':<{width}}  {'done':>6}{'running':>9}{'free':>6}{'of':>6}{'left':>7}{'answers':>9}")
         for name, tally in zip(names, [*tallied.values(), counts.total(tallied)], strict=True):
             left = tally.abandoned + tally.ended + tally.declined + tally.ineligible + tally.withdrawn
-            numbers = f"{tally.done:>6}{tally.running:>9}{tally.free:>6}{tally.places:>6}{left:>7}{tally.answers:>9}"
+            numbers = f"{tally.done:>6}{tally.running:>9}{tally.free:>6}{tally.slots:>6}{left:>7}{tally.answers:>9}"
             click.echo(f"  {name:<{width}}  {numbers}")
 
 

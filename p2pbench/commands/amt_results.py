@@ -32,6 +32,7 @@ def amt_analyse(
     The rates of a study in RESULTS are also written to the scores of the runs that its fakes came from, for
     `p2pbench report`. A CSV may be an answers.csv, or the results of an old batch of AMT_Real_vs_Fake.
     """
+    from amt.statistics import report
     from p2pbench.study.results import analyse_file, analyse_study, is_old_batch
 
     if not source.is_file():
@@ -42,7 +43,7 @@ def amt_analyse(
         if not is_old_batch(source):
             options.without_effect("for an answers.csv, whose practice trials are marked", "practice")
         analysis, notes = analyse_file(source, seed, practice), []
-    text = json.dumps(analysis.document(), indent=1) if as_json else analysis.text()
+    text = json.dumps(report.document(analysis), indent=1) if as_json else report.text(analysis)
     click.echo("\n".join(map(printable, text.split("\n"))))
     for note in notes:
         options.remark(note)
@@ -111,18 +112,18 @@ def amt_plan(
     for option, percent in (("rate", rate), ("difference", difference)):
         if percent is not None and not 0 < percent < 100:
             raise UserError(f"--{option} {percent:g}: expected percent, above 0 and below 100; change that option")
-    from amt.statistics.planning import raters_needed, smallest_difference
+    from amt.statistics.planning import Assumptions, raters_needed, smallest_difference
 
     if items is None:
         items = max(_ITEMS, trials)
     pairs = algorithms * (algorithms - 1) // 2
-    design = (rate / 100, trials, icc, power, 0.05 / pairs, items, items_icc)
+    assumptions = Assumptions(rate / 100, trials, icc, power, 0.05 / pairs, items, items_icc)
     try:
         if difference is not None:
-            raters = raters_needed(difference / 100, *design)
+            raters = raters_needed(difference / 100, assumptions)
         else:
             assert raters is not None
-            difference = 100 * smallest_difference(raters, *design)
+            difference = 100 * smallest_difference(raters, assumptions)
     except ValueError as error:
         raise UserError(f"{error}; change that option") from None
     click.echo(

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from amt.pictures import Sources, folder, matched
 from amt.protocol import Protocol
-from amt.recruitment import Consent, Outcome, Recruitment, Source
-from amt.store.studies import Clusters
+from amt.recruitment import Consent, Recruitment, SessionOutcome, Source
+from amt.store.studies import StudyClusters
 from p2pbench.datasets.catalogue import DATASETS
 from p2pbench.datasets.clusters import find_clusters
 from p2pbench.datasets.pictures import passed_over_line
@@ -39,7 +39,7 @@ class Material(NamedTuple):
     sources: Sources
     origin: Mapping[str, str]
     values: Range | None = None
-    clusters: Clusters | None = None
+    clusters: StudyClusters | None = None
 
 
 def from_results(
@@ -129,7 +129,7 @@ def from_folders(
         together = _clusters(Grid(of_grids.pop()), judged.values(), sources.items, say, clusters)
     else:
         found = find_clusters(clusters, None, sources.items).clusters
-        together = None if found is None else Clusters(found.by, found.of)
+        together = None if found is None else StudyClusters(found.by, found.of)
     return Material(sources, origin, clusters=together)
 
 
@@ -141,7 +141,7 @@ def run_of(results: Path, origin: str) -> Run | None:
 
 def _clusters(
     grid: Grid, runs: Iterable[Run], items: Sequence[str], say: Callable[[str], None], asked: str | None
-) -> Clusters | None:
+) -> StudyClusters | None:
     """Which of a study's items vary together; of runs that say nothing of their dataset by what is asked alone."""
     run = next((run for run in runs if run.config.exists()), None)
     if run is None:
@@ -154,7 +154,7 @@ def _clusters(
     clusters = found.clusters
     if clusters is None or not clusters.of.keys() >= set(items):
         return None
-    return Clusters(clusters.by, {item: clusters.of[item] for item in items})
+    return StudyClusters(clusters.by, {item: clusters.of[item] for item in items})
 
 
 def _runs(results: Path) -> Iterator[Run]:
@@ -174,7 +174,11 @@ def _grid(results: Path, name: str | None) -> Grid:
 _OPTIONS = {"scored": "--trials", "width": "--size", "height": "--size"}  # where they are not called as the setting
 
 
-_OUTCOMES: dict[str, Outcome] = {"completed": "completed", "no_consent": "no_consent", "ineligible": "ineligible"}
+_OUTCOMES: dict[str, SessionOutcome] = {
+    "completed": "completed",
+    "no_consent": "no_consent",
+    "ineligible": "ineligible",
+}
 
 
 def protocol(settings: Mapping[str, object]) -> Protocol:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from amt.errors import AmtError
 from amt.protocol import Protocol
-from amt.simulation.raters import KINDS, Kind, Outcome
+from amt.simulation.crowd import KINDS, Crowd, Kind, SimulationRecord
 from amt.simulation.simulate import rehearse
 from amt.store import counts, reveals, studies
-from amt.store.create import Plan, create
+from amt.store.create import StudyPlan, create
 from amt.store.studies import Study
 from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.study.create import from_results
@@ -70,7 +70,7 @@ def crowd(study: Study, given: Mapping[str, str]) -> dict[Kind, int]:
 
 def rehearse_study(
     opened: Opened, chosen: Chosen, raters: Mapping[Kind, int], fooling: Mapping[str, float], seed: int
-) -> Outcome:
+) -> SimulationRecord:
     """Let raters take part in a study over a server of its own.
 
     Raises:
@@ -79,7 +79,7 @@ def rehearse_study(
     name = chosen.study.name
     if chosen.study.state == "closed":
         raise AmtError(f"{name}: is closed, expected an open study; create another with `amt create --simulated`")
-    outcome = rehearse(opened.folder, opened.where, chosen.database, chosen.study, raters, fooling, seed)
+    outcome = rehearse(opened.folder, opened.where, chosen.database, name, Crowd(raters, fooling, seed))
     if sum(raters.values()) and not outcome.endings.keys() - {
         (kind, end) for kind in KINDS for end in ("full", "failed")
     }:
@@ -114,7 +114,7 @@ def hold_study(results: Path, grid: str, reporter: ProgressReporter) -> None:
             material = from_results(results, grid, None, allow_partial=False)
             protocol = PROTOCOL.model_copy(update={"values": material.values})
             title = "Which image is fake?"
-            plan = Plan(
+            plan = StudyPlan(
                 NAME,
                 title,
                 material.sources,
@@ -127,8 +127,8 @@ def hold_study(results: Path, grid: str, reporter: ProgressReporter) -> None:
         chosen = choose(opened, NAME)
         with opened.database.reading() as connection:
             tally = counts.total(counts.tallies(connection, chosen.study.id, time.time()))
-        if tally.done < tally.places:
-            reporter.say(f"a study with {tally.places} simulated raters (programs, not people)")
+        if tally.done < tally.slots:
+            reporter.say(f"a study with {tally.slots} simulated raters (programs, not people)")
             rates = {cell: rate / 100 for cell, rate in INVENTED.items()}
             rehearse_study(opened, chosen, crowd(chosen.study, {}), rates, seed=0)
         with opened.database.writing() as connection:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from amt import csv
 from amt.protocol import Protocol
-from amt.statistics import components, old_batches, table
+from amt.statistics import components, old_batches, report, table
 from amt.statistics.analysis import Analysis, analyse
 from amt.statistics.bootstrap import generator
 from amt.statistics.table import scored
@@ -54,10 +54,10 @@ def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = Fals
     remarks = []
     if study.revealed is not None:
         remarks.append("This study was looked at before it was closed.")
-    document = _about(study) | analysis.document()
+    document = _about(study) | report.document(analysis)
     made.check_free(chosen.folder.analysis_text, _BEGINNINGS)
     made.put(chosen.folder.analysis, json.dumps(document, indent=1).encode() + b"\n", _BEGINNING)
-    made.put(chosen.folder.analysis_text, "\n".join([*remarks, analysis.text(), ""]).encode(), _BEGINNINGS)
+    made.put(chosen.folder.analysis_text, "\n".join([*remarks, report.text(analysis), ""]).encode(), _BEGINNINGS)
     notes = [*remarks, f"analysis: {chosen.folder.analysis_text}"]
     written = write_fooling_rates(results, study, answers, analysis)
     if written:

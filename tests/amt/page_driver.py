@@ -25,7 +25,7 @@ from amt.server.app import PAGE, create_app
 from amt.server.context import Context
 from amt.server.raters import REQUIREMENTS
 from amt.store import schema
-from amt.store.create import Plan, create
+from amt.store.create import StudyPlan, create
 from amt.store.database import Database, open_database
 from tests.browser import launch as launch  # pictures of the documentation and benchmarks use it, too
 from tests.browser import shared_browser
@@ -76,7 +76,7 @@ class Studio:
         """Make a study with pictures of noise. Returns its name."""
         self._count += 1
         name = f"study-{self._count}"
-        plan = Plan(
+        plan = StudyPlan(
             name=name,
             title="Streets, real and fake",
             sources=_noise(self.folder.folder / f"sources-{name}", protocol.items),

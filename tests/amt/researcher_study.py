@@ -11,11 +11,11 @@ from sqlalchemy import select, update
 from amt.protocol import Side
 from amt.store import sessions, trials
 from amt.store.database import Database
-from amt.store.schema import places
 from amt.store.schema import sessions as sessions_table
+from amt.store.schema import slots
 from amt.store.schema import trials as trials_table
 from amt.store.studies import Study
-from amt.store.trials import Answer
+from amt.store.trials import TrialAnswer
 from tests.amt.study import Rater
 
 EVIL = "=cmd|' /C calc'!A0 <script>alert(1)</script>"
@@ -47,7 +47,7 @@ def answer(rater: Rater, k: int, fooled: int, response_ms: float = 500.0, facts:
     rater.show(k)
     rater.clock += 3
     fake = side_of_fake(rater, k)
-    given = Answer(OTHER[fake] if fooled else fake, response_ms, measured() if facts is None else facts)
+    given = TrialAnswer(OTHER[fake] if fooled else fake, response_ms, measured() if facts is None else facts)
     with rater.database.writing() as connection:
         trials.answer(connection, rater.session(), k, given, rater.study.protocol.timing.least, rater.clock)
 
@@ -89,7 +89,7 @@ def fill(database: Database, study: Study, comments: Sequence[str] = ()) -> list
     left = {name: list(counts) for name, counts in FOOLED.items()}
     with database.reading() as connection:
         order = connection.scalars(
-            select(places.c.algorithm).where(places.c.study == study.id).order_by(places.c.sequence)
+            select(slots.c.algorithm).where(slots.c.study == study.id).order_by(slots.c.sequence)
         ).all()
     said = [*comments, *[None] * len(order)]
     return [
@@ -101,11 +101,11 @@ def fill(database: Database, study: Study, comments: Sequence[str] = ()) -> list
 def end_lease(rater: Rater) -> None:
     """Let a rater be away for longer than a place is kept."""
     with rater.database.writing() as connection:
-        connection.execute(update(places).where(places.c.session == rater.started.session).values(lease=1.0))
+        connection.execute(update(slots).where(slots.c.session == rater.started.session).values(lease=1.0))
 
 
 def schedule(rater: Rater) -> list[tuple[str, int, int, Side]]:
     """The trials of a rater's place as they were planned: phase, real picture, fake picture, side of the fake."""
     with rater.database.reading() as connection:
-        found = connection.scalar(select(places.c.schedule).where(places.c.session == rater.started.session))
+        found = connection.scalar(select(slots.c.schedule).where(slots.c.session == rater.started.session))
     return [(phase, real, fake, side) for phase, real, fake, side in json.loads(str(found))]

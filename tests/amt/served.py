@@ -11,7 +11,7 @@ import httpx
 import uvicorn
 
 from amt.layout import Studies
-from amt.server.app import bound, create_app
+from amt.server.app import create_app, listening_socket
 from amt.server.context import Context
 from amt.store.database import Database
 from tests.patience import PATIENCE, wait_until
@@ -40,7 +40,7 @@ ENVIRONMENT = {
 @contextmanager
 def served(database: Database, folder: Studies, public_url: str | None = None) -> Iterator[httpx.Client]:
     """Serve studies from a thread; a client whose requests go there."""
-    sock = bound("127.0.0.1", 0)
+    sock = listening_socket("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     config = uvicorn.Config(create_app(Context(database, folder, public_url or url)), log_level="warning")
     server = uvicorn.Server(config)

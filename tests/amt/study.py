@@ -15,11 +15,11 @@ from amt.pictures import folder, matched
 from amt.protocol import Protocol, Side
 from amt.recruitment import Recruitment
 from amt.store import sessions, trials
-from amt.store.create import Plan, create
+from amt.store.create import StudyPlan, create
 from amt.store.database import Database
-from amt.store.sessions import Session, Started
+from amt.store.sessions import Session, StartedSession
 from amt.store.studies import Study
-from amt.store.trials import Answer
+from amt.store.trials import TrialAnswer
 
 SMALL = Protocol(raters=3, practice=2, scored=4, spares=2, voids=1, width=16, height=16)
 ALGORITHMS = ("L1", "cGAN")
@@ -49,7 +49,7 @@ def make_study(
 ) -> Study:
     """A study of those pictures."""
     sources = matched(folder(pictures / "real"), {name: folder(pictures / name) for name in ALGORITHMS})
-    plan = Plan(
+    plan = StudyPlan(
         name, "Which?", sources, {}, protocol, seed, recruitment=recruitment or Recruitment(), simulated=simulated
     )
     studies.folder.mkdir(exist_ok=True, parents=True)
@@ -80,7 +80,7 @@ class Rater:
         self.study = study
         self.name = name
         self.clock = time.time()
-        self.started: Started = sessions.start(database, study, name, "open", "Firefox/128.0")
+        self.started: StartedSession = sessions.start(database, study, name, "open", "Firefox/128.0")
 
     def session(self) -> Session:
         """As it is now."""
@@ -102,22 +102,24 @@ class Rater:
         with self.database.writing() as connection:
             trials.show(connection, self.session(), k, self.clock)
 
-    def answer(self, k: int, choice: Side = "left", response_ms: float = 500.0, after: float = 3.0) -> trials.Stored:
+    def answer(
+        self, k: int, choice: Side = "left", response_ms: float = 500.0, after: float = 3.0
+    ) -> trials.StoredTrial:
         """Answer a trial, some seconds after it was shown."""
         self.clock += after
-        given = Answer(choice, response_ms, MEASURED)
+        given = TrialAnswer(choice, response_ms, MEASURED)
         with self.database.writing() as connection:
             least = self.study.protocol.timing.least
             return trials.answer(connection, self.session(), k, given, least, self.clock)
 
-    def finish(self, choice: Side = "left") -> trials.Completed:
+    def finish(self, choice: Side = "left") -> trials.Completion:
         """Answer all that is left, and complete."""
         for trial in self.to_come() or []:
             self.show(trial.k)
             self.answer(trial.k, choice)
         return self.complete()
 
-    def complete(self, code: str = "CODE") -> trials.Completed:
+    def complete(self, code: str = "CODE") -> trials.Completion:
         """Ask for the code."""
         with self.database.writing() as connection:
             return trials.complete(connection, self.session(), code)

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from amt import pictures as pictures_module
-from amt.design import Planned
+from amt.design import PlannedTrial
 from amt.errors import AmtError
 from amt.layout import Studies
 from amt.pictures import folder, matched
@@ -28,10 +28,10 @@ from tests.amt.study import ALGORITHMS, SMALL, make_study, no_commits
 from tests.deep_folder import deep_folder
 
 
-def schedules(database: Database, study: Study) -> list[tuple[str, list[Planned]]]:
+def schedules(database: Database, study: Study) -> list[tuple[str, list[PlannedTrial]]]:
     with database.reading() as connection:
-        rows = connection.execute(select(schema.places.c.algorithm, schema.places.c.schedule).order_by("sequence"))
-        return [(name, [Planned(*trial) for trial in json.loads(text)]) for name, text in rows]
+        rows = connection.execute(select(schema.slots.c.algorithm, schema.slots.c.schedule).order_by("sequence"))
+        return [(name, [PlannedTrial(*trial) for trial in json.loads(text)]) for name, text in rows]
 
 
 def test_places_name_pictures_of_their_algorithm_and_kind(database: Database, studies: Studies, pictures: Path) -> None:
@@ -52,8 +52,8 @@ def test_the_seed_makes_the_schedules(database: Database, studies: Studies, pict
         study = make_study(database, studies, pictures, name=name, seed=seed)
         with database.reading() as connection:
             known = pictures_of(connection, study.id)
-            rows = connection.execute(select(schema.places.c.schedule).where(schema.places.c.study == study.id))
-            trials = [Planned(*trial) for (text,) in rows for trial in json.loads(text)]
+            rows = connection.execute(select(schema.slots.c.schedule).where(schema.slots.c.study == study.id))
+            trials = [PlannedTrial(*trial) for (text,) in rows for trial in json.loads(text)]
         found.append([(known[trial.fake], trial.fake_side, trial.phase) for trial in trials])
     assert found[0] == found[1] != found[2]
 
@@ -139,7 +139,7 @@ def test_folders_without_pictures_or_with_two_of_an_item(tmp_path: Path) -> None
         folder(tmp_path)
     for suffix in ("png", "jpg"):
         Image.new("RGB", (4, 4)).save(tmp_path / f"a.{suffix}")
-    with pytest.raises(AmtError, match=r"found a\.jpg and a\.png, expected one an item"):
+    with pytest.raises(AmtError, match=r"found a\.jpg and a\.png, expected one per item"):
         folder(tmp_path)
 
 

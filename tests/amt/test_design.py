@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from amt.design import Planned, interleaved, schedules
+from amt.design import PlannedTrial, interleaved, schedules
 from amt.protocol import Protocol
 
 Pairing = Literal["paired", "unpaired"]
@@ -18,7 +18,7 @@ Kind = Literal["real", "fake"]
 BOTH: tuple[Kind, Kind] = ("real", "fake")
 
 
-def uses(places: list[list[Planned]], phase: str, which: Kind, items: int) -> list[int]:
+def uses(places: list[list[PlannedTrial]], phase: str, which: Kind, items: int) -> list[int]:
     counts = Counter(getattr(trial, which) for place in places for trial in place if trial.phase == phase)
     return [counts[item] for item in range(items)]
 

@@ -107,7 +107,7 @@ def test_who_is_away_too_long_has_abandoned(database: Database, study: Study, ra
     assert listed[["state", "excluded"]].values.tolist() == [["abandoned", "incomplete; few trials"]]
     with database.reading() as connection:
         tally = counts.tallies(connection, study.id, rater.clock)[algorithm_of(rater)]
-    assert (tally.places, tally.free, tally.running, tally.done, tally.abandoned) == (3, 3, 0, 0, 1)
+    assert (tally.slots, tally.free, tally.running, tally.done, tally.abandoned) == (3, 3, 0, 0, 1)
 
 
 def test_measurements_that_cannot_be_are_missing(database: Database, study: Study, rater: Rater) -> None:
@@ -162,8 +162,8 @@ def test_sessions_and_counts(database: Database, study: Study) -> None:
         tallied = counts.tallies(connection, study.id, raters[0].clock)
         assert export.codes(connection, study.id) == [f"CODE-rater-{number}" for number in range(6)]
     assert list(tallied) == ["L1", "cGAN"]
-    assert tallied["L1"] == counts.Tally(places=3, done=3, answers=12)
-    assert counts.total(tallied) == counts.Tally(places=6, done=6, answers=24)
+    assert tallied["L1"] == counts.Tally(slots=3, done=3, answers=12)
+    assert counts.total(tallied) == counts.Tally(slots=6, done=6, answers=24)
 
 
 def test_the_answers_of_a_rater_on_one_side_do_not_count(database: Database, study: Study, rater: Rater) -> None:

@@ -9,10 +9,11 @@ import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import select
 
+from amt.errors import Refusal
 from amt.layout import Studies
 from amt.store import logins
 from amt.store.database import Database, open_database
-from amt.store.schema import Refusal, about, attempts
+from amt.store.schema import about, attempts
 from amt.store.schema import logins as table
 
 NOW = 1_800_000_000.0

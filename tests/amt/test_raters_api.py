@@ -12,7 +12,7 @@ import pytest
 from amt.layout import Studies
 from amt.protocol import Protocol, Timing
 from amt.recruitment import Recruitment
-from amt.server.middleware import BURST, MOST_BYTES, Rates
+from amt.server.middleware import BURST, MOST_BYTES, RateLimiter
 from amt.server.raters import minutes
 from amt.store.database import open_database
 from tests.amt.served import RESPONSE, Client, served
@@ -189,7 +189,7 @@ def test_large_bodies_are_refused_unread(http: httpx.Client) -> None:
 
 
 def test_a_token_that_asks_too_often_is_slowed_down() -> None:
-    rates = Rates()
+    rates = RateLimiter()
     assert all(rates.allow("one", 0.0) for _ in range(int(BURST)))
     assert not rates.allow("one", 0.0)
     assert rates.allow("another", 0.0)

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser
 from sqlalchemy import update
 
 from amt import identity
+from amt.errors import Refusal
 from amt.layout import Studies
 from amt.recruitment import Recruitment
 from amt.statistics import table
@@ -22,7 +23,6 @@ from amt.statistics.analysis import analyse
 from amt.store import export, reveals
 from amt.store import studies as studies_of
 from amt.store.database import Database
-from amt.store.schema import Refusal
 from amt.store.schema import studies as studies_table
 from amt.store.studies import Study
 from tests.amt.page_driver import FIXTURES as BROWSER
@@ -111,7 +111,7 @@ def test_results_with_and_without_exclusions(database: Database, studies: Studie
     assert len(re.findall(r"with excluded +1 +4 ", text)) == 2
     assert "50.0 ± – " in re.sub(" +", " ", text)  # of one rater nobody knows it
     assert "nan" not in text
-    assert "a single rater, item or cluster of items says nothing of how others differ" in re.sub(" +", " ", text)
+    assert "a single rater, item or cluster of items does not show how others vary" in re.sub(" +", " ", text)
 
 
 def test_a_study_without_answers_has_no_results(database: Database, studies: Studies, study: Study) -> None:
@@ -237,7 +237,7 @@ def test_forgetting_who_was_who(site: Site, studies: Studies) -> None:
     page = site.get("small/").text
     assert "no id of a rater, link or code can be matched" in page
     reopened = site.post("small/state", state="open")
-    assert (reopened.status_code, "could come twice" in reopened.text) == (409, True)
+    assert (reopened.status_code, "could take part twice" in reopened.text) == (409, True)
     assert site.get("small/results").status_code == 200
 
 

@@ -10,13 +10,14 @@ import pytest
 from sqlalchemy import func, select, update
 
 from amt import identity
+from amt.errors import Refusal
 from amt.recruitment import Recruitment, Source
 from amt.store import sessions, studies, trials
 from amt.store.database import Database
-from amt.store.schema import NEVER, Refusal, places
+from amt.store.schema import NEVER, slots
 from amt.store.schema import sessions as table
 from amt.store.schema import trials as trials_table
-from amt.store.sessions import Started
+from amt.store.sessions import StartedSession
 from amt.store.studies import Study
 from tests.amt.study import ALGORITHMS, SMALL, Rater, make_study
 
@@ -24,11 +25,11 @@ from tests.amt.study import ALGORITHMS, SMALL, Rater, make_study
 def lapse(database: Database) -> None:
     """Let the leases of all sessions that are not completed end."""
     with database.writing() as connection:
-        held = (places.c.lease != NEVER) & places.c.session.is_not(None)
-        connection.execute(update(places).where(held).values(lease=time.time() - 1))
+        held = (slots.c.lease != NEVER) & slots.c.session.is_not(None)
+        connection.execute(update(slots).where(held).values(lease=time.time() - 1))
 
 
-def state(database: Database, started: Started) -> str:
+def state(database: Database, started: StartedSession) -> str:
     with database.reading() as connection:
         return str(connection.scalar(select(table.c.state).where(table.c.id == started.session)))
 
@@ -38,7 +39,7 @@ def test_places_interleave_the_algorithms_and_end(database: Database, study: Stu
         sessions.start(database, study, f"rater {number}", "open", "")
     with database.reading() as connection:
         given = connection.execute(
-            select(table.c.algorithm).join(places, places.c.id == table.c.place).order_by(places.c.sequence)
+            select(table.c.algorithm).join(slots, slots.c.id == table.c.slot).order_by(slots.c.sequence)
         ).scalars()
         blocks = list(given)
     assert [set(blocks[start : start + 2]) for start in (0, 2, 4)] == [set(ALGORITHMS)] * 3
@@ -61,14 +62,14 @@ def test_a_burst_gives_out_each_place_once(database: Database, study: Study) -> 
         came = list(pool.map(come, range(12)))
     assert came.count("full") == 6
     with database.reading() as connection:
-        held = list(connection.scalars(select(places.c.session)))
+        held = list(connection.scalars(select(slots.c.session)))
     assert sorted(filter(None, held)) == sorted(one for one in came if one != "full")
 
 
 def test_the_same_rater_at_once_is_one_session(database: Database, study: Study) -> None:
     barrier = threading.Barrier(6)
 
-    def come(_: int) -> Started:
+    def come(_: int) -> StartedSession:
         barrier.wait()
         return sessions.start(database, study, "the same", "open", "")
 
@@ -78,7 +79,7 @@ def test_the_same_rater_at_once_is_one_session(database: Database, study: Study)
     assert sum(one.new for one in came) == 1
     with database.reading() as connection:
         assert connection.scalar(select(func.count()).select_from(table)) == 1
-        assert connection.scalar(select(func.count()).select_from(places).where(places.c.lease > 0)) == 1
+        assert connection.scalar(select(func.count()).select_from(slots).where(slots.c.lease > 0)) == 1
 
 
 def test_to_start_again_replaces_the_token(database: Database, study: Study) -> None:
@@ -105,7 +106,7 @@ def test_an_abandoned_place_goes_to_the_next_and_its_data_stay(database: Databas
     lapse(database)
     others = [Rater(database, study, f"other {number}") for number in range(6)]
     assert state(database, rater.started) == "abandoned"
-    assert rater.session().place in {other.session().place for other in others}
+    assert rater.session().slot in {other.session().slot for other in others}
     with database.reading() as connection:
         kept = connection.scalar(
             select(func.count())
@@ -126,7 +127,7 @@ def test_a_rater_who_comes_back_late_goes_on_while_the_place_is_free(
     again = sessions.start(database, study, "one", "open", "")
     assert again.session == rater.started.session
     with database.reading() as connection:
-        lease = connection.scalar(select(places.c.lease).where(places.c.session == again.session)) or 0
+        lease = connection.scalar(select(slots.c.lease).where(slots.c.session == again.session)) or 0
     assert lease == pytest.approx(time.time() + sessions.LEASE_SECONDS, abs=60)
 
 
@@ -141,9 +142,7 @@ def test_a_place_whose_rater_may_come_back_is_given_out_last(database: Database,
 
 def test_requests_put_off_the_end_of_the_lease(database: Database, rater: Rater) -> None:
     with database.writing() as connection:
-        connection.execute(
-            update(places).where(places.c.session == rater.started.session).values(lease=time.time() + 5)
-        )
+        connection.execute(update(slots).where(slots.c.session == rater.started.session).values(lease=time.time() + 5))
     with database.writing() as connection:
         sessions.renew(connection, rater.session(), time.time())
     assert rater.session().lease > time.time() + sessions.LEASE_SECONDS - 60

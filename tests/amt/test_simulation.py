@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -18,14 +18,14 @@ from sqlalchemy import select
 from amt.errors import AmtError
 from amt.layout import Studies
 from amt.protocol import Protocol
-from amt.server.app import bound, serve
-from amt.simulation.raters import KINDS, RATER_SD, Answer, Crowd, Kind, Outcome, Rater
+from amt.server.app import listening_socket, serve
+from amt.simulation.crowd import KINDS, RATER_SD, Crowd, FoolingModel, Rater, SimulatedAnswer, SimulationRecord
 from amt.simulation.simulate import hosted, rehearse, simulate
 from amt.statistics.exclusions import exclusions
 from amt.store import export, schema
 from amt.store.database import Database, open_database
 from amt.store.studies import Study
-from amt.store.trials import Truth, truth
+from amt.store.trials import TrialTruth, truth
 from tests.amt.study import make_study
 from tests.patience import wait_until
 
@@ -60,7 +60,7 @@ def stored(database: Database) -> dict[tuple[str, int], tuple[str, float]]:
         return {(session, k): (choice, response) for session, k, choice, response in rows}
 
 
-def told(outcome: Outcome) -> dict[tuple[str, int], tuple[str, float]]:
+def told(outcome: SimulationRecord) -> dict[tuple[str, int], tuple[str, float]]:
     found = {(one.session, one.k): (str(one.choice), one.response_ms) for one in outcome.answers}
     assert len(found) == len(outcome.answers), "an answer was acknowledged twice"
     return found
@@ -68,8 +68,7 @@ def told(outcome: Outcome) -> dict[tuple[str, int], tuple[str, float]]:
 
 @pytest.mark.usefixtures("unhurried_server")
 def test_each_kind_does_what_it_is_for(opened: Database, studies: Studies, simulated: Study) -> None:
-    crowd: Mapping[Kind, int] = dict.fromkeys(KINDS, 3)
-    outcome = rehearse(studies, studies.database, opened, simulated, crowd, FOOLING)
+    outcome = rehearse(studies, studies.database, opened, "small", Crowd(dict.fromkeys(KINDS, 3), FOOLING))
     endings = {kind: {how for (who, how) in outcome.endings if who == kind} for kind in KINDS}
     assert endings == {kind: {"left" if kind == "leaving" else "completed"} for kind in KINDS}
     assert states(opened) == {"completed": 15, "running": 3}
@@ -87,10 +86,10 @@ def test_each_kind_does_what_it_is_for(opened: Database, studies: Studies, simul
 
 @pytest.mark.usefixtures("unhurried_server")
 def test_all_places_are_filled_and_the_rest_turned_away(opened: Database, studies: Studies, simulated: Study) -> None:
-    outcome = rehearse(studies, studies.database, opened, simulated, {"careful": 23}, FOOLING)
+    outcome = rehearse(studies, studies.database, opened, "small", Crowd({"careful": 23}, FOOLING))
     assert (outcome.ended("completed"), outcome.ended("full")) == (20, 3)
     with opened.reading() as connection:
-        held = Counter(connection.scalars(select(schema.sessions.c.place)))
+        held = Counter(connection.scalars(select(schema.sessions.c.slot)))
     assert set(held.values()) == {1}
     assert len(held) == 20
     table = export.answer_table(opened, simulated)
@@ -100,10 +99,10 @@ def test_all_places_are_filled_and_the_rest_turned_away(opened: Database, studie
 
 
 def test_the_seed_and_the_number_make_the_rater() -> None:
-    shown = [Truth("L1", f"item {number}", "left") for number in range(30)]
+    shown = [TrialTruth("L1", f"item {number}", "left") for number in range(30)]
 
-    def answers(number: int, seed: int) -> list[Answer]:
-        rater = Rater(number, "careful", Crowd({"L1": 0.5}, seed), seed)
+    def answers(number: int, seed: int) -> list[SimulatedAnswer]:
+        rater = Rater(number, "careful", FoolingModel({"L1": 0.5}, seed), seed)
         return [rater.answer(one) for one in shown]
 
     assert answers(0, 1) == answers(0, 1)
@@ -112,33 +111,34 @@ def test_the_seed_and_the_number_make_the_rater() -> None:
 
 @pytest.mark.parametrize("wanted", [0.0, 0.05, 0.3, 0.5, 0.9, 1.0])
 def test_programs_are_fooled_as_often_as_asked(wanted: float) -> None:
-    crowd = Crowd({"L1": wanted}, 0)
+    model = FoolingModel({"L1": wanted}, 0)
     raters = np.random.default_rng(0).normal(0, RATER_SD, 40)
-    shown = [Truth("L1", f"item {number}", "left") for number in range(100)]
-    found = np.mean([crowd.fooled(one, float(rater)) for one in shown for rater in raters])
+    shown = [TrialTruth("L1", f"item {number}", "left") for number in range(100)]
+    found = np.mean([model.fooled(one, float(rater)) for one in shown for rater in raters])
     assert found == pytest.approx(wanted, abs=0.04)
 
 
 @pytest.mark.usefixtures("unhurried_server")
 def test_people_are_not_mixed_with_programs(opened: Database, studies: Studies, pictures: Path) -> None:
     study = make_study(opened, studies, pictures, PROTOCOL)
+    crowd = Crowd({"careful": 1}, FOOLING)
     with pytest.raises(AmtError, match="found a study for people"):
-        rehearse(studies, studies.database, opened, study, {"careful": 1}, FOOLING)
+        rehearse(studies, studies.database, opened, study.name, crowd)
     assert not states(opened)
     with hosted(studies, studies.database, study.name) as url, pytest.raises(AmtError, match="found no study other"):
-        simulate(url, "other", {"careful": 1}, truth=partial(truth, opened), fooling=FOOLING)
+        simulate(url, "other", crowd, partial(truth, opened))
     with pytest.raises(AmtError, match="found no study server there"):
-        simulate("http://127.0.0.1:9", "other", {"careful": 1}, truth=partial(truth, opened), fooling=FOOLING)
+        simulate("http://127.0.0.1:9", "other", crowd, partial(truth, opened))
 
 
 def test_a_kill_in_the_middle_loses_nothing(opened: Database, studies: Studies, simulated: Study) -> None:
     processes = multiprocessing.get_context("spawn")
-    sock = bound("127.0.0.1", 0)
+    sock = listening_socket("127.0.0.1", 0)
     port = sock.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
 
     def start() -> multiprocessing.process.BaseProcess:
-        listening = bound("127.0.0.1", port)
+        listening = listening_socket("127.0.0.1", port)
         server = processes.Process(target=serve, args=(studies, studies.database, listening, url, 1), daemon=True)
         server.start()
         listening.close()
@@ -163,8 +163,8 @@ def test_a_kill_in_the_middle_loses_nothing(opened: Database, studies: Studies, 
 
     killer = threading.Thread(target=kill_and_restart)
     killer.start()
-    crowd: Mapping[Kind, int] = {"careful": 18, "double": 2}
-    outcome = simulate(url, "small", crowd, truth=partial(truth, opened), fooling=FOOLING, pace=0.2, retries=0.1)
+    crowd = Crowd({"careful": 18, "double": 2}, FOOLING, pace=0.2, retries=0.1)
+    outcome = simulate(url, "small", crowd, partial(truth, opened))
     killer.join()
     servers[1].kill()
     servers[1].join()

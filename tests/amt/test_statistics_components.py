@@ -12,7 +12,7 @@ import scipy.special
 import scipy.stats
 from numpy.typing import NDArray
 
-from amt.statistics.components import Rates, rates
+from amt.statistics.components import FoolingRates, rates
 from amt.statistics.pairs import pairs
 from tests.amt.answers import Row, frame, session
 
@@ -237,7 +237,7 @@ def test_one_rater_or_one_item_has_no_interval() -> None:
         assert np.isnan([pair.estimate.low, pair.estimate.high, pair.p, pair.probability]).all()
 
 
-def _of_200(fooled: int) -> Rates:
+def _of_200(fooled: int) -> FoolingRates:
     """Ten raters with 20 trials each; so many of them fooled once."""
     return rates(
         frame([row for number in range(10) for row in session(f"s{number}", [int(number < fooled)] + [0] * 19)])

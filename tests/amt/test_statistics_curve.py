@@ -8,8 +8,7 @@ import pytest
 import scipy.stats
 
 from amt.statistics.curve import Block, Halves, Position, curve, halves, positions
-from amt.statistics.planning import intraclass
-from amt.statistics.rates import wilson
+from amt.statistics.rates import intraclass, wilson
 from tests.amt.answers import Row, frame, session
 
 

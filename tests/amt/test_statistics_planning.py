@@ -12,18 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amt.statistics.components import rates
-from amt.statistics.planning import intraclass, raters_needed, smallest_difference
+from amt.statistics.planning import Assumptions, raters_needed, smallest_difference
+from amt.statistics.rates import intraclass
 from tests.amt.answers import frame, session
 
 
 @pytest.mark.parametrize(("icc", "points"), [(0, 3.6), (0.02, 4.8), (0.05, 6.1), (0.1, 7.9)])
 def test_fifty_raters_by_forty_trials_near_a_fifth(icc: float, points: float) -> None:
-    assert round(100 * smallest_difference(50, 0.2, 40, icc, items_icc=0), 1) == points
+    assert round(100 * smallest_difference(50, Assumptions(0.2, 40, icc, items_icc=0)), 1) == points
 
 
 def test_without_correlation_it_is_the_textbook_sample_size_of_two_proportions() -> None:
     # (1.959964 + 0.841621)^2 * 2 * 0.25 / 0.1^2 = 392.4 trials an algorithm, one a rater; t adds 1.96^2 / 4 (Guenther).
-    assert raters_needed(0.1, 0.5, 1, 0, items=1000, items_icc=0) == 394
+    assert raters_needed(0.1, Assumptions(0.5, 1, 0, items=1000, items_icc=0)) == 394
 
 
 def test_items_that_differ_by_algorithm_by_hand() -> None:
@@ -31,17 +32,18 @@ def test_items_that_differ_by_algorithm_by_hand() -> None:
     # taken away (1 - 25/100) / 100 = .0075. Degrees of freedom .048^2 / (.03^2 / 6 + .0255^2 / 24) = 13.003.
     # Variance 2 * .25 * .048 = .024.
     t = sum(scipy.stats.t.ppf([0.975, 0.8], 0.048**2 / (0.03**2 / 6 + 0.0255**2 / 24)))
-    found = smallest_difference(4, 0.5, 25, 1 / 12, items=25, items_icc=0.6)
+    found = smallest_difference(4, Assumptions(0.5, 25, 1 / 12, items=25, items_icc=0.6))
     assert found == pytest.approx(t * math.sqrt(0.024), abs=1e-7)
-    assert raters_needed(found, 0.5, 25, 1 / 12, items=25, items_icc=0.6) == 4
+    assert raters_needed(found, Assumptions(0.5, 25, 1 / 12, items=25, items_icc=0.6)) == 4
 
 
 def test_too_few_items_for_any_number_of_raters() -> None:
     # At best sqrt(2 * .16 * .05 / 20) (t of 19 degrees of freedom: 2.093 + 0.861) = 8.4 points.
     with pytest.raises(ValueError, match=r"no 100,000 raters .* 5 percentage points on 20 items; .* least 8\.4"):
-        raters_needed(0.05, trials=20, items=20)
+        raters_needed(0.05, Assumptions(trials=20, items=20))
     needed = [
-        raters_needed(0.1, trials=20, items=items, items_icc=icc) for items, icc in ((20, 0.05), (200, 0.05), (200, 0))
+        raters_needed(0.1, Assumptions(trials=20, items=items, items_icc=icc))
+        for items, icc in ((20, 0.05), (200, 0.05), (200, 0))
     ]
     assert needed == sorted(needed, reverse=True)
     assert len(set(needed)) == 3
@@ -52,23 +54,21 @@ def test_rates_below_0_or_above_100_are_no_plan(difference: float, rate: float) 
     most = 200 * min(rate, 1 - rate)
     end = "below 0" if rate < 0.5 else "above 100"
     with pytest.raises(ValueError, match=f"near {100 * rate:g} % .* would be {end} %; expected at most {most:g}, or a"):
-        raters_needed(difference, rate)
-    assert raters_needed(most / 100, rate) >= 2
+        raters_needed(difference, Assumptions(rate))
+    assert raters_needed(most / 100, Assumptions(rate)) >= 2
     with pytest.raises(ValueError, match="2 raters .* which is at most 40 percentage points; expected more raters"):
-        smallest_difference(2, 0.2)
+        smallest_difference(2, Assumptions(0.2))
 
 
 def test_no_rater_sees_an_item_twice() -> None:
     said = "trials is 40 and items 5; expected at least 40 items"
     with pytest.raises(ValueError, match=said):
-        raters_needed(0.1, items=5)
-    with pytest.raises(ValueError, match=said):
-        smallest_difference(4, items=5)
+        Assumptions(items=5)
 
 
 def test_the_power_is_what_it_should_be() -> None:
     rng = np.random.default_rng(0)
-    icc, difference = 0.05, smallest_difference(50, 0.2, 40, 0.05, items_icc=0)
+    icc, difference = 0.05, smallest_difference(50, Assumptions(0.2, 40, 0.05, items_icc=0))
     error = np.sqrt(2 * 0.16 / 2000 * (1 + 39 * icc))
     means = []
     for rate in (0.2 - difference / 2, 0.2 + difference / 2):
@@ -85,7 +85,7 @@ def test_the_analysis_has_the_power_that_was_planned(item_spread: float, alike: 
     rng = np.random.default_rng(0)
     difference, icc, size = 0.1, 0.02, 0.98 / 0.02
     items_icc = 0 if alike else item_spread**2 / 0.21
-    raters = raters_needed(difference, 0.3, 40, icc, items=60, items_icc=items_icc)
+    raters = raters_needed(difference, Assumptions(0.3, 40, icc, items=60, items_icc=items_icc))
     found = []
     for _ in range(300):
         effects = rng.choice([-item_spread, item_spread], 60)
@@ -109,11 +109,11 @@ def test_the_smallest_difference_of_some_raters_needs_as_many(
     raters: int, rate: float, trials: int, icc: float, items_icc: float
 ) -> None:
     try:
-        found = smallest_difference(raters, rate, trials, icc, items=200, items_icc=items_icc)
+        found = smallest_difference(raters, Assumptions(rate, trials, icc, items=200, items_icc=items_icc))
     except ValueError:  # larger than any that there is
         return
-    assert raters_needed(found, rate, trials, icc, items=200, items_icc=items_icc) == raters
-    assert smallest_difference(raters + 1, rate, trials, icc, items=200, items_icc=items_icc) < found
+    assert raters_needed(found, Assumptions(rate, trials, icc, items=200, items_icc=items_icc)) == raters
+    assert smallest_difference(raters + 1, Assumptions(rate, trials, icc, items=200, items_icc=items_icc)) < found
 
 
 @pytest.mark.parametrize(
@@ -131,8 +131,9 @@ def test_the_smallest_difference_of_some_raters_needs_as_many(
     ],
 )
 def test_plans_refuse_what_cannot_be(wrong: dict[str, float], said: str) -> None:
+    settings = {"difference": 0.1} | wrong
     with pytest.raises(ValueError, match=said):
-        raters_needed(**({"difference": 0.1} | wrong))  # type: ignore[arg-type]
+        raters_needed(settings.pop("difference"), Assumptions(**settings))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="raters is 1"):
         smallest_difference(1)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from amt.protocol import Protocol, Rules, Timing
 from amt.statistics.bootstrap import Estimate
-from amt.statistics.curve import Exposures, exposure_quality, frames_missed
+from amt.statistics.curve import ExposureQuality, exposure_quality, frames_missed
 from amt.statistics.rates import Quartiles, learning, left_share, response_times, sensitivity
 from tests.amt.answers import Row, drawn, frame, session
 
@@ -96,9 +96,9 @@ def test_exposures_are_counted_in_whole_frames_of_the_rater() -> None:
     answers = frame(rows).astype({"frame_ms": float, "left_ms": float, "right_ms": float})
     missed = frames_missed(answers, protocol)
     assert missed[:4].tolist() == [[0, 1], [2, 2], [3, 60], [1, 3]]
-    assert exposure_quality(answers, protocol) == Exposures(9, 4 / 9, 3 / 9)
+    assert exposure_quality(answers, protocol) == ExposureQuality(9, 4 / 9, 3 / 9)
     strict = Protocol(rules=Rules(frames_off=1.5))
-    assert exposure_quality(answers, strict) == Exposures(9, 4 / 9, 5 / 9)
+    assert exposure_quality(answers, strict) == ExposureQuality(9, 4 / 9, 5 / 9)
     assert exposure_quality(answers.iloc[4:5], protocol) is None
     shorter = Protocol(timing=Timing(exposure=500))
-    assert exposure_quality(answers.iloc[5:], shorter) == Exposures(1, 0, 1)
+    assert exposure_quality(answers.iloc[5:], shorter) == ExposureQuality(1, 0, 1)

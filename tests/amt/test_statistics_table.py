@@ -124,7 +124,7 @@ def test_times_may_be_absent_and_other_columns_are_ignored(tmp_path: Path) -> No
         ({"choice": "none"}, "column choice: found 'none'; expected left, right or nothing"),
         ({"void": "yes"}, "column void: found 'yes'; expected hidden, blur, resize, reload or nothing"),
         ({"trial": 0}, "column trial: found 0.0; expected a number from 1"),
-        ({"trial": 1}, "column trial: found 1.0; expected every trial of a phase once a session"),
+        ({"trial": 1}, "column trial: found 1.0; expected every trial of a phase once per session"),
         ({"fooled": 1}, "column fooled: found 1.0; expected 1 if choice is not fake_side"),
         ({"fooled": None}, "column fooled: found nothing"),
         ({"choice": None}, "column fooled: found 0.0"),

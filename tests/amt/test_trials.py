@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import func, select
 
+from amt.errors import Refusal
 from amt.protocol import Side
 from amt.store import studies, trials
 from amt.store.database import Database
-from amt.store.schema import Refusal, places
+from amt.store.schema import slots
 from amt.store.schema import trials as table
 from amt.store.studies import Study, named_pictures
 from tests.amt.study import MEASURED, SMALL, Rater, make_study
@@ -156,7 +157,7 @@ def test_without_spares_the_session_ends_and_frees_its_place(rater: Rater) -> No
     assert rater.to_come() is None
     assert rater.session().state == "ended"
     with rater.database.reading() as connection:
-        assert connection.scalar(select(func.max(places.c.lease))) == 0
+        assert connection.scalar(select(func.max(slots.c.lease))) == 0
     with refused("ended"):
         rater.to_come()
 
@@ -230,7 +231,7 @@ def test_attention_checks_look_like_the_others_and_do_not_count(
 
 
 def test_answers_are_canonical_text() -> None:
-    one = trials.Answer("left", 1.0, {"b": 1, "a": {"d": 2, "c": 3}})
+    one = trials.TrialAnswer("left", 1.0, {"b": 1, "a": {"d": 2, "c": 3}})
     assert one.canonical == replace(one, measured={"a": {"c": 3, "d": 2}, "b": 1}).canonical
     assert one.canonical != replace(one, response_ms=2.0).canonical
 

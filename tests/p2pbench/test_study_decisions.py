@@ -14,7 +14,7 @@ import pytest
 
 from amt.protocol import Protocol
 from amt.recruitment import Consent, Recruitment
-from amt.statistics import components, table
+from amt.statistics import components, report, table
 from amt.statistics.analysis import Analysis, analyse
 from amt.store.studies import Study
 from p2pbench.study import results as fooling
@@ -79,7 +79,7 @@ def analyses(results: Path) -> dict[str, Analysis]:
         path = results / "study" / study.name / "analysis.json"
         path.parent.mkdir(parents=True)
         about = {"title": study.title, "looked_at_early": False, "origin": study.origin}
-        path.write_text(json.dumps(about | analysis.document()))
+        path.write_text(json.dumps(about | report.document(analysis)))
         assert len(fooling.write_fooling_rates(results, study, answers, analysis)) == len(CELLS)
         found[study.name] = analysis
     return found
@@ -163,7 +163,7 @@ def test_page_csv_latex_terminal_and_analysis_say_the_same(results: Path, analys
     for name, analysis in analyses.items():
         # From what `amt analyse` prints, as a reader would decide: the best, and who is not known to be behind it.
         printed = {}
-        for line in analysis.text().split("Differences in", 1)[1].splitlines()[3:9]:
+        for line in report.text(analysis).split("Differences in", 1)[1].splitlines()[3:9]:
             first, second, *_, adjusted, _ = re.split(r" {2,}", re.sub(r"(to [-+\d.]+|- +-)", r"  \1  ", line).strip())
             printed[frozenset((first, second))] = adjusted
         assert len(printed) == 6
@@ -228,7 +228,7 @@ def test_several_judged_trainings_of_a_cell_are_decided_by_their_means_and_that_
     path = folder / "study" / "s0" / "analysis.json"
     path.parent.mkdir(parents=True)
     about = {"title": "", "looked_at_early": False, "origin": origin}
-    path.write_text(json.dumps(about | analysis.document()))
+    path.write_text(json.dumps(about | report.document(analysis)))
     fooling.write_fooling_rates(folder, study, answers, analysis)
     [section] = page.read(folder).sections
     shown = _table(section, "s0")

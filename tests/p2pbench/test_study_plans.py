@@ -93,7 +93,10 @@ def test_a_plan_that_needs_more_items_says_so_in_one_line() -> None:
             "two rates near 20 % do not differ by 90 percentage points, as one would be below 0 %",
         ),
         (["--difference", "6", "--rate", "1"], "near 1 % do not differ by 6 percentage points"),
-        (["--raters", "2", "--rate", "50", "--icc", "0.9"], "2 raters per algorithm find no difference that two rates"),
+        (
+            ["--raters", "2", "--rate", "50", "--icc", "0.9"],
+            "2 raters per algorithm detect no difference that two rates",
+        ),
         (["--difference", "6", "--rate", "0"], "--rate 0: expected percent, above 0 and below 100; change that option"),
         (["--raters", "50", "--rate", "120"], "--rate 120: expected percent"),
         (["--difference", "0"], "--difference 0: expected percent, above 0 and below 100"),

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from amt.protocol import Side
+from amt.statistics import report
 from amt.store.trials import truth
 from p2pbench.cli import cli
 from p2pbench.config import run_config
@@ -99,7 +100,7 @@ def test_a_study_of_clustered_items_says_so_everywhere(results: Path, folders: b
     assert set(pd.read_csv(answers)["cluster"]) == set(range(10))
     again = json.loads((answers.parent / "analysis.json").read_text())["kept"]["pairs"]
     assert "too few" not in (answers.parent / "analysis.txt").read_text()
-    assert analyse_file(answers, 0, 0).document()["kept"]["pairs"] == again  # type: ignore[index]
+    assert report.document(analyse_file(answers, 0, 0))["kept"]["pairs"] == again  # type: ignore[index]
 
 
 def test_clusters_can_be_given_and_few_are_said(results: Path) -> None:
@@ -111,7 +112,7 @@ def test_clusters_can_be_given_and_few_are_said(results: Path) -> None:
     _run("amt", "create", str(results), "--name", "few", *real, *size, "--clusters", "drives.csv")
     _judge(results)
     _run("amt", "close", str(results))
-    few = "2 clusters of items, of sizes that tell as much as 1.6 equal ones: too few for intervals that mean much;"
+    few = "2 clusters of items, equivalent to 1.6 clusters of equal size: too few for informative intervals;"
     assert few in " ".join(_run("amt", "analyse", str(results)).split())
 
 
