@@ -20,6 +20,7 @@ from p2pbench.scoring.labels import LabelScorer
 from p2pbench.scoring.networks import no_weights
 from p2pbench.scoring.perceptual import LPIPS, LpipsScorer
 from p2pbench.scoring.runs import LabelRequest, clusters_of, grid_label_outputs, picture_outputs
+from p2pbench.scoring.score import segmentation_scorer
 from p2pbench.scoring.scorer import Scorer
 from p2pbench.scoring.segmentation import SegmentationOptions, SegmentationScorer, segmentation_device
 from p2pbench.training.records import found_now, read_run, read_runs
@@ -110,7 +111,7 @@ def _score_labels(trained: Trained, weights: Path | None, reporter: ProgressRepo
             if not runs:
                 continue
             dataset = runs[0].against_labels().dataset
-            scorer: SegmentationScorer | LabelScorer = SegmentationScorer(options)
+            scorer: SegmentationScorer | LabelScorer = segmentation_scorer(options)
             if direction == PHOTO_TO_LABELS:
                 scorer = LabelScorer("output", lambda name, done, total: None)
             elif weights is None and not isinstance(dataset, Streets):

@@ -67,10 +67,19 @@ def score_pictures(
                 yield scored
 
 
+def segmentation_scorer(options: SegmentationOptions) -> SegmentationScorer:
+    """The scorer by segmentation, on the cluster if there is one."""
+    if options.cluster is None:
+        return SegmentationScorer(options)
+    from p2pbench.scoring.segmentation_jobs import ClusterSegmentationScorer  # imports Ray, which is an extra
+
+    return ClusterSegmentationScorer(options, options.cluster)
+
+
 def fcn_score(results: Path, request: LabelRequest, options: SegmentationOptions) -> Outcome:
     """Score every finished run from labels to photos, and the ground truth beside them. Raises as `_score_labels`."""
     assert request.direction == LABELS_TO_PHOTO, request
-    return _score_labels(results, request, SegmentationScorer(options))
+    return _score_labels(results, request, segmentation_scorer(options))
 
 
 def label_score(results: Path, request: LabelRequest, at: At, advance: Advance) -> Outcome:
@@ -100,7 +109,7 @@ def _score_labels(results: Path, request: LabelRequest, scorer: SegmentationScor
 
 def fcn_score_folder(plain: PlainFolder, options: SegmentationOptions) -> Outcome:
     """Score a plain folder of any model's outputs. Raises as `folder_outputs` and `SegmentationScorer`."""
-    outputs, scorer = folder_outputs(plain), SegmentationScorer(options)
+    outputs, scorer = folder_outputs(plain), segmentation_scorer(options)
     scorer.check_free(outputs.run, OTHER_OUT)
     return Outcome(list(scorer.score([outputs])))
 

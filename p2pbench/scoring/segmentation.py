@@ -8,7 +8,7 @@ of each class; and the file that the published script would have written. What t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,10 +87,10 @@ def segmentation_device(name: str, cluster: Cluster | None) -> torch.device:
 
 
 class SegmentationScorer:
-    """The FCN-score by both protocols, here or with a job per run on a cluster."""
+    """The FCN-score by both protocols, one run after the other on this machine."""
 
     def __init__(self, options: SegmentationOptions) -> None:
-        self._options = options
+        self.options = options
 
     def check_free(self, run: Run, mend: str = "move it away") -> None:
         """Refuse a user's file where scores, matrices or tables go; see `Scorer`."""
@@ -103,22 +103,19 @@ class SegmentationScorer:
         Raises:
             FcnError: The network's file cannot be used.
         """
-        options, truth, grid = self._options, runs[0].against_labels(), runs[0].grid
-        if options.cluster is None:
-            network = open_scorer(truth, options.weights, options.device, options.reporter)
-            for outputs in runs:
-                yield score_run(outputs, network, options)
-        else:
-            from p2pbench.scoring.segmentation_jobs import score_on_cluster
-
-            # One network for all nodes: where each trained its own for street scenes, their last bits might differ.
-            network = open_scorer(truth, options.weights, torch.device("cpu"), options.reporter)
-            yield from score_on_cluster(options.cluster, runs, network, options)
+        truth, grid = runs[0].against_labels(), runs[0].grid
+        yield from self.score_runs(runs, truth)
         if grid is not None:
             ids = set().union(*(outputs.files for outputs in runs))
             label_images.remove_other_label_images(grid.labels, ids)
             for id_ in sorted(ids):  # most were written when their outputs were read
                 _write_labels(grid, truth, id_)
+
+    def score_runs(self, runs: Sequence[Outputs], truth: Truth) -> Iterable[LabelsScored]:
+        """Score runs that are compared with the same labels."""
+        options = self.options
+        network = open_scorer(truth, options.weights, options.device, options.reporter)
+        return (score_run(outputs, network, options) for outputs in runs)
 
 
 def score_run(outputs: Outputs, network: Network, options: SegmentationOptions) -> LabelsScored:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+
 from fcn.scoring import Scorer as Network
 from fcn.segmenting import settled
 from p2pbench.cluster.jobs import Cluster, Job
@@ -12,44 +14,47 @@ from p2pbench.cluster.worker import Line, given_device
 from p2pbench.config import RunConfig
 from p2pbench.runtime.interrupt import Stopped
 from p2pbench.scoring.label_scores import LabelsScored
+from p2pbench.scoring.networks import open_scorer
 from p2pbench.scoring.scorer import Outputs
-from p2pbench.scoring.segmentation import SegmentationOptions, score_run
-from p2pbench.scoring.truth import run_truth
+from p2pbench.scoring.segmentation import SegmentationOptions, SegmentationScorer, score_run
+from p2pbench.scoring.truth import Truth, run_truth
 from reports.store.layout import Grid
 
 
-def score_on_cluster(
-    cluster: Cluster, runs: Sequence[Outputs], network: Network, options: SegmentationOptions
-) -> list[LabelsScored]:
-    """Score runs on a cluster, whose nodes write the scores.
+class ClusterSegmentationScorer(SegmentationScorer):
+    """The FCN-score by both protocols, with a job per run on the cluster's nodes, which write the scores."""
 
-    Args:
-        cluster: Where.
-        runs: The runs, all with the same labels.
-        network: The network, on the CPU; it is sent to the nodes, which need not see its file.
-        options: Progress and stop flag.
+    def __init__(self, options: SegmentationOptions, cluster: Cluster) -> None:
+        super().__init__(options)
+        self._cluster = cluster
 
-    Raises:
-        UserError: A node has another version, does not see the results, or could not score its run.
-        FcnError: As `fcn.scoring.score`.
-        Stopped: The user asked to stop; what was segmented is kept.
-    """
-    needs = cluster.needs(str(options.device), None)
-    first = runs[0]
-    results = first.run.folder if first.grid is None else first.grid.folder  # which all nodes must see
-    absolute = [_anywhere(outputs) for outputs in runs]
-    jobs = [Job(of.name, _score_run, (of,), needs, of.run.confusion) for of in absolute]
-    shared = (network, first.against_labels().config.with_absolute_root())
-    scored: dict[int, LabelsScored] = {}
-    errors: list[Exception] = []
-    for i, answer in cluster.carry_out(jobs, results, options.reporter, options.stop, shared):
-        if answer.error is not None:
-            errors.append(answer.error)
-        else:
-            scored[i] = answer.result
-    for error in sorted(errors, key=lambda error: not isinstance(error, Stopped)):
-        raise error
-    return [replace(scored[i], outputs=outputs) for i, outputs in enumerate(runs)]
+    def score_runs(self, runs: Sequence[Outputs], truth: Truth) -> list[LabelsScored]:
+        """Score runs that are compared with the same labels.
+
+        Raises:
+            UserError: A node has another version, does not see the results, or could not score its run.
+            FcnError: As `fcn.scoring.score`.
+            Stopped: The user asked to stop; what was segmented is kept.
+        """
+        options, first = self.options, runs[0]
+        # One network for all nodes, which need not see its file: where each trained its own for street scenes, their
+        # last bits might differ.
+        network = open_scorer(truth, options.weights, torch.device("cpu"), options.reporter)
+        needs = self._cluster.needs(str(options.device), None)
+        results = first.run.folder if first.grid is None else first.grid.folder  # which all nodes must see
+        absolute = [_anywhere(outputs) for outputs in runs]
+        jobs = [Job(of.name, _score_run, (of,), needs, of.run.confusion) for of in absolute]
+        shared = (network, truth.config.with_absolute_root())
+        scored: dict[int, LabelsScored] = {}
+        errors: list[Exception] = []
+        for i, answer in self._cluster.carry_out(jobs, results, options.reporter, options.stop, shared):
+            if answer.error is not None:
+                errors.append(answer.error)
+            else:
+                scored[i] = answer.result
+        for error in sorted(errors, key=lambda error: not isinstance(error, Stopped)):
+            raise error
+        return [replace(scored[i], outputs=outputs) for i, outputs in enumerate(runs)]
 
 
 def _anywhere(outputs: Outputs) -> Outputs:
