@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from p2pbench.ablation.data import Data
 from p2pbench.config import RunConfig
 from p2pbench.datasets import pictures
 from p2pbench.datasets.dataset import summary
@@ -17,12 +17,14 @@ from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import NEXT_LINE, UserError
 from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.training.inference import as_picture
-from p2pbench.training.records import RunRecord, has_begun
-from reports.store import atomic, json_files, ledger
-from reports.store.errors import ReportError
+from p2pbench.training.records import RunRecord, has_begun, read_references
+from reports.store import atomic, ledger
 from reports.store.layout import Grid, Run
 from reports.store.made import Made
 from reports.store.names import item_id
+
+if TYPE_CHECKING:
+    from p2pbench.ablation.data import Data
 
 
 def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[tuple[Run, RunRecord]]) -> None:
@@ -36,7 +38,7 @@ def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[t
     _check_own(grid, data, config)
     if not any("content" not in record.data["test"] and has_begun(run) for run, record in made):
         return
-    there, known, wanted = grid.real.pictures(), recorded(grid), _sources(data, config)
+    there, known, wanted = grid.real.pictures(), read_references(grid.references), _sources(data, config)
     differing = [id_ for id_ in wanted if id_ in known and known[id_] != wanted[id_]]
     unknown = [place for place, id_ in enumerate(wanted) if id_ in there and id_ not in known]
     differing += [id_ for id_, _, target in _made(data, unknown) if not _equal(pictures.read(there[id_]), target)]
@@ -56,7 +58,7 @@ def check_same_references(grid: Grid, data: Data, config: RunConfig) -> None:
     Raises:
         UserError: It is so.
     """
-    known = recorded(grid)
+    known = read_references(grid.references)
     other = [id_ for id_, source in _sources(data, config).items() if known.get(id_) != source]
     if other or known.keys() != data.contents["test"].keys():
         raise UserError(
@@ -66,7 +68,7 @@ def check_same_references(grid: Grid, data: Data, config: RunConfig) -> None:
 
 
 def _check_own(grid: Grid, data: Data, config: RunConfig) -> None:
-    known, places = recorded(grid), {id_: place for place, id_ in enumerate(_sources(data, config))}
+    known, places = read_references(grid.references), {id_: place for place, id_ in enumerate(_sources(data, config))}
     foreign = {path: item_id(path.stem) for row in (grid.input, grid.real) for path in _foreign(row, known)}
     if not foreign:
         return
@@ -97,7 +99,7 @@ def fill_references(grid: Grid, data: Data, config: RunConfig, reporter: Progres
     What each picture was made from is recorded once it is there, so a killed call leaves none that is taken for newer.
     """
     wanted = _sources(data, config)
-    known, of_input = recorded(grid), _recorded(grid.input_references)
+    known, of_input = read_references(grid.references), read_references(grid.input_references)
     there = [row.pictures() for row in (grid.real, grid.input)]
     left = [
         place
@@ -147,18 +149,6 @@ def _made(data: Data, places: Sequence[int]) -> Iterator[tuple[str, Picture, Pic
 
 def _equal(one: Picture, other: Picture) -> bool:
     return one.dtype == other.dtype and np.array_equal(one, other)
-
-
-def recorded(grid: Grid) -> dict[str, str]:
-    """What each target was made from, by item; nothing where that is damaged, as the pictures can be made again."""
-    return _recorded(grid.references)
-
-
-def _recorded(path: Path) -> dict[str, str]:
-    try:
-        return json_files.read(path, dict[str, str], "delete it")
-    except ReportError:
-        return {}
 
 
 def _write(grid: Grid, sources: Mapping[str, str]) -> None:

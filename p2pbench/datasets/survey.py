@@ -6,19 +6,22 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from p2pbench.config import RunConfig
 from p2pbench.datasets import transforms
 from p2pbench.datasets.cache import fit
-from p2pbench.datasets.catalogue import Items
 from p2pbench.datasets.dataset import Channels, Dataset, DatasetSample, Depth, Item
 from p2pbench.datasets.decoders import Header, Picture
 from p2pbench.datasets.transforms import Range
 from p2pbench.errors import UserError
 from reports.store.names import counted
 from reports.store.ranges import Values, clipped, joined, measure, shown, spread
+
+if TYPE_CHECKING:
+    from p2pbench.datasets.catalogue import Items
 
 
 def sample_channels(dataset: Dataset, items: Sequence[Item], config: RunConfig) -> Channels:

@@ -1,4 +1,4 @@
-"""Trains a grid, then scores it: what `train`, `train-ablation` and `quickstart` do before the report."""
+"""Scores of a grid that has just been trained, by all scorers that need no further choice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from p2pbench.ablation.runner import Trained
 from p2pbench.datasets.clusters import of_clusters
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO, PHOTO_TO_LABELS
 from p2pbench.datasets.labelled import Streets
@@ -33,6 +32,7 @@ from reports.store.names import typed
 from reports.store.scores import Scores
 
 if TYPE_CHECKING:  # Ray is an extra
+    from p2pbench.ablation.runner import Trained
     from p2pbench.cluster.jobs import Cluster
 
 

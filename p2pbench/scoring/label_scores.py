@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from fcn.protocol import PROTOCOLS, Protocol, dropped
 from p2pbench.datasets.clusters import ItemClusters
 from p2pbench.scoring.confusion_scores import ClassRow, Compared, class_rows, confusion_scores
+from p2pbench.scoring.label_reading import check_labelled, doubts
 from p2pbench.scoring.outputs import outputs_are
 from p2pbench.scoring.score_table import ScoreRow
 from p2pbench.scoring.scorer import Outputs, Scored
-from p2pbench.scoring.truth_doubts import check_labelled, doubts
 from reports.paper import is_published, paper_row
 from reports.store import ledger, made
 from reports.store.atomic import csv_text

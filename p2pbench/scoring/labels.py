@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,11 @@ from p2pbench.scoring.confusion_scores import Compared
 from p2pbench.scoring.label_files import COLOURS, Reading, describe, read_map
 from p2pbench.scoring.label_scores import LabelsScored, Scorers, write_scores
 from p2pbench.scoring.scorer import Outputs
-from p2pbench.scoring.truth import Truth
 from reports.store.layout import Run
+
+if TYPE_CHECKING:
+    from p2pbench.scoring.truth import Truth
+
 
 LABELS = Scorers(official="labels-official", strict="labels")
 BEYOND = "void"  # what a prediction outside the classes is

@@ -20,7 +20,6 @@ from p2pbench.datasets.dataset import MOST_NAMED, item_hash
 from p2pbench.datasets.transforms import Range
 from p2pbench.errors import UserError
 from p2pbench.scoring.scorer import Outputs
-from p2pbench.scoring.truth import Truth
 from reports.store import apart
 from reports.store.layout import Run
 from reports.store.names import counted, item_id
@@ -29,6 +28,7 @@ from reports.store.ranges import shown
 
 if TYPE_CHECKING:
     from fcn.scoring import Photo
+    from p2pbench.scoring.truth import Truth
 
 
 class Scheme(NamedTuple):

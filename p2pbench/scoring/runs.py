@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from p2pbench.ablation.references import recorded
 from p2pbench.config import RunConfig
 from p2pbench.datasets import pictures
 from p2pbench.datasets.catalogue import DATASETS, open_dataset, run_items
@@ -15,16 +15,19 @@ from p2pbench.datasets.clusters import ItemClusters, find_clusters
 from p2pbench.datasets.dataset import MOST_NAMED, Dataset, Item
 from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
-from p2pbench.scoring.label_scores import Outcome
 from p2pbench.scoring.outputs import OutputFiles, match_outputs
 from p2pbench.scoring.scorer import Outputs, Targets
 from p2pbench.scoring.truth import run_truth
-from p2pbench.training.records import check_test_items, found_now, origin, read_run, read_runs
+from p2pbench.training.records import check_test_items, found_now, origin, read_references, read_run, read_runs
 from reports.store import grids, layout
 from reports.store.arithmetic import flaw, unusable
 from reports.store.grids import check_ranges
 from reports.store.layout import Grid, Run
 from reports.store.names import counted
+
+if TYPE_CHECKING:
+    from p2pbench.scoring.label_scores import Outcome
+
 
 Say = Callable[[str], None]
 
@@ -78,7 +81,7 @@ def _native_target(dataset: Dataset, items: dict[str, Item], id_: str) -> Pictur
 
 def _real_pictures(grid: Grid) -> dict[str, Path]:
     targets = grid.real.pictures()
-    if gone := sorted(recorded(grid).keys() - targets.keys()):
+    if gone := sorted(read_references(grid.references).keys() - targets.keys()):
         raise UserError(
             f"{grid.real.images}: found no picture of {', '.join(gone[:MOST_NAMED])}, which runs of {grid.name} were "
             "tested on; give the command that trained one of them again, which makes it"

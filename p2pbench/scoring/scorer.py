@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from p2pbench.datasets.clusters import ItemClusters
-from p2pbench.datasets.decoders import Picture
-from p2pbench.datasets.transforms import Range
-from p2pbench.scoring.truth import Truth
 from reports.store.arithmetic import mark
 from reports.store.layout import Grid, Run
 from reports.store.scores import Scores
+
+if TYPE_CHECKING:
+    from p2pbench.datasets.clusters import ItemClusters
+    from p2pbench.datasets.decoders import Picture
+    from p2pbench.datasets.transforms import Range
+    from p2pbench.scoring.truth import Truth
 
 
 @dataclass(frozen=True)

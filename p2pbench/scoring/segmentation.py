@@ -28,12 +28,12 @@ from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring import label_scores
 from p2pbench.scoring.confusion_scores import Compared
+from p2pbench.scoring.label_reading import check_labelled
 from p2pbench.scoring.label_scores import LabelsScored, Scorers, write_scores
 from p2pbench.scoring.networks import open_scorer, scorer_protocol
 from p2pbench.scoring.outputs import read_output
 from p2pbench.scoring.scorer import Outputs
 from p2pbench.scoring.truth import Truth, read_bytes
-from p2pbench.scoring.truth_doubts import check_labelled
 from reports.store import made
 from reports.store.layout import Grid, Run
 from reports.store.ranges import shown

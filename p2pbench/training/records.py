@@ -232,6 +232,17 @@ def read_contents(grid: Grid, digest: str) -> dict[str, str]:
         return {}
 
 
+def read_references(path: Path) -> dict[str, str]:
+    """Read what each target, or input, picture was made from, by item.
+
+    Nothing where that is damaged, as the pictures can be made again.
+    """
+    try:
+        return json_files.read(path, dict[str, str], "delete it")
+    except ReportError:
+        return {}
+
+
 def read_runs(grid: Grid) -> list[tuple[Run, RunRecord]]:
     """Read the runs of a grid that have a config.json. Raises ReportError if one is damaged."""
     return [(run, read_run(run)) for run in grid.runs() if run.config.exists()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,11 @@ from torch.nn import functional
 from p2pbench.config import RunConfig
 from p2pbench.networks.discriminator import zero_convolution_biases
 from p2pbench.runtime.progress import Losses
-from p2pbench.training.batches import Batch
 from p2pbench.training.model import Model
+
+if TYPE_CHECKING:
+    from p2pbench.training.batches import Batch
+
 
 Terms = dict[str, Tensor]
 """Losses by name on the device, each a scalar without its graph."""
