@@ -81,7 +81,7 @@ class Example:
     load: Callable[[], Loaded]
 
 
-class Scorer(NamedTuple):
+class ScoringNetwork(NamedTuple):
     """A network ready to score.
 
     Attributes:
@@ -98,7 +98,7 @@ class Scorer(NamedTuple):
 
 
 def score(
-    scorer: Scorer,
+    scorer: ScoringNetwork,
     examples: Sequence[Example],
     path: Path,
     advance: Advance,
@@ -158,7 +158,7 @@ class _Read(NamedTuple):
 
 
 def _segmented(
-    scorer: Scorer, examples: Sequence[Example], keys: Mapping[str, str], predicted: Predicted
+    scorer: ScoringNetwork, examples: Sequence[Example], keys: Mapping[str, str], predicted: Predicted
 ) -> Generator[tuple[str, ImageMatrix]]:
     """Yield the id and the matrix of each example, in order, once its prediction was handed on."""
     segmenter = Segmenter(scorer.network, len(scorer.card.classes), scorer.at_once)

@@ -116,7 +116,7 @@ class _State:
     best_weights: dict[str, Tensor] | None = None
 
 
-class Trained(NamedTuple):
+class TrainedFcn(NamedTuple):
     """Best network on the validation items.
 
     Attributes:
@@ -140,7 +140,7 @@ def train(
     settings: Settings,
     checkpoint: Checkpoint,
     report: Callable[[FcnProgress], None],
-) -> Trained:
+) -> TrainedFcn:
     """Train a network to its end, from its checkpoint if there is one.
 
     Args:
@@ -195,7 +195,7 @@ def train(
     best = FCN(network.architecture)
     assert state.best_weights is not None, "the last step is validated"
     best.load_state_dict(state.best_weights)
-    return Trained(best.eval(), state.best_step, state.best, state.last, state.threads)
+    return TrainedFcn(best.eval(), state.best_step, state.best, state.last, state.threads)
 
 
 def one_cycle(step: int, steps: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import resource
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("p2pbench", "fcn", "amt", "reports")
 VAGUE = ("util", "utils", "helper", "helpers", "common", "misc")
 LONGEST_FILE = 400
+DEEPEST_IMPORT = 14
+MOST_MODULES = 195  # beside the packages' __init__ files
+MOST_PARAMETERS = 6  # but for commands, which have an option each
 MARKS_OF_PROCESSES = {"pytest.mark.process", "pytest.mark.ray", "pytest.mark.slow"}
 
 
@@ -32,6 +36,105 @@ def imported(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} has a relative import"
             yield node.module or ""
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def import_graph(*, when_loaded: bool) -> dict[str, set[str]]:
+    """The modules that each module imports; `when_loaded` leaves out imports in functions and for types alone."""
+    known = {name_of(path) for path in modules()}
+    graph: dict[str, set[str]] = {}
+    for path in modules():
+        left: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+        targets: set[str] = set()
+        while left:
+            node = left.pop()
+            late = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            if when_loaded and (late or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))):
+                continue
+            if isinstance(node, ast.Import):
+                targets |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                targets |= {name if name in known else str(node.module) for name in names}
+            left += ast.iter_child_nodes(node)
+        graph[name_of(path)] = targets & known - {name_of(path)}
+    return graph
+
+
+def circle_in(graph: dict[str, set[str]]) -> list[str]:
+    """Nodes of one circle, in order; empty if there is none."""
+    done: set[str] = set()
+
+    def walk(node: str, path: list[str]) -> list[str]:
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node in done:
+            return []
+        for target in sorted(graph[node]):
+            if circle := walk(target, [*path, node]):
+                return circle
+        done.add(node)
+        return []
+
+    return next((circle for node in graph if (circle := walk(node, []))), [])
+
+
+def test_circles_are_found() -> None:
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_modules_and_no_folders_import_in_a_circle() -> None:
+    graph = import_graph(when_loaded=False)
+    assert len(graph) > 100
+    assert circle_in(graph) == []
+    folders = {name_of(path): path.parent.relative_to(ROOT).as_posix() for path in modules()}
+    between: dict[str, set[str]] = {folder: set() for folder in folders.values()}
+    for name, targets in graph.items():
+        between[folders[name]] |= {folders[target] for target in targets} - {folders[name]}
+    assert circle_in(between) == []
+
+
+def test_imports_are_not_deep() -> None:
+    graph, depth = import_graph(when_loaded=True), dict[str, int]()
+
+    def of(name: str) -> int:
+        if name not in depth:
+            depth[name] = 1 + max(map(of, graph[name]), default=0)
+        return depth[name]
+
+    deepest = max(graph, key=of)
+    assert of(deepest) <= DEEPEST_IMPORT, deepest
+
+
+def test_rooms_are_few_and_large() -> None:
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules() if path.stem != "__init__"}
+    assert len(lines) < MOST_MODULES
+    assert statistics.median(lines.values()) > 120
+    assert sum(length < 60 for length in lines.values()) < 0.12 * len(lines)
+
+
+def test_no_two_public_types_have_one_name() -> None:
+    seen: dict[str, Path] = {}
+    for path in modules():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                assert seen.setdefault(node.name, path) == path, node.name
+    assert len(seen) > 100
+
+
+def test_functions_take_few_parameters() -> None:
+    wide = []
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and path.parent.name != "commands":
+                given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                if len([each for each in given if each.arg not in {"self", "cls"}]) > MOST_PARAMETERS:
+                    wide.append(f"{path.relative_to(ROOT)}: {node.name}")
+    assert wide == []
 
 
 @pytest.mark.parametrize("package", ["fcn", "amt", "reports"])

@@ -23,7 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from p2pbench.cluster import nodes
 from p2pbench.cluster.nodes import Terms, agreed
-from p2pbench.cluster.worker import SECONDS_TO_ANSWER, Answer, Attempt, Doing, Hub, answer
+from p2pbench.cluster.worker import SECONDS_TO_ANSWER, Attempt, Doing, Hub, JobResult, answer
 from p2pbench.errors import UserError
 from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.precision import Precisions, precisions
@@ -136,7 +136,7 @@ class Cluster:
 
     def carry_out(
         self, jobs: Sequence[Job], folder: Path, reporter: ProgressReporter, stop: Stop, shared: tuple[object, ...] = ()
-    ) -> Generator[tuple[int, Answer], None, None]:
+    ) -> Generator[tuple[int, JobResult], None, None]:
         """Do jobs, as many at once as there is room; each as it is done, by its place, with its answer.
 
         A request to stop reaches all workers; each saves its state, and the answer is `Stopped`.
@@ -237,35 +237,35 @@ def _cancel_waiting(call: _Call) -> None:
             ray.cancel(reference)
 
 
-def _answer(call: _Call, running: _Running, reference: Any, stop: Stop) -> Answer | None:  # noqa: ANN401 (of Ray)
+def _answer(call: _Call, running: _Running, reference: Any, stop: Stop) -> JobResult | None:  # noqa: ANN401 (of Ray)
     """What came of a job; None if it is given out again."""
     name = running.job.name
     try:
         node, given = ray.get(reference)
     except TaskCancelledError:
-        return Answer(error=Stopped(f"{name}: stopped before it began; the same command goes on from here"))
+        return JobResult(error=Stopped(f"{name}: stopped before it began; the same command goes on from here"))
     except LOST as error:
         return _after_a_loss(call, running, str(error).split(". ")[0].splitlines()[0], stop)
     if isinstance(given, str):
         return _after_a_refusal(call, running, node, given)
     if isinstance(given.error, Stopped) and not stop:
         return _after_a_loss(call, running, f"it heard nothing from here for {SECONDS_TO_ANSWER:.0f} s", stop)
-    answered: Answer = given
+    answered: JobResult = given
     return answered
 
 
-def _after_a_loss(call: _Call, running: _Running, reason: str, stop: Stop) -> Answer | None:
+def _after_a_loss(call: _Call, running: _Running, reason: str, stop: Stop) -> JobResult | None:
     """Go on with a job whose worker was lost; not if that is of no use."""
     name = running.job.name
     where = f" on {running.machine}" if running.machine else ""
     if stop:
-        return Answer(
+        return JobResult(
             error=Stopped(f"{name}: lost{where} while stopping; the same command goes on from its last state")
         )
     state = running.job.state()
     running.losses = 1 if state != running.state else running.losses + 1
     if running.losses >= LOSSES_WITHOUT_PROGRESS:
-        return Answer(
+        return JobResult(
             error=UserError(
                 f"{name}: its worker was lost {running.losses} times without getting further ({reason}), perhaps for "
                 "want of memory; save more often (checkpoint_seconds), look there, or lower batch_size or image_size "
@@ -278,12 +278,12 @@ def _after_a_loss(call: _Call, running: _Running, reason: str, stop: Stop) -> An
     return None
 
 
-def _after_a_refusal(call: _Call, running: _Running, node: str, problem: str) -> Answer | None:
+def _after_a_refusal(call: _Call, running: _Running, node: str, problem: str) -> JobResult | None:
     """Do a job elsewhere that a machine cannot do, if there is one that may."""
     new = node not in call.unfit
     call.unfit.add(node)
     if not call.has_room_for(running.job.needs):
-        return Answer(error=UserError(problem))
+        return JobResult(error=UserError(problem))
     if new:
         call.reporter.say(f"{problem}; it gets no more work from this command, which goes on elsewhere")
     running.machine = None

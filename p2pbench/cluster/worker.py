@@ -48,7 +48,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Answer:
+class JobResult:
     """What came of a job: its result, or the error that ended it."""
 
     result: Any = None
@@ -112,7 +112,7 @@ Doing = Callable[..., Any]
 """Does a job: called with the line and the job's arguments."""
 
 
-def answer(hub: Any, attempt: Attempt, do: Doing, arguments: tuple[Any, ...]) -> Answer | str:  # noqa: ANN401 (a handle, which Ray makes)
+def answer(hub: Any, attempt: Attempt, do: Doing, arguments: tuple[Any, ...]) -> JobResult | str:  # noqa: ANN401 (a handle, which Ray makes)
     """Do a job in a worker process; instead of an answer, why this machine cannot.
 
     An error that the user can mend is an answer. A device that fails ends the process, for it cannot be used in it
@@ -127,10 +127,12 @@ def answer(hub: Any, attempt: Attempt, do: Doing, arguments: tuple[Any, ...]) ->
     machine = f"machine {socket.gethostname()}"
     with Line(hub, attempt) as line:
         if line:
-            return Answer(error=Stopped(f"{attempt.name}: stopped before it began; the same command goes on from here"))
+            return JobResult(
+                error=Stopped(f"{attempt.name}: stopped before it began; the same command goes on from here")
+            )
         try:
             with device_errors(torch.device("cuda" if attempt.gpus else "cpu")):
-                return Answer(do(line, *arguments))
+                return JobResult(do(line, *arguments))
         except Unfit as error:
             return str(error)
         except DeviceLost as error:
@@ -138,10 +140,12 @@ def answer(hub: Any, attempt: Attempt, do: Doing, arguments: tuple[Any, ...]) ->
             line.call()
             os._exit(LOST_DEVICE)
         except MENDABLE as error:
-            return Answer(error=error)
+            return JobResult(error=error)
         except OSError as error:  # a full disk, a folder without permission
             reason = f"{error.filename or 'a file'}: {error.strerror or error}"
-            return Answer(error=UserError(f"{attempt.name}: {machine}: {reason}; mend that and give the command again"))
+            return JobResult(
+                error=UserError(f"{attempt.name}: {machine}: {reason}; mend that and give the command again")
+            )
 
 
 class Hub:

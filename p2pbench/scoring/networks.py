@@ -21,7 +21,7 @@ from fcn import weights
 from fcn.labels import CITYSCAPES
 from fcn.network import FCN, FcnArchitecture, draw_weights, with_batch_norm
 from fcn.preprocessing import MEAN_BGR
-from fcn.scoring import Example, Loaded, Photo, Scorer
+from fcn.scoring import Example, Loaded, Photo, ScoringNetwork
 from fcn.segmenting import settled
 from fcn.training import Checkpoint, FcnProgress, Settings, TrainingSet, train
 from fcn.weights import Card
@@ -33,7 +33,7 @@ from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.truth import Truth
 
 
-def open_scorer(truth: Truth, path: Path | None, device: torch.device, reporter: ProgressReporter) -> Scorer:
+def open_scorer(truth: Truth, path: Path | None, device: torch.device, reporter: ProgressReporter) -> ScoringNetwork:
     """The scorer in a file; without a file that of the street scenes, which needs none.
 
     Raises:
@@ -50,10 +50,10 @@ def open_scorer(truth: Truth, path: Path | None, device: torch.device, reporter:
             f"{path}: this scorer was trained for {card.labels} ({len(card.classes)} classes); expected one for "
             f"{truth.table.name} ({len(truth.table.classes)} classes), as {truth.dataset.name} has them"
         )
-    return Scorer(settled(network, device), card, weights.digest(path))
+    return ScoringNetwork(settled(network, device), card, weights.digest(path))
 
 
-def scorer_protocol(scorer: Scorer) -> dict[str, object]:
+def scorer_protocol(scorer: ScoringNetwork) -> dict[str, object]:
     """Every choice of the segmentation that changes a score."""
     card, network = scorer.card, scorer.card.architecture
     size = f"to {card.photo_size}x{card.photo_size}, then " if card.photo_size is not None else ""

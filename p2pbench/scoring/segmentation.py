@@ -19,8 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from fcn import protocol, scoring
-from fcn.scoring import Example, Loaded
-from fcn.scoring import Scorer as Network
+from fcn.scoring import Example, Loaded, ScoringNetwork
 from p2pbench.datasets import label_images
 from p2pbench.datasets.transforms import Range
 from p2pbench.runtime.device import device_errors, pick_device
@@ -118,7 +117,7 @@ class SegmentationScorer:
         return (score_run(outputs, network, options) for outputs in runs)
 
 
-def score_run(outputs: Outputs, network: Network, options: SegmentationOptions) -> LabelsScored:
+def score_run(outputs: Outputs, network: ScoringNetwork, options: SegmentationOptions) -> LabelsScored:
     """Segment what is new or has lost its segmentation, and write the scores of all."""
     run, files, truth = outputs.run, outputs.files, outputs.against_labels()
     with ThreadPoolExecutor() as pool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from fcn.scoring import Scorer as Network
+from fcn.scoring import ScoringNetwork
 from fcn.segmenting import settled
 from p2pbench.cluster.jobs import Cluster, Job
 from p2pbench.cluster.worker import Line, given_device
@@ -68,7 +68,7 @@ def _anywhere(outputs: Outputs) -> Outputs:
     )
 
 
-def _score_run(line: Line, network: Network, config: RunConfig, outputs: Outputs) -> LabelsScored:
+def _score_run(line: Line, network: ScoringNetwork, config: RunConfig, outputs: Outputs) -> LabelsScored:
     """Score one run in a worker process."""
     device = given_device(line.attempt.gpus, None)
     settled(network.network, device)

@@ -18,7 +18,7 @@ from fcn import protocol, scoring
 from fcn.confusion import confusion
 from fcn.labels import IGNORE
 from fcn.protocol import Counts
-from fcn.scoring import Example, Loaded, Photo, Scorer
+from fcn.scoring import Example, Loaded, Photo, ScoringNetwork
 from p2pbench.datasets.contents import cache_folder, item_contents
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
 from p2pbench.datasets.labelled import Cityscapes
@@ -48,7 +48,7 @@ GOOD = 0.8  # pixel accuracy of real photos, that of the published weights; scor
 SEED = 0
 
 
-class Answer(NamedTuple):
+class Check(NamedTuple):
     """One question, what came out, and what had to.
 
     Attributes:
@@ -70,7 +70,7 @@ class Answer(NamedTuple):
 class SelfTest:
     """The answers; what is likely wrong where one is wrong, a line each; and a warning where the scorer is weak."""
 
-    answers: list[Answer]
+    answers: list[Check]
     likely: list[str]
     warning: str | None
 
@@ -139,12 +139,12 @@ def _three(matrices: Counts, rules: protocol.Protocol) -> tuple[float, ...]:
     return tuple(float(value) for value in values[:3])
 
 
-def _answer(question: str, scores: tuple[float, ...], expected: tuple[float, ...], tolerance: float) -> Answer:
+def _answer(question: str, scores: tuple[float, ...], expected: tuple[float, ...], tolerance: float) -> Check:
     right = all(abs(found - wanted) <= tolerance for found, wanted in zip(scores, expected, strict=True))
-    return Answer(question, scores, expected, right)
+    return Check(question, scores, expected, right)
 
 
-def _photos(matrices: NDArray[np.int64], truth: Truth, scorer: Scorer) -> Answer:
+def _photos(matrices: NDArray[np.int64], truth: Truth, scorer: ScoringNetwork) -> Check:
     """The ground-truth row: the paper's where it has one, else the ceiling, which must be above chance."""
     question = "real photos"
     if is_published(scorer_protocol(scorer)) and truth.is_papers:
@@ -161,10 +161,10 @@ def _photos(matrices: NDArray[np.int64], truth: Truth, scorer: Scorer) -> Answer
         )
     )
     note = f"nothing is expected: the ceiling of what outputs can reach with this scorer; {place} (shuffled labels)"
-    return Answer(question, scores, None, above, note)
+    return Check(question, scores, None, above, note)
 
 
-def _warning(photos: Answer) -> str | None:
+def _warning(photos: Check) -> str | None:
     """What a user must know of a scorer that sees little in real photos."""
     pixel = photos.scores[0]
     if photos.expected is not None or pixel >= GOOD:
@@ -176,7 +176,7 @@ def _warning(photos: Answer) -> str | None:
     )
 
 
-def _likely(scores: tuple[float, ...], matrices: NDArray[np.int64], truth: Truth, scorer: Scorer) -> list[str]:
+def _likely(scores: tuple[float, ...], matrices: NDArray[np.int64], truth: Truth, scorer: ScoringNetwork) -> list[str]:
     """What to look at, where real photos give neither the ground-truth row nor more than chance."""
     lines = []
     if any(all(abs(a - b) < NEAR for a, b in zip(scores, wrong, strict=True)) for wrong in WRONG_SETUPS):

@@ -40,7 +40,7 @@ class Interval(NamedTuple):
 NO_INTERVAL = Interval(math.nan, math.nan)
 
 
-class ItemClusters(NamedTuple):
+class ClusterCounts(NamedTuple):
     """Clusters of the scored items.
 
     Attributes:
@@ -214,7 +214,7 @@ def effective(sizes: Sequence[int]) -> float:
     return float(sum(sizes) ** 2 / sum(size**2 for size in sizes))  # Kish's effective sample size
 
 
-def clusters_of(protocol: Mapping[str, object] | None) -> ItemClusters | None:
+def clusters_of(protocol: Mapping[str, object] | None) -> ClusterCounts | None:
     """Clusters by a protocol; None where items were drawn singly.
 
     Raises:
@@ -225,7 +225,7 @@ def clusters_of(protocol: Mapping[str, object] | None) -> ItemClusters | None:
         return None
     match field:
         case {"by": str(by), "n": int(n), "effective": int() | float() as worth} if 1 <= worth <= n:
-            return ItemClusters(by, n, float(worth))
+            return ClusterCounts(by, n, float(worth))
     raise ValueError(
         f"found {FIELD} = {field!r} in the protocol, expected by (text), n (a count) and effective (1 to n)"
     )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.store import variance
-from reports.store.bootstrap import Interval, ItemClusters, clusters_of
+from reports.store.bootstrap import ClusterCounts, Interval, clusters_of
 from reports.store.errors import ReportError
 from reports.store.metrics import STUDY, describe, describe_scorer
 from reports.store.names import counted
@@ -84,7 +84,7 @@ class Scores:
         return self.n if left_out is None else int((~left_out).sum())
 
     @cached_property
-    def clusters(self) -> ItemClusters | None:
+    def clusters(self) -> ClusterCounts | None:
         """Clusters that are drawn; None where single items are."""
         return clusters_of(self.protocol)
 

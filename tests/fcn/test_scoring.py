@@ -23,7 +23,7 @@ from fcn.errors import FcnError
 from fcn.labels import CITYSCAPES, IGNORE
 from fcn.network import FcnArchitecture
 from fcn.protocol import counted, scores
-from fcn.scoring import IMAGES_AHEAD, Example, Loaded, Photo, Scorer, score
+from fcn.scoring import IMAGES_AHEAD, Example, Loaded, Photo, ScoringNetwork, score
 from fcn.segmenting import segment
 from fcn.weights import Card
 from tests.fcn import caffe
@@ -36,10 +36,10 @@ MEAN = np.array((72.78044, 83.21195, 73.45286), np.float32)
 Padding = Literal["input", "layers"]
 
 
-def make_scorer(padding: Padding = "layers", digest: str = "a scorer") -> Scorer:
+def make_scorer(padding: Padding = "layers", digest: str = "a scorer") -> ScoringNetwork:
     architecture = FcnArchitecture(channels=20, width=1 / 64, hidden=8, padding=padding)
     card = Card(architecture, CITYSCAPES.classes, CITYSCAPES.name, PHOTO_SIZE, "random", None)
-    return Scorer(caffe.random_network(architecture), card, digest)
+    return ScoringNetwork(caffe.random_network(architecture), card, digest)
 
 
 @dataclass
@@ -73,7 +73,7 @@ def pictures() -> Pictures:
 
 
 @pytest.fixture
-def scorer() -> Scorer:
+def scorer() -> ScoringNetwork:
     return make_scorer()
 
 
@@ -98,7 +98,7 @@ def stop_after(images: int) -> Callable[[int, int], None]:
     return advance
 
 
-def stop(scorer: Scorer, examples: Sequence[Example], path: Path, images: int) -> None:
+def stop(scorer: ScoringNetwork, examples: Sequence[Example], path: Path, images: int) -> None:
     with pytest.raises(Stop):
         score(scorer, examples, path, stop_after(images))
 
@@ -111,7 +111,7 @@ def assert_same(matrices: Matrices, other: Matrices) -> None:
         np.testing.assert_array_equal(image.counts, other.images[id_].counts)
 
 
-def maps(scorer: Scorer, examples: Sequence[Example]) -> Maps:
+def maps(scorer: ScoringNetwork, examples: Sequence[Example]) -> Maps:
     """Truth and prediction worked out step by step (docs/paper-protocol.md#script)."""
     pairs = []
     for example in examples:
@@ -163,7 +163,7 @@ def test_the_numbers_are_those_of_the_published_script(padding: Padding, picture
     assert len(scorer.card.classes) == CLASSES
 
 
-def test_without_a_photo_size_photos_are_resized_once(scorer: Scorer, pictures: Pictures, path: Path) -> None:
+def test_without_a_photo_size_photos_are_resized_once(scorer: ScoringNetwork, pictures: Pictures, path: Path) -> None:
     card = Card(scorer.card.architecture, CITYSCAPES.classes, CITYSCAPES.name, None, "random", None)
     labels = np.zeros((48, 64), np.uint8)
     photo = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
@@ -176,7 +176,7 @@ def test_without_a_photo_size_photos_are_resized_once(scorer: Scorer, pictures: 
     np.testing.assert_array_equal(found["small"].counts, found["large"].counts)
 
 
-def test_a_second_call_reads_nothing(scorer: Scorer, pictures: Pictures, path: Path) -> None:
+def test_a_second_call_reads_nothing(scorer: ScoringNetwork, pictures: Pictures, path: Path) -> None:
     first = score(scorer, pictures.examples(), path, quietly)
     assert sorted(pictures.loads) == [str(index) for index in range(ITEMS)]
     assert_same(confusion.load(path, scorer.digest), first)
@@ -185,7 +185,7 @@ def test_a_second_call_reads_nothing(scorer: Scorer, pictures: Pictures, path: P
     assert len(pictures.loads) == ITEMS
 
 
-def test_what_changed_alone_is_done_anew(scorer: Scorer, pictures: Pictures, path: Path) -> None:
+def test_what_changed_alone_is_done_anew(scorer: ScoringNetwork, pictures: Pictures, path: Path) -> None:
     first = score(scorer, pictures.examples(), path, quietly)
     examples = pictures.examples()
     examples[2] = pictures.example("2", key="changed")
@@ -200,7 +200,7 @@ def test_what_changed_alone_is_done_anew(scorer: Scorer, pictures: Pictures, pat
     assert_same(second, score(scorer, examples, path.with_name("other.npz"), quietly))
 
 
-def test_another_scorer_begins_anew(scorer: Scorer, pictures: Pictures, path: Path) -> None:
+def test_another_scorer_begins_anew(scorer: ScoringNetwork, pictures: Pictures, path: Path) -> None:
     score(scorer, pictures.examples(), path, quietly)
     other = scorer._replace(digest="another")
     score(other, pictures.examples(), path, quietly)
@@ -209,7 +209,7 @@ def test_another_scorer_begins_anew(scorer: Scorer, pictures: Pictures, path: Pa
     assert len(confusion.load(path, "another").images) == ITEMS
 
 
-def test_the_rest_of_a_larger_set_stays(scorer: Scorer, pictures: Pictures, path: Path) -> None:
+def test_the_rest_of_a_larger_set_stays(scorer: ScoringNetwork, pictures: Pictures, path: Path) -> None:
     score(scorer, pictures.examples(), path, quietly)
     some = score(scorer, [pictures.example("new"), *pictures.examples()[1:3]], path, quietly)
     assert list(some.images) == ["new", "1", "2"]
@@ -218,7 +218,7 @@ def test_the_rest_of_a_larger_set_stays(scorer: Scorer, pictures: Pictures, path
     assert len(pictures.loads) == ITEMS + 1
 
 
-def test_each_new_prediction_is_handed_on_once(scorer: Scorer, pictures: Pictures, path: Path) -> None:
+def test_each_new_prediction_is_handed_on_once(scorer: ScoringNetwork, pictures: Pictures, path: Path) -> None:
     examples = [pictures.example(str(index), *size) for index, size in enumerate(SIZES)]
     handed: list[tuple[str, NDArray[np.uint8]]] = []
     score(scorer, examples[:4], path, quietly, predicted=lambda *one: handed.append(one))
@@ -230,7 +230,7 @@ def test_each_new_prediction_is_handed_on_once(scorer: Scorer, pictures: Picture
     assert [id_ for id_, _ in handed[4:]] == ["4", "5"]
 
 
-def test_lost_predictions_alone_are_made_again(scorer: Scorer, pictures: Pictures, path: Path) -> None:
+def test_lost_predictions_alone_are_made_again(scorer: ScoringNetwork, pictures: Pictures, path: Path) -> None:
     first = score(scorer, pictures.examples(), path, quietly)
     pictures.loads.clear()
     handed: list[str] = []
@@ -248,7 +248,9 @@ def test_lost_predictions_alone_are_made_again(scorer: Scorer, pictures: Picture
     assert_same(second, first)
 
 
-def test_a_prediction_that_cannot_be_kept_keeps_its_matrix_away(scorer: Scorer, pictures: Pictures, path: Path) -> None:
+def test_a_prediction_that_cannot_be_kept_keeps_its_matrix_away(
+    scorer: ScoringNetwork, pictures: Pictures, path: Path
+) -> None:
     def full(id_: str, prediction: NDArray[np.uint8]) -> None:
         if id_ == "2":
             raise Stop("the disk is full")
@@ -258,12 +260,12 @@ def test_a_prediction_that_cannot_be_kept_keeps_its_matrix_away(scorer: Scorer, 
     assert list(confusion.load(path, scorer.digest).images) == ["0", "1"]
 
 
-def test_nothing_to_score(scorer: Scorer, path: Path) -> None:
+def test_nothing_to_score(scorer: ScoringNetwork, path: Path) -> None:
     assert score(scorer, [], path, quietly).images == {}
 
 
 @pytest.mark.parametrize("images", [1, 3, ITEMS])
-def test_who_stops_keeps_what_was_done(images: int, scorer: Scorer, pictures: Pictures, path: Path) -> None:
+def test_who_stops_keeps_what_was_done(images: int, scorer: ScoringNetwork, pictures: Pictures, path: Path) -> None:
     stop(scorer, pictures.examples(), path, images)
     assert list(confusion.load(path, scorer.digest).images) == [str(index) for index in range(images)]
     pictures.loads.clear()
@@ -274,7 +276,7 @@ def test_who_stops_keeps_what_was_done(images: int, scorer: Scorer, pictures: Pi
     assert_same(matrices, score(scorer, pictures.examples(), path.with_name("other.npz"), quietly))
 
 
-def test_stopped_again_and_again(scorer: Scorer, pictures: Pictures, path: Path) -> None:
+def test_stopped_again_and_again(scorer: ScoringNetwork, pictures: Pictures, path: Path) -> None:
     for images in range(1, ITEMS):
         stop(scorer, pictures.examples(), path, images)
     assert_same(
@@ -296,7 +298,7 @@ def kill_at(images: int, path: str) -> None:
 
 
 @pytest.mark.process
-def test_who_is_killed_keeps_what_was_saved(scorer: Scorer, pictures: Pictures, path: Path) -> None:
+def test_who_is_killed_keeps_what_was_saved(scorer: ScoringNetwork, pictures: Pictures, path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=kill_at, args=(4, str(path)))
     process.start()
     process.join()
@@ -317,7 +319,7 @@ def test_who_is_killed_keeps_what_was_saved(scorer: Scorer, pictures: Pictures, 
     ],
 )
 def test_an_item_that_cannot_be_scored_is_named(
-    changes: dict[str, int], said: str, scorer: Scorer, pictures: Pictures, path: Path
+    changes: dict[str, int], said: str, scorer: ScoringNetwork, pictures: Pictures, path: Path
 ) -> None:
     examples = pictures.examples()
     examples.insert(3, pictures.example("bad", **changes))  # type: ignore[arg-type]
@@ -330,7 +332,7 @@ def test_an_item_that_cannot_be_scored_is_named(
     assert sorted(pictures.loads) == ["3", "4", "5"]  # threads read ahead
 
 
-def test_what_reading_raises_passes_through(scorer: Scorer, pictures: Pictures, path: Path) -> None:
+def test_what_reading_raises_passes_through(scorer: ScoringNetwork, pictures: Pictures, path: Path) -> None:
     def load() -> Loaded:
         raise Stop("no picture")
 
@@ -341,7 +343,7 @@ def test_what_reading_raises_passes_through(scorer: Scorer, pictures: Pictures, 
     assert list(confusion.load(path, scorer.digest).images) == ["0", "1", "2", "3"]
 
 
-def test_few_images_are_read_ahead(scorer: Scorer, path: Path) -> None:
+def test_few_images_are_read_ahead(scorer: ScoringNetwork, path: Path) -> None:
     """While the network is at work, so many are read, and no more: memory is not without end."""
     pictures, items, done_so_far, waiting = Pictures(), 12, 0, [0]
     enough = threading.Condition()
@@ -368,7 +370,7 @@ def test_few_images_are_read_ahead(scorer: Scorer, path: Path) -> None:
     assert max(waiting) <= IMAGES_AHEAD + 1
 
 
-def test_a_segment_is_the_channel_of_the_highest_score(scorer: Scorer) -> None:
+def test_a_segment_is_the_channel_of_the_highest_score(scorer: ScoringNetwork) -> None:
     image = torch.randint(-70, 180, (1, 3, 50, 70), generator=torch.Generator().manual_seed(0)).float()
     with torch.no_grad():
         values = scorer.network(image)[0].numpy()
@@ -379,7 +381,7 @@ def test_a_segment_is_the_channel_of_the_highest_score(scorer: Scorer) -> None:
 
 
 @pytest.mark.gpu
-def test_a_gpu_segments_in_float32(scorer: Scorer) -> None:
+def test_a_gpu_segments_in_float32(scorer: ScoringNetwork) -> None:
     if not torch.cuda.is_available():
         pytest.skip("there is no GPU")
     before = torch.backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ from fcn.errors import FcnError
 from fcn.labels import IGNORE
 from fcn.network import FCN, FcnArchitecture
 from fcn.preprocessing import to_input, to_tensor
-from fcn.scoring import IMAGES_AHEAD, Example, Loaded, Scorer, score
+from fcn.scoring import IMAGES_AHEAD, Example, Loaded, ScoringNetwork, score
 from fcn.segmenting import Segmenter, segment, settled
 from tests.fcn import caffe
 from tests.fcn.test_scoring import Pictures, Stop, assert_same, make_scorer, quietly, stop_after
@@ -42,7 +42,7 @@ class Remembering(FCN):
         return super().forward(image)
 
     @classmethod
-    def scorer(cls, room: int = 100) -> Scorer:
+    def scorer(cls, room: int = 100) -> ScoringNetwork:
         """One that `make_scorer` would make."""
         scorer = make_scorer()
         network = cls(scorer.network.architecture).eval()
@@ -62,7 +62,9 @@ def mixed(pictures: Pictures) -> list[Example]:
     return [pictures.example(str(index), *size) for index, size in enumerate(SIZES)]
 
 
-def scored(scorer: Scorer, path: Path, at_once: int | None) -> tuple[confusion.Matrices, Handed, list[tuple[int, int]]]:
+def scored(
+    scorer: ScoringNetwork, path: Path, at_once: int | None
+) -> tuple[confusion.Matrices, Handed, list[tuple[int, int]]]:
     handed: Handed = {}
     told: list[tuple[int, int]] = []
     found = score(

@@ -20,7 +20,7 @@ from fcn.preprocessing import resized, to_tensor
 from fcn.protocol import counted, scores
 from fcn.scoring import Example
 from fcn.segmenting import segment
-from fcn.training import Checkpoint, FcnProgress, Settings, Trained, TrainingSet, one_cycle, train
+from fcn.training import Checkpoint, FcnProgress, Settings, TrainedFcn, TrainingSet, one_cycle, train
 from fcn.training_batches import Decoded, batches, class_weights
 from tests.fcn.toy import CLASSES, example, scene, scenes
 
@@ -57,7 +57,7 @@ def trained(
     seconds: float = 1e9,
     network: FCN | None = None,
     norm: bool = False,
-) -> Trained:
+) -> TrainedFcn:
     network = network or first_network(norm=norm)
     data = TrainingSet(learned, held_out, CLASSES, None)
     return train(network, data, settings, Checkpoint(checkpoint, seconds, made_by), report)
@@ -80,7 +80,7 @@ def stop_at(step: int) -> Report:
     return report
 
 
-def assert_same(one: Trained, other: Trained) -> None:
+def assert_same(one: TrainedFcn, other: TrainedFcn) -> None:
     assert one[1:] == other[1:]
     expected = other.network.state_dict()
     for name, value in one.network.state_dict().items():

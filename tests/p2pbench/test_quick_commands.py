@@ -67,6 +67,7 @@ def defaults(name: str, *more: str) -> dict[str | None, Any]:
     return {param.name: param.default for param in COMMANDS[name, *more].params}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
 def test_help_is_quick_and_imports_nothing_heavy(name: tuple[str, ...]) -> None:
     tried: list[float] = []
@@ -78,6 +79,7 @@ def test_help_is_quick_and_imports_nothing_heavy(name: tuple[str, ...]) -> None:
     assert min(tried) <= MOST_SECONDS
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["datasets", "settings"])
 def test_lists_import_nothing_heavy(name: str) -> None:
     output, modules, _ = run(name)
@@ -85,6 +87,7 @@ def test_lists_import_nothing_heavy(name: str) -> None:
     assert not modules & HEAVY
 
 
+@pytest.mark.process
 def test_a_study_and_its_report_import_no_torch(tmp_path: Path) -> None:
     results, grid = str(tmp_path / "results"), Grid(tmp_path / "results" / "losses")
     make_pictures(tmp_path / "pictures")

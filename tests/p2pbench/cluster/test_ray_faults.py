@@ -24,7 +24,7 @@ from p2pbench.cli import cli
 from p2pbench.cluster import nodes
 from p2pbench.cluster.connection import connected
 from p2pbench.cluster.jobs import Job, Needs
-from p2pbench.cluster.worker import Answer
+from p2pbench.cluster.worker import JobResult
 from p2pbench.config import RunConfig
 from p2pbench.errors import UserError
 from p2pbench.runtime.interrupt import Stopped, StopRequest
@@ -53,7 +53,7 @@ def carried_out(
     notes: Notes | None = None,
     stop: StopRequest | None = None,
     needs: Needs = ONE_CPU,
-) -> list[Answer]:
+) -> list[JobResult]:
     """The answers of jobs, in the order of the jobs."""
     jobs = [Job(each.__name__, each, tuple(arguments), needs, out / "kept") for each, *arguments in works]
     with connected(cluster.address) as found:
