@@ -186,6 +186,7 @@ def test_whatever_a_file_holds_it_is_read_or_named(grid: Grid, data: st.DataObje
         assert "\n" not in line
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("module", ["reports", "reports.store.ledger", "reports.trainings"])
 def test_importing_what_commands_share_loads_no_slow_library(module: str) -> None:
     code = f"import sys, {module}; print(sorted({{'pandas', 'scipy', 'matplotlib', 'tifffile'}} & set(sys.modules)))"
