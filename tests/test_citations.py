@@ -1,4 +1,4 @@
-"""docs/paper-protocol.md: each section that is cited exists, and each setting that it names is one."""
+"""What texts cite exists: sections and settings of docs/paper-protocol.md, code of docs/ARCHITECTURE.md."""
 
 from __future__ import annotations
 
@@ -69,3 +69,15 @@ def test_the_settings_closest_to_the_lua_code_make_a_run() -> None:
     settings = dict(parse_setting(text) for text in re.findall(r"`(.+?)`", advised))
     assert len(settings) == 5
     RunConfig(**settings)
+
+
+def test_the_map_of_the_code_leads_to_what_it_names() -> None:
+    page = ROOT / "docs" / "ARCHITECTURE.md"
+    links = re.findall(r"\[`?([^\]`]+)`?\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    assert len(links) > 20
+    for text, target in links:
+        path = page.parent / target
+        assert path.is_file(), target
+        name = text.split(".")[-1]
+        if path.suffix == ".py" and name.lower() != path.stem:
+            assert re.search(rf"\b(def|class) {name}\b", path.read_text(encoding="utf-8")), f"{text} is not in {target}"

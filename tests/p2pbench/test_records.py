@@ -109,7 +109,7 @@ def test_what_grids_and_runs_are(results: Path, folders: Path) -> None:
         )
 
 
-@pytest.mark.filterwarnings("ignore::reports.results.DamagedScores")
+@pytest.mark.filterwarnings("ignore::reports.tidy.DamagedScores")
 def test_reports_and_scores_of_them(results: Path, tmp_path: Path) -> None:
     grid = Grid(results / "one")
     keys = {"cells", "seeds", "dataset", "data", "arithmetic", "batch_size", "threads"}
