@@ -117,8 +117,8 @@ def amt_plan(
     if items is None:
         items = max(_ITEMS, trials)
     pairs = algorithms * (algorithms - 1) // 2
-    assumptions = Assumptions(rate / 100, trials, icc, power, 0.05 / pairs, items, items_icc)
     try:
+        assumptions = Assumptions(rate / 100, trials, icc, power, 0.05 / pairs, items, items_icc)
         if difference is not None:
             raters = raters_needed(difference / 100, assumptions)
         else:

@@ -40,7 +40,7 @@ def test_no_rate_is_seen_before_the_study_is_closed(site: Site) -> None:
     assert site.reveals() == []
     for path in ("small/results", "small/answers.csv"):
         locked = site.get(path)
-        assert (locked.status_code, "under lock" in locked.text) == (403, True)
+        assert (locked.status_code, "hidden until the study is closed" in locked.text) == (403, True)
     page = site.get("small/").text
     assert "Looked at" not in page
     assert 'href="answers.csv"' not in page

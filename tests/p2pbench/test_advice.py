@@ -68,17 +68,29 @@ def test_commands_that_texts_name_exist_with_their_options(package: str) -> None
     assert named > 0 or package != "p2pbench"  # the others need not name any
 
 
+def functions_of_commands(path: Path) -> dict[str, tuple[int, int]]:
+    """The first and last line, decorators included, of each command's function by the command's name."""
+    found = {}
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef) and any(
+            "click.command" in ast.unparse(each) for each in node.decorator_list
+        ):
+            name = node.name.replace("amt_", "amt ").replace("_", "-")
+            found[name] = (node.decorator_list[0].lineno, node.end_lineno or node.lineno)
+    return found
+
+
 def test_a_commands_own_texts_name_its_own_options() -> None:
     read = set()
     for path in sorted((ROOT / "p2pbench" / "commands").glob("*.py")):
-        name = path.stem.replace("amt_", "amt ").replace("_", "-")
-        if name in ("--init--", "options", "outcomes", "amt", "amt options"):
-            continue
+        commands = functions_of_commands(path)
         for text, line in texts(path):
-            unknown = set(OPTION.findall(COMMAND.sub("", text))) - options(name) - ELSEWHERE
-            assert not unknown, f"{path.name}:{line}: {name} has no {unknown}"
-            read.add(name)
+            for name in (name for name, (first, last) in commands.items() if first <= line <= last):
+                unknown = set(OPTION.findall(COMMAND.sub("", text))) - options(name) - ELSEWHERE
+                assert not unknown, f"{path.name}:{line}: {name} has no {unknown}"
+                read.add(name)
     assert read >= set(COMMANDS) - {"amt"}
+    assert len([name for name in read if name.startswith("amt ")]) == 9
 
 
 def save(path: Path, values: np.ndarray) -> None:

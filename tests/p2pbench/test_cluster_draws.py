@@ -190,7 +190,7 @@ def test_unequal_clusters_count_as_so_many_equal_ones() -> None:
     assert made.worth == pytest.approx(10 / 3)
     assert made.clusters is not None
     said = (
-        "6 clusters of items (sequences), of sizes that tell as much as 3.3 equal ones: too few for intervals that mean"
+        "6 clusters of items (sequences), with as much information as 3.3 equal ones: too few for meaningful intervals"
     )
     assert made.clusters.doubt.startswith(said)
     low, high = made.interval("mean")

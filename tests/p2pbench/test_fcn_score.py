@@ -14,7 +14,6 @@ from PIL import Image
 from fcn import weights
 from fcn.confusion import load
 from fcn.labels import CAMVID, CITYSCAPES, IGNORE
-from reports import paper
 from reports.store import ledger
 from reports.store.layout import RECORD, Grid, Run
 from tests.fcn.plain import official, strict
@@ -228,7 +227,7 @@ def test_cityscapes_by_the_published_weights_stands_beside_the_paper(
     shutil.copytree(root / "leftImg8bit" / "val", outputs)
     few = score(outputs, "--weights", imported, "--labels", f"cityscapes:{root}")
     assert "paper" not in few.stdout  # of 2 images of 500
-    monkeypatch.setattr(paper, "CITYSCAPES_TEST", 2)
+    monkeypatch.setattr(truth_module, "CITYSCAPES_TEST", 2)
     own = score(outputs, "--weights", scorer, "--labels", f"cityscapes:{root}")
     assert own.stdout.splitlines()[0] == "official and strict rules, own scorer: FCN-8s, drawn"
     assert "paper" not in own.stdout

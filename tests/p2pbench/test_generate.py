@@ -22,6 +22,7 @@ from p2pbench.config import RunConfig
 from p2pbench.datasets import pictures
 from p2pbench.datasets.transforms import from_network
 from p2pbench.errors import UserError
+from p2pbench.runtime.progress import ForwardedProgress
 from p2pbench.training.generator_file import GeneratorCard, load_generator, save_generator
 from p2pbench.training.inference import Translation, Translator, bare_dataset, pad_to_stride, translate_folder
 from p2pbench.training.model import build, make_card
@@ -207,7 +208,9 @@ def test_what_is_passed_over_is_said_and_a_pipe_does_not_stop_it(kept: Path, inp
     Image.new("RGB", (32, 32)).save(inputs / "moving.gif")
     os.mkfifo(inputs / "pipe.png")
     said: list[str] = []
-    assert list(applied(kept, inputs, tmp_path / "out", say=said.append)) == ["a", "b", "below__c"]
+    reporter = ForwardedProgress(lambda event: said.append(str(event[1][0])) if event[0] == "say" else None)
+    translate_folder(Translation(kept, inputs, tmp_path / "out"), CPU, reporter)
+    assert list(outputs(tmp_path / "out")) == ["a", "b", "below__c"]
     assert len(said) == 1, said
     assert said[0].startswith(f"{inputs}: passed over .gif (1), pipes and devices (1); read are ")
 

@@ -120,7 +120,7 @@ def test_a_picture_that_was_replaced_is_refused_and_stays(generator: Path, input
     whole = made(out)
     save(out / "b.png", picture(9))
     help_ = " ".join(CliRunner().invoke(cli, ["generate", "--help"]).output.split())
-    assert "made in --out; where one was changed since, nothing is replaced." in help_
+    assert "refused if any of them was changed since" in help_
     for overwrite in ([], ["--overwrite"]):
         said = refused(generator, inputs, "--out", out, *overwrite)
         assert said.startswith(f"{out / 'b.png'}: was replaced since an earlier call made it; move it away")

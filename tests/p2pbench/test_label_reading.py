@@ -13,8 +13,8 @@ import tifffile
 
 from fcn.labels import CAMVID, CITYSCAPES, IGNORE
 from p2pbench.datasets import label_images, pictures, transforms
+from p2pbench.scoring import truth as truth_module
 from p2pbench.scoring.label_files import NUMBERINGS, class_lookup
-from reports import paper
 from reports.store import ledger
 from reports.store.layout import Run
 from tests.fcn.plain import official, strict
@@ -151,7 +151,7 @@ def test_a_folder_of_the_papers_name_stands_beside_the_paper(
 ) -> None:
     folder = outputs(tmp_path / "L1+cGAN", grey)
     assert "  paper  " not in score(folder, "--labels", f"cityscapes:{cityscapes}").stdout  # of 3 images of 500
-    monkeypatch.setattr(paper, "CITYSCAPES_TEST", ITEMS)
+    monkeypatch.setattr(truth_module, "CITYSCAPES_TEST", ITEMS)
     result = score(folder, "--labels", f"cityscapes:{cityscapes}")
     assert ["paper", "0.83", "0.36", "0.29"] in [line.split() for line in result.stdout.splitlines()]
 

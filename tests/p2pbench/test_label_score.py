@@ -24,10 +24,10 @@ from p2pbench.datasets.labelled import NATIVE_SIZE
 from p2pbench.errors import UserError
 from p2pbench.metrics.label_maps import label_maps, nearest_labels
 from p2pbench.runtime.terminal import Terminal
+from p2pbench.scoring import truth as truth_module
 from p2pbench.scoring.runs import LabelRequest
 from p2pbench.scoring.score import label_score
 from p2pbench.scoring.truth import open_truth, run_truth
-from reports import paper
 from reports.store import ledger
 from reports.store.layout import Grid
 from tests.fcn.plain import official, strict
@@ -362,7 +362,7 @@ def test_cityscapes_stands_beside_the_paper(tmp_path: Path, monkeypatch: pytest.
     settings = {"dataset": "cityscapes", "root": str(root), "train_items": None, "test_items": None}
     _train(tmp_path / "results", "table-6", ("L1+cGAN", "L2"), direction="photo-to-labels", **settings)
     assert "paper" not in score(tmp_path / "results").stdout  # of 2 images of 500
-    monkeypatch.setattr(paper, "CITYSCAPES_TEST", 2)
+    monkeypatch.setattr(truth_module, "CITYSCAPES_TEST", 2)
     scored = score(tmp_path / "results")
     lines = scored.stdout.splitlines()
     assert lines[4].split() == ["paper", "0.83", "0.36", "0.29"]

@@ -174,7 +174,7 @@ def test_scores_and_studies_of_folders_say_what_is_passed_over(tmp_path: Path) -
     touch(tmp_path, "train/b.gif", "fake/c.gif", "real/d.gif")
     truth = open_truth(f"camvid:{tmp_path}")
     assert list(truth.items) == ["seq__a"]
-    said = folder_outputs(PlainFolder(tmp_path / "fake", truth, tmp_path / "out")).notes
+    said = folder_outputs(PlainFolder(tmp_path / "fake", truth, tmp_path.with_name(f"{tmp_path.name}-out"))).notes
     assert [line.split(";")[0] for line in said] == [
         f"{tmp_path}/test: passed over .gif (1)",
         "passed over .gif (1)",  # after the folder's name, as all that is said of it

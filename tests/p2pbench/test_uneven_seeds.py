@@ -67,7 +67,7 @@ def test_a_cell_with_fewer_seeds_is_scored_and_shown(make: Callable[[], Path], l
     scored = command("image-score", results)
     assert scored.exit_code == 0
     assert "in brackets: 95 % intervals over items" in scored.stdout
-    (said,) = [line for line in scored.stderr.splitlines() if "one training" in line]
+    (said,) = [line for line in scored.stderr.splitlines() if "those over trainings" in line]
     assert said.endswith(f"intervals above are for single trainings; those over trainings and items are in the "
                          f"report: p2pbench report {results}")  # fmt: skip
     alone = "grid: one training of cGAN, and several of others: marks hold for these items only"

@@ -176,7 +176,7 @@ def test_scores_whose_record_is_damaged_are_not_believed(losses: Grid, junk: str
     record = losses.run("L1", 0).scores / layout.RECORD
     record.write_text(junk)
     assert f"{record}: found " in page_of(losses)
-    with pytest.warns(UserWarning, match=r"made\.jsonl: found (something else|no whole line)"):
+    with pytest.warns(UserWarning, match=r"made\.jsonl: found (something else|no complete line)"):
         found = results_table(losses.folder.parent)
     assert "L1" not in set(found["cell"])
     record.unlink()  # as older versions left it
