@@ -228,7 +228,7 @@ def _check_classes(table: pd.DataFrame) -> None:
     if ((shares_ < 0) | (shares_ > 1)).any(axis=None):
         raise ValueError("a share outside 0 to 1")
     if not ((counts >= 0) & np.isfinite(counts) & (counts % 1 == 0)).all(axis=None):
-        raise ValueError("a count that is none")
+        raise ValueError("a count that is no whole number")
 
 
 def _confusion(run: Run, scorer: str, names: tuple[str, ...]) -> pd.DataFrame | None:
@@ -245,7 +245,7 @@ def _confusion(run: Run, scorer: str, names: tuple[str, ...]) -> pd.DataFrame | 
             or not all(kind.kind == "i" for kind in counts.dtypes)
             or (counts < 0).any(axis=None)
         ):
-            raise ValueError("a count that is none, or a class twice")
+            raise ValueError("a count that is no whole number, or a class twice")
     except DAMAGED as error:
         raise ReportError(f"{path}: found no confusion matrix ({' '.join(str(error).split())}); {_AGAIN}") from error
     return counts

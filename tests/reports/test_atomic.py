@@ -68,7 +68,7 @@ def test_what_to_do_fits_what_the_system_says(tmp_path: Path, write: Callable[[P
 
 def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "a.csv").mkdir()
-    with pytest.raises(ReportError, match="move the folder that is there away"):
+    with pytest.raises(ReportError, match="move the folder of that name away"):
         atomic.write(tmp_path / "a.csv", b"")
 
 

@@ -85,7 +85,7 @@ def test_counts_are_whole_numbers_in_the_reports_table(grid: Grid, tmp_path: Pat
     assert counts == [("0", "17379", "1"), ("1", "17379", "1"), ("", "", "")]
     path = put(grid.run("L1", 0), GOOD.replace(",50,1", ",50.5,1"))
     (damage,) = read(grid).damages
-    assert damage.startswith(f"{path}: found no table of classes (something that is no count)")
+    assert damage.startswith(f"{path}: found no table of classes (a count that is no whole number)")
 
 
 def test_with_one_seed_the_rows_are_those_of_the_runs(grid: Grid) -> None:
