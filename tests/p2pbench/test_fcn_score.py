@@ -227,7 +227,7 @@ def test_cityscapes_by_the_published_weights_stands_beside_the_paper(
     shutil.copytree(root / "leftImg8bit" / "val", outputs)
     few = score(outputs, "--weights", imported, "--labels", f"cityscapes:{root}")
     assert "paper" not in few.stdout  # of 2 images of 500
-    monkeypatch.setattr(truth_module, "CITYSCAPES_TEST", 2)
+    monkeypatch.setattr("p2pbench.scoring.truth.CITYSCAPES_TEST", 2)
     own = score(outputs, "--weights", scorer, "--labels", f"cityscapes:{root}")
     assert own.stdout.splitlines()[0] == "official and strict rules, own scorer: FCN-8s, drawn"
     assert "paper" not in own.stdout
