@@ -79,7 +79,7 @@ def checked_url(text: str) -> str:
 
 
 def _wrong(text: str) -> str | None:
-    """Describe the first fault of a public URL; None if it is valid."""
+    """Describe a public URL's first fault; None if it is valid."""
     if not re.fullmatch("[!-~]*", text):
         return "a blank, or a character that URLs must encode"
     try:
@@ -116,7 +116,7 @@ def rater_link(base: str, name: str, recruitment: Recruitment) -> str:
 
 
 def links_csv(base: str, name: str, secrets: Mapping[str, str]) -> str:
-    """Format single-use links as CSV for a mail merge: label and URL per row."""
+    """Format single-use links as CSV for a mail merge."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["label", "link"])

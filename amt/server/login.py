@@ -36,7 +36,7 @@ def cookie_name(context: Context) -> str:
 
 
 def form_token(token: str) -> str:
-    """Secret in every form of a login, unknown to other sites (CSRF protection)."""
+    """Secret of a login's forms, unknown to other sites (CSRF protection)."""
     return hmac.new(token.encode(), b"form", hashlib.sha256).hexdigest()
 
 

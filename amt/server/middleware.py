@@ -1,4 +1,4 @@
-"""Middleware: limits on size and rate, response headers, path prefix of a proxy."""
+"""Middleware for limits, response headers, and a proxy's path prefix."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class RateLimiter:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def allow(self, token: str, now: float) -> bool:
-        """Whether a request of this client is allowed at `now`, in seconds of a monotonic clock."""
+        """Whether a request is allowed at `now`, in monotonic seconds."""
         left, last = self._buckets.pop(token, (BURST, now))
         left = min(BURST, left + (now - last) * PER_SECOND)
         allowed = left >= 1

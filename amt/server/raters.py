@@ -244,7 +244,7 @@ def _upcoming(trial: Trial, protocol: Protocol) -> Json:
 
 @preview_router.get("/studies/{name}/preview")
 def preview(name: str, context: CurrentContext) -> dict[str, Any]:
-    """Serve a few trials of the first slot, with picture tokens that need no session.
+    """Serve some trials of the first slot, without a session.
 
     Everyone gets the same trials, without the truth of scored ones, so a rater who previews the study learns little.
     """
@@ -254,7 +254,7 @@ def preview(name: str, context: CurrentContext) -> dict[str, Any]:
 
 
 def preview_picture(context: Context, token: str) -> tuple[str, int] | None:
-    """Study and picture number behind a preview's token; None for all other tokens."""
+    """Study and picture number behind a preview's token, or None."""
     mark, _, rest = token.partition(".")
     if mark != _PREVIEW:
         return None
@@ -287,6 +287,6 @@ def _previewed(study: Study, k: int, phase: str, fake_side: str) -> dict[str, An
 
 
 def _token(study: Study, k: int, side: str) -> str:
-    """Derive a picture token from the study's key, so that previews need no storage."""
+    """Derive a preview's picture token from the study's key."""
     mac = hmac.new(bytes.fromhex(study.key), f"{_PREVIEW}:{k}:{side}".encode(), hashlib.sha256).hexdigest()[:32]
     return f"{_PREVIEW}.{study.name}.{mac}"

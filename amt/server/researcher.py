@@ -80,7 +80,7 @@ def study_page(request: Request, name: str, context: CurrentContext, token: Logi
 
 @router.get("/{name}/counts")
 def live(name: str, context: CurrentContext, token: Login) -> dict[str, Any]:
-    """Counts of a study's page by their names in it, for its refreshing."""
+    """Current counts of a study's page by their names in it."""
     study = context.find(name)
     with context.database.reading() as connection:
         tallied = counts.tallies(connection, study.id, time.time())

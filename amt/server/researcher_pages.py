@@ -18,7 +18,7 @@ _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class Redirect(Exception):
-    """Redirect to a page, as a path from the server's root without a leading slash."""
+    """Redirect to a path below the server's root."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
@@ -44,7 +44,7 @@ class PageRoute(APIRoute):
 
 
 def render(request: Request, template: str, status: int = 200, **values: object) -> HTMLResponse:
-    """Render a template, with the relative address of the server's root as `root`."""
+    """Render a template, with `root` as address of the server's root."""
     return HTMLResponse(_templates.get_template(template).render(root=root(request), **values), status)
 
 

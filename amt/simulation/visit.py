@@ -295,7 +295,7 @@ class Visit:
         return await self._send(kind, method, f"api/sessions/{self._session}/{path}", body)
 
     async def _send(self, kind: str, method: str, path: str, body: Mapping[str, Any] | None) -> Reply:
-        """Send a request, sometimes twice, as if the first reply had been lost.
+        """Send a request, sometimes twice, as after a lost reply.
 
         The first reply is either ignored, or the connection is cut before it.
         """

@@ -104,7 +104,7 @@ class Results:
 
 
 class JudgedClusters(NamedTuple):
-    """Number of judged clusters of items, and the equivalent number of equal ones."""
+    """Number of judged clusters of items, and their effective number."""
 
     n: int
     worth: float
@@ -126,8 +126,8 @@ class JudgedClusters(NamedTuple):
         """Caveat for readers where clusters are few; else empty."""
         if self.worth >= ENOUGH_CLUSTERS:
             return ""
-        worth = f", equivalent to {self.worth:.1f} clusters of equal size" if self.worth < self.n - 0.05 else ""
-        return f"{self.things}{worth}: too few for informative intervals; use {ENOUGH_CLUSTERS} or more."
+        worth = f", with as much information as {self.worth:.1f} equal ones" if self.worth < self.n - 0.05 else ""
+        return f"{self.things}{worth}: too few for meaningful intervals; use {ENOUGH_CLUSTERS} or more."
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Assumptions:
 
 
 def raters_needed(difference: float, assumptions: Assumptions = Assumptions()) -> int:
-    """Number of raters per algorithm that detects a difference with the given power.
+    """Raters per algorithm that detect a difference with the given power.
 
     Args:
         difference: Between the two fooling rates, above 0, at most 1 (0.06 is six percentage points). The rates lie
@@ -118,7 +118,7 @@ def raters_needed(difference: float, assumptions: Assumptions = Assumptions()) -
 
 
 def smallest_difference(raters: int, assumptions: Assumptions = Assumptions()) -> float:
-    """Smallest difference that this many raters per algorithm detect with the given power.
+    """Smallest difference that some number of raters per algorithm detects.
 
     Args:
         raters: Per algorithm, at least 2.

@@ -1,4 +1,4 @@
-"""Reports of an analysis: plain text of at most 100 columns, and JSON."""
+"""Reports of an analysis as plain text and JSON."""
 
 from __future__ import annotations
 
@@ -253,7 +253,7 @@ def _title(title: str) -> Sequence[str]:
 
 
 def _row(name: str, rest: str) -> Sequence[str]:
-    """Format a name and its cells; a long name gets a line of its own."""
+    """Format a row; a long name gets its own line."""
     if len(name) < _NAME:
         return [f"{name:<{_NAME}}{rest}"]
     return [*_wrapped(name), f"{'':<{_NAME}}{rest}"]

@@ -49,7 +49,7 @@ class Links(NamedTuple):
 
 
 def state_at(now: float) -> ColumnElement[str]:
-    """SQL for a session's state at `now`, where sessions are joined with slots.
+    """SQL for a session's state at `now`, joined with slots.
 
     A running session whose lease is over counts as abandoned. It is stored as such only when another rater takes the
     slot; until then its rater may return.
@@ -106,5 +106,6 @@ def links_of(connection: Connection, study: int) -> Links:
 
 
 def _sum(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    """Number of rows that satisfy a condition; SUM of no rows is NULL, not 0."""
+    """SQL for the number of rows that satisfy a condition."""
+    # SUM of no rows is NULL.
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)

@@ -1,4 +1,4 @@
-"""Creation of a study: re-encoded pictures, slots and their schedules, all or nothing."""
+"""Creation of a study with pictures and schedules, all or nothing."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def create(
 
 
 def describe(study: Study, kind: str) -> str:
-    """Describe a study as JSON for people, without the key of its pseudonyms."""
+    """Describe a study as JSON, without the key of its pseudonyms."""
     document = {
         "name": study.name,
         "title": study.title,
@@ -177,7 +177,7 @@ def _add_pictures(connection: Connection, study: int, added: Sequence[Picture]) 
 
 
 def _schedules(plan: StudyPlan, numbers: Mapping[Picture, int]) -> list[tuple[str, list[PlannedTrial]]]:
-    """Draw algorithm and schedule of each slot, with pictures by number in place of items."""
+    """Draw algorithm and schedule of each slot, with pictures by number."""
     items, algorithms = plan.sources.items, list(plan.sources.fakes)
     rng = np.random.default_rng(plan.seed)
     drawn = [iter(design.schedules(len(items), plan.protocol, rng)) for _ in algorithms]
@@ -226,9 +226,10 @@ def _write_pictures(
 
 
 def _flush(*paths: Path) -> None:
-    """Flush files and folders to disk, so that a study in the database survives a power loss whole.
+    """Flush files and folders to disk.
 
-    Cheap after all files are written: the first flush takes most of the data along.
+    A study in the database must survive a power loss whole. Flushing is cheap once all files are written, as the first
+    flush takes most of the data along.
     """
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Sessions and trials of a study as tables without secrets, and as CSV."""
+"""Export of a study's sessions and trials, without secrets."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class KeptSession(NamedTuple):
 
 
 def shown_trials(connection: Connection, study: int, now: float) -> list[ShownTrial]:
-    """Trials of a study that were shown, by start of the session, then in order."""
+    """Shown trials of a study, by start of the session."""
     rows = connection.execute(
         select(
             sessions.c.id,
@@ -185,7 +185,7 @@ def answer_table(database: Database, study: Study) -> pd.DataFrame:
 
 
 def session_table(database: Database, study: Study, left_out: Exclusions | None = None) -> pd.DataFrame:
-    """Build the table of sessions, by their start; times are ISO 8601, UTC.
+    """Build the table of sessions, by start, with times in UTC.
 
     `place` is the number of the slot from 1, in the order of assignment; `viewport` is in CSS pixels; `hertz` is the
     measured rate of the display; `verified` is whether the rater's id could not be forged; `voids` counts interrupted
@@ -211,7 +211,7 @@ def sessions_text(listed: pd.DataFrame) -> str:
 
 
 def texts(database: Database, study: Study, folder: StudyFolder) -> dict[Path, str]:
-    """Format answers and sessions as CSV, by their files in the study's folder."""
+    """Format answers and sessions as CSV, by file."""
     answers = answer_table(database, study)
     listed = session_table(database, study, exclusions(answers, study.protocol))
     return {folder.answers: table.text(answers), folder.sessions: sessions_text(listed)}

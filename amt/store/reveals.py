@@ -23,7 +23,7 @@ _Event = Literal["seen", "forgotten"]
 
 
 def results_allowed(study: Study) -> bool:
-    """Whether results may be shown: the study is closed, or they were revealed before."""
+    """Whether results may be shown: after closing, or after a reveal."""
     return study.state == "closed" or study.revealed is not None
 
 
@@ -34,7 +34,7 @@ def seen(connection: Connection, study: Study) -> None:
 
 
 def when(connection: Connection, study: Study, event: _Event) -> float | None:
-    """Time of an event's first occurrence in seconds since 1970; None before it."""
+    """First time of an event in seconds since 1970, or None."""
     value = connection.scalar(select(about.c.value).where(about.c.key == _key(study, event)))
     return None if value is None else float(value)
 
@@ -45,7 +45,7 @@ def close(connection: Connection, study: Study) -> None:
 
 
 def reopen(connection: Connection, study: Study) -> None:
-    """Reopen a study; an earlier view of its results becomes an early reveal.
+    """Reopen a study; an earlier view becomes an early reveal.
 
     Raises:
         Refusal: 409 identities are deleted, so a rater could take part twice.

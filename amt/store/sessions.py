@@ -88,7 +88,7 @@ class _Slot(NamedTuple):
 
 
 def start(database: Database, study: Study, rater: str, source: Source, user_agent: str) -> StartedSession:
-    """Find or create the session of a rater, whose id is replaced by a pseudonym.
+    """Find or create the session of a rater, under a pseudonym.
 
     The transaction that creates a session also assigns its slot, so a burst of raters cannot get more than there are.
     Starting again replaces the token: of two tabs, only the later one can continue.
@@ -130,7 +130,7 @@ def require(session: Session, *states: State) -> None:
 
 
 def renew(connection: Connection, session: Session, now: float) -> None:
-    """Extend a running session's lease, at most once a minute to save writes."""
+    """Extend a running session's lease, at most once per minute."""
     if session.state == "running" and session.lease - now < LEASE_SECONDS - _RENEW_AFTER_SECONDS:
         connection.execute(
             update(slots)
@@ -151,7 +151,7 @@ def environment(connection: Connection, session: Session, facts: Mapping[str, An
 
 
 def consent(connection: Connection, session: Session, version: str, *, agreed: bool) -> State:
-    """Store consent with its text's version and its time; refusal ends the session."""
+    """Store consent with version and time; refusal ends the session."""
     require(session, "running", "declined")
     if session.state == "running" and not agreed:
         return leave(connection, session, "declined")

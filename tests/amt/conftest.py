@@ -79,7 +79,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def study(database: Database, studies: Studies, pictures: Path) -> Study:
-    """A study of two algorithms with three places each."""
+    """A study of two algorithms with three slots each."""
     return make_study(database, studies, pictures)
 
 

@@ -112,7 +112,7 @@ def test_clusters_can_be_given_and_few_are_said(results: Path) -> None:
     _run("amt", "create", str(results), "--name", "few", *real, *size, "--clusters", "drives.csv")
     _judge(results)
     _run("amt", "close", str(results))
-    few = "2 clusters of items, equivalent to 1.6 clusters of equal size: too few for informative intervals;"
+    few = "2 clusters of items, with as much information as 1.6 equal ones: too few for meaningful intervals;"
     assert few in " ".join(_run("amt", "analyse", str(results)).split())
 
 
