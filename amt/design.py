@@ -76,7 +76,7 @@ def _dealt(
     """Deal `count` free items to each slot, using all items equally.
 
     Each slot takes the least-used items so far. Where not all items are free, this greedy pass can leave an item
-    behind; it then replaces one that is used at least twice more often, in a slot where it is free.
+    behind; it then replaces one with at least two uses more, in a slot where it is free.
     """
     uses = np.zeros(items, int)
     dealt = []
@@ -105,6 +105,7 @@ def _slot(
     protocol: Protocol,
     rng: np.random.Generator,
 ) -> list[PlannedTrial]:
+    # Sides are balanced within each of the groups; checks and spares come from the items left over.
     others = others[: protocol.attention + protocol.spares]
     groups = [scored, practice, others]
     reals = np.concatenate(groups)

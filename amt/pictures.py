@@ -92,6 +92,7 @@ def folder(path: Path, passed_over: Counter[str] | None = None) -> dict[str, Pat
 def _pictures(path: Path, passed_over: Counter[str]) -> Iterator[Path]:
     for here, folders, files in os.walk(path, onerror=_cannot_open):
         passed_over.update("hidden" for name in folders if name.startswith("."))
+        # In place: os.walk descends into what is left in the list.
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in (Path(here, name) for name in files):
             if file.name.startswith("."):

@@ -93,6 +93,7 @@ def _wrong(text: str) -> str | None:
         return "a user name or password, which every rater would see"
     if set(text) & {"?", "#"}:
         return "a query or fragment, which a link cannot extend"
+    # Port 0 is valid syntax, but no address.
     if port == 0 or not _is_host(host):
         return f"no host at {parts.netloc!r}"
     return None if _PATH.fullmatch(parts.path) else f"a path {parts.path!r} that must be percent-encoded"

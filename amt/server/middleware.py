@@ -47,6 +47,7 @@ class RequestLimits:
         headers = Headers(scope=scope)
         length = headers.get("content-length", "0")
         token = headers.get("authorization")
+        # A body without a declared length could be endless.
         if not length.isdecimal() or int(length) > MOST_BYTES or "transfer-encoding" in headers:
             too_large = f"Expected a body of at most {MOST_BYTES} bytes with its Content-Length."
             await _refuse(413, "size", too_large)(scope, receive, send_with_headers)
@@ -84,6 +85,7 @@ class PathPrefix:
         """Handle one request."""
         if scope["type"] == "http" and self._prefix:
             path = scope["path"]
+            # Some proxies strip the prefix and others keep it.
             whole = path if path.startswith(f"{self._prefix}/") else self._prefix + path
             scope = {**scope, "path": whole, "root_path": self._prefix}
         await self._app(scope, receive, send)

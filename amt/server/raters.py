@@ -117,6 +117,7 @@ def upcoming(id: Id, context: CurrentContext, bearer: Bearer = "") -> Json:
         raise Refusal(409, "ended", _INTERRUPTED)
     if not left:
         return {"trial": None, "done": True}
+    # Without phase and position: the page needs only the pictures of later trials.
     ahead = [{"k": trial.k, "left": trial.left, "right": trial.right} for trial in left[1:]]
     return {"trial": _upcoming(left[0], protocol), "ahead": ahead}
 
@@ -261,7 +262,7 @@ def preview_picture(context: Context, token: str) -> tuple[str, int] | None:
     name, _, _ = rest.partition(".")
     study = context.find(name)
     for k, (_, real, fake, fake_side) in enumerate(_trials(context, study)):
-        for side in _SIDES:
+        for side in _SIDES:  # nothing is stored, so the token is compared with all that there can be
             if hmac.compare_digest(token.encode(), _token(study, k, side).encode()):
                 return study.name, fake if side == fake_side else real
     raise Refusal(404, "image", "There is no such image.")

@@ -50,6 +50,7 @@ def _study_with_slash(name: str) -> Response:
 def study_page(request: Request, name: str, context: CurrentContext, token: Login) -> Response:
     """Show one study."""
     study = context.find(name)
+    # Built once and shared by the page's parts, as it is the most expensive step.
     answers = export.answer_table(context.database, study)
     left_out = exclusions(answers, study.protocol)
     listed = export.session_table(context.database, study, left_out)

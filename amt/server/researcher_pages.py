@@ -70,6 +70,7 @@ def download(content: str, name: str) -> Response:
 
 def root(request: Request) -> str:
     """Relative address of the server's root, valid under any path prefix."""
+    # `../` for each folder below the root.
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     return "../" * (path.count("/") - 1) or "./"
 

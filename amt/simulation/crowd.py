@@ -76,6 +76,7 @@ class FoolingModel:
 
     def fooled(self, truth: TrialTruth, rater: float) -> float:
         """Probability that a rater with this deviation is fooled."""
+        # By the item's id, so that all raters and algorithms share its deviation.
         item = np.random.default_rng((self._seed, zlib.crc32(truth.item.encode()))).normal(0, ITEM_SD)
         return float(_logistic(np.asarray(self._logits[truth.algorithm] + rater + item)))
 
@@ -128,7 +129,7 @@ class Rater:
             jitter = self.rng.normal(0, _JITTER_MS, 2)
             off = on + max(0.1, timing.exposure + jitter[0])
             exposures[side] = {"on": on, "off": off, "frames": frames, "gap": _FRAME_MS + abs(jitter[1])}
-            on = off + timing.gap
+            on = off + timing.gap  # the right image follows the left
         return {
             "choice": answer.choice,
             "response_ms": answer.response_ms,

@@ -152,6 +152,7 @@ class FoolingRates(NamedTuple):
         """Items' components of a difference, from shared and other items."""
         shared = int(self.shared_units[i, j])
         own = {k: self._items_of(k, self._chance(k)) for k in (i, j)}
+        # A single shared unit says nothing of their variance, so it is treated as not shared.
         shares = {k: shared / float(self.units[k]) if shared > 1 else 0.0 for k in (i, j)}
         alone = tuple(
             Part((1 - share) * own[k].variance, own[k].freedom, (1 - share) * own[k].chance)
@@ -313,6 +314,7 @@ def _of_raters(found: float, least: float, raters: float, trials: float) -> Part
 def summed(*parts: Part) -> Part:
     """Sum of independent components, with at least their fewest degrees of freedom."""
     total = sum(part.variance for part in parts)
+    # Satterthwaite: chance variance counts, as it was subtracted with its own error.
     shares = sum((part.variance + part.chance) ** 2 / part.freedom for part in parts)
     fewest = min(part.freedom for part in parts if part.variance or part.chance or not total)
     return Part(total, max(fewest, total**2 / shares) if shares else fewest)

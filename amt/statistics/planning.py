@@ -81,6 +81,7 @@ class Assumptions:
         of_items = self.items_icc * np.maximum(0, 1 / self.items - 1 / answers)
         chance = np.maximum(0, 1 - self.items / answers) / answers
         shares = of_raters**2 / (2 * (raters - 1)) + (of_items + chance) ** 2 / (self.items - 1)
+        # At least the fewest of the two, as in `components.summed`.
         fewest = np.minimum(2 * (raters - 1), self.items - 1)
         freedom = np.maximum(fewest, (of_raters + of_items) ** 2 / shares)
         quantiles = stdtrit(freedom, 1 - self.alpha / 2) + stdtrit(freedom, self.power)

@@ -149,6 +149,7 @@ def learning(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0)
     if len(xx) < 2:
         return estimate(slope, np.empty(0))
     counts = draw_counts(generator(seed, "learning"), replicates, len(xx))
+    # Sums over raters suffice: a replicate weighs each rater's sums by its multiplicity.
     sums = counts @ xx
     slopes = np.divide(10 * (counts @ xy), sums, out=np.full(replicates, np.nan), where=sums > 0)
     return estimate(slope, slopes)

@@ -43,7 +43,7 @@ _STAGED = (
 _ALIKE = "- under two-stage: all raters gave the same answers, so every draw gives the same rate."
 _UNKNOWN = "- under claims: a single rater, item or cluster of items does not show how others vary."
 _ITEMS = (
-    "items ICC: correlation of two raters' answers on an item that the two algorithms do not share, for planning; what "
+    "items ICC: correlation of two raters' answers on an item, without what both algorithms share, for planning; what "
     "is hard for both cancels in their difference. Plan with the mean over pairs, as that of one pair is imprecise."
 )
 _CLUSTERED = (

@@ -172,6 +172,7 @@ def _answered(table: pd.DataFrame, phase: str) -> pd.DataFrame:
 
 
 def _consistent(table: pd.DataFrame) -> pd.Series[bool]:
+    # Comparisons with missing values are missing, not False.
     fooled = (table["choice"] != table["fake_side"]).astype("Int64")
     both_missing = ~_known(table["choice"]) & ~_known(table["fooled"])
     return (table["fooled"] == fooled).fillna(False).astype(bool) | both_missing

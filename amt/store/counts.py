@@ -71,6 +71,7 @@ def tallies(connection: Connection, study: int, now: float) -> dict[str, Tally]:
         )
     }
     state = state_at(now).label("state")
+    # Completed and running sessions are counted by their slots above.
     for algorithm, name, count in connection.execute(
         select(sessions.c.algorithm, state, func.count())
         .join(slots, slots.c.id == sessions.c.slot)
@@ -96,6 +97,7 @@ def total(tallied: dict[str, Tally]) -> Tally:
 
 def links_of(connection: Connection, study: int) -> Links:
     """Count a study's single-use links."""
+    # A link is used once a session has its pseudonym; unused ones join NULL, which count(id) ignores.
     made, used = connection.execute(
         select(func.count(), func.count(sessions.c.id))
         .select_from(links)

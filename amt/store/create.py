@@ -86,7 +86,8 @@ def create(
             f"twice in a session ({need.practice} practice + {need.scored} scored + {need.attention} attention + "
             f"{need.spares} spare); add items, or ask for fewer trials"
         )
-    # The transaction commits after the folder is in place, and the folder is removed where it does not.
+    # Inside the transaction, so that a second creation of this name waits for this one, and then fails on the name.
+    # It commits after the folder is in place, and the folder is removed where it does not.
     with ExitStack() as undo, database.writing() as connection:
         number = _add_study(connection, plan)
         if target.folder.exists():
@@ -172,6 +173,7 @@ def _add_pictures(connection: Connection, study: int, added: Sequence[Picture]) 
         {"study": study, "kind": picture.kind, "algorithm": picture.algorithm, "item": picture.item}
         for picture in added
     ]
+    # Not all databases return inserted rows in order unless asked to.
     statement = insert(schema.pictures).returning(schema.pictures.c.id, sort_by_parameter_order=True)
     return dict(zip(added, map(int, connection.execute(statement, rows).scalars()), strict=True))
 
@@ -180,6 +182,7 @@ def _schedules(plan: StudyPlan, numbers: Mapping[Picture, int]) -> list[tuple[st
     """Draw algorithm and schedule of each slot, with pictures by number."""
     items, algorithms = plan.sources.items, list(plan.sources.fakes)
     rng = np.random.default_rng(plan.seed)
+    # Schedules are drawn per algorithm before the order of slots: the seed fixes both.
     drawn = [iter(design.schedules(len(items), plan.protocol, rng)) for _ in algorithms]
 
     def numbered(trial: PlannedTrial, algorithm: str) -> PlannedTrial:

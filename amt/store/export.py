@@ -117,6 +117,7 @@ def shown_trials(connection: Connection, study: int, now: float) -> list[ShownTr
         .join(sessions, sessions.c.id == trials.c.session)
         .join(slots, slots.c.id == sessions.c.slot)
         .where(sessions.c.study == study, trials.c.shown.is_not(None))
+        # Ids break ties, so that an export does not depend on the order of rows in the database.
         .order_by(sessions.c.created, sessions.c.id, trials.c.shown, trials.c.position, trials.c.k)
     )
     return [ShownTrial._make([*row[:-1], json.loads(row[-1] or "{}")]) for row in rows]
@@ -124,6 +125,7 @@ def shown_trials(connection: Connection, study: int, now: float) -> list[ShownTr
 
 def kept_sessions(connection: Connection, study: int, now: float) -> list[KeptSession]:
     """Sessions of a study in the order of their start."""
+    # Counted in a subquery: a join with trials would repeat each session.
     voids = (
         select(func.count())
         .select_from(trials)
@@ -246,6 +248,7 @@ def _answer(study: Study, trial: ShownTrial, number: int, pictures: Mapping[int,
         "right_gap_ms": exposures["right"].get("gap"),
         "answered_at": iso(trial.answered),
         "simulated": 1 if study.simulated else None,
+        # By the item of the fake: it is the one that fools or not.
         "cluster": study.clusters.of[pictures[trial.fake].item] if study.clusters else None,
     }
 

@@ -49,7 +49,7 @@ def one_time(database: Database, *, renew: bool = False) -> str | None:
         The password, stored only as a hash; None if there is a password already.
     """
     password = "-".join(identity.new_code() for _ in range(_ONE_TIME_CODES))
-    hashed = _hasher.hash(password)
+    hashed = _hasher.hash(password)  # outside the transaction, as it takes long on purpose
     with database.writing() as connection:
         _in_turn(connection)
         if renew:

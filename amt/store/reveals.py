@@ -66,7 +66,7 @@ def forget(database: Database, study: Study) -> None:
         Refusal: 409 the study is open or a session is running, so raters may have to be recognised.
     """
     with database.writing() as connection:
-        if database.kind == "sqlite":
+        if database.kind == "sqlite":  # zeroes deleted content instead of leaving it in free pages
             connection.exec_driver_sql("PRAGMA secure_delete = ON")
         if studies.get(connection, study.id).state != "closed":
             raise Refusal(409, "open", "The study is open, so returning raters must be recognised. Close it first.")
@@ -78,6 +78,7 @@ def forget(database: Database, study: Study) -> None:
         )
         if running:
             raise Refusal(409, "running", f"Sessions still running: {running}. Wait for their end.")
+        # One by one, as each session gets a pseudonym of its own.
         ids = list(connection.scalars(select(sessions.c.id).where(sessions.c.study == study.id)))
         for session in ids:
             connection.execute(

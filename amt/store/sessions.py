@@ -101,6 +101,7 @@ def start(database: Database, study: Study, rater: str, source: Source, user_age
     name = identity.pseudonym(study.key, source, rater)
     try:
         with database.writing() as connection:
+            # Both in one transaction: two tabs of a rater get one session.
             return _find(connection, study, name) or _create(connection, study, name, source, user_agent)
     except IntegrityError:  # on PostgreSQL: a concurrent request of the same rater has created the session
         with database.writing() as connection:
@@ -231,6 +232,7 @@ def _find(connection: Connection, study: Study, rater: str) -> StartedSession | 
         word, message = _OVER[row.state]
         finish = study.recruitment.redirect("completed") if row.state == "completed" else None
         raise Refusal(409, word, message, code=row.code, redirect=finish)
+    # Only a digest is stored, so the old token cannot be returned again.
     token = identity.new_token()
     connection.execute(update(sessions).where(sessions.c.id == row.id).values(token=identity.digest(token)))
     connection.execute(

@@ -126,6 +126,7 @@ def to_come(connection: Connection, session: Session) -> list[Trial] | None:
     shown = connection.execute(
         select(trials.c.k).where(trials.c.session == session.id, _left, trials.c.shown.is_not(None))
     ).scalar_one_or_none()
+    # At most one trial is shown and unanswered, as only the first waiting one can be shown.
     if shown is not None and not _void(connection, session, shown, RELOAD):
         return None
     rows = connection.execute(
@@ -171,6 +172,7 @@ def interrupt(connection: Connection, session: Session, k: int, reason: Interrup
             raise Refusal(409, "order", f"Trial {k} is not being shown.")
         if not _void(connection, session, k, reason):
             return False
+        # Reloads are not counted: a connection may force them.
         interruptions = connection.scalar(
             select(func.count())
             .select_from(trials)
@@ -204,6 +206,7 @@ def answer(
     """
     trial = _trial(connection, session, k)
     _refuse_void(trial)
+    # The whole answer is compared, so that a repeated request is told from a second answer.
     if trial.answered is not None:
         if trial.measured != given.canonical:
             raise Refusal(
