@@ -22,8 +22,6 @@ from PIL.PngImagePlugin import PngInfo
 from amt.errors import AmtError, counted
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm"})
-
-
 _MOST_NAMED = 5
 _BLOCKS = 8  # a broken fake is a board of 8x8 shuffled blocks
 _UNDECODED = re.compile("[\udc80-\udcff]")  # Python's surrogates for bytes of a file name that are no UTF-8
