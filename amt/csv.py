@@ -22,7 +22,7 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def read(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Read the header and the rows of a UTF-8 CSV file, escapes included.
+    """Read header and rows of a UTF-8 CSV file, escapes included.
 
     Raises:
         AmtError: The file cannot be read, is empty, or has rows of unequal length or a duplicate column.
@@ -47,7 +47,7 @@ def read(path: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def text(table: pd.DataFrame, columns: Iterable[str]) -> str:
-    """Format columns of a table as CSV: missing cells empty, numbers at full precision."""
+    """Format table columns as CSV, with missing cells empty and full precision."""
     names = list(columns)
     out = io.StringIO(newline="")
     writer = csv.writer(out)

@@ -35,7 +35,7 @@ class PlannedTrial(NamedTuple):
 
 
 def interleaved(algorithms: int, raters: int, rng: np.random.Generator) -> list[int]:
-    """Algorithm of each slot in the order of assignment: permuted blocks of all algorithms."""
+    """Algorithm of each slot in order of assignment, in permuted blocks."""
     return [int(algorithm) for _ in range(raters) for algorithm in rng.permutation(algorithms)]
 
 
@@ -73,10 +73,10 @@ def schedules(items: int, protocol: Protocol, rng: np.random.Generator) -> list[
 def _dealt(
     free: Sequence[NDArray[np.int_]], items: int, count: int, rng: np.random.Generator
 ) -> list[NDArray[np.int_]]:
-    """Deal `count` of its free items to each slot, all items as equally often as possible.
+    """Deal `count` free items to each slot, using all items equally.
 
     Each slot takes the least-used items so far. Where not all items are free, this greedy pass can leave an item
-    behind; it then replaces one that is used at least twice more often, in a slot where it is free.
+    behind; it then replaces one with at least two uses more, in a slot where it is free.
     """
     uses = np.zeros(items, int)
     dealt = []
@@ -105,6 +105,7 @@ def _slot(
     protocol: Protocol,
     rng: np.random.Generator,
 ) -> list[PlannedTrial]:
+    # Sides are balanced within each of the groups; checks and spares come from the items left over.
     others = others[: protocol.attention + protocol.spares]
     groups = [scored, practice, others]
     reals = np.concatenate(groups)
@@ -136,7 +137,7 @@ def _deranged(items: NDArray[np.int_], rng: np.random.Generator) -> NDArray[np.i
 
 
 def _sides(count: int, rng: np.random.Generator) -> list[Side]:
-    """Draw sides, half of them left; an odd one by a fair coin."""
+    """Draw sides, half of them left; an odd one at random."""
     left = (count + int(rng.integers(2))) // 2
     sides: list[Side] = ["left"] * left
     sides += ["right"] * (count - left)

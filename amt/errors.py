@@ -1,4 +1,4 @@
-"""Errors that users of a study can cause, and counts in their messages."""
+"""User-facing errors of a study, and counts in their messages."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ class Refusal(Exception):
 
 
 def counted(count: int, noun: str) -> str:
-    """Format a count with its noun, such as "1 item" and "2,000 items"."""
+    """Format a count with its noun, such as "2,000 items"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -23,7 +23,7 @@ def new_token() -> str:
 
 
 def new_picture_token() -> str:
-    """Generate a 128-bit name for one picture of one trial of one session."""
+    """Generate a 128-bit name for one picture of one trial."""
     return secrets.token_urlsafe(16)
 
 

@@ -89,5 +89,5 @@ class Studies:
         return StudyFolder(self.folder / name)
 
     def unfinished(self, name: str) -> StudyFolder:
-        """Folder in which a study is built before it is renamed to its own."""
+        """Folder of a study being created, renamed when it is complete."""
         return StudyFolder(self.folder / f".{name}.part")

@@ -1,4 +1,4 @@
-"""Pictures of a study: matched by item and re-encoded to hide their origin."""
+"""Pictures of a study, matched by item and re-encoded uniformly."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ from PIL.PngImagePlugin import PngInfo
 from amt.errors import AmtError, counted
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".pgm"})
-
-
 _MOST_NAMED = 5
 _BLOCKS = 8  # a broken fake is a board of 8x8 shuffled blocks
 _UNDECODED = re.compile("[\udc80-\udcff]")  # Python's surrogates for bytes of a file name that are no UTF-8
@@ -48,7 +46,7 @@ _UNREADABLE = (
 
 @dataclass(frozen=True)
 class Sources:
-    """Real pictures and the fakes of each algorithm, all of the same items."""
+    """Real pictures and each algorithm's fakes of the same items."""
 
     real: Mapping[str, Path]
     fakes: Mapping[str, Mapping[str, Path]]
@@ -60,7 +58,7 @@ class Sources:
 
 
 def folder(path: Path, passed_over: Counter[str] | None = None) -> dict[str, Path]:
-    """Find pictures in a folder and its subfolders by item, the file's stem.
+    """Find pictures in a folder tree by item, the file's stem.
 
     Letters of the stem are composed (Unicode NFC), and bytes that are no UTF-8 are written as `%E9`.
 
@@ -92,6 +90,7 @@ def folder(path: Path, passed_over: Counter[str] | None = None) -> dict[str, Pat
 def _pictures(path: Path, passed_over: Counter[str]) -> Iterator[Path]:
     for here, folders, files in os.walk(path, onerror=_cannot_open):
         passed_over.update("hidden" for name in folders if name.startswith("."))
+        # In place: os.walk descends into what is left in the list.
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in (Path(here, name) for name in files):
             if file.name.startswith("."):
@@ -196,7 +195,7 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _scaled(path: Path, values: tuple[float, float]) -> Image.Image:
-    """Map `values` to 8-bit black and white: first three channels, or the first as grey."""
+    """Scale `values` to 8 bits: three channels, or one as grey."""
     if path.suffix.lower() in {".tif", ".tiff"}:
         pixels = tifffile.imread(path)  # Pillow truncates 16-bit RGB to 8 bits and cannot read five channels
     else:
@@ -209,7 +208,7 @@ def _scaled(path: Path, values: tuple[float, float]) -> Image.Image:
 
 
 def _flat(picture: Image.Image) -> Image.Image:
-    """Convert to 8-bit sRGB; 16 bits are scaled, transparency is laid on white."""
+    """Convert to 8-bit sRGB on white; 16 bits are scaled."""
     if picture.mode.startswith("I"):
         return Image.fromarray(
             (np.asarray(picture).astype(np.float64) / 257).round().clip(0, 255).astype(np.uint8)

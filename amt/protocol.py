@@ -1,4 +1,4 @@
-"""Protocol of a study: settings that define a fooling rate, with their fingerprint.
+"""Protocol of a study: settings behind a fooling rate, and their fingerprint.
 
 The defaults are those of the paper's study (section 4.1; docs/paper-protocol.md#human-study) where it states them.
 """
@@ -94,7 +94,7 @@ class Protocol(_Frozen):
 
     @model_serializer(mode="wrap")
     def _set_alone(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Leave out `values` where no range is declared: older studies keep their fingerprints."""
+        """Leave out undeclared `values`, so that older studies keep their fingerprints."""
         settings: dict[str, object] = handler(self)
         return {name: value for name, value in settings.items() if name != "values" or value is not None}
 

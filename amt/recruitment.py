@@ -79,7 +79,7 @@ def checked_url(text: str) -> str:
 
 
 def _wrong(text: str) -> str | None:
-    """Describe the first fault of a public URL; None if it is valid."""
+    """Describe a public URL's first fault; None if it is valid."""
     if not re.fullmatch("[!-~]*", text):
         return "a blank, or a character that URLs must encode"
     try:
@@ -93,6 +93,7 @@ def _wrong(text: str) -> str | None:
         return "a user name or password, which every rater would see"
     if set(text) & {"?", "#"}:
         return "a query or fragment, which a link cannot extend"
+    # Port 0 is valid syntax, but no address.
     if port == 0 or not _is_host(host):
         return f"no host at {parts.netloc!r}"
     return None if _PATH.fullmatch(parts.path) else f"a path {parts.path!r} that must be percent-encoded"
@@ -116,7 +117,7 @@ def rater_link(base: str, name: str, recruitment: Recruitment) -> str:
 
 
 def links_csv(base: str, name: str, secrets: Mapping[str, str]) -> str:
-    """Format single-use links as CSV for a mail merge: label and URL per row."""
+    """Format single-use links as CSV for a mail merge."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["label", "link"])

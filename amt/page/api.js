@@ -1,10 +1,10 @@
-/** Requests to the study's server: repeated until it answers; what it refuses is thrown. */
+/** Requests to the server, repeated until it replies; refusals are thrown. */
 
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 10_000;
 const PATIENCE = 20_000; // for one attempt
 
-/** The server understood, and said no. */
+/** Refusal by the server. */
 export class Refused extends Error {
   /**
    * @param {number} status
@@ -19,8 +19,8 @@ export class Refused extends Error {
 }
 
 /**
- * Milliseconds before the next attempt, after `failed` failed ones. Up to half of it is left to chance, so that many
- * raters do not all come back at the same moment.
+ * Milliseconds before the next attempt, after `failed` failed ones. Up to half is random, so that many raters do not
+ * return at the same moment.
  */
 export function backoff(failed, chance = Math.random()) {
   return Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** (failed - 1)) * (1 - chance / 2);
@@ -38,7 +38,7 @@ export class Api {
 
   /**
    * @param {URL} root the server's, with its path prefix
-   * @param {(lost: boolean) => void} onLost told when the connection is lost, and when it is back
+   * @param {(lost: boolean) => void} onLost called when the connection is lost or restored
    */
   constructor(root, onLost) {
     this.#root = root;
@@ -58,12 +58,12 @@ export class Api {
     });
   }
 
-  /** One attempt, of which nobody minds if it fails. */
+  /** Make one attempt, and ignore its failure. */
   async once(method, path, token) {
     try {
       await this.#fetched(method, path, { token, body: {} });
     } catch {
-      // the next request tells
+      // the next request will notice
     }
   }
 
@@ -110,7 +110,7 @@ export class Api {
   }
 }
 
-/** Wait, but no longer than until the browser says that it is online again. */
+/** Wait, at most until the browser is online again. */
 function pause(milliseconds) {
   return new Promise((resolve) => {
     const done = () => {

@@ -1,17 +1,17 @@
-/** A card: a title, some text, at most two buttons. One is on the page at a time. */
+/** Card with a title, text and at most two buttons; the page shows one at a time. */
 
-/** The rater wants to stop, and have the answers deleted. */
+/** Withdrawal: the rater stops, and the answers are deleted. */
 export class Withdrawn extends Error {}
 
 const OWN_KEYS = "button, a, textarea";
 
-/** Whether Enter or Space is pressed, and not on something that has a use for it. */
+/** Whether Enter or Space is pressed outside elements that use these keys. */
 function isPress({ key, repeat, target }) {
   const free = !target.closest?.(OWN_KEYS) && !document.querySelector("dialog");
   return (key === "Enter" || key === " ") && !repeat && free;
 }
 
-/** Make an element. Children are nodes or text; nothing is ever read as HTML. */
+/** Create an element. Children are nodes or text, never parsed as HTML. */
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
@@ -24,7 +24,7 @@ export function element(name, attributes = {}, ...children) {
  * @property {string} title
  * @property {Node[]} [body]
  * @property {Array<{label: string, value?: any}>} [buttons] the first is the main one
- * @property {boolean} [deliberate] Enter and Space press no button that is not in focus
+ * @property {boolean} [deliberate] Enter and Space only press a focused button
  */
 
 export class Card {
@@ -32,12 +32,12 @@ export class Card {
   #live;
   #texts;
 
-  #decision = Promise.resolve(); // whether to withdraw, where that is being asked
+  #decision = Promise.resolve(); // pending while the rater decides whether to withdraw
 
-  /** Whether there is a session that the rater could withdraw from. */
+  /** Whether there is a session to withdraw from. */
   withdrawable = false;
 
-  /** Where raters can ask: an address, or any text. */
+  /** Contact for questions: an address, or any text. */
   contact = "";
 
   /** @param {{root: HTMLElement, live: HTMLElement}} elements of the page @param {object} texts */
@@ -63,7 +63,7 @@ export class Card {
     });
   }
 
-  /** Stay while something is being done. @param {Content} content without buttons @param {Promise<any>} work */
+  /** Show a card while work is in progress. @param {Content} content without buttons @param {Promise<any>} work */
   during(content, work) {
     return new Promise((resolve, reject) => {
       this.#show(content, resolve, reject);
@@ -81,7 +81,7 @@ export class Card {
     const made = buttons.map(({ label, value }, index) => {
       const button = element("button", { type: "button", class: index ? "second" : "main" }, label);
       button.addEventListener("click", () => {
-        for (const each of made) each.disabled = true; // a second click is no second answer
+        for (const other of made) other.disabled = true; // a second click is no second answer
         resolve(value);
       });
       return button;

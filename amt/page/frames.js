@@ -1,4 +1,4 @@
-/** Time in frames of the display: what is to be seen at which frame, decided without a clock of its own. */
+/** Course of a trial in frames of the display, driven by requestAnimationFrame times alone. */
 
 import { awaySince, watch } from "./presence.js";
 
@@ -11,7 +11,7 @@ export function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** Median milliseconds between frames of this display; takes two seconds at 60 Hz. */
+/** Measure the median milliseconds between frames; takes two seconds at 60 Hz. */
 export function measureFrame(count = FRAMES_MEASURED) {
   return new Promise((resolve) => {
     const times = [];
@@ -19,18 +19,17 @@ export function measureFrame(count = FRAMES_MEASURED) {
       times.push(ts);
       if (times.length <= count) return requestAnimationFrame(tick);
       const intervals = times.slice(1).map((time, index) => time - times[index]);
-      resolve(median(intervals) || (times.at(-1) - times[0]) / count); // 0 where a browser blurs its clock
+      resolve(median(intervals) || (times.at(-1) - times[0]) / count); // the median is 0 where a browser coarsens its clock
     };
     requestAnimationFrame(tick);
   });
 }
 
 /**
- * The course of one trial: blank, left, gap, right, pause, prompt.
+ * Course of one trial: blank, left, gap, right, pause, prompt.
  *
- * A phase ends at the frame nearest to its end, that is at the first at which it has lasted its duration less half a
- * frame: right at any refresh rate, where counting frames would be right at one. No phase is skipped, however late a
- * frame comes.
+ * A phase ends at the frame nearest to its end: the first at which it has lasted its duration minus half a frame. This
+ * holds at any refresh rate, where counting frames would hold at one. No phase is skipped, however late a frame is.
  */
 export class Course {
   #durations;
@@ -74,10 +73,10 @@ export class Course {
 }
 
 /**
- * Run a trial up to its prompt, in one loop of frames.
+ * Run a trial up to its prompt, in one frame loop.
  *
  * @param {Course} course
- * @param {(phase: string) => void} paint shows a phase
+ * @param {(phase: string) => void} paint renders a phase
  * @returns {Promise<{promptAt: number} | {reason: "hidden" | "blur" | "resize", seen: boolean}>} the prompt's frame, or
  *     what interrupted the trial, and whether the left image had been shown by then
  */

@@ -1,4 +1,4 @@
-/** The study as a rater goes through it, from the first screen to the completion code. */
+/** Flow of a study for a rater, from the first screen to the completion code. */
 
 import { Api, Refused } from "./api.js";
 import { Card, Withdrawn } from "./card.js";
@@ -15,7 +15,7 @@ import { Stage } from "./stage.js";
 import { textsFor } from "./texts.js";
 import { runTrials } from "./trials.js";
 
-const ROOT = new URL("../", import.meta.url); // the server's, which may lie under a path prefix
+const ROOT = new URL("../", import.meta.url); // of the server, possibly with a path prefix
 const NAME = new URL(".", location.href).pathname.split("/").at(-2);
 const QUERY = new URLSearchParams(location.search);
 const PREVIEW = QUERY.has("preview");
@@ -28,13 +28,13 @@ const texts = textsFor(navigator.languages);
 const note = new Note(part("note"), texts.notes);
 const api = new Api(ROOT, (lost) => note.set("lost", lost));
 const card = new Card({ root: part("screen"), live: part("live") }, texts);
-const exposures = []; // of this page; they say nothing about which image is fake
+const exposures = []; // measured on this page; they do not reveal which image is fake
 
 let screens = new Screens(card, texts, null);
 document.documentElement.lang = texts.language;
 window.p2pbench = Object.freeze({ exposures: () => structuredClone(exposures) });
 
-addEventListener("pageshow", ({ persisted }) => persisted && location.reload()); // brought back by the back button
+addEventListener("pageshow", ({ persisted }) => persisted && location.reload()); // restored by the back button
 
 try {
   await takePart(await api.json("GET", `api/studies/${NAME}`));
@@ -66,12 +66,12 @@ async function takePart(study) {
       return await sit(study, rater, display, stage);
     } catch (error) {
       if (error.word !== "token") throw error;
-      await screens.otherTab(); // and start anew: the same session with a new token
+      await screens.otherTab(); // then start again: the same session with a new token
     }
   }
 }
 
-/** Look at the display until it fits, or until the rater gives up. */
+/** Check the display until it is eligible, or the rater gives up. */
 async function look(study) {
   for (;;) {
     const frame = await screens.checking(measureFrame());
@@ -81,7 +81,7 @@ async function look(study) {
   }
 }
 
-/** One sitting: all of the session, or what is left of it after a reload. */
+/** Run the session, or the rest of it after a reload. */
 async function sit(study, rater, { frame, seen, reasons }, stage) {
   const session = PREVIEW ? await Preview.start(api, NAME) : await Session.start(api, NAME, rater, tab);
   const stopHeartbeat = session.heartbeat();
@@ -113,7 +113,7 @@ async function sit(study, rater, { frame, seen, reasons }, stage) {
   }
 }
 
-/** The server's position, after the rater's consent. @returns {Promise<object | null>} null: there was none */
+/** Obtain consent, then the server's position. @returns {Promise<object | null>} null without consent */
 async function admit(study, session) {
   if (!session.consented) {
     const agreed = await screens.consent();
@@ -126,7 +126,7 @@ async function admit(study, session) {
   return session.next();
 }
 
-/** Explain what comes, while the pictures come. */
+/** Show the instructions while pictures load. */
 async function prepare(study, { trial, ahead }, pictures) {
   const coming = [trial, ...ahead];
   pictures.want(coming);

@@ -1,6 +1,6 @@
-/** What the page remembers over a reload, also where the browser blocks storage. */
+/** Storage that survives a reload, even where the browser blocks storage. */
 
-/** The part of the address after #, which no server is sent: survives a reload, and a copied address. */
+/** URL fragment, which is not sent to servers: survives a reload and copying the address. */
 class Fragment {
   getItem(key) {
     return new URLSearchParams(location.hash.slice(1)).get(key);
@@ -20,7 +20,7 @@ class Fragment {
   }
 }
 
-/** The tab's entry in its history: survives a reload, is not seen in the address. */
+/** History entry of the tab: survives a reload, and is not visible in the address. */
 class HistoryEntry {
   getItem(key) {
     return history.state?.[key] ?? null;
@@ -36,20 +36,20 @@ class HistoryEntry {
   }
 }
 
-/** Items by key in the first place that takes them; in this page's own memory if none does. */
+/** Items by key in the first store that accepts them, else in the page's memory. */
 class Memory {
-  #places;
+  #stores;
   #here = new Map();
 
-  /** @param {Array<() => Pick<Storage, "getItem" | "setItem" | "removeItem">>} places may throw where they are blocked */
-  constructor(...places) {
-    this.#places = places;
+  /** @param {Array<() => Pick<Storage, "getItem" | "setItem" | "removeItem">>} stores may throw if blocked */
+  constructor(...stores) {
+    this.#stores = stores;
   }
 
   get(key) {
-    for (const place of this.#places) {
+    for (const store of this.#stores) {
       try {
-        const value = place().getItem(key);
+        const value = store().getItem(key);
         if (value !== null) return value;
       } catch {
         continue; // blocked
@@ -60,12 +60,12 @@ class Memory {
 
   set(key, value) {
     this.#here.delete(key);
-    for (const place of this.#places) {
+    for (const store of this.#stores) {
       try {
-        place().setItem(key, value);
+        store().setItem(key, value);
         return;
       } catch {
-        drop(place, key); // blocked, or full: an old value must not stand in the way of the next place's
+        drop(store, key); // blocked or full: an old value must not hide that of the next store
       }
     }
     this.#here.set(key, value);
@@ -73,13 +73,13 @@ class Memory {
 
   remove(key) {
     this.#here.delete(key);
-    for (const place of this.#places) drop(place, key);
+    for (const store of this.#stores) drop(store, key);
   }
 }
 
-function drop(place, key) {
+function drop(store, key) {
   try {
-    place().removeItem(key);
+    store().removeItem(key);
   } catch {
     // blocked
   }

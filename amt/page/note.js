@@ -1,4 +1,4 @@
-/** The quiet line at the bottom of the page. */
+/** Status line at the bottom of the page. */
 
 export class Note {
   #root;
@@ -11,12 +11,12 @@ export class Note {
     this.#texts = texts;
   }
 
-  /** Say it, or say it no more. */
+  /** Turn a message on or off; the most important one is shown. */
   set(name, on) {
     if (on) this.#on.add(name);
     else this.#on.delete(name);
     const first = Object.keys(this.#texts).find((each) => this.#on.has(each));
     const text = first ? this.#texts[first] : "";
-    if (this.#root.textContent !== text) this.#root.textContent = text; // read aloud only when it changes
+    if (this.#root.textContent !== text) this.#root.textContent = text; // screen readers announce changes only
   }
 }

@@ -1,16 +1,16 @@
-/** Pictures fetched and decoded ahead of their trials. */
+/** Prefetching of pictures, decoded ahead of their trials. */
 
 const ABREAST = 4;
 const SCORED_AHEAD = 10;
 
-/** How many pairs must be decoded before `trial` is shown: the rest of the practice, and the first scored ones. */
+/** Number of pairs to decode before `trial`: the rest of practice, and the first scored ones. */
 export function gate(trial) {
   return (trial.phase === "practice" ? trial.of - trial.number + 1 : 0) + SCORED_AHEAD;
 }
 
 export class Pictures {
   #load;
-  #wanted = []; // names, in the order in which they are to be fetched
+  #wanted = []; // names, in the order of fetching
   #known = new Map(); // name: {promise, resolve, reject}
   #decoded = new Set();
   #underway = 0;
@@ -20,13 +20,13 @@ export class Pictures {
     this.#load = load;
   }
 
-  /** Fetch the pictures of these trials, in this order: it says nothing about which are real. */
+  /** Fetch the pictures of these trials, in an order that does not reveal which are real. */
   want(trials) {
     for (const trial of trials) {
       for (const name of [trial.left, trial.right]) {
         if (this.#known.has(name)) continue;
         const entry = pending();
-        entry.promise.catch(() => {}); // whoever needs the picture is told
+        entry.promise.catch(() => {}); // reported to the trial that needs it
         this.#known.set(name, entry);
         this.#wanted.push(name);
       }
@@ -40,7 +40,7 @@ export class Pictures {
     return Promise.all([trial.left, trial.right].map((name) => this.#known.get(name).promise));
   }
 
-  /** The share of the pictures of these trials that are decoded, 0 to 1. */
+  /** Share of these trials' pictures that are decoded, 0 to 1. */
   share(trials) {
     const names = trials.flatMap(({ left, right }) => [left, right]);
     return names.filter((name) => this.#decoded.has(name)).length / names.length;
@@ -52,7 +52,7 @@ export class Pictures {
     await Promise.all(trials.map((trial) => this.pair(trial).then(() => onProgress(this.share(trials)))));
   }
 
-  /** Let go of the pictures of a trial that is over. */
+  /** Free the pictures of a finished trial. */
   release(trial) {
     for (const name of [trial.left, trial.right]) {
       this.#wanted = this.#wanted.filter((wanted) => wanted !== name);

@@ -1,21 +1,21 @@
-/** Whether the rater is at the page: it is in front, has the focus, and its window stays as it is. */
+/** Detection of interruptions: the page is hidden, loses focus, or is resized. */
 
-let lastAway = -Infinity; // the last moment at which it was found out, also by coming back
-let leaving = false; // a page that is left or reloaded is hidden at its end, which is no interruption
+let lastAway = -Infinity; // last observed absence, or return from one
+let leaving = false; // leaving or reloading hides a page too, which is no interruption
 
 addEventListener("pagehide", () => (leaving = true));
 for (const [target, event] of [[document, "visibilitychange"], [window, "blur"], [window, "focus"]]) {
   target.addEventListener(event, () => (lastAway = performance.now()));
 }
 
-/** Whether the page is not in front now, or was not at some moment since `time`, a performance.now(). */
+/** Whether the page is not in front, or was not since `time`, a performance.now(). */
 export function awaySince(time) {
   return document.hidden || !document.hasFocus() || lastAway > time;
 }
 
 /**
- * @param {(reason: "hidden" | "blur" | "resize") => void} onInterruption called each time
- * @returns {() => void} ends it
+ * @param {(reason: "hidden" | "blur" | "resize") => void} onInterruption called on each interruption
+ * @returns {() => void} stops watching
  */
 export function watch(onInterruption) {
   const hidden = () => document.hidden && !leaving && onInterruption("hidden");

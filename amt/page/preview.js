@@ -1,4 +1,4 @@
-/** A session that exists in this page alone: the researcher tries the study, and nothing is stored. */
+/** Preview session for the researcher, in this page only; nothing is stored. */
 
 export class Preview {
   #api;
@@ -35,7 +35,7 @@ export class Preview {
 
   async shown() {}
 
-  /** A preview has no spare pairs: the same comes again. */
+  /** A preview has no spare pairs, so the same pair is shown again. */
   async interrupted() {
     return { ended: false };
   }

@@ -1,13 +1,13 @@
-/** Who the rater is, as far as the address or an earlier visit says. */
+/** Rater's id from the address or an earlier visit. */
 
 const ID_BYTES = 16;
 const PLATFORM = ["STUDY_ID", "SESSION_ID"];
 
 /**
- * @param {"open" | "link" | "prolific"} recruitment by which way the study's raters come
+ * @param {"open" | "link" | "prolific"} recruitment the study's way of recruitment
  * @param {URLSearchParams} query of the page's address
- * @param {string | null} id the one that an earlier visit was given, in an open study
- * @returns {{rater: string, rater_source: string, platform?: Record<string, string>} | null} null: came another way
+ * @param {string | null} id id from an earlier visit, in an open study
+ * @returns {{rater: string, rater_source: string, platform?: Record<string, string>} | null} null: recruited another way
  */
 export function identify(recruitment, query, id) {
   if (recruitment === "prolific") {

@@ -1,9 +1,9 @@
-/** Everything that raters read, from the first screen to the last. */
+/** Screens of the study, from the first to the last. */
 
 import { element } from "./card.js";
 
 const COMMENT_LENGTH = 2000;
-const READING = 4000; // before a rater is sent back to where they came from
+const READING = 4000; // before a rater is redirected
 const COPIED = 2000;
 
 export class Screens {
@@ -35,14 +35,14 @@ export class Screens {
     return this.#card.ask({ title, body, buttons: [{ label: landing.begin }] });
   }
 
-  /** Stays while the display is looked at. */
+  /** Shown while the display is measured. */
   checking(work) {
     const { title, text } = this.#texts.checking;
     return this.#card.during({ title, body: [paragraph(text)] }, work);
   }
 
   /** @returns {Promise<boolean>} whether to check again; otherwise the rater gives up */
-  obstacles(found, seen) {
+  obstacles(unmet, seen) {
     const { obstacles } = this.#texts;
     const { requirements } = this.#study;
     const mend = {
@@ -51,7 +51,7 @@ export class Screens {
       small: obstacles.small(requirements, seen.viewport),
       slow: obstacles.slow(requirements, seen.hertz),
     };
-    const reasons = element("ul", { class: "reasons" }, ...found.map((reason) => element("li", {}, mend[reason])));
+    const reasons = element("ul", { class: "reasons" }, ...unmet.map((reason) => element("li", {}, mend[reason])));
     const buttons = [
       { label: obstacles.again, value: true },
       { label: obstacles.leave, value: false },
@@ -84,7 +84,7 @@ export class Screens {
     return this.#card.ask({ title: texts.title, body, buttons: [{ label: texts.start(practice > 0) }] });
   }
 
-  /** Stays while pictures are fetched. @param {(onProgress: (share: number) => void) => Promise<void>} work */
+  /** Shown while pictures are fetched. @param {(onProgress: (share: number) => void) => Promise<void>} work */
   preload(work) {
     const { title, text, progress } = this.#texts.preload;
     const bar = element("progress", { max: 1, value: 0, "aria-label": progress });
@@ -118,7 +118,7 @@ export class Screens {
     return this.#say({ title, text, start: here });
   }
 
-  /** @returns {Promise<string>} may be empty. @param {string} draft what was written before a reload */
+  /** @returns {Promise<string>} may be empty. @param {string} draft text from before a reload */
   async comment(draft, keep) {
     const { title, text, label, finish } = this.#texts.comment;
     const field = element("textarea", { "aria-label": label, maxlength: COMMENT_LENGTH, rows: 4 });
@@ -128,7 +128,7 @@ export class Screens {
     return field.value.trim();
   }
 
-  /** The end of a rater who has answered everything. */
+  /** End of a completed session. */
   finished({ code, redirect, correct, of }) {
     const { finished } = this.#texts;
     const score = Number.isInteger(correct) ? [element("p", { class: "lead" }, finished.score(correct, of))] : [];
@@ -137,14 +137,14 @@ export class Screens {
     if (redirect) setTimeout(() => location.assign(redirect), READING);
   }
 
-  /** Another end: "declined", "ineligible" or "withdrawn". */
+  /** End by "declined", "ineligible" or "withdrawn". */
   over(how, redirect = null) {
     const { title, text } = this.#texts[how];
     this.#card.end({ title, body: [paragraph(text), ...this.#wayBack(redirect)] });
     if (redirect) setTimeout(() => location.assign(redirect), READING);
   }
 
-  /** The end by the server's word. A rater who has finished before is told the code again. */
+  /** End by a refusal. A rater who has finished before sees the code again. */
   refused(word, { code, redirect } = {}) {
     const known = this.#texts.refused[word];
     const { title, text } = known ?? this.#texts.refused.unexpected;
@@ -165,7 +165,7 @@ export class Screens {
       try {
         await navigator.clipboard.writeText(code);
       } catch {
-        getSelection().selectAllChildren(shown); // the clipboard is not allowed: ready for Ctrl+C
+        getSelection().selectAllChildren(shown); // no access to the clipboard: select it for Ctrl+C
         return;
       }
       copy.textContent = finished.copied;

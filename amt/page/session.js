@@ -1,4 +1,4 @@
-/** A rater's session on the server. Answers are kept in the tab until the server has acknowledged them. */
+/** Session on the server. Answers are stored in the tab until the server acknowledges them. */
 
 import { Refused } from "./api.js";
 
@@ -12,14 +12,14 @@ export class Session {
   #token;
   #key;
 
-  /** Find the rater's session, or make one. Any other tab that had it has lost it from now on. */
+  /** Find or create the rater's session. Other tabs lose it. */
   static async start(api, study, rater, tab) {
     const body = await api.json("POST", `api/studies/${study}/sessions`, { body: rater });
     return new Session(api, tab, body.session, body.token, body.consented);
   }
 
   constructor(api, tab, id, token, consented) {
-    /** Whether the rater has agreed before. */
+    /** Whether the rater has given consent before. */
     this.consented = consented;
     this.#api = api;
     this.#tab = tab;
@@ -37,7 +37,7 @@ export class Session {
   }
 
   /**
-   * The server's position. A trial that was shown and not answered is void from then on.
+   * The server's position. It voids a trial that was shown and not answered.
    *
    * @returns {Promise<{trial: object | null, ahead?: object[]}>} null: there are no more
    */
@@ -53,14 +53,14 @@ export class Session {
     return this.#post(`trials/${k}/void`, { reason });
   }
 
-  /** @returns {Promise<object | null>} what the server says of the answer; null where it does not want it any more */
+  /** @returns {Promise<object | null>} the server's reply; null if it no longer accepts the answer */
   async answer(k, body) {
     const waiting = this.#waiting();
     this.#keep({ ...waiting, [k]: body });
     return this.#deliver(k, body);
   }
 
-  /** Send the answers that were not acknowledged when the page was left. */
+  /** Send answers that were not acknowledged before a reload. */
   async settle() {
     for (const [k, body] of Object.entries(this.#waiting())) await this.#deliver(k, body);
   }
@@ -82,12 +82,12 @@ export class Session {
     try {
       return await this.#api.picture(this.#token, name);
     } catch (error) {
-      if (error.status === 404) await this.#post("heartbeat"); // where another tab has the session, this says so
+      if (error.status === 404) await this.#post("heartbeat"); // fails if another tab has the session
       throw error;
     }
   }
 
-  /** @returns {() => void} ends it */
+  /** @returns {() => void} stops it */
   heartbeat() {
     const timer = setInterval(
       () => this.#api.once("POST", `api/sessions/${this.#id}/heartbeat`, this.#token),
@@ -103,7 +103,7 @@ export class Session {
         this.#forget(k);
         return said;
       } catch (error) {
-        if (!(error instanceof Refused) || error.status === 401) throw error; // kept: it is sent after a new start
+        if (!(error instanceof Refused) || error.status === 401) throw error; // stored, and sent after a new start
         if (error.word === "early") {
           await new Promise((resolve) => setTimeout(resolve, EARLY_AGAIN));
           continue;

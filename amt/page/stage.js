@@ -1,4 +1,4 @@
-/** Where images are shown and the rater answers. Its phase is one attribute: all that is seen follows from it. */
+/** Stage for images and answers. Its `data-phase` alone determines what is visible. */
 
 const KEYS = { f: "left", arrowleft: "left", j: "right", arrowright: "right" };
 const SIDES = ["left", "right"];
@@ -43,7 +43,7 @@ export class Stage {
     return performance.now();
   }
 
-  /** Say which trial is next. */
+  /** Show the progress to the next trial. */
   announce({ phase, number, of }) {
     const progress = this.#root.querySelector("#progress");
     progress.firstElementChild.textContent = this.#texts[phase](number, of);
@@ -58,7 +58,7 @@ export class Stage {
     }
   }
 
-  /** @param {"blank" | "left" | "gap" | "right" | "pause" | "prompt" | "feedback"} phase what is to be visible */
+  /** @param {"blank" | "left" | "gap" | "right" | "pause" | "prompt" | "feedback"} phase to show */
   paint(phase) {
     this.#root.dataset.phase = phase;
   }
@@ -66,12 +66,12 @@ export class Stage {
   /**
    * Wait for the answer to the prompt.
    *
-   * @param {number} since the prompt's frame; what was pressed before it is no answer
+   * @param {number} since the prompt's frame; earlier presses do not count
    * @returns {Promise<{choice: "left" | "right", at: number}>} at: the time of its event
    */
   ask(since) {
     this.#live.textContent = this.#texts.question;
-    this.#root.focus({ preventScroll: true }); // neither button: a key must not answer by chance
+    this.#root.focus({ preventScroll: true }); // not a button, lest a stray key press it
     return new Promise((resolve) => {
       const finish = (choice, at) => {
         if (at < since) return;
@@ -94,7 +94,7 @@ export class Stage {
     });
   }
 
-  /** Show both images again, which was fake, and whether the rater knew. */
+  /** Show both images again, with their labels and the verdict. */
   async feedback({ correct, fake }, choice, duration) {
     const texts = this.#texts;
     for (const side of SIDES) {

@@ -1,4 +1,4 @@
-/** All words that raters read, by language. English is complete; another language may leave texts out. */
+/** Texts for raters by language. English is complete and fills the gaps of other languages. */
 
 const seconds = (ms) => (ms === 1000 ? "1 second" : `${Math.round(ms / 100) / 10} seconds`);
 const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
@@ -28,13 +28,13 @@ const ENGLISH = {
 
   obstacles: {
     title: "This does not fit your screen yet",
-    lead: "The images must be shown in a certain size and for a certain time. Please mend this, then check again:",
+    lead: "The images must be shown in a certain size and for a certain time. Please fix this, then check again:",
     touch: "Use a computer with a mouse, a touchpad or a keyboard: this device has a touchscreen only.",
     small: ({ width, height }, [w, h]) =>
       `Make the window larger: it must have room for ${width} × ${height} pixels and has ${w} × ${h}.`,
     zoomed: "Set the zoom of this page to 100 %: press Ctrl and 0, or ⌘ and 0 on a Mac.",
     slow: ({ hertz }, found) =>
-      `Your display shows ${Math.round(found)} frames a second, and ${hertz} are needed. Close other programs, or plug ` +
+      `Your display shows ${Math.round(found)} frames per second, and ${hertz} are needed. Close other programs, or plug ` +
       "in the power supply.",
     again: "Check again",
     leave: "I cannot change this",
@@ -62,7 +62,7 @@ const ENGLISH = {
   preload: { title: "Loading the images", text: "The first pair appears as soon as they are here.", progress: "Images loaded" },
   back: {
     title: "Welcome back",
-    text: "Your answers so far are kept. You go on where you left off.",
+    text: "Your answers so far are kept. You continue where you left off.",
   },
   scored: {
     title: "The practice is over",
@@ -92,14 +92,14 @@ const ENGLISH = {
     text: "The images were interrupted; here is another pair.",
     hint: "Please keep this page in front and the window as it is while images are shown.",
   },
-  paused: { title: "Paused", text: "This page was not in front. Go on when you are ready." },
+  paused: { title: "Paused", text: "This page was not in front. Continue when you are ready." },
   cramped: {
     title: "The window is too small",
-    text: ({ width, height }) => `Please make it at least ${width} × ${height} pixels large, then go on.`,
+    text: ({ width, height }) => `Please make it at least ${width} × ${height} pixels large, then continue.`,
   },
   otherTab: {
     title: "This study was opened in another tab or window",
-    text: "Please go on there. If you closed it, you can continue here; your answers are kept.",
+    text: "Please continue there. If you closed it, you can continue here; your answers are kept.",
     here: "Continue here",
   },
 
@@ -125,16 +125,16 @@ const ENGLISH = {
     title: "Stop and withdraw?",
     text: "All your answers will be deleted. You cannot take part again afterwards.",
     yes: "Withdraw my answers",
-    no: "Go on with the study",
+    no: "Continue the study",
   },
   withdrawn: { title: "You have withdrawn", text: "Your answers were deleted. You can close this page." },
 
-  // by the server's word
+  // by the word of the server's refusal
   refused: {
     finished: { title: "You have taken part already", text: "Each person takes part once. Thank you!" },
     ended: {
       title: "The study ends here",
-      text: "The images were interrupted too often, so the session cannot go on. Thank you for your time.",
+      text: "The images were interrupted too often, so the session cannot continue. Thank you for your time.",
     },
     declined: { title: "You did not agree", text: "You declined to take part earlier, so the study is over for you." },
     ineligible: { title: "This device does not fit", text: "The study could not be shown on your device." },
@@ -142,7 +142,7 @@ const ENGLISH = {
     full: { title: "The study is full", text: "All places are taken. Thank you for your interest." },
     closed: { title: "The study is closed", text: "It takes no more answers. Thank you for your interest." },
     link: { title: "A personal link is needed", text: "Please open the link that you were sent, exactly as it is." },
-    prolific: { title: "Please come by Prolific", text: "This study is open to participants on Prolific only." },
+    prolific: { title: "Please use Prolific", text: "This study is open to participants on Prolific only." },
     abandoned: {
       title: "The place was given to someone else",
       text: "You were away for too long, so the study is over for you. Thank you for your interest.",
@@ -150,7 +150,7 @@ const ENGLISH = {
     study: { title: "There is no study here", text: "Please check the address that you were given." },
     unexpected: {
       title: "Something went wrong",
-      text: "Please reload the page to go on; your answers are kept.",
+      text: "Please reload the page to continue; your answers are kept.",
       reload: "Reload",
     },
   },
@@ -158,13 +158,13 @@ const ENGLISH = {
 
 const CATALOGUE = { en: ENGLISH };
 
-/** The texts in the first of these languages that there is. @param {readonly string[]} languages such as "de-AT" */
+/** Texts in the first available language. @param {readonly string[]} languages such as "de-AT" */
 export function textsFor(languages) {
   const language = languages.map((tag) => tag.split("-")[0].toLowerCase()).find((tag) => tag in CATALOGUE) ?? "en";
   return { language, ...over(ENGLISH, CATALOGUE[language]) };
 }
 
-/** `texts`, and those of `basis` where it has none. */
+/** Overlay `texts` on `basis`. */
 function over(basis, texts) {
   if (typeof basis !== "object" || Array.isArray(basis)) return texts ?? basis;
   return Object.fromEntries(Object.entries(basis).map(([key, value]) => [key, over(value, texts?.[key])]));

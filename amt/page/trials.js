@@ -1,4 +1,4 @@
-/** The trials of a session, one after the other, for as long as the server has one. */
+/** Trials of a session in turn, until the server has no more. */
 
 import { Refused } from "./api.js";
 import { roomy } from "./eligibility.js";
@@ -42,14 +42,14 @@ export async function runTrials(sitting, position) {
       outOfStep = 0;
     } catch (error) {
       const known = error instanceof Refused && ["order", "void", "answered"].includes(error.word);
-      if (!known || ++outOfStep > MOST_OUT_OF_STEP) throw error; // else the server's next position is right
+      if (!known || ++outOfStep > MOST_OUT_OF_STEP) throw error; // otherwise resynchronise with the server's next position
       blankSince = stage.blank();
     }
     pictures.release(trial);
   }
 }
 
-/** @returns {Promise<number>} since when the next blank lasts */
+/** @returns {Promise<number>} start of the next blank */
 async function runTrial(sitting, trial, blankSince) {
   const { session, pictures, stage, screens, note, study, frame, log } = sitting;
   while (!roomy([innerWidth, innerHeight], study.requirements)) {
@@ -67,7 +67,7 @@ async function runTrial(sitting, trial, blankSince) {
     course = new Course(study.timing, frame, blankSince);
     outcome = await play(course, (phase) => stage.paint(phase));
     if (!outcome.reason || outcome.seen) break;
-    await screens.paused(); // nothing was seen yet: the same pair, from its blank
+    await screens.paused(); // nothing was seen: repeat the pair from its blank
     blankSince = stage.blank();
   }
   if (outcome.reason) {
@@ -96,7 +96,7 @@ function measured({ on, off, frames, gap }) {
   return { on: rounded(on), off: rounded(off), frames, gap: rounded(gap) };
 }
 
-/** Microseconds are enough, and the same number after a journey through JSON. */
+/** Round to microseconds, which survive JSON unchanged. */
 function rounded(milliseconds) {
   return Math.round(milliseconds * 1000) / 1000;
 }

@@ -1,4 +1,4 @@
-"""State that a running server's requests share, and where their database work runs."""
+"""Shared state of a server, and dispatch of its database work."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class NamedPictures:
         self._cache: OrderedDict[str, tuple[float, Mapping[str, tuple[str, int]]]] = OrderedDict()
 
     async def find(self, session_token: str, token: str) -> tuple[str, int] | None:
-        """Study and picture number behind a session's picture token; None if there is none."""
+        """Study and picture number behind a session's picture token, or None."""
         now = time.monotonic()
         until, named = self._cache.pop(session_token, (0.0, {}))
         if now >= until or token not in named:

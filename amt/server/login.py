@@ -36,7 +36,7 @@ def cookie_name(context: Context) -> str:
 
 
 def form_token(token: str) -> str:
-    """Secret in every form of a login, unknown to other sites (CSRF protection)."""
+    """Secret of a login's forms, unknown to other sites (CSRF protection)."""
     return hmac.new(token.encode(), b"form", hashlib.sha256).hexdigest()
 
 
@@ -76,6 +76,7 @@ Fields = Annotated[Mapping[str, str], Depends(_fields)]
 
 def check_form(token: str, fields: Mapping[str, str]) -> None:
     """Refuse a form of another login or site. Raises Refusal 403."""
+    # In constant time, so that response times do not reveal the token.
     if not hmac.compare_digest(fields.get("form", "").encode(), form_token(token).encode()):
         raise Refusal(403, "form", "This form is from an earlier login or another site. Go back, reload, try again.")
 
@@ -172,7 +173,7 @@ def _with_cookie(response: Response, context: Context, login: NewLogin) -> Respo
         path=_path(context),
         secure=urlsplit(context.public_url).scheme == "https",
         httponly=True,
-        samesite="strict",
+        samesite="strict",  # not sent with requests from other sites
     )
     return response
 

@@ -1,4 +1,4 @@
-"""Middleware: limits on size and rate, response headers, path prefix of a proxy."""
+"""Middleware for limits, response headers, and a proxy's path prefix."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class RequestLimits:
         headers = Headers(scope=scope)
         length = headers.get("content-length", "0")
         token = headers.get("authorization")
+        # A body without a declared length could be endless.
         if not length.isdecimal() or int(length) > MOST_BYTES or "transfer-encoding" in headers:
             too_large = f"Expected a body of at most {MOST_BYTES} bytes with its Content-Length."
             await _refuse(413, "size", too_large)(scope, receive, send_with_headers)
@@ -63,7 +64,7 @@ class RateLimiter:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def allow(self, token: str, now: float) -> bool:
-        """Whether a request of this client is allowed at `now`, in seconds of a monotonic clock."""
+        """Whether a request is allowed at `now`, in monotonic seconds."""
         left, last = self._buckets.pop(token, (BURST, now))
         left = min(BURST, left + (now - last) * PER_SECOND)
         allowed = left >= 1
@@ -84,6 +85,7 @@ class PathPrefix:
         """Handle one request."""
         if scope["type"] == "http" and self._prefix:
             path = scope["path"]
+            # Some proxies strip the prefix and others keep it.
             whole = path if path.startswith(f"{self._prefix}/") else self._prefix + path
             scope = {**scope, "path": whole, "root_path": self._prefix}
         await self._app(scope, receive, send)

@@ -117,6 +117,7 @@ def upcoming(id: Id, context: CurrentContext, bearer: Bearer = "") -> Json:
         raise Refusal(409, "ended", _INTERRUPTED)
     if not left:
         return {"trial": None, "done": True}
+    # Without phase and position: the page needs only the pictures of later trials.
     ahead = [{"k": trial.k, "left": trial.left, "right": trial.right} for trial in left[1:]]
     return {"trial": _upcoming(left[0], protocol), "ahead": ahead}
 
@@ -244,7 +245,7 @@ def _upcoming(trial: Trial, protocol: Protocol) -> Json:
 
 @preview_router.get("/studies/{name}/preview")
 def preview(name: str, context: CurrentContext) -> dict[str, Any]:
-    """Serve a few trials of the first slot, with picture tokens that need no session.
+    """Serve some trials of the first slot, without a session.
 
     Everyone gets the same trials, without the truth of scored ones, so a rater who previews the study learns little.
     """
@@ -254,14 +255,14 @@ def preview(name: str, context: CurrentContext) -> dict[str, Any]:
 
 
 def preview_picture(context: Context, token: str) -> tuple[str, int] | None:
-    """Study and picture number behind a preview's token; None for all other tokens."""
+    """Study and picture number behind a preview's token, or None."""
     mark, _, rest = token.partition(".")
     if mark != _PREVIEW:
         return None
     name, _, _ = rest.partition(".")
     study = context.find(name)
     for k, (_, real, fake, fake_side) in enumerate(_trials(context, study)):
-        for side in _SIDES:
+        for side in _SIDES:  # nothing is stored, so the token is compared with all that there can be
             if hmac.compare_digest(token.encode(), _token(study, k, side).encode()):
                 return study.name, fake if side == fake_side else real
     raise Refusal(404, "image", "There is no such image.")
@@ -287,6 +288,6 @@ def _previewed(study: Study, k: int, phase: str, fake_side: str) -> dict[str, An
 
 
 def _token(study: Study, k: int, side: str) -> str:
-    """Derive a picture token from the study's key, so that previews need no storage."""
+    """Derive a preview's picture token from the study's key."""
     mac = hmac.new(bytes.fromhex(study.key), f"{_PREVIEW}:{k}:{side}".encode(), hashlib.sha256).hexdigest()[:32]
     return f"{_PREVIEW}.{study.name}.{mac}"

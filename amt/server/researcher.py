@@ -50,6 +50,7 @@ def _study_with_slash(name: str) -> Response:
 def study_page(request: Request, name: str, context: CurrentContext, token: Login) -> Response:
     """Show one study."""
     study = context.find(name)
+    # Built once and shared by the page's parts, as it is the most expensive step.
     answers = export.answer_table(context.database, study)
     left_out = exclusions(answers, study.protocol)
     listed = export.session_table(context.database, study, left_out)
@@ -80,7 +81,7 @@ def study_page(request: Request, name: str, context: CurrentContext, token: Logi
 
 @router.get("/{name}/counts")
 def live(name: str, context: CurrentContext, token: Login) -> dict[str, Any]:
-    """Counts of a study's page by their names in it, for its refreshing."""
+    """Current counts of a study's page by their names in it."""
     study = context.find(name)
     with context.database.reading() as connection:
         tallied = counts.tallies(connection, study.id, time.time())

@@ -17,7 +17,7 @@ _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class Redirect(Exception):
-    """Redirect to a page, as a path from the server's root without a leading slash."""
+    """Redirect to a path below the server's root."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
@@ -43,7 +43,7 @@ class PageRoute(APIRoute):
 
 
 def render(request: Request, template: str, status: int = 200, **values: object) -> HTMLResponse:
-    """Render a template, with the relative address of the server's root as `root`."""
+    """Render a template, with `root` as address of the server's root."""
     return HTMLResponse(_templates.get_template(template).render(root=root(request), **values), status)
 
 
@@ -69,6 +69,7 @@ def download(content: str, name: str) -> Response:
 
 def root(request: Request) -> str:
     """Relative address of the server's root, valid under any path prefix."""
+    # `../` for each folder below the root.
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     return "../" * (path.count("/") - 1) or "./"
 

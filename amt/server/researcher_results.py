@@ -39,7 +39,7 @@ class Browser(NamedTuple):
 
 
 class RaterComment(NamedTuple):
-    """Comment of a rater, without the algorithm, which could hint at its results."""
+    """Comment of a rater, without the algorithm, to avoid hints."""
 
     session: str
     text: str

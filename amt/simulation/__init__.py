@@ -1,1 +1,1 @@
-"""Simulated raters: programs that take part in a study over HTTP, as browsers do."""
+"""Simulated raters: programs that take part in a study over HTTP."""

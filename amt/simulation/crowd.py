@@ -75,7 +75,8 @@ class FoolingModel:
         self._logits = {algorithm: _logit_of_mean(wanted) for algorithm, wanted in fooling.items()}
 
     def fooled(self, truth: TrialTruth, rater: float) -> float:
-        """Probability that a rater with this deviation in logits takes the fake for real."""
+        """Probability that a rater with this deviation is fooled."""
+        # By the item's id, so that all raters and algorithms share its deviation.
         item = np.random.default_rng((self._seed, zlib.crc32(truth.item.encode()))).normal(0, ITEM_SD)
         return float(_logistic(np.asarray(self._logits[truth.algorithm] + rater + item)))
 
@@ -102,7 +103,7 @@ class Rater:
         return f"simulated-{self.number}"
 
     def turning_point(self, trials: int) -> int | None:
-        """Index of the trial before which it leaves or starts again; never the first."""
+        """Index of the trial before which a rater leaves or restarts."""
         if self.kind not in {"leaving", "double"}:
             return None
         return int(self.rng.integers(1, max(trials, 2)))
@@ -120,7 +121,7 @@ class Rater:
         return SimulatedAnswer(_OTHER[truth.fake_side] if fooled else truth.fake_side, response_ms)
 
     def measured(self, answer: SimulatedAnswer, timing: Timing) -> dict[str, Any]:
-        """Body of an answer, with the jittered exposures of a 60 Hz display."""
+        """Body of an answer, with jittered exposures at 60 Hz."""
         frames = max(1, round(timing.exposure / _FRAME_MS))
         exposures = {}
         on = float(timing.blank)
@@ -128,7 +129,7 @@ class Rater:
             jitter = self.rng.normal(0, _JITTER_MS, 2)
             off = on + max(0.1, timing.exposure + jitter[0])
             exposures[side] = {"on": on, "off": off, "frames": frames, "gap": _FRAME_MS + abs(jitter[1])}
-            on = off + timing.gap
+            on = off + timing.gap  # the right image follows the left
         return {
             "choice": answer.choice,
             "response_ms": answer.response_ms,
@@ -146,7 +147,7 @@ def _logistic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _logit_of_mean(wanted: float) -> float:
-    """Solve for the logit whose mean over all raters and items is `wanted`.
+    """Solve for the logit with mean probability `wanted`.
 
     Averaging over their deviations pulls the probability towards one half, so the logit is not that of `wanted`.
     """

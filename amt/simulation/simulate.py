@@ -1,4 +1,4 @@
-"""Simulations: concurrent simulated raters against a server, their own or a running one."""
+"""Simulation of concurrent raters against an own or a running server."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def _about(base_url: str, study: str) -> dict[str, Any]:
 
 
 def rehearse(folder: Studies, where: str | Path, database: Database, study: str, crowd: Crowd) -> SimulationRecord:
-    """Serve a study on a free port of this machine, and simulate its raters.
+    """Serve a study on a free local port, and simulate its raters.
 
     Args:
         folder: Folder of its pictures.
@@ -108,7 +108,7 @@ def rehearse(folder: Studies, where: str | Path, database: Database, study: str,
 
 @contextmanager
 def hosted(folder: Studies, where: str | Path, name: str) -> Iterator[str]:
-    """Run a server process on a free port; its URL once it serves the study."""
+    """Run a server process on a free port, and yield its URL."""
     sock = listening_socket("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     # Spawned, not forked: a fork would inherit the locks and connections of the database.

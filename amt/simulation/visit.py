@@ -233,9 +233,10 @@ class Visit:
                 await self._request("heartbeat")
             await self._trial(trials)
             done += 1
+            # From the time due, not from now: delays do not add up.
             due += self._settings.pace * self._rater.rng.uniform(0.8, 1.2)
             await asyncio.sleep(max(0.0, due - monotonic()))
-        for _ in range(2):
+        for _ in range(2):  # a repeated request must return the same code
             reply = await self._request("complete")
             self._record.codes[self._session].add(reply.json()["code"])
         return "completed"
@@ -295,7 +296,7 @@ class Visit:
         return await self._send(kind, method, f"api/sessions/{self._session}/{path}", body)
 
     async def _send(self, kind: str, method: str, path: str, body: Mapping[str, Any] | None) -> Reply:
-        """Send a request, sometimes twice, as if the first reply had been lost.
+        """Send a request, sometimes twice, as after a lost reply.
 
         The first reply is either ignored, or the connection is cut before it.
         """

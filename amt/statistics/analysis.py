@@ -104,7 +104,7 @@ class Results:
 
 
 class JudgedClusters(NamedTuple):
-    """Number of judged clusters of items, and the equivalent number of equal ones."""
+    """Number of judged clusters of items, and their effective number."""
 
     n: int
     worth: float
@@ -187,6 +187,7 @@ def analyse(table: pd.DataFrame, protocol: Protocol, seed: int = 0, replicates: 
         raise AmtError(f"study {names[0]}: none of {len(table)} trials is scored and answered; expected answers; wait")
     left_out = exclusions(table, protocol)
     everything = _results(table, protocol, seed, replicates)
+    # Without exclusions both are the same, and computed once.
     kept = _results(left_out.kept(table), protocol, seed, replicates) if left_out.excluded else everything
     clusters = JudgedClusters.of(scored(table)) if clustered(table) else None
     return Analysis(names[0], simulated(table), protocol, seed, replicates, kept, everything, left_out, clusters)

@@ -71,7 +71,7 @@ class Replicates(NamedTuple):
 
 
 class _Algorithm(NamedTuple):
-    """Raters of one algorithm as indices among all raters, with their trials and fooled."""
+    """Raters of one algorithm by index, with their trials and fooled."""
 
     raters: NDArray[np.intp]
     trials: NDArray[np.int64]
@@ -79,7 +79,7 @@ class _Algorithm(NamedTuple):
 
 
 class _Alike(NamedTuple):
-    """Raters grouped by equal trials and fooled; members is an indicator (groups, raters)."""
+    """Groups of raters with equal counts; members indicates them (groups, raters)."""
 
     trials: NDArray[np.int64]
     fooled: NDArray[np.int64]
@@ -87,7 +87,7 @@ class _Alike(NamedTuple):
 
 
 class _Study(NamedTuple):
-    """Algorithms by name, named groups of raters drawn together, and number of raters."""
+    """Algorithms, groups of raters drawn together, and number of raters."""
 
     names: tuple[str, ...]
     algorithms: tuple[_Algorithm, ...]
@@ -96,7 +96,7 @@ class _Study(NamedTuple):
 
 
 def estimate(value: float, replicates: NDArray[np.float64]) -> Estimate:
-    """Standard error and 95 % percentile interval of a value from its defined replicates.
+    """Standard error and 95 % percentile interval from defined replicates.
 
     There is no interval where no replicate is defined, or all are equal.
     """
@@ -108,7 +108,7 @@ def estimate(value: float, replicates: NDArray[np.float64]) -> Estimate:
 
 
 def two_stage(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0) -> Replicates:
-    """Resample raters, then as many trials as they have within each drawn rater.
+    """Resample raters, then trials within each drawn rater.
 
     The sum of n trials drawn from a rater with s of n fooled is binomial(n, s/n), and raters with equal s and n can be
     drawn as one: the draws are exact without resampling single trials.
@@ -132,14 +132,17 @@ def two_stage(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0
 
 
 def draw_counts(random: np.random.Generator, rows: int, n: int) -> NDArray[np.intp]:
-    """Multiplicities (rows, n) of n elements in `rows` draws of n with replacement."""
+    """Multiplicities (rows, n) of n elements drawn n times with replacement."""
     # One bincount for all rows: each row counts in a range of its own.
     drawn = random.integers(n, size=(rows, n)) + np.arange(rows)[:, None] * n
     return np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
 
 
 def generator(seed: int, *words: str) -> np.random.Generator:
-    """Generator for one purpose, so that adding an algorithm changes no other draws."""
+    """Random generator for one purpose.
+
+    Adding an algorithm thus leaves the draws of the others unchanged.
+    """
     digest = hashlib.sha256("\0".join(words).encode()).digest()
     return np.random.default_rng([seed, int.from_bytes(digest[:16], "big")])
 

@@ -1,4 +1,4 @@
-"""Variance components of fooling rates over raters and items, with intervals and differences.
+"""Variance components of fooling rates, with intervals and differences.
 
 The rate of an algorithm is the mean over raters of their mean over trials. Its variance has two components. The raters'
 is the variance of their rates divided by their number; it includes the chance variance of single answers, and is at
@@ -112,7 +112,7 @@ class FoolingRates(NamedTuple):
         return Estimate(value, math.sqrt(total.variance), low, high)
 
     def difference(self, first: str, second: str) -> Difference:
-        """Difference of two rates, the first minus the second, over raters and items."""
+        """Difference of two rates, the first minus the second."""
         i, j = self.algorithms.index(first), self.algorithms.index(second)
         value = float(self.observed[i] - self.observed[j])
         if not (self._known(i) and self._known(j)):
@@ -149,9 +149,10 @@ class FoolingRates(NamedTuple):
         return Part(max(0.0, float(self.of_items[i, i])), float(self.worth[i]) - 1, again * independent)
 
     def _items_of_both(self, i: int, j: int) -> tuple[Part, ...]:
-        """Items' components of a difference: of shared items, and of each one's others."""
+        """Items' components of a difference, from shared and other items."""
         shared = int(self.shared_units[i, j])
         own = {k: self._items_of(k, self._chance(k)) for k in (i, j)}
+        # A single shared unit says nothing of their variance, so it is treated as not shared.
         shares = {k: shared / float(self.units[k]) if shared > 1 else 0.0 for k in (i, j)}
         alone = tuple(
             Part((1 - share) * own[k].variance, own[k].freedom, (1 - share) * own[k].chance)
@@ -170,7 +171,7 @@ class FoolingRates(NamedTuple):
         return _of_raters(found, least, self.raters[i, i], self.trials[i])
 
     def _raters_of_both(self, i: int, j: int) -> tuple[Part, ...]:
-        """Raters' components of a difference: of shared raters, and of each one's others.
+        """Raters' components of a difference, from shared and other raters.
 
         What a shared rater adds to both rates cancels in the difference. How far is estimated from the shared raters
         alone, so these set its degrees of freedom.
@@ -186,7 +187,7 @@ class FoolingRates(NamedTuple):
         return (*alone, _of_raters(own - 2 * float(self.of_raters[i, j]), least, shared, trials))
 
     def _chance(self, i: int) -> float:
-        """Chance variance of independent answers, positive even for rates of 0 and 1.
+        """Chance variance of independent answers, positive at 0 and 1.
 
         Laplace's estimate: as if one more answer had been fooled and one not.
         """
@@ -196,7 +197,7 @@ class FoolingRates(NamedTuple):
 
 
 class _Answers(NamedTuple):
-    """Answers by index of algorithm, rater and item, with their numbers as shape."""
+    """Answers by index of algorithm, rater and item."""
 
     algorithm: NDArray[np.intp]
     rater: NDArray[np.intp]
@@ -212,7 +213,7 @@ class _Answers(NamedTuple):
         return _sums(values, self.algorithm, self.item, self.shape[::2])
 
     def same_item(self, values: _Matrix) -> _Matrix:
-        """Sums of products over answer pairs of two raters to one item (algorithms, algorithms)."""
+        """Sums of products over two raters' answers to one item (algorithms, algorithms)."""
         algorithms, raters, items = self.shape
         # All pairs on an item, minus the pairs of one rater; sparse, as a rater answers few items.
         by_item = self.by_item(values)
@@ -221,7 +222,7 @@ class _Answers(NamedTuple):
         return np.asarray(by_item @ by_item.T - (own @ own.T).toarray())
 
     def any_item(self, values: _Matrix) -> _Matrix:
-        """Sums of products over answer pairs of two raters (algorithms, algorithms)."""
+        """Sums of products over two raters' answers (algorithms, algorithms)."""
         by_rater = self.by_rater(values)
         total = by_rater.sum(axis=1)
         return np.asarray(np.outer(total, total) - by_rater @ by_rater.T)
@@ -311,8 +312,9 @@ def _of_raters(found: float, least: float, raters: float, trials: float) -> Part
 
 
 def summed(*parts: Part) -> Part:
-    """Sum of independent components; its degrees of freedom are at least their fewest."""
+    """Sum of independent components, with at least their fewest degrees of freedom."""
     total = sum(part.variance for part in parts)
+    # Satterthwaite: chance variance counts, as it was subtracted with its own error.
     shares = sum((part.variance + part.chance) ** 2 / part.freedom for part in parts)
     fewest = min(part.freedom for part in parts if part.variance or part.chance or not total)
     return Part(total, max(fewest, total**2 / shares) if shares else fewest)

@@ -17,7 +17,7 @@ BLOCK = 5
 
 
 class Position(NamedTuple):
-    """Answers at one position, with the share correct and its 95 % Wilson interval."""
+    """Answers at one position, with the share correct and its interval."""
 
     position: int
     trials: int
@@ -169,7 +169,7 @@ def exposure_quality(answers: pd.DataFrame, protocol: Protocol) -> ExposureQuali
 
 
 def frames_missed(answers: pd.DataFrame, protocol: Protocol) -> NDArray[np.float64]:
-    """Deviation of each exposure in whole frames of the display (trials, 2); NaN unmeasured.
+    """Deviation of each exposure in whole frames (trials, 2); NaN if unmeasured.
 
     Rounded, since a display shows whole frames and time stamps jitter by a tenth of a millisecond.
     """

@@ -143,7 +143,7 @@ def _one_side(trials: pd.DataFrame, protocol: Protocol) -> list[Reason]:
 
 
 def _repeated(table: pd.DataFrame) -> dict[str, list[Reason]]:
-    """Find later sessions of a rater, by time of the first answer, then table order."""
+    """Find repeated sessions of a rater, by first answer, then table order."""
     firsts = pd.DataFrame(
         {
             "session": table["session"].to_numpy(object),

@@ -41,7 +41,7 @@ _ZONES = {"UTC": 0, "GMT": 0, "PST": -8, "PDT": -7}
 
 
 class _Trial(NamedTuple):
-    """Column indices of one trial; selection is None where that column is absent."""
+    """Column indices of one trial; selection may be absent."""
 
     gt_side: int
     images_left: int
@@ -201,7 +201,7 @@ def _state(row: _Row) -> str:
 
 
 def _submitted(row: _Row) -> str | None:
-    """Time of submission in ISO 8601, UTC; None if it cannot be parsed."""
+    """Time of submission in ISO 8601, UTC; None if unparsable."""
     written = _WRITTEN.fullmatch(row.cell("SubmitTime")) if "SubmitTime" in row.header else None
     if not written or written[1] not in _MONTHS or written[6] not in _ZONES:
         return None

@@ -83,6 +83,7 @@ def against_chance(rate: Estimate) -> Chance:
 @cache
 def _possible(algorithms: int) -> frozenset[int]:
     """Possible numbers of equal pairs: algorithms fall into groups of equal ones."""
+    # The first group takes some algorithms; the rest form groups of their own.
     if algorithms < 2:
         return frozenset({0})
     return frozenset(

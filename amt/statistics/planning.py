@@ -81,6 +81,7 @@ class Assumptions:
         of_items = self.items_icc * np.maximum(0, 1 / self.items - 1 / answers)
         chance = np.maximum(0, 1 - self.items / answers) / answers
         shares = of_raters**2 / (2 * (raters - 1)) + (of_items + chance) ** 2 / (self.items - 1)
+        # At least the fewest of the two, as in `components.summed`.
         fewest = np.minimum(2 * (raters - 1), self.items - 1)
         freedom = np.maximum(fewest, (of_raters + of_items) ** 2 / shares)
         quantiles = stdtrit(freedom, 1 - self.alpha / 2) + stdtrit(freedom, self.power)
@@ -88,7 +89,7 @@ class Assumptions:
 
 
 def raters_needed(difference: float, assumptions: Assumptions = Assumptions()) -> int:
-    """Number of raters per algorithm that detects a difference with the given power.
+    """Raters per algorithm that detect a difference with the given power.
 
     Args:
         difference: Between the two fooling rates, above 0, at most 1 (0.06 is six percentage points). The rates lie
@@ -118,7 +119,7 @@ def raters_needed(difference: float, assumptions: Assumptions = Assumptions()) -
 
 
 def smallest_difference(raters: int, assumptions: Assumptions = Assumptions()) -> float:
-    """Smallest difference that this many raters per algorithm detect with the given power.
+    """Smallest difference that some number of raters per algorithm detects.
 
     Args:
         raters: Per algorithm, at least 2.

@@ -15,7 +15,7 @@ _Z = float(scipy.special.ndtri(0.975))
 
 
 class Sensitivity(NamedTuple):
-    """Sensitivity d' of raters, in standard deviations of their percept; 0 is chance.
+    """Sensitivity d' in standard deviations of the percept; 0 is chance.
 
     Attributes:
         value: The estimate of d'.
@@ -29,7 +29,7 @@ class Sensitivity(NamedTuple):
 
 
 class Quartiles(NamedTuple):
-    """Quartiles over raters of their median response time in ms, and number of raters."""
+    """Quartiles over raters of their median response times in ms."""
 
     low: float
     median: float
@@ -50,7 +50,7 @@ def by_rater(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_algorithm(answers: pd.DataFrame) -> pd.DataFrame:
-    """Rate of each algorithm: mean over raters of each rater's mean over trials.
+    """Rate of each algorithm: mean over raters' means over trials.
 
     Args:
         answers: Answered trials, with columns algorithm, rater and fooled.
@@ -119,7 +119,7 @@ def left_share(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 
 
 
 def learning(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0) -> Estimate | None:
-    """Percentage points by which 10 trials change the share correct; positive is improvement.
+    """Change of the share correct per 10 trials, in percentage points.
 
     The least-squares slope of correctness on trial number, common to all raters and within raters; the bootstrap
     resamples raters, and has no interval for a single one.
@@ -149,6 +149,7 @@ def learning(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0)
     if len(xx) < 2:
         return estimate(slope, np.empty(0))
     counts = draw_counts(generator(seed, "learning"), replicates, len(xx))
+    # Sums over raters suffice: a replicate weighs each rater's sums by its multiplicity.
     sums = counts @ xx
     slopes = np.divide(10 * (counts @ xy), sums, out=np.full(replicates, np.nan), where=sums > 0)
     return estimate(slope, slopes)

@@ -1,4 +1,4 @@
-"""Reports of an analysis: plain text of at most 100 columns, and JSON."""
+"""Reports of an analysis as plain text and JSON."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _STAGED = (
 _ALIKE = "- under two-stage: all raters gave the same answers, so every draw gives the same rate."
 _UNKNOWN = "- under claims: a single rater, item or cluster of items does not show how others vary."
 _ITEMS = (
-    "items ICC: correlation of two raters' answers on an item that the two algorithms do not share, for planning; what "
+    "items ICC: correlation of two raters' answers on an item, without what both algorithms share, for planning; what "
     "is hard for both cancels in their difference. Plan with the mean over pairs, as that of one pair is imprecise."
 )
 _CLUSTERED = (
@@ -253,7 +253,7 @@ def _title(title: str) -> Sequence[str]:
 
 
 def _row(name: str, rest: str) -> Sequence[str]:
-    """Format a name and its cells; a long name gets a line of its own."""
+    """Format a row; a long name gets its own line."""
     if len(name) < _NAME:
         return [f"{name:<{_NAME}}{rest}"]
     return [*_wrapped(name), f"{'':<{_NAME}}{rest}"]

@@ -1,4 +1,4 @@
-"""Table of answers, one row per shown trial, in memory and as `answers.csv`."""
+"""Table of answers in memory and as CSV, one row per trial."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _MILLISECONDS = tuple(column for column in COLUMNS if column.endswith("_ms"))
 
 
 def build(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
-    """Build the table from rows; columns absent in a row are missing values.
+    """Build the table from rows; absent columns are missing values.
 
     Raises:
         AmtError: A row is not a valid answer (see `check`).
@@ -67,7 +67,7 @@ def build(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read a CSV export into the columns of COLUMNS; further columns are ignored.
+    """Read the columns of COLUMNS from a CSV export.
 
     Columns from `response_ms` on may be absent; their values are then missing.
 
@@ -158,7 +158,7 @@ def scored(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def practice(table: pd.DataFrame) -> pd.DataFrame:
-    """Select answered practice trials that are not void; they count in no rate."""
+    """Select answered practice trials, which count in no rate."""
     return _answered(table, "practice")
 
 
@@ -172,6 +172,7 @@ def _answered(table: pd.DataFrame, phase: str) -> pd.DataFrame:
 
 
 def _consistent(table: pd.DataFrame) -> pd.Series[bool]:
+    # Comparisons with missing values are missing, not False.
     fooled = (table["choice"] != table["fake_side"]).astype("Int64")
     both_missing = ~_known(table["choice"]) & ~_known(table["fooled"])
     return (table["fooled"] == fooled).fillna(False).astype(bool) | both_missing

@@ -49,7 +49,7 @@ class Links(NamedTuple):
 
 
 def state_at(now: float) -> ColumnElement[str]:
-    """SQL for a session's state at `now`, where sessions are joined with slots.
+    """SQL for a session's state at `now`, joined with slots.
 
     A running session whose lease is over counts as abandoned. It is stored as such only when another rater takes the
     slot; until then its rater may return.
@@ -71,6 +71,7 @@ def tallies(connection: Connection, study: int, now: float) -> dict[str, Tally]:
         )
     }
     state = state_at(now).label("state")
+    # Completed and running sessions are counted by their slots above.
     for algorithm, name, count in connection.execute(
         select(sessions.c.algorithm, state, func.count())
         .join(slots, slots.c.id == sessions.c.slot)
@@ -96,6 +97,7 @@ def total(tallied: dict[str, Tally]) -> Tally:
 
 def links_of(connection: Connection, study: int) -> Links:
     """Count a study's single-use links."""
+    # A link is used once a session has its pseudonym; unused ones join NULL, which count(id) ignores.
     made, used = connection.execute(
         select(func.count(), func.count(sessions.c.id))
         .select_from(links)
@@ -106,5 +108,6 @@ def links_of(connection: Connection, study: int) -> Links:
 
 
 def _sum(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    """Number of rows that satisfy a condition; SUM of no rows is NULL, not 0."""
+    """SQL for the number of rows that satisfy a condition."""
+    # SUM of no rows is NULL.
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)

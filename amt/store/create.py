@@ -1,4 +1,4 @@
-"""Creation of a study: re-encoded pictures, slots and their schedules, all or nothing."""
+"""Creation of a study with pictures and schedules, all or nothing."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def create(
             f"twice in a session ({need.practice} practice + {need.scored} scored + {need.attention} attention + "
             f"{need.spares} spare); add items, or ask for fewer trials"
         )
-    # The transaction commits after the folder is in place, and the folder is removed where it does not.
+    # Inside the transaction, so that a second creation of this name waits for this one, and then fails on the name.
+    # It commits after the folder is in place, and the folder is removed where it does not.
     with ExitStack() as undo, database.writing() as connection:
         number = _add_study(connection, plan)
         if target.folder.exists():
@@ -108,7 +109,7 @@ def create(
 
 
 def describe(study: Study, kind: str) -> str:
-    """Describe a study as JSON for people, without the key of its pseudonyms."""
+    """Describe a study as JSON, without the key of its pseudonyms."""
     document = {
         "name": study.name,
         "title": study.title,
@@ -172,14 +173,16 @@ def _add_pictures(connection: Connection, study: int, added: Sequence[Picture]) 
         {"study": study, "kind": picture.kind, "algorithm": picture.algorithm, "item": picture.item}
         for picture in added
     ]
+    # Not all databases return inserted rows in order unless asked to.
     statement = insert(schema.pictures).returning(schema.pictures.c.id, sort_by_parameter_order=True)
     return dict(zip(added, map(int, connection.execute(statement, rows).scalars()), strict=True))
 
 
 def _schedules(plan: StudyPlan, numbers: Mapping[Picture, int]) -> list[tuple[str, list[PlannedTrial]]]:
-    """Draw algorithm and schedule of each slot, with pictures by number in place of items."""
+    """Draw algorithm and schedule of each slot, with pictures by number."""
     items, algorithms = plan.sources.items, list(plan.sources.fakes)
     rng = np.random.default_rng(plan.seed)
+    # Schedules are drawn per algorithm before the order of slots: the seed fixes both.
     drawn = [iter(design.schedules(len(items), plan.protocol, rng)) for _ in algorithms]
 
     def numbered(trial: PlannedTrial, algorithm: str) -> PlannedTrial:
@@ -226,9 +229,10 @@ def _write_pictures(
 
 
 def _flush(*paths: Path) -> None:
-    """Flush files and folders to disk, so that a study in the database survives a power loss whole.
+    """Flush files and folders to disk.
 
-    Cheap after all files are written: the first flush takes most of the data along.
+    A study in the database must survive a power loss whole. Flushing is cheap once all files are written, as the first
+    flush takes most of the data along.
     """
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Connection to the database, SQLite or PostgreSQL, with a check of its version."""
+"""Connection to the database, SQLite or PostgreSQL, and version check."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def open_database(where: str | Path, *, create: bool = False) -> Database:
 
 
 def _check_file(path: Path) -> None:
-    """Refuse a file too short for SQLite, which would overwrite it as empty.
+    """Refuse a file too short for SQLite, which would overwrite it.
 
     The file is not opened: POSIX drops all locks that a process holds on a file when it closes any descriptor of it,
     those of open SQLite connections included.
@@ -131,9 +131,9 @@ def _check_file(path: Path) -> None:
 
 
 def _make_private(file: Path) -> None:
-    """Create a missing SQLite file readable by its owner alone, as it holds pseudonym keys.
+    """Create a missing SQLite file that only its owner can read.
 
-    SQLite gives its journal files the same permissions.
+    It holds the keys of pseudonyms. SQLite gives its journal files the same permissions.
     """
     if file.exists():  # not opened, for the sake of this process's locks on it
         return

@@ -1,4 +1,4 @@
-"""Sessions and trials of a study as tables without secrets, and as CSV."""
+"""Export of a study's sessions and trials, without secrets."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class KeptSession(NamedTuple):
 
 
 def shown_trials(connection: Connection, study: int, now: float) -> list[ShownTrial]:
-    """Trials of a study that were shown, by start of the session, then in order."""
+    """Shown trials of a study, by start of the session."""
     rows = connection.execute(
         select(
             sessions.c.id,
@@ -117,6 +117,7 @@ def shown_trials(connection: Connection, study: int, now: float) -> list[ShownTr
         .join(sessions, sessions.c.id == trials.c.session)
         .join(slots, slots.c.id == sessions.c.slot)
         .where(sessions.c.study == study, trials.c.shown.is_not(None))
+        # Ids break ties, so that an export does not depend on the order of rows in the database.
         .order_by(sessions.c.created, sessions.c.id, trials.c.shown, trials.c.position, trials.c.k)
     )
     return [ShownTrial._make([*row[:-1], json.loads(row[-1] or "{}")]) for row in rows]
@@ -124,6 +125,7 @@ def shown_trials(connection: Connection, study: int, now: float) -> list[ShownTr
 
 def kept_sessions(connection: Connection, study: int, now: float) -> list[KeptSession]:
     """Sessions of a study in the order of their start."""
+    # Counted in a subquery: a join with trials would repeat each session.
     voids = (
         select(func.count())
         .select_from(trials)
@@ -185,7 +187,7 @@ def answer_table(database: Database, study: Study) -> pd.DataFrame:
 
 
 def session_table(database: Database, study: Study, left_out: Exclusions | None = None) -> pd.DataFrame:
-    """Build the table of sessions, by their start; times are ISO 8601, UTC.
+    """Build the table of sessions, by start, with times in UTC.
 
     `place` is the number of the slot from 1, in the order of assignment; `viewport` is in CSS pixels; `hertz` is the
     measured rate of the display; `verified` is whether the rater's id could not be forged; `voids` counts interrupted
@@ -211,7 +213,7 @@ def sessions_text(listed: pd.DataFrame) -> str:
 
 
 def texts(database: Database, study: Study, folder: StudyFolder) -> dict[Path, str]:
-    """Format answers and sessions as CSV, by their files in the study's folder."""
+    """Format answers and sessions as CSV, by file."""
     answers = answer_table(database, study)
     listed = session_table(database, study, exclusions(answers, study.protocol))
     return {folder.answers: table.text(answers), folder.sessions: sessions_text(listed)}
@@ -246,6 +248,7 @@ def _answer(study: Study, trial: ShownTrial, number: int, pictures: Mapping[int,
         "right_gap_ms": exposures["right"].get("gap"),
         "answered_at": iso(trial.answered),
         "simulated": 1 if study.simulated else None,
+        # By the item of the fake: it is the one that fools or not.
         "cluster": study.clusters.of[pictures[trial.fake].item] if study.clusters else None,
     }
 

@@ -33,14 +33,14 @@ _hasher = PasswordHasher()  # argon2id, with the library's current costs
 
 
 class NewLogin(NamedTuple):
-    """New login: secret of its cookie, and whether it only permits choosing a password."""
+    """New login: its cookie's secret, and whether it only permits choosing."""
 
     token: str
     must_choose: bool
 
 
 def one_time(database: Database, *, renew: bool = False) -> str | None:
-    """Issue the one-time password with which the researcher logs in to choose another.
+    """Issue the one-time password for the researcher's first login.
 
     Args:
         database: Database of the studies.
@@ -50,7 +50,7 @@ def one_time(database: Database, *, renew: bool = False) -> str | None:
         The password, stored only as a hash; None if there is a password already.
     """
     password = "-".join(identity.new_code() for _ in range(_ONE_TIME_CODES))
-    hashed = _hasher.hash(password)
+    hashed = _hasher.hash(password)  # outside the transaction, as it takes long on purpose
     with database.writing() as connection:
         _in_turn(connection)
         if renew:
@@ -133,7 +133,7 @@ def valid(connection: Connection, token: str, now: float) -> bool:
 
 
 def may_choose(connection: Connection, token: str, now: float) -> bool:
-    """Whether a token is that of a current login for choosing a password."""
+    """Whether a token is that of a login for choosing a password."""
     return _lives(connection, _digest(token, must_choose=True), now)
 
 
@@ -156,7 +156,7 @@ def _count(connection: Connection, now: float) -> None:
 
 
 def _in_turn(connection: Connection) -> None:
-    """Serialise transactions from here on, on PostgreSQL too, by locking the version's row."""
+    """Serialise transactions, on PostgreSQL too, by locking the version's row."""
     connection.execute(select(about.c.value).where(about.c.key == "schema").with_for_update())
 
 
@@ -183,7 +183,7 @@ def _lives(connection: Connection, digest: str, now: float) -> bool:
 
 
 def _digest(token: str, *, must_choose: bool) -> str:
-    """Hash a login's token for storage, differently for the two kinds of login."""
+    """Hash a login's token for storage, differently by kind of login."""
     return identity.digest(f"choose:{token}" if must_choose else token)
 
 

@@ -24,7 +24,7 @@ _Event = Literal["seen", "forgotten"]
 
 
 def results_allowed(study: Study) -> bool:
-    """Whether results may be shown: the study is closed, or they were revealed before."""
+    """Whether results may be shown: after closing, or after a reveal."""
     return study.state == "closed" or study.revealed is not None
 
 
@@ -35,7 +35,7 @@ def seen(connection: Connection, study: Study) -> None:
 
 
 def when(connection: Connection, study: Study, event: _Event) -> float | None:
-    """Time of an event's first occurrence in seconds since 1970; None before it."""
+    """First time of an event in seconds since 1970, or None."""
     value = connection.scalar(select(about.c.value).where(about.c.key == _key(study, event)))
     return None if value is None else float(value)
 
@@ -46,7 +46,7 @@ def close(connection: Connection, study: Study) -> None:
 
 
 def reopen(connection: Connection, study: Study) -> None:
-    """Reopen a study; an earlier view of its results becomes an early reveal.
+    """Reopen a study; an earlier view becomes an early reveal.
 
     Raises:
         Refusal: 409 identities are deleted, so a rater could take part twice.
@@ -67,7 +67,7 @@ def forget(database: Database, study: Study) -> None:
         Refusal: 409 the study is open or a session is running, so raters may have to be recognised.
     """
     with database.writing() as connection:
-        if database.kind == "sqlite":
+        if database.kind == "sqlite":  # zeroes deleted content instead of leaving it in free pages
             connection.exec_driver_sql("PRAGMA secure_delete = ON")
         if studies.get(connection, study.id).state != "closed":
             raise Refusal(409, "open", "The study is open, so returning raters must be recognised. Close it first.")
@@ -79,6 +79,7 @@ def forget(database: Database, study: Study) -> None:
         )
         if running:
             raise Refusal(409, "running", f"Sessions still running: {running}. Wait for their end.")
+        # One by one, as each session gets a pseudonym of its own.
         ids = list(connection.scalars(select(sessions.c.id).where(sessions.c.study == study.id)))
         for session in ids:
             connection.execute(

@@ -22,9 +22,7 @@ NEVER = 1e18
 
 metadata = MetaData()
 
-
 about = Table("amt_about", metadata, Column("key", String(40), primary_key=True), Column("value", Text, nullable=False))
-
 
 studies = Table(
     "amt_studies",
@@ -47,7 +45,6 @@ studies = Table(
     Column("revealed", Float),  # time of the first reveal of fooling rates before the study was closed
 )
 
-
 pictures = Table(
     "amt_pictures",
     metadata,
@@ -58,7 +55,6 @@ pictures = Table(
     Column("item", Text, nullable=False),
     UniqueConstraint("study", "kind", "algorithm", "item"),
 )
-
 
 # A slot is one session's schedule. Its table and the column in sessions keep the names of the first version.
 slots = Table(
@@ -74,7 +70,6 @@ slots = Table(
     UniqueConstraint("study", "sequence"),
     Index("amt_places_free", "study", "lease", "sequence"),
 )
-
 
 sessions = Table(
     "amt_sessions",
@@ -99,7 +94,6 @@ sessions = Table(
     UniqueConstraint("study", "rater"),
 )
 
-
 trials = Table(
     "amt_trials",
     metadata,
@@ -120,7 +114,6 @@ trials = Table(
     Column("measured", Text),  # the answer as received, canonical JSON
 )
 
-
 links = Table(
     "amt_links",
     metadata,
@@ -129,14 +122,12 @@ links = Table(
     Column("label", Text, nullable=False),
 )
 
-
 logins = Table(
     "amt_logins",
     metadata,
     Column("token", String(64), primary_key=True),
     Column("expires", Float, nullable=False),
 )
-
 
 attempts = Table(
     "amt_attempts", metadata, Column("id", Integer, primary_key=True), Column("at", Float, nullable=False, index=True)

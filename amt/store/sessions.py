@@ -89,7 +89,7 @@ class _Slot(NamedTuple):
 
 
 def start(database: Database, study: Study, rater: str, source: Source, user_agent: str) -> StartedSession:
-    """Find or create the session of a rater, whose id is replaced by a pseudonym.
+    """Find or create the session of a rater, under a pseudonym.
 
     The transaction that creates a session also assigns its slot, so a burst of raters cannot get more than there are.
     Starting again replaces the token: of two tabs, only the later one can continue.
@@ -102,6 +102,7 @@ def start(database: Database, study: Study, rater: str, source: Source, user_age
     name = identity.pseudonym(study.key, source, rater)
     try:
         with database.writing() as connection:
+            # Both in one transaction: two tabs of a rater get one session.
             return _find(connection, study, name) or _create(connection, study, name, source, user_agent)
     except IntegrityError:  # on PostgreSQL: a concurrent request of the same rater has created the session
         with database.writing() as connection:
@@ -131,7 +132,7 @@ def require(session: Session, *states: State) -> None:
 
 
 def renew(connection: Connection, session: Session, now: float) -> None:
-    """Extend a running session's lease, at most once a minute to save writes."""
+    """Extend a running session's lease, at most once per minute."""
     if session.state == "running" and session.lease - now < LEASE_SECONDS - _RENEW_AFTER_SECONDS:
         connection.execute(
             update(slots)
@@ -152,7 +153,7 @@ def environment(connection: Connection, session: Session, facts: Mapping[str, An
 
 
 def consent(connection: Connection, session: Session, version: str, *, agreed: bool) -> State:
-    """Store consent with its text's version and its time; refusal ends the session."""
+    """Store consent with version and time; refusal ends the session."""
     require(session, "running", "declined")
     if session.state == "running" and not agreed:
         return leave(connection, session, "declined")
@@ -232,6 +233,7 @@ def _find(connection: Connection, study: Study, rater: str) -> StartedSession | 
         word, message = _OVER[row.state]
         finish = study.recruitment.redirect("completed") if row.state == "completed" else None
         raise Refusal(409, word, message, code=row.code, redirect=finish)
+    # Only a digest is stored, so the old token cannot be returned again.
     token = identity.new_token()
     connection.execute(update(sessions).where(sessions.c.id == row.id).values(token=identity.digest(token)))
     connection.execute(

@@ -86,7 +86,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Picture:
-    """Kind (real, fake or broken), algorithm (None for real) and item of a picture."""
+    """Picture by kind (real, fake, broken), algorithm (None for real) and item."""
 
     kind: str
     algorithm: str | None
@@ -124,7 +124,7 @@ def first_schedule(connection: Connection, study: int) -> str:
 
 
 def named_pictures(connection: Connection, session_token: str) -> dict[str, tuple[str, int]]:
-    """Study and picture number behind each picture token of a session with consent.
+    """Study and picture number by picture token, for a consenting session.
 
     The result changes only with a withdrawal or a newer token of the session.
     """
@@ -150,7 +150,7 @@ def reveal(connection: Connection, study: int) -> None:
 
 
 def store_clusters(connection: Connection, study: int, clusters: StudyClusters) -> None:
-    """Store a study's clusters, beside its row: older databases have no column for them."""
+    """Store a study's clusters in `about`, as older databases lack a column."""
     text = json.dumps({"by": clusters.by, "of": dict(clusters.of)})
     connection.execute(insert(about).values(key=_clusters_key(study), value=text))
 

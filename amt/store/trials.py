@@ -25,7 +25,7 @@ _CLOCK_TOLERANCE_SECONDS = 0.1  # exposures may end half a frame early, and cloc
 
 
 def _waiting(table: FromClause) -> ColumnElement[bool]:
-    """SQL for trials still to be answered; spares in reserve have no position."""
+    """SQL for trials still to be answered; unused spares are not."""
     return table.c.answered.is_(None) & table.c.void.is_(None) & table.c.position.is_not(None)
 
 
@@ -74,7 +74,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class TrialAnswer:
-    """Answer to a trial: side taken for the fake, response time, measurements of the page."""
+    """Answer to a trial: chosen side, response time, measurements."""
 
     choice: Side
     response_ms: float
@@ -104,7 +104,7 @@ class StoredTrial(NamedTuple):
 
 @dataclass(frozen=True)
 class Completion:
-    """Completion code of a session, and the rater's number of correct scored answers."""
+    """Completion code of a session, and its number of correct answers."""
 
     code: str
     correct: int
@@ -112,7 +112,7 @@ class Completion:
 
 
 def to_come(connection: Connection, session: Session) -> list[Trial] | None:
-    """List the remaining trials in order; None if the session ends for lack of spares.
+    """List the remaining trials; None if the session ends without spares.
 
     The page requests this after a reload, so a trial that was shown and not answered is void: its pair is not shown
     again, and a spare replaces it.
@@ -126,6 +126,7 @@ def to_come(connection: Connection, session: Session) -> list[Trial] | None:
     shown = connection.execute(
         select(trials.c.k).where(trials.c.session == session.id, _left, trials.c.shown.is_not(None))
     ).scalar_one_or_none()
+    # At most one trial is shown and unanswered, as only the first waiting one can be shown.
     if shown is not None and not _void(connection, session, shown, RELOAD):
         return None
     rows = connection.execute(
@@ -171,6 +172,7 @@ def interrupt(connection: Connection, session: Session, k: int, reason: Interrup
             raise Refusal(409, "order", f"Trial {k} is not being shown.")
         if not _void(connection, session, k, reason):
             return False
+        # Reloads are not counted: a connection may force them.
         interruptions = connection.scalar(
             select(func.count())
             .select_from(trials)
@@ -185,7 +187,7 @@ def interrupt(connection: Connection, session: Session, k: int, reason: Interrup
 def answer(
     connection: Connection, session: Session, k: int, given: TrialAnswer, least_ms: int, now: float
 ) -> StoredTrial:
-    """Store an answer; the same answer is accepted again, a different one is refused.
+    """Store an answer; a repeated one is accepted, a different one refused.
 
     Args:
         connection: A writing transaction.
@@ -204,6 +206,7 @@ def answer(
     """
     trial = _trial(connection, session, k)
     _refuse_void(trial)
+    # The whole answer is compared, so that a repeated request is told from a second answer.
     if trial.answered is not None:
         if trial.measured != given.canonical:
             raise Refusal(
@@ -231,7 +234,7 @@ def answer(
 
 
 def complete(connection: Connection, session: Session, code: str) -> Completion:
-    """Complete a session whose trials are all answered; repeated, return the same code.
+    """Complete a fully answered session; repeated, return the same code.
 
     Args:
         connection: A writing transaction.
@@ -276,7 +279,7 @@ def _refuse_void(trial: StoredTrial) -> None:
 
 
 def _void(connection: Connection, session: Session, k: int, reason: str) -> bool:
-    """Void a trial and replace it by a spare; False if none is left and the session ends."""
+    """Void a trial and replace it by a spare, if any is left."""
     # The spare takes over position, phase and side, so the schedule stays balanced.
     voided = _trial(connection, session, k)
     connection.execute(update(trials).where(trials.c.session == session.id, trials.c.k == k).values(void=reason))
@@ -323,7 +326,7 @@ class TrialTruth(NamedTuple):
 
 
 def truth(database: Database, session: str) -> dict[int, TrialTruth]:
-    """Truth of all trials of a session by k; that of a spare may still change."""
+    """Truth of a session's trials by k; a spare's may still change."""
     with database.reading() as connection:
         rows = connection.execute(
             select(trials.c.k, sessions_table.c.algorithm, pictures.c.item, trials.c.fake_side)

@@ -94,7 +94,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def study(database: Database, studies: Studies, pictures: Path) -> Study:
-    """A study of two algorithms with three places each."""
+    """A study of two algorithms with three slots each."""
     from tests.amt.study import make_study
 
     return make_study(database, studies, pictures)

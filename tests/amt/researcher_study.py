@@ -53,7 +53,7 @@ def answer(rater: Rater, k: int, fooled: int, response_ms: float = 500.0, facts:
 
 
 def algorithm_of(rater: Rater) -> str:
-    """Which algorithm a rater's place is of."""
+    """Algorithm of a rater's slot."""
     with rater.database.reading() as connection:
         return str(
             connection.scalar(select(sessions_table.c.algorithm).where(sessions_table.c.id == rater.started.session))
@@ -85,7 +85,7 @@ def take_part(database: Database, study: Study, name: str, fooled: int, comment:
 
 
 def fill(database: Database, study: Study, comments: Sequence[str] = ()) -> list[Rater]:
-    """All places of a study taken, by raters who are fooled as above."""
+    """Fill all slots of a study with raters who are fooled as above."""
     left = {name: list(counts) for name, counts in FOOLED.items()}
     with database.reading() as connection:
         order = connection.scalars(
@@ -99,13 +99,13 @@ def fill(database: Database, study: Study, comments: Sequence[str] = ()) -> list
 
 
 def end_lease(rater: Rater) -> None:
-    """Let a rater be away for longer than a place is kept."""
+    """Let the lease of a rater's slot end."""
     with rater.database.writing() as connection:
         connection.execute(update(slots).where(slots.c.session == rater.started.session).values(lease=1.0))
 
 
 def schedule(rater: Rater) -> list[tuple[str, int, int, Side]]:
-    """The trials of a rater's place as they were planned: phase, real picture, fake picture, side of the fake."""
+    """The trials of a rater's slot as they were planned: phase, real picture, fake picture, side of the fake."""
     with rater.database.reading() as connection:
         found = connection.scalar(select(slots.c.schedule).where(slots.c.session == rater.started.session))
     return [(phase, real, fake, side) for phase, real, fake, side in json.loads(str(found))]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import os
+import signal
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -19,9 +21,10 @@ from amt import pictures as pictures_module
 from amt.design import PlannedTrial
 from amt.errors import AmtError
 from amt.layout import Studies
-from amt.pictures import folder, matched
+from amt.pictures import Sources, folder, matched
 from amt.protocol import Protocol
 from amt.store import schema
+from amt.store.create import StudyPlan, create
 from amt.store.database import Database, open_database
 from amt.store.studies import Picture, Study, pictures_of
 from tests.amt.study import ALGORITHMS, SMALL, make_study, no_commits
@@ -34,7 +37,7 @@ def schedules(database: Database, study: Study) -> list[tuple[str, list[PlannedT
         return [(name, [PlannedTrial(*trial) for trial in json.loads(text)]) for name, text in rows]
 
 
-def test_places_name_pictures_of_their_algorithm_and_kind(database: Database, studies: Studies, pictures: Path) -> None:
+def test_slots_name_pictures_of_their_algorithm_and_kind(database: Database, studies: Studies, pictures: Path) -> None:
     study = make_study(database, studies, pictures, SMALL.model_copy(update={"attention": 2}))
     with database.reading() as connection:
         known = pictures_of(connection, study.id)
@@ -120,6 +123,31 @@ def test_a_study_that_is_not_committed_leaves_no_folder(studies: Studies, pictur
     assert not list(studies.folder.glob("small"))
     make_study(database, studies, pictures)
     database.close()
+
+
+def _be_killed(folder: Studies, sources: Sources) -> None:
+    def progress(done: int, total: int) -> None:
+        if done == total // 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    create(
+        open_database(folder.database, create=True), folder, StudyPlan("small", "Which?", sources, {}, SMALL), progress
+    )
+
+
+def test_a_killed_creation_leaves_no_study_and_keeps_no_name(studies: Studies, pictures: Path) -> None:
+    sources = matched(folder(pictures / "real"), {name: folder(pictures / name) for name in ALGORITHMS})
+    process = multiprocessing.get_context("spawn").Process(target=_be_killed, args=(studies, sources))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert not studies.study("small").folder.exists()
+    assert len(list(studies.unfinished("small").pictures.iterdir())) == 18
+    database = open_database(studies.database)
+    make_study(database, studies, pictures)
+    database.close()
+    assert not studies.unfinished("small").folder.exists()
+    assert len(list(studies.study("small").pictures.iterdir())) == 36
 
 
 def test_unmatched_items_are_named(tmp_path: Path) -> None:

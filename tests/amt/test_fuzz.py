@@ -41,7 +41,7 @@ def changed(valid: dict[str, Any]) -> st.SearchStrategy[Any]:
 
 @pytest.fixture(scope="module")
 def http(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Iterator[httpx.Client]:
-    """A server with a study that has places enough."""
+    """A server with a study that has slots enough."""
     folder = Studies(tmp_path_factory.mktemp("study"))
     database = open_database(folder.database, create=True)
     make_study(database, folder, pictures, PROTOCOL.model_copy(update={"raters": 400}), name="quick")

@@ -88,7 +88,7 @@ def test_every_screen_has_a_title_names_and_an_order(studio: Studio, visit: Visi
     rater.reads("The practice is over")
     rater.press(withdraw)
     assert page.get_by_role("dialog", name="Stop and withdraw?").is_visible()
-    assert page.evaluate("document.activeElement.textContent") == "Go on with the study"
+    assert page.evaluate("document.activeElement.textContent") == "Continue the study"
     page.keyboard.press("Escape")
     assert page.get_by_role("dialog").count() == 0
     rater.answers_all()

@@ -95,7 +95,7 @@ def test_withdrawing_asks_once_more_and_deletes(studio: Studio, visit: Visit) ->
     rater.answers()
     rater.reads("The practice is over")
     rater.press("Stop and withdraw my answers")
-    rater.press("Go on with the study")
+    rater.press("Continue the study")
     assert studio.sessions(study)[0]["state"] == "running"
     rater.press("Stop and withdraw my answers")
     rater.press("Withdraw my answers")
@@ -134,7 +134,7 @@ def test_prolific(studio: Studio, visit: Visit) -> None:
     rater = visit()
     elsewhere = stay_here(rater)
     rater.open(study)
-    rater.reads("Please come by Prolific")
+    rater.reads("Please use Prolific")
     rater.starts(study, FROM_PROLIFIC)
     rater.page.route("**/complete", lambda route: route.abort())
     rater.answers_all()

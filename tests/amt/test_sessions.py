@@ -1,4 +1,4 @@
-"""Places: given out once, kept by a lease, freed, and never more than there are. On both databases."""
+"""Slots: assigned once, kept by a lease, freed, and never more than there are. On both databases."""
 
 from __future__ import annotations
 

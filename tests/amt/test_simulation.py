@@ -42,7 +42,7 @@ def opened(studies: Studies) -> Iterator[Database]:
 
 @pytest.fixture
 def simulated(opened: Database, studies: Studies, pictures: Path) -> Study:
-    """A study for programs, of two algorithms with ten places each."""
+    """A study for programs, of two algorithms with ten slots each."""
     return make_study(opened, studies, pictures, PROTOCOL, simulated=True)
 
 
@@ -85,7 +85,7 @@ def test_each_kind_does_what_it_is_for(opened: Database, studies: Studies, simul
 
 
 @pytest.mark.usefixtures("unhurried_server")
-def test_all_places_are_filled_and_the_rest_turned_away(opened: Database, studies: Studies, simulated: Study) -> None:
+def test_all_slots_are_filled_and_the_rest_turned_away(opened: Database, studies: Studies, simulated: Study) -> None:
     outcome = rehearse(studies, studies.database, opened, "small", Crowd({"careful": 23}, FOOLING))
     assert (outcome.ended("completed"), outcome.ended("full")) == (20, 3)
     with opened.reading() as connection:

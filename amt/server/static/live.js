@@ -1,4 +1,4 @@
-/** Keeps the counts of a study's page current; the page is complete without it. */
+/** Refresh the counts of a study's page, which works without this script. */
 
 const EVERY_MS = 5000;
 const note = document.getElementById("live");
@@ -11,18 +11,18 @@ document.addEventListener("visibilitychange", () => {
 });
 
 async function refresh() {
-  let found;
+  let current;
   try {
     const answer = await fetch("counts", { redirect: "manual", signal: AbortSignal.timeout(EVERY_MS) });
     if (answer.type === "opaqueredirect") return location.reload(); // the login has ended
     if (!answer.ok) throw new Error(`status ${answer.status}`);
-    found = await answer.json();
+    current = await answer.json();
   } catch {
-    note.textContent = "The server does not answer; these counts may be old.";
+    note.textContent = "The server does not respond; these counts may be outdated.";
     return;
   }
-  if (found.state !== document.body.dataset.state) return location.reload();
-  show(found.counts);
+  if (current.state !== document.body.dataset.state) return location.reload();
+  show(current.counts);
   note.textContent = `As of ${new Date().toLocaleTimeString()}, refreshed every ${EVERY_MS / 1000} seconds.`;
 }
 
@@ -31,8 +31,8 @@ function show(counts) {
     element.textContent = counts[element.dataset.count].toLocaleString("en");
   }
   for (const bar of document.querySelectorAll("[data-bar]")) {
-    const [done, running, places] = ["done", "running", "places"].map((key) => counts[`${bar.dataset.bar}.${key}`]);
-    bar.querySelector(".done").setAttribute("width", (100 * done) / places);
-    bar.querySelector(".running").setAttribute("width", (100 * (done + running)) / places);
+    const [done, running, slots] = ["done", "running", "places"].map((key) => counts[`${bar.dataset.bar}.${key}`]);
+    bar.querySelector(".done").setAttribute("width", (100 * done) / slots);
+    bar.querySelector(".running").setAttribute("width", (100 * (done + running)) / slots);
   }
 }
