@@ -161,7 +161,7 @@ def test_one_rater_has_no_interval_and_no_verdict() -> None:
     assert lines[0] == ["alone", "1", "20", "40.0", "%", "-", "-", "-", "40.0", "%", "+-", "-"]
     assert (
         " ".join(lines[1])
-        == f"alone d' {alone.sensitivity.value:.2f} (-) unknown from a single rater, item or cluster of items"
+        == f"alone d' {alone.sensitivity.value:.2f} (-) unknown with a single rater, item or cluster of items"
     )
     assert lines[2][:2] == ["alone", "b"]
     assert lines[2][3:] == ["-"] * 4
