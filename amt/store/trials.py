@@ -279,7 +279,7 @@ def _refuse_void(trial: StoredTrial) -> None:
 
 
 def _void(connection: Connection, session: Session, k: int, reason: str) -> bool:
-    """Void a trial and replace it by a spare, if any is left."""
+    """Void a trial and replace it by a spare; False without one."""
     # The spare adopts position, phase and side, so the schedule stays balanced.
     voided = _trial(connection, session, k)
     connection.execute(update(trials).where(trials.c.session == session.id, trials.c.k == k).values(void=reason))
