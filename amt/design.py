@@ -22,7 +22,7 @@ class PlannedTrial(NamedTuple):
     """One trial of a slot's schedule.
 
     Attributes:
-        phase: Its role; a spare takes over phase and side of the trial that it replaces.
+        phase: Its role; a spare adopts phase and side of the trial that it replaces.
         real: Index of the item whose real picture is shown.
         fake: Index of the item whose fake is shown (the same item if paired); in an attention check, its broken fake.
         fake_side: Side of the fake.

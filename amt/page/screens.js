@@ -45,13 +45,13 @@ export class Screens {
   obstacles(unmet, seen) {
     const { obstacles } = this.#texts;
     const { requirements } = this.#study;
-    const mend = {
+    const fixes = {
       touch: obstacles.touch,
       zoomed: obstacles.zoomed,
       small: obstacles.small(requirements, seen.viewport),
       slow: obstacles.slow(requirements, seen.hertz),
     };
-    const reasons = element("ul", { class: "reasons" }, ...unmet.map((reason) => element("li", {}, mend[reason])));
+    const reasons = element("ul", { class: "reasons" }, ...unmet.map((reason) => element("li", {}, fixes[reason])));
     const buttons = [
       { label: obstacles.again, value: true },
       { label: obstacles.leave, value: false },

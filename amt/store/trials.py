@@ -206,7 +206,7 @@ def answer(
     """
     trial = _trial(connection, session, k)
     _refuse_void(trial)
-    # The whole answer is compared, so that a repeated request is told from a second answer.
+    # The whole answer is compared, so that a second answer is not taken for a repeated request.
     if trial.answered is not None:
         if trial.measured != given.canonical:
             raise Refusal(
@@ -279,8 +279,8 @@ def _refuse_void(trial: StoredTrial) -> None:
 
 
 def _void(connection: Connection, session: Session, k: int, reason: str) -> bool:
-    """Void a trial and replace it by a spare, if any is left."""
-    # The spare takes over position, phase and side, so the schedule stays balanced.
+    """Void a trial and replace it by a spare; False without one."""
+    # The spare adopts position, phase and side, so the schedule stays balanced.
     voided = _trial(connection, session, k)
     connection.execute(update(trials).where(trials.c.session == session.id, trials.c.k == k).values(void=reason))
     spare = connection.execute(
