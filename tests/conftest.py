@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Tiny networks: a second thread costs more than it gives, most of all on a busy machine. Before torch is imported,
 # and for the processes that tests start.
@@ -13,6 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
+from xdist.scheduler import LoadFileScheduling  # noqa: E402
 
 from tests.browser import close_shared_browser  # noqa: E402
 from tests.patience import PATIENCE  # noqa: E402
@@ -51,6 +53,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         cost[item.path] += sum(COST.get(mark.name, 0) for mark in item.iter_markers())
     items.sort(key=lambda item: -cost[item.path])  # stable: the tests of a file keep their order
+
+
+class _OneRayAtATime(LoadFileScheduling):
+    """One process runs a file's tests, and one runs all files with Ray clusters: two clusters fill a small machine."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "ray" if "/test_ray_" in nodeid else super()._split_scope(nodeid)  # type: ignore[no-any-return]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:  # noqa: ANN401
+    """Spread the tests over processes."""
+    return _OneRayAtATime(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
