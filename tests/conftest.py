@@ -62,6 +62,7 @@ class _OneRayAtATime(LoadFileScheduling):
         return "ray" if "/test_ray_" in nodeid else super()._split_scope(nodeid)  # type: ignore[no-any-return]
 
 
+@pytest.hookimpl(optionalhook=True)  # without xdist nobody calls it
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:  # noqa: ANN401
     """Spread the tests over processes."""
     return _OneRayAtATime(config, log)

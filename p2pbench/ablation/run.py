@@ -19,7 +19,7 @@ from p2pbench.datasets.dataset import Item
 from p2pbench.datasets.decoders import Picture
 from p2pbench.datasets.transforms import Range
 from p2pbench.runtime.device import device_errors
-from p2pbench.runtime.files import made_ready, owned
+from p2pbench.runtime.files import locked, owned
 from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.precision import Precisions, chosen, set_up
 from p2pbench.runtime.progress import ProgressReporter
@@ -129,7 +129,7 @@ def carry_out(
         made = [(planned.run, read_run(planned.run))]
         check_files(planned.run)
         check_fits(planned.run, planned.config, data.describe(), made, data.contents)
-        with made_ready(grid := grid_of(planned.run)):  # who makes it ready after this sees that the run has begun
+        with locked((grid := grid_of(planned.run)).lock):  # who makes it ready after this sees that the run has begun
             check_same_references(grid, data, planned.config)
         if not planned.run.generator.exists():
             if not planned.run.checkpoint.exists():

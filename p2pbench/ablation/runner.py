@@ -19,7 +19,7 @@ from p2pbench.config import RunConfig
 from p2pbench.datasets.catalogue import clusters_of_items, files_of, more_than_there_are
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.runtime.device import pick_device
-from p2pbench.runtime.files import made_ready
+from p2pbench.runtime.files import locked
 from p2pbench.runtime.interrupt import Stop, Stopped, stop_request
 from p2pbench.runtime.precision import Precisions, precisions
 from p2pbench.runtime.progress import ProgressReporter
@@ -87,7 +87,7 @@ def run_grid(plan: GridPlan, reporter: ProgressReporter, parallel: int = 1, clus
         check_fits(run, config, of_run.describe(), made, of_run.contents)
     first = data[data_key(runs[0].config)]
     check_references(folder, first, runs[0].config, made)
-    with made_ready(folder):
+    with locked(folder.lock):
         made = read_runs(folder)  # another call may have begun some since
         for run, config, of_run in wanted:
             check_fits(run, config, of_run.describe(), made, of_run.contents)

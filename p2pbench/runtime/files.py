@@ -1,4 +1,4 @@
-"""Locks of runs and grids, and output files that are never replaced."""
+"""Locks between processes, and output files that are never replaced."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import BinaryIO
 from p2pbench.errors import UserError
 from p2pbench.runtime.interrupt import Stop, Stopped
 from reports.store import atomic
-from reports.store.layout import Grid, Run
+from reports.store.layout import Run
 from reports.store.made import digest
 
 
@@ -70,19 +70,19 @@ def owned(run: Run, patience: float = 0.0, stop: Stop = False) -> Iterator[None]
 
 
 @contextmanager
-def made_ready(grid: Grid) -> Iterator[None]:
-    """Lock the shared files of a grid, as soon as no other call holds them.
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, which is created with its folder; wait while another process holds it.
 
     Raises:
-        UserError: the folder cannot be written to, or its file system keeps no locks.
+        UserError: the file cannot be written, or its file system keeps no locks.
     """
     try:
-        grid.folder.mkdir(parents=True, exist_ok=True)
-        file = grid.lock.open("ab")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
     except OSError as error:
-        raise UserError(atomic.unwritten(grid.lock, error)) from None
+        raise UserError(atomic.unwritten(path, error)) from None
     with file:
-        while not _lock(file, grid.lock):
+        while not _lock(file, path):
             time.sleep(SECONDS_BETWEEN_TRIES)
         yield
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from itertools import repeat
@@ -29,6 +27,7 @@ from p2pbench.datasets.contents import cache_folder
 from p2pbench.datasets.labelled import NATIVE_SIZE, Streets
 from p2pbench.datasets.streets.scene import Scene, draw_scene
 from p2pbench.errors import UserError
+from p2pbench.runtime.files import locked
 from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.truth import Truth
 
@@ -79,26 +78,12 @@ def no_weights(dataset: str) -> str:
 
 
 FORMAT = 1  # raise it when the same settings train another scorer
-
-
 SCENE_SEED = 2  # 0 and 1 are the scenes that generators are trained and tested on
-
-
 SCENES, HELD_OUT = 1232, 32
-
-
 PHOTO_SIZE = 64
-
-
 ARCHITECTURE = FcnArchitecture(len(CITYSCAPES.classes), width=1 / 4, hidden=128, stride=4, padding="layers")
-
-
 SETTINGS = Settings(steps=600, batch_size=8, learning_rate=8e-3, validate_every=300)
-
-
 CHECKPOINT_SECONDS = 15.0
-
-
 WORK = "scorer of the street scenes"
 
 
@@ -109,7 +94,7 @@ def streets_scorer(reporter: ProgressReporter) -> Path:
         FcnError: The cache cannot be written.
     """
     path = cache_folder() / f"fcn-streets-{_key()}.safetensors"
-    with _alone(path.with_suffix(".lock")):
+    with locked(path.with_suffix(".lock")):  # who comes second waits, and finds the scorer trained
         if not path.exists():
             reporter.say("training a scorer for the street scenes, once: about a minute")
             _train(path, reporter)
@@ -153,12 +138,3 @@ def _key() -> str:
     """A name for what is trained: it changes whenever the scorer would."""
     content = [FORMAT, Streets.note, SCENES, HELD_OUT, PHOTO_SIZE, NATIVE_SIZE, asdict(ARCHITECTURE), asdict(SETTINGS)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock: who comes second waits, and finds the work done."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

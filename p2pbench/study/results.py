@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from amt.statistics.table import scored
 from amt.store import export
 from amt.store.studies import Study
 from p2pbench.datasets.clusters import ItemClusters, of_clusters, weights_of
+from p2pbench.scoring.scorer import Outputs, Scored
 from p2pbench.study.create import run_of
 from p2pbench.study.studies import Chosen, look
 from reports.store import bootstrap, json_files, ledger, made
@@ -135,25 +137,56 @@ def write_fooling_rates(results: Path, study: Study, answers: pd.DataFrame, anal
         results: The results folder that the study was made from.
         study: The study.
         answers: Its table of answers.
-        analysis: What came out of them, with some raters left out by the protocol's rules.
+        analysis: Analysis of these answers, without the raters excluded by the protocol's rules.
 
     Returns:
         The runs that have scores now; algorithms that came from elsewhere have none.
+
+    Raises:
+        ReportError: A user's file is where a score goes, or a score was changed by hand.
     """
     counted = scored(analysis.exclusions.kept(answers))
     if counted.empty:
         return []
-    rates = fooling_metrics(study, counted)
-    scorer, protocol = f"{STUDY}{study.name}", _fooling_protocol(study)
-    written = []
+    scorer, runs = StudyScorer(study, counted), list(_judged(results, study, analysis))
+    for outputs in runs:
+        scorer.check_free(outputs.run)
+    return [result.outputs.run for result in scorer.score(runs)]
+
+
+def _judged(results: Path, study: Study, analysis: Analysis) -> Iterator[Outputs]:
+    """Outputs of the runs in the results folder that a study judged, named as its algorithms."""
     for algorithm in analysis.kept.algorithms:
         run = run_of(results, study.origin.get(algorithm.name, ""))
-        if run is None:
-            continue
-        rate = {"fooling_rate": rates[algorithm.name]}
-        ledger.write(run, Scores(scorer, protocol, study.items, len(study.items), rate))
-        written.append(run)
-    return written
+        if run is not None:
+            pictures = run.pictures()
+            files = {item: pictures[item] for item in study.items if item in pictures}
+            yield Outputs(run, algorithm.name, files, len(study.items), origin={}, clusters=_clusters(study))
+
+
+class StudyScorer:
+    """Fooling rates of a study's algorithms.
+
+    Args:
+        study: The study.
+        counted: Scored answers (a row each) of raters who were not excluded.
+    """
+
+    def __init__(self, study: Study, counted: pd.DataFrame) -> None:
+        self._study, self._name = study, f"{STUDY}{study.name}"
+        self._rates = fooling_metrics(study, counted)
+
+    def check_free(self, run: Run) -> None:
+        """Refuse a user's file where the score goes; see `Scorer`."""
+        ledger.check_free(run, self._name)
+
+    def score(self, runs: Sequence[Outputs]) -> Iterator[Scored]:
+        """Write the rate of each run, named as the study's algorithm; see `Scorer`."""
+        items, protocol = self._study.items, _fooling_protocol(self._study)
+        for outputs in runs:
+            scores = Scores(self._name, protocol, items, len(items), {"fooling_rate": self._rates[outputs.name]})
+            ledger.write(outputs.run, scores)
+            yield Scored(outputs, [scores])
 
 
 def fooling_metrics(study: Study, counted: pd.DataFrame) -> dict[str, Metric]:

@@ -17,7 +17,7 @@ from PIL import Image
 from p2pbench.config import GridConfig
 from p2pbench.datasets import pictures
 from p2pbench.errors import UserError
-from p2pbench.runtime.files import made_ready
+from p2pbench.runtime.files import locked
 from p2pbench.training.inference import Translation, translate_folder
 from reports.store import arithmetic, ledger
 from reports.store.errors import ReportError
@@ -140,7 +140,7 @@ def test_calls_make_a_grid_ready_one_after_the_other(start: Start, other_root: P
     held, seen = threading.Event(), []
 
     def hold() -> None:
-        with made_ready(grid):
+        with locked(grid.lock):
             held.set()
             time.sleep(2.0)
             seen.append(grid.real.folder.exists())
