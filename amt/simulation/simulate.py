@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import numpy as np
 import uvloop
@@ -129,7 +128,7 @@ def _wait(url: str) -> None:
         try:
             with urllib.request.urlopen(url, timeout=_START_SECONDS):
                 return
-        except (URLError, ConnectionError) as error:
+        except OSError as error:  # refused, reset, no answer in time, or a status of an error
             if time.monotonic() > end:
                 raise AmtError(
                     f"{url}: the server did not answer ({error}); try again on a less busy machine"

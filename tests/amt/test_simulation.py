@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from amt.errors import AmtError
 from amt.layout import Studies
 from amt.protocol import Protocol
 from amt.server.app import listening_socket, serve
+from amt.simulation import simulate as rehearsal
 from amt.simulation.crowd import KINDS, RATER_SD, Crowd, FoolingModel, Rater, SimulatedAnswer, SimulationRecord
 from amt.simulation.simulate import hosted, rehearse, simulate
 from amt.statistics.exclusions import exclusions
@@ -173,3 +175,11 @@ def test_a_kill_in_the_middle_loses_nothing(opened: Database, studies: Studies, 
     assert told(outcome) == stored(opened)
     assert all(len(codes) == 1 for codes in outcome.codes.values())
     assert states(opened) == {"completed": 20}
+
+
+def test_a_server_that_never_answers_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, "_START_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and says nothing
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(AmtError, match=f"{url}: the server did not answer"):
+            rehearsal._wait(url)
