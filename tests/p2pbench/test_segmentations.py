@@ -149,16 +149,16 @@ KILLED = """
 import os, signal, sys
 from fcn import scoring
 from p2pbench.cli import cli
-from p2pbench.datasets import label_images as label_pictures
+from p2pbench.datasets import label_images
 
-write = label_pictures.write
+write = label_images.write_label_image
 
 def fatal(path, *arguments):
     write(path, *arguments)
     if path.parent.name == "segmentations" and path.stem.endswith("2"):
         os.kill(os.getpid(), signal.SIGKILL)
 
-label_pictures.write = fatal
+label_images.write_label_image = fatal
 scoring.SECONDS_BETWEEN_SAVES = -1.0
 cli(["fcn-score", "--device", "cpu", "--weights", *sys.argv[1:]])
 """
