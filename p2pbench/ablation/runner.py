@@ -20,7 +20,7 @@ from p2pbench.datasets.catalogue import clusters_of_items, files_of, more_than_t
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.runtime.device import pick_device
 from p2pbench.runtime.files import locked
-from p2pbench.runtime.interrupt import Stop, Stopped, stop_request
+from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.precision import Precisions, precisions
 from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.training.records import (
@@ -55,7 +55,13 @@ class Trained:
     device: str
 
 
-def run_grid(plan: GridPlan, reporter: ProgressReporter, parallel: int = 1, cluster: Cluster | None = None) -> Trained:
+def run_grid(
+    plan: GridPlan,
+    reporter: ProgressReporter,
+    parallel: int = 1,
+    cluster: Cluster | None = None,
+    stop: Stop = False,
+) -> Trained:
     """Train every run of a grid and generate its outputs; finished runs are skipped, interrupted ones resumed.
 
     Nothing is written before all settings, all data and all folders are checked. A run that fails does not stop the
@@ -66,6 +72,7 @@ def run_grid(plan: GridPlan, reporter: ProgressReporter, parallel: int = 1, clus
         reporter: Told how far the work is.
         parallel: The number of concurrent runs, each in a process of its own, if that raises throughput.
         cluster: Where to train instead of here.
+        stop: Whether the user asked to stop.
 
     Raises:
         UserError: Something in the settings, the data or the folders must be mended first, or runs failed.
@@ -100,15 +107,14 @@ def run_grid(plan: GridPlan, reporter: ProgressReporter, parallel: int = 1, clus
         reporter.say(line)
     for notice in dict.fromkeys(line for planned in left for line in _notices(planned, data)):
         reporter.say(notice)
-    with stop_request() as stop:
-        if cluster is not None:
-            from p2pbench.ablation.ray import carry_out_on
+    if cluster is not None:
+        from p2pbench.ablation.ray import carry_out_on
 
-            outcomes = carry_out_on(cluster, folder, left, data, reporter, stop)
-        else:
-            outcomes = _carry_out_here(left, data, parallel, reporter, stop)
-        with closing(outcomes):  # whatever ends it, the other runs save their state before anything else goes on
-            _hear(outcomes, len(left), reporter)
+        outcomes = carry_out_on(cluster, folder, left, data, reporter, stop)
+    else:
+        outcomes = _carry_out_here(left, data, parallel, reporter, stop)
+    with closing(outcomes):  # whatever ends it, the other runs save their state before anything else goes on
+        _hear(outcomes, len(left), reporter)
     items = {planned.run: len(data[data_key(planned.config)].items.test) for planned in runs}
     return Trained(folder, items, runs[0].config.device)
 
