@@ -97,7 +97,17 @@ def setting(default: object, affects: str, meaning: str | None = None) -> Any:  
 
 
 class RunConfig(BaseModel):
-    """Every setting of one run, with what it affects. A run keeps the `threads` that it began with on a CPU."""
+    """Every setting of one run, with what it affects. A run keeps the `threads` that it began with on a CPU.
+
+    Raises:
+        pydantic.ValidationError: An unknown setting, a wrong type or a value out of range.
+
+    Example:
+        >>> from p2pbench import RunConfig
+        >>> config = RunConfig(dataset="camvid", root="data/camvid", image_size=128)
+        >>> config.objective, config.terms, config.load_side
+        ('L1+cGAN', ('L1', 'cGAN'), 143)
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -266,7 +276,22 @@ SHARED = affecting("targets", "intervals", "location")
 
 
 class GridConfig(BaseModel):
-    """The cells of one ablation and the settings that they share."""
+    """The cells of one ablation and the settings that they share.
+
+    Raises:
+        pydantic.ValidationError: No title, no cell, or a wrong type; settings are checked when the grid is trained.
+
+    Example:
+        >>> from p2pbench import GridConfig
+        >>> grid = GridConfig(
+        ...     title="widths",
+        ...     seeds=[0, 1, 2],
+        ...     settings={"dataset": "camvid", "root": "data/camvid", "image_size": 128},
+        ...     cells={"ngf 16": {"ngf": 16}, "ngf 64": {"ngf": 64}},
+        ... )
+        >>> list(grid.cells), grid.seeds
+        (['ngf 16', 'ngf 64'], [0, 1, 2])
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

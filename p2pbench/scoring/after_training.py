@@ -10,7 +10,7 @@ from p2pbench.datasets.clusters import of_clusters
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO, PHOTO_TO_LABELS
 from p2pbench.datasets.labelled import Streets
 from p2pbench.runtime.device import pick_device
-from p2pbench.runtime.interrupt import Stop
+from p2pbench.runtime.interrupt import StopSource, never_stopped
 from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.distribution_scores import FID, KID
 from p2pbench.scoring.images import IMAGE, ImageScorer, compared
@@ -41,7 +41,7 @@ def score_trained(
     weights: Path | None,
     reporter: ProgressReporter,
     cluster: Cluster | None = None,
-    stop: Stop = False,
+    stopping: StopSource = never_stopped,
 ) -> None:
     """Score a grid by all that needs no weights, and by its label maps; what cannot be done is said, not raised.
 
@@ -50,7 +50,7 @@ def score_trained(
         weights: A network's file for the FCN-score; street scenes need none.
         reporter: Told how far it is, and which scores are missing, with the reason.
         cluster: Where to segment instead of here.
-        stop: Whether the user asked to stop.
+        stopping: Opens the flag by which the user asks to stop, while label maps are scored.
 
     Raises:
         UserError: Pictures are missing, or do not fit their targets; the file of weights, or one of the dataset's,
@@ -59,8 +59,7 @@ def score_trained(
         Stopped: The user asked to stop; the same command goes on from there.
     """
     score_new_pictures(trained, reporter, trained.device if cluster is None else "auto")
-    device = segmentation_device(trained.device, cluster)
-    _score_labels(trained.grid, SegmentationOptions(weights, device, reporter, stop, cluster))
+    _score_labels(trained, weights, reporter, cluster, stopping)
 
 
 def score_new_pictures(trained: Trained, reporter: ProgressReporter, device: str = "auto") -> None:
@@ -107,23 +106,29 @@ def score_new_pictures(trained: Trained, reporter: ProgressReporter, device: str
         reporter.say(line)
 
 
-def _score_labels(grid: Grid, options: SegmentationOptions) -> None:
+def _score_labels(
+    trained: Trained, weights: Path | None, reporter: ProgressReporter, cluster: Cluster | None, stopping: StopSource
+) -> None:
     """Score a grid's outputs by their label maps, where its dataset has labels."""
-    outcome, reporter = Outcome(), options.reporter
-    for direction in (LABELS_TO_PHOTO, PHOTO_TO_LABELS):
-        runs = grid_label_outputs(grid, LabelRequest(direction), outcome)
-        if not runs:
-            continue
-        dataset = runs[0].against_labels().dataset
-        scorer: SegmentationScorer | LabelScorer = segmentation_scorer(options)
-        if direction == PHOTO_TO_LABELS:
-            scorer = LabelScorer("output", lambda name, done, total: None)
-        elif options.weights is None and not isinstance(dataset, Streets):
-            reporter.say(f"no FCN-score: {no_weights(dataset.name)}. Then: p2pbench fcn-score RESULTS --weights FILE")
-            continue
-        for outputs in runs:
-            scorer.check_free(outputs.run)
-        outcome.scored.extend(scorer.score(runs))
+    outcome = Outcome()
+    with stopping() as stop:
+        options = SegmentationOptions(weights, segmentation_device(trained.device, cluster), reporter, stop, cluster)
+        for direction in (LABELS_TO_PHOTO, PHOTO_TO_LABELS):
+            runs = grid_label_outputs(trained.grid, LabelRequest(direction), outcome)
+            if not runs:
+                continue
+            dataset = runs[0].against_labels().dataset
+            scorer: SegmentationScorer | LabelScorer = segmentation_scorer(options)
+            if direction == PHOTO_TO_LABELS:
+                scorer = LabelScorer("output", lambda name, done, total: None)
+            elif weights is None and not isinstance(dataset, Streets):
+                reporter.say(
+                    f"no FCN-score: {no_weights(dataset.name)}. Then: p2pbench fcn-score RESULTS --weights FILE"
+                )
+                continue
+            for outputs in runs:
+                scorer.check_free(outputs.run)
+            outcome.scored.extend(scorer.score(runs))
     for scored in outcome.scored:
         for note in scored.notes:
             reporter.say(f"{scored.outputs.name}: {note}")

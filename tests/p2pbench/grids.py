@@ -34,8 +34,7 @@ def run_grid(
 ) -> Grid:
     """Train a grid and score its pictures."""
     plan = plan_grid(Grid(results / name), grid, where, overrides, seeds)
-    with stop_request() as stop:
-        trained = runner.run_grid(plan, reporter, parallel, cluster, stop)
+    trained = runner.run_grid(plan, reporter, parallel, cluster, stop_request)
     score_new_pictures(trained, reporter)
     return trained.grid
 
