@@ -50,8 +50,8 @@ def read_scores(results: Path | str) -> pd.DataFrame:
         >>> of_runs = scores[(scores["metric"] == "ssim") & (scores["item"] == "all")]
         >>> print(of_runs[["grid", "cell", "seed", "n", "n_expected"]].to_string(index=False))
           grid cell  seed  n  n_expected
-        losses cGAN     0  3           3
         losses   L1     0  3           3
+        losses cGAN     0  3           3
     """
     from reports.store import ledger
 

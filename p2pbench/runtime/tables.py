@@ -18,6 +18,7 @@ _STYLE = {
     "note": "opacity: .75; font-size: 85%; margin: .2em 0 0; max-width: 60em",
 }
 _GAP = "  "
+_WIDEST = 120  # characters
 
 
 class ShownCell(NamedTuple):
@@ -44,11 +45,17 @@ class ShownTable:
     notes: Sequence[str] = ()
 
     def text(self) -> str:
-        """Lay the table out in columns of text."""
+        """Lay the table out in columns of text; one too wide for a terminal as a block per row."""
         cells = [list(self.columns), *([f"{each.text} {each.detail}".rstrip() for each in row] for row in self.rows)]
         safe = [[printable(cell) for cell in row] for row in cells]
         widths = [max(map(len, column)) for column in zip(*safe, strict=True)]
         lines = [_GAP.join(map(str.ljust, row, widths)).rstrip() for row in safe]
+        if max(map(len, lines)) > _WIDEST:
+            width = max(map(len, safe[0]))
+            lines = []
+            for name, *cells_of_row in safe[1:]:
+                pairs = zip(safe[0][1:], cells_of_row, strict=True)
+                lines += [name, *(f"    {label:<{width}}{_GAP}{cell}" for label, cell in pairs)]
         return "\n".join([printable(self.title), *lines, *map(printable, self.notes)])
 
     def html(self) -> str:

@@ -138,12 +138,13 @@ class LoadedGenerator(Displayed):
                 f"found a tensor {tuple(picture.shape)}, expected (B, {channels}, H, W) with values -1 to 1"
             )
         with Translator(self.network, self.card, self.dataset).open() as translate:
-            if isinstance(picture, Tensor):
-                output = translate.batch(picture.detach().cpu().float(), item or "picture")
-                return output.to(picture.device).clone()  # no inference tensor, so that autograd accepts it
-            if isinstance(picture, (str, Path)):
-                return translate(self.input_of(Path(picture))[0], item or item_id(Path(picture).stem))
-            return translate(self._checked(picture, Path("the picture")), item or "picture")
+            if isinstance(picture, np.ndarray):
+                return translate(self._checked(picture, Path("the picture")), item or "picture")
+            if not isinstance(picture, Tensor):
+                file = Path(picture)
+                return translate(self.input_of(file)[0], item or item_id(file.stem))
+            output = translate.batch(picture.detach().cpu().float(), item or "picture").to(picture.device)
+        return output.clone()  # a copy made outside inference mode may take part in other computations
 
     def input_of(self, path: Path) -> tuple[Picture, str]:
         """Read a file as an input of the generator's channels and depth, and describe the file's kind.
@@ -164,7 +165,7 @@ class LoadedGenerator(Displayed):
         rows = {
             "translates": f"{card.dataset}, {card.direction}",
             "channels": f"{shape.input_channels} to {shape.output_channels}",
-            "network": f"{shape.generator}, ngf {shape.ngf}, trained at {card.image_size}x{card.image_size}",
+            "network": f"{'U-Net' if shape.skips else 'encoder-decoder'}, ngf {shape.ngf}, trained at {card.image_size}x{card.image_size}",
             "test mode": f"dropout {'on' if card.test_dropout else 'off'}, batch norm {card.test_batch_norm}",
             "source": card.source,
         }
@@ -217,7 +218,7 @@ def load_generator(
         >>> import numpy, torch
         >>> from p2pbench import load_generator
         >>> generator = load_generator("results/losses/L1/seed-0", dropout=False, device="cpu")
-        >>> photo = generator("results/losses/input/images/streets-test-00000.png")  # also an array, of any size
+        >>> photo = generator("results/losses/input/images/test-00000.png")  # also an array, of any size
         >>> photo.shape, photo.dtype
         ((32, 32, 3), dtype('uint8'))
         >>> generator(torch.zeros(2, 3, 40, 56)).shape  # or what the network sees, from -1 to 1

@@ -43,9 +43,7 @@ def examples(name: str) -> list[doctest.DocTest]:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A folder in which all examples were run in order, and what each printed that it should not; outside the main
-    thread, as notebooks and servers do.
-    """
+    """What each example printed otherwise than it says; all were run in order, in one folder, in another thread."""
     from fcn.labels import CITYSCAPES
     from tests.p2pbench.drawn_scorer import make_scorer
 
@@ -119,8 +117,7 @@ def test_all_packages_ship_their_types() -> None:
 
 
 def test_nothing_is_printed(told: dict[str, str], capfd: pytest.CaptureFixture[str]) -> None:
-    small = p2pbench.RunConfig(dataset="streets", train_items=4, test_items=2, image_size=32, ngf=4, ndf=4,
-                               receptive_field=16, epochs=1, device="cpu")  # fmt: skip
+    small = p2pbench.RunConfig(dataset="streets", train_items=4, test_items=2, image_size=32, ngf=4, epochs=1)
     grid = p2pbench.GridConfig(title="silent", cells={"L1": {"objective": "L1"}})
     trained = p2pbench.train_grid(grid, "other", settings=small, seeds=[3])
     again = p2pbench.train_grid(grid, "other", settings=small.model_dump(exclude_unset=True), seeds=[3])
