@@ -23,12 +23,13 @@ ORDER = (
 )
 HEAD = """# From Python
 
-`from p2pbench import train_grid, image_score, ...`: one function per command of the chain. They print nothing unless they get a
-`reporter`, install no signal handlers, and may be called from any thread. Results show as tables in a terminal and in a notebook.
-Errors that a user can mend are `p2pbench.errors.UserError`, `reports.ReportError` and `fcn.errors.FcnError`
-(`p2pbench.errors.MENDABLE` has all). Each example goes on with the folder that those above it left; tests run all of them.
+`from p2pbench import train_grid, image_score, ...`: one function per command of the chain. They print nothing unless
+they get a `reporter`, install no signal handlers, and may be called from any thread. Results show as tables in a
+terminal and in a notebook. Errors that a user can mend are `p2pbench.errors.UserError`, `reports.ReportError` and
+`fcn.errors.FcnError` (`p2pbench.errors.MENDABLE` has all); `RunConfig` and `GridConfig` raise pydantic's
+`ValidationError`. Each example continues in the folder that those above it left; tests run all of them.
 
-This page is made by `make docs` from the code's docstrings.
+`make docs` writes this page from the docstrings.
 """
 _SECTION = re.compile(r"^(Args|Returns|Raises|Example):$")
 _ENTRY = re.compile(r"^(\w[\w., ]*): (.*)$")
@@ -46,7 +47,7 @@ def entry(name: str, thing: object) -> Iterator[str]:
     if inspect.isfunction(thing):
         yield f"```python\n{signature(name, inspect.signature(thing))}\n```\n"
     else:
-        yield f"```python\nclass {name}(*, {', '.join(getattr(thing, 'model_fields', {}))})\n```\n".replace("\\", "")
+        yield f"Fields: {', '.join(f'`{field}`' for field in getattr(thing, 'model_fields', ()))}.\n"
     yield from described(inspect.getdoc(thing) or "")
 
 
@@ -89,9 +90,7 @@ def described(docstring: str) -> Iterator[str]:
 
 def listed(text: str) -> str:
     """Entries `name: meaning` as a list."""
-    return "\n".join(
-        _ENTRY.sub(r"- `\1`: \2", line) if not line.startswith(" ") else line for line in text.splitlines()
-    )
+    return "\n".join(_ENTRY.sub(r"- `\1`: \2", line) for line in text.splitlines())
 
 
 if __name__ == "__main__":

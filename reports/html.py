@@ -104,8 +104,6 @@ def write_report(
         >>> from reports.html import write_report
         >>> write_report("results").name
         'index.html'
-        >>> write_report("results", "shared.html", single_file=True).name
-        'shared.html'
     """
     folder = layout.report(Path(results)).folder
     if single_file:
