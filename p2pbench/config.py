@@ -276,9 +276,8 @@ class GridConfig(BaseModel):
 
     Example:
         >>> from p2pbench import GridConfig
-        >>> cells = {"ngf 16": {"ngf": 16}, "ngf 64": {"ngf": 64}}
-        >>> GridConfig(title="widths", seeds=[0, 1, 2], settings={"dataset": "streets"}, cells=cells).seeds
-        [0, 1, 2]
+        >>> GridConfig(title="widths", seeds=[0, 1], cells={"narrow": {"ngf": 16}, "wide": {"ngf": 64}}).seeds
+        [0, 1]
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -165,7 +165,8 @@ class LoadedGenerator(Displayed):
         rows = {
             "translates": f"{card.dataset}, {card.direction}",
             "channels": f"{shape.input_channels} to {shape.output_channels}",
-            "network": f"{'U-Net' if shape.skips else 'encoder-decoder'}, ngf {shape.ngf}, trained at {card.image_size}x{card.image_size}",
+            "network": f"{'U-Net' if shape.skips else 'encoder-decoder'}, ngf {shape.ngf}",
+            "trained at": f"{card.image_size}x{card.image_size}",
             "test mode": f"dropout {'on' if card.test_dropout else 'off'}, batch norm {card.test_batch_norm}",
             "source": card.source,
         }
