@@ -104,8 +104,8 @@ def train_grid(
     Example:
         >>> from p2pbench import GridConfig, RunConfig, train_grid
         >>> grid = GridConfig(title="losses", cells={"L1": {"objective": "L1"}, "cGAN": {"objective": "cGAN"}})
-        >>> small = RunConfig(dataset="streets", train_items=4, test_items=3, image_size=32, ngf=4, ndf=4,
-        ...                   receptive_field=16, epochs=1, device="cpu")
+        >>> items = {"dataset": "streets", "train_items": 4, "test_items": 3}
+        >>> small = RunConfig(**items, image_size=32, ngf=4, ndf=4, receptive_field=16, epochs=1, device="cpu")
         >>> train_grid(grid, "results", settings=small)
         Grid losses: 2 runs trained
         cell  seed  test items  folder

@@ -11,7 +11,8 @@ from reports.store.names import printable
 
 # Colours and borders are the notebook's own, light or dark.
 _STYLE = {
-    "caption": "caption-side: top; text-align: left; font-weight: bold; padding: 0 0 .3em",
+    "whole": "overflow-x: auto",
+    "caption": "caption-side: top; text-align: left; font-weight: bold; padding: .5em 0 .3em; white-space: nowrap",
     "text": "text-align: left; vertical-align: top",
     "number": "text-align: right; vertical-align: top; white-space: nowrap",
     "detail": "opacity: .65; font-size: 85%",
@@ -56,18 +57,19 @@ class ShownTable:
             for name, *cells_of_row in safe[1:]:
                 pairs = zip(safe[0][1:], cells_of_row, strict=True)
                 lines += [name, *(f"    {label:<{width}}{_GAP}{cell}" for label, cell in pairs)]
-        return "\n".join([printable(self.title), *lines, *map(printable, self.notes)])
+        return "\n".join([printable(self.title), *filter(None, lines), *map(printable, self.notes)])
 
     def html(self) -> str:
         """Write the table as HTML that needs nothing beside it; all text is escaped."""
-        head = "".join(_element("th", _escaped(name), self._kind(i)) for i, name in enumerate(self.columns))
+        names = "".join(_element("th", _escaped(name), self._kind(i)) for i, name in enumerate(self.columns))
+        head = f"<thead><tr>{names}</tr></thead>" if any(self.columns) else ""
         body = "".join(
             f"<tr>{''.join(_element('td', _content(cell), self._kind(i)) for i, cell in enumerate(row))}</tr>"
             for row in self.rows
         )
         notes = "".join(_element("p", _escaped(note), "note") for note in self.notes)
         caption = _element("caption", _escaped(self.title), "caption")
-        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+        return f"<table>{caption}{head}<tbody>{body}</tbody></table>{notes}"
 
     def _kind(self, column: int) -> str:
         return "number" if column else "text"
@@ -84,7 +86,7 @@ class Displayed:
         return "\n\n".join(table.text() for table in self.tables())
 
     def _repr_html_(self) -> str:
-        return f"<div>{''.join(table.html() for table in self.tables())}</div>"
+        return _element("div", "".join(table.html() for table in self.tables()), "whole")
 
 
 def _element(tag: str, content: str, kind: str) -> str:

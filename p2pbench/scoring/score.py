@@ -214,12 +214,13 @@ def segmentation_score(
         ['fcn-official', 'fcn-strict']
         >>> [of_run.outputs.name for of_run in scores.scored]
         ['losses/L1 seed 0', 'losses/cGAN seed 0', 'losses/real']
-        >>> theirs = segmentation_score(
-        ...     "photos", "fcn.safetensors", labels=RunConfig(dataset="streets", test_items=3), device="cpu")
+        >>> streets = RunConfig(dataset="streets", test_items=3)
+        >>> theirs = segmentation_score("photos", "fcn.safetensors", labels=streets, device="cpu")
         >>> theirs.frame().query("metric == 'class_iou' and item == 'all'")["n"].tolist()
         [3, 3]
     """
-    folder, options = Path(outputs), SegmentationOptions(weights and Path(weights), pick_device(device), reporter)
+    file, folder = None if weights is None else Path(weights), Path(outputs)
+    options = SegmentationOptions(file, pick_device(device), reporter)
     if labels is None:
         outcome = fcn_score(folder, LabelRequest(LABELS_TO_PHOTO, allow_partial=allow_partial), options)
         return RunScores(outcome.scored, [*outcome.remarks(), *trainings.lines(folder)])

@@ -80,6 +80,27 @@ def test_every_example_runs(name: str, told: dict[str, str]) -> None:
     assert told[name] == ""
 
 
+@pytest.mark.long
+def test_the_example_of_the_readme_runs(told: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    section = (ROOT / "README.md").read_text("utf-8").split("## From Python\n")[1].split("\n## ")[0]
+    code = "\n".join(line.removeprefix("    ") for line in section.splitlines() if line.startswith("    "))
+    for usual, tiny in (
+        ("image_size=64, ngf=16, epochs=2", "image_size=32, ngf=4, ndf=4, epochs=1, train_items=4, test_items=2"),
+        ("seeds=[0, 1]", "seeds=[0]"),
+        ("segmentation_score(trained.results)", "segmentation_score(trained.results, 'fcn.safetensors')"),
+        ('"label-map.png"', '"results/losses/input/images/test-00000.png"'),
+    ):
+        assert code.count(usual) == 1, usual
+        code = code.replace(usual, tiny)
+    (tmp_path / "fcn.safetensors").symlink_to(Path("fcn.safetensors").resolve())
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["photo"].shape == (32, 32, 3)
+    assert set(names["scores"]["scorer"]) == {"image", "fcn-official", "fcn-strict"}
+    assert (tmp_path / "results" / "report" / "index.html").is_file()
+
+
 def test_names_are_typed_as_they_are_found() -> None:
     typed = {
         alias.name: node.module
@@ -167,7 +188,8 @@ def test_a_generator_takes_files_arrays_and_tensors(told: dict[str, str]) -> Non
     assert np.abs(((output[0].permute(1, 2, 0) + 1) * 127.5).numpy() - made).max() <= 0.51
     road = generator(np.full((40, 24), 7, np.uint8), file.stem)  # label values become colours
     assert np.array_equal(road, generator(np.full((40, 24, 3), (128, 64, 128), np.uint8), file.stem))
-    for wrong in (np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 3), np.uint16), np.full((4, 4), 99, np.uint8)):
+    wrongs: list[Any] = [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 3), np.uint16), np.full((4, 4), 99, np.uint8)]
+    for wrong in wrongs:
         with pytest.raises(UserError, match="expected"):
             generator(wrong)
     with pytest.raises(UserError, match=r"expected \(B, 3, H, W\)"):
