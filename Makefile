@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 BROWSERS := chromium chromium-browser google-chrome
 
-.PHONY: demo test quick golden check bench screenshots clean chromium
+.PHONY: demo test quick golden check bench screenshots docs clean chromium
 
 demo: .venv/program  ## the whole chain on the embedded street scenes
 	$(BIN)/p2pbench quickstart --out demo
@@ -36,6 +36,9 @@ bench: .venv/development chromium  ## speed, in minutes; figures to keep go into
 
 screenshots: .venv/development chromium  ## the pictures of the README, from the results of make demo
 	$(BIN)/python docs/screenshots.py demo
+
+docs: .venv/development  ## docs/api.md from the docstrings
+	$(BIN)/python docs/api.py
 
 clean:  ## forget the environment and what tools left
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build ./*.egg-info

@@ -74,6 +74,43 @@ GLOSSARY = {
 }
 
 
+def write_report(
+    results: Path | str,
+    out: Path | str | None = None,
+    *,
+    single_file: bool = False,
+    items: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Write the report of a results folder: a page with its images, and all tables as CSV and LaTeX.
+
+    An earlier report stays until the new one is complete. Results that cannot be read are named in the page.
+
+    Args:
+        results: A results folder.
+        out: The report's own folder, or its file with `single_file`; None for `report`, or `report.html`, in it.
+        single_file: Write one HTML file that embeds its images and tables.
+        items: Maximum number of items per grid with images; None for 4400 images, or 24 items in a single file.
+        say: Called with lines about the page: verdicts, unreadable files, missing numbers.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        ReportError: There is nothing to report, `out` holds something else, is or lies in a folder that is read, or
+            cannot be written.
+
+    Example:
+        >>> from reports.html import write_report
+        >>> write_report("results").name
+        'index.html'
+    """
+    folder = layout.report(Path(results)).folder
+    if single_file:
+        return write_single(Path(results), Path(out or folder.with_suffix(".html")), items or SINGLE_ITEMS, say)
+    return write(Path(results), Path(out or folder), items, say)
+
+
 def write(results: Path, out: Path, items: int | None = None, say: Callable[[str], None] = lambda line: None) -> Path:
     """Write the report of a results folder: `out/index.html`, `out/assets/` and `out/tables/`.
 

@@ -29,7 +29,7 @@ class DamagedScores(UserWarning):
     """Scores left out as they cannot be read, one per line."""
 
 
-def read(results: Path | str) -> pd.DataFrame:
+def read_scores(results: Path | str) -> pd.DataFrame:
     """Read every score in a results folder as one table.
 
     Returns:
@@ -43,6 +43,15 @@ def read(results: Path | str) -> pd.DataFrame:
 
     Raises:
         ReportError: There is no such folder, or no grid in it.
+
+    Example:
+        >>> from reports.tidy import read_scores
+        >>> scores = read_scores("results")
+        >>> of_runs = scores[(scores["metric"] == "ssim") & (scores["item"] == "all")]
+        >>> print(of_runs[["grid", "cell", "seed", "n", "n_expected"]].to_string(index=False))
+          grid cell  seed  n  n_expected
+        losses   L1     0  3           3
+        losses cGAN     0  3           3
     """
     from reports.store import ledger
 
@@ -69,7 +78,7 @@ def read(results: Path | str) -> pd.DataFrame:
 
 
 def tabulate(entries: Iterable[LedgerEntry]) -> pd.DataFrame:
-    """Table of scores with the columns of `COLUMNS`, see `read`."""
+    """Table of scores with the columns of `COLUMNS`, see `read_scores`."""
     import pandas as pd
 
     from reports.store.arithmetic import mark

@@ -13,6 +13,7 @@ from p2pbench.datasets.catalogue import check_settings
 from p2pbench.errors import UserError
 from reports.store import apart
 from reports.store.layout import CONTENTS, INPUT, REAL, REPORT, STUDIES, Grid, Run, report
+from reports.store.names import file_name
 
 LONGEST_NAME = 80
 
@@ -83,15 +84,43 @@ def plan_grid(
             raise UserError(f"{where}: cells '{twin}' and '{name}' have the same settings; expected them to differ")
         settings[name] = of_cell
     _check_shared(settings, where)
+    of_grid = config.seeds if seeds is None else seeds
+    _check_seeds(of_grid, where)
     roots = {Path(of_cell.root).expanduser() for of_cell in settings.values() if of_cell.root}
     for written in (grid.folder, report(grid.folder.parent).folder):
         apart.check(written, roots)
     runs = [
         PlannedRun(grid.run(name, seed), of_cell.model_copy(update={"seed": seed}))
         for name, of_cell in settings.items()
-        for seed in seeds or config.seeds
+        for seed in of_grid
     ]
     return GridPlan(grid, config, where, runs)
+
+
+def read_plan(
+    grid: str | Path | GridConfig, results: Path, overrides: Mapping[str, Any], seeds: Sequence[int] | None
+) -> GridPlan:
+    """Plan a grid in a results folder, and refuse settings without effect.
+
+    Args:
+        grid: A preset's name, a TOML file, or the grid itself, whose title then names its folder.
+        results: The results folder.
+        overrides: Settings that replace those of all cells.
+        seeds: The seeds of each cell; None takes the grid's.
+
+    Raises:
+        UserError: As `find_grid`, `plan_grid`, `check_own_effect` and `check_effect`.
+        ReportError: As `plan_grid`.
+    """
+    if isinstance(grid, GridConfig):
+        name, content, where = file_name(grid.title), grid, f"grid {grid.title}"
+    else:
+        name, content = find_grid(str(grid))
+        where = f"grid {name}" if grid in preset_names("grids") else str(grid)
+    plan = plan_grid(Grid(results / name), content, where, overrides, seeds)
+    check_own_effect(content, where)
+    check_effect(plan, overrides)
+    return plan
 
 
 def check_effect(plan: GridPlan, keys: Iterable[str]) -> None:
@@ -139,6 +168,13 @@ def _check_shared(configs: Mapping[str, RunConfig], where: str) -> None:
                     f"{where}: cells '{first}' and '{name}' differ in '{key}', so they would be tested on different "
                     "pictures; expected it under [settings], or a grid of its own for each"
                 )
+
+
+def _check_seeds(seeds: Sequence[int], where: str) -> None:
+    for seed in seeds:
+        run_config({"seed": seed}, where)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UserError(f"{where}: seeds {list(seeds)}: expected whole numbers from 0 up, each once, such as [0, 1, 2]")
 
 
 def _check_name(name: str, where: str) -> None:

@@ -23,7 +23,7 @@ from p2pbench.runtime.files import locked, owned
 from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.precision import Precisions, chosen, set_up
 from p2pbench.runtime.progress import ProgressReporter
-from p2pbench.training.generator_file import load_generator, save_generator
+from p2pbench.training.generator_file import read_generator, save_generator
 from p2pbench.training.inference import Translator, as_picture
 from p2pbench.training.leftovers import adopt, remove_leftovers
 from p2pbench.training.model import Model, make_card
@@ -159,7 +159,7 @@ def _make_pictures(
     planned: PlannedRun, data: Data, device: torch.device, reporter: ProgressReporter, stop: Stop
 ) -> None:
     run = planned.run
-    generator, card = load_generator(run.generator)
+    generator, card = read_generator(run.generator)
     set_up(planned.config, device)  # a run that was trained before, in another process
     missing, made = missing_items(run, data.items.test), adopt(run)
     with Translator(generator.to(device), card, data.dataset).open() as translate:

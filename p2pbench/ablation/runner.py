@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from p2pbench.ablation.data import Data, data_key, open_data
-from p2pbench.ablation.grid import GridPlan, PlannedRun
+from p2pbench.ablation.grid import GridPlan, PlannedRun, read_plan
 from p2pbench.ablation.references import check_references, fill_references
 from p2pbench.ablation.run import Outcome, as_begun, begin, carry_out, is_finished, say_threads
 from p2pbench.ablation.timing import IN_TURN, NotMeasured, verdict, weigh
 from p2pbench.ablation.workers import Workers, share, workers
-from p2pbench.config import RunConfig
+from p2pbench.config import GridConfig, RunConfig
 from p2pbench.datasets.catalogue import clusters_of_items, files_of, more_than_there_are
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.runtime.device import pick_device
 from p2pbench.runtime.files import locked
-from p2pbench.runtime.interrupt import Stop, Stopped, stop_request
+from p2pbench.runtime.interrupt import Stop, Stopped, StopSource, never_stopped
 from p2pbench.runtime.precision import Precisions, precisions
-from p2pbench.runtime.progress import ProgressReporter
+from p2pbench.runtime.progress import QUIET, ProgressReporter
+from p2pbench.runtime.tables import Displayed, ShownCell, ShownTable
 from p2pbench.training.records import (
     RunRecord,
     check_files,
@@ -35,14 +37,15 @@ from p2pbench.training.records import (
 from reports.store import apart
 from reports.store.arithmetic import flaw
 from reports.store.layout import Grid, Run
+from reports.store.names import counted
 
 if TYPE_CHECKING:  # Ray is an extra
     from p2pbench.cluster.jobs import Cluster
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A grid after training.
+@dataclass(frozen=True, repr=False)
+class Trained(Displayed):
+    """A grid after training; shows as a table of its runs.
 
     Attributes:
         grid: Its folder.
@@ -54,8 +57,74 @@ class Trained:
     items: Mapping[Run, int]
     device: str
 
+    @property
+    def results(self) -> Path:
+        """The results folder, which scores and the report are made of."""
+        return self.grid.folder.parent
 
-def run_grid(plan: GridPlan, reporter: ProgressReporter, parallel: int = 1, cluster: Cluster | None = None) -> Trained:
+    def tables(self) -> list[ShownTable]:
+        """A row per run."""
+        columns = ("cell", "seed", "test items", "folder")
+        rows = [
+            [ShownCell(text) for text in (run.cell, str(run.seed), str(n), str(run.folder))]
+            for run, n in self.items.items()
+        ]
+        return [ShownTable(f"Grid {self.grid.name}: {counted(len(rows), 'run')} trained", columns, rows)]
+
+
+def train_grid(
+    grid: str | Path | GridConfig,
+    out: str | Path = "results",
+    *,
+    settings: RunConfig | Mapping[str, Any] | None = None,
+    seeds: Sequence[int] | None = None,
+    parallel: int = 1,
+    reporter: ProgressReporter = QUIET,
+) -> Trained:
+    """Train every cell of a grid with every seed, and generate the test outputs.
+
+    Finished runs are skipped and interrupted ones resume: repeat the same call. An interrupt (KeyboardInterrupt) costs
+    the steps since the last checkpoint, at most the setting `checkpoint_seconds`.
+
+    Args:
+        grid: A preset (losses, generators, patches, segmentation, colour), a TOML file of the same form, or a
+            `GridConfig`, whose title then names the grid's folder.
+        out: The results folder.
+        settings: Settings that replace those of all cells, the dataset and its root among them; of a `RunConfig`
+            those that were given to it.
+        seeds: Train every cell once per seed; None takes the grid's.
+        parallel: Up to so many concurrent runs, each in its own process, only if that increases total throughput. A
+            script then needs `if __name__ == "__main__":` around the call, as for all of Python's own processes.
+        reporter: Receives progress, such as a `p2pbench.runtime.terminal.Terminal`; by default nothing is printed.
+
+    Raises:
+        UserError: Something in the settings, the data or the folders must be mended first, or runs failed.
+        ReportError: The grid's folder is, holds or lies in the data's.
+
+    Example:
+        >>> from p2pbench import GridConfig, RunConfig, train_grid
+        >>> grid = GridConfig(title="losses", cells={"L1": {"objective": "L1"}, "cGAN": {"objective": "cGAN"}})
+        >>> items = {"dataset": "streets", "train_items": 4, "test_items": 3}
+        >>> small = RunConfig(**items, image_size=32, ngf=4, ndf=4, receptive_field=16, epochs=1, device="cpu")
+        >>> train_grid(grid, "results", settings=small)
+        Grid losses: 2 runs trained
+        cell  seed  test items  folder
+        L1    0     3           results/losses/L1/seed-0
+        cGAN  0     3           results/losses/cGAN/seed-0
+    """
+    if isinstance(settings, RunConfig):
+        settings = settings.model_dump(exclude_unset=True)
+    overrides = {key: str(value) if isinstance(value, Path) else value for key, value in (settings or {}).items()}
+    return run_grid(read_plan(grid, Path(out), overrides, seeds), reporter, parallel)
+
+
+def run_grid(
+    plan: GridPlan,
+    reporter: ProgressReporter,
+    parallel: int = 1,
+    cluster: Cluster | None = None,
+    stopping: StopSource = never_stopped,
+) -> Trained:
     """Train every run of a grid and generate its outputs; finished runs are skipped, interrupted ones resumed.
 
     Nothing is written before all settings, all data and all folders are checked. A run that fails does not stop the
@@ -66,6 +135,7 @@ def run_grid(plan: GridPlan, reporter: ProgressReporter, parallel: int = 1, clus
         reporter: Told how far the work is.
         parallel: The number of concurrent runs, each in a process of its own, if that raises throughput.
         cluster: Where to train instead of here.
+        stopping: Opens the flag by which the user asks to stop, while runs are trained.
 
     Raises:
         UserError: Something in the settings, the data or the folders must be mended first, or runs failed.
@@ -100,7 +170,7 @@ def run_grid(plan: GridPlan, reporter: ProgressReporter, parallel: int = 1, clus
         reporter.say(line)
     for notice in dict.fromkeys(line for planned in left for line in _notices(planned, data)):
         reporter.say(notice)
-    with stop_request() as stop:
+    with stopping() as stop:
         if cluster is not None:
             from p2pbench.ablation.ray import carry_out_on
 

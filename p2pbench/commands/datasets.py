@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 import click
 
@@ -38,13 +38,25 @@ def datasets() -> None:
 @click.command(epilog="Example: p2pbench settings")
 def settings() -> None:
     """List all settings of a run: the keys of a grid's TOML file and of --set KEY=VALUE."""
-    from p2pbench.config import BOOKKEEPING, setting_lines
+    from p2pbench.config import BOOKKEEPING
 
-    lines = setting_lines()
+    lines = _setting_lines()
     width = max(len(f"{name} = {default}") for name, default, _ in lines)
     for name, default, meaning in lines:
         note = " (changes no number)" if name in BOOKKEEPING else ""
         click.echo(f"{f'{name} = {default}':{width}}  {meaning}{note}".rstrip())
+
+
+def _setting_lines() -> list[tuple[str, str, str]]:
+    """Every setting's name, default and meaning."""
+    from p2pbench.config import RunConfig
+
+    lines = []
+    for name, field in RunConfig.model_fields.items():
+        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        text = " | ".join(str(choice) for choice in choices)
+        lines.append((name, repr(field.default), "; ".join(part for part in (field.description or "", text) if part)))
+    return lines
 
 
 @click.command(

@@ -49,22 +49,15 @@ def generate(
     settings need another folder, or --overwrite.
     """
     from p2pbench.datasets.dataset import summary
-    from p2pbench.runtime.device import pick_device
     from p2pbench.runtime.interrupt import stop_request
     from p2pbench.runtime.terminal import Terminal
-    from p2pbench.training.inference import Translation, translate_folder
+    from p2pbench.training.generated_folder import generate as translate
+    from p2pbench.training.inference import load_generator
 
+    switch = None if dropout is None else dropout == "on"
     with Terminal().watching() as terminal, stop_request() as stop:
-        job = Translation(
-            generator,
-            inputs,
-            out,
-            dropout=None if dropout is None else dropout == "on",
-            batch_norm=batch_norm,
-            seed=seed,
-            overwrite=overwrite,
-        )
-        result = translate_folder(job, pick_device(device or "auto"), terminal, stop)
+        loaded = load_generator(generator, dropout=switch, batch_norm=batch_norm, seed=seed, device=device or "auto")
+        result = translate(loaded, inputs, out, overwrite=overwrite, reporter=terminal, stop=stop)
     for line in result.remarks():
         options.remark(line)
     count = result.made + result.kept

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from p2pbench.commands import options
 from reports.store.names import counted, printable
-
-if TYPE_CHECKING:
-    from p2pbench.scoring.scorer import Scorer
 
 
 @click.command(epilog="Example: p2pbench image-score results; or p2pbench image-score results --fid --download-weights")
@@ -72,12 +68,9 @@ def image_score(
     from p2pbench.runtime.device import pick_device
     from p2pbench.runtime.interrupt import Stopped, stop_request
     from p2pbench.runtime.terminal import Terminal
-    from p2pbench.scoring.images import IMAGE, ImageScorer
-    from p2pbench.scoring.perceptual import DistributionScorer, LpipsScorer
+    from p2pbench.scoring.images import IMAGE
     from p2pbench.scoring.perceptual import download_weights as fetch_weights
-    from p2pbench.scoring.score import score_pictures
-    from reports import trainings
-    from reports.store import arithmetic
+    from p2pbench.scoring.score import picture_remarks, picture_scorers, score_pictures
 
     if download_weights:
         fetch_weights(fid=fid and inception_weights is None)
@@ -85,10 +78,7 @@ def image_score(
     said: list[str] = []
     over: dict[str, None] = {}  # what intervals are over, each once
     with Terminal().watching() as terminal, stop_request() as stop:
-        on = pick_device(device or "auto")
-        scorers: list[Scorer] = [ImageScorer(), LpipsScorer(results, on, terminal)]
-        if fid:
-            scorers.append(DistributionScorer(results, on, terminal, inception_weights))
+        scorers = picture_scorers(results, pick_device(device or "auto"), terminal, fid=inception_weights or fid)
         for scored in score_pictures(results, scorers, native=native, say=said.append, clusters=clusters):
             outputs, (scores,) = scored.outputs, scored.scores
             written += 1
@@ -108,5 +98,5 @@ def image_score(
                 click.echo(f"    {name:<12} {metric.value:.4f}  [{interval.text(4)}]")
     if over:
         click.echo(f"in brackets: 95 % intervals over {' or '.join(over)}")
-    for line in [*dict.fromkeys(said), *arithmetic.lines([results]), *trainings.lines(results)]:
+    for line in picture_remarks(results, said):
         options.remark(line)

@@ -42,19 +42,19 @@ def report(results: Path, other: Path | None, out: Path | None, single_file: boo
     from reports import comparison_page, html
     from reports.store import arithmetic
 
-    folder = out or (layout.report(results) if other is None else layout.comparison(other)).folder
-    most = items or (html.SINGLE_ITEMS if single_file else None)
-    if single_file and out is None:
-        folder = folder.with_suffix(".html")
-    folders = [results] if other is None else [results, other]
-    for line in arithmetic.lines(folders):
+    for line in arithmetic.lines([results] if other is None else [results, other]):
         options.remark(line)
     if other is None:
-        write = html.write_single if single_file else html.write
-        click.echo(f"report: {write(results, folder, most, options.remark)}")
+        page = html.write_report(results, out, single_file=single_file, items=items, say=options.remark)
+        click.echo(f"report: {page}")
+        return
+    folder = layout.comparison(other).folder
+    if single_file:
+        file, most = out or folder.with_suffix(".html"), items or html.SINGLE_ITEMS
+        page = comparison_page.write_single(results, other, file, most, options.remark)
     else:
-        compare = comparison_page.write_single if single_file else comparison_page.write
-        click.echo(f"comparison: {compare(results, other, folder, most, options.remark)}")
+        page = comparison_page.write(results, other, out or folder, items, options.remark)
+    click.echo(f"comparison: {page}")
 
 
 @click.command(epilog="Example: p2pbench plan results --seeds 3,5,8")

@@ -30,6 +30,7 @@ def quickstart(out: Path) -> None:
     """
     from p2pbench.ablation.grid import GRID, SETTINGS, find_grid, plan_grid
     from p2pbench.ablation.runner import run_grid
+    from p2pbench.runtime.interrupt import stop_request
     from p2pbench.runtime.terminal import Terminal
     from p2pbench.scoring.after_training import score_trained
     from p2pbench.study.rehearsal import hold_study
@@ -39,9 +40,10 @@ def quickstart(out: Path) -> None:
     plan = plan_grid(Grid(out / name), grid, "quickstart", SETTINGS)
     html.check(out, out / "report")
     with Terminal().watching() as terminal:
-        score_trained(run_grid(plan, terminal, parallel=os.cpu_count() or 1), None, terminal)
+        trained = run_grid(plan, terminal, os.cpu_count() or 1, stopping=stop_request)
+        score_trained(trained, None, terminal, stopping=stop_request)
         hold_study(out, name, terminal)
-    click.echo(f"report: {html.write(out, out / 'report', say=options.remark)}")
+    click.echo(f"report: {html.write_report(out, say=options.remark)}")
 
 
 @click.command(
@@ -92,20 +94,17 @@ def train_ablation(
     if engine == "ray" and parallel > 1:
         raise click.UsageError("--parallel is for --engine local; with Ray the cluster's size sets the number of runs")
     from p2pbench.ablation.dry_run import difference_lines, estimate_lines
-    from p2pbench.ablation.grid import check_effect, check_own_effect, find_grid, plan_grid, preset_names
+    from p2pbench.ablation.grid import read_plan
     from p2pbench.ablation.runner import run_grid
     from p2pbench.datasets.dataset import LABELS_TO_PHOTO
+    from p2pbench.runtime.interrupt import stop_request
     from p2pbench.runtime.terminal import Terminal
     from p2pbench.scoring.after_training import score_trained
     from p2pbench.scoring.runs import unfit
     from reports import html
 
-    name, content = find_grid(grid)
-    where = f"grid {name}" if grid in preset_names("grids") else grid
     overrides = options.overrides(settings, dataset=dataset, root=root, device=device)
-    plan = plan_grid(Grid(out / name), content, where, overrides, options.seed_list(seeds))
-    check_own_effect(content, where)
-    check_effect(plan, overrides)
+    plan = read_plan(grid, out, overrides, options.seed_list(seeds))
     reason = unfit(plan.runs[0].config, LABELS_TO_PHOTO)
     if fcn_weights is not None and reason:
         raise UserError(f"--fcn-weights {fcn_weights}: there will be no FCN-score, {reason}; leave it out")
@@ -116,11 +115,12 @@ def train_ablation(
         )
         for line in chain(estimate_lines(plan), difference_lines(plan)):
             click.echo(printable(line))
-        click.echo(f"results would be in {out / name}")
+        click.echo(f"results would be in {plan.grid.folder}")
         return
     with options.cluster(engine, address) as cluster, Terminal().watching() as terminal:
-        score_trained(run_grid(plan, terminal, parallel, cluster), fcn_weights, terminal, cluster)
-    click.echo(f"report: {html.write(out, out / 'report', say=options.remark)}")
+        trained = run_grid(plan, terminal, parallel, cluster, stop_request)
+        score_trained(trained, fcn_weights, terminal, cluster, stop_request)
+    click.echo(f"report: {html.write_report(out, say=options.remark)}")
 
 
 @click.command(epilog="Example: p2pbench train --task facades-labels-to-photo --root data/facades")
@@ -147,6 +147,7 @@ def train(
     from p2pbench.ablation.grid import check_effect, find_task, plan_grid
     from p2pbench.ablation.runner import run_grid
     from p2pbench.config import GridConfig, RunConfig
+    from p2pbench.runtime.interrupt import stop_request
     from p2pbench.runtime.terminal import Terminal
     from p2pbench.scoring.after_training import score_trained
     from reports import html
@@ -167,5 +168,6 @@ def train(
     check_effect(plan, overrides)
     html.check(out, out / "report")
     with Terminal().watching() as terminal:
-        score_trained(run_grid(plan, terminal), None, terminal)
-    click.echo(f"report: {html.write(out, out / 'report', say=options.remark)}")
+        trained = run_grid(plan, terminal, stopping=stop_request)
+        score_trained(trained, None, terminal, stopping=stop_request)
+    click.echo(f"report: {html.write_report(out, say=options.remark)}")

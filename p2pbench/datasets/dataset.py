@@ -281,7 +281,9 @@ class LabelledPhotos(Dataset):
         return self.table.to_indices(values if size is None else transforms.resize_labels(values, size, size))
 
     def _values(self, label_file: Path) -> NDArray[np.uint8 | np.uint16]:
-        values = pictures.read_labels(label_file)
+        return self._checked(pictures.read_labels(label_file), label_file)
+
+    def _checked(self, values: NDArray[np.uint8 | np.uint16], label_file: Path) -> NDArray[np.uint8 | np.uint16]:
         counts = count_values(values)
         if self.table == CITYSCAPES and look_like_train_ids(counts):
             raise UserError(refusal(label_file, np.flatnonzero(counts)))
@@ -310,6 +312,12 @@ class LabelledPhotos(Dataset):
         if self.direction == LABELS_TO_PHOTO and picture.shape[2] == 1:
             return self.table.to_colours(self._values(file))
         return picture
+
+    def input_of_values(self, values: Picture, name: Path) -> Picture:
+        """Convert a picture of one channel (H, W) that is in no file to an input; see `from_picture`."""
+        if self.direction == LABELS_TO_PHOTO:
+            return self.table.to_colours(self._checked(values, name))
+        return values[..., None]
 
 
 def item_hash(items: Sequence[Item]) -> str:

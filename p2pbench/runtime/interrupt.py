@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 from typing import Protocol
 
@@ -20,6 +20,15 @@ class Stop(Protocol):
 
     def __bool__(self) -> bool:
         """Whether a stop is requested."""
+
+
+StopSource = Callable[[], AbstractContextManager[Stop]]
+"""Opens a stop flag for the duration of a block, such as `stop_request`."""
+
+
+def never_stopped() -> AbstractContextManager[Stop]:
+    """Open a stop flag that nothing sets: calls from Python leave the signal handlers of their process alone."""
+    return nullcontext(False)
 
 
 class StopRequest:

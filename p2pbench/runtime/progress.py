@@ -67,6 +67,10 @@ class ForwardedProgress:
             self._send(event)
 
 
+QUIET: ProgressReporter = ForwardedProgress(lambda event: None)
+"""Progress reporter that reports nothing: the default of calls from Python."""
+
+
 def report(reporter: ProgressReporter, event: ProgressEvent) -> None:
     """Deliver a forwarded event to a reporter."""
     method, arguments = event

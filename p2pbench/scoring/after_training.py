@@ -10,7 +10,7 @@ from p2pbench.datasets.clusters import of_clusters
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO, PHOTO_TO_LABELS
 from p2pbench.datasets.labelled import Streets
 from p2pbench.runtime.device import pick_device
-from p2pbench.runtime.interrupt import stop_request
+from p2pbench.runtime.interrupt import StopSource, never_stopped
 from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.distribution_scores import FID, KID
 from p2pbench.scoring.images import IMAGE, ImageScorer, compared
@@ -37,7 +37,11 @@ if TYPE_CHECKING:  # Ray is an extra
 
 
 def score_trained(
-    trained: Trained, weights: Path | None, reporter: ProgressReporter, cluster: Cluster | None = None
+    trained: Trained,
+    weights: Path | None,
+    reporter: ProgressReporter,
+    cluster: Cluster | None = None,
+    stopping: StopSource = never_stopped,
 ) -> None:
     """Score a grid by all that needs no weights, and by its label maps; what cannot be done is said, not raised.
 
@@ -46,6 +50,7 @@ def score_trained(
         weights: A network's file for the FCN-score; street scenes need none.
         reporter: Told how far it is, and which scores are missing, with the reason.
         cluster: Where to segment instead of here.
+        stopping: Opens the flag by which the user asks to stop, while label maps are scored.
 
     Raises:
         UserError: Pictures are missing, or do not fit their targets; the file of weights, or one of the dataset's,
@@ -54,7 +59,7 @@ def score_trained(
         Stopped: The user asked to stop; the same command goes on from there.
     """
     score_new_pictures(trained, reporter, trained.device if cluster is None else "auto")
-    _score_labels(trained, weights, reporter, cluster)
+    _score_labels(trained, weights, reporter, cluster, stopping)
 
 
 def score_new_pictures(trained: Trained, reporter: ProgressReporter, device: str = "auto") -> None:
@@ -101,10 +106,12 @@ def score_new_pictures(trained: Trained, reporter: ProgressReporter, device: str
         reporter.say(line)
 
 
-def _score_labels(trained: Trained, weights: Path | None, reporter: ProgressReporter, cluster: Cluster | None) -> None:
+def _score_labels(
+    trained: Trained, weights: Path | None, reporter: ProgressReporter, cluster: Cluster | None, stopping: StopSource
+) -> None:
     """Score a grid's outputs by their label maps, where its dataset has labels."""
     outcome = Outcome()
-    with stop_request() as stop:
+    with stopping() as stop:
         options = SegmentationOptions(weights, segmentation_device(trained.device, cluster), reporter, stop, cluster)
         for direction in (LABELS_TO_PHOTO, PHOTO_TO_LABELS):
             runs = grid_label_outputs(trained.grid, LabelRequest(direction), outcome)

@@ -2,26 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
+from p2pbench.config import RunConfig, run_config
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO, MOST_NAMED, PHOTO_TO_LABELS
 from p2pbench.errors import UserError
 from p2pbench.metrics.label_maps import At
+from p2pbench.runtime.device import pick_device
+from p2pbench.runtime.progress import QUIET, ProgressReporter, TrainingProgress
+from p2pbench.scoring.images import ImageScorer
 from p2pbench.scoring.label_files import Reading
 from p2pbench.scoring.label_reading import decide_reading
 from p2pbench.scoring.label_scores import Outcome
 from p2pbench.scoring.labels import Advance, LabelScorer
 from p2pbench.scoring.outputs import PlainFolder, folder_outputs
+from p2pbench.scoring.perceptual import DistributionScorer, LpipsScorer
 from p2pbench.scoring.runs import LabelRequest, label_outputs, picture_outputs
+from p2pbench.scoring.score_table import RunScores
 from p2pbench.scoring.scorer import Scored, Scorer
 from p2pbench.scoring.segmentation import SegmentationOptions, SegmentationScorer
-from reports.store import layout
+from p2pbench.scoring.truth import open_truth, run_truth
+from reports import trainings
+from reports.store import arithmetic, layout
 from reports.store.arithmetic import check_pictures
 from reports.store.grids import check_ranges
 
 OTHER_OUT = "move it away, or give --out DIR"
+
+
+def picture_scorers(
+    results: Path, device: torch.device, reporter: ProgressReporter, *, fid: bool | str | Path = False
+) -> list[Scorer]:
+    """Make the scorers that compare pictures: image scores, LPIPS, and on request FID and KID.
+
+    Args:
+        results: The results folder, for the commands in messages.
+        device: What networks compute on.
+        reporter: Receives progress, and what is missing.
+        fid: Whether to compute FID and KID too; a path is the file of Inception's weights.
+
+    Raises:
+        UserError: The file of weights is not there.
+    """
+    scorers: list[Scorer] = [ImageScorer(), LpipsScorer(results, device, reporter)]
+    if fid:
+        scorers.append(DistributionScorer(results, device, reporter, None if fid is True else Path(fid)))
+    return scorers
+
+
+def image_score(
+    results: str | Path,
+    *,
+    native: bool = False,
+    fid: bool | str | Path = False,
+    clusters: str | None = None,
+    device: str = "auto",
+    reporter: ProgressReporter = QUIET,
+) -> RunScores:
+    """Score every run of a results folder by comparing its outputs with the real pictures.
+
+    L1, PSNR, SSIM, GMSD, sharpness and overlap of colour histograms; LPIPS where its package and weights are there,
+    else a remark says what is missing. The scores are also written into the runs' folders, for `write_report`.
+
+    Args:
+        results: The results folder.
+        native: Compare at the targets' original size and aspect; needs the dataset's root.
+        fid: Also FID and KID, minutes per run on a CPU; a path is the file of Inception's weights.
+        clusters: Test items that vary together, as the setting of this name; intervals are then over clusters.
+        device: auto, cpu, cuda or cuda:1.
+        reporter: Receives progress.
+
+    Raises:
+        UserError: There is no run, one cannot be scored, or `clusters` do not fit the items.
+        ReportError: A picture is not as its run made it, or a user's file is where scores go.
+
+    Example:
+        >>> from p2pbench import image_score
+        >>> scores = image_score("results", device="cpu").only("image")
+        >>> [of_run.outputs.name for of_run in scores.scored]
+        ['losses/L1 seed 0', 'losses/cGAN seed 0']
+        >>> table = scores.frame()  # a pandas table; scores by themselves show as a table in a notebook
+        >>> sorted(table["metric"].unique())[:5]
+        ['gmsd', 'histogram_a', 'histogram_b', 'histogram_l', 'l1']
+    """
+    if fid and native:
+        raise UserError("fid compares with real/, at the size of the outputs: give it without native")
+    results, said = Path(results), list[str]()
+    wanted = clusters and run_config({"clusters": clusters}, "image_score").clusters
+    scorers = picture_scorers(results, pick_device(device), _Noted(reporter, said), fid=fid)
+    scored = list(score_pictures(results, scorers, native=native, say=said.append, clusters=wanted))
+    return RunScores(scored, picture_remarks(results, said))
+
+
+def picture_remarks(results: Path, said: Iterable[str]) -> list[str]:
+    """Gather what a user should know of scores by pictures: what was said, flaws and numbers of trainings."""
+    return [*dict.fromkeys(said), *arithmetic.lines([results]), *trainings.lines(results)]
+
+
+class _Noted:
+    """Progress reporter that also notes down what is said."""
+
+    def __init__(self, reporter: ProgressReporter, said: list[str]) -> None:
+        self._reporter, self._said = reporter, said
+
+    def say(self, text: str) -> None:
+        self._said.append(text)
+        self._reporter.say(text)
+
+    def count(self, work: str, done: int, total: int) -> None:
+        self._reporter.count(work, done, total)
+
+    def train(self, work: str, progress: TrainingProgress) -> None:
+        self._reporter.train(work, progress)
 
 
 def score_pictures(
@@ -80,6 +176,57 @@ def fcn_score(results: Path, request: LabelRequest, options: SegmentationOptions
     """Score every finished run from labels to photos, and the ground truth beside them. Raises as `_score_labels`."""
     assert request.direction == LABELS_TO_PHOTO, request
     return _score_labels(results, request, segmentation_scorer(options))
+
+
+def segmentation_score(
+    outputs: str | Path,
+    weights: str | Path | None = None,
+    *,
+    labels: str | RunConfig | None = None,
+    allow_partial: bool = False,
+    device: str = "auto",
+    reporter: ProgressReporter = QUIET,
+) -> RunScores:
+    """Compute the FCN-score of labels-to-photo outputs: segment them with an FCN and compare with the labels.
+
+    By both protocols, `official` and `strict`: scorers "fcn-official" and "fcn-strict" of the result. Confusion
+    matrices of unchanged images are reused: repeat the same call to resume.
+
+    Args:
+        outputs: A results folder, whose runs of that direction are all scored, ground truth included; or with `labels`
+            a folder of any model's outputs, which gets `scores/`.
+        weights: The network's file; None for street scenes, which train theirs once, in about a minute.
+        labels: The labels of a plain folder: `DATASET:ROOT[:SPLIT]`, or settings with dataset, root, test_split,
+            test_items and clusters.
+        allow_partial: Score the outputs that exist if some are missing.
+        device: auto, cpu, cuda or cuda:1.
+        reporter: Receives progress.
+
+    Raises:
+        UserError: Nothing can be scored, outputs are missing, or a file cannot be read.
+        FcnError: The network's file cannot be used.
+        ReportError: A user's file is where scores go, or the labels' folder and that of the scores are not apart.
+
+    Example:
+        >>> from p2pbench import RunConfig, segmentation_score
+        >>> scores = segmentation_score("results", "fcn.safetensors", device="cpu")
+        >>> scores.scorers
+        ['fcn-official', 'fcn-strict']
+        >>> [of_run.outputs.name for of_run in scores.scored]
+        ['losses/L1 seed 0', 'losses/cGAN seed 0', 'losses/real']
+        >>> streets = RunConfig(dataset="streets", test_items=3)
+        >>> theirs = segmentation_score("photos", "fcn.safetensors", labels=streets, device="cpu")
+        >>> theirs.frame().query("metric == 'class_iou' and item == 'all'")["n"].tolist()
+        [3, 3]
+    """
+    file, folder = None if weights is None else Path(weights), Path(outputs)
+    options = SegmentationOptions(file, pick_device(device), reporter)
+    if labels is None:
+        outcome = fcn_score(folder, LabelRequest(LABELS_TO_PHOTO, allow_partial=allow_partial), options)
+        return RunScores(outcome.scored, [*outcome.remarks(), *trainings.lines(folder)])
+    truth = run_truth(labels) if isinstance(labels, RunConfig) else open_truth(labels)
+    outcome = fcn_score_folder(PlainFolder(folder, truth, folder, allow_partial), options)
+    return RunScores(outcome.scored, outcome.remarks())
 
 
 def label_score(results: Path, request: LabelRequest, at: At, advance: Advance) -> Outcome:

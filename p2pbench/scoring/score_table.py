@@ -6,18 +6,27 @@ import json
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
 
 from fcn.protocol import Protocol
+from p2pbench.errors import UserError
+from p2pbench.runtime.tables import Displayed, ShownCell, ShownTable
 from p2pbench.scoring.confusion_scores import METRICS, ClassRow
+from p2pbench.scoring.scorer import Scored
+from reports import tidy
 from reports.paper import PaperRow
-from reports.store.bootstrap import Interval
-from reports.store.metrics import FCN_RULES, cost_of_absent, describe, own_scorer
+from reports.store.bootstrap import NO_INTERVAL, Interval
+from reports.store.ledger import LedgerEntry
+from reports.store.metrics import FCN_RULES, cost_of_absent, describe, describe_scorer, own_scorer
 from reports.store.names import counted, printable
 from reports.store.scores import Scores
+
+if TYPE_CHECKING:  # a second to import
+    import pandas as pd
 
 DIGITS = 3
 
@@ -65,6 +74,73 @@ class ScoreRow(NamedTuple):
     def scores(self) -> list[Scores]:
         """Those there are."""
         return [scores for scores in (self.official, self.strict) if scores is not None]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class RunScores(Displayed):
+    """Scores of runs; shows as a table per scorer, values with 95 % intervals.
+
+    Attributes:
+        scored: The runs with their scores, each grid's ground truth after them; or the one plain folder.
+        remarks: What a user should know of them, a line each: runs left out, doubts, one training per cell.
+    """
+
+    scored: Sequence[Scored]
+    remarks: Sequence[str] = ()
+
+    @property
+    def scorers(self) -> list[str]:
+        """Names of the scorers, such as "image", "fcn-official" and "fcn-strict"."""
+        return list(dict.fromkeys(scores.scorer for of_run in self.scored for scores in of_run.scores))
+
+    def only(self, *scorers: str) -> RunScores:
+        """Take the scores by some scorers alone.
+
+        Raises:
+            UserError: One of them made no score here.
+        """
+        if unknown := sorted(set(scorers) - set(self.scorers)):
+            raise UserError(f"scorer {unknown[0]!r}: made no score here; expected one of {', '.join(self.scorers)}")
+        kept = (
+            replace(each, scores=[of for of in each.scores if of.scorer in scorers])
+            for each in self.scored
+            if any(of.scorer in scorers for of in each.scores)
+        )
+        return replace(self, scored=list(kept))
+
+    def frame(self) -> pd.DataFrame:
+        """Make a table of all numbers, those of single items too, with the columns of `read_scores`."""
+        return tidy.tabulate(
+            LedgerEntry(of.outputs.grid.name if of.outputs.grid else "", of.outputs.run, scores)
+            for of in self.scored
+            for scores in of.scores
+        )
+
+    def tables(self) -> list[ShownTable]:
+        """A table per scorer, with a row per run."""
+        shown = []
+        for scorer in self.scorers:
+            rows = [(of.outputs, scores) for of in self.scored for scores in of.scores if scores.scorer == scorer]
+            first = rows[0][1]
+            names = list(dict.fromkeys(name for _, scores in rows for name in scores.metrics))
+            over = dict.fromkeys(scores.over for _, scores in rows for name in names if _interval(scores, name).known)
+            shown.append(
+                ShownTable(
+                    describe_scorer(scorer, first.protocol).title,
+                    ("", *(describe(name).label for name in names), "items", "fingerprint"),
+                    [
+                        [
+                            ShownCell(outputs.name),
+                            *(_shown(scores, name) for name in names),
+                            ShownCell(f"{scores.n} of {scores.n_expected}"),
+                            ShownCell(scores.fingerprint),
+                        ]
+                        for outputs, scores in rows
+                    ],
+                    [f"in brackets: 95 % intervals over {' or '.join(over)}"] * bool(over),
+                )
+            )
+        return [*shown[:-1], *(replace(last, notes=[*last.notes, *self.remarks]) for last in shown[-1:])]
 
 
 def print_scores(rows: Sequence[ScoreRow], console: Console | None = None) -> None:
@@ -160,6 +236,17 @@ def _line(label: str, cells: Sequence[Text], width: int = _LABEL, end: Text | No
 
 def _estimates(scores: Scores) -> list[Text]:
     return [_estimate(scores.metrics[name].value, scores.interval(name)) for name in METRICS]
+
+
+def _shown(scores: Scores, name: str) -> ShownCell:
+    if name not in scores.metrics or math.isnan(scores.metrics[name].value):
+        return ShownCell("-")
+    digits, interval = describe(name).digits, _interval(scores, name)
+    return ShownCell(f"{scores.metrics[name].value:.{digits}f}", f"[{interval.text(digits)}]" if interval.known else "")
+
+
+def _interval(scores: Scores, name: str) -> Interval:
+    return scores.interval(name) if name in scores.metrics else NO_INTERVAL
 
 
 def _estimate(value: float, interval: Interval) -> Text:

@@ -60,7 +60,7 @@ class SegmentationOptions:
     weights: Path | None
     device: torch.device
     reporter: ProgressReporter
-    stop: Stop
+    stop: Stop = False
     cluster: Cluster | None = None
 
     def advance(self, name: str) -> Callable[[int, int], None]:

@@ -1,18 +1,33 @@
-"""Output folder of `generate`: its pictures, and the record of how they were made."""
+"""Folders of pictures that a generator translates, and the record of how each was made."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from fcn.segmenting import is_out_of_memory
 from p2pbench.datasets import pictures
-from p2pbench.datasets.dataset import MOST_NAMED
+from p2pbench.datasets.dataset import A_TO_B, LABELS_TO_PHOTO, MOST_NAMED, Dataset, LabelledPhotos
+from p2pbench.datasets.decoders import Picture
+from p2pbench.datasets.label_images import refuse_train_ids
+from p2pbench.datasets.pairs import Folders, PairedDataset
+from p2pbench.datasets.survey import folder_lines
 from p2pbench.errors import UserError
+from p2pbench.runtime.device import device_errors
+from p2pbench.runtime.interrupt import Stop, Stopped
+from p2pbench.runtime.progress import QUIET, ProgressReporter
+from p2pbench.runtime.tables import Displayed, ShownCell, ShownTable
 from p2pbench.training.generator_file import GeneratorCard
-from reports.store import atomic, json_files, layout
+from p2pbench.training.inference import PADDING, LoadedGenerator, Translator, load_generator
+from reports.store import apart, atomic, json_files, layout
+from reports.store.layout import found_at
 from reports.store.made import Made, digest
+from reports.store.names import counted
 
 GENERATION = "generation.json"
 
@@ -128,4 +143,165 @@ def _pictures(folder: Path, earlier: Generation | None) -> dict[str, Path]:
 def _read(folder: Path) -> Generation:
     return json_files.read(
         folder / GENERATION, Generation, "damaged, or of an older version: name another folder, or delete this one"
+    )
+
+
+@dataclass(frozen=True, repr=False)
+class Translated(Displayed):
+    """Outcome of a folder's translation, by picture id; shows as a table.
+
+    Attributes:
+        out: The folder of the outputs.
+        made: Number of pictures that this call made.
+        kept: Number of pictures that an earlier call had made.
+        failed: Why the others could not be made.
+        kinds: The files used, by kind: channels, depth, and their conversion.
+    """
+
+    out: Path
+    made: int
+    kept: int
+    failed: Mapping[str, str]
+    kinds: Mapping[str, Sequence[str]]
+
+    def remarks(self) -> list[str]:
+        """List the kinds of files, a line each, if they are a mixture or were converted."""
+        if len(self.kinds) < 2 and not any("," in kind for kind in self.kinds):
+            return []
+        return [_remark(kind, files) for kind, files in sorted(self.kinds.items())]
+
+    def tables(self) -> list[ShownTable]:
+        """A row for the pictures made, kept and failed; failures and kinds of files as notes."""
+        counts = {"made": self.made, "made before": self.kept, "failed": len(self.failed)}
+        rows = [[ShownCell(name), ShownCell(str(count))] for name, count in counts.items()]
+        return [ShownTable(f"Outputs in {self.out}", ("", "pictures"), rows, [*self.failed.values(), *self.remarks()])]
+
+
+def generate(
+    generator: str | Path | LoadedGenerator,
+    inputs: str | Path,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    reporter: ProgressReporter = QUIET,
+    stop: Stop = False,
+) -> Translated:
+    """Translate every picture in a folder and those below it, at its own size.
+
+    Sides are mirrored up to multiples of the generator's stride and cut back afterwards, so that the aspect is kept;
+    batch statistics are each picture's own. `generation.json` beside the pictures records how they were made. The same
+    call resumes where it was stopped. A picture that cannot be used does not keep the others from being made: the
+    result names it in `failed`.
+
+    Args:
+        generator: The folder of a finished run, a `generator.safetensors`, or what `load_generator` gives, with its
+            device and test mode.
+        inputs: Folder of the pictures.
+        out: Folder to write to, one lossless picture per input, under its name.
+        overwrite: Replace all pictures of an earlier call, if none was changed since.
+        reporter: Receives progress, and lines on what may be wrong: values beyond the generator's range, flaws of its
+            training.
+        stop: Whether a stop is requested.
+
+    Raises:
+        UserError: the generator cannot be used, there are no pictures, `out` holds others, or cannot be written to.
+        ReportError: `out` is, holds or lies in what is read, or nearly no value of the pictures lies within the
+            generator's range.
+        DeviceLost: the device stopped working; the same call resumes.
+        Stopped: a stop was requested; the same call resumes.
+
+    Example:
+        >>> from p2pbench import generate
+        >>> made = generate("results/losses/L1/seed-0", "results/losses/input/images", "photos")
+        >>> made
+        Outputs in photos
+                     pictures
+        made         3
+        made before  0
+        failed       0
+        >>> made.failed
+        {}
+    """
+    loaded = generator if isinstance(generator, LoadedGenerator) else load_generator(generator)
+    folder, out = Path(inputs), Path(out)
+    file, card, dataset = loaded.file, loaded.card, loaded.dataset
+    for line in loaded.notes:
+        reporter.say(line)
+    files = _find_inputs(folder, out, file, reporter)
+    if isinstance(dataset, LabelledPhotos) and dataset.direction == LABELS_TO_PHOTO:
+        refuse_train_ids(dataset.table, list(files.values()))
+    for line in folder_lines(list(files.values()), lambda path: loaded.input_of(path)[0], card.input_range, str(file)):
+        reporter.say(line)
+    generation = Generation(
+        generator=file.name,
+        sha256=digest(file),
+        padding=PADDING,
+        card=card,
+        inputs={id_: digest(path) for id_, path in files.items()},
+    )
+    earlier, made = begin(out, generation, overwrite=overwrite)
+    failed: dict[str, str] = {}
+    kinds: dict[str, list[str]] = {}
+    count, pair_seen = 0, False
+    device = next(loaded.network.parameters()).device
+    with device_errors(device), Translator(loaded.network, card, dataset).open() as translate:
+        for done, (id_, path) in enumerate(files.items(), 1):
+            if id_ not in earlier:
+                try:
+                    values, kind = loaded.input_of(path)
+                    if not pair_seen and (pair_seen := _may_be_pair(values, dataset)):
+                        reporter.say(_pair_remark(path, dataset))
+                    picture = translate(values, id_)
+                except UserError as error:
+                    failed[id_] = str(error)
+                except RuntimeError as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    failed[id_] = f"{path}: is too large for the memory there is; cut it into tiles"
+                else:
+                    pictures.write(out / id_, picture, made.note)
+                    count += 1
+                    kinds.setdefault(kind, []).append(path.relative_to(folder).as_posix())
+            reporter.count("pictures", done, len(files))
+            if stop and done < len(files):
+                more = ", without --overwrite," if overwrite else ""
+                raise Stopped(
+                    f"{out}: stopped; {count + len(earlier)} of {len(files)} pictures are made, and the same "
+                    f"command{more} makes the rest"
+                )
+    total = count + len(earlier)
+    write_generation(out, generation.model_copy(update={"failed": failed, "pictures": total}))
+    return Translated(out, count, len(earlier), failed, kinds)
+
+
+def _find_inputs(folder: Path, out: Path, generator_file: Path, reporter: ProgressReporter) -> dict[str, Path]:
+    """Find the pictures by id, and refuse an output folder that holds or lies in what is read."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: {found_at(folder)}, expected a folder of pictures; check the path")
+    apart.check(out, [folder, generator_file])
+    passed_over: Counter[str] = Counter()
+    inputs = pictures.find_recursive(folder, passed_over)
+    if line := pictures.passed_over_line(folder, passed_over):
+        reporter.say(line)
+    if not inputs:
+        raise UserError(f"{folder}: found no pictures; expected PNG, JPEG or TIFF files in it or below it")
+    apart.check(out, inputs.values())  # which may be linked from elsewhere
+    return inputs
+
+
+def _remark(kind: str, files: Sequence[str]) -> str:
+    more = ", ..." if len(files) > MOST_NAMED else ""
+    return f"{counted(len(files), 'picture')} of {kind}: {', '.join(files[:MOST_NAMED])}{more}"
+
+
+def _may_be_pair(values: Picture, dataset: Dataset) -> bool:
+    """Whether an input of a generator of pairs has the shape of a whole pair, A|B side by side."""
+    return isinstance(dataset, (PairedDataset, Folders)) and values.shape[1] == 2 * values.shape[0]
+
+
+def _pair_remark(path: Path, dataset: Dataset) -> str:
+    side, half = ("A", "left") if dataset.direction == A_TO_B else ("B", "right")
+    return (
+        f"{path}: is twice as wide as high, and taken as one picture; "
+        f"if it is A|B side by side, give {side} alone, its {half} half"
     )

@@ -74,7 +74,7 @@ def save_generator(
     atomic.write(path, content)
 
 
-def load_generator(path: Path) -> tuple[Generator, GeneratorCard]:
+def read_generator(path: Path) -> tuple[Generator, GeneratorCard]:
     """Load a generator onto the CPU, with its card.
 
     Raises:

@@ -12,6 +12,7 @@ from p2pbench.cluster.jobs import Cluster
 from p2pbench.config import GridConfig, RunConfig
 from p2pbench.datasets.decoders import Picture
 from p2pbench.datasets.transforms import Range
+from p2pbench.runtime.interrupt import stop_request
 from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.after_training import score_new_pictures
 from p2pbench.scoring.images import ImageScorer, ImageScores, image_scores
@@ -33,7 +34,7 @@ def run_grid(
 ) -> Grid:
     """Train a grid and score its pictures."""
     plan = plan_grid(Grid(results / name), grid, where, overrides, seeds)
-    trained = runner.run_grid(plan, reporter, parallel, cluster)
+    trained = runner.run_grid(plan, reporter, parallel, cluster, stop_request)
     score_new_pictures(trained, reporter)
     return trained.grid
 

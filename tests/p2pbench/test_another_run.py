@@ -18,13 +18,13 @@ from p2pbench.config import GridConfig
 from p2pbench.datasets import pictures
 from p2pbench.errors import UserError
 from p2pbench.runtime.files import locked
-from p2pbench.training.inference import Translation, translate_folder
+from p2pbench.training.generated_folder import generate
 from reports.store import arithmetic, ledger
 from reports.store.errors import ReportError
 from reports.store.layout import Grid
 from tests.p2pbench.grids import estimate_lines, image_score, run_grid
 from tests.p2pbench.test_ablation import Notes
-from tests.p2pbench.tiny import QUIET, TINY, picture
+from tests.p2pbench.tiny import TINY, picture
 
 L1 = GridConfig(title="One", cells={"L1": {"objective": "L1"}})
 L2 = GridConfig(title="One", cells={"L2": {"objective": "L2"}})
@@ -106,7 +106,7 @@ def test_a_generator_that_was_replaced_makes_no_pictures(start: Start, tmp_path:
     with pytest.raises(UserError, match=r"generator\.safetensors: is not the one that this run trained"):
         start()
     with pytest.raises(UserError, match=r"generator\.safetensors: is not the one that this run trained"):
-        translate_folder(Translation(run.folder, run.images, tmp_path / "out"), torch.device("cpu"), QUIET)
+        generate(run.folder, run.images, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert not (run.images / "p01.png").exists()
     run.generator.write_bytes(own)

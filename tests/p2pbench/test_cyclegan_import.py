@@ -23,7 +23,7 @@ from p2pbench.datasets.transforms import to_network
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.networks.generator import Generator
 from p2pbench.training.cyclegan_import import import_generator
-from p2pbench.training.generator_file import load_generator, save_generator
+from p2pbench.training.generator_file import read_generator, save_generator
 from p2pbench.training.inference import Translator, bare_dataset
 from tests.p2pbench.tiny import picture
 
@@ -119,7 +119,7 @@ def test_an_imported_generator_gives_the_same_outputs(tmp_path: Path, depth: int
             torch.manual_seed(1)
             assert torch.allclose(generator(x), expected, atol=1e-5)
     save_generator(tmp_path / "kept.safetensors", generator, card)
-    again, _ = load_generator(tmp_path / "kept.safetensors")
+    again, _ = read_generator(tmp_path / "kept.safetensors")
     assert isinstance(again, Generator)
     with torch.no_grad():
         assert torch.allclose(again.eval()(x), network.eval()(x), atol=1e-5)
@@ -133,7 +133,7 @@ def test_dropout_is_asked_for(tmp_path: Path) -> None:
     assert not out.exists()
     for option, blocks in (("--dropout", (1, 2)), ("--no-dropout", ())):
         assert command(path, tmp_path / option, option).exit_code == 0
-        card = load_generator(tmp_path / option)[1]
+        card = read_generator(tmp_path / option)[1]
         assert card.architecture.dropout_blocks == blocks
         assert card.test_dropout is (option == "--dropout")
 
@@ -159,17 +159,17 @@ def test_the_colour_space_is_asked_for(tmp_path: Path) -> None:
     path, out = saved(tmp_path, Nested(5, ngf=2, channels=(1, 2))), tmp_path / "out.safetensors"
     assert "has 1 to 2 channels and cannot say which; give --dataset colorization" in str(command(path, out).exception)
     assert command(path, tmp_path / "paired.safetensors", "--dataset", "paired").exit_code == 0
-    assert load_generator(tmp_path / "paired.safetensors")[1].dataset == "paired"
+    assert read_generator(tmp_path / "paired.safetensors")[1].dataset == "paired"
     said = str(command(path, out, "--dataset", "colorization", "--direction", "AtoB").exception)
     assert "--direction AtoB: colorization has one direction" in said
     assert command(path, out, "--dataset", "colorization").exit_code == 0
-    card = load_generator(out)[1]
+    card = read_generator(out)[1]
     assert (card.dataset, card.direction) == ("colorization", "grey-to-colour")
     assert (card.input_bits, card.output_bits) == (16, 16)
     colour = saved(tmp_path, Nested(5, ngf=2))
     assert "has 3 to 3 channels; expected 1 to 2" in str(command(colour, out, "--dataset", "colorization").exception)
     assert command(colour, tmp_path / "other.safetensors", "--direction", "AtoB").exit_code == 0
-    assert load_generator(tmp_path / "other.safetensors")[1].direction == "AtoB"
+    assert read_generator(tmp_path / "other.safetensors")[1].direction == "AtoB"
 
 
 @pytest.mark.filterwarnings("ignore:.*negative Z values:UserWarning")
@@ -374,7 +374,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, value: float) -
         next(generator.parameters()).view(-1)[3] = value
     save_generator(tmp_path / "broken.safetensors", generator, card)
     with pytest.raises(UserError, match=r"broken\.safetensors: .*weight holds NaN or infinite values"):
-        load_generator(tmp_path / "broken.safetensors")
+        read_generator(tmp_path / "broken.safetensors")
 
 
 def test_an_output_that_is_no_number_becomes_no_picture(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from PIL import Image
 
@@ -18,15 +17,15 @@ from p2pbench.config import GridConfig
 from p2pbench.datasets import pictures
 from p2pbench.errors import MENDABLE, UserError
 from p2pbench.study.create import from_results
-from p2pbench.training.generator_file import load_generator, save_generator
-from p2pbench.training.inference import Translation, translate_folder
+from p2pbench.training.generated_folder import generate
+from p2pbench.training.generator_file import read_generator, save_generator
 from reports import html
 from reports.store.errors import ReportError
 from reports.store.layout import Grid
 from reports.store.ranges import clipped, measure
 from tests.p2pbench.grids import estimate_lines, image_score, run_grid
 from tests.p2pbench.test_ablation import Notes
-from tests.p2pbench.tiny import QUIET, TINY
+from tests.p2pbench.tiny import TINY
 
 CELL = GridConfig(title="One", cells={"L1": {"objective": "L1"}})
 SIDE = 80  # that of the files; networks see 32, where a single pixel's value is lost
@@ -194,11 +193,11 @@ def test_generate_refuses_pictures_beyond_the_generators_range(results: Path, tm
 
 
 def test_a_generator_with_a_range_beyond_its_depth_is_refused(results: Path, tmp_path: Path) -> None:
-    generator, card = load_generator(Grid(results / "one").run("L1", 0).generator)
+    generator, card = read_generator(Grid(results / "one").run("L1", 0).generator)
     path = tmp_path / "g.safetensors"
     save_generator(path, generator, card.model_copy(update={"output_range": (0.0, 70000.0)}))
     with pytest.raises(UserError, match=r"found output_range 0\.\.70000, expected it within 0\.\.65535"):
-        translate_folder(Translation(path, tmp_path, tmp_path / "out"), torch.device("cpu"), QUIET)
+        generate(path, tmp_path, tmp_path / "out")
 
 
 def test_it_is_one_line_for_users(bytes_: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,10 +23,11 @@ from p2pbench.datasets import pictures
 from p2pbench.datasets.transforms import from_network
 from p2pbench.errors import UserError
 from p2pbench.runtime.progress import ForwardedProgress
-from p2pbench.training.generator_file import GeneratorCard, load_generator, save_generator
-from p2pbench.training.inference import Translation, Translator, bare_dataset, pad_to_stride, translate_folder
+from p2pbench.training.generated_folder import generate
+from p2pbench.training.generator_file import GeneratorCard, read_generator, save_generator
+from p2pbench.training.inference import Translator, bare_dataset, load_generator, pad_to_stride
 from p2pbench.training.model import build, make_card
-from tests.p2pbench.tiny import QUIET, picture
+from tests.p2pbench.tiny import picture
 
 CPU = torch.device("cpu")
 Tiny = Callable[..., RunConfig]
@@ -49,7 +50,7 @@ def outputs(folder: Path) -> dict[str, Any]:
 
 
 def applied(generator: Path, inputs: Path, out: Path, **switches: Any) -> dict[str, Any]:  # noqa: ANN401
-    translate_folder(Translation(generator, inputs, out, **switches), CPU, QUIET)
+    generate(load_generator(generator, device="cpu", **switches), inputs, out)
     return outputs(out)
 
 
@@ -78,7 +79,7 @@ def test_pictures_of_any_size_keep_it(kept: Path, inputs: Path, tmp_path: Path) 
 
 def test_a_padded_picture_is_the_network_on_the_mirrored_one(kept: Path, inputs: Path, tmp_path: Path) -> None:
     made = applied(kept, inputs, tmp_path / "out", dropout=False, batch_norm="running")
-    generator, card = load_generator(kept)
+    generator, card = read_generator(kept)
     assert card.architecture.depth == 5
     values = np.asarray(Image.open(inputs / "a.png"))
     padded = np.pad(values, ((0, 64 - 37), (0, 64 - 50), (0, 0)), mode="symmetric")
@@ -131,14 +132,14 @@ def test_the_two_switches_and_the_seed(kept: Path, inputs: Path, tmp_path: Path)
         card = json.loads((out / "generation.json").read_text())["card"]
         assert card["test_dropout"] is switches.get("dropout", True)
         assert card["test_batch_norm"] == switches.get("batch_norm", "batch")
-    with pytest.raises(UserError, match="--seed 1 has no effect"):  # there is no noise that it could draw
+    with pytest.raises(UserError, match="seed 1 has no effect"):  # there is no noise that it could draw
         applied(kept, inputs, tmp_path / "idle", dropout=False, seed=1)
     distinct = list(made.values())
     assert not any(np.array_equal(a, b) for i, a in enumerate(distinct) for b in distinct[i + 1 :])
 
 
 def test_generating_leaves_the_generator_and_torch_as_they_were(kept: Path) -> None:
-    generator, card = load_generator(kept)
+    generator, card = read_generator(kept)
     before = {name: value.clone() for name, value in generator.state_dict().items() if "num_batches" not in name}
     state = torch.get_rng_state()
     with Translator(generator, card, bare_dataset(card)).open() as translate:
@@ -188,20 +189,20 @@ def test_what_is_no_generator_is_named(tmp_path: Path, content: bytes | None, sa
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=said):
-        load_generator(path)
+        read_generator(path)
 
 
 def test_weights_without_a_card_or_of_another_one_are_named(kept: Path, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    generator, card = load_generator(kept)
+    generator, card = read_generator(kept)
     save_file({"a": torch.zeros(1)}, tmp_path / "bare.safetensors")
     with pytest.raises(UserError, match="no generator's card"):
-        load_generator(tmp_path / "bare.safetensors")
+        read_generator(tmp_path / "bare.safetensors")
     wider = card.model_copy(update={"architecture": card.architecture.model_copy(update={"ngf": 8})})
     save_generator(tmp_path / "wider.safetensors", generator, wider)
     with pytest.raises(UserError, match=r"encoder\.0\.weight has shape \(4, 3, 4, 4\), expected \(8, 3, 4, 4\)"):
-        load_generator(tmp_path / "wider.safetensors")
+        read_generator(tmp_path / "wider.safetensors")
 
 
 def test_what_is_passed_over_is_said_and_a_pipe_does_not_stop_it(kept: Path, inputs: Path, tmp_path: Path) -> None:
@@ -209,7 +210,7 @@ def test_what_is_passed_over_is_said_and_a_pipe_does_not_stop_it(kept: Path, inp
     os.mkfifo(inputs / "pipe.png")
     said: list[str] = []
     reporter = ForwardedProgress(lambda event: said.append(str(event[1][0])) if event[0] == "say" else None)
-    translate_folder(Translation(kept, inputs, tmp_path / "out"), CPU, reporter)
+    generate(kept, inputs, tmp_path / "out", reporter=reporter)
     assert list(outputs(tmp_path / "out")) == ["a", "b", "below__c"]
     assert len(said) == 1, said
     assert said[0].startswith(f"{inputs}: passed over .gif (1), pipes and devices (1); read are ")
@@ -227,6 +228,6 @@ def test_an_empty_folder_is_named(kept: Path, tmp_path: Path) -> None:
 
 
 def test_a_card_is_read_as_it_was_written(kept: Path, tiny: Tiny, tiny_data: Data) -> None:
-    _, card = load_generator(kept)
+    _, card = read_generator(kept)
     assert isinstance(card, GeneratorCard)
     assert card == make_card(tiny(), tiny_data.dataset, tiny_data.channels)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 
 from p2pbench.cli import cli
@@ -138,7 +137,7 @@ def test_a_picture_that_was_replaced_is_refused_and_stays(generator: Path, input
 
 def test_a_stopped_call_goes_on(generator: Path, inputs: Path, tmp_path: Path) -> None:
     from p2pbench.runtime.progress import ForwardedProgress
-    from p2pbench.training.inference import Translation, translate_folder
+    from p2pbench.training.generated_folder import generate as translate
 
     class Killed(BaseException):
         pass
@@ -150,7 +149,7 @@ def test_a_stopped_call_goes_on(generator: Path, inputs: Path, tmp_path: Path) -
 
     out = tmp_path / "out"
     with pytest.raises(Killed):
-        translate_folder(Translation(generator, inputs, out), torch.device("cpu"), Kills(lambda event: None))
+        translate(generator, inputs, out, reporter=Kills(lambda event: None))
     assert sorted(made(out)) == ["a.png", "b.png"]
     assert record(out)["pictures"] == 0
     said = generate(generator, inputs, "--out", out)

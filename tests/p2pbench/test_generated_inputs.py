@@ -15,7 +15,7 @@ from PIL import Image
 
 from p2pbench.datasets.dataset import Channels
 from p2pbench.networks.generator import Generator
-from p2pbench.training.generator_file import input_bits, load_generator
+from p2pbench.training.generator_file import input_bits, read_generator
 from p2pbench.training.inference import Translator, bare_dataset
 from tests.p2pbench.generating import DEEP, generate, made, save, saved
 from tests.p2pbench.tiny import picture
@@ -86,7 +86,7 @@ def test_a_deep_generator_takes_deep_pictures_alone(
     tmp_path: Path, ends: tuple[float, float], bits: int | None
 ) -> None:
     path = saved(tmp_path / "g.safetensors", channels=(1, 1), input_range=ends, input_bits=bits)
-    assert input_bits(load_generator(path)[1]) == 16
+    assert input_bits(read_generator(path)[1]) == 16
     folder = with_one(tmp_path, GREY)
     result = generate(path, folder, "--out", tmp_path / "out")
     assert "found 8 bits a channel, expected 16, as the generator was trained on" in str(result.exception)
@@ -96,7 +96,7 @@ def test_a_deep_generator_takes_deep_pictures_alone(
 
 def test_an_older_card_may_leave_the_depth_open(tmp_path: Path) -> None:
     path = saved(tmp_path / "g.safetensors", input_range=(0.0, 100.0), input_bits=None)
-    assert input_bits(load_generator(path)[1]) is None
+    assert input_bits(read_generator(path)[1]) is None
     assert generate(path, with_one(tmp_path, COLOUR), "--out", tmp_path / "out").exit_code == 0
 
 
@@ -139,7 +139,7 @@ def test_a_generator_of_many_channels_takes_as_many(tmp_path: Path) -> None:
 def test_the_hole_is_the_central_half_of_the_picture_itself(tmp_path: Path, size: tuple[int, int]) -> None:
     width, height = size
     path = saved(tmp_path / "g.safetensors", **SHALLOW_GENERATORS["inpainting"])
-    generator, card = load_generator(path)
+    generator, card = read_generator(path)
     seen: list[torch.Tensor] = []
     generator.register_forward_pre_hook(lambda _module, arguments: seen.append(arguments[0].clone()))
     values = np.full((height, width, 3), 10, np.uint8)

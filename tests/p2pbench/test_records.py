@@ -20,7 +20,7 @@ from p2pbench.scoring.label_scores import Outcome
 from p2pbench.scoring.runs import LabelRequest, grid_label_outputs
 from p2pbench.study import results as analysing
 from p2pbench.training.generated_folder import GENERATION, Generation, begin, write_generation
-from p2pbench.training.generator_file import load_generator
+from p2pbench.training.generator_file import read_generator
 from reports import comparison_page, html
 from reports.store import analyses, arithmetic, json_files, ledger
 from reports.store.errors import ReportError
@@ -170,7 +170,7 @@ def test_analyses_of_studies(tmp_path: Path) -> None:
 
 
 def test_folders_of_generated_pictures(results: Path, tmp_path: Path) -> None:
-    _, card = load_generator(Grid(results / "one").run("L1", 0).generator)
+    _, card = read_generator(Grid(results / "one").run("L1", 0).generator)
     generation = Generation(generator="g", sha256="0", padding="none", card=card, inputs={"a": "1"})
     write_generation(tmp_path / "out", generation)
     (tmp_path / "out" / "a.png").write_bytes(b"")

@@ -18,7 +18,7 @@ from p2pbench.cli import main
 from p2pbench.config import BOOKKEEPING, NOT_IDENTITY, SHARED, Direction, Effect, GridConfig, RunConfig, effects
 from p2pbench.datasets.catalogue import DATASETS
 from p2pbench.errors import UserError
-from p2pbench.training.generator_file import GeneratorCard, load_generator
+from p2pbench.training.generator_file import GeneratorCard, read_generator
 from p2pbench.training.model import make_card
 from reports.store.layout import Grid
 from tests.p2pbench.grids import estimate_lines, run_grid
@@ -212,7 +212,7 @@ def trained(folder: Path, settings: dict[str, Any], seed: int) -> list[torch.Ten
     """The weights of a run, and its pictures."""
     grid = GridConfig(title="x", settings=settings, cells={"one": {}})
     run = run_grid(folder, "grid", grid, "x", {}, [seed], Notes()).run("one", seed)
-    weights = list(load_generator(run.generator)[0].state_dict().values())
+    weights = list(read_generator(run.generator)[0].state_dict().values())
     return [*weights, *(torch.from_numpy(np.array(Image.open(path))) for path in run.pictures().values())]
 
 

@@ -29,7 +29,7 @@ from reports.store import ledger as store_ledger
 from reports.store import scores as ledger
 from reports.store.errors import ReportError
 from reports.store.layout import Grid
-from reports.tidy import read as read_results
+from reports.tidy import read_scores as read_results
 from tests.amt.study import ALGORITHMS, Rater, make_pictures, no_commits
 
 pytestmark = pytest.mark.long

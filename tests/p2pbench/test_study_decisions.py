@@ -24,7 +24,7 @@ from reports.store import ledger, variance
 from reports.store.bootstrap import REPLICATES
 from reports.store.layout import Grid
 from reports.tables import ScoreTable
-from reports.tidy import read as read_scores
+from reports.tidy import read_scores
 from reports.verdicts import Mark
 from tests.amt.answers import Row, session
 from tests.reports.parsed import rows

@@ -8,11 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from p2pbench.runtime.progress import ForwardedProgress
 from tests.p2pbench.forked import Started
 
 Command = Callable[..., Started]
-QUIET = ForwardedProgress(lambda event: None)
 
 TINY = {"dataset": "folders", "image_size": 32, "ngf": 4, "ndf": 4, "receptive_field": 34, "epochs": 2}
 

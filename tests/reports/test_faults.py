@@ -13,7 +13,7 @@ from reports.run_states import Unscored
 from reports.store import layout, ledger, made
 from reports.store.errors import ReportError
 from reports.store.layout import Grid, Run, grids
-from reports.tidy import read as results_table
+from reports.tidy import read_scores as results_table
 from tests.reports import analysed
 from tests.reports.parsed import Page, rows
 from tests.reports.scored import (
