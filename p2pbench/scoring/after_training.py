@@ -51,7 +51,7 @@ def score_trained(
         UserError: Pictures are missing, or do not fit their targets; the file of weights, or one of the dataset's,
             cannot be used.
         ReportError: The grid's range is not that of its pictures.
-        Stopped: The user asked to stop; the same command goes on from there.
+        Stopped: The user asked to stop; rerun the same command to resume from there.
     """
     score_new_pictures(trained, reporter, trained.device if cluster is None else "auto")
     _score_labels(trained, weights, reporter, cluster)

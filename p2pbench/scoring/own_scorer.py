@@ -77,7 +77,7 @@ def train_scorer(
             and was made otherwise.
         ReportError: The file would lie in the dataset's folder.
         FcnError: See `fcn.training.train`.
-        Stopped: The user asked to stop; the same call goes on from there.
+        Stopped: The user asked to stop; the same call resumes.
     """
     table = label_table(plan.data.dataset)
     dataset = open_dataset(plan.data)
@@ -112,7 +112,9 @@ def train_scorer(
                 f"class accuracy {accuracy:.3f}, class IoU {iou:.3f}"
             )
         if stop and progress.step < progress.total:
-            raise Stopped(f"{out}: stopped after step {progress.step} of {progress.total}; the same command goes on")
+            raise Stopped(
+                f"{out}: stopped after step {progress.step} of {progress.total}; rerun the same command to resume"
+            )
 
     data = TrainingSet(
         [_example(dataset, item) for item in learned],

@@ -69,7 +69,7 @@ class SegmentationOptions:
         def advance(done: int, total: int) -> None:
             self.reporter.count(f"{name}: segmented", done, total)
             if self.stop and done < total:
-                raise Stopped(f"{name}: stopped after {done} of {total} images; the same command goes on from here")
+                raise Stopped(f"{name}: stopped after {done} of {total} images; rerun the same command to resume")
 
         return advance
 
