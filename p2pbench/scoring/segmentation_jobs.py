@@ -22,7 +22,7 @@ from reports.store.layout import Grid
 
 
 class ClusterSegmentationScorer(SegmentationScorer):
-    """The FCN-score by both protocols, with a job per run on the cluster's nodes, which write the scores."""
+    """FCN-score by both protocols, one job per run on a cluster's nodes, which write the scores."""
 
     def __init__(self, options: SegmentationOptions, cluster: Cluster) -> None:
         super().__init__(options)
@@ -58,7 +58,7 @@ class ClusterSegmentationScorer(SegmentationScorer):
 
 
 def _anywhere(outputs: Outputs) -> Outputs:
-    """The same outputs for a process with another working directory, which opens the labels itself."""
+    """Outputs with absolute paths and without labels, which the worker opens itself."""
     return replace(
         outputs,
         run=replace(outputs.run, folder=outputs.run.folder.absolute()),
