@@ -14,7 +14,7 @@ import record
 import numpy as np
 
 from p2pbench.ablation.grid import SETTINGS
-from p2pbench.ablation.timing import NotMeasured, Totals, weigh
+from p2pbench.ablation.timing import NotMeasured, Totals, throughput
 from p2pbench.ablation.workers import workers
 from p2pbench.config import RunConfig, run_config
 from p2pbench.datasets.dataset import Channels
@@ -29,7 +29,7 @@ CHANNELS = Channels(3, 3, np.dtype(np.uint8), np.dtype(np.uint8))
 def measure(count: int, config: RunConfig) -> Totals:
     """So many at once, against one after the other."""
     with stop_request() as stop, workers(count, Terminal(), stop) as opened:
-        return weigh(opened.measure([(config, CHANNELS)] * count))
+        return throughput(opened.measure([(config, CHANNELS)] * count))
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
         except NotMeasured as problem:
             rows.append({"runs": count, "problem": str(problem)})
         else:
-            rates = {"images_per_second_at_once": totals.at_once, "images_per_second_in_turn": totals.in_turn}
+            rates = {"images_per_second_at_once": totals.concurrent, "images_per_second_in_turn": totals.sequential}
             rows.append({"runs": count, **rates, "gain": totals.gain})
     found.table(f"{config.image_size}x{config.image_size}, {config.precision}", rows)
     found.save()

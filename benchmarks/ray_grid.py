@@ -21,7 +21,7 @@ from ray.cluster_utils import Cluster
 
 from p2pbench.ablation.data import data_key, open_data
 from p2pbench.ablation.grid import PlannedRun, plan_grid
-from p2pbench.ablation.ray import carry_out_on
+from p2pbench.ablation.ray import execute_on_cluster
 from p2pbench.cluster.connection import connected
 from p2pbench.config import GridConfig
 from p2pbench.runtime.interrupt import stop_request
@@ -49,7 +49,7 @@ def seconds(nodes: int, plan: Sequence[PlannedRun], folder: Grid) -> float:
             cluster.add_node(num_cpus=1, object_store_memory=STORE)
         with connected(cluster.address) as found, stop_request() as stop:
             start = time.monotonic()
-            for planned, error in carry_out_on(found, folder, plan, data, Terminal(), stop):
+            for planned, error in execute_on_cluster(found, folder, plan, data, Terminal(), stop):
                 if error is not None:
                     raise error
                 print(f"  {nodes} nodes: {planned.name} after {time.monotonic() - start:.1f} s", flush=True)

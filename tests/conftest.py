@@ -55,11 +55,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -cost[item.path])  # stable: the tests of a file keep their order
 
 
-class _OneRayAtATime(LoadFileScheduling):
+class _OneRayAtATime(LoadFileScheduling):  # type: ignore[misc]
     """One process runs a file's tests, and one runs all files with Ray clusters: two clusters fill a small machine."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "ray" if "/test_ray_" in nodeid else super()._split_scope(nodeid)  # type: ignore[no-any-return]
+        return "ray" if "/test_ray_" in nodeid else str(super()._split_scope(nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)  # without xdist nobody calls it

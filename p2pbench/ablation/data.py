@@ -31,12 +31,12 @@ class Data:
     notices: Sequence[str] = ()
 
     def describe(self) -> Description:
-        """The items of each split: how many, a hash of their ids, and a hash of their contents."""
+        """Summary of each split: number of items, hash of their ids, hash of their contents."""
         return describe(self.items, self.contents)
 
 
 def describe(items: Items, contents: Contents) -> Description:
-    """The items of each split: how many, a hash of their ids, and a hash of their contents."""
+    """Summary of each split: number of items, hash of their ids, hash of their contents."""
     described = items.describe()
     return {split: {**described[split], "content": digest(contents[split])} for split in described}
 
@@ -47,11 +47,11 @@ def contents_of(dataset: Dataset, items: Items) -> Contents:
     Raises:
         UserError: A file cannot be read.
     """
-    return {split: item_contents(dataset, some) for split, some in items._asdict().items()}
+    return {split: item_contents(dataset, of_split) for split, of_split in items._asdict().items()}
 
 
 def data_key(config: RunConfig) -> tuple[object, ...]:
-    """What decides the data: runs with the same key share it."""
+    """Values of all settings that select or locate data; runs with one key share data."""
     return tuple(getattr(config, name) for name in affecting("items", "location"))
 
 
@@ -59,8 +59,8 @@ def open_data(config: RunConfig, advance: Advance) -> Data:
     """Find, check and decode the data of a run.
 
     Raises:
-        UserError: the root, a split, a pair, a file is not as it should be.
-        ReportError: a declared range is not that of the data.
+        UserError: The root, a split, a pair or a file is missing or invalid.
+        ReportError: A declared range is not that of the data.
     """
     dataset = open_dataset(config)
     items = run_items(dataset, config)
@@ -74,13 +74,13 @@ def open_data(config: RunConfig, advance: Advance) -> Data:
 
 
 class KeptData:
-    """Data by what decides them, each opened once."""
+    """Cache of opened data by `data_key`, for processes that train several runs."""
 
     def __init__(self) -> None:
         self._opened: dict[tuple[object, ...], Data] = {}
 
     def of(self, config: RunConfig, advance: Advance = lambda done, total: None) -> Data:
-        """The data of a run. Raises UserError as `open_data` does, and whatever `advance` raises."""
+        """The data of a run, opened on first use; raises as `open_data` and `advance` do."""
         key = data_key(config)
         if key not in self._opened:
             self._opened[key] = open_data(config, advance)

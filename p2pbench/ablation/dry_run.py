@@ -35,16 +35,16 @@ def estimate_lines(plan: GridPlan) -> Iterator[str]:
     """Cells, steps, parameters and time of a grid, a line each; nothing is written.
 
     Raises:
-        UserError: As for the grid itself, what is there already included, but only a few pictures are decoded yet.
+        UserError: As `run_grid`, runs made before included; but only a few pictures are decoded.
     """
     folder, runs = plan.grid, plan.runs
     device = pick_device(runs[0].config.device, runs[0].config.threads)
-    made, there = read_runs(folder), precisions(device)
+    made, available = read_runs(folder), precisions(device)
     opened: dict[tuple[object, ...], tuple[Dataset, Items, Channels]] = {}
     seconds: dict[RunConfig, float] = {}
     total = 0.0
     notices: dict[str, None] = {}  # in order, each once
-    configs = [as_begun(planned, there, made) for planned in runs]
+    configs = [as_begun(planned, available, made) for planned in runs]
     for config in configs:
         if data_key(config) not in opened:
             dataset = open_dataset(config)
@@ -56,12 +56,13 @@ def estimate_lines(plan: GridPlan) -> Iterator[str]:
             notices |= dict.fromkeys(dataset_lines(dataset, items, channels, config))
             opened[data_key(config)] = dataset, items, channels
         notices = dict.fromkeys(more_than_there_are(opened[data_key(config)][1], config)) | notices
-    if made:  # whose data are only then looked at in full
+    # Hashing every file of a large dataset takes minutes: only worth it where made runs have to be compared with.
+    if made:
         contents = {key: contents_of(dataset, items) for key, (dataset, items, _) in opened.items()}
         for planned, config in zip(runs, configs, strict=True):
             of_run = contents[data_key(config)]
             check_files(planned.run)
-            threaded = config if there.on_cpu else config.model_copy(update={"threads": None})
+            threaded = config if available.on_cpu else config.model_copy(update={"threads": None})
             check_fits(planned.run, threaded, describe(opened[data_key(config)][1], of_run), made, of_run)
     left = []
     for planned, config in zip(runs, configs, strict=True):
@@ -73,7 +74,7 @@ def estimate_lines(plan: GridPlan) -> Iterator[str]:
         yield f"{'run':<28} {'steps':>8} {'parameters G':>12} {'parameters D':>12} {'ms/step':>7} {'time':>8}"
     for planned, config in left:
         _, items, channels = opened[data_key(config)]
-        unseeded = config.model_copy(update={"seed": 0})
+        unseeded = config.model_copy(update={"seed": 0})  # seeds of a cell take equally long: each cell is timed once
         model = build(config, channels, device)
         if unseeded not in seconds:
             seconds[unseeded] = measure_step(config, channels, device)
@@ -85,7 +86,7 @@ def estimate_lines(plan: GridPlan) -> Iterator[str]:
             f"{duration(steps * seconds[unseeded]):>8}"
         )
     yield from notices
-    order = ", one after the other" if len(left) > 1 else ""
+    order = ", sequentially" if len(left) > 1 else ""
     yield f"{counted(len(left), 'run')} on {device}, about {duration(total)} of training{order}"
 
 
@@ -94,15 +95,15 @@ def _parameters(network: torch.nn.Module | None) -> int:
 
 
 _LIKE = tuple(key for key in affecting("items") if "targets" in effects(key))
-"""Settings that a grid must share for its variance between trainings, and its items, to predict another's."""
+"""Settings in which a grid must agree for its variance between trainings to predict that of another."""
 
 
 def difference_lines(plan: GridPlan) -> Iterator[str]:
-    """The smallest differences that the seeds of a grid's cells detect, a line each.
+    """Smallest differences between cells detectable with the grid's seeds, one line each.
 
-    They rest on the grid's own scores where two of its cells have several seeds, else on those of the first other grid
-    of the results folder that has the same test items and size; settings in which that grid was trained otherwise are
-    named. Where there is none, a line says how to know. The seeds that the grid has come on top of the plan's.
+    Estimated from the grid's own scores if two of its cells have several seeds, else from those of the first other
+    grid of the results folder with the same test items and image size; settings that differ there are named. Without
+    either, a line says how to find out. Seeds that the grid has already count in addition to the plan's.
 
     Raises:
         UserError: The dataset is not where the settings say, or a file of it cannot be read.
@@ -112,12 +113,12 @@ def difference_lines(plan: GridPlan) -> Iterator[str]:
     seeds = {config.seed for config in configs}
     read = _descriptions(results)
     own = [seed for grid, description in read if grid.name == name for seed in description.seeds]
-    number = len({*own, *seeds})
-    if number == 1:
+    n_seeds = len({*own, *seeds})
+    if n_seeds == 1:
         yield "one training per cell: nothing will be decided over trainings; give --seeds 0,1,2 for that"
         return
-    counts = sorted({number, *trainings.SEED_COUNTS})
-    for grid, description in sorted(read, key=lambda each: each[0].name != name):
+    counts = sorted({n_seeds, *trainings.SEED_COUNTS})
+    for grid, description in sorted(read, key=lambda pair: pair[0].name != name):  # the grid itself first
         if grid.name != name and not _is_like(description, configs[0]):
             continue
         if description.settings.get("clusters") != configs[0].clusters:  # its own are scored again by these
@@ -128,28 +129,28 @@ def difference_lines(plan: GridPlan) -> Iterator[str]:
             items = counted(known[0][0].rows[0].n, "test item")
             others = [] if grid.name == name else _trained_otherwise(description, configs)
             which = f", which was trained with other {', '.join(others)}" if others else ""
-            yield f"{trainings.DETECTABLE}, on {items}, as the seeds of {grid.folder} tell{which}:"
+            yield f"{trainings.DETECTABLE}, on {items}, estimated from the seeds of {grid.folder}{which}:"
             for _, of in known:
                 yield from of
             return
         if trainings.why_none_detectable(scored) == trainings.NO_INTERVALS:
-            yield f"how small a difference can be told is not known: {grid.folder} has {trainings.NO_INTERVALS}"
+            yield f"the smallest detectable difference is unknown: {grid.folder} has {trainings.NO_INTERVALS}"
             return
     yield (
-        "how small a difference between two cells can be told depends on how much trainings differ: after two seeds of "
-        f"each cell, `p2pbench plan {typed(results)}` says it"
+        "the smallest detectable difference between two cells depends on how much trainings differ: after two seeds "
+        f"per cell, `p2pbench plan {typed(results)}` estimates it"
     )
 
 
 def _descriptions(results: Path) -> list[tuple[Grid, GridDescription]]:
-    """The grids of a results folder that can be read; the report names others."""
-    found = []
+    """The grids of a results folder that can be read; the report names the others."""
+    readable = []
     for grid in layout.grids(results):
         try:
-            found.append((grid, grids.read(grid)))
+            readable.append((grid, grids.read(grid)))
         except ReportError:
             continue
-    return found
+    return readable
 
 
 def _is_like(description: GridDescription, config: RunConfig) -> bool:
@@ -158,7 +159,7 @@ def _is_like(description: GridDescription, config: RunConfig) -> bool:
 
 
 def _trained_otherwise(description: GridDescription, configs: Sequence[RunConfig]) -> list[str]:
-    """The settings of which a grid's cells had other values than these runs have, where they have an effect."""
+    """Settings with an effect whose values differ between a grid's cells and these runs."""
     cells = _configs(description)
     keys = [key for key in RunConfig.model_fields if key not in {*NOT_IDENTITY, *_LIKE, "seed"}]
     values = {key: (_values(cells, key), _values(configs, key)) for key in keys}
@@ -166,7 +167,7 @@ def _trained_otherwise(description: GridDescription, configs: Sequence[RunConfig
 
 
 def _configs(description: GridDescription) -> list[RunConfig]:
-    """Of the cells, without what this version does not know; none where a setting is not what it may be."""
+    """Settings of the cells, without those unknown to this version; empty if one is invalid."""
     cells = [{**description.settings, **cell} for cell in description.cells.values()]
     known = [{key: value for key, value in cell.items() if key in RunConfig.model_fields} for cell in cells]
     try:
@@ -180,7 +181,7 @@ def _values(configs: Iterable[RunConfig], key: str) -> set[str]:
 
 
 def _has_items(description: GridDescription, config: RunConfig) -> bool:
-    """Whether a grid's test items are those of a run of these settings, with the same contents, wherever they lie."""
+    """Whether a grid has the test items of these settings, by content, in whatever folder."""
     was = description.dataset.get("test")
     if not isinstance(was, dict):
         return False

@@ -20,14 +20,14 @@ LONGEST_NAME = 80
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run to be: its place and its settings."""
+    """Folder and settings of a run that is to be trained."""
 
     run: Run
     config: RunConfig
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Name in messages: cell and seed."""
         return f"{self.run.cell} seed {self.run.seed}"
 
 
@@ -38,7 +38,7 @@ class GridPlan:
     Attributes:
         grid: Its folder.
         config: Its file.
-        where: Where it comes from, for messages.
+        where: Its source (file or preset), for messages.
         runs: Its runs, cell by cell; at least one.
     """
 
@@ -58,7 +58,7 @@ def plan_grid(
     Args:
         grid: Its folder.
         config: Its file.
-        where: Where it comes from, for messages.
+        where: Its source (file or preset), for messages.
         overrides: Settings that replace those of the file.
         seeds: The seeds of each cell; None takes the file's.
 
@@ -127,7 +127,7 @@ def check_effect(plan: GridPlan, keys: Iterable[str]) -> None:
     """Refuse settings of the command line that have no effect in any cell.
 
     Raises:
-        UserError: there is one; it says why.
+        UserError: A setting has no effect; the message says why.
     """
     for key in keys:
         reasons = [planned.config.without_effect(key) for planned in plan.runs]
@@ -136,13 +136,15 @@ def check_effect(plan: GridPlan, keys: Iterable[str]) -> None:
 
 
 def check_own_effect(grid: GridConfig, where: str) -> None:
-    """Refuse settings of a grid's file that have no effect; those of the command line may leave them without one.
+    """Refuse settings of a grid's file that have no effect.
 
-    Their default values may stand there all the same, as in the files that reports write.
+    Default values are accepted, as in the files that reports write; so is a setting of the file that only an override
+    of the command line leaves without effect.
 
     Raises:
-        UserError: there is one that has none in its cell, or, shared, in none of them; it says why.
+        UserError: A setting has no effect in its cell, or a shared one in any cell; the message says why.
     """
+    # Built without validation: a value that is invalid in itself is reported by `plan_grid`, with the overrides.
     cells = {name: RunConfig.model_construct(**{**grid.settings, **cell}) for name, cell in grid.cells.items()}
     for key in _changed(grid.settings):
         reasons = [config.without_effect(key) for config in cells.values()]
@@ -178,6 +180,7 @@ def _check_seeds(seeds: Sequence[int], where: str) -> None:
 
 
 def _check_name(name: str, where: str) -> None:
+    # Names must be folders on Linux, macOS and Windows, whose file systems ignore case: "Real" would overwrite real/.
     harmful = not name or name.startswith(".") or set(name) & set('/\\:*?"<>|\0\n\r\t') or len(name) > LONGEST_NAME
     if harmful or name != name.strip() or name.lower() in {REAL, INPUT, CONTENTS}:
         raise UserError(
@@ -192,10 +195,10 @@ def preset_names(kind: str) -> list[str]:
 
 
 def find_grid(name: str) -> tuple[str, GridConfig]:
-    """A grid by a preset's name or a TOML file's path: its name and its content.
+    """Read a grid by the name of a preset or the path of a TOML file: its name and content.
 
     Raises:
-        UserError: neither, or the file is not a grid.
+        UserError: The name is neither, or the file is not a grid.
     """
     if name in preset_names("grids"):
         return name, read_grid(_folder("grids") / f"{name}.toml")
@@ -209,10 +212,10 @@ def find_grid(name: str) -> tuple[str, GridConfig]:
 
 
 def find_task(name: str) -> TaskConfig:
-    """A task by its name.
+    """Read a task by its name.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: There is no task of that name.
     """
     if name not in preset_names("tasks"):
         raise UserError(f"task '{name}': unknown; expected one of {', '.join(preset_names('tasks'))}")

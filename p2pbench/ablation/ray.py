@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from p2pbench.ablation.data import Data, KeptData, data_key
 from p2pbench.ablation.grid import PlannedRun
-from p2pbench.ablation.run import Outcome, begin, carry_out, say_threads
+from p2pbench.ablation.run import Outcome, begin, execute, say_threads
 from p2pbench.cluster.jobs import Cluster, Job, Needs
 from p2pbench.cluster.nodes import Unfit
-from p2pbench.cluster.worker import Line, given_device
+from p2pbench.cluster.worker import WorkerLink, given_device
 from p2pbench.errors import UserError
 from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.precision import resolved
@@ -21,7 +21,7 @@ from p2pbench.training.records import Description
 from reports.store.layout import Grid
 
 
-def carry_out_on(
+def execute_on_cluster(
     cluster: Cluster,
     grid: Grid,
     plan: Sequence[PlannedRun],
@@ -29,17 +29,17 @@ def carry_out_on(
     reporter: ProgressReporter,
     stop: Stop,
 ) -> Generator[Outcome, None, None]:
-    """Carry out runs on a cluster; each as it is done, with the error that ended it, if any.
+    """Train runs on a cluster; yields each finished run with its error, if any.
 
     Raises:
-        UserError: a machine has another version, or does not see the results folder.
+        UserError: A node has another version, or does not see the results folder.
     """
     on_cpus = [planned for planned in plan if not _needs(cluster, planned).gpus]
     say_threads(on_cpus, 1, reporter)
     jobs = [_job(cluster, planned, data[data_key(planned.config)], reporter) for planned in plan]
-    with closing(cluster.carry_out(jobs, grid.folder, reporter, stop)) as answers:
-        for number, answer in answers:
-            yield plan[number], answer.error
+    with closing(cluster.execute(jobs, grid.folder, reporter, stop)) as answers:
+        for i, answer in answers:
+            yield plan[i], answer.error
 
 
 def _job(cluster: Cluster, planned: PlannedRun, data: Data, reporter: ProgressReporter) -> Job:
@@ -47,8 +47,8 @@ def _job(cluster: Cluster, planned: PlannedRun, data: Data, reporter: ProgressRe
     begun = begin(planned, data, None if needs.gpus else 1, reporter)
     # Workers have another working directory.
     run = replace(begun.run, folder=begun.run.folder.absolute())
-    there = PlannedRun(run, begun.config.with_absolute_root())
-    return Job(planned.name, _train, (there, data.describe()), needs, run.checkpoint)
+    anywhere = PlannedRun(run, begun.config.with_absolute_root())
+    return Job(planned.name, _train, (anywhere, data.describe()), needs, run.checkpoint)
 
 
 def _needs(cluster: Cluster, planned: PlannedRun) -> Needs:
@@ -56,27 +56,27 @@ def _needs(cluster: Cluster, planned: PlannedRun) -> Needs:
     return cluster.needs(planned.config.device, min(planned.config.threads or 1, cluster.most_cpus()))
 
 
-_data = KeptData()  # of a worker process
+_data = KeptData()  # per worker process: Ray reuses it for later runs, which then need not decode the data again
 
 
-def _train(line: Line, planned: PlannedRun, described: Description) -> None:
-    """One run in a worker; the data stay for the next.
+def _train(link: WorkerLink, planned: PlannedRun, described: Description) -> None:
+    """Train one run in a worker process.
 
     Raises:
-        Unfit: this machine's GPU cannot be used, or has not the run's precision.
-        UserError: the data are others here; or as `carry_out` does.
+        Unfit: The node's GPU cannot be used, or lacks the run's precision.
+        UserError: The data on this node differ; or as `execute`.
     """
     config = planned.config
-    device = given_device(line.attempt.gpus, config.threads)
+    device = given_device(link.attempt.gpus, config.threads)
     try:
         resolved(config, device)
     except UserError as error:
         raise Unfit(f"machine {socket.gethostname()}: {error}") from None
 
     def advance(done: int, total: int) -> None:
-        line.progress.count(f"{planned.name}: pictures decoded", done, total)
-        if line:
-            raise Stopped(f"{planned.name}: stopped while decoding pictures; the same command goes on from here")
+        link.progress.count(f"{planned.name}: pictures decoded", done, total)
+        if link:
+            raise Stopped(f"{planned.name}: stopped while decoding pictures; rerun the same command to resume")
 
     data = _data.of(config, advance)
     if data.describe() != described:
@@ -84,4 +84,4 @@ def _train(line: Line, planned: PlannedRun, described: Description) -> None:
             f"{planned.name}: {config.root} holds other items on this machine ({data.describe()}), expected "
             f"{described}; share the dataset's folder, or copy it whole"
         )
-    carry_out(planned, data, device, line.progress, line, line.attempt.patience)
+    execute(planned, data, device, link.progress, link, link.attempt.patience)

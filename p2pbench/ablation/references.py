@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 
 def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[tuple[Run, RunRecord]]) -> None:
-    """Refuse data whose targets are not those that runs of an older version, without hashes, were tested on.
+    """Refuse data whose targets are not those of runs that an older version made.
 
-    Pictures of a user's where those of `input/` and `real/` go are refused too, unless they are the same.
+    Older versions recorded no hashes, so pictures are compared. A user's own pictures in `input/` and `real/` are
+    refused too, unless they are the same.
 
     Raises:
         UserError: Pictures of `real/` are not of these data, or are a user's; they are named.
@@ -40,7 +41,7 @@ def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[t
         return
     there, known, wanted = grid.real.pictures(), read_references(grid.references), _sources(data, config)
     differing = [id_ for id_ in wanted if id_ in known and known[id_] != wanted[id_]]
-    unknown = [place for place, id_ in enumerate(wanted) if id_ in there and id_ not in known]
+    unknown = [i for i, id_ in enumerate(wanted) if id_ in there and id_ not in known]
     differing += [id_ for id_, _, target in _made(data, unknown) if not _equal(pictures.read(there[id_]), target)]
     if differing:
         culprits = summary(
@@ -53,10 +54,10 @@ def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[t
 
 
 def check_same_references(grid: Grid, data: Data, config: RunConfig) -> None:
-    """Refuse to train on other data than those that `real/` was made of: another call had them, before a run began.
+    """Refuse to train on data other than those that `real/` was made from.
 
     Raises:
-        UserError: It is so.
+        UserError: Another command has made `real/` anew, from other data or settings.
     """
     known = read_references(grid.references)
     other = [id_ for id_, source in _sources(data, config).items() if known.get(id_) != source]
@@ -68,11 +69,11 @@ def check_same_references(grid: Grid, data: Data, config: RunConfig) -> None:
 
 
 def _check_own(grid: Grid, data: Data, config: RunConfig) -> None:
-    known, places = read_references(grid.references), {id_: place for place, id_ in enumerate(_sources(data, config))}
+    known, index = read_references(grid.references), {id_: i for i, id_ in enumerate(_sources(data, config))}
     foreign = {path: item_id(path.stem) for row in (grid.input, grid.real) for path in _foreign(row, known)}
     if not foreign:
         return
-    both = _made(data, sorted({places[id_] for id_ in foreign.values() if id_ in places}))
+    both = _made(data, sorted({index[id_] for id_ in foreign.values() if id_ in index}))
     wanted = {id_: {grid.input.images: input_, grid.real.images: target} for id_, input_, target in both}
     for path, id_ in foreign.items():
         if id_ not in wanted or not _equal(pictures.read(path), wanted[id_][path.parent]):
@@ -83,27 +84,30 @@ def _check_own(grid: Grid, data: Data, config: RunConfig) -> None:
 
 
 def _foreign(row: Run, known: Collection[str]) -> list[Path]:
-    """The pictures of a row that are not as the program made them; an older version recorded only their ids."""
+    """Pictures that the program did not make, or that were changed since."""
     if not row.images.is_dir():
         return []
     made = Made(row.folder)
     files = sorted(
         path for path in row.images.iterdir() if path.suffix in pictures.WRITTEN and not path.name.startswith(".")
     )
+    # A folder of an older version has no hashes; there a picture counts as ours if its id was recorded.
     return [path for path in files if not (made.holds(path) if made else item_id(path.stem) in known)]
 
 
 def fill_references(grid: Grid, data: Data, config: RunConfig, reporter: ProgressReporter) -> None:
-    """Make `input/` and `real/` what they are of these data; scores of targets that were replaced are removed.
+    """Bring `input/` and `real/` up to date with these data; removes scores of replaced targets.
 
-    What each picture was made from is recorded once it is there, so a killed call leaves none that is taken for newer.
+    The source of a picture is recorded only after the picture is written, so an interrupted call leaves no picture
+    that later counts as up to date.
     """
     wanted = _sources(data, config)
     known, of_input = read_references(grid.references), read_references(grid.input_references)
     there = [row.pictures() for row in (grid.real, grid.input)]
     left = [
-        place
-        for place, id_ in enumerate(wanted)
+        i
+        for i, id_ in enumerate(wanted)
+        # Older versions recorded one source for both folders: without its own, an input has that of its target.
         if not known.get(id_) == of_input.get(id_, known.get(id_)) == wanted[id_]
         or not all(id_ in row for row in there)
     ]
@@ -111,7 +115,8 @@ def fill_references(grid: Grid, data: Data, config: RunConfig, reporter: Progres
     if not left and not others and known:
         return
     ids = list(wanted)
-    new = {ids[place] for place in left}
+    new = {ids[i] for i in left}
+    # First forget what is about to change, last record what is new: killed in between, it is made again.
     _write(grid, {id_: source for id_, source in known.items() if id_ not in new | others})
     if others or there[0].keys() & new:
         for path in map(grid.real.score, grid.real.scorers()):
@@ -131,7 +136,7 @@ def fill_references(grid: Grid, data: Data, config: RunConfig, reporter: Progres
 
 
 def _sources(data: Data, config: RunConfig) -> dict[str, str]:
-    """All that decides the pictures of each test item, as a hash by id."""
+    """Hash of everything that determines the pictures of each test item, by id."""
     dataset = data.dataset
     how = [dataset.name, dataset.direction, dataset.note, config.image_size, [str(part) for part in data.channels]]
     return {
@@ -140,15 +145,15 @@ def _sources(data: Data, config: RunConfig) -> dict[str, str]:
     }
 
 
-def _made(data: Data, places: Sequence[int]) -> Iterator[tuple[str, Picture, Picture]]:
+def _made(data: Data, indices: Sequence[int]) -> Iterator[tuple[str, Picture, Picture]]:
     """Id, input and target of test items, as pictures to keep."""
-    for place, batch in zip(places, data.test.batches([[place] for place in places]), strict=True):
+    for i, batch in zip(indices, data.test.batches([[i] for i in indices]), strict=True):
         input_, target = as_picture(batch.input[0]), as_picture(batch.target[0])
-        yield data.items.test[place].id, data.dataset.input_picture(input_), data.dataset.to_picture(input_, target)
+        yield data.items.test[i].id, data.dataset.input_picture(input_), data.dataset.to_picture(input_, target)
 
 
-def _equal(one: Picture, other: Picture) -> bool:
-    return one.dtype == other.dtype and np.array_equal(one, other)
+def _equal(a: Picture, b: Picture) -> bool:
+    return a.dtype == b.dtype and np.array_equal(a, b)
 
 
 def _write(grid: Grid, sources: Mapping[str, str]) -> None:

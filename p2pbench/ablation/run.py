@@ -1,10 +1,9 @@
-"""One run carried out: trained, exported, its test pictures made. Whatever is done already is left as it is."""
+"""Execution of one run: training, export of the generator, test pictures; finished parts are skipped."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -42,52 +41,48 @@ from reports.store.layout import Run
 from reports.store.made import Made
 from reports.store.picture import to_eight_bits
 
-if TYPE_CHECKING:
-    pass
-
-
-SAMPLES = 4
+SAMPLES = 4  # test items in the picture that shows the progress of a training
 
 
 def is_finished(run: Run, items: Sequence[Item]) -> bool:
-    """Whether a run is trained and has a picture of its own of every test item."""
+    """Whether a run is trained and has its own output of every test item."""
     return run.generator.exists() and not missing_items(run, items)
 
 
 def missing_items(run: Run, items: Sequence[Item]) -> list[int]:
-    """Places, in the test split, of the items that have no picture of the run's own yet."""
+    """Indices, in the test split, of items that have no output of the run yet."""
     there, made = run.pictures(), Made(run.folder)
-    if made:
+    if made:  # only what the run itself wrote counts: a user's picture of the same name is never taken for an output
         there = {id_: path for id_, path in there.items() if made.holds(path)}
-    return [place for place, item in enumerate(items) if item.id not in there]
+    return [i for i, item in enumerate(items) if item.id not in there]
 
 
 def say_threads(plan: Sequence[PlannedRun], threads: int | None, reporter: ProgressReporter) -> None:
-    """Say how many threads runs will have where neither their settings nor their beginnings decide it.
+    """Report the number of threads if neither the settings nor an earlier start fixes it.
 
     Args:
-        plan: the runs.
-        threads: those of the CPU that each will have; None for a GPU, where they change no number.
-        reporter: receives progress.
+        plan: The runs.
+        threads: CPU threads of each; None for a GPU, where they change no result.
+        reporter: Receives progress.
     """
     if threads is not None and any(planned.config.threads is None for planned in plan):
         reporter.say(
-            f"threads = {threads} for each run, recorded with it: another number, as on other machines or with other "
-            "runs at once, rounds sums otherwise and changes results a little; --set threads=N fixes it"
+            f"threads = {threads} for each run, recorded with it: another number, as on other machines or with "
+            "other concurrent runs, rounds sums differently and changes results slightly; --set threads=N fixes it"
         )
 
 
 def begin(planned: PlannedRun, data: Data, threads: int | None, reporter: ProgressReporter) -> PlannedRun:
-    """A run as it will be trained: with so many threads, unless its settings say more; config.json keeps it.
+    """Fix the threads of a run and write its config.json; returns the run with these settings.
 
     Args:
-        planned: the run.
-        data: its data.
-        threads: those of the CPU that will train it; None for a GPU, where they change no number.
-        reporter: is told where other seeds of the cell had other threads.
+        planned: The run.
+        data: Its data.
+        threads: CPU threads unless its settings say otherwise; None for a GPU, where they change no result.
+        reporter: Receives a line if other seeds of the cell had another number of threads.
 
     Raises:
-        UserError: another process is at it.
+        UserError: Another process is training the run.
     """
     config = planned.config
     if config.threads is None:
@@ -99,37 +94,40 @@ def begin(planned: PlannedRun, data: Data, threads: int | None, reporter: Progre
     } - {None, config.threads}
     if threads is not None and others and not has_begun(planned.run):
         reporter.say(
-            f"{planned.name}: threads = {config.threads}, other seeds of this cell {', '.join(map(str, others))}: they "
-            "differ in how sums are rounded, as on two machines"
+            f"{planned.name}: threads = {config.threads}, other seeds of this cell {', '.join(map(str, others))}: "
+            "sums are rounded differently, as on two machines"
         )
     write_run(planned.run, config, data.describe())
     return replace(planned, config=config)
 
 
-def carry_out(
+def execute(
     planned: PlannedRun, data: Data, device: torch.device, reporter: ProgressReporter, stop: Stop, patience: float = 0.0
 ) -> None:
-    """Train a run, export its generator, make its pictures.
+    """Train a run, export its generator and generate its outputs.
 
     Args:
-        planned: the run.
-        data: its data.
-        device: what computes.
-        reporter: receives progress.
-        stop: whether somebody asked to stop.
-        patience: seconds to wait for another process that is at it.
+        planned: The run.
+        data: Its data.
+        device: The device.
+        reporter: Receives progress.
+        stop: The stop flag.
+        patience: Seconds to wait for another process that holds the run.
 
     Raises:
-        UserError: another process is at it; or see `p2pbench.training.trainer.train`.
-        DeviceLost: the device stopped working.
-        Stopped: `stop` was asked for; the same call goes on from there.
+        UserError: Another process holds the run; or as `p2pbench.training.trainer.train`.
+        DeviceLost: The device stopped working.
+        Stopped: A stop was requested; the same call resumes.
     """
     with owned(planned.run, patience, stop), device_errors(device):
-        # What another process, or another machine's copy of the data, has made of it since it was planned.
+        # Checked again under the lock: since planning, another process may have trained the run, and on another node
+        # the copy of the data may differ.
         made = [(planned.run, read_run(planned.run))]
         check_files(planned.run)
         check_fits(planned.run, planned.config, data.describe(), made, data.contents)
-        with locked((grid := grid_of(planned.run)).lock):  # who makes it ready after this sees that the run has begun
+        # Under the grid's lock: a command that refills real/ either did so before, and is noticed here, or does so
+        # later, and then sees that this run has begun.
+        with locked((grid := grid_of(planned.run)).lock):
             check_same_references(grid, data, planned.config)
         if not planned.run.generator.exists():
             if not planned.run.checkpoint.exists():
@@ -160,32 +158,32 @@ def _make_pictures(
 ) -> None:
     run = planned.run
     generator, card = read_generator(run.generator)
-    set_up(planned.config, device)  # a run that was trained before, in another process
+    set_up(planned.config, device)  # training, which sets it up too, may have been in another process
     missing, made = missing_items(run, data.items.test), adopt(run)
     with Translator(generator.to(device), card, data.dataset).open() as translate:
-        for done, place in enumerate(missing, 1):
+        for done, i in enumerate(missing, 1):
             if stop:
-                raise Stopped(f"{run.folder}: stopped while making pictures; the same command goes on from here")
-            item = data.items.test[place]
-            pictures.write(run.images / item.id, translate(test_input(data, place), item.id), made.note)
+                raise Stopped(f"{run.folder}: stopped while making pictures; rerun the same command to resume")
+            item = data.items.test[i]
+            pictures.write(run.images / item.id, translate(test_input(data, i), item.id), made.note)
             reporter.count(f"{planned.name}: pictures", done, len(missing))
 
 
-def test_input(data: Data, place: int) -> Picture:
-    """The input of a test item, as the dataset keeps it."""
-    (batch,) = data.test.batches([[place]])
+def test_input(data: Data, index: int) -> Picture:
+    """Input picture of a test item, by its index in the split."""
+    (batch,) = data.test.batches([[index]])
     return as_picture(batch.input[0])
 
 
 def _sample(planned: PlannedRun, data: Data, model: Model, epoch: int) -> None:
-    """A picture of a few test items, one a row: input | output | target."""
+    """Write a picture of a few test items, one per row: input | output | target."""
     card = make_card(planned.config, data.dataset, data.channels)
     rows = []
     with Translator(model.generator, card, data.dataset).open() as translate:
-        for place in range(min(SAMPLES, len(data.test))):
-            (batch,) = data.test.batches([[place]])
+        for i in range(min(SAMPLES, len(data.test))):
+            (batch,) = data.test.batches([[i]])
             input_, target = as_picture(batch.input[0]), as_picture(batch.target[0])
-            output = translate(input_, data.items.test[place].id)
+            output = translate(input_, data.items.test[i].id)
             ends = planned.config.output_range
             row = (
                 _rgb(data.dataset.input_picture(input_), planned.config.input_range),
@@ -199,24 +197,22 @@ def _sample(planned: PlannedRun, data: Data, model: Model, epoch: int) -> None:
 
 def _rgb(picture: Picture, ends: Range | None) -> NDArray[np.uint8]:
     """Any picture (H, W, C) as RGB of 8 bits: its first three channels, or its first as grey."""
-    shown = to_eight_bits(picture, ends)
-    return shown[..., :3] if shown.shape[2] >= 3 else np.repeat(shown[..., :1], 3, axis=2)
+    pixels = to_eight_bits(picture, ends)
+    return pixels[..., :3] if pixels.shape[2] >= 3 else np.repeat(pixels[..., :1], 3, axis=2)
 
 
-def as_begun(planned: PlannedRun, there: Precisions, made: Sequence[tuple[Run, RunRecord]]) -> RunConfig:
-    """A run's settings with its precision, and its threads where it has begun: those go before what is taken now."""
+def as_begun(planned: PlannedRun, available: Precisions, made: Sequence[tuple[Run, RunRecord]]) -> RunConfig:
+    """Settings with the precision and threads that a started run was trained with."""
     config = planned.config
     begun = next((record.settings for run, record in made if run == planned.run and has_begun(run)), None)
     if config.precision == "auto" and begun is not None:
-        # Older versions did not record what it was.
-        precision = there.auto_before if begun.precision == "auto" else begun.precision
+        # Older versions recorded "auto" itself, not what it stood for.
+        precision = available.auto_before if begun.precision == "auto" else begun.precision
         config = config.model_copy(update={"precision": precision})
     if config.threads is None and begun is not None:
         config = config.model_copy(update={"threads": begun.threads})
-    return chosen(config, there)
+    return chosen(config, available)
 
 
 Outcome = tuple[PlannedRun, Exception | None]
-
-
 """A run, and the error that ended it, if any."""

@@ -1,4 +1,4 @@
-"""A grid carried out: its runs one after the other, several at once, or on the machines of a cluster."""
+"""Execution of a grid: its runs sequentially, concurrently, or on the nodes of a cluster."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import torch
 from p2pbench.ablation.data import Data, data_key, open_data
 from p2pbench.ablation.grid import GridPlan, PlannedRun, read_plan
 from p2pbench.ablation.references import check_references, fill_references
-from p2pbench.ablation.run import Outcome, as_begun, begin, carry_out, is_finished, say_threads
-from p2pbench.ablation.timing import IN_TURN, NotMeasured, verdict, weigh
+from p2pbench.ablation.run import Outcome, as_begun, begin, execute, is_finished, say_threads
+from p2pbench.ablation.timing import SEQUENTIAL, NotMeasured, throughput, verdict
 from p2pbench.ablation.workers import Workers, share, workers
 from p2pbench.config import GridConfig, RunConfig
 from p2pbench.datasets.catalogue import clusters_of_items, files_of, more_than_there_are
@@ -49,7 +49,7 @@ class Trained(Displayed):
 
     Attributes:
         grid: Its folder.
-        items: The runs that were asked for, each with the number of its test items.
+        items: The number of test items of each requested run.
         device: The device of its settings.
     """
 
@@ -132,33 +132,34 @@ def run_grid(
 
     Args:
         plan: The grid's runs.
-        reporter: Told how far the work is.
+        reporter: Receives progress.
         parallel: The number of concurrent runs, each in a process of its own, if that raises throughput.
-        cluster: Where to train instead of here.
-        stopping: Opens the flag by which the user asks to stop, while runs are trained.
+        cluster: Trains on this cluster instead of here.
+        stopping: Opens the stop flag while runs are trained.
 
     Raises:
-        UserError: Something in the settings, the data or the folders must be mended first, or runs failed.
+        UserError: Settings, data or folders are invalid, or runs failed.
         ReportError: The grid's folder is, holds or lies in the data's.
         Stopped: The user asked to stop; all is saved.
     """
     folder = plan.grid
-    there = _precisions(plan.runs, cluster)  # a device that is not there is known before anything is decoded
+    available = _precisions(plan.runs, cluster)  # first: a missing device is reported before data are decoded
     made = read_runs(folder)
     runs = [
-        replace(planned, config=as_begun(planned, each, made)) for planned, each in zip(plan.runs, there, strict=True)
+        replace(planned, config=as_begun(planned, of_run, made))
+        for planned, of_run in zip(plan.runs, available, strict=True)
     ]
     data = _open_all(runs, reporter)
     for opened in data.values():
         apart.check(folder.folder, files_of(opened.items))
         clusters_of_items(opened.dataset, opened.items, runs[0].config)
-    for run, config, of_run in (wanted := _wanted(runs, there, data)):
+    for run, config, of_run in (wanted := _wanted(runs, available, data)):
         check_files(run)
         check_fits(run, config, of_run.describe(), made, of_run.contents)
     first = data[data_key(runs[0].config)]
     check_references(folder, first, runs[0].config, made)
     with locked(folder.lock):
-        made = read_runs(folder)  # another call may have begun some since
+        made = read_runs(folder)  # again under the lock: another command may have started runs since
         for run, config, of_run in wanted:
             check_fits(run, config, of_run.describe(), made, of_run.contents)
         for of_run in data.values():
@@ -172,45 +173,46 @@ def run_grid(
         reporter.say(notice)
     with stopping() as stop:
         if cluster is not None:
-            from p2pbench.ablation.ray import carry_out_on
+            from p2pbench.ablation.ray import execute_on_cluster
 
-            outcomes = carry_out_on(cluster, folder, left, data, reporter, stop)
+            outcomes = execute_on_cluster(cluster, folder, left, data, reporter, stop)
         else:
-            outcomes = _carry_out_here(left, data, parallel, reporter, stop)
-        with closing(outcomes):  # whatever ends it, the other runs save their state before anything else goes on
-            _hear(outcomes, len(left), reporter)
+            outcomes = _execute_here(left, data, parallel, reporter, stop)
+        with closing(outcomes):  # on any exception, concurrent runs save their state before it propagates
+            _report_outcomes(outcomes, len(left), reporter)
     items = {planned.run: len(data[data_key(planned.config)].items.test) for planned in runs}
     return Trained(folder, items, runs[0].config.device)
 
 
 def _wanted(
-    plan: Sequence[PlannedRun], there: Sequence[Precisions], data: Mapping[tuple[object, ...], Data]
+    plan: Sequence[PlannedRun], available: Sequence[Precisions], data: Mapping[tuple[object, ...], Data]
 ) -> list[tuple[Run, RunConfig, Data]]:
-    """The runs with what must fit those that are there: settings and data."""
+    """Runs with the settings and data that must fit those of runs made before."""
     return [
         (
             planned.run,
-            # On a GPU another number of threads changes no number.
-            planned.config if each.on_cpu else planned.config.model_copy(update={"threads": None}),
+            # CPU threads change the order of sums on a CPU only; on a GPU they change no result.
+            planned.config if of_run.on_cpu else planned.config.model_copy(update={"threads": None}),
             data[data_key(planned.config)],
         )
-        for planned, each in zip(plan, there, strict=True)
+        for planned, of_run in zip(plan, available, strict=True)
     ]
 
 
 def _precisions(plan: Sequence[PlannedRun], cluster: Cluster | None) -> list[Precisions]:
-    """What each run can be trained in where it will be."""
+    """Precisions available to each run on its device."""
     if cluster is None:
         return [precisions(pick_device(plan[0].config.device))] * len(plan)
     needs = [cluster.needs(planned.config.device, planned.config.threads) for planned in plan]
-    known = {gpus: cluster.precisions(gpus) for gpus in {each.gpus for each in needs}}
-    return [known[each.gpus] for each in needs]
+    # Asking the nodes takes seconds to minutes: once per number of GPUs, not per run.
+    known = {gpus: cluster.precisions(gpus) for gpus in {need.gpus for need in needs}}
+    return [known[need.gpus] for need in needs]
 
 
 def _remarks(
     plan: Sequence[PlannedRun], left: Sequence[PlannedRun], made: Sequence[tuple[Run, RunRecord]]
 ) -> Iterator[str]:
-    """What is skipped, and what is known, or not known, of the runs that were made before."""
+    """Lines on skipped runs, and on flaws of runs made by older versions."""
     flaws = {run: wrong for run, _ in made if has_begun(run) and (wrong := flaw(run))}
     for planned in plan:
         if planned not in left:
@@ -226,20 +228,20 @@ def _remarks(
 
 
 def _notices(planned: PlannedRun, data: Mapping[tuple[object, ...], Data]) -> Iterator[str]:
-    """What users should know of a run's data."""
+    """Lines for the user on a run's data."""
     of_run = data[data_key(planned.config)]
     yield from more_than_there_are(of_run.items, planned.config)
     yield from of_run.notices
 
 
-def _carry_out_here(
+def _execute_here(
     plan: Sequence[PlannedRun],
     data: Mapping[tuple[object, ...], Data],
     parallel: int,
     reporter: ProgressReporter,
     stop: Stop,
 ) -> Generator[Outcome, None, None]:
-    """So many at once as were asked for, or in turn where that is not slower."""
+    """Run up to `parallel` runs concurrently, or sequentially if concurrency does not raise throughput."""
     count = min(parallel, len(plan))
     if count > 1:
         with workers(count, reporter, stop) as opened:
@@ -252,28 +254,29 @@ def _carry_out_here(
                         begun.append(begin(planned, data[data_key(planned.config)], threads, reporter))
                     except MENDABLE as error:
                         yield planned, error
-                yield from opened.carry_out(begun)
+                yield from opened.execute(begun)
                 return
-    yield from _carry_out_in_turn(plan, data, reporter, stop)
+    yield from _execute_sequentially(plan, data, reporter, stop)
 
 
 def _is_quicker(
     opened: Workers, first: Sequence[PlannedRun], data: Mapping[tuple[object, ...], Data], reporter: ProgressReporter
 ) -> bool:
-    """Whether runs at once get through more images than in turn, measured by the first of them; says so."""
+    """Whether concurrent runs raise total throughput, measured on the first of them; reports it."""
     cells = [(planned.config, data[data_key(planned.config)].channels) for planned in first]
     try:
-        totals = weigh(opened.measure(cells))
-        if not totals.raised:  # once more: other processes may have been in the way, and in turn is a long way
-            totals = max(totals, weigh(opened.measure(cells)), key=lambda each: each.gain)
+        totals = throughput(opened.measure(cells))
+        # A second try before giving up: other processes may have disturbed the first, and a wrong "no" costs hours.
+        if not totals.raised:
+            totals = max(totals, throughput(opened.measure(cells)), key=lambda measured: measured.gain)
     except NotMeasured as problem:
-        reporter.say(f"{len(first)} runs at once: {problem}, {IN_TURN}")
+        reporter.say(f"{len(first)} concurrent runs: {problem}, {SEQUENTIAL}")
         return False
     reporter.say(verdict(len(first), totals))
     return totals.raised
 
 
-def _carry_out_in_turn(
+def _execute_sequentially(
     plan: Sequence[PlannedRun], data: Mapping[tuple[object, ...], Data], reporter: ProgressReporter, stop: Stop
 ) -> Generator[Outcome, None, None]:
     threads = torch.get_num_threads()
@@ -285,7 +288,7 @@ def _carry_out_in_turn(
                 of_run, device = data[data_key(planned.config)], pick_device(planned.config.device)
                 begun = begin(planned, of_run, threads if device.type == "cpu" else None, reporter)
                 torch.set_num_threads(begun.config.threads or threads)
-                carry_out(begun, of_run, device, reporter, stop)
+                execute(begun, of_run, device, reporter, stop)
             except MENDABLE as error:
                 yield planned, error
             else:
@@ -294,17 +297,17 @@ def _carry_out_in_turn(
         torch.set_num_threads(threads)
 
 
-def _hear(outcomes: Iterator[Outcome], count: int, reporter: ProgressReporter) -> None:
-    """Say of each run that it is done; in the end raise what went wrong, a wish to stop before all else."""
+def _report_outcomes(outcomes: Iterator[Outcome], count: int, reporter: ProgressReporter) -> None:
+    """Report each finished run; at the end raise its errors, `Stopped` first."""
     failed: list[Exception] = []
-    for place, (planned, error) in enumerate(outcomes, 1):
+    for done, (planned, error) in enumerate(outcomes, 1):
         if error is None:
-            reporter.say(f"[{place}/{count}] {planned.name}: trained, pictures made")
+            reporter.say(f"[{done}/{count}] {planned.name}: trained, pictures made")
         else:
             failed.append(error)
             if isinstance(error, Stopped) or count == 1:
                 break
-            reporter.say(f"[{place}/{count}] {planned.name}: {error}")
+            reporter.say(f"[{done}/{count}] {planned.name}: {error}")
     for error in failed:
         if isinstance(error, Stopped) or count == 1:
             raise error
@@ -313,7 +316,7 @@ def _hear(outcomes: Iterator[Outcome], count: int, reporter: ProgressReporter) -
 
 
 def _open_all(plan: Sequence[PlannedRun], reporter: ProgressReporter) -> dict[tuple[object, ...], Data]:
-    """The data of all runs, each decoded once."""
+    """Open the data of all runs, each decoded once."""
     opened: dict[tuple[object, ...], Data] = {}
     for planned in plan:
         key = data_key(planned.config)
@@ -347,13 +350,13 @@ def _write_grid(plan: GridPlan, runs: Sequence[PlannedRun], data: Data) -> None:
 
 
 def _shared(plan: Sequence[PlannedRun]) -> dict[str, Any]:
-    """The settings in which all cells agree."""
+    """Settings that are equal in all cells."""
     first, *rest = (planned.config.model_dump(mode="json", exclude={"seed"}) for planned in plan)
     return {key: value for key, value in first.items() if all(other[key] == value for other in rest)}
 
 
 def _own(planned: PlannedRun, plan: Sequence[PlannedRun]) -> dict[str, Any]:
-    """The settings of a cell in which not all cells agree."""
+    """Settings of a cell that are not equal in all cells."""
     shared = _shared(plan)
     settings = planned.config.model_dump(mode="json", exclude={"seed"})
     return {key: value for key, value in settings.items() if key not in shared}

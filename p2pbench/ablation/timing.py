@@ -20,24 +20,21 @@ from p2pbench.training.model import Model, build
 from p2pbench.training.seeding import default_generator
 from p2pbench.training.step import NonFiniteGuard, loss_names, take_step, training_step
 
-WARM_UP, MEASURED = 4, 5  # a GPU's steps are captured at the fourth
-
-
-BLOCK_SECONDS = 0.05  # between two looks at the clock, for which a GPU has to be waited for
-
+# The CUDA graph is captured at the fourth step (see `training.cuda_graph`): later ones are replays, as in training.
+WARM_UP, MEASURED = 4, 5
+# Reading the clock needs a synchronisation, which drains the GPU's queue, so it is done once per block of steps.
+BLOCK_SECONDS = 0.05
 
 Timer = Callable[[int], float]
-
-
-"""Takes so many steps and waits for the device; the seconds that they took."""
+"""Takes the given number of steps and waits for the device; returns the seconds they took."""
 
 
 def step_timer(config: RunConfig, channels: Channels, device: torch.device) -> Timer:
-    """Takes steps as a training does: replayed on a GPU. Its weights stay as they are, whatever the learning rate."""
+    """Timer of the steps of a training, on a GPU as a CUDA graph; the weights do not change."""
     keep_freed_memory()
     set_up(config, device)
     model = build(config, channels, device)
-    model.set_learning_rate(0.0)  # the same work, and no loss becomes infinite
+    model.set_learning_rate(0.0)  # the same work, but on random pictures no loss can diverge
     shape = (config.batch_size, config.image_size, config.image_size)
     input_, target = (
         torch.rand(shape[0], count, *shape[1:], device=device) * 2 - 1 for count in (channels.input, channels.output)
@@ -56,17 +53,17 @@ def step_timer(config: RunConfig, channels: Channels, device: torch.device) -> T
 
 
 def measure_step(config: RunConfig, channels: Channels, device: torch.device) -> float:
-    """Seconds of one training step: the median of a few, after a few that are not counted."""
+    """Seconds per training step: median of a few steps after a warm-up."""
     timer = step_timer(config, channels, device)
     timer(WARM_UP)
     return statistics.median(timer(1) for _ in range(MEASURED))
 
 
 def warm_up(timer: Timer, stop: Stop) -> float:
-    """Take the steps that do not count; seconds of one more.
+    """Take the warm-up steps; returns the seconds of one more.
 
     Raises:
-        Stopped: `stop` was asked for.
+        Stopped: A stop was requested.
     """
     for _ in range(WARM_UP):
         _check(stop)
@@ -75,13 +72,13 @@ def warm_up(timer: Timer, stop: Stop) -> float:
 
 
 def sustained(timer: Timer, step: float, seconds: float, stop: Stop) -> float:
-    """Seconds of a step over that long a time, of which one step takes about `step` seconds.
+    """Mean seconds per step over a period; one step takes about `step` seconds.
 
-    Steps are taken until the time is over, so that those who measure at once never have the machine to themselves, and
-    only those that ended within it count; the first counts in any case.
+    Steps are taken until the period is over, so that no process that measures concurrently ever has the machine to
+    itself. Only steps that end within the period count, but always the first block.
 
     Raises:
-        Stopped: `stop` was asked for.
+        Stopped: A stop was requested.
     """
     block = max(1, int(BLOCK_SECONDS / step))
     start = time.perf_counter()
@@ -104,6 +101,7 @@ def _taker(model: Model, batch: Batch, config: RunConfig, device: torch.device) 
     if device.type != "cuda":
         return lambda: training_step(model, batch, config)
     guard = NonFiniteGuard(model, loss_names(config), device)
+    # As in `ReplayedSteps`: the default stream cannot be captured.
     stream = torch.cuda.Stream(device)
     stream.wait_stream(torch.cuda.current_stream(device))
     replay = CudaGraphStep(
@@ -117,60 +115,54 @@ def _taker(model: Model, batch: Batch, config: RunConfig, device: torch.device) 
     return take
 
 
-NO_GAIN = 1.0  # times as many images, up to which runs go one after the other
-
-
-IN_TURN = "so they go one after the other"
-
-
-SECONDS = 1.0  # of steps that are measured
-
-
-LEAST_STEPS = 3  # that are measured where a step is slow
+NO_GAIN = 1.0  # ratio of concurrent to sequential throughput up to which runs are run sequentially
+SEQUENTIAL = "so they run sequentially"
+SECONDS, LEAST_STEPS = 1.0, 3  # of a measurement, whichever is longer
 
 
 class NotMeasured(Exception):
-    """Runs at once could not be measured; the message is why."""
+    """Concurrent runs could not be measured; the message is the reason."""
 
 
 class Rates(NamedTuple):
-    """Images a second of one run: by itself, and beside the others."""
+    """Images per second of one run: alone, and while the others run."""
 
     alone: float
-    beside: float
+    concurrent: float
 
 
 class Totals(NamedTuple):
-    """Images a second of several runs: of all at once, and of the same images one run after the other."""
+    """Images per second of several runs: all concurrently, and the same images sequentially."""
 
-    at_once: float
-    in_turn: float
+    concurrent: float
+    sequential: float
 
     @property
     def gain(self) -> float:
-        """How many times as many images there are at once."""
-        return self.at_once / self.in_turn
+        """Ratio of concurrent to sequential throughput."""
+        return self.concurrent / self.sequential
 
     @property
     def raised(self) -> bool:
-        """Whether that is more."""
+        """Whether concurrency raises throughput."""
         return self.gain > NO_GAIN
 
 
-def weigh(rates: Sequence[Rates]) -> Totals:
-    """Add up runs, which may differ: what each does in a second beside the others takes it beside / alone in turn."""
-    at_once = sum(rate.beside for rate in rates)
-    return Totals(at_once, at_once / sum(rate.beside / rate.alone for rate in rates))
+def throughput(rates: Sequence[Rates]) -> Totals:
+    """Total throughput of runs, which may differ in speed."""
+    # In one second of concurrent work run i makes c_i images, for which it would need c_i / a_i seconds alone.
+    concurrent = sum(rate.concurrent for rate in rates)
+    return Totals(concurrent, concurrent / sum(rate.concurrent / rate.alone for rate in rates))
 
 
 def verdict(count: int, totals: Totals) -> str:
-    """What was measured of so many runs, and what follows."""
+    """Line with the measured throughput of concurrent runs, and the consequence."""
     return (
-        f"{count} runs at once: {totals.at_once:.1f} images/s in all, against {totals.in_turn:.1f} one after the other "
-        f"({totals.gain:.2f} times){'' if totals.raised else f', {IN_TURN}'}"
+        f"{count} concurrent runs: {totals.concurrent:.1f} images/s in total, against {totals.sequential:.1f} "
+        f"sequentially ({totals.gain:.2f} times){'' if totals.raised else f', {SEQUENTIAL}'}"
     )
 
 
 def enough_seconds(step: float) -> float:
-    """How long to measure steps of so many seconds."""
+    """Duration of a measurement of steps that take `step` seconds each."""
     return max(SECONDS, LEAST_STEPS * step)

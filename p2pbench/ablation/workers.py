@@ -1,4 +1,4 @@
-"""Several runs of a grid at once, each in a process of its own: small networks do not fill a machine."""
+"""Concurrent runs of a grid, each in a process of its own: small networks do not fill a machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ import torch
 from fcn.segmenting import is_out_of_memory
 from p2pbench.ablation.data import KeptData
 from p2pbench.ablation.grid import PlannedRun
-from p2pbench.ablation.run import Outcome, carry_out
+from p2pbench.ablation.run import Outcome, execute
 from p2pbench.ablation.timing import NotMeasured, Rates, Timer, enough_seconds, step_timer, sustained, warm_up
 from p2pbench.config import RunConfig
 from p2pbench.datasets.dataset import Channels
@@ -33,59 +33,56 @@ from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.progress import SECONDS_BETWEEN_EVENTS, ForwardedProgress, ProgressReporter, report
 
 PATIENCE = 300.0  # seconds that workers wait for one another before they measure
-
-
-SECONDS_FOR_LAST_NEWS = 5.0
-
-
-DIED = "a worker process died, perhaps for want of memory"
-
+SECONDS_FOR_LAST_EVENTS = 5.0
+DIED = "a worker process died, perhaps for lack of memory"
 
 Cell = tuple[RunConfig, Channels]
-
-
-"""What decides how long a step takes."""
+"""Settings and channels, which determine the duration of a step."""
 
 
 class Workers:
-    """Processes that carry out one run each at a time; opened by `workers`."""
+    """Worker processes, each with one run at a time; opened by `workers`."""
 
-    def __init__(self, pool: ProcessPoolExecutor, stop: Stop, stopping: Flag, teller: _Teller) -> None:
-        self._pool, self._stop, self._stopping, self._teller = pool, stop, stopping, teller
+    def __init__(self, pool: ProcessPoolExecutor, stop: Stop, stopping: Flag, forwarder: _EventForwarder) -> None:
+        self._pool, self._stop, self._stopping, self._forwarder = pool, stop, stopping, forwarder
 
     def measure(self, cells: Sequence[Cell]) -> list[Rates]:
-        """Measure the steps of runs, as many as there are workers: of each alone, then of all at once.
+        """Time the steps of runs, one per worker: of each alone, then of all concurrently.
 
         Raises:
-            NotMeasured: a worker failed, died, or did not get ready; the message says which.
-            Stopped: the user asked to stop.
+            NotMeasured: A worker failed, died, or did not get ready; the message says which.
+            Stopped: A stop was requested.
         """
         try:
-            with _ctrl_c_kept_back():
-                started = [self._pool.submit(_meet) for _ in cells]
-            self._answers(started)  # nobody begins while others still start
+            with _sigint_blocked():
+                started = [self._pool.submit(_wait_for_all) for _ in cells]
+            self._results(started)  # importing torch loads the processors: nothing is timed while workers start
+            # Seeds of a cell take equally long, so a cell is timed once.
             cells = [(config.model_copy(update={"seed": 0}), channels) for config, channels in cells]
             alone: dict[Cell, float] = {}
             for cell in cells:
                 if cell not in alone:
-                    (alone[cell],) = self._answers([self._pool.submit(_alone, *cell)])
+                    (alone[cell],) = self._results([self._pool.submit(_time_alone, *cell)])
+            # At worst all share one processor, and a step takes as many times as long as there are runs.
             seconds = enough_seconds(len(cells) * max(alone.values()))
-            beside = self._answers([self._pool.submit(_beside, *cell, seconds) for cell in cells])
+            concurrent = self._results([self._pool.submit(_time_concurrent, *cell, seconds) for cell in cells])
         except BrokenBarrierError:
             raise NotMeasured(f"not all of their processes were ready within {PATIENCE:.0f} s") from None
         except BrokenProcessPool:
             raise NotMeasured(DIED) from None
         sizes = [config.batch_size for config, _ in cells]
-        return [Rates(size / alone[cell], size / step) for size, cell, step in zip(sizes, cells, beside, strict=True)]
+        return [
+            Rates(size / alone[cell], size / step) for size, cell, step in zip(sizes, cells, concurrent, strict=True)
+        ]
 
-    def carry_out(self, plan: Sequence[PlannedRun]) -> Generator[Outcome, None, None]:
-        """Carry out runs; each as it is done, with the error that ended it, if any.
+    def execute(self, plan: Sequence[PlannedRun]) -> Generator[Outcome, None, None]:
+        """Execute runs; yields each finished run with its error, if any.
 
-        A request to stop reaches all workers; every run then saves its state, and its outcome is `Stopped`. What the
-        reporter raises is raised here.
+        A stop request reaches all workers; every run then saves its state, and its outcome is `Stopped`. Exceptions of
+        the reporter are raised here.
 
         Raises:
-            UserError: a worker died before.
+            UserError: A worker died before.
         """
         try:
             waiting: dict[Future[Exception | None], PlannedRun] = {
@@ -95,69 +92,73 @@ class Workers:
             raise _died() from None
         while waiting:
             done, _ = wait(waiting, timeout=SECONDS_BETWEEN_EVENTS, return_when=FIRST_COMPLETED)
-            self._look_up()
+            self._check()
             for future in done:
                 outcome = _outcome(future)
-                if isinstance(outcome, DeviceLost):  # its worker would fail all the others too
+                # After a CUDA error a process cannot use the GPU again: its worker would fail every run it takes.
+                if isinstance(outcome, DeviceLost):
                     for other in waiting:
                         other.cancel()
                 yield waiting.pop(future), outcome
 
-    def _answers(self, futures: Sequence[Future[float]]) -> list[float]:
-        """What workers answer, all of them; else the error that came first, not what followed from it."""
+    def _results(self, futures: Sequence[Future[float]]) -> list[float]:
+        """Wait for results; raises the error that caused a failure, not its consequences."""
         while wait(futures, timeout=SECONDS_BETWEEN_EVENTS).not_done:
-            self._look_up()
+            self._check()
         if self._stop:
-            raise Stopped("stopped while runs at once were measured; all is as it was, and the same command goes on")
+            raise Stopped("stopped while concurrent runs were measured; nothing changed, rerun the same command")
         errors = [error for future in futures if (error := future.exception()) is not None]
+        # A worker that fails breaks the barrier of the others, so a broken barrier is never the cause.
         for error in sorted(errors, key=lambda error: isinstance(error, BrokenBarrierError)):
             raise error
         return [future.result() for future in futures]
 
-    def _look_up(self) -> None:
-        """Pass on a request to stop; raise what the reporter raised."""
+    def _check(self) -> None:
+        """Forward a stop request to the workers; raise the reporter's exception, if any."""
         if self._stop:
             self._stopping.value = True
-        if self._teller.failure is not None:
-            raise self._teller.failure
+        if self._forwarder.failure is not None:
+            raise self._forwarder.failure
 
 
 @contextmanager
 def workers(count: int, reporter: ProgressReporter, stop: Stop) -> Iterator[Workers]:
-    """So many processes while the block runs; whatever they carry out at its end saves its state first.
+    """Start worker processes for the block; at its end their runs save their state.
 
-    Unless KeyboardInterrupt ends the block or comes while they save: then they are killed.
+    A KeyboardInterrupt that ends the block, or comes while runs save, kills the processes.
 
     Args:
-        count: how many.
-        reporter: receives progress.
-        stop: whether somebody asked to stop.
+        count: The number of processes.
+        reporter: Receives progress.
+        stop: The stop flag.
     """
-    context = multiprocessing.get_context("spawn")
-    stopping = context.RawValue(ctypes.c_bool, False)  # an Event has a lock, which a worker may take to its grave
-    news: Queue[Any] = context.Queue()
-    news.cancel_join_thread()  # so has a queue: what this process puts into it may never leave
-    teller = _Teller(news, reporter)
+    context = multiprocessing.get_context("spawn")  # a CUDA context does not survive a fork
+    # Not an Event: it has a lock, and a worker that dies while holding it would block all others.
+    stopping = context.RawValue(ctypes.c_bool, False)
+    events: Queue[Any] = context.Queue()
+    events.cancel_join_thread()  # a queue has such a lock too: without this, our own exit could wait for it forever
+    forwarder = _EventForwarder(events, reporter)
     others = multiprocessing.active_children()
-    teller.start()
+    forwarder.start()
     try:
-        given = news, stopping, context.Barrier(count), PATIENCE, count
+        given = events, stopping, context.Barrier(count), PATIENCE, count
         pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=given)
+        # The outer block covers the shutdown, in which a second Ctrl-C may come while runs save their state.
         with _killed_by_interrupt(others):
             try:
                 with _killed_by_interrupt(others):
-                    yield Workers(pool, stop, stopping, teller)
+                    yield Workers(pool, stop, stopping, forwarder)
             finally:
                 stopping.value = True
                 pool.shutdown(cancel_futures=True)
     finally:
-        news.put(None)
-        teller.join(SECONDS_FOR_LAST_NEWS)
+        events.put(None)
+        forwarder.join(SECONDS_FOR_LAST_EVENTS)
 
 
 @contextmanager
 def _killed_by_interrupt(others: Sequence[BaseProcess]) -> Iterator[None]:
-    """Whoever interrupts this block does not wait: all processes of this one are killed, but for some others."""
+    """On KeyboardInterrupt kill all child processes but those in `others`."""
     try:
         yield
     except KeyboardInterrupt:
@@ -168,8 +169,11 @@ def _killed_by_interrupt(others: Sequence[BaseProcess]) -> Iterator[None]:
 
 
 @contextmanager
-def _ctrl_c_kept_back() -> Iterator[None]:
-    """Processes started here never see Ctrl-C, which reaches the whole group: their parent decides what it means."""
+def _sigint_blocked() -> Iterator[None]:
+    """Block SIGINT for processes started in the block.
+
+    Ctrl-C reaches the whole process group; the parent alone decides whether runs save or end.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -183,50 +187,50 @@ def _outcome(future: Future[Exception | None]) -> Exception | None:
     except BrokenProcessPool:
         return _died()
     except CancelledError:
-        return UserError("not begun, since a device stopped working; the same command goes on once it is back")
+        return UserError("not begun, since a device stopped working; rerun the same command once it is back")
 
 
 def _died() -> UserError:
-    return UserError(f"{DIED}; the same command goes on, and needs less with fewer runs at once")
+    return UserError(f"{DIED}; rerun the same command to resume, with fewer concurrent runs if memory is short")
 
 
-class _Teller(threading.Thread):
-    """Delivers the events of workers to a reporter until None comes.
+class _EventForwarder(threading.Thread):
+    """Delivers the events of workers to a reporter until None arrives.
 
     Attributes:
-        failure: What the reporter raised. From then on it gets none, but events are taken all the same: a worker ends
-            only once all that it sent was taken.
+        failure: The reporter's exception. It gets no more events then, but the queue is still emptied: a worker process
+            ends only once all that it sent was taken.
     """
 
-    def __init__(self, news: Queue[Any], reporter: ProgressReporter) -> None:
+    def __init__(self, events: Queue[Any], reporter: ProgressReporter) -> None:
         super().__init__(daemon=True)
-        self._news, self._reporter = news, reporter
+        self._events, self._reporter = events, reporter
         self.failure: BaseException | None = None
 
     def run(self) -> None:
-        """Listen."""
-        while (item := self._news.get()) is not None:
+        """Deliver events."""
+        while (event := self._events.get()) is not None:
             if self.failure is None:
                 try:
-                    report(self._reporter, item)
-                except BaseException as error:  # it belongs to the thread that asked for work, which raises it
+                    report(self._reporter, event)
+                except BaseException as error:  # raised by the main thread instead, in `Workers._check`
                     self.failure = error
 
 
 class Flag(Protocol):
-    """A truth that processes share, without a lock."""
+    """Boolean in shared memory, without a lock."""
 
     value: bool
 
 
 class _SharedStop:
-    """Whether the process that started this worker asks to stop, or is no more."""
+    """Stop flag of a worker: true if the parent requests a stop, or has ended."""
 
-    def __init__(self, asked: Flag) -> None:
-        self._asked = asked
+    def __init__(self, requested: Flag) -> None:
+        self._requested = requested
 
     def __bool__(self) -> bool:
-        return self._asked.value or _is_orphan()
+        return self._requested.value or _is_orphan()
 
 
 def _is_orphan() -> bool:
@@ -236,27 +240,27 @@ def _is_orphan() -> bool:
 
 @dataclass(frozen=True)
 class _Worker:
-    """What a worker process keeps between its runs."""
+    """State of a worker process between its runs."""
 
     progress: ForwardedProgress
     stop: Stop
-    meeting: Barrier
+    barrier: Barrier
     patience: float
-    threads: int  # of a run that is one of several; unless its settings say otherwise
+    threads: int  # of a concurrent run, unless its settings say otherwise
     threads_alone: int
     data: KeptData
-    busy: threading.Lock  # with work that is not to be cut off
+    busy: threading.Lock  # held during a run, which must save its state before the process ends
 
 
 _worker: _Worker  # set by `_start` when the process begins
 
 
-def _start(news: Queue[Any], stopping: Flag, meeting: Barrier, patience: float, count: int) -> None:
+def _start(events: Queue[Any], stopping: Flag, barrier: Barrier, patience: float, count: int) -> None:
     global _worker
     _worker = _Worker(
-        progress=ForwardedProgress(news.put),
+        progress=ForwardedProgress(events.put),
         stop=_SharedStop(stopping),
-        meeting=meeting,
+        barrier=barrier,
         patience=patience,
         threads=share(count),
         threads_alone=torch.get_num_threads(),
@@ -267,39 +271,39 @@ def _start(news: Queue[Any], stopping: Flag, meeting: Barrier, patience: float, 
 
 
 def share(count: int) -> int:
-    """The threads of each of so many runs at once."""
+    """CPU threads of each of `count` concurrent runs."""
     return max(1, (os.cpu_count() or 1) // count)
 
 
 def _leave_with_parent() -> None:
-    """End this process when its parent is no more: nobody is left to tell or to ask for more work."""
+    """End this process once its parent has ended; the pool would leave it waiting for work."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
-    with _worker.busy:  # a run stops by itself, and saves its state
+    with _worker.busy:  # the run in progress sees its stop flag (`_is_orphan`), saves its state and releases the lock
         os._exit(1)
 
 
 def _work(planned: PlannedRun) -> Exception | None:
-    """One run in a worker; the data stay for the next."""
+    """Execute one run in a worker; data stay open for the next."""
     config = planned.config
     with _worker.busy:
         try:
             device = pick_device(config.device, config.threads or _worker.threads)
-            carry_out(planned, _worker.data.of(config), device, _worker.progress, _worker.stop)
+            execute(planned, _worker.data.of(config), device, _worker.progress, _worker.stop)
         except MENDABLE as error:
             return error
     return None
 
 
-def _meet() -> float:
-    """Wait until all workers have started; the seconds are of no use."""
-    _worker.meeting.wait(_worker.patience)
+def _wait_for_all() -> float:
+    """Wait until all workers have started; returns 0."""
+    _worker.barrier.wait(_worker.patience)
     return 0.0
 
 
-def _alone(config: RunConfig, channels: Channels) -> float:
-    """Seconds of a step while the other workers do nothing."""
+def _time_alone(config: RunConfig, channels: Channels) -> float:
+    """Seconds per step while the other workers are idle."""
 
     def measured(timer: Timer) -> float:
         step = warm_up(timer, _worker.stop)
@@ -308,12 +312,12 @@ def _alone(config: RunConfig, channels: Channels) -> float:
     return _measure(measured, config, channels, _worker.threads_alone, "one alone does not fit")
 
 
-def _beside(config: RunConfig, channels: Channels, seconds: float) -> float:
-    """Seconds of a step while all workers take steps, for so many seconds."""
+def _time_concurrent(config: RunConfig, channels: Channels, seconds: float) -> float:
+    """Seconds per step while all workers take steps."""
 
     def measured(timer: Timer) -> float:
         step = warm_up(timer, _worker.stop)
-        _worker.meeting.wait(_worker.patience)
+        _worker.barrier.wait(_worker.patience)  # warm-up and capture take unequal times; timing starts together
         return sustained(timer, step, seconds, _worker.stop)
 
     return _measure(measured, config, channels, _worker.threads, "they do not fit")
@@ -322,25 +326,25 @@ def _beside(config: RunConfig, channels: Channels, seconds: float) -> float:
 def _measure(
     measured: Callable[[Timer], float], config: RunConfig, channels: Channels, threads: int, too_much: str
 ) -> float:
-    """Measure in a worker, and free what that took.
+    """Measure in a worker, and free its memory.
 
     Raises:
-        NotMeasured: it failed.
-        Stopped: somebody asked to stop.
-        BrokenBarrierError: another worker failed.
+        NotMeasured: The measurement failed.
+        Stopped: A stop was requested.
+        BrokenBarrierError: Another worker failed.
     """
     with ExitStack() as failure:
-        failure.callback(_worker.meeting.abort)  # so that nobody waits for one who does not come
+        failure.callback(_worker.barrier.abort)  # on failure, so that the others do not wait at the barrier
         try:
             device = pick_device(config.device, config.threads or threads)
             seconds = measured(step_timer(config, channels, device))
         except (Stopped, BrokenBarrierError):
             raise
-        except (RuntimeError, *MENDABLE) as error:  # a run that meets it too says more
+        except (RuntimeError, *MENDABLE) as error:  # not fatal: a run with the same problem reports it in full
             if is_out_of_memory(error):
                 raise NotMeasured(f"{too_much} into the memory of {config.device}") from None
             raise NotMeasured(f"measuring failed ({str(error).splitlines()[0]})") from None
         if device.type == "cuda":
-            torch.cuda.empty_cache()
+            torch.cuda.empty_cache()  # PyTorch keeps freed blocks per process, so other workers could not use them
         failure.pop_all()
         return seconds

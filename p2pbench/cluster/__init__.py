@@ -1,1 +1,1 @@
-"""Work on the machines of a Ray cluster. Only `jobs`, `machines` and `line` import Ray, which is an extra."""
+"""Jobs on a Ray cluster. Only `jobs`, `nodes` and `worker` import Ray, which is an extra."""

@@ -1,4 +1,4 @@
-"""A Ray cluster found, or one of this machine alone started, for the time of a command."""
+"""Connection to a Ray cluster, or to one of this machine alone, for one command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from p2pbench.cli import SPINS
 from p2pbench.errors import UserError
 
-if TYPE_CHECKING:  # Ray is an extra: it is imported when somebody asks for it
+if TYPE_CHECKING:  # Ray is an extra: it is imported only with --engine ray
     from p2pbench.cluster.jobs import Cluster
 
 AUTO = "auto"
@@ -23,11 +23,11 @@ _ADDRESS = re.compile(r"(?P<host>[^\s:/]+):(?P<port>[0-9]{1,5})")
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Cluster]:
-    """A cluster to work on while the block runs.
+    """Connect to a cluster for the block.
 
     Args:
-        address: HOST:PORT of its head; "auto" for the one that this machine belongs to; None starts one of this
-            machine alone, which ends with the block.
+        address: HOST:PORT of its head; "auto" for the cluster of this machine; None starts one of this machine alone,
+            which ends with the block.
 
     Raises:
         UserError: Ray is not installed, there is no cluster at the address, or it has another version of Ray.
@@ -47,7 +47,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
             log_to_driver=False,
             logging_level=logging.CRITICAL,
             runtime_env={"env_vars": {"GOMP_SPINCOUNT": SPINS}},  # as the command line has it
-            include_dashboard=False if address is None else None,  # a cluster that is there has what it has
+            include_dashboard=False if address is None else None,  # of a running cluster it cannot be chosen
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
@@ -60,7 +60,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
             f"--address {address}: no Ray cluster can be used ({reason}); start one with `ray start --head` and the "
             "same versions of Python and Ray, or leave out --address"
         ) from None
-    # What Ray prints of machines that die would stand among results on standard output; we say it ourselves.
+    # Ray would print lines on lost nodes to standard output, among results; `jobs` reports them on standard error.
     ray._private.worker._worker_logs_enabled = False
     try:
         yield Cluster()
@@ -69,7 +69,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
 
 
 def _check_reachable(address: str) -> None:
-    """Refuse at once what Ray would knock at for minutes."""
+    """Refuse an address that does not answer: Ray itself would retry for minutes."""
     matched = _ADDRESS.fullmatch(address)
     if matched is None:
         raise UserError(
@@ -80,6 +80,6 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((matched["host"], int(matched["port"])), SECONDS_TO_ANSWER).close()
     except (OSError, OverflowError) as error:
         raise UserError(
-            f"--address {address}: nobody answers there ({error}); expected the head of a Ray cluster: start it with "
+            f"--address {address}: does not answer ({error}); expected the head of a Ray cluster: start it with "
             f"`ray start --head --port={matched['port']}`, or look at its firewall"
         ) from None

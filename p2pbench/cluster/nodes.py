@@ -22,62 +22,62 @@ from p2pbench.runtime.precision import ALL, Precisions, precisions_of_any
 from p2pbench.training.records import versions
 from reports.store import atomic
 
-SECONDS_OF_A_FIRST_LOOK = 600.0  # a machine whose processors are all taken needs minutes to import torch
-
+SECONDS_FOR_CHECK = 600.0  # a node whose processors are all busy needs minutes to import torch
+PACKAGES = ("p2pbench", "fcn", "reports")  # those whose code computes results
+SECONDS_TO_APPEAR = 5.0  # a network file system may show a new file late
+SECONDS_BETWEEN_LOOKS = 0.5
 
 Node = dict[str, Any]
+"""Ray's description of a node."""
 
 
-"""A machine as Ray describes it."""
-
-
-def check(terms: Terms, nodes: Sequence[Node]) -> None:
-    """Ask machines whether they can do the work, before any does.
+def check(environment: Environment, nodes: Sequence[Node]) -> None:
+    """Check the environment of all nodes before any job starts.
 
     Raises:
-        UserError: One cannot, or does not answer.
+        UserError: A node's environment differs, or it does not answer.
     """
-    plain = terms.versions, terms.token, terms.secret
-    for node, asked in [(node, _ask(node, sent(), *plain)) for node in nodes]:
+    plain = environment.versions, environment.token, environment.secret  # a class of ours could not be unpickled there
+    for node, reference in [(node, _call_on(node, remote_work(), *plain)) for node in nodes]:
         try:
-            _, problem = ray.get(asked, timeout=SECONDS_OF_A_FIRST_LOOK)
+            _, problem = ray.get(reference, timeout=SECONDS_FOR_CHECK)
         except GetTimeoutError:
-            problem = f"no answer within {SECONDS_OF_A_FIRST_LOOK:.0f} s; look at Ray's logs there"
-        except RayError:  # it is gone: the others do the work
+            problem = f"no answer within {SECONDS_FOR_CHECK:.0f} s; look at Ray's logs there"
+        except RayError:  # the node left the cluster meanwhile; the others get its jobs
             continue
         if problem is not None:
             raise UserError(f"Ray's node {node['NodeManagerAddress']}: {problem}")
 
 
 def precisions_of_gpus(nodes: Sequence[Node]) -> Precisions:
-    """What a run can be trained in on a GPU of one of these machines.
+    """Precisions available on at least one GPU of these nodes.
 
-    A machine that does not answer is passed over: it is refused later, with the reason.
+    A node that does not answer is skipped here; `check` refuses it, with the reason.
     """
     answers: list[Precisions] = []
-    for asked in [_ask(node, _gpus()) for node in nodes]:
+    for reference in [_call_on(node, _gpus()) for node in nodes]:
         try:
-            answers += ray.get(asked, timeout=SECONDS_OF_A_FIRST_LOOK)
+            answers += ray.get(reference, timeout=SECONDS_FOR_CHECK)
         except RayError:
             continue
     return precisions_of_any("the cluster", answers) if answers else Precisions("the cluster", ALL, "float32")
 
 
-def _ask(node: Node, function: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 (a reference, of Ray)
-    """Call a function on that machine at once, however busy it is."""
+def _call_on(node: Node, function: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 (a reference, of Ray)
+    """Call a function on a node at once, however busy the node is (0 CPUs)."""
     there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
     options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0, "max_calls": 1, "scheduling_strategy": there}
     return ray.remote(**options)(function).remote(*arguments)
 
 
-def sent() -> Callable[..., tuple[str, Any]]:
-    """What a machine is sent: it looks whether it can do our work, and does it if there is some.
+def remote_work() -> Callable[..., tuple[str, Any]]:
+    """Function for a node: checks the environment, and runs a job if it gets one.
 
-    A function of a function is sent by its code, and it unpacks the work itself: machines without our modules can run
-    it, and say so.
+    Ray pickles a nested function by its code, not by its name, and it unpickles the job itself; so it runs, and
+    reports the problem, even on nodes without our modules.
     """
 
-    def sent(
+    def remote_work(
         versions: dict[str, str],
         token: str,
         secret: str,
@@ -85,7 +85,7 @@ def sent() -> Callable[..., tuple[str, Any]]:
         packed: bytes | None = None,
         shared: bytes = b"",
     ) -> tuple[str, Any]:
-        """The id of the machine, and its answer: why it cannot do the work, as text, or what came of it."""
+        """Node id, and the reason of a refusal as text, or the job's result."""
         import pickle
         import socket
 
@@ -93,28 +93,28 @@ def sent() -> Callable[..., tuple[str, Any]]:
 
         node = ray.get_runtime_context().get_node_id()
         try:
-            from p2pbench.cluster.nodes import Terms, refusal
+            from p2pbench.cluster.nodes import Environment, refusal
         except ImportError as error:
             return node, (
                 f"machine {socket.gethostname()}: does not have this version of p2pbench ({error}); install the same "
-                "version on all machines and start their Ray anew"
+                "version on all machines and restart Ray there"
             )
-        problem = refusal(Terms(versions, token, secret))
+        problem = refusal(Environment(versions, token, secret))
         if problem is not None or packed is None:
             return node, problem
-        answer, attempt, do, arguments = pickle.loads(packed)
-        return node, answer(hub, attempt, do, (*pickle.loads(shared), *arguments))
+        run_job, attempt, task, arguments = pickle.loads(packed)
+        return node, run_job(hub, attempt, task, (*pickle.loads(shared), *arguments))
 
-    return sent
+    return remote_work
 
 
 def _gpus() -> Callable[[], list[Precisions]]:
-    """A function, sent by its code, that says what each GPU of its machine computes in."""
+    """Function for a node that returns the precisions of each of its GPUs."""
 
     def gpus() -> list[Precisions]:
         import os
 
-        # Ray hides the GPUs from whoever did not ask for one; to ask for one would be to wait for it.
+        # Ray hides the GPUs from tasks that request none; requesting one would mean waiting until it is free.
         if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
             del os.environ["CUDA_VISIBLE_DEVICES"]
         try:
@@ -123,32 +123,23 @@ def _gpus() -> Callable[[], list[Precisions]]:
             from p2pbench.runtime.precision import precisions
         except ImportError:  # it is refused later, with the reason
             return []
-        return [precisions(torch.device("cuda", place)) for place in range(torch.cuda.device_count())]
+        return [precisions(torch.device("cuda", i)) for i in range(torch.cuda.device_count())]
 
     return gpus
 
 
-PACKAGES = ("p2pbench", "fcn", "reports")  # those whose code makes numbers
-
-
-SECONDS_TO_APPEAR = 5.0  # a network file system may show a new file late
-
-
-SECONDS_BETWEEN_LOOKS = 0.5
-
-
 class Unfit(UserError):
-    """This machine cannot do the work; others may."""
+    """This node cannot run the job; others may."""
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What must be the same there as here.
+class Environment:
+    """Environment that nodes must share with the driver.
 
     Attributes:
-        versions: Of whatever makes numbers, by name; config.json gives those of the one that sends the work.
-        token: A file in the folder of results.
-        secret: Its content.
+        versions: Versions of all that computes results, by name, as in config.json.
+        token: A file in the results folder.
+        secret: Its random content: a folder of the same path that is not shared does not have it.
     """
 
     versions: dict[str, str]
@@ -157,8 +148,8 @@ class Terms:
 
 
 @contextmanager
-def agreed(folder: Path) -> Iterator[Terms]:
-    """The terms while the block runs: a file lies in the folder that only those find who see the same folder.
+def shared_environment(folder: Path) -> Iterator[Environment]:
+    """Describe the driver's environment, with a token file in the results folder during the block.
 
     Raises:
         ReportError: The folder cannot be written.
@@ -167,30 +158,31 @@ def agreed(folder: Path) -> Iterator[Terms]:
     token = folder.absolute() / f".seen-{secrets.token_hex(8)}"
     atomic.write(token, secret.encode())
     try:
-        yield Terms(own_versions(), str(token), secret)
+        yield Environment(own_versions(), str(token), secret)
     finally:
         token.unlink(missing_ok=True)
 
 
 def own_versions() -> dict[str, str]:
-    """What makes numbers here. The build of a library ("+cpu") may differ: a GPU machine and its head have two."""
-    found = {name: version.partition("+")[0] for name, version in versions().items()}
-    return {**found, "p2pbench": p2pbench.__version__, "the code of p2pbench": _code()}
+    """Versions of all that computes results here."""
+    # Without the build ("+cpu"): the head of a cluster often has the CPU build of the library that its GPU nodes have.
+    libraries = {name: version.partition("+")[0] for name, version in versions().items()}
+    return {**libraries, "p2pbench": p2pbench.__version__, "the code of p2pbench": _code()}
 
 
-def refusal(terms: Terms) -> str | None:
-    """Why this process cannot do that work, with what to do about it; None if it can."""
+def refusal(environment: Environment) -> str | None:
+    """Reason why this process cannot run jobs, with its remedy; None if it can."""
     own = own_versions()
-    for name, expected in terms.versions.items():
+    for name, expected in environment.versions.items():
         if own.get(name) != expected:
             return (
-                f"machine {socket.gethostname()}: found {name} {own.get(name)}, expected {expected} as where the "
-                "command was given; install the same version on all machines and start their Ray anew"
+                f"machine {socket.gethostname()}: found {name} {own.get(name)}, expected {expected} as on the machine "
+                "of the command; install the same version on all machines and restart Ray there"
             )
-    if not _appears(Path(terms.token), terms.secret):
+    if not _appears(Path(environment.token), environment.secret):
         return (
-            f"machine {socket.gethostname()}: does not see the results folder {Path(terms.token).parent}; expected one "
-            "that all machines share under the same path; use such a folder"
+            f"machine {socket.gethostname()}: does not see the results folder {Path(environment.token).parent}; "
+            "expected one that all machines share under the same path; use such a folder"
         )
     return None
 
@@ -207,7 +199,7 @@ def _appears(token: Path, secret: str) -> bool:
 
 
 def _code() -> str:
-    """A hash of our own code: checkouts differ where version numbers do not."""
+    """Hash of our own code: checkouts may differ although version numbers do not."""
     home = Path(p2pbench.__file__).parent.parent
     state = hashlib.sha256()
     for package in PACKAGES:

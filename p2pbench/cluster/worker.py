@@ -22,26 +22,22 @@ from p2pbench.runtime.interrupt import Stopped
 from p2pbench.runtime.progress import ForwardedProgress, ProgressEvent
 
 SECONDS_BETWEEN_CALLS = 0.5
-
-
-SECONDS_TO_ANSWER = 60.0  # then the line is dead: whoever gave the command may have given the work to another
-
-
+SECONDS_TO_ANSWER = 60.0  # then the link is dead: the driver may have restarted the job on another node
 LOST_DEVICE = 75  # exit code of a worker whose device failed
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try at a job.
+    """One attempt at a job.
 
     Attributes:
-        number: Its place among all jobs of the call.
-        name: What people call it.
-        gpus: How many GPUs Ray gives it: 0 or 1.
-        patience: Seconds to wait for an earlier try to let go of the run.
+        index: The job's index in the call.
+        name: Name in messages.
+        gpus: The number of GPUs that Ray assigns: 0 or 1.
+        patience: Seconds to wait for the lock of an earlier attempt.
     """
 
-    number: int
+    index: int
     name: str
     gpus: int
     patience: float
@@ -49,14 +45,14 @@ class Attempt:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What came of a job: its result, or the error that ended it."""
+    """Result of a job, or the error that ended it."""
 
     result: Any = None
     error: Exception | None = None
 
 
-class Line:
-    """Passes news on while its block runs; true once the work shall stop, as a `Stop`."""
+class WorkerLink:
+    """Worker-side connection to the driver: sends progress events, and is the stop flag (`Stop`)."""
 
     def __init__(self, hub: Any, attempt: Attempt) -> None:  # noqa: ANN401 (a handle, which Ray makes)
         self.attempt = attempt
@@ -65,6 +61,7 @@ class Line:
         self._items: list[bytes] = []
         self._stopping = False
         self._over = threading.Event()
+        # Two locks, so that the job can add events while a call waits for the driver.
         self._changes = threading.Lock()
         self._calls = threading.Lock()
         self._caller = threading.Thread(target=self._call_until_over, daemon=True)
@@ -72,8 +69,8 @@ class Line:
     def __bool__(self) -> bool:
         return self._stopping
 
-    def __enter__(self) -> Line:
-        self._put(("started", (self.attempt.number, socket.gethostname())))
+    def __enter__(self) -> WorkerLink:
+        self._put(("started", (self.attempt.index, socket.gethostname())))
         self.call()
         self._caller.start()
         return self
@@ -86,15 +83,16 @@ class Line:
         self.call()
 
     def call(self) -> None:
-        """Send what there is and hear whether to stop. Without an answer the work stops too: it may be another's."""
+        """Send pending events and fetch the stop flag; without an answer the flag is set."""
         with self._calls:
             with self._changes:
                 items, self._items = self._items, []
             try:
-                # Not by ray.get: a task that waits in it gives its CPU away, and another would start beside it.
-                heard = self._hub.hear.remote(items).future().result(SECONDS_TO_ANSWER)
-                self._stopping = heard or self._stopping
+                # Not by ray.get: Ray lends the CPU of a task that waits in it to another task, which would start.
+                stopping = self._hub.add.remote(items).future().result(SECONDS_TO_ANSWER)
+                self._stopping = stopping or self._stopping
             except (RayError, TimeoutError):
+                # The driver may have ended, or have restarted the job elsewhere: two workers must not write one run.
                 self._stopping = True
 
     def _put(self, event: ProgressEvent) -> None:
@@ -106,77 +104,78 @@ class Line:
             self.call()
 
 
-Doing = Callable[..., Any]
+JobTask = Callable[..., Any]
+"""Function of a job: called with the link and the job's arguments."""
 
 
-"""Does a job: called with the line and the job's arguments."""
+def run_job(hub: Any, attempt: Attempt, task: JobTask, arguments: tuple[Any, ...]) -> JobResult | str:  # noqa: ANN401 (a handle, which Ray makes)
+    """Run a job in a worker process; returns text if this node cannot run it.
 
-
-def answer(hub: Any, attempt: Attempt, do: Doing, arguments: tuple[Any, ...]) -> JobResult | str:  # noqa: ANN401 (a handle, which Ray makes)
-    """Do a job in a worker process; instead of an answer, why this machine cannot.
-
-    An error that the user can mend is an answer. A device that fails ends the process, for it cannot be used in it
-    any more; the job then goes on elsewhere.
+    An error that the user can mend is a result. A device failure ends the process, which cannot use the device again;
+    the driver restarts the job elsewhere.
     """
     import torch
 
     from p2pbench.runtime.device import DeviceLost, device_errors
 
-    # Ctrl-C reaches all processes of a terminal; the one that gave the command decides what it means.
+    # Ctrl-C reaches all processes of a terminal; the driver alone decides whether jobs save or end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     machine = f"machine {socket.gethostname()}"
-    with Line(hub, attempt) as line:
-        if line:
+    with WorkerLink(hub, attempt) as link:
+        if link:
             return JobResult(
-                error=Stopped(f"{attempt.name}: stopped before it began; the same command goes on from here")
+                error=Stopped(f"{attempt.name}: stopped before it began; rerun the same command to start it")
             )
         try:
             with device_errors(torch.device("cuda" if attempt.gpus else "cpu")):
-                return JobResult(do(line, *arguments))
+                return JobResult(task(link, *arguments))
         except Unfit as error:
             return str(error)
         except DeviceLost as error:
-            line.progress.say(f"{attempt.name}: {machine}: {error}")
-            line.call()
+            link.progress.say(f"{attempt.name}: {machine}: {error}")
+            link.call()
             os._exit(LOST_DEVICE)
         except MENDABLE as error:
             return JobResult(error=error)
         except OSError as error:  # a full disk, a folder without permission
             reason = f"{error.filename or 'a file'}: {error.strerror or error}"
             return JobResult(
-                error=UserError(f"{attempt.name}: {machine}: {reason}; mend that and give the command again")
+                error=UserError(f"{attempt.name}: {machine}: {reason}; mend that and rerun the same command")
             )
 
 
-class Hub:
-    """Keeps news until they are fetched. It passes them on as bytes, so that it need not know what is in them."""
+class MessageHub:
+    """Ray actor that collects progress events and broadcasts the stop flag.
+
+    Events stay pickled: the actor passes them on unread, whatever their types.
+    """
 
     def __init__(self) -> None:
-        self._news: list[bytes] = []
+        self._events: list[bytes] = []
         self._stopping = False
 
-    def hear(self, news: list[bytes]) -> bool:
-        """Take news of a worker; whether it shall stop."""
-        self._news.extend(news)
+    def add(self, events: list[bytes]) -> bool:
+        """Add events of a worker; returns the stop flag."""
+        self._events.extend(events)
         return self._stopping
 
     def fetch(self, stopping: bool) -> list[bytes]:
-        """Give away all news, and hear whether the workers shall stop from now on."""
+        """Return and forget all events; sets the stop flag."""
         self._stopping = stopping
-        news, self._news = self._news, []
-        return news
+        events, self._events = self._events, []
+        return events
 
 
 def given_device(gpus: int, threads: int | None) -> torch.device:
-    """What Ray gave the job: a GPU, or cores of the CPU, one unless `threads` says more.
+    """Device that Ray assigned to the job: a GPU, or the CPU with `threads` threads, 1 by default.
 
     Raises:
-        Unfit: Ray gave a GPU that is not there, or not there any more.
+        Unfit: Ray assigned a GPU that is not there, or not any more.
     """
     try:
         return pick_device("cuda" if gpus else "cpu", threads or 1)
     except UserError as error:
         raise Unfit(
-            f"machine {socket.gethostname()}: Ray gave this process a GPU, and {error}; look at nvidia-smi there, or "
-            "take the machine out of the cluster"
+            f"machine {socket.gethostname()}: Ray assigned this process a GPU, but {error}; look at nvidia-smi there, "
+            "or remove the machine from the cluster"
         ) from None

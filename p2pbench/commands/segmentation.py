@@ -111,14 +111,14 @@ def fcn_train(
     from p2pbench.runtime.device import pick_device
     from p2pbench.runtime.interrupt import stop_request
     from p2pbench.runtime.terminal import Terminal
-    from p2pbench.scoring.own_scorer import SCRATCH, VGG16, Plan, train_scorer
+    from p2pbench.scoring.own_scorer import SCRATCH, VGG16, ScorerPlan, train_scorer
     from reports.store import apart
 
     if init not in (VGG16, SCRATCH):
         apart.check(out, [Path(init)])
     data = run_config({"dataset": dataset, "root": root, "train_items": train_items}, "fcn-train")
     check_settings(data, "fcn-train")
-    plan = Plan(data, init, width, photo_size or None, epochs, batch_size, learning_rate, seed)
+    plan = ScorerPlan(data, init, width, photo_size or None, epochs, batch_size, learning_rate, seed)
     with Terminal().watching() as terminal, stop_request() as stop:
         line = train_scorer(plan, out, pick_device(device or "auto"), checkpoint_seconds, terminal, stop)
     click.echo(line)

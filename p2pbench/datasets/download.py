@@ -188,7 +188,7 @@ def download(url: str, path: Path, report: ReportBytes, pause: float) -> None:
             if failures == TRIES:
                 raise UserError(
                     f"{url}: the connection failed {TRIES} times in a row ({error}), expected an answer; check the "
-                    f"network and any proxy, and run the command again: it goes on after {_size(part) / 1e6:.1f} MB"
+                    f"network and any proxy, and run the command again: it resumes after {_size(part) / 1e6:.1f} MB"
                 ) from error
         time.sleep(pause * 2 ** (failures - 1))
     part.replace(path)

@@ -76,7 +76,7 @@ def device_errors(device: torch.device) -> Iterator[None]:
             raise
         reason = str(error).splitlines()[0]
         raise DeviceLost(
-            f"{device} stopped working ({reason}); what was done is kept, and the same command goes on once it is back"
+            f"{device} stopped working ({reason}); what was done is kept, and rerun the same command once it is back"
         ) from error
 
 

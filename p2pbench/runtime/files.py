@@ -60,7 +60,7 @@ def owned(run: Run, patience: float = 0.0, stop: Stop = False) -> Iterator[None]
         with run.config.open("r+b") as file:  # NFS gives an exclusive lock only on a file open for writing
             while not _lock(file, run.config):
                 if stop:
-                    raise Stopped(f"{run.folder}: stopped before it began; the same command goes on from here")
+                    raise Stopped(f"{run.folder}: stopped before it began; rerun the same command to resume")
                 if time.monotonic() >= deadline:
                     raise UserError(f"{run.folder}: another process is training this run; wait for it, or stop it")
                 time.sleep(SECONDS_BETWEEN_TRIES)

@@ -1,4 +1,4 @@
-"""Scores of a grid that has just been trained, by all scorers that need no further choice."""
+"""Scores of a freshly trained grid, by all scorers that need no further options."""
 
 from __future__ import annotations
 
@@ -43,35 +43,35 @@ def score_trained(
     cluster: Cluster | None = None,
     stopping: StopSource = never_stopped,
 ) -> None:
-    """Score a grid by all that needs no weights, and by its label maps; what cannot be done is said, not raised.
+    """Score a grid by image metrics and label maps; scores that are impossible are reported, not raised.
 
     Args:
-        trained: The grid and the runs that were asked for.
+        trained: The grid and the requested runs.
         weights: A network's file for the FCN-score; street scenes need none.
-        reporter: Told how far it is, and which scores are missing, with the reason.
-        cluster: Where to segment instead of here.
-        stopping: Opens the flag by which the user asks to stop, while label maps are scored.
+        reporter: Receives progress, and missing scores with the reason.
+        cluster: Segments on this cluster instead of here.
+        stopping: Opens the stop flag while label maps are scored.
 
     Raises:
         UserError: Pictures are missing, or do not fit their targets; the file of weights, or one of the dataset's,
             cannot be used.
         ReportError: The grid's range is not that of its pictures.
-        Stopped: The user asked to stop; the same command goes on from there.
+        Stopped: A stop was requested; the same call resumes.
     """
     score_new_pictures(trained, reporter, trained.device if cluster is None else "auto")
     _score_labels(trained, weights, reporter, cluster, stopping)
 
 
 def score_new_pictures(trained: Trained, reporter: ProgressReporter, device: str = "auto") -> None:
-    """Score runs by what has not scored them yet of image scores and LPIPS.
+    """Compute image scores and LPIPS of runs that lack them.
 
-    Scores of any of the grid's runs that are over other clusters than the grid has now are made again, as all of a
-    table must be over the same. FID and KID are only named, for they may take minutes a run.
+    Scores over clusters other than the grid's present ones are computed again, as all rows of a table must be over the
+    same. FID and KID are only named, as they may take minutes per run.
 
     Args:
-        trained: The grid and the runs that were asked for.
-        reporter: Told how far it is.
-        device: What networks compute on.
+        trained: The grid and the requested runs.
+        reporter: Receives progress.
+        device: The device of networks.
 
     Raises:
         UserError: Pictures are missing, or do not fit their targets.
@@ -85,6 +85,7 @@ def score_new_pictures(trained: Trained, reporter: ProgressReporter, device: str
     }
     lines: list[str] = []
     items = dict(trained.items)
+    # Runs of earlier commands are included: this command may have changed the clusters of the whole grid.
     other = {run: scores for run, _ in read_runs(grid) if (scores := _over_other_clusters(grid, run))}
     for run, scores in other.items():
         if run not in items and run.pictures().keys() >= set(scores[0].item_ids):
@@ -92,6 +93,7 @@ def score_new_pictures(trained: Trained, reporter: ProgressReporter, device: str
     for run, n_expected in items.items():
         again = {scores.scorer for scores in other.get(run, [])}
         done = {scorer for scorer in run.scorers() if scorer not in again and not _lacks_range(grid, run, scorer)}
+        # Scores that are replaced keep their protocol: native ones are replaced by native ones.
         native = any(scores.protocol.get("pictures") == compared(native=True) for scores in other.get(run, []))
         left = [scorer for name, scorer in scorers.items() if name not in done]
         if not left:
@@ -109,7 +111,7 @@ def score_new_pictures(trained: Trained, reporter: ProgressReporter, device: str
 def _score_labels(
     trained: Trained, weights: Path | None, reporter: ProgressReporter, cluster: Cluster | None, stopping: StopSource
 ) -> None:
-    """Score a grid's outputs by their label maps, where its dataset has labels."""
+    """Score a grid's outputs by label maps, if its dataset has labels."""
     outcome = Outcome()
     with stopping() as stop:
         options = SegmentationOptions(weights, segmentation_device(trained.device, cluster), reporter, stop, cluster)
@@ -126,7 +128,7 @@ def _score_labels(
                     f"no FCN-score: {no_weights(dataset.name)}. Then: p2pbench fcn-score RESULTS --weights FILE"
                 )
                 continue
-            for outputs in runs:
+            for outputs in runs:  # of all runs before the first is scored, so that a refusal comes before any work
                 scorer.check_free(outputs.run)
             outcome.scored.extend(scorer.score(runs))
     for scored in outcome.scored:
@@ -135,23 +137,23 @@ def _score_labels(
 
 
 def _over_other_clusters(grid: Grid, run: Run) -> list[Scores]:
-    """The scores of a trained run, of those that are made here, that are over other clusters than the grid has now."""
-    config, found = found_now(read_run(run).settings, grid), []
+    """Scores of a run over clusters other than the grid's present ones."""
+    config, outdated = found_now(read_run(run).settings, grid), []
     for scorer in {IMAGE, LPIPS, FID, KID}.intersection(run.scorers()):
         try:
             scores = ledger.read_scorer(run, scorer)
-        except ReportError:  # which the report says
+        except ReportError:  # an unreadable file: the report names it
             continue
         now = of_clusters(clusters_of(config, scores.item_ids), scores.item_ids)
         if scores.protocol.get(FIELD) != now.get(FIELD):
-            found.append(scores)
-    return found
+            outdated.append(scores)
+    return outdated
 
 
 def _again_lines(
     grid: Grid, other: Mapping[Run, Sequence[Scores]], left: Mapping[Run, Sequence[Scores]]
 ) -> Iterator[str]:
-    """Which runs had scores over other clusters, those that are made again and those that still have them."""
+    """Lines on scores over outdated clusters: those computed again, and those left."""
 
     def named(runs: Iterable[Run]) -> str:
         return ", ".join(f"{run.cell} seed {run.seed}" for run in runs)
@@ -168,7 +170,7 @@ def _again_lines(
 
 
 def _lacks_range(grid: Grid, run: Run, scorer: str) -> bool:
-    """Whether a score is of a version that took all of the depth although the grid declares a range."""
+    """Whether a score ignores the grid's declared range, as older versions did."""
     if scorer not in {IMAGE, LPIPS} or ranges(grid).output is None:
         return False
     return "output_range" not in ledger.read_scorer(run, scorer).protocol

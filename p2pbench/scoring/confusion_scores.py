@@ -1,4 +1,4 @@
-"""Scores with intervals from the confusion matrices of a run's items, for every scorer that has such matrices."""
+"""Scores with intervals from confusion matrices of a run's items."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ METRICS = ("pixel_accuracy", "class_accuracy", "class_iou")
 
 
 class Compared(NamedTuple):
-    """One output against its labels.
+    """Comparison of one output with its labels.
 
     Attributes:
         counts: The confusion matrix (classes + 1, channels).
-        size: Of the output, width by height.
-        changed: What had to be done to make it RGB of 8 bits; "" for nothing.
+        size: Size of the output, width by height.
+        changed: Its conversion to RGB of 8 bits; "" for none.
     """
 
     counts: NDArray[np.int64]
@@ -34,18 +34,18 @@ class Compared(NamedTuple):
 
 
 class ClassRow(NamedTuple):
-    """What the scores say about one class; NaN where it is undefined, as strict accuracy of an absent class is.
+    """Scores of one class; NaN if undefined, such as the strict accuracy of an absent class.
 
-    There is no interval where fewer than two items, or clusters of them, have a score of the class.
+    There is no interval if fewer than two items, or clusters of them, have a score of the class.
 
     Attributes:
         name: The class.
-        accuracy: The share of its true pixels that were predicted as it, 0..1.
-        accuracy_interval: Its 95 % interval over items.
+        accuracy: Share of its true pixels predicted as this class, 0..1.
+        accuracy_interval: 95 % interval over items.
         iou: Intersection over union with the truth, 0..1.
-        iou_interval: Likewise.
-        pixels: How many pixels of the truth are of this class, dropped images included.
-        images: How many images it occurs in.
+        iou_interval: 95 % interval over items.
+        pixels: Number of true pixels of the class, dropped images included.
+        images: Number of images with the class.
     """
 
     name: str
@@ -65,20 +65,20 @@ def confusion_scores(
     protocol: Mapping[str, object],
     clusters: ItemClusters | None = None,
 ) -> Scores:
-    """The three means over classes and pixels of a run, with 95 % intervals over items, and of each item alone.
+    """Compute pixel accuracy, class accuracy and class IoU of a run, with 95 % intervals over items.
 
     Matrices are summed over the items, and over each replicate's items, before anything is divided. Items without a
     labelled pixel have no score and are left out. Items that the official protocol drops stay, as they are part of what
-    was scored, but their own scores are NaN, and so are all where every one is dropped. A draw of dropped items alone
-    has no score either; it says nothing new and gets that of all.
+    was scored, but their own scores are NaN, and so are all if every item is dropped. A draw of dropped items only has
+    no score either; it carries no information and gets that of all items.
 
     Args:
         scorer: The scorer's name.
         matrices: By item id, as `fcn.confusion.confusion` makes them, all of one shape.
-        protocol_name: By which rules.
-        n_expected: How many items the split has.
+        protocol_name: The rules, "official" or "strict".
+        n_expected: The number of items in the split.
         protocol: The other choices that change the scores; the rules are added to them.
-        clusters: Which items are drawn together, if any.
+        clusters: Items that are drawn together, if any.
 
     Raises:
         UserError: No item has a labelled pixel.
@@ -92,7 +92,8 @@ def confusion_scores(
     metrics = {}
     for name in METRICS:
         of_all, draws = float(getattr(value, name)), getattr(drawn, name)
-        # Of means over classes that few items have, draws show too little variance and no bias (docs/statistics.md).
+        # Of means over classes that few items have, the bootstrap variance is too small (docs/statistics.md): draws are
+        # scaled to the variance of the jackknife.
         spread = bootstrap.jackknife(getattr(left_out, name), of_all)
         draws = bootstrap.scaled(np.where(np.isnan(draws), of_all, draws), of_all, spread, units)
         metrics[name] = Metric(of_all, draws if units > 1 else np.full_like(draws, np.nan), getattr(per_item, name))
@@ -106,13 +107,13 @@ def class_rows(
     classes: Sequence[str],
     clusters: ItemClusters | None = None,
 ) -> list[ClassRow]:
-    """The scores of each class, in the order of the classes' indices.
+    """Compute the scores of each class, in the order of class indices.
 
     Args:
         matrices: By item id, as `fcn.confusion.confusion` makes them, all of one shape.
-        protocol_name: By which rules.
-        classes: The names of the scored classes, as `LabelTable.classes` has them.
-        clusters: Which items are drawn together, if any.
+        protocol_name: The rules, "official" or "strict".
+        classes: The names of the scored classes, as in `LabelTable.classes`.
+        clusters: Items that are drawn together, if any.
 
     Raises:
         UserError: No item has a labelled pixel.
@@ -149,17 +150,17 @@ def _labelled(matrices: Mapping[str, NDArray[np.int64]]) -> tuple[tuple[str, ...
 
 
 def _together(ids: Sequence[str], counts: Counts, clusters: ItemClusters | None) -> tuple[Sequence[str], Counts]:
-    """What is drawn: names and counts of the items, or of the clusters that they are of."""
+    """Names and counts of the units that are drawn: items, or clusters of items."""
     if clusters is None:
         return ids, counts
-    names, places = bootstrap.grouped(ids, clusters.of)
+    names, indices = bootstrap.grouped(ids, clusters.of)
     summed = np.zeros((len(names), *counts.shape[1:]), counts.dtype)
-    np.add.at(summed, places, counts)
+    np.add.at(summed, indices, counts)  # not `summed[indices] += counts`, which adds one item per repeated index
     return names, summed
 
 
 def _drawn(names: Sequence[str], counts: Counts, protocol: Protocol) -> FcnScores:
-    """The scores of every bootstrap draw of the items, or clusters."""
+    """Scores of every bootstrap draw of items or clusters."""
     weights = bootstrap.item_weights(names)
     # An image's counts are exact in float32 up to 2**24 pixels; sums over images are to seven digits.
     summed = weights @ counts.reshape(len(names), -1).astype(np.float32)
@@ -167,20 +168,21 @@ def _drawn(names: Sequence[str], counts: Counts, protocol: Protocol) -> FcnScore
 
 
 def _left_out(counts: Counts, protocol: Protocol) -> FcnScores:
-    """The scores of all items, or clusters, but one, for each one."""
+    """Leave-one-out scores for the jackknife over items or clusters."""
     whole = counts.sum(axis=0)
     return _of_parts(whole - counts, whole, protocol)
 
 
 def _of_parts(parts: Counts, whole: Counts, protocol: Protocol) -> FcnScores:
-    """The scores of parts of the items; a class that a part does not have is left out of its means.
+    """Scores of subsets of the items, with means over the classes that occur in the subset.
 
-    So it is by strict rules. By official ones such a class would count 0 there, as if it were not found: the means are
-    over those of the whole that the part has, and cost what the classes cost that the whole does not have.
+    The strict rules are so already. By the official rules an absent class counts 0, which in a subset would look as if
+    the class were never found. So means are over the classes of the whole set that the subset has, times the share of
+    all classes that the whole set has: the cost of classes absent from the whole set stays.
     """
-    found = scores(parts, protocol)
+    of_parts = scores(parts, protocol)
     if protocol == "strict":
-        return found
+        return of_parts
     classes = whole.shape[-2]
 
     def mean(values: NDArray[np.float64], parts: Counts, whole: Counts) -> tuple[NDArray[np.float64], ...]:
@@ -189,9 +191,9 @@ def _of_parts(parts: Counts, whole: Counts, protocol: Protocol) -> FcnScores:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of parts without any class
-        accuracies, accuracy = mean(found.accuracies, _true(parts), _true(whole))
-        ious, iou = mean(found.ious, _true_or_predicted(parts), _true_or_predicted(whole))
-    return FcnScores(found.pixel_accuracy, accuracy, iou, accuracies, ious)
+        accuracies, accuracy = mean(of_parts.accuracies, _true(parts), _true(whole))
+        ious, iou = mean(of_parts.ious, _true_or_predicted(parts), _true_or_predicted(whole))
+    return FcnScores(of_parts.pixel_accuracy, accuracy, iou, accuracies, ious)
 
 
 def _true(counts: Counts) -> Counts:
@@ -200,12 +202,12 @@ def _true(counts: Counts) -> Counts:
 
 def _true_or_predicted(counts: Counts) -> Counts:
     classes = counts.shape[-2]
-    found = counts[..., :classes].sum(axis=-2) - np.diagonal(counts, axis1=-2, axis2=-1)
-    return np.asarray(_true(counts) + found)
+    false_positives = counts[..., :classes].sum(axis=-2) - np.diagonal(counts, axis1=-2, axis2=-1)
+    return np.asarray(_true(counts) + false_positives)
 
 
 def _interval(value: float, left_out: NDArray[np.floating], of_each: NDArray[np.floating]) -> Interval:
-    """That of a class; none where fewer than two items, or clusters, have the class."""
+    """95 % interval of a class's score; none if fewer than two items or clusters have the class."""
     having = int(np.count_nonzero(~np.isnan(of_each)))
     if having < 2:
         return NO_INTERVAL

@@ -1,4 +1,4 @@
-"""FID and KID of a run as scores: of all its outputs against all real pictures, with what few items do to them."""
+"""FID and KID as scores of a run, with intervals and a warning about few items."""
 
 from __future__ import annotations
 
@@ -16,18 +16,10 @@ from reports.store.names import counted
 from reports.store.scores import Metric, Scores
 
 FID, KID = "fid", "kid"
-
-
-ENOUGH = 2048  # items; of fewer, the covariance of 2048 features has not even full rank
-
-
-FEWEST = 10  # items; of fewer, a draw may well hold a single item again and again
-
-
-MOST = 10_000  # items of KID, whose kernels hold a number for each pair of them: 0.8 GB
-
-
-HALVES = 40  # each costs a decomposition: seconds where items are thousands
+ENOUGH = 2048  # items; with fewer, the covariance of 2048 features does not have full rank
+FEWEST = 10  # items; with fewer, a bootstrap draw may consist of a single item
+MOST = 10_000  # items of KID, whose kernel matrix has one number per pair of items: 0.8 GB
+HALVES = 40  # each needs a matrix decomposition, which takes seconds with thousands of items
 
 
 class ItemFeatures(NamedTuple):
@@ -38,7 +30,7 @@ class ItemFeatures(NamedTuple):
         outputs: Features (n, 2048) of the outputs.
         real: Features (n, 2048) of the targets.
         n_expected: The number of items in the split.
-        protocol: How the features were made.
+        protocol: The choices behind the features.
         clusters: Items that are drawn together, if any.
     """
 
@@ -118,18 +110,18 @@ def _sampling(item_ids: Sequence[str], variance: str, clusters: ItemClusters | N
 
 
 def _metric(value: float, influence: NDArray[np.float64], variance: float, item_ids: Sequence[str]) -> Metric:
-    """A distance whose draws move as each item moves it, and spread as samples do.
+    """Metric of a distance with replicates from the influence of each item, scaled to a variance.
 
-    A draw that repeats items holds fewer distinct ones than a sample, and its own distance is another thing.
+    The distance of a bootstrap draw itself is biased: repeated items make it a sample of fewer distinct items.
     """
     draws = bootstrap.item_weights(item_ids) @ influence / len(item_ids)
     return Metric(value, bootstrap.scaled(draws, value, variance, len(item_ids)))
 
 
 def _clustered(value: float, influence: NDArray[np.float64], item_ids: Sequence[str], clusters: ItemClusters) -> Metric:
-    """A distance whose draws move as the items of each cluster move it together.
+    """Metric of a distance with replicates from the summed influences of each cluster's items.
 
-    A draw has more items or fewer, and a FID of fewer is higher: only the influences of a part are comparable.
+    Draws of clusters differ in their number of items, on which FID depends; means of influences do not.
     """
     weights = weights_of(item_ids, clusters)
     return Metric(value, value + weights @ influence / weights.sum(axis=1))

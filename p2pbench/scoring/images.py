@@ -1,4 +1,4 @@
-"""Image scores: outputs against their targets, and the colours of all outputs against those of all targets."""
+"""Image scores: outputs compared with targets picture by picture, and their pooled colours."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ class ImageScorer:
         """Score each run, and write its colour histograms; see `Scorer`."""
         for outputs in runs:
             scores, histograms = image_scores(outputs)
-            _write_histograms(outputs.run, histograms)  # before the scores: where those are, the histograms are theirs
+            # Histograms first: an interruption leaves a run without scores, which is scored again, never scores
+            # beside histograms of older outputs.
+            _write_histograms(outputs.run, histograms)
             ledger.write(outputs.run, scores)
             yield Scored(outputs, [scores])
 
@@ -63,12 +65,11 @@ Histograms = tuple[images.Histograms, images.Histograms]
 
 
 class ImageScores(NamedTuple):
-    """What the image scorer says of a run.
+    """Image scores of a run, and its colour histograms.
 
     Attributes:
         scores: The scores.
-        histograms: The colours of outputs and targets; None where pictures are not all RGB of 8 bits, or of a declared
-            range.
+        histograms: Of outputs and targets; None unless all pictures are RGB of 8 bits, or of a declared range.
     """
 
     scores: Scores
@@ -132,22 +133,22 @@ def protocol(*, native: bool = False, ends: Range | None = None) -> dict[str, ob
 
 
 def truth(targets: Mapping[str, str]) -> dict[str, str]:
-    """What outputs are compared with, for protocols, from a hash of each item's target."""
+    """Protocol entry for the targets, from a hash of each item's target."""
     return {"truth": digest(targets)}
 
 
 def compared(*, native: bool) -> str:
-    """At which size outputs meet their targets, for protocols."""
+    """Protocol entry for the size at which outputs and targets are compared."""
     if native:
         return "outputs resized to the target's own size (Pillow bilinear)"
     return "as generated, against the target under the same resizing"
 
 
 def read_output(output_file: Path, target: Picture, *, native: bool) -> Picture:
-    """An output as it is compared with its target: of the same size, channels and depth.
+    """Read an output for comparison with its target.
 
     Raises:
-        UserError: it cannot be decoded, or differs from its target.
+        UserError: It cannot be decoded, or differs from its target in size, channels or depth.
     """
     output = pictures.read(output_file)
     if native:
@@ -171,19 +172,19 @@ def _score_item(output_file: Path, target: Picture, native: bool, ends: Range | 
 
 
 def _has_colours(picture: Picture, ends: Range | None) -> bool:
-    """Whether values are known to be colours: RGB of 8 bits, or of any depth with a declared black and white."""
+    """Whether a picture has colours: RGB of 8 bits, or of any depth with a declared range."""
     return picture.shape[2] == 3 and (picture.dtype == np.uint8 or ends is not None)
 
 
 def mean(values: NDArray[np.float64], weights: NDArray[np.float32]) -> Metric:
-    """The mean over items (n,) with its replicates, from weights (replicates, n)."""
+    """Mean over items (n,) with its replicates, from weights (replicates, n)."""
     return Metric(float(values.mean()), weights @ values / weights.sum(axis=1), values)
 
 
 def _sharpness(energies: NDArray[np.float64], weights: NDArray[np.float32]) -> Metric:
-    """The ratio of energies (n, 2) of outputs and targets, each summed over items.
+    """Ratio of the summed energies (n, 2) of outputs and targets.
 
-    A mean of the items' ratios would be ruled by those whose target is all but flat.
+    A mean of the items' ratios would be dominated by items with a nearly flat target.
     """
     outputs, targets = energies.T
     value = float(outputs.sum() / targets.sum())
@@ -195,14 +196,14 @@ def _colour_metrics(
 ) -> dict[str, Metric]:
     """Intersections of pooled histograms (items, 3, BINS); in a replicate both sides draw the same items."""
     metrics = {}
-    for place, name in enumerate(images.CHANNELS):
-        metrics[f"histogram_{name.lower()}"] = _overlap(fake[:, place], real[:, place], weights)
+    for i, name in enumerate(images.CHANNELS):
+        metrics[f"histogram_{name.lower()}"] = _overlap(fake[:, i], real[:, i], weights)
     return metrics
 
 
-def _overlap(one: NDArray[np.float32], other: NDArray[np.float32], weights: NDArray[np.float32]) -> Metric:
-    value = float(images.intersection(one.sum(axis=0), other.sum(axis=0)))
-    return Metric(value, images.intersection(weights @ one, weights @ other))
+def _overlap(fake: NDArray[np.float32], real: NDArray[np.float32], weights: NDArray[np.float32]) -> Metric:
+    value = float(images.intersection(fake.sum(axis=0), real.sum(axis=0)))
+    return Metric(value, images.intersection(weights @ fake, weights @ real))
 
 
 def _form(picture: Picture) -> str:

@@ -1,4 +1,4 @@
-"""Scores of label maps by both protocols: matrices in, scores, class tables and notes out."""
+"""Scores of label maps by both protocols, with class tables and notes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,9 @@ from reports.store.atomic import csv_text
 from reports.store.layout import Run
 
 CLASS_COLUMNS = ("class", "accuracy", "accuracy_low", "accuracy_high", "iou", "iou_low", "iou_high", "pixels", "images")
-
-
 TRUTH, IGNORED, BEYOND = "truth", "ignored", "beyond the classes"
-
-
-_CLASSES, _CONFUSION = f"{','.join(CLASS_COLUMNS)}\n".encode(), f"{TRUTH},".encode()  # how the tables begin
+# First bytes of the tables. A file without recorded hash that begins so was written by an older version, not a user.
+_CLASSES, _CONFUSION = f"{','.join(CLASS_COLUMNS)}\n".encode(), f"{TRUTH},".encode()
 
 
 class Scorers(NamedTuple):
@@ -44,7 +41,7 @@ class LabelsScored(Scored):
     """Outputs with their scores by label maps.
 
     Attributes:
-        row: The scores by both protocols, as they are printed.
+        row: The scores by both protocols, for printing.
         compared: The outputs, by item id.
     """
 
@@ -59,15 +56,15 @@ class LabelsScored(Scored):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Scores of a command, and what was left out.
+    """Scores of a command, and lines on everything left out.
 
     Attributes:
         scored: The runs, each grid's ground truth after them; or the one plain folder.
-        skipped: Grids that were passed over, with the reason, a line each.
-        unfinished: Runs that cannot be scored yet, with the reason, a line each.
-        flawed: Runs that were trained with wrong gradients, a line each.
-        clipped: Grids whose declared range clips values, a line each.
-        clusters: How clusters of items were found, a line each.
+        skipped: Skipped grids, with the reason, one line each.
+        unfinished: Runs that cannot be scored yet, with the reason, one line each.
+        flawed: Runs that were trained with wrong gradients, one line each.
+        clipped: Grids whose declared range clips values, one line each.
+        clusters: Lines on the detection of clusters of items.
     """
 
     scored: list[LabelsScored] = field(default_factory=list)
@@ -78,7 +75,7 @@ class Outcome:
     clusters: list[str] = field(default_factory=list)
 
     def remarks(self) -> list[str]:
-        """All remarks beside the scores, a line each."""
+        """All remarks on the scores, one line each."""
         notes = [f"{scored.outputs.name}: {note}" for scored in self.scored for note in scored.notes]
         unfinished = [f"unfinished: {line}" for line in self.unfinished]
         known = (scores.clusters for scored in self.scored for scores in scored.scores)
@@ -93,14 +90,14 @@ def write_scores(
     protocol: Mapping[str, object],
     beyond: str,
 ) -> LabelsScored:
-    """Compute and write the scores of a run by both protocols, those of each class, and the table of confusion.
+    """Compute and write a run's scores by both protocols, class tables and confusion table.
 
     Args:
         outputs: The run.
         scorers: The names of its scores.
         compared: Its outputs, by item id.
         protocol: Every choice that changes a score, beside those of the outputs' origin.
-        beyond: What a prediction outside the classes is, for notes.
+        beyond: The words for a prediction outside the classes, for notes.
 
     Raises:
         UserError: No item has a labelled pixel.
@@ -114,7 +111,7 @@ def write_scores(
         row = row._replace(paper=paper_row(scorers.official, outputs.source, run.cell))
     for scores in row.scores:
         ledger.write(run, scores)
-    matrices = {id_: one.counts for id_, one in compared.items()}
+    matrices = {id_: output.counts for id_, output in compared.items()}
     classes = truth.table.classes
     for rules, scorer in zip(PROTOCOLS, scorers, strict=True):
         rows = class_rows(matrices, rules, classes, outputs.clusters)
@@ -126,15 +123,15 @@ def write_scores(
 
 
 def check_free(run: Run, scorers: Scorers, mend: str = "move it away") -> None:
-    """Refuse to score a run by another's files, or ones that were changed by hand, where `write_scores` writes.
+    """Refuse foreign or edited files where `write_scores` writes.
 
     Args:
         run: The run.
         scorers: The names of the scorer by each protocol.
-        mend: What to do about such a file.
+        mend: The remedy for the message.
 
     Raises:
-        ReportError: There is one; it is named.
+        ReportError: There is such a file; it is named.
     """
     for scorer in scorers:
         ledger.check_free(run, scorer)
@@ -150,12 +147,12 @@ def score_row(
     protocol: Mapping[str, object],
     clusters: ItemClusters | None = None,
 ) -> ScoreRow:
-    """The scores of some outputs by both protocols."""
-    matrices = {id_: one.counts for id_, one in compared.items()}
+    """Compute the scores of outputs by both protocols."""
+    matrices = {id_: output.counts for id_, output in compared.items()}
     stack = np.stack(list(matrices.values()))
     lost = np.asarray(dropped(stack))
     occurs = np.asarray((stack[~lost, :-1] > 0).any(axis=(0, 2)))  # in an image that counts by official rules
-    whole = {**protocol, "output_conversion": sorted({one.changed for one in compared.values()} - {""})}
+    whole = {**protocol, "output_conversion": sorted({output.changed for output in compared.values()} - {""})}
     return ScoreRow(
         name,
         official=confusion_scores(scorers.official, matrices, "official", n_expected, whole, clusters),
@@ -167,29 +164,29 @@ def score_row(
 
 
 def notes(compared: Mapping[str, Compared], beyond: str) -> list[str]:
-    """What a user should know of the outputs; `beyond` says what a prediction outside the classes is."""
-    found = [
+    """Lines for the user on the outputs; `beyond` names predictions outside the classes."""
+    lines = [
         f"{outputs_are(ids)} not RGB of 8 bits ({changed}), such as that of {ids[0]}"
-        for changed, ids in _by_frequency((one.changed, id_) for id_, one in compared.items())
+        for changed, ids in _by_frequency((output.changed, id_) for id_, output in compared.items())
         if changed
     ]
-    (usual, _), *others = _by_frequency((one.size, id_) for id_, one in compared.items())
-    found += [f"{outputs_are(ids)} {size}, most are {usual}, such as that of {ids[0]}" for size, ids in others]
-    unlabelled = [id_ for id_, one in compared.items() if not one.counts[:-1].any()]
+    (usual, _), *others = _by_frequency((output.size, id_) for id_, output in compared.items())
+    lines += [f"{outputs_are(ids)} {size}, most are {usual}, such as that of {ids[0]}" for size, ids in others]
+    unlabelled = [id_ for id_, output in compared.items() if not output.counts[:-1].any()]
     if unlabelled:
-        found.append(
+        lines.append(
             f"{outputs_are(unlabelled)} left out, since all pixels are ignored, such as that of {unlabelled[0]}"
         )
-    lost = [id_ for id_, one in compared.items() if dropped(one.counts)]
+    lost = [id_ for id_, output in compared.items() if dropped(output.counts)]
     if lost:
-        found.append(
+        lines.append(
             f"{outputs_are(lost)} dropped whole by the official protocol: {beyond} predicted on the last class"
         )
-    return found
+    return lines
 
 
 def _by_frequency(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
-    """The ids of each value, the most frequent value first."""
+    """Ids of each value, the most frequent value first."""
     groups: dict[str, list[str]] = {}
     for value, id_ in pairs:
         groups.setdefault(value, []).append(id_)
@@ -197,16 +194,19 @@ def _by_frequency(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]
 
 
 def _class_lines(rows: Iterable[ClassRow]) -> list[list[object]]:
-    """Header and lines; a score that is undefined is empty."""
+    """Header and lines; undefined scores are empty."""
     lines: list[list[object]] = [list(CLASS_COLUMNS)]
     for row in rows:
-        numbers = row.accuracy, *row.accuracy_interval, row.iou, *row.iou_interval
-        lines.append([row.name, *("" if math.isnan(number) else number for number in numbers), row.pixels, row.images])
+        values = row.accuracy, *row.accuracy_interval, row.iou, *row.iou_interval
+        lines.append([row.name, *("" if math.isnan(value) else value for value in values), row.pixels, row.images])
     return lines
 
 
 def _confusion_lines(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[list[object]]:
-    """Header and one line a true class and one for ignored pixels; all channels beyond the classes are one column."""
+    """Header, one line per true class and one for ignored pixels.
+
+    All channels beyond the classes are one column.
+    """
     scored = len(classes)
     counts = np.column_stack([matrix[:, :scored], matrix[:, scored:].sum(axis=1)])
     named = zip([*classes, IGNORED], counts.tolist(), strict=True)

@@ -1,9 +1,9 @@
-"""Scores of photo -> labels models by their label maps (paper, Table 6), in results folders and plain folders.
+"""Label scores: accuracy and IoU of photo -> labels models (paper, Table 6).
 
 The authors took the nearest label colour and then the FCN-score's own confusion matrix
-(docs/paper-protocol.md#label-maps). Which palette and distance, and at which size, they do not say; ours are in the
-protocol. Other models keep label maps as ids, too: see `label_reading`. The label maps are written into the run's
-`segmentations/`, to be looked at.
+(docs/paper-protocol.md#label-maps). They name neither palette nor distance nor size; ours are in the protocol. Other
+models' label maps may be ids: see `label_reading`. The label maps are written into the run's `segmentations/`, for
+viewing.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 LABELS = Scorers(official="labels-official", strict="labels")
-BEYOND = "void"  # what a prediction outside the classes is
+BEYOND = "void"  # a prediction outside the classes, in notes
 
 Advance = Callable[[str, int, int], None]
-"""Called with the name of a grid or folder, and the number of its items done and of all."""
+"""Progress callback: name of a grid or folder, number of items done, number of all items."""
 
 
 class LabelScorer:
@@ -40,8 +40,8 @@ class LabelScorer:
 
     Args:
         at: The size at which outputs and labels are compared.
-        advance: Told how far it is.
-        reading: How the label maps are kept; those of runs are in colours.
+        advance: Receives progress.
+        reading: The reading of the label maps; those of runs are in colours.
     """
 
     def __init__(self, at: At, advance: Advance, reading: Reading = COLOURS) -> None:
@@ -60,7 +60,7 @@ class LabelScorer:
             for i, of_run in maps.items():
                 path = runs[i].run.segmentations / f"{id_}.png"
                 label_images.write_label_image(path, of_run.predicted, truth.table, source)
-            if grid is not None:  # all outputs of a grid have one size, so the truth is the same beside each
+            if grid is not None:  # all outputs of a grid have one size, so the truth of any run serves for all
                 first = next(iter(maps.values()))
                 label_images.write_label_image(grid.labels / f"{id_}.png", first.truth, truth.table, source)
 
@@ -77,7 +77,7 @@ class LabelScorer:
     def _compare(
         self, runs: Sequence[Outputs], truth: Truth, write_maps: Callable[[str, Mapping[int, LabelMaps]], None]
     ) -> list[dict[str, Compared]]:
-        """The outputs of each run by item id, compared in several threads, which write the maps by index of run."""
+        """Compare the outputs of each run in several threads, by item id; writes the label maps."""
 
         def compare(id_: str) -> dict[int, Compared]:
             labels: dict[int | None, NDArray[np.uint8]] = {}
@@ -87,7 +87,8 @@ class LabelScorer:
                 if id_ in outputs.files:
                     predicted, changed = read_map(outputs.files[id_], self._reading, truth.table)
                     height, width = predicted.shape
-                    # Squares are what networks make: their labels are those of the sample of that size, as of `real/`.
+                    # A square output is from a network that was trained on square samples: its labels are resized in
+                    # the same way, as those of `real/` are. Other sizes have the dataset's own aspect.
                     size = width if self._at == "output" and width == height else None
                     if size not in labels:
                         labels[size] = truth.labels(id_, size)

@@ -1,7 +1,7 @@
-"""Outputs of any model: a plain folder of pictures as item id -> file, whatever tool named them.
+"""Outputs of any model in a plain folder, matched to items by file name.
 
-The schemes are read off the tools' own code: pytorch-CycleGAN-and-pix2pix (`util/visualizer.py`, `models/`),
-pix2pix-tensorflow (`pix2pix.py`) and pix2pixHD (`util/visualizer.py`) add what a picture shows to the input's name.
+Naming schemes follow the code of pytorch-CycleGAN-and-pix2pix (`util/visualizer.py`, `models/`), pix2pix-tensorflow
+(`pix2pix.py`) and pix2pixHD (`util/visualizer.py`), which append the kind of picture to the input's name.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 
 class Scheme(NamedTuple):
-    """How a tool names its pictures.
+    """Naming scheme of a tool.
 
     Attributes:
-        name: For the protocol.
+        name: Its name in the protocol.
         endings: Endings of the stem that mark an output; the first that any file has is taken. Stems with another
-            ending, such as _real_A, are what the tool writes beside its outputs.
+            ending, such as _real_A, are other pictures of the tool.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Scheme(NamedTuple):
 
 
 SCHEMES = (
-    # CycleGAN makes both directions at once: fake_A is the output only where there is no fake_B.
+    # CycleGAN translates in both directions: fake_A is the output only if there is no fake_B.
     Scheme("pytorch-CycleGAN-and-pix2pix", ("_fake_B", "_fake_A", "_fake")),
     Scheme("pix2pix-tensorflow", ("-outputs",)),
     Scheme("pix2pixHD", ("_synthesized_image",)),
@@ -55,23 +55,19 @@ SCHEMES = (
 
 # An item of Cityscapes is CITY_SHOT_FRAME; tools keep the rest of the input's name in front of their own ending.
 PHOTO_ENDING = "_leftImg8bit"
-
-
 _INPUT_ENDING = re.compile(rf"({PHOTO_ENDING}|_gtFine_[A-Za-z]+)$")
-
-
-_JPEG, _WEBP_LOSSY = b"\xff\xd8\xff", b"WEBPVP8 "
+_JPEG, _WEBP_LOSSY = b"\xff\xd8\xff", b"WEBPVP8 "  # lossless WebP has VP8L, an extended file VP8X
 
 
 @dataclass(frozen=True)
 class OutputFiles:
-    """The outputs in a folder.
+    """Outputs found in a folder.
 
     Attributes:
-        files: By item id, sorted.
-        scheme: How they are named, for the protocol: the tool, and the form of the names.
-        lossy: Those kept as JPEG or lossy WebP, which changes scores.
-        passed_over: What else is in the folder, by reason; empty if there is nothing.
+        files: Files by item id, sorted.
+        scheme: The form of their names and the tool, for the protocol.
+        lossy: Files in JPEG or lossy WebP, which changes scores.
+        passed_over: Line on other files of the folder, by reason; empty if there are none.
     """
 
     files: dict[str, Path]
@@ -80,27 +76,25 @@ class OutputFiles:
     passed_over: str = ""
 
     def extra(self, expected: Collection[str]) -> list[Path]:
-        """The outputs that are no expected item's."""
+        """Outputs that belong to no expected item."""
         wanted = set(expected)
         return [path for id_, path in self.files.items() if id_ not in wanted]
 
 
 def find_outputs(folder: Path, expected: Collection[str] = ()) -> OutputFiles:
-    """Find the outputs in a folder and all folders below it; hidden files are passed over.
+    """Find the outputs in a folder and its subfolders; hidden files are skipped.
 
-    An output in a folder below is of the item `deep__X`, as items in folders are called, where that is expected, else
-    of the item `X`.
-
-    Where a tool's outputs are among the pictures, they alone count, not what the tool wrote beside them. Label maps
-    that a scorer has written beside its scores are no outputs.
+    An output in a subfolder `deep` is of the item `deep__X`, as items in folders are called, if that is expected, else
+    of the item `X`. If a tool's outputs are among the pictures, only they count, not its other pictures. Label maps
+    that a scorer wrote beside its scores do not count.
 
     Raises:
-        UserError: The folder is missing or holds no outputs, those of two tools, or two of the same item; also where
-            another picture has the plain name of an item, since that may as well be the output that is meant.
+        UserError: The folder is missing or holds no outputs, those of two tools, or two of one item; or another
+            picture has the plain name of an item, so it may be the intended output.
     """
     passed_over: Counter[str] = Counter()
-    found = pictures.find_recursive(folder, passed_over).values()
-    paths = [path for path in found if label_images.source_of_label_image(path) is None]
+    candidates = pictures.find_recursive(folder, passed_over).values()
+    paths = [path for path in candidates if label_images.source_of_label_image(path) is None]
     if not paths:
         raise UserError(f"{folder}: found no pictures, expected a model's outputs as PNG or JPEG; check the path")
     name, ending = _recognise(folder, paths)
@@ -130,7 +124,7 @@ def find_outputs(folder: Path, expected: Collection[str] = ()) -> OutputFiles:
 
 
 def _item(path: Path, ending: str, expected: set[str]) -> str:
-    """The id of an output at a path below the folder: with the names of as many folders as an expected item has."""
+    """Item id of an output at a path below the folder, with as many folder names as an expected item has."""
     *above, _ = path.parts
     last = _INPUT_ENDING.sub("", path.stem.removesuffix(ending))
     ids = [item_id("__".join([*above[start:], last])) for start in range(len(above) + 1)]
@@ -140,10 +134,10 @@ def _item(path: Path, ending: str, expected: set[str]) -> str:
 def match_outputs(
     outputs: OutputFiles, expected: Collection[str], where: Path | str, *, allow_partial: bool
 ) -> dict[str, Path]:
-    """The outputs of the expected items, by id, sorted; see `OutputFiles.extra` for those that match none.
+    """Match outputs to expected items, by id, sorted; `OutputFiles.extra` has the others.
 
     Args:
-        outputs: What was found.
+        outputs: The outputs found.
         expected: The ids of all items, at least one.
         where: The folder, for messages.
         allow_partial: Whether some may be missing.
@@ -193,11 +187,12 @@ def folder_outputs(plain: PlainFolder) -> Outputs:
         ReportError: `out` is, holds or lies in the folder of the labels.
     """
     folder, truth = plain.folder, plain.truth
-    found = find_outputs(folder, truth.items)
-    files = match_outputs(found, truth.items, folder, allow_partial=plain.allow_partial)
+    outputs = find_outputs(folder, truth.items)
+    files = match_outputs(outputs, truth.items, folder, allow_partial=plain.allow_partial)
     run = Run(plain.out, folder.resolve().name, None)
     if truth.dataset.needs_root:
-        for written in (run.scores, run.segmentations):  # in the folder of outputs they are known, and left out
+        # Inside the folder of outputs they do no harm: `find_outputs` recognises and skips them.
+        for written in (run.scores, run.segmentations):
             apart.check(written, [truth.dataset.root])
     for id_ in files:
         label_images.check_label_image_free(run.segmentations / f"{id_}.png")
@@ -206,15 +201,15 @@ def folder_outputs(plain: PlainFolder) -> Outputs:
         str(folder),
         files,
         len(truth.items),
-        _folder_origin(found, truth),
+        _folder_origin(outputs, truth),
         clusters=truth.clusters,
         truth=truth,
-        notes=folder_notes(found, truth),
+        notes=folder_notes(outputs, truth),
     )
 
 
 def _folder_origin(outputs: OutputFiles, truth: Truth) -> dict[str, object]:
-    """Origin of a plain folder's outputs, as far as it is known; `records.origin` is that of runs."""
+    """Known origin of a plain folder's outputs; `records.origin` is that of runs."""
     return {
         "data": f"{truth.dataset.name}, {len(truth.items)} test items ({item_hash(list(truth.items.values()))})",
         "data_note": truth.dataset.note,
@@ -225,7 +220,7 @@ def _folder_origin(outputs: OutputFiles, truth: Truth) -> dict[str, object]:
 
 
 def folder_notes(outputs: OutputFiles, truth: Truth) -> list[str]:
-    """What a user should know of a folder's files."""
+    """Lines for the user on a folder's files."""
     notes = [*truth.dataset.remarks, *truth.notices, *filter(None, [outputs.passed_over])]
     if outputs.lossy:
         first = outputs.lossy[0].name
@@ -235,13 +230,15 @@ def folder_notes(outputs: OutputFiles, truth: Truth) -> list[str]:
     return notes
 
 
-def outputs_are(some: Sequence[object]) -> str:
-    """The beginning of a note on some outputs."""
-    return "1 output is" if len(some) == 1 else f"{len(some)} outputs are"
+def outputs_are(affected: Sequence[object]) -> str:
+    """Beginning of a note on outputs: number and verb."""
+    return "1 output is" if len(affected) == 1 else f"{len(affected)} outputs are"
 
 
 def read_output(path: Path, ends: Range | None = None) -> Photo:
-    """Read an output as RGB of 8 bits: grey is repeated, alpha dropped, of 16 bits the upper 8 are kept.
+    """Read an output as RGB of 8 bits.
+
+    Grey is repeated, alpha dropped, and of 16 bits the upper 8 are kept.
 
     Args:
         path: The file.
@@ -265,15 +262,15 @@ def read_output(path: Path, ends: Range | None = None) -> Photo:
 
 
 def _recognise(folder: Path, paths: list[Path]) -> tuple[str, str]:
-    """How the outputs are named, and the ending of their stems."""
+    """Naming scheme of the outputs, and the ending of their stems."""
     present = []
     for scheme in SCHEMES:
         ending = next((end for end in scheme.endings if any(path.stem.endswith(end) for path in paths)), None)
         if ending is not None:
             present.append((f"NAME{ending} ({scheme.name})", ending))
     if len(present) > 1:
-        found = " and ".join(name for name, _ in present)
-        raise UserError(f"{folder}: found outputs named {found}, expected one kind; give the folder of one model")
+        names = " and ".join(name for name, _ in present)
+        raise UserError(f"{folder}: found outputs named {names}, expected one kind; give the folder of one model")
     if present:
         return present[0]
     if any(path.stem.endswith(PHOTO_ENDING) for path in paths):

@@ -1,4 +1,4 @@
-"""Training a scorer for a dataset: most training items teach, some choose the best, and the test items are unseen."""
+"""Training of a scoring network on a dataset's training items; some are held out to choose the best checkpoint."""
 
 from __future__ import annotations
 
@@ -29,32 +29,26 @@ from p2pbench.scoring.truth import label_table
 from reports.store import apart
 from reports.store.picture import to_eight_bits
 
-HELD_OUT = 10  # one training item in so many chooses the best checkpoint
-
-
+HELD_OUT = 10  # one training item in ten is held out, to choose the best checkpoint
 SCRATCH, VGG16 = "scratch", "vgg16"
-
-
-LEARNING_RATES = {True: 1e-3, False: 1e-4}  # from scratch, and from weights that are good already
-
-
-LOOKS = 20  # at the validation items in a whole training
+LEARNING_RATES = {True: 1e-3, False: 1e-4}  # from scratch; from pretrained weights, which larger steps would undo
+VALIDATIONS = 20  # in a whole training
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to train.
+class ScorerPlan:
+    """Settings of the training of a scoring network.
 
     Attributes:
-        data: Dataset, root and how many training items.
+        data: Dataset, root and the number of training items.
         init: "vgg16" for torchvision's ImageNet weights, "scratch", or a file that holds such weights.
         width: See `fcn.network.FcnArchitecture`.
-        photo_size: The size rule: photos are brought to so many pixels square, then up to their labels' size; None
+        photo_size: The size rule: photos are resized to a square of this side, then up to their labels' size; None
             leaves them.
-        epochs: How often each item is seen.
-        batch_size: Images in a step.
-        learning_rate: The highest; None takes what suits `init`.
-        seed: Of first weights, order and mirroring.
+        epochs: Passes over the training items.
+        batch_size: Images per step.
+        learning_rate: The highest; None takes the default of `init`.
+        seed: Seed of initial weights, order and mirroring.
     """
 
     data: RunConfig
@@ -68,16 +62,16 @@ class Plan:
 
 
 def train_scorer(
-    plan: Plan, out: Path, device: torch.device, checkpoint_seconds: float, reporter: ProgressReporter, stop: Stop
+    plan: ScorerPlan, out: Path, device: torch.device, checkpoint_seconds: float, reporter: ProgressReporter, stop: Stop
 ) -> str:
-    """Train a scorer and write its file; what it reached on the validation items, in a line.
+    """Train a scoring network and write its file; returns a line with its validation scores.
 
     Raises:
-        UserError: The dataset has no labels or too few items, ImageNet's weights cannot be had, or the file is there
-            and was made otherwise.
+        UserError: The dataset has no labels or too few items, ImageNet's weights cannot be fetched, or the file exists
+            and is of another training.
         ReportError: The file would lie in the dataset's folder.
         FcnError: See `fcn.training.train`.
-        Stopped: The user asked to stop; the same call goes on from there.
+        Stopped: A stop was requested; the same call resumes.
     """
     table = label_table(plan.data.dataset)
     dataset = open_dataset(plan.data)
@@ -92,7 +86,7 @@ def train_scorer(
         steps=plan.epochs * math.ceil(len(learned) / plan.batch_size),
         batch_size=plan.batch_size,
         learning_rate=plan.learning_rate or LEARNING_RATES[plan.init == SCRATCH],
-        validate_every=max(1, plan.epochs * len(learned) // plan.batch_size // LOOKS),
+        validate_every=max(1, plan.epochs * len(learned) // plan.batch_size // VALIDATIONS),
         seed=plan.seed,
     )
     items = [*learned, *held_out]
@@ -112,7 +106,9 @@ def train_scorer(
                 f"class accuracy {accuracy:.3f}, class IoU {iou:.3f}"
             )
         if stop and progress.step < progress.total:
-            raise Stopped(f"{out}: stopped after step {progress.step} of {progress.total}; the same command goes on")
+            raise Stopped(
+                f"{out}: stopped after step {progress.step} of {progress.total}; rerun the same command to resume"
+            )
 
     data = TrainingSet(
         [_example(dataset, item) for item in learned],
@@ -133,7 +129,8 @@ def train_scorer(
 
 
 def _split(items: list[Item]) -> tuple[list[Item], list[Item]]:
-    """What is learned from, and what is held out: the same items wherever they are, by a hash of their ids."""
+    """Split items into those to learn from and those to hold out."""
+    # By a hash of their ids, so that the split is the same whatever the order of files on a machine.
     count = max(1, len(items) // HELD_OUT)
     if len(items) < 2:
         raise UserError(f"found {len(items)} training items; expected 2 or more, to learn from and to hold out")
@@ -152,9 +149,9 @@ def _example(dataset: Dataset, item: Item) -> Example:
 
 
 def _description(
-    plan: Plan, dataset: Dataset, items: list[Item], settings: Settings, contents: Mapping[str, str] | None
+    plan: ScorerPlan, dataset: Dataset, items: list[Item], settings: Settings, contents: Mapping[str, str] | None
 ) -> str:
-    """All that decides what a training ends with; without contents, as older versions wrote it."""
+    """Everything that determines the result of a training; without contents, as in older versions."""
     hashes = item_hash(items) if contents is None else f"{item_hash(items)}, contents {digest(contents)}"
     size = f"photos at {plan.photo_size}" if plan.photo_size is not None else "photos as they are"
     return (
@@ -165,13 +162,13 @@ def _description(
 
 
 def _check_made(out: Path, made_by: str, made_by_older: str) -> None:
-    """Refuse a file that another training made; older versions did not write which contents they learned from."""
+    """Refuse a file of another training; older versions recorded no hash of contents."""
     _, card = weights.load(out)
     if not card.source.startswith((f"{made_by};", f"{made_by_older};")):
         raise UserError(f"{out}: was made by {card.source!r}, not {made_by!r}; use another --out, or delete it")
 
 
-def _first_network(plan: Plan, classes: int) -> FCN:
+def _first_network(plan: ScorerPlan, classes: int) -> FCN:
     network = FCN(FcnArchitecture(classes, plan.width, max(1, round(4096 * plan.width))))
     draw_weights(network, torch.Generator().manual_seed(plan.seed))
     if plan.init == SCRATCH:
@@ -182,7 +179,7 @@ def _first_network(plan: Plan, classes: int) -> FCN:
 
 
 def _imagenet() -> Mapping[str, Tensor]:
-    """Torchvision's VGG-16, which it fetches once and keeps."""
+    """Torchvision's VGG-16 weights, downloaded once and cached."""
     try:
         state: Mapping[str, Tensor] = VGG16_Weights.IMAGENET1K_V1.get_state_dict(check_hash=True)
     except (OSError, RuntimeError) as error:  # no network, or a damaged download

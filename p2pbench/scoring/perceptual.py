@@ -1,6 +1,6 @@
 """Scores by published networks: LPIPS, and on request FID and KID.
 
-Where a network's package or weights are missing, a line in the run's folder says so, and scoring continues.
+If a network's package or weights are missing, a line in the run's folder says so, and scoring continues.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from reports.store.layout import Grid, Run
 from reports.store.names import typed
 from reports.store.scores import Scores
 
-if TYPE_CHECKING:  # these import the packages of the extra, which may not be there
+if TYPE_CHECKING:  # these import packages of an extra, which may not be installed
     from p2pbench.metrics.inception import Inception
     from p2pbench.metrics.lpips import Lpips
 
@@ -43,8 +43,8 @@ class LpipsScorer:
 
     Args:
         results: The results folder, for the commands in messages.
-        device: What AlexNet computes on.
-        reporter: Told how far it is, and what is missing.
+        device: The device of AlexNet.
+        reporter: Receives progress and missing parts.
     """
 
     def __init__(self, results: Path, device: torch.device, reporter: ProgressReporter) -> None:
@@ -57,7 +57,7 @@ class LpipsScorer:
         check_reason(run, LPIPS)
 
     def score(self, runs: Sequence[Outputs]) -> Iterator[Scored]:
-        """Score each run, or write why there is no score; see `Scorer`."""
+        """Score each run, or write the reason for a missing score; see `Scorer`."""
         for outputs in runs:
             scores = self._reasons.written(outputs.run, LPIPS, partial(self._scores, outputs), self._mend)
             if scores is not None:
@@ -106,8 +106,8 @@ class DistributionScorer:
 
     Args:
         results: The results folder, for the commands in messages.
-        device: What Inception computes on.
-        reporter: Told how far it is, and what is missing.
+        device: The device of Inception.
+        reporter: Receives progress and missing parts.
         weights: Inception's file; None takes the published one, if it has been downloaded.
 
     Raises:
@@ -132,7 +132,7 @@ class DistributionScorer:
             check_reason(run, scorer)
 
     def score(self, runs: Sequence[Outputs]) -> Iterator[Scored]:
-        """Score each run, or write why there are no scores; see `Scorer`."""
+        """Score each run, or write the reason for missing scores; see `Scorer`."""
         for outputs in runs:
             yield from (Scored(outputs, [scores]) for scores in self._written(outputs))
 
@@ -185,14 +185,14 @@ class DistributionScorer:
 
 
 class _Reasons:
-    """Writes scores, or the reason why a run has none; says each reason once."""
+    """Writes scores, or the reason for missing ones; reports each reason once."""
 
     def __init__(self, reporter: ProgressReporter) -> None:
         self._reporter = reporter
         self._said: set[str] = set()
 
     def written(self, run: Run, scorer: str, compute: Callable[[], Scores], mend: str) -> Scores | None:
-        """Compute and write a run's scores; where something is missing, write that and return None."""
+        """Compute and write a run's scores; None if a part is missing, which is written instead."""
         try:
             scores = compute()
         except Missing as error:
@@ -212,10 +212,10 @@ class _Reasons:
 
 
 def download_weights(*, fid: bool) -> None:
-    """Fetch the weights of LPIPS' network, and if asked for of FID's, unless they are there.
+    """Download the weights for LPIPS, and optionally FID, unless they are there.
 
     Raises:
-        UserError: a package is not installed, or a file cannot be fetched.
+        UserError: A package is not installed, or a file cannot be fetched.
     """
     try:
         for weights in [ALEXNET, *([INCEPTION] if fid else [])]:
@@ -226,30 +226,30 @@ def download_weights(*, fid: bool) -> None:
 
 
 def check_reason(run: Run, scorer: str) -> None:
-    """Refuse a file that is another's, or was changed by hand, where the reason why a run has no score would be.
+    """Refuse a foreign or edited file in place of the reason for a missing score.
 
     Raises:
-        ReportError: There is one; it is named.
+        ReportError: There is such a file; it is named.
     """
     path = run.missing(scorer)
     store_made.check_free(path, _older_reason(path, scorer))
 
 
 def _write_missing(run: Run, scorer: str, line: str) -> None:
-    """Say why a run has no score, unless it has one from before, or the same is said already."""
+    """Write the reason for a missing score, unless there is a score, or the same reason."""
     path = run.missing(scorer)
     if not run.score(scorer).exists() and not (path.is_file() and path.read_bytes() == line.encode()):
         store_made.put(path, line.encode(), _older_reason(path, scorer))
 
 
 def _older_reason(path: Path, scorer: str) -> bytes | tuple[bytes, ...]:
-    """How the file begins if an older version may have written it: it holds one line, on the scorer."""
+    """Content of a reason file that an older version may have written: one line naming the scorer."""
     content = path.read_bytes() if path.is_file() else b""
     return content if scorer.upper().encode() in content and content.count(b"\n") == 1 else ()
 
 
 def _with_command(error: Missing, command: str) -> str:
-    """What is missing, with the command that scores once it is there; nothing mends pictures that do not suit."""
+    """Missing part with the command that scores once it is there, if a command helps."""
     match error:
         case MissingPackage():
             return f"{error}, then `{command}`"

@@ -1,4 +1,4 @@
-"""Gathers what of a results folder can be scored: which runs, which outputs, against which targets or labels."""
+"""Selection of the runs of a results folder that can be scored, with their targets or labels."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ Say = Callable[[str], None]
 def picture_outputs(
     grid: Grid, run: Run, *, native: bool, say: Say, clusters: str | None = None, n_expected: int | None = None
 ) -> Outputs:
-    """Gather a run's outputs, to be compared with target pictures.
+    """Gather a run's outputs for comparison with target pictures.
 
     Args:
         grid: The grid.
         run: One of its runs.
         native: Compare with the dataset's own targets, at their own size and aspect, instead of those of `real/`.
-        say: Called with a line where items are in clusters of an odd kind.
-        clusters: Which items vary together, as the setting of this name; None takes the grid's.
+        say: Receives a line if clusters of items are unusual.
+        clusters: Items that vary together, as the setting of this name; None takes the grid's.
         n_expected: The number of items in the split; None takes those that have targets.
 
     Raises:
@@ -103,26 +103,26 @@ def _complete(run: Run, expected: Collection[str]) -> dict[str, Path]:
 
 
 def clusters_of(config: RunConfig, item_ids: Iterable[str], say: Say = lambda line: None) -> ItemClusters | None:
-    """Which of some items vary together by a run's settings; None where each stands alone.
+    """Clusters of items by a run's settings; None if items are independent.
 
     Raises:
-        UserError: ItemClusters do not fit the items.
+        UserError: Clusters do not fit the items.
     """
-    found = find_clusters(config.clusters, DATASETS[config.dataset].naming, sorted(item_ids))
-    for line in found.notices:
+    clustering = find_clusters(config.clusters, DATASETS[config.dataset].naming, sorted(item_ids))
+    for line in clustering.notices:
         say(line)
-    return found.clusters
+    return clustering.clusters
 
 
 @dataclass(frozen=True)
 class LabelRequest:
-    """Which runs to score by their label maps.
+    """Selection of runs to score by label maps.
 
     Attributes:
         direction: The direction of their translation.
-        root: Where the dataset is now; None looks where the runs found it.
-        clusters: Which test items vary together, as the setting of this name; None takes what each grid has.
-        allow_partial: Whether to take runs that lack some of their pictures, too.
+        root: The dataset's present root; None takes that of the runs.
+        clusters: Test items that vary together, as the setting of this name; None takes each grid's.
+        allow_partial: Include runs that lack some of their pictures.
     """
 
     direction: str
@@ -132,30 +132,30 @@ class LabelRequest:
 
 
 def label_outputs(results: Path, request: LabelRequest, outcome: Outcome) -> Iterator[list[Outputs]]:
-    """Gather the runs of each grid below a results folder that can be scored by their label maps.
+    """Gather the runs of each grid of a results folder that can be scored by label maps.
 
-    What is left out is noted in the outcome.
+    Everything left out is noted in the outcome.
 
     Raises:
         UserError: There is no grid, or a dataset is no longer where its runs found it.
     """
-    found = layout.grids(results)
-    if not found:
+    grids_there = layout.grids(results)
+    if not grids_there:
         what = "no run found" if results.is_dir() else layout.found_at(results)
         raise UserError(
             f"{results}: {what}; expected a results folder as `p2pbench train-ablation` writes it, or a folder "
             "of outputs and --labels DATASET:ROOT[:SPLIT]"
         )
     root = request.root
-    if root is not None and not any(record.settings.root for grid in found for _, record in read_runs(grid)):
+    if root is not None and not any(record.settings.root for grid in grids_there for _, record in read_runs(grid)):
         raise UserError(f"--root {root}: no run of {results} has a root, since its dataset is drawn; leave it out")
-    for grid in found:
+    for grid in grids_there:
         if runs := grid_label_outputs(grid, request, outcome):
             yield runs
 
 
 def grid_label_outputs(grid: Grid, request: LabelRequest, outcome: Outcome) -> list[Outputs]:
-    """Gather the finished runs of a grid, and its ground truth after them; empty where no run can be scored.
+    """Gather the finished runs of a grid, then its ground truth; empty if no run can be scored.
 
     Raises:
         UserError: The dataset is no longer where the runs found it, or clusters do not fit its test items.
@@ -181,6 +181,7 @@ def grid_label_outputs(grid: Grid, request: LabelRequest, outcome: Outcome) -> l
     outcome.flawed.extend(f"{run_name(grid, run)}: {wrong}" for run in [*trained, grid.real] if (wrong := flaw(run)))
     truth = run_truth(found_now(settings[trained[0]], grid, request.root, request.clusters))
     outcome.clusters.extend(f"{grid.name}: {line}" for line in truth.notices)
+    # Runs of the same data share the hash of its contents: each data set is checked once, by one of its runs.
     for run in {records[run].data["test"].get("content"): run for run in trained}.values():
         check_test_items(run, records[run], truth.dataset, list(truth.items.values()))
     outputs = []
@@ -208,11 +209,11 @@ def grid_label_outputs(grid: Grid, request: LabelRequest, outcome: Outcome) -> l
 
 
 def _labelled_pictures(run: Run, items: Collection[str], *, allow_partial: bool) -> tuple[dict[str, Path], str]:
-    """A run's pictures by item id, and why it cannot be scored; "" if it can."""
+    """A run's pictures by item id, and the reason why it cannot be scored, "" if it can."""
     if why := unusable(run):
         return {}, why
-    found = OutputFiles(run.pictures(), "", [])
-    matched = match_outputs(found, items, run.images, allow_partial=True) if found.files else {}
+    outputs = OutputFiles(run.pictures(), "", [])
+    matched = match_outputs(outputs, items, run.images, allow_partial=True) if outputs.files else {}
     if len(matched) == len(items) or (matched and allow_partial):
         return matched, ""
     first = next(id_ for id_ in items if id_ not in matched)
@@ -220,7 +221,7 @@ def _labelled_pictures(run: Run, items: Collection[str], *, allow_partial: bool)
 
 
 def unfit(config: RunConfig, wanted: str) -> str | None:
-    """Why a run's outputs cannot be scored this way; None where they can."""
+    """Reason why a run's outputs cannot be scored by label maps; None if they can."""
     kind = DATASETS[config.dataset]
     direction = config.direction or kind.directions[0]
     if kind.table is None:

@@ -1,4 +1,4 @@
-"""The three scores of runs, by both protocols and beside the paper's, as a table for people or JSON for machines."""
+"""Table and JSON lines of runs' label scores, by both protocols and beside the paper's."""
 
 from __future__ import annotations
 
@@ -29,31 +29,23 @@ if TYPE_CHECKING:  # a second to import
     import pandas as pd
 
 DIGITS = 3
-
-
 WIDTH = 80
-
-
 BOTH = "both"
-
-
 SAME = f"{BOTH}: the official and the strict protocol give the same"
-
-
 _LABEL, _CELL = 12, 22  # columns; three cells and a label fit a terminal of 80
 
 
 class ScoreRow(NamedTuple):
-    """A run in the table.
+    """Scores of a run in the table.
 
     Attributes:
-        name: Of any length; it has a line of its own.
-        official: Its scores by the official protocol, if they are to be shown.
-        strict: By the strict protocol, likewise.
-        paper: What the paper has for it, if it has.
-        dropped: How many items the official protocol drops whole.
-        absent: How many classes have no pixel in the truth of the items that it does not drop.
-        classes: How many there are.
+        name: Name of any length, on a line of its own.
+        official: Scores by the official protocol, if they are shown.
+        strict: Scores by the strict protocol, if they are shown.
+        paper: The paper's row, if there is one.
+        dropped: Number of items that the official protocol drops whole.
+        absent: Number of classes without a true pixel in the items that it does not drop.
+        classes: Number of classes.
     """
 
     name: str
@@ -65,14 +57,14 @@ class ScoreRow(NamedTuple):
     classes: int = 0
 
     def only(self, protocol: Protocol | None) -> ScoreRow:
-        """The row with one protocol alone; None leaves both."""
+        """Row with one protocol; None leaves both."""
         if protocol is None:
             return self
         return self._replace(strict=None) if protocol == "official" else self._replace(official=None)
 
     @property
     def scores(self) -> list[Scores]:
-        """Those there are."""
+        """Scores that are shown."""
         return [scores for scores in (self.official, self.strict) if scores is not None]
 
 
@@ -144,10 +136,10 @@ class RunScores(Displayed):
 
 
 def print_scores(rows: Sequence[ScoreRow], console: Console | None = None) -> None:
-    """Print a table, at most 80 columns wide but for names: a run's name and number of items, and a line a protocol.
+    """Print a table of runs with a line per protocol, at most 80 columns wide but for names.
 
-    Protocols whose numbers are the same to the last digit shown have one line. A scorer other than the published one
-    is named on top.
+    Protocols whose numbers are equal to the last digit share a line. A scorer other than the published one is named
+    on top.
     """
     console = console or Console(highlight=False)
     known = any(scores.interval(name).known for row in rows for scores in row.scores for name in scores.metrics)
@@ -173,7 +165,7 @@ def print_scores(rows: Sequence[ScoreRow], console: Console | None = None) -> No
 
 
 def print_classes(name: str, rows: Sequence[ClassRow], console: Console | None = None) -> None:
-    """Print a run's scores of each class, and how much of the truth it is; "-" where a number is undefined."""
+    """Print a run's class scores with true pixels and images; "-" if undefined."""
     console = console or Console(highlight=False)
     rows = [row._replace(name=printable(row.name)) for row in rows]
     width = max(len(row.name) for row in rows) + 2
@@ -186,7 +178,7 @@ def print_classes(name: str, rows: Sequence[ClassRow], console: Console | None =
 
 
 def json_lines(row: ScoreRow, place: Mapping[str, object]) -> list[str]:
-    """A run's scores for machines, a JSON object a protocol; `place` comes first in each and says which run it is."""
+    """Scores of a run as JSON, one object per protocol, each beginning with `place`."""
     return [
         json.dumps(
             {
@@ -200,7 +192,7 @@ def json_lines(row: ScoreRow, place: Mapping[str, object]) -> list[str]:
 
 
 def _protocols(row: ScoreRow) -> dict[str, list[Text]]:
-    """The cells of the protocols to show, by their label."""
+    """Cells of the shown protocols, by label."""
     given = {"official": row.official, "strict": row.strict}
     lines = {label: _estimates(scores) for label, scores in given.items() if scores is not None}
     if len(lines) == 2 and lines["official"] == lines["strict"]:
@@ -209,8 +201,9 @@ def _protocols(row: ScoreRow) -> dict[str, list[Text]]:
 
 
 def _own_scorer(row: ScoreRow) -> str:
-    """The table's title where the network is not the published one; "" for that, and for scorers without one."""
-    own = [(FCN_RULES[each.scorer], own_scorer(each.protocol)) for each in row.scores if each.scorer in FCN_RULES]
+    """Title for a network other than the published one; "" for that, and without a network."""
+    by_network = (scores for scores in row.scores if scores.scorer in FCN_RULES)
+    own = [(FCN_RULES[scores.scorer], own_scorer(scores.protocol)) for scores in by_network]
     if not own or not own[0][1]:
         return ""
     return f"{' and '.join(rules for rules, _ in own)} rules, own scorer: {own[0][1]}"

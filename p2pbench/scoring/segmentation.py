@@ -1,7 +1,7 @@
-"""FCN-score: outputs segmented by an FCN, and compared with the labels that they were made from.
+"""FCN-score: outputs segmented by an FCN and compared with the labels they were generated from.
 
-Written into the run's `scores/`: the matrices, which any protocol is computed from; the scores by both protocols; those
-of each class; and the file that the published script would have written. What the FCN saw in each output lies in
+Written into the run's `scores/`: the confusion matrices, from which any protocol can be computed; the scores by both
+protocols; those of each class; and the file of the published script. The FCN's segmentation of each output is in
 `segmentations/`.
 """
 
@@ -51,10 +51,10 @@ class SegmentationOptions:
 
     Attributes:
         weights: The network's file; None for datasets that bring their own.
-        device: What the network computes on, here or on the cluster.
-        reporter: Told how far it is.
-        stop: Whether the user asked to stop.
-        cluster: Where to segment instead of here.
+        device: The network's device, here or on the cluster.
+        reporter: Receives progress.
+        stop: The stop flag.
+        cluster: Segments on this cluster instead of here.
     """
 
     weights: Path | None
@@ -64,18 +64,18 @@ class SegmentationOptions:
     cluster: Cluster | None = None
 
     def advance(self, name: str) -> Callable[[int, int], None]:
-        """A function that reports how many images of that name are done, and raises Stopped on request."""
+        """Progress callback for images under a name; it raises Stopped on request."""
 
         def advance(done: int, total: int) -> None:
             self.reporter.count(f"{name}: segmented", done, total)
             if self.stop and done < total:
-                raise Stopped(f"{name}: stopped after {done} of {total} images; the same command goes on from here")
+                raise Stopped(f"{name}: stopped after {done} of {total} images; rerun the same command to resume")
 
         return advance
 
 
 def segmentation_device(name: str, cluster: Cluster | None) -> torch.device:
-    """The device of that name, here or on the nodes of the cluster.
+    """Device by name, here or on the nodes of the cluster.
 
     Raises:
         UserError: No such device there.
@@ -86,7 +86,7 @@ def segmentation_device(name: str, cluster: Cluster | None) -> torch.device:
 
 
 class SegmentationScorer:
-    """The FCN-score by both protocols, one run after the other on this machine."""
+    """FCN-score by both protocols, sequentially on this machine."""
 
     def __init__(self, options: SegmentationOptions) -> None:
         self.options = options
@@ -97,7 +97,7 @@ class SegmentationScorer:
         made.check_free(run.published, _published_start(run), mend)
 
     def score(self, runs: Sequence[Outputs]) -> Iterator[LabelsScored]:
-        """Segment what is new in each run, and score all of it; see `Scorer`.
+        """Segment new outputs of each run, and score all; see `Scorer`.
 
         Raises:
             FcnError: The network's file cannot be used.
@@ -118,7 +118,7 @@ class SegmentationScorer:
 
 
 def score_run(outputs: Outputs, network: ScoringNetwork, options: SegmentationOptions) -> LabelsScored:
-    """Segment what is new or has lost its segmentation, and write the scores of all."""
+    """Segment outputs that are new or lack their segmentation, and write the scores of all."""
     run, files, truth = outputs.run, outputs.files, outputs.against_labels()
     with ThreadPoolExecutor() as pool:
         keys = dict(zip(files, pool.map(lambda id_: _key(id_, files[id_], truth, outputs.ends), files), strict=True))
@@ -156,19 +156,20 @@ def _example(id_: str, path: Path, key: str, truth: Truth, outputs: Outputs) -> 
 
 
 def _write_labels(grid: Grid, truth: Truth, id_: str, labels: NDArray[np.uint8] | None = None) -> None:
-    """Write the picture of an item's true labels where it is missing or out of date; `labels` if they are at hand."""
+    """Write the picture of an item's true labels if it is missing or outdated."""
     path, source = grid.labels / f"{id_}.png", truth.key(id_)
     if label_images.source_of_label_image(path) != source:
         label_images.write_label_image(path, truth.labels(id_) if labels is None else labels, truth.table, source)
 
 
 def _published_start(run: Run) -> bytes | tuple[bytes, ...]:
-    """How the file of the published script's scores begins, if it is ours: that script writes the same."""
+    """First bytes of our file of the published script's scores; empty if it is a user's."""
+    # The published script writes the same bytes: only beside scores of ours is the file ours.
     return PUBLISHED_START if run.score(FCN.official).exists() else ()
 
 
 def _write_published(run: Run, compared: Mapping[str, Compared], classes: Sequence[str]) -> None:
-    """Write the file that the published script would have written, before there are scores of this call."""
-    summed = protocol.counted(np.stack([one.counts for one in compared.values()]), "official").sum(axis=0)
+    """Write the file of the published script."""
+    summed = protocol.counted(np.stack([output.counts for output in compared.values()]), "official").sum(axis=0)
     published = protocol.published_text(protocol.scores(summed, "official"), classes)
     made.put(run.published, published.encode(), _published_start(run))

@@ -10,7 +10,7 @@ import torch
 from fcn.scoring import ScoringNetwork
 from fcn.segmenting import settled
 from p2pbench.cluster.jobs import Cluster, Job
-from p2pbench.cluster.worker import Line, given_device
+from p2pbench.cluster.worker import WorkerLink, given_device
 from p2pbench.config import RunConfig
 from p2pbench.runtime.interrupt import Stopped
 from p2pbench.scoring.label_scores import LabelsScored
@@ -22,7 +22,7 @@ from reports.store.layout import Grid
 
 
 class ClusterSegmentationScorer(SegmentationScorer):
-    """The FCN-score by both protocols, with a job per run on the cluster's nodes, which write the scores."""
+    """FCN-score by both protocols, one job per run on a cluster's nodes, which write the scores."""
 
     def __init__(self, options: SegmentationOptions, cluster: Cluster) -> None:
         super().__init__(options)
@@ -47,7 +47,7 @@ class ClusterSegmentationScorer(SegmentationScorer):
         shared = (network, truth.config.with_absolute_root())
         scored: dict[int, LabelsScored] = {}
         errors: list[Exception] = []
-        for i, answer in self._cluster.carry_out(jobs, results, options.reporter, options.stop, shared):
+        for i, answer in self._cluster.execute(jobs, results, options.reporter, options.stop, shared):
             if answer.error is not None:
                 errors.append(answer.error)
             else:
@@ -58,7 +58,7 @@ class ClusterSegmentationScorer(SegmentationScorer):
 
 
 def _anywhere(outputs: Outputs) -> Outputs:
-    """The same outputs for a process with another working directory, which opens the labels itself."""
+    """Outputs with absolute paths and without labels, which the worker opens itself."""
     return replace(
         outputs,
         run=replace(outputs.run, folder=outputs.run.folder.absolute()),
@@ -68,10 +68,10 @@ def _anywhere(outputs: Outputs) -> Outputs:
     )
 
 
-def _score_run(line: Line, network: ScoringNetwork, config: RunConfig, outputs: Outputs) -> LabelsScored:
+def _score_run(link: WorkerLink, network: ScoringNetwork, config: RunConfig, outputs: Outputs) -> LabelsScored:
     """Score one run in a worker process."""
-    device = given_device(line.attempt.gpus, None)
+    device = given_device(link.attempt.gpus, None)
     settled(network.network, device)
     here = replace(outputs, truth=run_truth(config))
-    scored = score_run(here, network, SegmentationOptions(None, device, line.progress, line))
+    scored = score_run(here, network, SegmentationOptions(None, device, link.progress, link))
     return replace(scored, outputs=outputs)  # labels are not sent back

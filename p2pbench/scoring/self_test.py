@@ -1,8 +1,8 @@
-"""Is the FCN-score set up right? Three questions, two of whose answers are known.
+"""Sanity check of a scorer: labels against themselves, real photos, shuffled labels.
 
-Labels compared with themselves give 1. Labels whose pixels are shuffled within each image give chance. Real photos give
-the ground-truth row, which is known for Cityscapes with the published weights alone (paper, Table 1). Of any other
-scorer it is the ceiling of what outputs can reach, which has to be above chance.
+Labels compared with themselves score 1. Labels whose pixels are shuffled within each image score chance. Real photos
+give the ground-truth row, which is known only for Cityscapes with the published weights (paper, Table 1). For any other
+scorer it is the ceiling of outputs' scores, which must be above chance.
 """
 
 from __future__ import annotations
@@ -30,33 +30,24 @@ from reports.paper import GROUND_TRUTH, is_published
 from reports.store.picture import to_eight_bits
 
 TOLERANCE = 0.01  # around the paper's row and around chance
-
-
-# What a wrong setup gave others (docs/paper-protocol.md#reported-by-others), and near it.
+# Scores that others got with a wrong setup (docs/paper-protocol.md#reported-by-others), and the distance that counts
+# as near.
 WRONG_SETUPS = ((0.395, 0.057, 0.025), (0.430, 0.055, 0.025))
-
-
 NEAR = 0.03
-
-
-ABOVE_CHANCE = 0.05  # of the way from chance to 1 is the least for class accuracy and IoU of real photos
-
-
-GOOD = 0.8  # pixel accuracy of real photos, that of the published weights; scorers below it get a warning
-
-
+ABOVE_CHANCE = 0.05  # least share of the way from chance to 1, for class accuracy and IoU of real photos
+GOOD = 0.8  # pixel accuracy of real photos with the published weights; scorers below it get a warning
 SEED = 0
 
 
 class Check(NamedTuple):
-    """One question, what came out, and what had to.
+    """Scores of one check beside the expected ones.
 
     Attributes:
-        question: In a few words.
+        question: Name of the check.
         scores: Pixel accuracy, class accuracy and class IoU.
-        expected: Likewise; None where nobody knows.
-        right: Whether they agree; where nothing is expected, whether the scores are above chance.
-        note: What the scores are, where nothing is expected.
+        expected: The expected scores; None if they are unknown.
+        right: Whether they agree; without expected scores, whether the scores are above chance.
+        note: Explanation of the scores if none are expected.
     """
 
     question: str
@@ -68,7 +59,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True)
 class SelfTest:
-    """The answers; what is likely wrong where one is wrong, a line each; and a warning where the scorer is weak."""
+    """Results of all checks, likely causes of failures, and a warning about a weak scorer."""
 
     answers: list[Check]
     likely: list[str]
@@ -76,16 +67,16 @@ class SelfTest:
 
 
 def self_test(truth: Truth, options: SegmentationOptions) -> SelfTest:
-    """Ask the three questions about a dataset's test items and its scorer.
+    """Run the three checks on a dataset's test items with a scorer.
 
     Args:
         truth: The dataset.
-        options: The scorer's file, and who is told.
+        options: The scorer's file, device, progress and stop flag.
 
     Raises:
         UserError: The dataset has no scorer, or a file cannot be read.
         FcnError: The scorer's file cannot be used.
-        Stopped: The user asked to stop; what was segmented is kept.
+        Stopped: A stop was requested; finished segmentations are kept.
     """
     scorer = open_scorer(truth, options.weights, options.device, options.reporter)
     contents = item_contents(truth.dataset, list(truth.items.values()))
@@ -119,16 +110,15 @@ def _themselves(truth: Truth, id_: str, channels: int) -> NDArray[np.int64]:
 
 
 def _shuffled(matrices: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The matrices that come out when the labels of each image change places with one another, pixel by pixel.
-
-    Which pixels are true to which is then a random table with the same sums, so nothing has to be segmented again.
-    """
+    """Confusion matrices after shuffling the true labels of each image, pixel by pixel."""
+    # The matrix of a random permutation is a random table with the same row and column sums (hypergeometric), so
+    # nothing has to be segmented again.
     random = np.random.default_rng(SEED)
-    return np.stack([random_table(each.sum(axis=1), each.sum(axis=0)).rvs(random_state=random) for each in matrices])
+    return np.stack([random_table(of.sum(axis=1), of.sum(axis=0)).rvs(random_state=random) for of in matrices])
 
 
 def _by_chance(matrices: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What is expected of shuffled labels: truth and prediction know nothing of each other."""
+    """Expected confusion matrices of shuffled labels: truth and prediction are independent."""
     rows, columns = matrices.sum(axis=2, keepdims=True), matrices.sum(axis=1, keepdims=True)
     expected: NDArray[np.float64] = rows * columns / rows.sum(axis=1, keepdims=True)
     return expected
@@ -140,12 +130,12 @@ def _three(matrices: Counts, rules: protocol.Protocol) -> tuple[float, ...]:
 
 
 def _answer(question: str, scores: tuple[float, ...], expected: tuple[float, ...], tolerance: float) -> Check:
-    right = all(abs(found - wanted) <= tolerance for found, wanted in zip(scores, expected, strict=True))
+    right = all(abs(score - wanted) <= tolerance for score, wanted in zip(scores, expected, strict=True))
     return Check(question, scores, expected, right)
 
 
 def _photos(matrices: NDArray[np.int64], truth: Truth, scorer: ScoringNetwork) -> Check:
-    """The ground-truth row: the paper's where it has one, else the ceiling, which must be above chance."""
+    """Check real photos against the paper's ground-truth row, or else against chance."""
     question = "real photos"
     if is_published(scorer_protocol(scorer)) and truth.is_papers:
         return _answer(question, _three(matrices, "official"), GROUND_TRUTH, TOLERANCE)
@@ -165,7 +155,7 @@ def _photos(matrices: NDArray[np.int64], truth: Truth, scorer: ScoringNetwork) -
 
 
 def _warning(photos: Check) -> str | None:
-    """What a user must know of a scorer that sees little in real photos."""
+    """Warning about a scorer with a low pixel accuracy on real photos; None for others."""
     pixel = photos.scores[0]
     if photos.expected is not None or pixel >= GOOD:
         return None
@@ -177,7 +167,7 @@ def _warning(photos: Check) -> str | None:
 
 
 def _likely(scores: tuple[float, ...], matrices: NDArray[np.int64], truth: Truth, scorer: ScoringNetwork) -> list[str]:
-    """What to look at, where real photos give neither the ground-truth row nor more than chance."""
+    """Likely causes if real photos give neither the ground-truth row nor more than chance."""
     lines = []
     if any(all(abs(a - b) < NEAR for a, b in zip(scores, wrong, strict=True)) for wrong in WRONG_SETUPS):
         lines.append("others got such numbers where the labels were resized as the photos are, or with other weights")

@@ -1,4 +1,4 @@
-"""The true labels of a dataset's test items, which outputs are scored against."""
+"""True labels of a dataset's test items, for scoring outputs."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from reports.store.layout import found_at
 
 @dataclass(frozen=True)
 class Truth:
-    """A dataset with a label table, and the items it is tested on.
+    """Labelled dataset with its test items.
 
     Attributes:
-        config: The settings that name it.
-        dataset: Where labels and photos come from.
-        table: What its labels mean.
-        items: By id, in the dataset's order, at least one.
-        clusters: Which of them vary together, if any.
-        notices: How that was found, lines for the user.
+        config: The settings that select it.
+        dataset: The dataset.
+        table: Its label table.
+        items: Test items by id, in the dataset's order, at least one.
+        clusters: Items that vary together, if any.
+        notices: Lines for the user on the detection of clusters.
     """
 
     config: RunConfig
@@ -44,7 +44,7 @@ class Truth:
 
     @property
     def is_papers(self) -> bool:
-        """Whether these are the images that the paper tests on, as far as name and number tell."""
+        """Whether these are the paper's test images, judged by name and number."""
         return self.dataset.name == Cityscapes.name and len(self.items) == CITYSCAPES_TEST
 
     def labels(self, id_: str, size: int | None = None) -> NDArray[np.uint8]:
@@ -52,8 +52,8 @@ class Truth:
 
         Args:
             id_: The item's id.
-            size: The labels of the sample of so many pixels square, which a network of that size gets; None: the
-                dataset's own size and aspect.
+            size: Side of square labels, resized as a network's sample of this size; None for the dataset's own size
+                and aspect.
 
         Raises:
             UserError: A file is missing or damaged, or holds values that are not in the table.
@@ -61,7 +61,7 @@ class Truth:
         return self.dataset.labels(self.items[id_], size)
 
     def key(self, id_: str) -> str:
-        """A hash of what an item's labels are made of, at the dataset's own size: its file, or how it is drawn."""
+        """Hash of an item's labels at the dataset's own size: of its file, or of its drawing."""
         item = self.items[id_]
         state = hashlib.sha256(f"{self.table.name}\n{self.dataset.note}\n{id_}".encode())
         if item.files:
@@ -71,12 +71,12 @@ class Truth:
 
     @cached_property
     def content(self) -> str:
-        """A hash of all items' labels, for protocols."""
+        """Hash of all items' labels, for protocols."""
         return digest({id_: self.key(id_) for id_ in self.items})
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's content.
+    """Read a file.
 
     Raises:
         UserError: It is missing or cannot be read.
@@ -88,14 +88,14 @@ def read_bytes(path: Path) -> bytes:
 
 
 def open_truth(text: str, clusters: str | None = None) -> Truth:
-    """The truth that `--labels` names.
+    """Open the dataset of `--labels`.
 
     Args:
         text: `DATASET:ROOT[:SPLIT]`, such as `cityscapes:/data/cityscapes:val`; `streets:` has no root.
-        clusters: Which items vary together, as the setting of this name.
+        clusters: Items that vary together, as the setting of this name.
 
     Raises:
-        UserError: It has another form, the dataset is unknown or has no labels, or its files are not as they should be.
+        UserError: It has another form, the dataset is unknown or has no labels, or its files are invalid.
     """
     name, colon, rest = text.partition(":")
     if name not in DATASETS or not colon:
@@ -115,7 +115,7 @@ def open_truth(text: str, clusters: str | None = None) -> Truth:
 
 
 def run_truth(config: RunConfig) -> Truth:
-    """The truth of a run's test items.
+    """Open the true labels of a run's test items.
 
     Raises:
         UserError: The dataset has no labels, or is no longer where the run found it; clusters do not fit the items.
@@ -124,15 +124,15 @@ def run_truth(config: RunConfig) -> Truth:
     dataset = open_dataset(config)
     assert isinstance(dataset, LabelledPhotos), f"{dataset.name} has a label table, so its items have labels"
     items = split_items(dataset, "test", config.test_items, labels_only=True)
-    found = find_clusters(config.clusters, dataset.naming, [item.id for item in items])
-    return Truth(config, dataset, table, {item.id: item for item in items}, *found)
+    clustering = find_clusters(config.clusters, dataset.naming, [item.id for item in items])
+    return Truth(config, dataset, table, {item.id: item for item in items}, *clustering)
 
 
 def label_table(dataset: str) -> LabelTable:
-    """What a dataset's labels mean.
+    """Label table of a dataset.
 
     Raises:
-        UserError: It has none.
+        UserError: The dataset has none.
     """
     table = DATASETS[dataset].table
     if table is None:
@@ -141,5 +141,5 @@ def label_table(dataset: str) -> LabelTable:
 
 
 def labelled() -> list[str]:
-    """The names of the datasets that have a label table."""
+    """Names of the datasets with a label table."""
     return [name for name, kind in DATASETS.items() if kind.table is not None]

@@ -1,4 +1,4 @@
-"""Choices of a new study, and the pictures of its cells."""
+"""Settings and pictures of a new study."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from reports.store.ranges import Range
 
 
 class Material(NamedTuple):
-    """A study's pictures.
+    """Pictures of a study.
 
     Attributes:
         sources: The files.
-        origin: Where they came from: runs as paths in the results folder, or folders.
-        values: Those of the pictures that are black and white; None is all of 8 or 16 bits.
-        clusters: Which items vary together; None where each stands alone, or nobody has said.
+        origin: Their origin: runs as paths in the results folder, or folders.
+        values: The pixel values that are black and white; None is the full range of 8 or 16 bits.
+        clusters: Items that vary together; None if items are independent, or nothing is known.
     """
 
     sources: Sources
@@ -51,15 +51,15 @@ def from_results(
     clusters: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Material:
-    """Each cell of a grid as an algorithm, its outputs as fakes, the ground truth as real.
+    """Take cells of a grid as algorithms: outputs as fakes, ground truth as real.
 
     Args:
         results: A results folder.
-        grid_name: Which grid; None if there is one.
-        seed: Which run of each cell; None for the first.
-        allow_partial: Whether to go on with the items that all have.
-        clusters: Which items vary together, as the setting of this name; None takes the grid's.
-        say: Called with a line where the grid's range clips some values, or items are in clusters of an odd kind.
+        grid_name: The grid; None if there is only one.
+        seed: The run of each cell; None for the first.
+        allow_partial: Use the items that all algorithms have, instead of requiring all.
+        clusters: Items that vary together, as the setting of this name; None takes the grid's.
+        say: Receives a line if the grid's range clips values, or clusters of items are unusual.
 
     Raises:
         UserError: There is no such grid, or a cell has no run of that seed, or clusters do not fit the items.
@@ -93,17 +93,17 @@ def from_folders(
     clusters: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Material:
-    """Plain folders of pictures; those of the fakes may be named by any tool that `fcn-score` knows.
+    """Take plain folders of pictures; fakes may be named by any tool that `fcn-score` knows.
 
-    Outputs of a run in the results folder are known as the run's, so that several seeds of a cell can be judged.
+    Outputs of a run in the results folder are recognised as the run's, so a study can show several seeds of a cell.
 
     Args:
         results: The results folder of the study.
         real: The real pictures.
         fakes: The fakes of each algorithm.
-        allow_partial: Whether to go on with the items that all have.
-        clusters: Which items vary together, as the setting of this name; None takes that of a grid whose runs they are.
-        say: Called with a line for each folder that holds more than the pictures that are used.
+        allow_partial: Use the items that all algorithms have, instead of requiring all.
+        clusters: Items that vary together, as the setting of this name; None takes the grid's, if all fakes are of one.
+        say: Receives a line for each folder that holds more than the pictures that are used.
 
     Raises:
         AmtError: A folder has no pictures, or items lack pictures.
@@ -113,41 +113,42 @@ def from_folders(
     passed_over: Counter[str] = Counter()
     originals = folder(real, passed_over)
     outputs = {name: find_outputs(path, originals) for name, path in fakes.items()}
-    sources = matched(originals, {name: found.files for name, found in outputs.items()}, allow_partial=allow_partial)
-    of_fakes = [f"{fakes[name]}: {found.passed_over}" for name, found in outputs.items() if found.passed_over]
+    sources = matched(originals, {name: of.files for name, of in outputs.items()}, allow_partial=allow_partial)
+    of_fakes = [f"{fakes[name]}: {of.passed_over}" for name, of in outputs.items() if of.passed_over]
     for line in (passed_over_line(real, passed_over), *of_fakes):
         if line:
             say(line)
-    runs = {place.resolve(): run for run in _runs(results) for place in (run.folder, run.images)}
+    runs = {path.resolve(): run for run in _runs(results) for path in (run.folder, run.images)}
     origin = {"real": str(real), **{name: str(path) for name, path in fakes.items()}}
-    judged = {name: run for name, path in fakes.items() if (run := runs.get(path.resolve()))}
-    for name, run in judged.items():
+    of_runs = {name: run for name, path in fakes.items() if (run := runs.get(path.resolve()))}
+    for name, run in of_runs.items():
         check_pictures(run)
         origin[name] = run.folder.relative_to(results).as_posix()
-    of_grids = {run.folder.parents[1] for run in judged.values()}
-    if len(of_grids) == 1 and len(judged) == len(fakes):
-        together = _clusters(Grid(of_grids.pop()), judged.values(), sources.items, say, clusters)
+    of_grids = {run.folder.parents[1] for run in of_runs.values()}
+    # Only if all fakes are of one grid do its settings say how the items depend on one another.
+    if len(of_grids) == 1 and len(of_runs) == len(fakes):
+        together = _clusters(Grid(of_grids.pop()), of_runs.values(), sources.items, say, clusters)
     else:
-        found = find_clusters(clusters, None, sources.items).clusters
-        together = None if found is None else StudyClusters(found.by, found.of)
+        known = find_clusters(clusters, None, sources.items).clusters
+        together = None if known is None else StudyClusters(known.by, known.of)
     return Material(sources, origin, clusters=together)
 
 
 def run_of(results: Path, origin: str) -> Run | None:
-    """The run that an algorithm's fakes came from, if it is still there."""
+    """The run that an algorithm's fakes came from; None if it was removed."""
     folder = results / origin
     return next((run for run in _runs(results) if run.folder == folder), None)
 
 
 def _clusters(
-    grid: Grid, runs: Iterable[Run], items: Sequence[str], say: Callable[[str], None], asked: str | None
+    grid: Grid, runs: Iterable[Run], items: Sequence[str], say: Callable[[str], None], setting: str | None
 ) -> StudyClusters | None:
-    """Which of a study's items vary together; of runs that say nothing of their dataset by what is asked alone."""
+    """Clusters of a study's items, by the setting or else the grid's own."""
     run = next((run for run in runs if run.config.exists()), None)
-    if run is None:
-        found = find_clusters(asked, None, items)
+    if run is None:  # imported outputs: nothing is known of their dataset
+        found = find_clusters(setting, None, items)
     else:
-        config = found_now(read_run(run).settings, grid, clusters=asked)
+        config = found_now(read_run(run).settings, grid, clusters=setting)
         found = find_clusters(config.clusters, DATASETS[config.dataset].naming, sorted(grid.real.pictures()))
         for line in found.notices:
             say(line)
@@ -162,18 +163,16 @@ def _runs(results: Path) -> Iterator[Run]:
 
 
 def _grid(results: Path, name: str | None) -> Grid:
-    found = {grid.name: grid for grid in grids(results)}
-    if name is None and len(found) == 1:
-        return next(iter(found.values()))
-    if name in found:
-        return found[name]
-    there = f"the grids {', '.join(found)}" if found else "no grid"
-    raise UserError(f"{results}: found {there}, expected one; say which with --grid, or give --real and --fake folders")
+    by_name = {grid.name: grid for grid in grids(results)}
+    if name is None and len(by_name) == 1:
+        return next(iter(by_name.values()))
+    if name in by_name:
+        return by_name[name]
+    there = f"the grids {', '.join(by_name)}" if by_name else "no grid"
+    raise UserError(f"{results}: found {there}, expected one; choose it by --grid, or give --real and --fake folders")
 
 
-_OPTIONS = {"scored": "--trials", "width": "--size", "height": "--size"}  # where they are not called as the setting
-
-
+_OPTIONS = {"scored": "--trials", "width": "--size", "height": "--size"}  # options not named as their setting
 _OUTCOMES: dict[str, SessionOutcome] = {
     "completed": "completed",
     "no_consent": "no_consent",
@@ -182,10 +181,10 @@ _OUTCOMES: dict[str, SessionOutcome] = {
 
 
 def protocol(settings: Mapping[str, object]) -> Protocol:
-    """A protocol with these settings.
+    """Validate the settings of a protocol.
 
     Raises:
-        UserError: One of them cannot be.
+        UserError: A setting is invalid; the message names its option.
     """
     try:
         return Protocol.model_validate(settings)
@@ -196,7 +195,7 @@ def protocol(settings: Mapping[str, object]) -> Protocol:
 
 
 def consent(path: Path | None, contact: str) -> Consent:
-    """What raters agree to, from a text file with an empty line between paragraphs; the program's own text without.
+    """Read the consent text, paragraphs separated by empty lines; None takes the built-in text.
 
     Raises:
         UserError: The file holds no text.
@@ -209,15 +208,15 @@ def consent(path: Path | None, contact: str) -> Consent:
         raise UserError(f"{path}: found no UTF-8 text, expected paragraphs; save it as UTF-8") from None
     paragraphs = tuple(" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip())
     if not paragraphs:
-        raise UserError(f"{path}: found no text, expected what raters agree to; write it, or leave out --consent")
+        raise UserError(f"{path}: found no text, expected the consent text; write it, or leave out --consent")
     return Consent(paragraphs=paragraphs, contact=contact)
 
 
 def recruitment(by: Source, given: Mapping[str, str]) -> Recruitment:
-    """The way in, with Prolific's codes by outcome.
+    """Recruitment by link or Prolific, with Prolific's codes by outcome.
 
     Raises:
-        UserError: A code is for no outcome, or for another way in, or the one for completion is missing.
+        UserError: A code is for an unknown outcome or another recruitment, or the one for completion is missing.
     """
     unknown = sorted(given.keys() - _OUTCOMES.keys())
     if unknown:

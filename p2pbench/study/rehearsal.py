@@ -19,17 +19,20 @@ from p2pbench.study.results import analyse_study
 from p2pbench.study.studies import Chosen, Opened, choose, new_studies
 from reports.store.names import counted
 
+NAME = "simulated"
+PROTOCOL = Protocol(raters=10, practice=4, scored=20)
+# Percent of trials in which a simulated rater takes a fake for real. Made up: programs do not look at the images.
+INVENTED = {"L1": 4.0, "GAN": 3.0, "cGAN": 10.0, "L1+GAN": 17.0, "L1+cGAN": 19.0}
+
 _DEFAULT_RATE = 0.2
-
-
 _REASONS = {
     "finished": "they have finished this study before; create another with `amt create --simulated`",
-    "full": "all places are taken; create another study with `amt create --simulated`",
+    "full": "all slots are taken; create another study with `amt create --simulated`",
 }
 
 
 def rates(study: Study, given: Mapping[str, str]) -> dict[str, float]:
-    """The wanted fooling rate of each algorithm, 0 to 1, from percents by name; 20 % where none is given.
+    """Fooling rate of each algorithm (0 to 1) from percentages by name; default 20 %.
 
     Raises:
         AmtError: An algorithm is unknown, or a rate is no percentage.
@@ -37,45 +40,46 @@ def rates(study: Study, given: Mapping[str, str]) -> dict[str, float]:
     unknown = sorted(given.keys() - set(study.algorithms))
     if unknown:
         raise AmtError(f"--fooling {unknown[0]}: expected one of {', '.join(study.algorithms)}; change it")
-    found = dict.fromkeys(study.algorithms, _DEFAULT_RATE)
+    fooling = dict.fromkeys(study.algorithms, _DEFAULT_RATE)
     for name, text in given.items():
         try:
-            found[name] = float(text) / 100
+            fooling[name] = float(text) / 100
         except ValueError:
-            found[name] = -1.0
-        if not 0 <= found[name] <= 1:
+            fooling[name] = -1.0
+        if not 0 <= fooling[name] <= 1:
             raise AmtError(f"--fooling {name}={text}: expected a percentage, 0 to 100; change it")
-    return found
+    return fooling
 
 
 def crowd(study: Study, given: Mapping[str, str]) -> dict[Kind, int]:
-    """How many raters of each kind; as many careful ones as there are places where nothing is given.
+    """Number of raters of each kind; by default one careful rater per slot.
 
     Raises:
-        AmtError: A kind is unknown, or a count is none.
+        AmtError: A kind is unknown, or a count is not a number.
     """
     if not given:
         return {"careful": len(study.algorithms) * study.protocol.raters}
-    found: dict[Kind, int] = {}
+    counts: dict[Kind, int] = {}
     for kind in KINDS:
         if kind in given:
             if not given[kind].isdecimal():
                 raise AmtError(f"--raters {kind}={given[kind]}: expected a count; change it")
-            found[kind] = int(given[kind])
+            counts[kind] = int(given[kind])
     unknown = sorted(given.keys() - set(KINDS))
     if unknown:
         raise AmtError(f"--raters {unknown[0]}: expected one of {', '.join(KINDS)}; change it")
-    return found
+    return counts
 
 
 def rehearse_study(
     opened: Opened, chosen: Chosen, raters: Mapping[Kind, int], fooling: Mapping[str, float], seed: int
 ) -> SimulationRecord:
-    """Let raters take part in a study over a server of its own.
+    """Run simulated raters through a study, on a server of its own.
 
     Raises:
         AmtError: As `rehearse`; or no rater could take part.
     """
+    # The server is the real one, in a process of its own: a rehearsal also tests database, sessions and pages.
     name = chosen.study.name
     if chosen.study.state == "closed":
         raise AmtError(f"{name}: is closed, expected an open study; create another with `amt create --simulated`")
@@ -89,23 +93,13 @@ def rehearse_study(
     return outcome
 
 
-NAME = "simulated"
-
-
-PROTOCOL = Protocol(raters=10, practice=4, scored=20)
-
-
-# Percent of trials in which a simulated rater takes a fake for real. Nobody has looked at the images.
-INVENTED = {"L1": 4.0, "GAN": 3.0, "cGAN": 10.0, "L1+GAN": 17.0, "L1+cGAN": 19.0}
-
-
 def hold_study(results: Path, grid: str, reporter: ProgressReporter) -> None:
-    """Make a study of a grid unless there is one, let programs take part in it, and put its rates into the ledger.
+    """Create a study of a grid, run simulated raters through it, and write its scores.
 
-    Stopped, it goes on when it is called again, with the same raters.
+    An interrupted call is resumed by the next, with the same raters.
 
     Raises:
-        AmtError: A study of that name is there that people take part in, or its server does not start.
+        AmtError: A study of that name exists that people take part in, or its server does not start.
     """
     with new_studies(results, None) as opened:
         with opened.database.reading() as connection:

@@ -1,4 +1,4 @@
-"""Studies of a results folder: opened, chosen, served, and looked at."""
+"""Access to the studies of a results folder: opening, choosing, early looks, links of a server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Opened(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """A study, with where it is."""
+    """A study with its folder and database."""
 
     folder: StudyFolder
     database: Database
@@ -33,11 +33,11 @@ class Chosen(NamedTuple):
 
 
 def open_studies(results: Path, url: str | None) -> Opened:
-    """The studies of a results folder.
+    """Open the studies of a results folder.
 
     Args:
         results: A results folder; its studies are in `study/`.
-        url: Of their database; None for the SQLite file there.
+        url: URL of their database; None for the SQLite file there.
 
     Raises:
         AmtError: There are none, or the database cannot be used.
@@ -49,9 +49,9 @@ def open_studies(results: Path, url: str | None) -> Opened:
 
 @contextmanager
 def new_studies(results: Path, url: str | None) -> Iterator[Opened]:
-    """The studies of a results folder, made where there are none; a block that fails leaves none that are empty.
+    """Open the studies of a results folder, created if missing.
 
-    The database is closed at the end.
+    A block that fails leaves no empty database or folders. The database is closed at the end.
 
     Raises:
         AmtError: The database cannot be used.
@@ -74,7 +74,9 @@ def new_studies(results: Path, url: str | None) -> Iterator[Opened]:
 
 
 def _remove_empty(folder: Studies) -> None:
-    """Remove a database without a study; another process may have made one meanwhile."""
+    """Remove a database without a study."""
+    # Within a write transaction, so that no other process can create a study between the check and the removal. The
+    # pattern covers SQLite's side files (-wal, -shm).
     with suppress(AmtError), closing(open_database(folder.database)) as database, database.writing() as connection:
         if not studies.names(connection):
             for path in folder.folder.glob(f"{folder.database.name}*"):
@@ -82,17 +84,17 @@ def _remove_empty(folder: Studies) -> None:
 
 
 def choose(opened: Opened, name: str | None) -> Chosen:
-    """The study of a name, or the only one there is.
+    """Choose a study by name, or the only one.
 
     Raises:
-        AmtError: There is none of that name, or there are several and none is named.
+        AmtError: No study has that name, or there are several and no name is given.
     """
     with opened.database.reading() as connection:
         names = studies.names(connection)
         if not names:
             raise AmtError(f"{opened.where}: found no study, expected one; make one with `p2pbench amt create`")
         if name is None and len(names) != 1:
-            raise AmtError(f"{opened.where}: found {_listed(names)}, expected one study; say which: --name NAME")
+            raise AmtError(f"{opened.where}: found {_listed(names)}, expected one study; choose it by --name NAME")
         study = studies.find(connection, name or names[0])
     if study is None:
         raise AmtError(f"{name}: found {_listed(names)}, expected a study of that name; check --name")
@@ -104,10 +106,10 @@ def _listed(names: list[str]) -> str:
 
 
 def look(chosen: Chosen, *, peek: bool) -> Study:
-    """The study, if it may be looked at. To look early is allowed on demand, and kept.
+    """Give access to a study's results; an early look needs `peek` and is recorded.
 
     Raises:
-        AmtError: It is open, and nobody asked to look early.
+        AmtError: The study is open, and `peek` is not set.
     """
     study = chosen.study
     if not reveals.results_allowed(study) and not peek:
@@ -127,23 +129,23 @@ _WAYS = {"link": "by single-use links: p2pbench amt links", "prolific": "for Pro
 
 
 def announcement(opened: Opened, listening: str, url: str, *, new_password: bool) -> Iterator[str]:
-    """The links for raters and researcher, and the researcher's password where there is a new one.
+    """Lines with the links for raters and researcher, and a new researcher password, if any.
 
     Args:
         opened: The studies.
-        listening: Where the server itself is.
-        url: As raters reach it.
-        new_password: Whether to give out a password although there is one.
+        listening: Address of the server itself.
+        url: Address for raters.
+        new_password: Issue a password even if there is one.
 
     Raises:
-        AmtError: There is no study, or the pictures of one are not there.
+        AmtError: There is no study, or pictures of one are missing.
     """
     with opened.database.reading() as connection:
-        found = [studies.find(connection, name) for name in studies.names(connection)]
-        numbers = [studies.pictures_of(connection, study.id) for study in found if study]
-    if not found:
+        served = [studies.find(connection, name) for name in studies.names(connection)]
+        pictures_of = [studies.pictures_of(connection, study.id) for study in served if study]
+    if not served:
         raise AmtError(f"{opened.where}: found no study, expected one to serve; make one with `p2pbench amt create`")
-    for study, pictures in zip(found, numbers, strict=True):
+    for study, pictures in zip(served, pictures_of, strict=True):
         assert study is not None
         folder = opened.folder.study(study.name)
         missing = [number for number in pictures if not folder.picture(number).is_file()]
@@ -164,4 +166,4 @@ def announcement(opened: Opened, listening: str, url: str, *, new_password: bool
         yield f"one-time password: {password}  (shown only now; the first login asks for one of your own)"
     if listening != url:
         yield f"listening:  {listening}"
-    yield "Ctrl-C stops the server; raters who are in the middle go on when it is back."
+    yield "Ctrl-C stops the server; sessions in progress resume when it is back."

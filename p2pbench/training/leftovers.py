@@ -31,7 +31,7 @@ def check_outputs(run: Run) -> None:
         if not made.holds(path):
             what = "was replaced since this run made it" if made.names(path) else "was not made by this run"
             raise UserError(
-                f"{path}: {what}, and would be scored as its output; move it away, and the same command goes on"
+                f"{path}: {what}, and would be scored as its output; move it away, and rerun the same command to resume"
             )
 
 

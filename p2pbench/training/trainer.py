@@ -75,7 +75,7 @@ def train(run: Run, config: RunConfig, data: TrainingData, device: torch.device,
             problem = f"{out_of_memory(config, data.samples.channels, device)}; {how_to_change(run, shared=True)}"
         elif has_failed(error):
             reason = str(error).splitlines()[0]
-            problem = f"{device} stopped working ({reason}); the same command goes on once it is back"
+            problem = f"{device} stopped working ({reason}); rerun the same command once it is back"
             kind = DeviceLost
         else:
             raise
@@ -124,7 +124,7 @@ def _train(run: Run, config: RunConfig, data: TrainingData, device: torch.device
                 if callbacks.stop and step < total:
                     checkpoint.save(run.checkpoint, model, step, run_identity)
                     raise Stopped(
-                        f"{run.folder}: stopped after step {step} of {total}; the same command goes on from here"
+                        f"{run.folder}: stopped after step {step} of {total}; rerun the same command to resume"
                     )
                 if to_save:
                     checkpoint.save(run.checkpoint, model, step, run_identity)

@@ -300,5 +300,5 @@ def test_a_dry_run_says_what_it_will_cost_and_writes_nothing(folders: Path, tmp_
     steps = {int(line.rsplit(" seed ", 1)[1].split()[1]) for line in lines[1:-1]}
     assert steps == {6}  # ceil(12 / 5) x 2 epochs
     assert lines[-1].startswith("8 runs on cpu, about ")
-    assert lines[-1].endswith(" of training, one after the other")
+    assert lines[-1].endswith(" of training, sequentially")
     assert not (tmp_path / "results").exists()

@@ -200,7 +200,7 @@ def test_the_whole_way_with_two_runs_at_once(folders: Path, tmp_path: Path, run:
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"report: {out / 'report' / 'index.html'}\n"
     assert "[2/2]" in done.stderr
-    assert re.search(r"2 runs at once: [\d.]+ images/s in all, against [\d.]+ one after the other \(", done.stderr)
+    assert re.search(r"2 concurrent runs: [\d.]+ images/s in total, against [\d.]+ sequentially \(", done.stderr)
     alone = tmp_path / "alone"
     done = run(*(str(alone) if part == str(out) else part for part in arguments))
     assert done.returncode == 0, done.stderr

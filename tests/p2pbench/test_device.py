@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 def test_a_device_that_fails_is_one_line(error: RuntimeError) -> None:
     with (
         pytest.raises(
-            DeviceLost, match=r"^cpu stopped working \(.* error: gone\); .* goes on once it is back$"
+            DeviceLost, match=r"^cpu stopped working \(.* error: gone\); .* rerun the same command once it is back$"
         ) as raised,
         device_errors(CPU),
     ):

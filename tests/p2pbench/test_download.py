@@ -146,7 +146,7 @@ def test_a_broken_download_goes_on_with_the_missing_bytes(site: Site, tmp_path: 
 
 def test_a_later_call_goes_on_with_the_missing_bytes(site: Site, tmp_path: Path) -> None:
     site.breaks = [100_000, 0, 0, 0]
-    with pytest.raises(UserError, match=r"failed 4 times in a row \(it ended after 100000 of .* goes on after 0\.1 MB"):
+    with pytest.raises(UserError, match=r"failed 4 times in a row \(it ended after 100000 of .* resumes after 0\.1 MB"):
         fetch(site, tmp_path)
     assert (tmp_path / "facades.tar.gz.part").read_bytes() == ARCHIVE[:100_000]
     assert not (tmp_path / "facades").exists()

@@ -23,7 +23,7 @@ def test_while_another_process_holds_the_run(tiny: Tiny, tiny_data: Data, tmp_pa
     stop = StopRequest()
     stop.requested = True
     held = owned(run, 0.0, stop)  # it is free: whoever has it saves and stops by itself
-    with held, pytest.raises(Stopped, match="the same command goes on from here"), owned(run, 600.0, stop):
+    with held, pytest.raises(Stopped, match="rerun the same command to resume"), owned(run, 600.0, stop):
         pass
 
 

@@ -72,7 +72,7 @@ def test_a_stopped_training_goes_on_to_the_same_end(tmp_path: Path, p2pbench: Co
         assert process.returncode == (1 if number == signal.SIGINT else -signal.SIGKILL)
         assert not stopped.exists()
         if number == signal.SIGINT:
-            assert "the same command goes on" in err.splitlines()[-1]
+            assert "rerun the same command" in err.splitlines()[-1]
     process = p2pbench("fcn-train", *SMALL, "--out", str(stopped), *arguments)
     process.communicate()
     assert process.returncode == 0

@@ -270,7 +270,7 @@ def test_a_run_keeps_the_threads_that_it_began_with(start: Start, tmp_path: Path
     notes = Notes()
     start(notes, seeds=[1])
     assert (
-        "L1 seed 1: threads = 1, other seeds of this cell 2: they differ in how sums are rounded, as on two machines"
+        "L1 seed 1: threads = 1, other seeds of this cell 2: sums are rounded differently, as on two machines"
         in notes.said
     )
     assert read_run(run).settings.threads == 2

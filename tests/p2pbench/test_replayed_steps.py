@@ -253,7 +253,7 @@ def test_work_that_cannot_be_captured_is_done_plainly_with_the_same_noise(on_cpu
             "out of memory: batch_size = 1 at image",
         ),
         (torch.AcceleratorError("CUDA error: unspecified launch failure\nmore"), "cpu stopped working (CUDA error: un"),
-        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), "the same command goes on once it is back"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), "rerun the same command once it is back"),
     ],
 )
 def test_a_device_that_fails_leaves_the_checkpoint_and_one_line(

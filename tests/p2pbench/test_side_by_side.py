@@ -24,7 +24,7 @@ from p2pbench.ablation import timing, workers
 from p2pbench.ablation.data import Data, data_key
 from p2pbench.ablation.grid import PlannedRun
 from p2pbench.ablation.runner import _is_quicker
-from p2pbench.ablation.timing import NotMeasured, Rates, Totals, enough_seconds, sustained, verdict, warm_up, weigh
+from p2pbench.ablation.timing import NotMeasured, Rates, Totals, enough_seconds, sustained, throughput, verdict, warm_up
 from p2pbench.config import GridConfig, RunConfig
 from p2pbench.errors import UserError
 from p2pbench.runtime.device import DeviceLost
@@ -56,20 +56,19 @@ class Heard(Notes):
 
 def test_runs_are_weighed_by_what_they_would_take_in_turn() -> None:
     # In a second at once 8 + 20 images, for which one after the other takes 8/10 + 20/40 s.
-    totals = weigh([Rates(alone=10, beside=8), Rates(alone=40, beside=20)])
-    assert totals.at_once == 28
-    assert totals.in_turn == pytest.approx(28 / 1.3)
+    totals = throughput([Rates(alone=10, concurrent=8), Rates(alone=40, concurrent=20)])
+    assert totals.concurrent == 28
+    assert totals.sequential == pytest.approx(28 / 1.3)
     assert totals.gain == pytest.approx(1.3)
-    assert weigh([Rates(30, 10)] * 3) == Totals(30, 30)
+    assert throughput([Rates(30, 10)] * 3) == Totals(30, 30)
 
 
 def test_no_more_images_at_once_means_in_turn() -> None:
     assert verdict(2, Totals(61.04, 33.2)) == (
-        "2 runs at once: 61.0 images/s in all, against 33.2 one after the other (1.84 times)"
+        "2 concurrent runs: 61.0 images/s in total, against 33.2 sequentially (1.84 times)"
     )
     assert verdict(3, Totals(30, 30)) == (
-        "3 runs at once: 30.0 images/s in all, against 30.0 one after the other (1.00 times), "
-        "so they go one after the other"
+        "3 concurrent runs: 30.0 images/s in total, against 30.0 sequentially (1.00 times), so they run sequentially"
     )
     assert [Totals(at_once, 100).raised for at_once in (50, 100, 101)] == [False, False, True]
 
@@ -88,11 +87,11 @@ class Rated(workers.Workers):
 @pytest.mark.parametrize(
     ("gains", "said"),
     [
-        ((2.0,), "2.0 images/s in all, against 1.0 one after the other (2.00 times)"),
-        ((0.9, 1.5), "1.5 images/s in all, against 1.0 one after the other (1.50 times)"),
+        ((2.0,), "2.0 images/s in total, against 1.0 sequentially (2.00 times)"),
+        ((0.9, 1.5), "1.5 images/s in total, against 1.0 sequentially (1.50 times)"),
         (
             (0.9, 0.5),
-            "0.9 images/s in all, against 1.0 one after the other (0.90 times), so they go one after the other",
+            "0.9 images/s in total, against 1.0 sequentially (0.90 times), so they run sequentially",
         ),
     ],
 )
@@ -102,7 +101,7 @@ def test_what_does_not_pay_is_measured_once_more(
     plan = [PlannedRun(Run(tmp_path, "L1", seed), tiny(seed=seed)) for seed in (0, 1)]
     opened, notes = Rated(*gains), Notes()
     assert _is_quicker(opened, plan, {data_key(plan[0].config): tiny_data}, notes) == (max(gains) > 1)
-    assert notes.said == [f"2 runs at once: {said}"]
+    assert notes.said == [f"2 concurrent runs: {said}"]
     assert opened._gains == []
 
 
@@ -118,9 +117,9 @@ def test_after_a_lost_device_no_other_run_begins(tiny: Tiny, tmp_path: Path, mon
     monkeypatch.setattr(workers, "_work", lose_the_device)
     plan = [PlannedRun(Run(tmp_path, "L1", seed), tiny(seed=seed)) for seed in range(4)]
     with ThreadPoolExecutor(1) as pool:
-        teller = workers._Teller(queue.Queue(), Notes())  # type: ignore[arg-type]
-        opened = workers.Workers(pool, StopRequest(), SimpleNamespace(value=False), teller)  # type: ignore[arg-type]
-        outcomes = opened.carry_out(plan)
+        forwarder = workers._EventForwarder(queue.Queue(), Notes())  # type: ignore[arg-type]
+        opened = workers.Workers(pool, StopRequest(), SimpleNamespace(value=False), forwarder)  # type: ignore[arg-type]
+        outcomes = opened.execute(plan)
         _, lost = next(outcomes)
         looked_at.set()
         errors = {planned.run.seed: error for planned, error in outcomes}
@@ -197,11 +196,11 @@ def test_runs_are_the_same_at_once_and_alone(
     at_once, notes = run(5)  # two runs are left, so two at once
     assert at_once == alone
     assert threading.main_thread() not in notes.tellers
-    assert notes.said[0].startswith("2 runs at once: ")
+    assert notes.said[0].startswith("2 concurrent runs: ")
     assert notes.said[0].endswith(" times)")
 
 
-def test_runs_go_in_turn_where_workers_do_not_meet(
+def test_runs_go_in_turn_where_workers_do_not_wait_for_all(
     run: Callable[..., tuple[dict[str, bytes], Heard]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "PATIENCE", 0.0)
@@ -209,7 +208,7 @@ def test_runs_go_in_turn_where_workers_do_not_meet(
     assert len(made) == 10
     assert notes.tellers == {threading.main_thread()}
     assert notes.said[0] == (
-        "2 runs at once: not all of their processes were ready within 0 s, so they go one after the other"
+        "2 concurrent runs: not all of their processes were ready within 0 s, so they run sequentially"
     )
 
 
@@ -217,11 +216,11 @@ def test_a_worker_that_fails_is_named_and_nobody_waits_for_it(tiny: Tiny, tiny_d
     good, bad, large = ((tiny(**changed), tiny_data.channels) for changed in ({}, {"device": "cuda:99"}, LARGE))
     start = time.monotonic()
     with workers.workers(2, Notes(), StopRequest()) as opened:  # one waits for the other to measure beside it
-        futures = [opened._pool.submit(workers._beside, *cell, 1.0) for cell in (good, bad)]
+        futures = [opened._pool.submit(workers._time_concurrent, *cell, 1.0) for cell in (good, bad)]
         with pytest.raises(NotMeasured, match="device 'cuda:99'"):
-            opened._answers(futures)
+            opened._results(futures)
         with pytest.raises(NotMeasured, match="^one alone does not fit into the memory of cpu$"):
-            opened._answers([opened._pool.submit(workers._alone, *large)])
+            opened._results([opened._pool.submit(workers._time_alone, *large)])
     assert time.monotonic() - start < workers.PATIENCE
 
 
@@ -252,9 +251,10 @@ def test_a_worker_that_dies_is_noticed(tiny: Tiny, tiny_data: Data, tmp_path: Pa
         with pytest.raises(NotMeasured, match="a worker process died"):
             opened.measure(cells)
         with pytest.raises(
-            UserError, match="^a worker process died, .* goes on, and needs less with fewer runs at once$"
+            UserError,
+            match="^a worker process died, .*; rerun the same command to resume, with fewer concurrent runs if",
         ):
-            list(opened.carry_out([PlannedRun(Run(tmp_path, "L1", 0), cells[0][0])]))
+            list(opened.execute([PlannedRun(Run(tmp_path, "L1", 0), cells[0][0])]))
 
 
 def linger() -> float:
@@ -285,7 +285,7 @@ class Deaf(Notes):
 
 
 def test_a_worker_that_dies_telling_news_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "SECONDS_FOR_LAST_NEWS", 0.5)
+    monkeypatch.setattr(workers, "SECONDS_FOR_LAST_EVENTS", 0.5)
     with workers.workers(1, Notes(), StopRequest()) as opened:
         assert isinstance(opened._pool.submit(die_with_the_lock_of_news).exception(PATIENCE), BrokenProcessPool)
         start = time.monotonic()
@@ -296,7 +296,7 @@ def test_what_a_listener_raises_ends_the_work_and_workers_end_too() -> None:
     with workers.workers(1, Deaf(), StopRequest()) as opened:
         opened._pool.submit(chatter)
         with pytest.raises(BrokenPipeError, match="x"):
-            opened._answers([opened._pool.submit(linger)])
+            opened._results([opened._pool.submit(linger)])
     assert not worker_processes()
 
 
@@ -314,7 +314,7 @@ class Announces(Notes):
 def say_so_and_wait_for_the_others() -> None:
     """In a worker."""
     workers._worker.progress.say("here")
-    workers._meet()
+    workers._wait_for_all()
 
 
 def wait_for_one_who_does_not_come(heard: Event) -> None:
@@ -375,7 +375,7 @@ def ctrl_c(times: int, suspend: bool = False) -> Iterator[list[float]]:
 def test_ctrl_c_while_measuring_ends_soon_and_loses_nothing(
     run: Callable[..., tuple[dict[str, bytes], Heard]], tmp_path: Path
 ) -> None:
-    with ctrl_c(1) as given, pytest.raises(Stopped, match="stopped while runs at once were measured"):
+    with ctrl_c(1) as given, pytest.raises(Stopped, match="stopped while concurrent runs were measured"):
         run(2, epochs=100000)
     assert time.monotonic() - given[0] < PATIENCE
     assert not list(tmp_path.glob("*/two/*/seed-0/checkpoint.pt"))
@@ -386,9 +386,9 @@ def test_a_second_ctrl_c_does_not_wait_for_workers(ended: bool) -> None:
     with ctrl_c(2, suspend=True) as given:
         with pytest.raises(KeyboardInterrupt), stop_request() as stop:  # noqa: SIM117, PT012
             with workers.workers(1, Notes(), stop) as opened:
-                answer = opened._pool.submit(workers._meet)
+                answer = opened._pool.submit(workers._wait_for_all)
                 if not ended:
-                    opened._answers([answer])
+                    opened._results([answer])
         assert len(given) == 2
         assert time.monotonic() - given[1] < PATIENCE
     wait_until(lambda: not worker_processes(), "the end of killed workers")

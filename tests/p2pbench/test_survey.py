@@ -19,7 +19,7 @@ from p2pbench.datasets.dataset import Dataset, Item
 from p2pbench.datasets.survey import sample_channels
 from p2pbench.errors import UserError
 from p2pbench.runtime.device import pick_device
-from p2pbench.scoring.own_scorer import Plan, train_scorer
+from p2pbench.scoring.own_scorer import ScorerPlan, train_scorer
 from tests.p2pbench.grids import estimate_lines, run_grid
 from tests.p2pbench.png_files import write_png
 from tests.p2pbench.test_ablation import Notes
@@ -190,7 +190,7 @@ def test_labelled_photos_and_their_scorer_name_grey_ones(tmp_path: Path) -> None
     assert dataset.remarks[0].startswith(expected)
     notes = Notes()
     data = run_config({"dataset": "camvid", "root": str(root)}, "test")
-    plan = Plan(data, "scratch", 0.02, 32, 1, 1, None, 0)
+    plan = ScorerPlan(data, "scratch", 0.02, 32, 1, 1, None, 0)
     train_scorer(plan, tmp_path / "scorer.safetensors", pick_device("cpu"), 60.0, notes, False)
     assert f"camvid: photos: 2 of 8-bit colour, 1 of 8-bit grey (such as {root}/train/0.png)" in notes.said
 

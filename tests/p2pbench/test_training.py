@@ -147,7 +147,7 @@ def test_ctrl_c_stops_after_the_step_saves_and_says_how_to_go_on(
     _, said = process.communicate()
     assert process.returncode == 1
     assert "Traceback" not in said
-    assert "the same command goes on from here" in said
+    assert "rerun the same command to resume" in said
     step = torch.load(run.checkpoint, weights_only=True)["step"]
     assert f"stopped after step {step} of 48" in said
     assert logged_steps(run) == step

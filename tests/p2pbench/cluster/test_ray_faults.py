@@ -57,7 +57,7 @@ def carried_out(
     """The answers of jobs, in the order of the jobs."""
     jobs = [Job(each.__name__, each, tuple(arguments), needs, out / "kept") for each, *arguments in works]
     with connected(cluster.address) as found:
-        answers = dict(found.carry_out(jobs, out, notes or Notes(), StopRequest() if stop is None else stop))
+        answers = dict(found.execute(jobs, out, notes or Notes(), StopRequest() if stop is None else stop))
     return [answers[number] for number in range(len(jobs))]
 
 
@@ -82,7 +82,7 @@ def test_the_local_engine_does_not_import_ray() -> None:
     [
         ("nonsense", "--address nonsense: expected auto or HOST:PORT"),
         ("ray://127.0.0.1:10001", "give the command on a machine of the cluster"),
-        ("127.0.0.1:99999", "nobody answers there"),
+        ("127.0.0.1:99999", "does not answer"),
     ],
 )
 def test_an_address_without_a_cluster_is_refused_at_once(address: str, said: str) -> None:
@@ -94,7 +94,7 @@ def test_a_port_that_is_closed_is_refused_at_once() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(UserError, match=f"--address {address}: nobody answers there") as error, connected(address):
+    with pytest.raises(UserError, match=f"--address {address}: does not answer") as error, connected(address):
         pass
     assert "\n" not in str(error.value)
 
@@ -110,22 +110,22 @@ def test_options_that_belong_to_the_other_engine_are_wrong_usage() -> None:
 
 
 def test_other_code_or_libraries_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with nodes.agreed(tmp_path) as agreed:
-        assert nodes.refusal(agreed) is None
+    with nodes.shared_environment(tmp_path) as environment:
+        assert nodes.refusal(environment) is None
         monkeypatch.setattr(p2pbench, "__version__", "0.0.9")
-        problem = nodes.refusal(agreed)
+        problem = nodes.refusal(environment)
         assert problem is not None
         assert "found p2pbench 0.0.9, expected 0.1.0" in problem
         monkeypatch.undo()
         monkeypatch.setattr(nodes, "PACKAGES", ("p2pbench",))
-        assert "found the code of p2pbench " in str(nodes.refusal(agreed))
+        assert "found the code of p2pbench " in str(nodes.refusal(environment))
         monkeypatch.undo()
         monkeypatch.setattr(nodes, "SECONDS_TO_APPEAR", 0.0)
         (token,) = tmp_path.iterdir()
         token.write_text("another's")
-        assert "does not see the results folder" in str(nodes.refusal(agreed))
+        assert "does not see the results folder" in str(nodes.refusal(environment))
         token.unlink()
-        assert "does not see the results folder" in str(nodes.refusal(agreed))
+        assert "does not see the results folder" in str(nodes.refusal(environment))
 
 
 OTHER_TORCH = """
@@ -200,7 +200,7 @@ def test_a_machine_that_joins_late_and_differs_gets_no_work(cluster: Cluster, tm
         cluster.remove_node(notes.node)
     assert [answer.error for answer in answers] == [None] * 5
     (refusal,) = [line for line in notes.said if "found torch 0.0.1, expected" in line]
-    assert refusal.endswith("it gets no more work from this command, which goes on elsewhere")
+    assert refusal.endswith("it gets no more work from this command, which continues elsewhere")
 
 
 def test_each_job_with_a_gpu_has_a_process_of_its_own(cluster: Cluster, tmp_path: Path) -> None:
@@ -237,10 +237,10 @@ def test_work_that_stops_unasked_is_done_again(cluster: Cluster, tmp_path: Path)
     again, given_up = carried_out(cluster, tmp_path, (work.stop_unasked, tmp_path), (work.never_go_on,), notes=notes)
     assert (again.result, again.error) == ("done", None)
     assert sum(
-        line.startswith("stop_unasked: lost on ") and "it heard nothing from here" in line for line in notes.said
+        line.startswith("stop_unasked: lost on ") and "no answer from this machine" in line for line in notes.said
     )
     assert not isinstance(given_up.error, Stopped)
-    assert str(given_up.error).startswith("never_go_on: its worker was lost 3 times without getting further")
+    assert str(given_up.error).startswith("never_go_on: its worker was lost 3 times without progress")
 
 
 class KillsHub(Notes):
@@ -253,12 +253,12 @@ class KillsHub(Notes):
     def say(self, text: str) -> None:
         super().say(text)
         if self.said.count("waiting") == 2:
-            (hub,) = processes(self._cluster.head_node, "ray::Hub")
+            (hub,) = processes(self._cluster.head_node, "ray::MessageHub")
             hub.kill()
 
 
 def test_a_dead_hub_is_one_line_and_all_work_is_saved(cluster: Cluster, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="process that collects the news of all machines died") as error:
+    with pytest.raises(UserError, match="process that collects progress events died") as error:
         carried_out(cluster, tmp_path, *[(work.wait_for_stop, tmp_path)] * 3, notes=KillsHub(cluster))
     assert "\n" not in str(error.value)
     assert (tmp_path / "saved").exists()
@@ -268,15 +268,15 @@ def test_a_full_disk_is_one_line_with_machine_and_file(cluster: Cluster, tmp_pat
     (answer,) = carried_out(cluster, tmp_path, (work.fill_the_disk, Path("checkpoint.pt")))
     assert isinstance(answer.error, UserError)
     assert str(answer.error) == (
-        f"fill_the_disk: machine {socket.gethostname()}: checkpoint.pt: No space left on device; mend that and give "
-        "the command again"
+        f"fill_the_disk: machine {socket.gethostname()}: checkpoint.pt: No space left on device; mend that and rerun "
+        "the same command"
     )
 
 
 def test_work_that_kills_its_worker_is_given_up(cluster: Cluster, tmp_path: Path) -> None:
     (answer,) = carried_out(cluster, tmp_path, (work.die, tmp_path))
     assert isinstance(answer.error, UserError)
-    assert str(answer.error).startswith("die: its worker was lost 3 times without getting further")
+    assert str(answer.error).startswith("die: its worker was lost 3 times without progress")
     assert len([path for path in tmp_path.iterdir() if path.name.isdecimal()]) == 3
 
 
@@ -308,6 +308,6 @@ def test_a_wish_to_stop_reaches_all_workers_and_what_has_not_begun(cluster: Clus
 
 
 def test_a_folder_of_results_is_clean_for_the_report(tmp_path: Path) -> None:
-    with nodes.agreed(tmp_path / "grid"):
+    with nodes.shared_environment(tmp_path / "grid"):
         assert Grid(tmp_path / "grid").runs() == []
     assert list((tmp_path / "grid").iterdir()) == []

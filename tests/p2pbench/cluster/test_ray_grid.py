@@ -172,7 +172,7 @@ def test_ctrl_c_saves_all_runs_and_the_same_command_goes_on(
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "Traceback" not in said
-    assert "the same command goes on from here" in said.splitlines()[-1]
+    assert "rerun the same command to resume" in said.splitlines()[-1]
     begun = [run for run in runs if run.losses.exists()]
     assert begun
     steps = [saved_step(run) for run in begun]
@@ -198,7 +198,7 @@ def test_a_gpu_that_is_not_there_is_named_with_its_machine(cluster: Cluster, tra
     assert not (tmp_path / "two").exists()
     node = add_node(cluster, num_gpus=1)
     try:
-        with pytest.raises(UserError, match=r"machine .*: Ray gave this process a GPU, and device 'cuda' is not here"):
+        with pytest.raises(UserError, match=r"machine .*: Ray assigned this process a GPU, but device 'cuda' is not"):
             train(tmp_path, cluster.address, cells={"L1": CELLS["L1"]}, device="auto")
     finally:
         cluster.remove_node(node)
@@ -241,5 +241,5 @@ def test_other_pictures_on_a_machine_are_named(cluster: Cluster, train: Train, f
         described = {**data.describe(), "train": {**data.describe()["train"], "content": "another"}}
         needs = found.needs("cpu", 1)
         job = Job(planned.name, ray._train, (planned, described), needs, planned.run.checkpoint)
-        ((_, answer),) = found.carry_out([job], tmp_path, Notes(), StopRequest())
+        ((_, answer),) = found.execute([job], tmp_path, Notes(), StopRequest())
     assert "holds other items on this machine" in str(answer.error)

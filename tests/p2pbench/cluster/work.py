@@ -11,8 +11,8 @@ import torch
 
 from p2pbench.ablation.data import open_data
 from p2pbench.ablation.grid import PlannedRun
-from p2pbench.ablation.run import carry_out
-from p2pbench.cluster.worker import Line
+from p2pbench.ablation.run import execute
+from p2pbench.cluster.worker import WorkerLink
 from p2pbench.runtime.interrupt import Stopped
 from p2pbench.runtime.progress import ForwardedProgress, TrainingProgress, report
 
@@ -30,8 +30,8 @@ def is_first(marks: Path) -> bool:
 class Failing(ForwardedProgress):
     """Forwards events; the device fails at the seventh step in the first process."""
 
-    def __init__(self, line: Line, marks: Path) -> None:
-        super().__init__(lambda event: report(line.progress, event))
+    def __init__(self, link: WorkerLink, marks: Path) -> None:
+        super().__init__(lambda event: report(link.progress, event))
         self._marks = marks
 
     def train(self, work: str, progress: TrainingProgress) -> None:
@@ -40,59 +40,59 @@ class Failing(ForwardedProgress):
             raise torch.AcceleratorError(GONE)
 
 
-def train_on_a_device_that_fails(line: Line, planned: PlannedRun, marks: Path) -> str:
+def train_on_a_device_that_fails(link: WorkerLink, planned: PlannedRun, marks: Path) -> str:
     """A run whose device fails in the first process, and is well in another."""
     data = open_data(planned.config, lambda done, total: None)
-    carry_out(planned, data, torch.device("cpu"), Failing(line, marks), line, line.attempt.patience)
+    execute(planned, data, torch.device("cpu"), Failing(link, marks), link, link.attempt.patience)
     return "done"
 
 
-def stop_unasked(line: Line, marks: Path) -> str:
-    """The line is silent the first time, and the work saves its state and stops; nobody has asked for it."""
+def stop_unasked(link: WorkerLink, marks: Path) -> str:
+    """The link is silent the first time, and the work saves its state and stops without a request."""
     if (marks / "silent").exists():
         return "done"
     (marks / "silent").touch()
     raise Stopped("stopped after step 3")
 
 
-def never_go_on(line: Line) -> None:
-    """The line is always silent."""
+def never_go_on(link: WorkerLink) -> None:
+    """The link is always silent."""
     raise Stopped("stopped after step 3")
 
 
-def fill_the_disk(line: Line, path: Path) -> None:
+def fill_the_disk(link: WorkerLink, path: Path) -> None:
     """No room for a file."""
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
-def die(line: Line, marks: Path) -> None:
+def die(link: WorkerLink, marks: Path) -> None:
     """The process ends as if the system had killed it; each leaves a mark."""
     (marks / str(os.getpid())).touch()
     os._exit(1)
 
 
-def bug(line: Line) -> None:
+def bug(link: WorkerLink) -> None:
     """An error that nobody can mend but us."""
     raise ZeroDivisionError("a bug")
 
 
-def name_process(line: Line) -> int:
+def name_process(link: WorkerLink) -> int:
     """Which process did it."""
     return os.getpid()
 
 
-def wait_for_file(line: Line, path: Path) -> str:
+def wait_for_file(link: WorkerLink, path: Path) -> str:
     """Go on until there is a file."""
-    line.progress.say("waiting")
+    link.progress.say("waiting")
     while not path.exists():
         time.sleep(0.05)
     return "done"
 
 
-def wait_for_stop(line: Line, marks: Path) -> str:
+def wait_for_stop(link: WorkerLink, marks: Path) -> str:
     """Go on until somebody asks to stop."""
-    line.progress.say("waiting")
-    while not line:
+    link.progress.say("waiting")
+    while not link:
         time.sleep(0.05)
     (marks / "saved").touch()
     return "stopped"
