@@ -219,7 +219,7 @@ def fcn_score(
             outcome = score.fcn_score_folder(plain, segmentation)
         else:
             request = LabelRequest(LABELS_TO_PHOTO, root, clusters, allow_partial)
-            outcome = score.fcn_score(results, request, segmentation)
+            outcome = score.score_labels(results, request, score.segmentation_scorer(segmentation))
     if results is None:
         _print_self_test(answers)
         return
@@ -274,6 +274,7 @@ def label_score(
     from p2pbench.runtime.interrupt import Stopped, stop_request
     from p2pbench.runtime.terminal import Terminal
     from p2pbench.scoring import score
+    from p2pbench.scoring.labels import LabelScorer
     from p2pbench.scoring.outputs import PlainFolder
     from p2pbench.scoring.runs import LabelRequest
     from p2pbench.scoring.truth import open_truth
@@ -293,7 +294,7 @@ def label_score(
             outcome = score.label_score_folder(plain, at, reading, advance)
         else:
             request = LabelRequest(PHOTO_TO_LABELS, root, clusters, allow_partial)
-            outcome = score.label_score(results, request, at, advance)
+            outcome = score.score_labels(results, request, LabelScorer(at, advance))
     _print_scores(outcome, None, results if labels is None else None, as_json=as_json)
 
 

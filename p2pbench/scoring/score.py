@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from p2pbench.config import RunConfig, run_config
-from p2pbench.datasets.dataset import LABELS_TO_PHOTO, MOST_NAMED, PHOTO_TO_LABELS
+from p2pbench.datasets.dataset import LABELS_TO_PHOTO, MOST_NAMED
 from p2pbench.errors import UserError
 from p2pbench.metrics.label_maps import At
 from p2pbench.runtime.device import pick_device
@@ -172,12 +172,6 @@ def segmentation_scorer(options: SegmentationOptions) -> SegmentationScorer:
     return ClusterSegmentationScorer(options, options.cluster)
 
 
-def fcn_score(results: Path, request: LabelRequest, options: SegmentationOptions) -> Outcome:
-    """Score every finished run from labels to photos, and the ground truth beside them. Raises as `_score_labels`."""
-    assert request.direction == LABELS_TO_PHOTO, request
-    return _score_labels(results, request, segmentation_scorer(options))
-
-
 def segmentation_score(
     outputs: str | Path,
     weights: str | Path | None = None,
@@ -222,21 +216,16 @@ def segmentation_score(
     file, folder = None if weights is None else Path(weights), Path(outputs)
     options = SegmentationOptions(file, pick_device(device), reporter)
     if labels is None:
-        outcome = fcn_score(folder, LabelRequest(LABELS_TO_PHOTO, allow_partial=allow_partial), options)
+        request = LabelRequest(LABELS_TO_PHOTO, allow_partial=allow_partial)
+        outcome = score_labels(folder, request, segmentation_scorer(options))
         return RunScores(outcome.scored, [*outcome.remarks(), *trainings.lines(folder)])
     truth = run_truth(labels) if isinstance(labels, RunConfig) else open_truth(labels)
     outcome = fcn_score_folder(PlainFolder(folder, truth, folder, allow_partial), options)
     return RunScores(outcome.scored, outcome.remarks())
 
 
-def label_score(results: Path, request: LabelRequest, at: At, advance: Advance) -> Outcome:
-    """Score every finished run from photos to labels, and the ground truth beside them. Raises as `_score_labels`."""
-    assert request.direction == PHOTO_TO_LABELS, request
-    return _score_labels(results, request, LabelScorer(at, advance))
-
-
-def _score_labels(results: Path, request: LabelRequest, scorer: SegmentationScorer | LabelScorer) -> Outcome:
-    """Score the runs of every grid that can be scored by its label maps.
+def score_labels(results: Path, request: LabelRequest, scorer: SegmentationScorer | LabelScorer) -> Outcome:
+    """Score the finished runs of every grid by label maps, and the ground truth beside them.
 
     Raises:
         UserError: Nothing can be scored, a dataset is no longer where its runs found it, or a file cannot be read.

@@ -25,8 +25,9 @@ from p2pbench.errors import UserError
 from p2pbench.metrics.label_maps import label_maps, nearest_labels
 from p2pbench.runtime.terminal import Terminal
 from p2pbench.scoring import truth as truth_module
+from p2pbench.scoring.labels import LabelScorer
 from p2pbench.scoring.runs import LabelRequest
-from p2pbench.scoring.score import label_score
+from p2pbench.scoring.score import score_labels
 from p2pbench.scoring.truth import open_truth, run_truth
 from reports.store import ledger
 from reports.store.layout import Grid
@@ -192,7 +193,7 @@ def test_what_is_unfinished_is_listed_and_the_rest_is_scored(results: Path) -> N
     assert grid.run("cGAN", 0).scorers() == ["image"]
     (grid.run("L1", 0).images / "test-00003.png").unlink()
     with pytest.raises(UserError, match="nothing can.*L1 seed 0: 4 of 5 pictures there, missing test-00003"):
-        label_score(results, LabelRequest(PHOTO_TO_LABELS), "output", lambda *_: None)
+        score_labels(results, LabelRequest(PHOTO_TO_LABELS), LabelScorer("output", lambda *_: None))
     result = score(results, "--allow-partial")
     assert "tiny/L1 seed 0  4 of 5 items" in result.stdout
     assert "tiny/real  5 of 5 items" in result.stdout
@@ -204,7 +205,7 @@ def test_other_directions_and_datasets_are_passed_over(results: Path, folders: P
     _train(others, "photos", cells=("L1",), direction="labels-to-photo")
     _train(others, "pairs", cells=("L1",), dataset="folders", root=str(folders))
     with pytest.raises(UserError) as error:
-        label_score(others, LabelRequest(PHOTO_TO_LABELS), "output", lambda *_: None)
+        score_labels(others, LabelRequest(PHOTO_TO_LABELS), LabelScorer("output", lambda *_: None))
     assert str(error.value) == (
         f"{others}: nothing can be scored: pairs: skipped, its dataset folders has no label table; "
         "photos: skipped, its direction is labels-to-photo, expected photo-to-labels"
@@ -381,4 +382,4 @@ def test_the_table_fits_a_pipe(results: Path, p2pbench: Command) -> None:
 
 def test_a_folder_that_holds_no_results(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no run found; .*or a folder of outputs and --labels"):
-        label_score(tmp_path, LabelRequest(PHOTO_TO_LABELS), "output", lambda *_: None)
+        score_labels(tmp_path, LabelRequest(PHOTO_TO_LABELS), LabelScorer("output", lambda *_: None))
