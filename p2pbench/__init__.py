@@ -4,4 +4,8 @@ The package is the top floor of the house: it knows `fcn`, `amt` and `reports`, 
 It is used from the command line; `p2pbench --help` lists what it does.
 """
 
+from p2pbench.siblings import check_siblings
+
 __version__ = "0.1.0"
+
+check_siblings()
