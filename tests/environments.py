@@ -55,13 +55,12 @@ class Environment:
 
     def run(self, *command: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the environment in a folder, as a user's shell would, with variables of its own."""
-        variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | more
         line = [str(self.bin / command[0]), *command[1:]]
-        return subprocess.run(line, cwd=cwd, env=variables, capture_output=True, text=True)
+        return subprocess.run(line, cwd=cwd, env=_variables() | more, capture_output=True, text=True)
 
     def _pip(self, command: str, *arguments: str) -> None:
         pip = [sys.executable, "-m", "pip", "--python", str(self.bin / "python"), command, "--quiet"]
-        subprocess.run([*pip, *arguments], check=True)
+        subprocess.run([*pip, *arguments], check=True, env=_variables())
 
 
 def copy_project(folder: Path) -> Path:
@@ -73,6 +72,11 @@ def copy_project(folder: Path) -> Path:
         else:
             shutil.copy(ROOT / name, folder)
     return folder
+
+
+def _variables() -> dict[str, str]:
+    """Variables of this process without PYTHONPATH, by which p2pbench would be found elsewhere, and the like."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
 def _entries(requirements: tuple[str, ...]) -> list[Path]:
