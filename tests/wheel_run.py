@@ -30,8 +30,8 @@ objective = "L1+cGAN"
 SETTINGS = "image_size=32 ngf=4 ndf=4 receptive_field=16 batch_size=4 epochs=1 train_items=4 test_items=11"
 TRAIN = "train-ablation tiny.toml --dataset streets --device cpu --fcn-weights scorer.safetensors"
 PIPELINE = (
-    "fcn-train --dataset streets --init scratch --device cpu --width 0.03125 --photo-size 32 --epochs 1 --train-items 4 "
-    "--out scorer.safetensors",
+    "fcn-train --dataset streets --init scratch --device cpu --width 0.03125 --photo-size 32 --epochs 1 "
+    "--train-items 4 --out scorer.safetensors",
     f"{TRAIN} --set {SETTINGS.replace(' ', ' --set ')}",
     "image-score results",
     "amt create results --name tiny --simulated --raters 2 --practice 2 --trials 4",
