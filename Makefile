@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 BROWSERS := chromium chromium-browser google-chrome
 
-.PHONY: demo test quick golden check bench screenshots docs clean chromium
+.PHONY: help demo test quick golden check fix dist docs bench screenshots clean chromium
+
+help:  ## this list, which plain `make` prints too
+	@awk -F ':.*## ' '/^[a-z ]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
 
 demo: .venv/program  ## the whole chain on the embedded street scenes
 	$(BIN)/p2pbench quickstart --out demo
@@ -16,12 +19,12 @@ BY_FILE := --dist loadfile --no-loadscope-reorder
 test: .venv/development chromium  ## all tests but those marked slow
 	$(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) $(BY_FILE)
 
-quick: .venv/development  ## the tests that need neither processes of their own, a browser, Ray nor a GPU, and that are short
+quick: .venv/development  ## short tests without processes, browser, Ray or GPU
 	$(BIN)/python -m pytest -n $$(getconf _NPROCESSORS_ONLN) $(BY_FILE) \
 		-m 'not (slow or long or process or browser or ray or gpu)'
 
 # BASE names another revision than tests/golden/base.toml does, SIZE=tiny is CI's, KEEP a folder for what was made.
-golden: .venv/development  ## whether a refactoring changed any output: two revisions run the same commands
+golden: .venv/development  ## compare all outputs with those of an earlier revision
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.golden.compare --size $(or $(SIZE),full) $(if $(BASE),--base $(BASE)) \
 		$(if $(KEEP),--keep $(KEEP))
 
@@ -30,18 +33,28 @@ check: .venv/development  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# BEFORE names a revision that quickstart's step is compared with: make bench BEFORE=HEAD~1
-bench: .venv/development chromium  ## speed, in minutes; figures to keep go into benchmarks/RESULTS.md by hand
+fix: .venv/development  ## mend what ruff can, then format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+dist: .venv/development  ## source archive and wheel in dist/, tried elsewhere
+	rm -rf dist
+	$(BIN)/python -m build --quiet --outdir dist
+	$(BIN)/python -m tests.wheel_run dist
+
+# BEFORE names a revision that quickstart's step is compared with: make bench BEFORE=HEAD~1. Figures to keep go into
+# benchmarks/RESULTS.md by hand.
+bench: .venv/development chromium  ## speed, in minutes
 	$(BIN)/python benchmarks/all.py $(if $(BEFORE),--before $(BEFORE))
 
-screenshots: .venv/development chromium  ## the pictures of the README, from the results of make demo
+screenshots: .venv/development chromium  ## the pictures of the README, from what make demo made
 	$(BIN)/python docs/screenshots.py demo
 
 docs: .venv/development  ## docs/api.md from the docstrings
 	$(BIN)/python docs/api.py
 
 clean:  ## forget the environment and what tools left
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build ./*.egg-info
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist ./*.egg-info
 
 .venv/program: .venv/made pyproject.toml
 	@echo "installing p2pbench and what it needs: several GB, some minutes"

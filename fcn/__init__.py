@@ -1,4 +1,4 @@
-"""The FCN-8s scorer, usable alone: Caffe's weights without Caffe, images to confusion matrices, matrices to scores.
+"""The FCN-8s scorer of p2pbench, usable alone: Caffe's weights without Caffe, images to confusion matrices to scores.
 
 Begin with `fcn.weights` (load, from_caffe), `fcn.scoring.score` and `fcn.protocol` (counted, scores).
 """

@@ -8,6 +8,8 @@ knows it.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from p2pbench.siblings import check_siblings
+
 if TYPE_CHECKING:
     from p2pbench.ablation.runner import train_grid
     from p2pbench.config import GridConfig, RunConfig
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from reports.tidy import read_scores
 
 __version__ = "0.1.0"
+
+check_siblings()  # before anything imports them
 
 __all__ = [
     "GridConfig",

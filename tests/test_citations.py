@@ -1,4 +1,4 @@
-"""What texts cite exists: sections and settings of docs/paper-protocol.md, code of docs/ARCHITECTURE.md."""
+"""Cited things exist: sections and settings of the paper's protocol, code of the map, files of CONTRIBUTING.md."""
 
 from __future__ import annotations
 
@@ -69,6 +69,17 @@ def test_the_settings_closest_to_the_lua_code_make_a_run() -> None:
     settings = dict(parse_setting(text) for text in re.findall(r"`(.+?)`", advised))
     assert len(settings) == 5
     RunConfig(**settings)
+
+
+def test_the_guide_to_contributing_fits_a_screen_and_leads_to_what_it_names() -> None:
+    page = ROOT / "CONTRIBUTING.md"
+    text = page.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 48
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    assert "docs/ARCHITECTURE.md" in links
+    assert len(links) >= 10
+    for target in links:
+        assert (ROOT / target).is_file(), target
 
 
 def test_the_map_of_the_code_leads_to_what_it_names() -> None:
