@@ -1,4 +1,6 @@
-"""The FCN-8s scorer, usable alone: Caffe's weights without Caffe, images to confusion matrices, matrices to scores.
+"""FCN-8s scorer, usable without p2pbench.
+
+Caffe's weights without Caffe, images to confusion matrices, matrices to scores.
 
 Begin with `fcn.weights` (load, from_caffe), `fcn.scoring.score` and `fcn.protocol` (counted, scores).
 """

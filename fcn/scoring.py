@@ -60,7 +60,7 @@ class Photo(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A photo, and its true class indices (H, W), with IGNORE where there is none."""
+    """Photo with its true class indices (H, W), or IGNORE."""
 
     photo: Photo
     labels: NDArray[np.uint8]
@@ -106,7 +106,7 @@ def score(
     predicted: Predicted = lambda _id, _prediction: None,
     again: Collection[str] = (),
 ) -> Matrices:
-    """Compute the matrices of all examples, except for those in the file that still hold.
+    """Compute the confusion matrices of all examples, reusing valid ones.
 
     Args:
         scorer: The network that segments.

@@ -1,4 +1,4 @@
-"""Execution of a grid: its runs sequentially, concurrently, or on the nodes of a cluster."""
+"""Execution of a grid: sequentially, concurrently, or on a cluster."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ class Trained:
 
 
 def run_grid(plan: GridPlan, reporter: ProgressReporter, parallel: int = 1, cluster: Cluster | None = None) -> Trained:
-    """Train every run of a grid and generate its outputs; finished runs are skipped, interrupted ones resumed.
+    """Train every run of a grid and generate its outputs.
+
+    Finished runs are skipped, interrupted ones resumed.
 
     Nothing is written before all settings, all data and all folders are checked. A run that fails does not stop the
     others; it is named at the end.

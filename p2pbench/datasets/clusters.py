@@ -1,4 +1,7 @@
-"""Clusters of test items, such as the frames of one drive: by their names, a pattern, or a table."""
+"""Clusters of test items, such as the frames of one drive.
+
+They are given by item names, a pattern, or a table.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,10 @@ class ItemClusters:
 
 
 class FoundClusters(NamedTuple):
-    """Clusters of the test items, None where items are independent, and lines for the user on the search."""
+    """Clusters of the test items, and lines on their detection.
+
+    None where items are independent.
+    """
 
     clusters: ItemClusters | None
     notices: tuple[str, ...] = ()
@@ -55,7 +61,10 @@ def of_clusters(clusters: ItemClusters | None, item_ids: Sequence[str]) -> dict[
 
 
 def weights_of(item_ids: Sequence[str], clusters: ItemClusters | None) -> NDArray[np.float32]:
-    """Counts (draws, n) of each item in each bootstrap draw of these items, or of their clusters."""
+    """Counts (draws, n) of each item in each bootstrap draw.
+
+    Items are drawn alone, or as clusters.
+    """
     return bootstrap.item_weights(item_ids, clusters=None if clusters is None else clusters.of)
 
 

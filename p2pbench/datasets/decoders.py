@@ -1,4 +1,4 @@
-"""Decoders for PNG, JPEG, WebP and TIFF pictures of 8 and 16 bits."""
+"""Decoders for PNG, JPEG, WebP and TIFF, 8 and 16 bits."""
 
 import logging
 import struct
@@ -79,7 +79,10 @@ def read_by_pillow(path: Path, start: bytes) -> Picture:
 
 
 def read_stored_by_pillow(path: Path, start: bytes) -> NDArray[Any]:
-    """Read stored values (H, W) or (H, W, C): palette indices, grey without alpha, or colours with it."""
+    """Read stored values (H, W) or (H, W, C).
+
+    Palette indices, grey without alpha, or colours with it.
+    """
     with opened(path) as image:
         if image.format in ("JPEG", "MPO"):
             raise UserError(f"{path}: found a JPEG, which changes label ids, expected PNG or TIFF; export it again")
@@ -120,7 +123,9 @@ def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
 
 @contextmanager
 def opened(path: Path, formats: tuple[str, ...] = _FORMATS) -> Iterator[Image.Image]:
-    """Open a picture with Pillow, its pixels not decoded yet; `formats` are those it may have, in Pillow's words.
+    """Open a picture with Pillow, its pixels not decoded yet.
+
+    `formats` are those it may have, in Pillow's words.
 
     Raises:
         UserError: It has too many pixels, or is an animation. (A camera's JPEG may hold a preview, or a second view.)
@@ -143,7 +148,10 @@ def check_size(width: int, height: int, path: Path) -> None:
 
 
 def unsigned(values: NDArray[Any], path: Path) -> Picture:
-    """Return uint8 and uint16 as they are, bool as uint8, and other integers as uint16 where they fit."""
+    """Convert integers to uint8 or uint16.
+
+    These two stay as they are, bool becomes uint8, and others become uint16 where they fit.
+    """
     if values.dtype in (np.bool_, np.uint8, np.uint16):
         return values.astype(np.uint8) if values.dtype == np.bool_ else np.asarray(values)
     if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 65535:
@@ -153,7 +161,10 @@ def unsigned(values: NDArray[Any], path: Path) -> Picture:
 
 
 def as_image(picture: Picture) -> Image.Image:
-    """Return a picture that Pillow can hold, 8-bit grey or RGB or 16-bit grey, as an image of Pillow's."""
+    """Convert a picture to an image of Pillow's.
+
+    Pillow holds 8-bit grey and RGB and 16-bit grey.
+    """
     return Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
 
 
@@ -216,7 +227,10 @@ def _unpacked(path: Path, rawmode: str) -> NDArray[np.uint16]:
 
 
 def read_tiff(path: Path, *, stored: bool = False) -> NDArray[Any]:
-    """Read the samples of a TIFF, (H, W, C) and upright, as brightness and colour or as they are stored."""
+    """Read the samples (H, W, C) of a TIFF, upright.
+
+    As brightness and colour, or as they are stored.
+    """
     with tifffile.TiffFile(path) as tiff:
         page, axes, shape = _layout(tiff, path)
         pages, by_pillow = tiff.series[0].pages, False

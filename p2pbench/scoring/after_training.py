@@ -1,4 +1,4 @@
-"""Scores of a freshly trained grid, by all scorers that need no further options."""
+"""Scores of a freshly trained grid."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ if TYPE_CHECKING:  # Ray is an extra
 def score_trained(
     trained: Trained, weights: Path | None, reporter: ProgressReporter, cluster: Cluster | None = None
 ) -> None:
-    """Score a grid by image metrics and label maps; scores that are impossible are reported, not raised.
+    """Score a grid by image metrics and label maps.
+
+    Scores that are impossible are reported, not raised.
 
     Args:
         trained: The grid and the requested runs.

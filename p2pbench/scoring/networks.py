@@ -1,4 +1,7 @@
-"""Segmentation networks of datasets; that of the street scenes is trained on demand."""
+"""Segmentation networks of datasets.
+
+That of the street scenes is trained on demand.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,9 @@ from p2pbench.scoring.truth import Truth
 
 
 def open_scorer(truth: Truth, path: Path | None, device: torch.device, reporter: ProgressReporter) -> ScoringNetwork:
-    """The scorer in a file; without a file that of the street scenes, which needs none.
+    """The scorer in a file.
+
+    Without a file that of the street scenes, which needs none.
 
     Raises:
         UserError: No file is given and the dataset needs one, or the file's scorer knows other labels.
@@ -88,7 +93,7 @@ WORK = "scorer of the street scenes"
 
 
 def streets_scorer(reporter: ProgressReporter) -> Path:
-    """The file of the scorer, which is trained now if nobody has done so before.
+    """File of the street scenes' scorer, trained if missing.
 
     Raises:
         FcnError: The cache cannot be written.

@@ -1,4 +1,4 @@
-"""Output folder of `generate`: its pictures, and the record of how they were made."""
+"""Output folder of `generate`: pictures and their record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generator inference: test outputs of a run, and folders of pictures of any size."""
+"""Generator inference for test items and folders of pictures."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ PADDING = "mirrored at the right and lower edge up to the stride, cut off afterw
 
 
 class Translator:
-    """A generator in the test mode of its card: without gradients, and with separate noise per item.
+    """Generator in the test mode of its card.
+
+    Without gradients, and with separate noise per item.
 
     Used as `with Translator(...).open() as translate: picture = translate(values, item_id)`.
     """
@@ -51,7 +53,10 @@ class Translator:
 
     @contextmanager
     def open(self) -> Iterator[Translator]:
-        """Set the generator to test mode; at the end it and torch's random state are restored."""
+        """Set the generator to test mode.
+
+        At the end it and torch's random state are restored.
+        """
         devices = [self._device] if self._device.type == "cuda" else []
         mode = test_mode(self._generator, dropout=self._card.test_dropout, batch_norm=self._card.test_batch_norm)
         with torch.inference_mode(), torch.random.fork_rng(devices), mode:
@@ -80,7 +85,10 @@ class Translator:
 
 
 def pad_to_stride(batch: Tensor, depth: int) -> Tensor:
-    """Mirror inputs (B, C, H, W) beyond their right and lower edge, up to multiples of 2**depth."""
+    """Pad inputs (B, C, H, W) by mirroring to multiples of 2**depth.
+
+    At the right and lower edge.
+    """
     stride = 2**depth
     height, width = batch.shape[-2:]
     padding = ((0, 0), (0, 0), (0, -height % stride), (0, -width % stride))
@@ -133,7 +141,10 @@ class Translated:
     kinds: dict[str, list[str]] = field(default_factory=dict)
 
     def remarks(self) -> list[str]:
-        """List the kinds of files, a line each, if they are a mixture or were converted."""
+        """List the kinds of files, one line each.
+
+        Only if they are a mixture or were converted.
+        """
         if len(self.kinds) < 2 and not any("," in kind for kind in self.kinds):
             return []
         return [_remark(kind, files) for kind, files in sorted(self.kinds.items())]
@@ -142,7 +153,7 @@ class Translated:
 def translate_folder(
     job: Translation, device: torch.device, reporter: ProgressReporter, stop: Stop = False
 ) -> Translated:
-    """Translate every picture in a folder and those below it, at its own size.
+    """Translate every picture below a folder, at its own size.
 
     Sides are mirrored up to multiples of the generator's stride and cut back afterwards, so that the aspect is kept;
     batch statistics are each picture's own. `generation.json` beside the pictures records how they were made. The same
@@ -241,7 +252,7 @@ def _find_inputs(job: Translation, generator_file: Path, reporter: ProgressRepor
 
 
 def bare_dataset(card: GeneratorCard) -> Dataset:
-    """Open a generator's dataset without its files, for its conversions of inputs and outputs.
+    """Open a generator's dataset without files, for its conversions.
 
     Raises:
         UserError: the card names a dataset unknown to this version.

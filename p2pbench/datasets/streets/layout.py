@@ -1,4 +1,4 @@
-"""Layout of a street scene in metres: ground, walls and things, before colours."""
+"""Layout of a street scene: ground, walls, things (metres)."""
 
 from __future__ import annotations
 
@@ -31,14 +31,19 @@ FAR = 85.0
 
 
 class Skyline(NamedTuple):
-    """Label of the far end of the view, and its heights above the horizon, in unit coordinates, at equally spaced u."""
+    """Skyline: label of the far end, and its heights.
+
+    Heights are above the horizon, in unit coordinates, at equally spaced u.
+    """
 
     label: int
     heights: Reals
 
 
 class Street(NamedTuple):
-    """Geometry that a label map is drawn from; walls and things from far to near.
+    """Geometry that a label map is drawn from.
+
+    Walls and things from far to near.
 
     strips are the x at which the ground's label changes, strip_labels the labels between them (one more than strips);
     crossing is the range of z in which another road crosses, or None; beyond z = end the ground is sidewalk.

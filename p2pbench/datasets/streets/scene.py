@@ -1,4 +1,4 @@
-"""A street scene drawn to pixels: the label map, and a photo of it.
+"""Drawing of a street scene: label map and photo.
 
 The two have separate randomness. The layout decides the label map; textures, colours and light are then drawn over it,
 so that many photos fit one label map, as in the real task.
@@ -33,7 +33,10 @@ _SMOOTH = (0.035, 0.02)
 
 
 class Scene(NamedTuple):
-    """One street scene: Cityscapes label ids (H, W) and a photo (H, W, 3), both uint8."""
+    """Street scene: label ids (H, W) and photo (H, W, 3), uint8.
+
+    The ids are those of Cityscapes.
+    """
 
     labels: NDArray[np.uint8]
     photo: NDArray[np.uint8]
