@@ -146,7 +146,7 @@ def _message(packed: bool) -> Any:  # noqa: ANN401
             ("blobs", 6, many, "Blob"),
         ],
         "Blob": [
-            *((size, number, one, Field.TYPE_INT32) for number, size in enumerate(LEGACY_SIZES, 1)),
+            *((size, i, one, Field.TYPE_INT32) for i, size in enumerate(LEGACY_SIZES, 1)),
             ("data", 5, many, floats),
             ("shape", 7, one, "Shape"),
             ("double_data", 8, many, doubles),

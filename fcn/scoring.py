@@ -199,7 +199,10 @@ def _one_ahead(items: Iterator[Item]) -> Generator[Item]:
 
 
 def _batches(segmenter: Segmenter, card: Card, examples: Sequence[Example], threads: int) -> Iterator[list[_Read]]:
-    """Yield neighbours of one size, as many as are segmented at once; a few more are read ahead."""
+    """Yield neighbours of one size, as many as are segmented at once.
+
+    A few more are read ahead.
+    """
     waiting: deque[Future[_Read]] = deque()
     upcoming = iter(examples)
     pinned = segmenter.device.type == "cuda"  # copies from pinned memory do not block the processor

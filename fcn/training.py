@@ -93,7 +93,7 @@ class FcnProgress(NamedTuple):
 
     Attributes:
         step: Steps taken.
-        total: Steps in all.
+        total: Steps of the whole training.
         loss: Of the last step.
         seconds_left: An estimate.
         validation: Scores on the validation items by the strict protocol, if they were just computed.

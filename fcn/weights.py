@@ -61,8 +61,8 @@ class Card:
         architecture: Of the network.
         classes: Names of the scored classes, by index; the network may have more channels, the published has one more.
         labels: Name of the `fcn.labels.LabelTable` it was trained for.
-        photo_size: Photos are resized to so many pixels square and then up to the size of their labels; None: they are
-            scored as they are.
+        photo_size: Side of the square to which photos are resized, before they are resized up to the size of their
+            labels; None scores them as they are.
         source: The file it was imported from, or its training and data.
         source_sha256: SHA-256 of that file, in hexadecimal; None for a scorer that was trained here.
     """

@@ -107,8 +107,8 @@ class RunConfig(BaseModel):
     root: NotEmpty | None = setting(None, "location", "folder of the dataset; streets needs none")
     direction: Direction | None = setting(None, "items targets", "None takes the dataset's first")
     test_split: str | None = setting(None, "items targets", "None takes the dataset's own; see `p2pbench datasets`")
-    train_items: Positive | None = setting(None, "items", "take the first so many; None takes all")
-    test_items: Positive | None = setting(None, "items targets", "take the first so many; None takes all")
+    train_items: Positive | None = setting(None, "items", "use only the first N; None takes all")
+    test_items: Positive | None = setting(None, "items targets", "use only the first N; None takes all")
     image_size: int = setting(
         256, "items targets outputs", "side of the squares that networks see: a power of two from 32 up"
     )
@@ -136,7 +136,7 @@ class RunConfig(BaseModel):
     ndf: Positive = setting(64, "weights", "width of the discriminator's first layer")
 
     epochs: Positive = setting(200, "weights")
-    decay_epochs: Annotated[int, Field(ge=0)] = setting(0, "weights", "bring the rate to 0 over the last so many")
+    decay_epochs: Annotated[int, Field(ge=0)] = setting(0, "weights", "bring the rate to 0 over the last N epochs")
     batch_size: Positive = setting(1, "weights")
     learning_rate: Weight = setting(2e-4, "weights")
     beta1: Annotated[float, Field(ge=0, lt=1)] = setting(0.5, "weights")
@@ -251,7 +251,7 @@ OF_DISCRIMINATOR = frozenset({"receptive_field", "ndf", "halve_discriminator_los
 
 
 def effects(key: str) -> frozenset[str]:
-    """What a setting affects; see `Effect`."""
+    """Effects of a setting; see `Effect`."""
     extra = RunConfig.model_fields[key].json_schema_extra
     return frozenset(str(extra["affects"]).split()) if isinstance(extra, dict) else frozenset()
 

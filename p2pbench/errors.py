@@ -62,5 +62,5 @@ def check_no_pipe(argument: str) -> None:
                 raise UserError(f"{path}: is a pipe or a device; expected a file or a folder; copy what it gives first")
 
 
-# Each package has errors of its own kind, since those below know nobody above.
+# Each package has errors of its own kind, since lower packages do not import p2pbench.
 MENDABLE = (UserError, AmtError, Refusal, FcnError, ReportError)

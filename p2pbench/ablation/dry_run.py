@@ -32,7 +32,7 @@ from reports.store.names import counted, duration, typed
 
 
 def estimate_lines(plan: GridPlan) -> Iterator[str]:
-    """Cells, steps, parameters and time of a grid, a line each.
+    """Cells, steps, parameters and time of a grid, one line each.
 
     Nothing is written.
 

@@ -178,7 +178,10 @@ def _orientation(image: Image.Image, path: Path) -> int:
 
 
 def _png_exif(path: Path) -> bytes:
-    """Return the EXIF of a PNG wherever it stands in the file; it may follow the pixels."""
+    """Return the EXIF of a PNG wherever it stands in the file.
+
+    It may follow the pixels.
+    """
     with path.open("rb") as file:
         file.seek(len(_PNG))
         while len(chunk := file.read(8)) == 8:
@@ -209,8 +212,8 @@ def _ppm_maxval(image: Image.Image) -> int:
 def _read_png16(path: Path, colour_type: int) -> NDArray[np.uint16]:
     """Read a 16-bit PNG in colour or with alpha, which Pillow cuts to 8 bits without a word.
 
-    Pillow keeps the first byte of each sample. Told that the samples are little-endian it keeps the second, and told
-    that the four bytes of grey and alpha are one 8-bit RGBA pixel it keeps them all.
+    Pillow keeps the first byte of each sample. Given the samples as little-endian it keeps the second, and given the
+    four bytes of grey and alpha as one 8-bit RGBA pixel it keeps them all.
     """
     if colour_type == 4:
         grey = _unpacked(path, "RGBA")
@@ -262,7 +265,10 @@ def read_tiff_header(path: Path) -> Header:
 
 
 def _layout(tiff: Any, path: Path) -> tuple[Any, str, tuple[int, ...]]:  # noqa: ANN401 (tifffile has no types)
-    """Return the first page, and the picture's axes and shape: Y, X and at most one of S and C, in the file's order."""
+    """Return the first page, and the picture's axes and shape.
+
+    Axes are Y, X and at most one of S and C, in the file's order.
+    """
     series = tiff.series[0]
     page = series.pages[0].aspage()
     axes, shape = (page.axes, page.shape) if len(series.pages) == 1 else (series.axes, series.shape)

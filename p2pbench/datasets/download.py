@@ -63,7 +63,7 @@ class DownloadProgress(NamedTuple):
 
 ReportProgress = Callable[[DownloadProgress], None]
 ReportBytes = Callable[[int, int], None]
-"""Called with the bytes done, and the bytes in all, 0 where the server does not say."""
+"""Called with the bytes done and the total bytes, 0 if the server does not say."""
 
 
 class _BadArchive(Exception):
@@ -160,7 +160,10 @@ class _Broken(Exception):
 
 
 class _Version(NamedTuple):
-    """Version of a file on the server; fields are empty or 0 where the server does not say."""
+    """Version of a file on the server.
+
+    Fields are empty or 0 where the server does not say.
+    """
 
     etag: str
     modified: str

@@ -52,7 +52,7 @@ class Photos(Dataset):
         else:
             everything = list(self.find(self.root).items())
             testing = split == "test"
-            found = [entry for number, entry in enumerate(everything, 1) if (number % HELD_OUT == 0) == testing]
+            found = [entry for i, entry in enumerate(everything, 1) if (i % HELD_OUT == 0) == testing]
         return [Item(id_, (path,)) for id_, path in found]
 
     def photo(self, item: Item, size: int | None) -> Picture:

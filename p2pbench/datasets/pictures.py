@@ -222,7 +222,10 @@ def _cannot_open(error: OSError) -> NoReturn:
 
 @contextmanager
 def _decoding(path: Path) -> Iterator[bytes]:
-    """Yield a file's first bytes, which name its format; turn the decoders' errors in the block into a UserError."""
+    """Yield a file's first bytes, which name its format.
+
+    Turn the decoders' errors in the block into a UserError.
+    """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe could block for ever
             raise UserError(f"{path}: found a pipe or a device, expected a picture; check the path")

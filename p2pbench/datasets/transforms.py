@@ -104,7 +104,7 @@ def convert(picture: Picture, channels: int, name: str | Path = "picture") -> Pi
 
 
 def convertible(found: int) -> frozenset[int]:
-    """Numbers of channels that `convert` can make of so many."""
+    """Numbers of channels that `convert` can make of a number of channels."""
     return frozenset({found, 1, 3} if found in (1, 3, 4) else {found})
 
 

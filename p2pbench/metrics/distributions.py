@@ -11,8 +11,9 @@ Features = NDArray[np.floating]
 def fid(outputs: Features, real: Features) -> float:
     """Frechet distance (FID) of features (n, d) and (m, d).
 
-    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2), with means m and covariances C of at least two rows each. With A and B the centred features over the root of n - 1, so that C1 = A'A, the trace of the root is the sum of
-    the singular values of A B': no matrix root is needed, and fewer items than features are no problem.
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2), with means m and covariances C of at least two rows each. With A and B
+    the centred features over the root of n - 1, so that C1 = A'A, the trace of the root is the sum of the singular
+    values of A B': no matrix root is needed, and fewer items than features are no problem.
     """
     return _distance(*map(_gaussian, (outputs, real)))
 

@@ -92,7 +92,7 @@ def batches(items: Iterable[tuple[Picture, ...]], pixels: int) -> Iterator[_Batc
 
     An item has one or more pictures of one form.
 
-    Neighbours of the same size, channels and depth share a batch, of at most so many pixels unless one has more.
+    Neighbours of the same size, channels and depth share a batch, of at most `pixels` pixels unless one has more.
     """
     gathered: list[tuple[Picture, ...]] = []
     for item in items:

@@ -211,7 +211,10 @@ def _true_or_predicted(counts: Counts) -> Counts:
 
 
 def _interval(value: float, left_out: NDArray[np.floating], of_each: NDArray[np.floating]) -> Interval:
-    """95 % interval of a class's score; none if fewer than two items or clusters have the class."""
+    """95 % interval of a class's score.
+
+    None if fewer than two items or clusters have the class.
+    """
     having = int(np.count_nonzero(~np.isnan(of_each)))
     if having < 2:
         return NO_INTERVAL

@@ -1,7 +1,4 @@
-"""Segmentation networks of datasets.
-
-That of the street scenes is trained on demand.
-"""
+"""Segmentation networks of datasets; that of the street scenes is trained on demand."""
 
 from __future__ import annotations
 
@@ -36,9 +33,7 @@ from p2pbench.scoring.truth import Truth
 
 
 def open_scorer(truth: Truth, path: Path | None, device: torch.device, reporter: ProgressReporter) -> ScoringNetwork:
-    """The scorer in a file.
-
-    Without a file that of the street scenes, which needs none.
+    """The scorer in a file; without a file that of the street scenes, which needs none.
 
     Raises:
         UserError: No file is given and the dataset needs one, or the file's scorer knows other labels.
@@ -93,7 +88,7 @@ WORK = "scorer of the street scenes"
 
 
 def streets_scorer(reporter: ProgressReporter) -> Path:
-    """File of the street scenes' scorer, trained if missing.
+    """The file of the scorer, which is trained now if nobody has done so before.
 
     Raises:
         FcnError: The cache cannot be written.

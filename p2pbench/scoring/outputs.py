@@ -126,7 +126,7 @@ def find_outputs(folder: Path, expected: Collection[str] = ()) -> OutputFiles:
 
 
 def _item(path: Path, ending: str, expected: set[str]) -> str:
-    """Item id of an output at a path below the folder, with as many folder names as an expected item has."""
+    """Item id of an output, with as many folder names as an expected item has."""
     *above, _ = path.parts
     last = _INPUT_ENDING.sub("", path.stem.removesuffix(ending))
     ids = [item_id("__".join([*above[start:], last])) for start in range(len(above) + 1)]

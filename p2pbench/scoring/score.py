@@ -1,7 +1,4 @@
-"""Scoring of results folders and plain folders.
-
-Gathers outputs, runs scorers, collects everything that was left out.
-"""
+"""Scores results folders and plain folders: gathers outputs, runs scorers, collects what was left out."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ def score_pictures(
     say: Callable[[str], None] = lambda line: None,
     clusters: str | None = None,
 ) -> Iterator[Scored]:
-    """Score every run in a results folder by comparing pictures.
+    """Score every run in a results folder by comparing pictures, one run after the other.
 
     Args:
         results: The results folder.
@@ -80,19 +77,13 @@ def segmentation_scorer(options: SegmentationOptions) -> SegmentationScorer:
 
 
 def fcn_score(results: Path, request: LabelRequest, options: SegmentationOptions) -> Outcome:
-    """Score every finished run from labels to photos.
-
-    The ground truth is scored too. Raises as `_score_labels`.
-    """
+    """Score every finished run from labels to photos, and the ground truth beside them. Raises as `_score_labels`."""
     assert request.direction == LABELS_TO_PHOTO, request
     return _score_labels(results, request, segmentation_scorer(options))
 
 
 def label_score(results: Path, request: LabelRequest, at: At, advance: Advance) -> Outcome:
-    """Score every finished run from photos to labels.
-
-    The ground truth is scored too. Raises as `_score_labels`.
-    """
+    """Score every finished run from photos to labels, and the ground truth beside them. Raises as `_score_labels`."""
     assert request.direction == PHOTO_TO_LABELS, request
     return _score_labels(results, request, LabelScorer(at, advance))
 
@@ -117,10 +108,7 @@ def _score_labels(results: Path, request: LabelRequest, scorer: SegmentationScor
 
 
 def fcn_score_folder(plain: PlainFolder, options: SegmentationOptions) -> Outcome:
-    """Score a plain folder of any model's outputs.
-
-    Raises as `folder_outputs` and `SegmentationScorer`.
-    """
+    """Score a plain folder of any model's outputs. Raises as `folder_outputs` and `SegmentationScorer`."""
     outputs, scorer = folder_outputs(plain), segmentation_scorer(options)
     scorer.check_free(outputs.run, OTHER_OUT)
     return Outcome(list(scorer.score([outputs])))

@@ -1,4 +1,4 @@
-"""Interface of all scorers: from outputs to scores."""
+"""One interface for all scorers: outputs of runs go in, scores in their folders come out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Outputs of a run or folder, with their targets or labels.
+    """Output pictures of a run, or of a plain folder, with what scorers compare them with.
 
     Attributes:
         run: The folder that gets the scores.
@@ -66,10 +66,7 @@ class Outputs:
 
     @cached_property
     def place(self) -> dict[str, str | int | None]:
-        """Its place for --json: folder.
-
-        Or grid, cell and seed, with a note on what is, or may be, wrong with it.
-        """
+        """Its place for --json: folder; or grid, cell and seed, with a note on what is, or may be, wrong with it."""
         if self.grid is None:
             return {"folder": self.name}
         return {"grid": self.grid.name, "cell": self.run.cell, "seed": self.run.seed, "note": mark(self.run)}
@@ -101,22 +98,17 @@ class Scored:
 
 
 class Scorer(Protocol):
-    """Turns outputs into scores.
-
-    Writes them, with all that explains them, into the run's folder.
-    """
+    """Turns outputs into scores; writes them, with all that explains them, into the run's folder."""
 
     def check_free(self, run: Run) -> None:
-        """Refuse to score where a user's file is in the way.
-
-        Called before anything is written.
+        """Refuse to score where a user's file stands in the way, before anything is written.
 
         Raises:
             ReportError: There is one, or a file of the scorer's was changed by hand; it is named.
         """
 
     def score(self, runs: Sequence[Outputs]) -> Iterator[Scored]:
-        """Score the runs of one grid, or one plain folder.
+        """Score the runs of one grid, or one plain folder, and write their scores.
 
         Runs come together so that what they share is read once: labels, features of real pictures, networks.
 

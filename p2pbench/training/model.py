@@ -153,7 +153,7 @@ def _kept(network: nn.Module, x: Tensor) -> tuple[int, Tensor]:
 
 
 def what_fits(config: RunConfig, channels: Channels, available: int) -> str:
-    """Largest batch_size, else image_size, that fits into so many bytes."""
+    """Largest batch_size, else image_size, that fits into `available` bytes."""
     fitting = [size for size in range(1, config.batch_size) if needed_bytes(config, channels, size) <= available]
     if fitting:
         return f"batch_size = {fitting[-1]} would fit"

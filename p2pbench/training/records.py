@@ -98,7 +98,7 @@ def check_fits(
         contents: those of its items, so that the ones that differ can be named.
 
     Raises:
-        UserError: settings or items differ, each difference is shown; or the run would go on from weights that an
+        UserError: settings or items differ, each difference is shown; or the run would resume from weights that an
             older version trained with wrong gradients, or another one by an arithmetic that is not known here.
     """
     for other, record in made:
@@ -122,7 +122,7 @@ def check_fits(
         wrong = flaw(other)
         if other == run and wrong and not other.generator.exists():
             raise UserError(
-                f"{other.folder}: {wrong}; it is not finished, and would go on from what those made. "
+                f"{other.folder}: {wrong}; it is not finished, and would resume from their state. "
                 "Delete that folder to train anew, or finish it with the version that began it"
             )
 
@@ -170,7 +170,10 @@ def _differences(record: RunRecord, config: RunConfig, keys: Collection[str]) ->
 def _data_differences(
     run: Run, record: RunRecord, data: Description, contents: Contents, splits: Collection[str]
 ) -> list[str]:
-    """List how a run's items differ from others; the first new, missing or changed ones are named."""
+    """List how a run's items differ from others.
+
+    The first new, missing or changed ones are named.
+    """
     found = []
     for split in sorted(splits):
         was, now = record.data[split], data[split]

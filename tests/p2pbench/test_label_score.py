@@ -368,7 +368,7 @@ def test_cityscapes_stands_beside_the_paper(tmp_path: Path, monkeypatch: pytest.
     assert lines[4].split() == ["paper", "0.83", "0.36", "0.29"]
     assert sum("paper" in line for line in lines) == 1
     assert [line for line in lines if line.startswith("  both ")][-1].startswith("  both      1.000 [-]")
-    assert "1 cluster of items (cities): there is no interval" in scored.stderr
+    assert "1 cluster of items (cities): no interval" in scored.stderr
 
 
 def test_the_table_fits_a_pipe(results: Path, p2pbench: Command) -> None:

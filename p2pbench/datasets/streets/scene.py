@@ -180,8 +180,8 @@ class _Painter:
         faces = [face for thing in self.street.things for face in thing.faces]
         numbers = Image.new("I", (self.n, self.n))
         draw = ImageDraw.Draw(numbers)
-        for number, outline in enumerate(self._outlines([face.points for face in faces]), start=1):
-            draw.polygon(outline, fill=number)
+        for i, outline in enumerate(self._outlines([face.points for face in faces]), start=1):
+            draw.polygon(outline, fill=i)
         # A face's label, distance, two kinds of grain, and colour; number 0 is where no thing is.
         table: list[tuple[float, ...]] = [(0.0,) * 7]
         for thing in self.street.things:
