@@ -13,7 +13,7 @@ class AmtError(Exception):
 
 
 class Refusal(Exception):
-    """A request that is not done, with a word for programs, a sentence for people, and its HTTP status."""
+    """Refused request: word for programs, sentence for people, HTTP status."""
 
     def __init__(self, status: int, word: str, message: str, **more: Any) -> None:  # noqa: ANN401 (JSON)
         super().__init__(message)

@@ -41,7 +41,9 @@ SIGNATURES = {
 
 
 def read(path: Path) -> dict[str, list[NDArray[np.float32]]]:
-    """Read the blobs of all layers that have some, by the layer's name, in the file's order.
+    """Read the blobs of all layers by layer name.
+
+    Layers without blobs are left out; the order is the file's.
 
     In current files a blob has its own shape. In legacy ones it has four sizes, padded with ones in front: a bias of N
     is (1, 1, 1, N).
@@ -144,7 +146,7 @@ def _message(packed: bool) -> Any:  # noqa: ANN401
             ("blobs", 6, many, "Blob"),
         ],
         "Blob": [
-            *((size, number, one, Field.TYPE_INT32) for number, size in enumerate(LEGACY_SIZES, 1)),
+            *((size, i, one, Field.TYPE_INT32) for i, size in enumerate(LEGACY_SIZES, 1)),
             ("data", 5, many, floats),
             ("shape", 7, one, "Shape"),
             ("double_data", 8, many, doubles),

@@ -163,7 +163,9 @@ def save(path: Path, matrices: Matrices) -> None:
 
 
 def load(path: Path, scorer: str) -> Matrices:
-    """Load the matrices of a scorer's file; none where there is no file, or it is of another scorer.
+    """Load the matrices of a scorer's file.
+
+    None where there is no file, or it is of another scorer.
 
     Raises:
         FcnError: The file is damaged, or of another version.
@@ -210,7 +212,9 @@ def _largest(truth: NDArray[np.uint8]) -> int:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, to be written in the block; it takes `path`'s place at the end.
+    """Yield a temporary path beside `path`, to be written in the block.
+
+    It takes `path`'s place at the end.
 
     The same as `reports.store.atomic`, which this package must not import. A path instead of bytes, since a checkpoint
     of a full FCN has 2 GB: made in memory first, it would take twice as much.

@@ -19,7 +19,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Label:
-    """One value of a label picture: its name, its colour, and its class index or IGNORE."""
+    """Value of a label picture: name, colour, class index or IGNORE."""
 
     value: int
     name: str
@@ -41,7 +41,7 @@ class LabelTable:
 
     @cached_property
     def class_colours(self) -> NDArray[np.uint8]:
-        """The colours (classes, 3) of the scored classes, RGB in 0..255, by class index."""
+        """Colours (classes, 3) of the scored classes, RGB in 0..255."""
         return np.array([label.colour for label in self._scored], np.uint8)
 
     @cached_property
@@ -55,11 +55,17 @@ class LabelTable:
         return frozenset(label.value for label in self.labels)
 
     def to_indices(self, picture: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """Class indices of a label picture (H, W) whose values are all in the table."""
+        """Class indices of a label picture (H, W).
+
+        All its values must be in the table.
+        """
         return self._lookup[picture.astype(np.intp)]
 
     def to_colours(self, picture: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """The colours (H, W, 3) of a label picture (H, W) whose values are all in the table."""
+        """Colours (H, W, 3) of a label picture (H, W).
+
+        All its values must be in the table.
+        """
         return self._palette[picture.astype(np.intp)]
 
     @property

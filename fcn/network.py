@@ -1,4 +1,4 @@
-"""FCN-32s, 16s and 8s: the network, its pooling in bands, and its initial weights."""
+"""FCN-32s, 16s and 8s: network, banded pooling, initial weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ ROWS = 32  # of the last convolution per band, even
 
 
 def pooled(x: Tensor, layers: Sequence[nn.Conv2d]) -> Tensor:
-    """Apply convolutions of stride 1, each with a ReLU, and a 2x2 max-pool that rounds up, without gradients.
+    """Apply convolutions with ReLU and a 2x2 max-pool, without gradients.
+
+    The convolutions have stride 1, and the pool rounds sizes up.
 
     Computed in bands of rows, whose maps stay in a CPU's cache; whole maps of a large image go through memory.
 
@@ -100,7 +102,10 @@ class FcnArchitecture:
 
 
 class FCN(nn.Module):
-    """Scores (B, channels, H, W) for images (B, 3, H, W): float32, BGR, less the mean; H and W from 32 up."""
+    """Scores (B, channels, H, W) for images (B, 3, H, W): float32, BGR, less the mean.
+
+    H and W from 32 up.
+    """
 
     def __init__(self, architecture: FcnArchitecture) -> None:
         super().__init__()
@@ -211,7 +216,7 @@ def vgg16_layers() -> dict[str, str]:
 
 
 def take_vgg16(network: FCN, weights: Mapping[str, Tensor]) -> None:
-    """Set all layers but the scores from a state dict of torchvision's `vgg16`.
+    """Load torchvision's `vgg16` weights into all layers but the scores.
 
     torchvision's network expects normalised RGB in 0..1; ours BGR in 0..255 minus a mean. The first layer is rewritten
     so that both compute the same.
@@ -248,7 +253,10 @@ def with_batch_norm(network: FCN) -> None:
 
 
 def folded(network: FCN) -> FCN:
-    """Fold batch norms into a copy of plain convolutions with the same scores in `eval` mode."""
+    """Fold batch norms into a copy of plain convolutions.
+
+    Its scores are those of the network in `eval` mode.
+    """
     plain = FCN(network.architecture).to(network.score_fr.weight.device)
     own = plain.state_dict()
     training = network.training

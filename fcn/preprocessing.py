@@ -12,7 +12,9 @@ MEAN_BGR = (72.78044, 83.21195, 73.45286)
 
 
 def resized(photo: NDArray[np.uint8], photo_size: int | None, width: int, height: int) -> NDArray[np.uint8]:
-    """Resize a photo (H, W, 3) to `photo_size` pixels square, and from there to (height, width, 3).
+    """Resize a photo to `photo_size` pixels square, then to its labels' size.
+
+    Shapes are (H, W, 3) and (height, width, 3).
 
     Each is one bilinear resize by Pillow on 8 bits, as in SciPy's former `imresize`; skipped where the size is right.
     None as `photo_size` skips the first.
@@ -26,7 +28,10 @@ def resized(photo: NDArray[np.uint8], photo_size: int | None, width: int, height
 
 
 def to_tensor(photo: NDArray[np.uint8]) -> Tensor:
-    """Convert a photo (H, W, 3), RGB in 0..255, to the network's input (1, 3, H, W): float32, BGR, minus the mean."""
+    """Convert an RGB photo (H, W, 3) to the network's input (1, 3, H, W).
+
+    Values are 0..255 before, and float32, BGR, minus the mean after.
+    """
     image = photo[..., ::-1].astype(np.float32)
     image -= np.array(MEAN_BGR, np.float32)
     return torch.from_numpy(image).permute(2, 0, 1)[None]  # channels last in memory, which is faster on CPUs

@@ -38,7 +38,9 @@ Counts = NDArray[np.integer | np.floating]
 
 
 class FcnScores(NamedTuple):
-    """Three means, each (...,), and their values per class, each (..., classes); all fractions 0..1.
+    """Three means, each (...,), and their values per class, each (..., classes).
+
+    All fractions 0..1.
 
     Scores without a pixel to compute them from are NaN: all of them where no pixel counts, such as where every image is
     dropped; by the strict protocol also single classes.
@@ -52,7 +54,9 @@ class FcnScores(NamedTuple):
 
 
 def counted(matrices: Counts, protocol: Protocol) -> Counts:
-    """Count each image's pixels by a protocol's rules, to be summed and given to `scores`.
+    """Count each image's pixels by a protocol's rules.
+
+    The counts may be summed over images and are then given to `scores`.
 
     Args:
         matrices: One per image, (..., classes + 1, channels), as `fcn.confusion.confusion` makes them.
@@ -76,7 +80,10 @@ def counted(matrices: Counts, protocol: Protocol) -> Counts:
 
 
 def dropped(matrices: Counts) -> NDArray[np.bool_]:
-    """Images (...,) that the published script drops whole: one pixel beyond the last cell is enough."""
+    """Images (...,) that the published script drops whole.
+
+    One pixel beyond the last cell of its matrix is enough.
+    """
     truth = matrices[..., :-1, :]
     classes, channels = truth.shape[-2:]
     beyond = classes * np.arange(classes)[:, None] + np.arange(channels) >= classes * classes
@@ -113,7 +120,10 @@ def _mean_of_defined(values: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def published_text(values: FcnScores, classes: Sequence[str]) -> str:
-    """Format the official scores as the published script's evaluation_results.txt: 0 where nothing counts."""
+    """Format the official scores as the published script's evaluation_results.txt.
+
+    Scores are 0 where nothing counts.
+    """
     values = FcnScores(*map(np.nan_to_num, values))
     lines = [
         f"Mean pixel accuracy: {values.pixel_accuracy:f}",

@@ -60,7 +60,7 @@ class Photo(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A photo, and its true class indices (H, W), with IGNORE where there is none."""
+    """Photo with its true class indices (H, W), or IGNORE."""
 
     photo: Photo
     labels: NDArray[np.uint8]
@@ -106,7 +106,7 @@ def score(
     predicted: Predicted = lambda _id, _prediction: None,
     again: Collection[str] = (),
 ) -> Matrices:
-    """Compute the matrices of all examples, except for those in the file that still hold.
+    """Compute the confusion matrices of all examples, reusing valid ones.
 
     Args:
         scorer: The network that segments.
@@ -199,7 +199,10 @@ def _one_ahead(items: Iterator[Item]) -> Generator[Item]:
 
 
 def _batches(segmenter: Segmenter, card: Card, examples: Sequence[Example], threads: int) -> Iterator[list[_Read]]:
-    """Yield neighbours of one size, as many as are segmented at once; a few more are read ahead."""
+    """Yield neighbours of one size, as many as are segmented at once.
+
+    A few more are read ahead.
+    """
     waiting: deque[Future[_Read]] = deque()
     upcoming = iter(examples)
     pinned = segmenter.device.type == "cuda"  # copies from pinned memory do not block the processor

@@ -36,7 +36,10 @@ class Segmented(NamedTuple):
 
 
 class Launched(NamedTuple):
-    """Predictions (B, H, W) and matrices of a batch, being copied to the CPU until the event."""
+    """Predictions (B, H, W) and matrices of a batch on their way.
+
+    They are being copied to the CPU until the event.
+    """
 
     channels: Tensor
     matrices: Tensor
@@ -51,7 +54,7 @@ class Launched(NamedTuple):
 
 
 class Segmenter:
-    """Network that segments as many images at once as its device has use and memory for.
+    """Network that segments images in batches that fit its device.
 
     Args:
         network: On the device it computes on, as `settled`.
@@ -66,13 +69,18 @@ class Segmenter:
         self._batches: Counter[torch.Size] = Counter()
 
     def most(self, height: int, width: int) -> int:
-        """Number of images of a size to launch at once; 1 on a CPU, which one image keeps busy."""
+        """Number of images of a size to launch at once.
+
+        1 on a CPU, which one image keeps busy.
+        """
         if (height, width) not in self._most:
             self._most[height, width] = self._at_once or self._fitting(height, width)
         return self._most[height, width]
 
     def launch(self, photos: Sequence[Tensor], labels: Sequence[Tensor]) -> list[Launched]:
-        """Segment images of one size, without waiting for a GPU; in several parts where memory is short.
+        """Segment images of one size, without waiting for a GPU.
+
+        In several parts where memory is short.
 
         Args:
             photos: Each (H, W, 3), RGB in 0..255, in memory that a GPU can copy from.
@@ -136,12 +144,15 @@ class Segmenter:
 
 
 def layout(device: torch.device) -> torch.memory_format:
-    """Memory format of weights and pictures: channels last on CPUs; first for cuDNN's Winograd kernels in float32."""
+    """Memory format of weights and pictures: channels last on CPUs.
+
+    First for cuDNN's Winograd kernels in float32.
+    """
     return torch.channels_last if device.type == "cpu" else torch.contiguous_format
 
 
 def settled(network: FCN, device: torch.device) -> FCN:
-    """Move a network to a device in place, in the memory format that is fastest there.
+    """Move a network to a device, in its fastest memory format.
 
     Raises:
         FcnError: There is no room for its weights.
@@ -157,7 +168,10 @@ def settled(network: FCN, device: torch.device) -> FCN:
 
 
 def segment(network: FCN, image: Tensor) -> NDArray[np.uint8]:
-    """Predict the channel (H, W) of each pixel of an image (1, 3, H, W), in float32 on GPUs too."""
+    """Predict the channel (H, W) of each pixel of an image (1, 3, H, W).
+
+    In float32 on GPUs too.
+    """
     with torch.inference_mode():
         channels: NDArray[np.uint8] = _channels(network, image.to(network.score_fr.weight.device))[0].cpu().numpy()
     return channels
@@ -192,5 +206,8 @@ def _free(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error is a failed allocation; PyTorch has no error class for those of a CPU."""
+    """Whether an error is a failed allocation.
+
+    PyTorch has no error class for those of a CPU.
+    """
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)

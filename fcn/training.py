@@ -1,4 +1,6 @@
-"""Training of a scorer on photos and labels; test items have no part in it.
+"""Training of a scorer on photos and labels.
+
+Test items have no part in it.
 
 The published training is not documented. Ours: Adam, a one-cycle learning rate, cross entropy with rare classes
 weighted up, mirrored images. The network with the best class IoU on the validation items is kept. A stopped training
@@ -71,7 +73,9 @@ class TrainingSet(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """File that holds the state of a training; it may be deleted at the end.
+    """File that holds the state of a training.
+
+    It may be deleted at the end.
 
     Attributes:
         path: Of the file.
@@ -89,7 +93,7 @@ class FcnProgress(NamedTuple):
 
     Attributes:
         step: Steps taken.
-        total: Steps in all.
+        total: Steps of the whole training.
         loss: Of the last step.
         seconds_left: An estimate.
         validation: Scores on the validation items by the strict protocol, if they were just computed.
@@ -141,7 +145,7 @@ def train(
     checkpoint: Checkpoint,
     report: Callable[[FcnProgress], None],
 ) -> TrainedFcn:
-    """Train a network to its end, from its checkpoint if there is one.
+    """Train a network to its end, from its last checkpoint.
 
     Args:
         network: With its first weights, on the device to train on; changed in place.
@@ -199,7 +203,10 @@ def train(
 
 
 def one_cycle(step: int, steps: int) -> float:
-    """Share of the highest learning rate at a step: a linear rise, then a cosine fall to 0 (Smith, 2018)."""
+    """Share of the highest learning rate at a step (Smith, 2018).
+
+    A linear rise, then a cosine fall to 0.
+    """
     rise = max(1, round(RISING * steps))
     if step < rise:
         return (step + 1) / rise

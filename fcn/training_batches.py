@@ -1,4 +1,4 @@
-"""Training batches: examples decoded once, their order and mirroring, and the class weights."""
+"""Training batches: decoded examples, their order and mirroring, class weights."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Decoded:
         return decoded
 
     def tensors(self, index: int, *, mirrored: bool) -> tuple[Tensor, Tensor]:
-        """Convert an example to the network's input (1, 3, H, W) and the loss's labels (1, H, W).
+        """Convert an example to input (1, 3, H, W) and labels (1, H, W).
 
         Raises:
             FcnError: The labels hold a class beyond the classes.
@@ -74,7 +74,9 @@ class Decoded:
 
 
 def class_weights(examples: Decoded, channels: int) -> Tensor:
-    """Weights (channels,) of the classes in the loss, by their share of the labelled pixels; the mean per pixel is 1.
+    """Class weights (channels,) of the loss, by share of labelled pixels.
+
+    Their mean per pixel is 1.
 
     Pixels are counted in some items, evenly spread. A class that does not occur there may occur elsewhere, and gets the
     highest weight. A channel beyond the classes has none.
@@ -93,7 +95,9 @@ def class_weights(examples: Decoded, channels: int) -> Tensor:
 
 
 def batches(examples: Decoded, size: int, seed: int, first: int, last: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Read the batches of the steps from `first` to `last - 1` ahead; the step alone decides a batch.
+    """Read the batches of steps `first` to `last - 1` ahead.
+
+    A batch depends on its step alone.
 
     Yields images (size, 3, H, W) in channels-last memory, and labels (size, H, W).
 

@@ -1,4 +1,4 @@
-"""Scorer files: safetensors with a card, import from Caffe, and checked torch files."""
+"""Scorer files: safetensors with a card, import from Caffe and torch."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class Card:
         architecture: Of the network.
         classes: Names of the scored classes, by index; the network may have more channels, the published has one more.
         labels: Name of the `fcn.labels.LabelTable` it was trained for.
-        photo_size: Photos are resized to so many pixels square and then up to the size of their labels; None: they are
-            scored as they are.
+        photo_size: Side of the square to which photos are resized, before they are resized up to the size of their
+            labels; None scores them as they are.
         source: The file it was imported from, or its training and data.
         source_sha256: SHA-256 of that file, in hexadecimal; None for a scorer that was trained here.
     """
@@ -76,7 +76,9 @@ class Card:
 
 
 def save(path: Path, network: FCN, card: Card) -> None:
-    """Write a network and its card, whole or not at all; the folder is made where it is missing.
+    """Write a network and its card, whole or not at all.
+
+    The folder is made where it is missing.
 
     Raises:
         FcnError: The folder or the file cannot be written.
@@ -116,7 +118,7 @@ def load(path: Path) -> tuple[FCN, Card]:
 
 
 def from_caffe(path: Path) -> tuple[FCN, Card]:
-    """Import the published network with the weights of a .caffemodel, and make its card.
+    """Import the published network from a .caffemodel, with its card.
 
     Sources: docs/paper-protocol.md#network-file (every layer's name and shape) and docs/paper-protocol.md#fcn-score
     (photos of 256x256).
@@ -240,7 +242,9 @@ CARD: dict[str, Callable[[Any], bool]] = {
 
 
 def read(path: Path) -> Any:  # noqa: ANN401 (what a file holds is not known before it is read)
-    """Read a file of `torch.save` onto the CPU; no code in it is run.
+    """Read a file of `torch.save` onto the CPU.
+
+    No code in it is run.
 
     Raises:
         Exception: One of UNREADABLE, which `reason` explains.
@@ -251,7 +255,10 @@ def read(path: Path) -> Any:  # noqa: ANN401 (what a file holds is not known bef
 
 
 def reason(error: Exception) -> str:
-    """Explain in one printable line why a file cannot be read; names in it are the file's own."""
+    """Explain in one printable line why a file cannot be read.
+
+    Names in it are the file's own.
+    """
     text = str(error)
     found = _OBJECT.search(text)
     if found:

@@ -1,4 +1,7 @@
-"""Command line; each command is imported when it is called, so that --help is quick."""
+"""Command line.
+
+Each command is imported when it is called, so that --help is quick.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,10 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's own)
-        """Run a command; turn Ctrl-C into a one-line error unless the command handles it."""
+        """Run a command.
+
+        Turn Ctrl-C into a one-line error unless the command handles it.
+        """
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -106,7 +112,10 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:  # noqa: ANN401 (click's own)
-    """Run the command line; errors that the user can fix are one line and exit code 1."""
+    """Run the command line.
+
+    Errors that the user can fix are one line and exit code 1.
+    """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:

@@ -1,4 +1,4 @@
-"""The settings of a run and of a grid: what they are, what they may be, and how they are read.
+"""Settings of runs and grids, their checks and effects.
 
 One model holds every setting of a run. A run's settings are the defaults, then a task's or a grid's, then its cell's,
 then what `--set` says; the paper's protocol is the default
@@ -42,12 +42,14 @@ def _filled(path: str) -> str:
 
 
 def is_table(clusters: str) -> bool:
-    """Whether clusters of items are given as a table, not as a pattern."""
+    """Whether clusters of items are a table, not a pattern."""
     return clusters.lower().endswith(".csv")
 
 
 def check_clusters(asked: str) -> str:
-    """Refuse what is neither a pattern nor a table; whether the table is there is seen when it is needed.
+    """Refuse what is neither a pattern nor a table.
+
+    Whether the table is there is seen when it is needed.
 
     Args:
         asked: A regular expression with one group, found anywhere in an item's id: the cluster's name; or, where it
@@ -92,12 +94,14 @@ nothing: no number.
 
 
 def setting(default: object, affects: str, meaning: str | None = None) -> Any:  # noqa: ANN401 (as pydantic's Field)
-    """Declare a setting: its default, the effects that it has, and its meaning."""
+    """Declare a setting: default, effects, meaning."""
     return Field(default, description=meaning, json_schema_extra={"affects": affects})
 
 
 class RunConfig(BaseModel):
-    """Every setting of one run, with what it affects. A run keeps the `threads` that it began with on a CPU.
+    """Settings of one run, each with its effects.
+
+    A run keeps the `threads` that it began with on a CPU.
 
     Example:
         >>> from p2pbench import RunConfig
@@ -111,8 +115,8 @@ class RunConfig(BaseModel):
     root: NotEmpty | None = setting(None, "location", "folder of the dataset; streets needs none")
     direction: Direction | None = setting(None, "items targets", "None takes the dataset's first")
     test_split: str | None = setting(None, "items targets", "None takes the dataset's own; see `p2pbench datasets`")
-    train_items: Positive | None = setting(None, "items", "take the first so many; None takes all")
-    test_items: Positive | None = setting(None, "items targets", "take the first so many; None takes all")
+    train_items: Positive | None = setting(None, "items", "use only the first N; None takes all")
+    test_items: Positive | None = setting(None, "items targets", "use only the first N; None takes all")
     image_size: int = setting(
         256, "items targets outputs", "side of the squares that networks see: a power of two from 32 up"
     )
@@ -140,7 +144,7 @@ class RunConfig(BaseModel):
     ndf: Positive = setting(64, "weights", "width of the discriminator's first layer")
 
     epochs: Positive = setting(200, "weights")
-    decay_epochs: Annotated[int, Field(ge=0)] = setting(0, "weights", "bring the rate to 0 over the last so many")
+    decay_epochs: Annotated[int, Field(ge=0)] = setting(0, "weights", "bring the rate to 0 over the last N epochs")
     batch_size: Positive = setting(1, "weights")
     learning_rate: Weight = setting(2e-4, "weights")
     beta1: Annotated[float, Field(ge=0, lt=1)] = setting(0.5, "weights")
@@ -240,7 +244,7 @@ class RunConfig(BaseModel):
         return self.model_copy(update=paths)
 
     def without_effect(self, key: str) -> str | None:
-        """Why a setting changes nothing in a run of these settings; None if it may change something."""
+        """Reason why a setting has no effect in this run, else None."""
         term = {"weight_l1": "L1", "weight_l2": "L2"}.get(key)
         if term is not None and term not in self.terms:
             return f"the objective {self.objective} has no {term}"
@@ -255,7 +259,7 @@ OF_DISCRIMINATOR = frozenset({"receptive_field", "ndf", "halve_discriminator_los
 
 
 def effects(key: str) -> frozenset[str]:
-    """What a setting affects; see `Effect`."""
+    """Effects of a setting; see `Effect`."""
     extra = RunConfig.model_fields[key].json_schema_extra
     return frozenset(str(extra["affects"]).split()) if isinstance(extra, dict) else frozenset()
 
@@ -301,7 +305,7 @@ class TaskConfig(BaseModel):
 
 
 def check_image_size(size: int) -> None:
-    """Raise ValueError unless the size is a power of two from 32 up, naming the nearest ones."""
+    """Raise ValueError unless a size is a power of two from 32."""
     if size >= SMALLEST_IMAGE and size & (size - 1) == 0:
         return
     below = 2 ** int(math.log2(size)) if size > SMALLEST_IMAGE else SMALLEST_IMAGE
@@ -310,7 +314,7 @@ def check_image_size(size: int) -> None:
 
 
 def smallest_image(receptive_field: int) -> int:
-    """Smallest power of two for which a discriminator has at least one output.
+    """Smallest power of two with a discriminator output.
 
     Each strided layer halves the size, and the two last layers (4x4, stride 1, pad 1) remove one pixel each.
     """
@@ -354,7 +358,7 @@ def read_task(path: Path) -> TaskConfig:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file's content. Raises UserError when there is none or it is no TOML."""
+    """Read a TOML file; raises UserError if missing or invalid."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -364,7 +368,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """`key=value` as written behind `--set`; a value that is no TOML is taken as a string.
+    """Parse a `key=value` of `--set`.
 
     Raises:
         UserError: no `=`.

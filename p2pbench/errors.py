@@ -11,7 +11,7 @@ from reports.store.names import printable
 
 
 class UserError(Exception):
-    """Something outside the program is wrong, and the message says how to mend it.
+    """Error that the user can mend, as the message says.
 
     The message is one line, with one more for each of several files: which file or setting, what was found, what was
     expected, what to do. The command line prints it and exits with code 1; anything else that reaches the user is a bug
@@ -23,12 +23,17 @@ NEXT_LINE = "\n  "  # before each culprit where a message names several
 
 
 def shown(message: str) -> str:
-    """A message as it is printed: names in it may come from files, and control nothing."""
+    """Message for printing, without control characters.
+
+    Names in it may come from files.
+    """
     return NEXT_LINE.join(map(printable, message.split(NEXT_LINE)))
 
 
 def check_text(path: str) -> str:
-    """Return a path that is valid text, as records and file formats need it; files below it may have any name.
+    """Check that a path is valid text.
+
+    Records and file formats need it; files below it may have any name.
 
     Raises:
         UserError: Its bytes are no UTF-8.
@@ -41,7 +46,9 @@ def check_text(path: str) -> str:
 
 
 def check_no_pipe(argument: str) -> None:
-    """Refuse an argument of the command line that names a pipe or a device: whoever opens one may wait for ever.
+    """Refuse an argument that names a pipe or a device.
+
+    Opening one may block forever.
 
     `--option=PATH`, `NAME=PATH` and `DATASET:PATH` are looked into.
 
@@ -55,5 +62,5 @@ def check_no_pipe(argument: str) -> None:
                 raise UserError(f"{path}: is a pipe or a device; expected a file or a folder; copy what it gives first")
 
 
-# Each package has errors of its own kind, since those below know nobody above.
+# Each package has errors of its own kind, since lower packages do not import p2pbench.
 MENDABLE = (UserError, AmtError, Refusal, FcnError, ReportError)

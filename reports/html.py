@@ -1,4 +1,4 @@
-"""The report as an HTML page with its files, or as one file."""
+"""Report as an HTML page with files, or one file."""
 
 from __future__ import annotations
 

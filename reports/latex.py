@@ -82,7 +82,7 @@ def of_table(table: ScoreTable, grid: str, description: GridDescription) -> str:
         lines.append(f"    {_row(table.real, table.metrics, counted, style='textit')}")
     if table.apart:
         lines.append(r"    \midrule")
-        lines += [f"    {_row(row, table.metrics, counted, note=number)}" for number, row in enumerate(table.apart, 1)]
+        lines += [f"    {_row(row, table.metrics, counted, note=i)}" for i, row in enumerate(table.apart, 1)]
     lines += [
         r"    \bottomrule",
         r"  \end{tabular}",
@@ -185,8 +185,8 @@ def _notes(table: ScoreTable) -> list[str]:
     if table.real:
         notes.append("Italic: the ground truth, not ranked.")
     notes += [rf"$^\ddagger$ {escape(row.cell)}: {escape(row.note)}." for row in table.all_rows() if row.note]
-    for number, row in enumerate(table.apart, 1):
-        notes.append(f"$^{{{number}}}$ Not comparable, not ranked: {escape('; '.join(map(reason, row.differences)))}.")
+    for i, row in enumerate(table.apart, 1):
+        notes.append(f"$^{{{i}}}$ Not comparable, not ranked: {escape('; '.join(map(reason, row.differences)))}.")
     return notes
 
 

@@ -66,10 +66,7 @@ def learning(study: StudyRecord, cells: Sequence[str], strokes: Mapping[str, Str
     shown = [cell for cell in _in_order(study, cells) if cell.curve.blocks]
     ends = [block.interval.low for cell in shown for block in (*cell.curve.blocks, *cell.curve.practice)]
     lowest = min([40.0, *(10.0 * math.floor(end / 10) for end in ends)])
-    return [
-        _learning(cell, f"learning-{number:02}", _stroke(strokes, cell.cell), lowest)
-        for number, cell in enumerate(shown)
-    ]
+    return [_learning(cell, f"learning-{i:02}", _stroke(strokes, cell.cell), lowest) for i, cell in enumerate(shown)]
 
 
 def scatter(

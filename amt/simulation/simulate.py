@@ -59,8 +59,8 @@ async def _simulate(base_url: str, study: str, crowd: Crowd, truth: Truth) -> Si
     began = time.monotonic()
     await asyncio.gather(
         *(
-            visit(Rater(number, kinds[i], model, crowd.seed), float(rng.uniform(0, crowd.arrivals)))
-            for number, i in enumerate(rng.permutation(len(kinds)), crowd.first)
+            visit(Rater(index, kinds[i], model, crowd.seed), float(rng.uniform(0, crowd.arrivals)))
+            for index, i in enumerate(rng.permutation(len(kinds)), crowd.first)
         )
     )
     record.seconds = time.monotonic() - began

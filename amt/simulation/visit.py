@@ -27,7 +27,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # between attempts, doubled each time
 _CUT_SECONDS = 0.02  # longest time from sending to a deliberate cut of the connection
 _HEARTBEAT_SECONDS = 60.0
 _LOOKING = 0.5  # share of a trial's time from its showing to the answer
-_PAIRS_AHEAD = 10  # pictures are fetched for so many trials at a time
+_PAIRS_AHEAD = 10  # trials whose pictures are fetched at a time
 _ENVIRONMENT = {
     "eligible": True,
     "reasons": [],

@@ -1,4 +1,4 @@
-"""Data of a grid: items decoded once for all cells that share them."""
+"""Data of a grid, decoded once for cells that share them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from p2pbench.training.records import Contents, Description
 
 @dataclass(frozen=True)
 class Data:
-    """A dataset as a run sees it: training samples at load size, test samples at image size.
+    """Dataset of a run with its training and test samples.
+
+    Training samples are at load size, test samples at image size.
 
     `contents` is the hash of each item's content by its id, by split; `notices` are lines for the user on how the data
     fill the ranges of the settings.
@@ -31,12 +33,12 @@ class Data:
     notices: Sequence[str] = ()
 
     def describe(self) -> Description:
-        """Summary of each split: number of items, hash of their ids, hash of their contents."""
+        """Summary of each split: number, hash of ids, hash of contents."""
         return describe(self.items, self.contents)
 
 
 def describe(items: Items, contents: Contents) -> Description:
-    """Summary of each split: number of items, hash of their ids, hash of their contents."""
+    """Summary of each split: number, hash of ids, hash of contents."""
     described = items.describe()
     return {split: {**described[split], "content": digest(contents[split])} for split in described}
 
@@ -51,7 +53,10 @@ def contents_of(dataset: Dataset, items: Items) -> Contents:
 
 
 def data_key(config: RunConfig) -> tuple[object, ...]:
-    """Values of all settings that select or locate data; runs with one key share data."""
+    """Values of all settings that select or locate data.
+
+    Runs with one key share data.
+    """
     return tuple(getattr(config, name) for name in affecting("items", "location"))
 
 
@@ -80,7 +85,10 @@ class KeptData:
         self._opened: dict[tuple[object, ...], Data] = {}
 
     def of(self, config: RunConfig, advance: Advance = lambda done, total: None) -> Data:
-        """The data of a run, opened on first use; raises as `open_data` and `advance` do."""
+        """The data of a run, opened on first use.
+
+        Raises as `open_data` and `advance` do.
+        """
         key = data_key(config)
         if key not in self._opened:
             self._opened[key] = open_data(config, advance)

@@ -32,7 +32,9 @@ from reports.store.names import counted, duration, typed
 
 
 def estimate_lines(plan: GridPlan) -> Iterator[str]:
-    """Cells, steps, parameters and time of a grid, a line each; nothing is written.
+    """Cells, steps, parameters and time of a grid, one line each.
+
+    Nothing is written.
 
     Raises:
         UserError: As `run_grid`, runs made before included; but only a few pictures are decoded.

@@ -124,7 +124,7 @@ def read_plan(
 
 
 def check_effect(plan: GridPlan, keys: Iterable[str]) -> None:
-    """Refuse settings of the command line that have no effect in any cell.
+    """Refuse settings of the command line without effect in any cell.
 
     Raises:
         UserError: A setting has no effect; the message says why.
@@ -195,7 +195,7 @@ def preset_names(kind: str) -> list[str]:
 
 
 def find_grid(name: str) -> tuple[str, GridConfig]:
-    """Read a grid by the name of a preset or the path of a TOML file: its name and content.
+    """Read a grid by preset name or TOML path: name and content.
 
     Raises:
         UserError: The name is neither, or the file is not a grid.

@@ -1,4 +1,4 @@
-"""The runs of a grid on the machines of a Ray cluster, each a job."""
+"""Runs of a grid as jobs on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def execute_on_cluster(
     reporter: ProgressReporter,
     stop: Stop,
 ) -> Generator[Outcome, None, None]:
-    """Train runs on a cluster; yields each finished run with its error, if any.
+    """Train runs on a cluster.
+
+    Yields each finished run with its error, if any.
 
     Raises:
         UserError: A node has another version, or does not see the results folder.

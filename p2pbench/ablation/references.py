@@ -1,4 +1,7 @@
-"""The test items' inputs and targets as pictures, under the same resizing: `input/` and `real/` of a grid."""
+"""`input/` and `real/` of a grid: the test items' pictures.
+
+They are under the same resizing as the samples.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[tuple[Run, RunRecord]]) -> None:
-    """Refuse data whose targets are not those of runs that an older version made.
+    """Refuse data with targets other than those of older runs.
 
     Older versions recorded no hashes, so pictures are compared. A user's own pictures in `input/` and `real/` are
     refused too, unless they are the same.
@@ -54,7 +57,7 @@ def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[t
 
 
 def check_same_references(grid: Grid, data: Data, config: RunConfig) -> None:
-    """Refuse to train on data other than those that `real/` was made from.
+    """Refuse data other than those that `real/` was made from.
 
     Raises:
         UserError: Another command has made `real/` anew, from other data or settings.
@@ -96,7 +99,9 @@ def _foreign(row: Run, known: Collection[str]) -> list[Path]:
 
 
 def fill_references(grid: Grid, data: Data, config: RunConfig, reporter: ProgressReporter) -> None:
-    """Bring `input/` and `real/` up to date with these data; removes scores of replaced targets.
+    """Bring `input/` and `real/` up to date with these data.
+
+    Removes scores of replaced targets.
 
     The source of a picture is recorded only after the picture is written, so an interrupted call leaves no picture
     that later counts as up to date.

@@ -1,4 +1,7 @@
-"""Execution of one run: training, export of the generator, test pictures; finished parts are skipped."""
+"""Execution of one run: training, export of the generator, test pictures.
+
+Finished parts are skipped.
+"""
 
 from __future__ import annotations
 
@@ -45,12 +48,12 @@ SAMPLES = 4  # test items in the picture that shows the progress of a training
 
 
 def is_finished(run: Run, items: Sequence[Item]) -> bool:
-    """Whether a run is trained and has its own output of every test item."""
+    """Whether a run is trained and has all its test outputs."""
     return run.generator.exists() and not missing_items(run, items)
 
 
 def missing_items(run: Run, items: Sequence[Item]) -> list[int]:
-    """Indices, in the test split, of items that have no output of the run yet."""
+    """Indices of test items that have no output of the run."""
     there, made = run.pictures(), Made(run.folder)
     if made:  # only what the run itself wrote counts: a user's picture of the same name is never taken for an output
         there = {id_: path for id_, path in there.items() if made.holds(path)}
@@ -58,7 +61,9 @@ def missing_items(run: Run, items: Sequence[Item]) -> list[int]:
 
 
 def say_threads(plan: Sequence[PlannedRun], threads: int | None, reporter: ProgressReporter) -> None:
-    """Report the number of threads if neither the settings nor an earlier start fixes it.
+    """Report the number of threads unless it is fixed.
+
+    It is fixed by the settings, or by an earlier start of the run.
 
     Args:
         plan: The runs.
@@ -73,7 +78,9 @@ def say_threads(plan: Sequence[PlannedRun], threads: int | None, reporter: Progr
 
 
 def begin(planned: PlannedRun, data: Data, threads: int | None, reporter: ProgressReporter) -> PlannedRun:
-    """Fix the threads of a run and write its config.json; returns the run with these settings.
+    """Fix the threads of a run and write its config.json.
+
+    Returns the run with these settings.
 
     Args:
         planned: The run.
@@ -202,7 +209,7 @@ def _rgb(picture: Picture, ends: Range | None) -> NDArray[np.uint8]:
 
 
 def as_begun(planned: PlannedRun, available: Precisions, made: Sequence[tuple[Run, RunRecord]]) -> RunConfig:
-    """Settings with the precision and threads that a started run was trained with."""
+    """Settings with the precision and threads of a started run."""
     config = planned.config
     begun = next((record.settings for run, record in made if run == planned.run and has_begun(run)), None)
     if config.precision == "auto" and begun is not None:

@@ -1,4 +1,4 @@
-"""Execution of a grid: its runs sequentially, concurrently, or on the nodes of a cluster."""
+"""Execution of a grid: sequentially, concurrently, or on a cluster."""
 
 from __future__ import annotations
 
@@ -125,7 +125,9 @@ def run_grid(
     cluster: Cluster | None = None,
     stopping: StopSource = never_stopped,
 ) -> Trained:
-    """Train every run of a grid and generate its outputs; finished runs are skipped, interrupted ones resumed.
+    """Train every run of a grid and generate its outputs.
+
+    Finished runs are skipped, interrupted ones resumed.
 
     Nothing is written before all settings, all data and all folders are checked. A run that fails does not stop the
     others; it is named at the end.

@@ -30,7 +30,10 @@ Timer = Callable[[int], float]
 
 
 def step_timer(config: RunConfig, channels: Channels, device: torch.device) -> Timer:
-    """Timer of the steps of a training, on a GPU as a CUDA graph; the weights do not change."""
+    """Timer of training steps, on a GPU as a CUDA graph.
+
+    The weights do not change.
+    """
     keep_freed_memory()
     set_up(config, device)
     model = build(config, channels, device)
@@ -72,7 +75,9 @@ def warm_up(timer: Timer, stop: Stop) -> float:
 
 
 def sustained(timer: Timer, step: float, seconds: float, stop: Stop) -> float:
-    """Mean seconds per step over a period; one step takes about `step` seconds.
+    """Mean seconds per step over a period.
+
+    One step takes about `step` seconds.
 
     Steps are taken until the period is over, so that no process that measures concurrently ever has the machine to
     itself. Only steps that end within the period count, but always the first block.
@@ -132,7 +137,7 @@ class Rates(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Images per second of several runs: all concurrently, and the same images sequentially."""
+    """Images per second of several runs, concurrent and sequential."""
 
     concurrent: float
     sequential: float

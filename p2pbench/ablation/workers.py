@@ -1,4 +1,7 @@
-"""Concurrent runs of a grid, each in a process of its own: small networks do not fill a machine."""
+"""Concurrent runs of a grid, each in its own process.
+
+Small networks do not fill a machine.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,9 @@ class Workers:
         self._pool, self._stop, self._stopping, self._forwarder = pool, stop, stopping, forwarder
 
     def measure(self, cells: Sequence[Cell]) -> list[Rates]:
-        """Time the steps of runs, one per worker: of each alone, then of all concurrently.
+        """Time the steps of runs: each alone, then all concurrently.
+
+        There are as many runs as workers.
 
         Raises:
             NotMeasured: A worker failed, died, or did not get ready; the message says which.
@@ -123,7 +128,9 @@ class Workers:
 
 @contextmanager
 def workers(count: int, reporter: ProgressReporter, stop: Stop) -> Iterator[Workers]:
-    """Start worker processes for the block; at its end their runs save their state.
+    """Start worker processes for the block.
+
+    At its end their runs save their state.
 
     A KeyboardInterrupt that ends the block, or comes while runs save, kills the processes.
 

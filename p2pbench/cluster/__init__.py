@@ -1,1 +1,4 @@
-"""Jobs on a Ray cluster. Only `jobs`, `nodes` and `worker` import Ray, which is an extra."""
+"""Jobs on a Ray cluster.
+
+Only `jobs`, `nodes` and `worker` import Ray, which is an extra.
+"""

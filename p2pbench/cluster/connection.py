@@ -1,4 +1,4 @@
-"""Connection to a Ray cluster, or to one of this machine alone, for one command."""
+"""Connection to a Ray cluster for one command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Scheduling of jobs on a Ray cluster; jobs of lost or unfit nodes are restarted elsewhere."""
+"""Scheduling of jobs on a Ray cluster.
+
+Jobs of lost or unfit nodes are restarted elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -138,7 +141,9 @@ class Cluster:
     def execute(
         self, jobs: Sequence[Job], folder: Path, reporter: ProgressReporter, stop: Stop, shared: tuple[object, ...] = ()
     ) -> Generator[tuple[int, JobResult], None, None]:
-        """Run jobs concurrently as resources allow; yields the index and result of each finished job.
+        """Run jobs concurrently as resources allow.
+
+        Yields the index and result of each finished job.
 
         A stop request reaches all workers; each saves its state, and its result is `Stopped`.
 

@@ -71,7 +71,7 @@ def _call_on(node: Node, function: Callable[..., Any], *arguments: object) -> An
 
 
 def remote_work() -> Callable[..., tuple[str, Any]]:
-    """Function for a node: checks the environment, and runs a job if it gets one.
+    """Build the function that checks a node and runs a job.
 
     Ray pickles a nested function by its code, not by its name, and it unpickles the job itself; so it runs, and
     reports the problem, even on nodes without our modules.
@@ -85,7 +85,7 @@ def remote_work() -> Callable[..., tuple[str, Any]]:
         packed: bytes | None = None,
         shared: bytes = b"",
     ) -> tuple[str, Any]:
-        """Node id, and the reason of a refusal as text, or the job's result."""
+        """Return the node id, with a refusal or the job's result."""
         import pickle
         import socket
 
@@ -149,7 +149,9 @@ class Environment:
 
 @contextmanager
 def shared_environment(folder: Path) -> Iterator[Environment]:
-    """Describe the driver's environment, with a token file in the results folder during the block.
+    """Describe the driver's environment during the block.
+
+    A token file lies in the results folder meanwhile.
 
     Raises:
         ReportError: The folder cannot be written.
@@ -171,7 +173,10 @@ def own_versions() -> dict[str, str]:
 
 
 def refusal(environment: Environment) -> str | None:
-    """Reason why this process cannot run jobs, with its remedy; None if it can."""
+    """Reason why this process cannot run jobs, with its remedy.
+
+    None if it can.
+    """
     own = own_versions()
     for name, expected in environment.versions.items():
         if own.get(name) != expected:

@@ -1,4 +1,4 @@
-"""Worker process of a Ray cluster: its device and its connection to the driver."""
+"""Worker process of a Ray cluster: device, connection to the driver."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class JobResult:
 
 
 class WorkerLink:
-    """Worker-side connection to the driver: sends progress events, and is the stop flag (`Stop`)."""
+    """Worker-side connection to the driver, which is also its stop flag."""
 
     def __init__(self, hub: Any, attempt: Attempt) -> None:  # noqa: ANN401 (a handle, which Ray makes)
         self.attempt = attempt
@@ -83,7 +83,10 @@ class WorkerLink:
         self.call()
 
     def call(self) -> None:
-        """Send pending events and fetch the stop flag; without an answer the flag is set."""
+        """Send pending events and fetch the stop flag.
+
+        Without an answer the flag is set.
+        """
         with self._calls:
             with self._changes:
                 items, self._items = self._items, []
@@ -109,7 +112,9 @@ JobTask = Callable[..., Any]
 
 
 def run_job(hub: Any, attempt: Attempt, task: JobTask, arguments: tuple[Any, ...]) -> JobResult | str:  # noqa: ANN401 (a handle, which Ray makes)
-    """Run a job in a worker process; returns text if this node cannot run it.
+    """Run a job in a worker process.
+
+    Returns text if this node cannot run it.
 
     An error that the user can mend is a result. A device failure ends the process, which cannot use the device again;
     the driver restarts the job elsewhere.
@@ -167,7 +172,9 @@ class MessageHub:
 
 
 def given_device(gpus: int, threads: int | None) -> torch.device:
-    """Device that Ray assigned to the job: a GPU, or the CPU with `threads` threads, 1 by default.
+    """Device that Ray assigned to the job.
+
+    A GPU, or the CPU with `threads` threads, 1 by default.
 
     Raises:
         Unfit: Ray assigned a GPU that is not there, or not any more.

@@ -1,1 +1,4 @@
-"""Commands, one file per subject: parse, call, print. Heavy imports stand in the functions that need them."""
+"""Commands, one file per subject: parse, call, print.
+
+Heavy imports stand in the functions that need them.
+"""

@@ -51,14 +51,19 @@ name_option = click.option("--name", help="The study; needed only if there are s
 
 @click.group(cls=LazyGroup, table=COMMANDS, epilog="Example: p2pbench amt create results --name first")
 def amt() -> None:
-    """Host the real-vs-fake study: raters see a real and a generated image, one second each, and say which is fake.
+    """Host the real-vs-fake study.
+
+    Raters see a real and a generated image, one second each, and say which is fake.
 
     Steps of a study: create, serve, close, analyse; then `p2pbench report` shows its fooling rates.
     """
 
 
 def opened_studies(results: Path, url: str | None) -> Opened:
-    """Open the studies of RESULTS; their database is closed when the command ends."""
+    """Open the studies of RESULTS.
+
+    Their database is closed when the command ends.
+    """
     from p2pbench.study.studies import open_studies
 
     opened = open_studies(results, url)
@@ -147,7 +152,9 @@ def amt_create(
     simulated: bool,
     database: str | None,
 ) -> None:
-    """Create a study in RESULTS/study: re-encode its images, and draw the schedule of each rater's slot.
+    """Create a study in RESULTS/study.
+
+    Its images are re-encoded, and the schedule of each rater's slot is drawn.
 
     Each cell of a grid of RESULTS is an algorithm. Without a grid, give --real and --fake.
     """
@@ -223,7 +230,9 @@ def amt_create(
 def amt_links(
     results: Path, name: str | None, count: int, label: str, public_url: str, out: Path, database: str | None
 ) -> None:
-    """Create single-use links for raters whom you invite: each admits one rater, who may return to it.
+    """Create single-use links for raters whom you invite.
+
+    Each admits one rater, who may return to it.
 
     The secrets in the links are stored in OUT only, which is never overwritten.
     """
@@ -264,7 +273,9 @@ def amt_serve(
     new_password: bool,
     database: str | None,
 ) -> None:
-    """Serve all studies of RESULTS until Ctrl-C: the page for raters, and the researcher's pages.
+    """Serve all studies of RESULTS until Ctrl-C.
+
+    Raters and researchers have pages of their own.
 
     A restarted server resumes where it was: every answer acknowledged to a rater's browser is kept.
     """
@@ -289,7 +300,10 @@ def amt_serve(
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per study.")
 @database_option
 def amt_status(results: Path, as_json: bool, database: str | None) -> None:
-    """Show the progress of the studies of RESULTS: slots done, running and free per algorithm, and raters who left."""
+    """Show the progress of the studies of RESULTS.
+
+    Slots done, running and free per algorithm, and raters who left.
+    """
     from amt.store import counts, studies
 
     opened = opened_studies(results, database)
@@ -355,7 +369,9 @@ def amt_simulate(
     seed: int,
     database: str | None,
 ) -> None:
-    """Rehearse a study created with --simulated: programs take part over HTTP, as browsers do.
+    """Rehearse a study created with --simulated.
+
+    Programs take part over HTTP, as browsers do.
 
     The server is started for this on a free port, and stopped at the end.
     """

@@ -1,4 +1,4 @@
-"""Commands on the answers of a study: `amt analyse` and `amt export`; and `amt plan`."""
+"""Commands `amt analyse`, `amt export` and `amt plan`."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ def amt_analyse(
 @_peek
 @database_option
 def amt_export(results: Path, name: str | None, peek: bool, database: str | None) -> None:
-    """Write answers.csv, one row per trial, and sessions.csv, one row per rater, to RESULTS/study/NAME."""
+    """Export the answers of a study as CSV.
+
+    Writes answers.csv, one row per trial, and sessions.csv, one row per rater, to RESULTS/study/NAME.
+    """
     from p2pbench.study.results import export_study
     from p2pbench.study.studies import look
 
@@ -99,7 +102,10 @@ def amt_plan(
     power: float,
     algorithms: int,
 ) -> None:
-    """Number of raters per algorithm that detect a difference, or the difference that a number of raters detects.
+    """Estimate the raters needed, or the difference that they detect.
+
+    Gives the number of raters per algorithm that detect a difference, or the difference that a number of raters
+    detects.
 
     The level is 5 %, two-sided, divided by the number of pairs of algorithms. `amt analyse` prints both intra-class
     correlations of a study: that of raters is usually 0.02 to 0.1. The default for items is that of simulated studies

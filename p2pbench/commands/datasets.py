@@ -1,4 +1,4 @@
-"""Commands that list or fetch what a run can be made from: `datasets`, `download` and `settings`."""
+"""Commands `datasets`, `download` and `settings`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def datasets() -> None:
 
 @click.command(epilog="Example: p2pbench settings")
 def settings() -> None:
-    """List all settings of a run: the keys of a grid's TOML file and of --set KEY=VALUE."""
+    """List all settings of a run.
+
+    They are keys of a grid's TOML file and of --set KEY=VALUE.
+    """
     from p2pbench.config import BOOKKEEPING
 
     lines = _setting_lines()
@@ -80,7 +83,7 @@ def _setting_lines() -> list[tuple[str, str, str]]:
 )
 @click.option("--url", metavar="URL", default=BASE_URL, show_default=True, help="Server or mirror with NAME.tar.gz.")
 def download(name: str, out: Path, url: str) -> None:
-    """Download a dataset with progress, and print the command that trains on it."""
+    """Download a dataset, and print the command that trains on it."""
     archive = ARCHIVES[name]
     if is_there(archive, out):
         click.echo(f"{out / name} is already there")
@@ -115,7 +118,7 @@ class _Lines:
         self._printed: dict[str, int] = {}  # tenths by stage
 
     def __call__(self, progress: DownloadProgress) -> None:
-        """Print a line per tenth, or per 100 MB where the total is unknown."""
+        """Print a line per tenth, or per 100 MB."""
         stage, done, total = progress
         tenth = 10 * done // total if total else done // 10**8
         if self._printed.get(stage) != tenth:
@@ -133,7 +136,10 @@ class _Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def __call__(self, progress: DownloadProgress) -> None:
-        """Advance a stage's bar; bytes of an earlier call are its start, so that they do not count as speed."""
+        """Advance a stage's bar.
+
+        Bytes of an earlier call are its start, so that they do not count as speed.
+        """
         stage, done, total = progress
         if stage not in self._tasks:
             self._tasks[stage] = self._bar.add_task(f"{stage} {self._name}", completed=done, total=total or None)

@@ -41,7 +41,9 @@ def generate(
     overwrite: bool,
     device: str | None,
 ) -> None:
-    """Apply GENERATOR, a finished run's folder or a generator.safetensors, to all images in the folder INPUTS.
+    """Apply GENERATOR to all images in the folder INPUTS.
+
+    GENERATOR is a finished run's folder or a generator.safetensors.
 
     Images may have any size and keep it; their bit depth must be the one that the generator was trained on. Grey
     images are converted to colour and colour images to grey as the generator needs. Label maps may hold colours or

@@ -43,7 +43,7 @@ def image_score(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Score every run of RESULTS by comparing its outputs with the real pictures.
+    """Score every run of RESULTS against the real pictures.
 
     \b
     Always, without any network:

@@ -72,7 +72,7 @@ clusters = click.option(
 
 
 def without_effect(where: str, *names: str) -> None:
-    """Refuse options, by parameter name, that were given where they have no effect.
+    """Refuse options, by parameter name, that have no effect.
 
     Raises:
         UsageError: One was given, and is not its default.
@@ -96,7 +96,9 @@ def remark(line: str) -> None:
 
 @contextmanager
 def cluster(engine: str, address: str | None) -> Iterator[Cluster | None]:
-    """Connect to the cluster of `--engine` and `--address` while the block runs; None for the local engine.
+    """Connect to the cluster of `--engine` and `--address` while the block runs.
+
+    None for the local engine.
 
     Raises:
         UsageError: An address without `--engine ray`.
@@ -114,7 +116,7 @@ def cluster(engine: str, address: str | None) -> Iterator[Cluster | None]:
 
 
 def overrides(settings: tuple[str, ...], **named: str | None) -> dict[str, Any]:
-    """Merge settings given by `--set` with those given by an option of their own."""
+    """Merge settings given by `--set` with those of other options."""
     from p2pbench.config import parse_setting
 
     given = {key: value for key, value in named.items() if value is not None}

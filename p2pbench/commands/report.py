@@ -34,7 +34,9 @@ from reports.store.names import counted, printable
     "--single-file.",
 )
 def report(results: Path, other: Path | None, out: Path | None, single_file: bool, items: int | None) -> None:
-    """Write the report of RESULTS: index.html with its images, and all tables as CSV and LaTeX.
+    """Write the report of RESULTS.
+
+    index.html with its images, and all tables as CSV and LaTeX.
 
     With OTHER, a second results folder, write what changed from RESULTS (A) to OTHER (B) instead: settings, every
     score's paired difference with its interval, and the images side by side.
@@ -61,7 +63,9 @@ def report(results: Path, other: Path | None, out: Path | None, single_file: boo
 @click.argument("results", type=options.PATH)
 @click.option("--seeds", default="2,3,5,10", show_default=True, help="Numbers of seeds per cell.")
 def plan(results: Path, seeds: str) -> None:
-    """Estimate the smallest difference between two cells that more seeds would detect, from the seeds in RESULTS.
+    """Estimate the smallest difference that more seeds would detect.
+
+    The estimate is from the seeds in RESULTS.
 
     Printed per metric: the difference detected with 80 % power, as the median over pairs of cells, each with the
     variance between its own seeds and the items there are; - exceeds the metric's whole scale. `amt plan` does the

@@ -33,7 +33,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
 @click.argument("caffemodel", type=options.PATH)
 @click.argument("out", type=options.PATH)
 def fcn_import(caffemodel: Path, out: Path) -> None:
-    """Import the FCN-8s weights published with pix2pix, CAFFEMODEL, as OUT; Caffe is not needed.
+    """Import the FCN-8s weights published with pix2pix, CAFFEMODEL, as OUT.
+
+    Caffe is not needed.
 
     Every layer's name and shape is checked. Use OUT by `p2pbench fcn-score --weights OUT`. An existing OUT is never
     overwritten.
@@ -173,7 +175,9 @@ def fcn_score(
     engine: str,
     address: str | None,
 ) -> None:
-    """Compute the FCN-score of labels-to-photo outputs: segment them with an FCN and compare with the labels.
+    """Compute the FCN-score of labels-to-photo outputs.
+
+    They are segmented by an FCN and compared with the labels.
 
     RESULTS is a results folder, whose runs of that direction are all scored, ground truth included; or, with --labels,
     a folder of images. Confusion matrices of unchanged images are reused: rerun the same command to resume.
@@ -261,7 +265,9 @@ def label_score(
     allow_partial: bool,
     as_json: bool,
 ) -> None:
-    """Score photo-to-labels outputs: each pixel is assigned the class of the nearest label colour (paper, Table 6).
+    """Score photo-to-labels outputs (paper, Table 6).
+
+    Each pixel is assigned the class of the nearest label colour.
 
     RESULTS is a results folder, whose runs of that direction are all scored; or, with --labels, a folder of images.
     Those may hold colours or ids: label ids, train ids, palettes.

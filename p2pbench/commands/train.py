@@ -24,7 +24,9 @@ _TASKS = sorted(
 @click.command(epilog="Example: p2pbench quickstart --out demo")
 @click.option("--out", type=options.PATH, default=Path("demo"), show_default=True, help="Results folder.")
 def quickstart(out: Path) -> None:
-    """Run the full pipeline on built-in synthetic street scenes: train the paper's losses ablation, score, report.
+    """Run the full pipeline on built-in synthetic street scenes.
+
+    Trains the paper's losses ablation, scores it and writes the report.
 
     The report includes a small real-vs-fake study as an illustration: its raters are programs, not people.
     """
@@ -86,7 +88,7 @@ def train_ablation(
     fcn_weights: Path | None,
     dry_run: bool,
 ) -> None:
-    """Train every cell of GRID, generate and score its test images, and write the report.
+    """Train every cell of GRID, score it, and write the report.
 
     GRID is a preset (losses, generators, patches, segmentation, colour) or a TOML file of the same form. Finished runs
     are skipped and interrupted ones resume: rerun the same command.
@@ -140,7 +142,7 @@ def train(
     seed: int,
     device: str | None,
 ) -> None:
-    """Train one model, generate and score its test images, and write the report.
+    """Train one model, score it, and write the report.
 
     The run is a grid of one cell in the results folder; rerun the same command to resume it. A finished run is skipped.
     """

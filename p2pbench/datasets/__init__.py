@@ -1,1 +1,1 @@
-"""Datasets: pairs of pictures by item id, with label maps where there are any."""
+"""Datasets: pairs of pictures by item id, some with labels."""

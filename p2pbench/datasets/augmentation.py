@@ -36,7 +36,10 @@ def draw(
 
 
 def apply(pictures: Iterable[Tensor], augmentations: Sequence[Augmentation], image_size: int) -> Tensor:
-    """Crop and flip B pictures (C, H, W) or label maps (1, H, W), each by its own augmentation: (B, C, S, S)."""
+    """Crop and flip pictures (C, H, W) or label maps (1, H, W).
+
+    Each has its own augmentation; the result is (B, C, S, S).
+    """
     cut = []
     for picture, (top, left, flip) in zip(pictures, augmentations, strict=True):
         square = picture[:, top : top + image_size, left : left + image_size]
@@ -50,7 +53,9 @@ def as_rows(items: Sequence[int], augmentations: Sequence[Augmentation]) -> list
 
 
 def gather(pictures: Tensor, rows: Tensor, image_size: int) -> Tensor:
-    """Crop and flip as `apply`, by one indexing on the pictures' device, without waiting for it.
+    """Crop and flip as `apply`, by one indexing operation.
+
+    It runs on the pictures' device, without waiting for it.
 
     Args:
         pictures: all items (N, C, H, W).

@@ -1,4 +1,6 @@
-"""Cache of decoded samples: arrays at load size, in files that every run of the same data maps into memory.
+"""Cache of decoded samples in memory-mapped files.
+
+Every run of the same data maps the same arrays, at load size.
 
 The files lie in `$P2PBENCH_CACHE`, by default `~/.cache/p2pbench`, and may be deleted when nothing runs. Mapped files
 never exceed the memory, as the system drops their pages when it needs them. Where the disk has no room for them,
@@ -60,12 +62,12 @@ class Samples(Protocol):
         """Number of samples."""
 
     def batches(self, order: Iterable[Sequence[int]]) -> Iterator[RawBatch]:
-        """Yield the samples of each list of indices, in the order of the lists."""
+        """Yield the samples of each list of indices, in order."""
 
 
 @dataclass(frozen=True)
 class CachedSamples:
-    """Samples as tensors, one per part: in memory, mapped from a file, or on a GPU."""
+    """Samples as tensors, in memory, mapped, or on a GPU."""
 
     channels: Channels
     parts: dict[str, Tensor]
@@ -85,13 +87,19 @@ class CachedSamples:
 
 
 def widened(values: Tensor) -> Tensor:
-    """Convert uint16 to int32: torch offers few operations on the former, on GPUs fewer still."""
+    """Convert uint16 to int32.
+
+    torch offers few operations on the former, on GPUs fewer still.
+    """
     return values.to(torch.int32) if values.dtype == torch.uint16 else values
 
 
 @dataclass(frozen=True)
 class StreamedSamples:
-    """Samples decoded again on each use, a few batches ahead, by threads: decoders release the GIL."""
+    """Samples decoded again on each use, a few batches ahead.
+
+    Threads suffice, as decoders release the GIL.
+    """
 
     channels: Channels
     dataset: Dataset
@@ -123,7 +131,7 @@ class StreamedSamples:
 def open_samples(
     dataset: Dataset, items: Sequence[Item], size: int, channels: Channels, advance: Advance = lambda done, total: None
 ) -> Samples:
-    """Open a split's samples at one size, decoded now unless the cache has them.
+    """Open a split's samples at one size, decoding uncached ones.
 
     Raises:
         UserError: files that cannot be decoded or hold label values outside the table, all named in one message;

@@ -28,7 +28,10 @@ class Items(NamedTuple):
     test: list[Item]
 
     def describe(self) -> dict[str, dict[str, int | str]]:
-        """Number and hash of each split's items; equal where two runs have the same ids."""
+        """Number and hash of each split's items.
+
+        Equal where two runs have the same ids.
+        """
         return {name: {"n": len(items), "hash": item_hash(items)} for name, items in self._asdict().items()}
 
 
@@ -44,7 +47,7 @@ def open_dataset(config: RunConfig) -> Dataset:
 
 
 def check_settings(config: RunConfig, where: str) -> None:
-    """Refuse settings that the dataset does not have or would ignore, whatever its files.
+    """Refuse settings that the dataset lacks or would ignore.
 
     Raises:
         UserError: a root or a split for a dataset that is drawn, where the datasets whose layout fits the root are
@@ -86,7 +89,10 @@ def _check_drawn(config: RunConfig, where: str) -> None:
 
 
 def fitting(root: Path) -> list[str]:
-    """List the datasets, by name, whose layout a folder has, with items in both splits."""
+    """List the datasets whose layout a folder has.
+
+    A folder must have items in both splits.
+    """
 
     def fits(kind: type[Dataset]) -> bool:
         try:
@@ -137,7 +143,9 @@ def more_than_there_are(items: Items, config: RunConfig) -> Iterator[str]:
 
 
 def split_items(dataset: Dataset, split: Split, limit: int | None, *, labels_only: bool = False) -> list[Item]:
-    """List the items of one split, cut to `limit`; with `labels_only` their photos may be missing.
+    """List the first `limit` items of a split.
+
+    With `labels_only` their photos may be missing.
 
     Raises UserError as `run_items` does.
     """

@@ -1,4 +1,7 @@
-"""Clusters of test items, such as the frames of one drive: by their names, a pattern, or a table."""
+"""Clusters of test items, such as the frames of one drive.
+
+They are given by item names, a pattern, or a table.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,10 @@ class ItemClusters:
 
 
 class FoundClusters(NamedTuple):
-    """Clusters of the test items, None where items are independent, and lines for the user on the search."""
+    """Clusters of the test items, and lines on their detection.
+
+    None where items are independent.
+    """
 
     clusters: ItemClusters | None
     notices: tuple[str, ...] = ()
@@ -55,7 +61,10 @@ def of_clusters(clusters: ItemClusters | None, item_ids: Sequence[str]) -> dict[
 
 
 def weights_of(item_ids: Sequence[str], clusters: ItemClusters | None) -> NDArray[np.float32]:
-    """Counts (draws, n) of each item in each bootstrap draw of these items, or of their clusters."""
+    """Counts (draws, n) of each item in each bootstrap draw.
+
+    Items are drawn alone, or as clusters.
+    """
     return bootstrap.item_weights(item_ids, clusters=None if clusters is None else clusters.of)
 
 
@@ -116,35 +125,38 @@ def _of_pattern(pattern: str, item_ids: Sequence[str]) -> tuple[str, dict[str, s
     if not of:
         raise UserError(
             f"{_place(pattern)}: found it in none of {counted(len(item_ids), 'item')}, such as "
-            f"{printable(item_ids[0])}; expected it in all; change the pattern"
+            f"{printable(item_ids[0])}; expected it in every one; change the pattern"
         )
     _check_all(of, item_ids, _place(pattern), "change the pattern")
     return f"pattern {pattern}", of
 
 
 def _of_table(setting: str, item_ids: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """Read clusters from a table's lines; lines of other items are passed over, and so is a header."""
+    """Read clusters from a table's lines.
+
+    Lines of other items are passed over, and so is a header.
+    """
     path = Path(setting).expanduser()
     wanted, of = set(item_ids), dict[str, str]()
-    for number, line in enumerate(_lines(path), 1):
+    for line_number, line in enumerate(_lines(path), 1):
         if not line:
             continue
         if len(line) == 2 and not all(map(str.strip, line)):
-            raise UserError(f"{path}: line {number}: found no item or no cluster, expected both; mend that line")
+            raise UserError(f"{path}: line {line_number}: found no item or no cluster, expected both; mend that line")
         if len(line) != 2:
             raise UserError(
-                f"{path}: line {number}: found {counted(len(line), 'column')}, expected two with a comma between them, "
-                "an item and its cluster; mend that line"
+                f"{path}: line {line_number}: found {counted(len(line), 'column')}, expected two with a comma between "
+                "them, an item and its cluster; mend that line"
             )
         item, cluster = item_id(line[0].strip()), line[1].strip()
         if printable(cluster) != cluster:  # it would look like another cluster's name
             raise UserError(
-                f"{path}: line {number}: found cluster {printable(cluster)}, expected a name without invisible "
+                f"{path}: line {line_number}: found cluster {printable(cluster)}, expected a name without invisible "
                 "characters; delete those"
             )
         if item in of:
             raise UserError(
-                f"{path}: line {number}: found {printable(item)} again, expected each item once; delete one"
+                f"{path}: line {line_number}: found {printable(item)} again, expected each item once; delete one"
             )
         if item in wanted:
             of[item] = cluster

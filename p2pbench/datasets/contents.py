@@ -34,7 +34,9 @@ def cache_folder() -> Path:
 
 
 def item_contents(dataset: Dataset, items: Sequence[Item]) -> dict[str, str]:
-    """Hash each item's files, by its id, in the order of the items; for a drawn item, the version of the drawing.
+    """Hash each item's files, by id.
+
+    For a drawn item, the version of the drawing.
 
     Raises:
         UserError: A file is missing or cannot be read.
@@ -58,7 +60,7 @@ def picture_hash(picture: Picture) -> str:
 
 
 def file_hashes(files: Sequence[Path]) -> dict[Path, str]:
-    """SHA-256 of each file, from the cache where its state has not changed since.
+    """SHA-256 of each file, cached while its state is unchanged.
 
     Raises:
         UserError: A file is missing or cannot be read.

@@ -1,4 +1,4 @@
-"""Datasets: items with ids, and for each item a sample of input, target and labels."""
+"""Datasets: items, and their samples of input, target and labels."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Naming(NamedTuple):
 
 
 class Dataset(ABC):
-    """Items of two splits, and their conversion to samples of a given size.
+    """Items of two splits, converted to samples of a size.
 
     Args:
         root: the dataset's folder; None for a dataset that is drawn.
@@ -137,11 +137,13 @@ class Dataset(ABC):
 
     @classmethod
     def channels(cls, direction: str) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-        """Possible numbers of channels of inputs and of outputs in a direction; None where the files decide."""
+        """Possible input and output channels in a direction; None if files decide."""
         return None
 
     def split_folder(self, split: Split) -> Path:
-        """Find the folder `train`, or for testing `test_split`, else `val` as in the released code, else `test`.
+        """Find the folder of a split.
+
+        `train`, or for testing `test_split`, else `val` as in the released code, else `test`.
 
         Raises:
             UserError: there is no such folder.
@@ -152,7 +154,7 @@ class Dataset(ABC):
         return self.root / folder
 
     def no_folder(self, folder: Path, ending: str = "") -> UserError:
-        """Error for a missing folder of a split; it lists those beside it, without an ending that all have."""
+        """Error for a missing folder of a split, listing those beside it."""
         beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
         named = (path.name for path in beside if path.is_dir() and path.name.endswith(ending) and path.name[0] != ".")
         there = sorted(name.removesuffix(ending) for name in named)
@@ -160,7 +162,9 @@ class Dataset(ABC):
         return UserError(f"{folder}: {found_at(folder)}; expected a root with {self.layout}{listed}")
 
     def find(self, folder: Path) -> dict[str, Path]:
-        """Find the pictures in a folder and below it by item id; a remark counts the files passed over.
+        """Find the pictures in a folder and below it by item id.
+
+        A remark counts the files passed over.
 
         Raises:
             UserError: As `pictures.find_recursive`.
@@ -171,7 +175,7 @@ class Dataset(ABC):
         return found
 
     def remark(self, line: str) -> None:
-        """Keep a line for the user, unless it is empty or was kept before."""
+        """Keep a line for the user, once."""
         if line and line not in self.remarks:
             self.remarks.append(line)
 
@@ -194,12 +198,14 @@ class Dataset(ABC):
         return [self._headers[file] for file in files]
 
     def suspicions(self, items: Sequence[Item]) -> list[str]:
-        """Lines for the user on likely mistakes in the pictures; the default has none."""
+        """Lines for the user on likely mistakes in the pictures."""
         return []
 
     @abstractmethod
     def items(self, split: Split) -> list[Item]:
-        """List the items of a split, in the order of their ids; the caller refuses an empty list.
+        """List the items of a split, in the order of their ids.
+
+        The caller refuses an empty list.
 
         Raises:
             UserError: files are missing, unmatched or of differing sizes; all of them are named.
@@ -207,26 +213,30 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self, item: Item, size: int | None) -> DatasetSample:
-        """Load an item as squares of `size` pixels; None leaves it its own size and aspect.
+        """Load an item as squares of `size` pixels.
+
+        None leaves it its own size and aspect.
 
         Raises:
             UserError: a file that cannot be decoded, or a label value outside the table.
         """
 
     def finish_input(self, batch: Tensor) -> Tensor:
-        """Change inputs (B, C, H, W) in [-1, 1] after the crop; the default leaves them."""
+        """Change inputs (B, C, H, W) in [-1, 1] after the crop."""
         return batch
 
     def to_picture(self, input_: Picture, output: Picture) -> Picture:
-        """Convert a network's output (H, W, C) to a picture, given its input; the default leaves it."""
+        """Convert a network's output (H, W, C) to a picture, given its input."""
         return output
 
     def input_picture(self, input_: Picture) -> Picture:
-        """Convert a network's input (H, W, C) to a picture for display; the default leaves it."""
+        """Convert a network's input (H, W, C) to a picture for display."""
         return input_
 
     def from_picture(self, picture: Picture, file: Path) -> Picture:
-        """Convert a user's picture (H, W, C), read from `file`, to an input of the network; the default leaves it.
+        """Convert a user's picture (H, W, C) to a network input.
+
+        The default leaves it.
 
         Raises:
             UserError: no input can be made of it.
@@ -235,7 +245,9 @@ class Dataset(ABC):
 
 
 class LabelledPhotos(Dataset):
-    """Photos with label pictures: either is the input, and the label map stays beside them.
+    """Photos with label pictures, either of which is the input.
+
+    The label map stays beside both.
 
     A label map enters a network as colours (three channels), as in the paper.
     """
@@ -245,7 +257,10 @@ class LabelledPhotos(Dataset):
 
     @classmethod
     def channels(cls, direction: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Photos in colour or grey; label maps in colour alone, since classes share greys."""
+        """Photos in colour or grey.
+
+        Label maps in colour alone, since classes share greys.
+        """
         photos, labels = (1, 3), (3,)
         return (labels, photos) if direction == LABELS_TO_PHOTO else (photos, labels)
 
@@ -259,11 +274,11 @@ class LabelledPhotos(Dataset):
         return self.sample(photo, values)
 
     def label_items(self, split: Split) -> list[Item]:
-        """List the items of a split with labels; a dataset may have those without the photos."""
+        """List the items of a split with labels, with or without photos."""
         return self.items(split)
 
     def check_numbering(self, items: Sequence[Item]) -> None:
-        """Refuse items whose label files hold train ids instead of the table's values.
+        """Refuse items whose label files hold train ids.
 
         Raises:
             UserError: They do; one is named.
@@ -271,7 +286,7 @@ class LabelledPhotos(Dataset):
         refuse_train_ids(self.table, [item.files[1] for item in items if item.files])
 
     def labels(self, item: Item, size: int | None = None) -> NDArray[np.uint8]:
-        """Load an item's class indices (H, W), IGNORE where there is none, without reading the photo.
+        """Load an item's class indices (H, W), without its photo.
 
         Raises:
             UserError: As `load`.
@@ -296,7 +311,10 @@ class LabelledPhotos(Dataset):
         return values
 
     def sample(self, photo: Picture, values: NDArray[np.integer]) -> DatasetSample:
-        """Make a sample of a photo and label values of one size, in this dataset's direction."""
+        """Make a sample of a photo and label values.
+
+        Both have one size; the direction is the dataset's.
+        """
         colours = self.table.to_colours(values)
         indices = self.table.to_indices(values)
         if self.direction == LABELS_TO_PHOTO:
@@ -304,7 +322,9 @@ class LabelledPhotos(Dataset):
         return DatasetSample(photo, colours, indices)
 
     def from_picture(self, picture: Picture, file: Path) -> Picture:
-        """Colour a picture of label values (one channel) by the table; colours are left as they are.
+        """Colour a picture of label values (one channel) by the table.
+
+        Colours are left as they are.
 
         Raises:
             UserError: a value that is not in the table, or a JPEG, whose values are not exact.
@@ -326,7 +346,7 @@ def item_hash(items: Sequence[Item]) -> str:
 
 
 def square(picture: Picture, size: int | None) -> Picture:
-    """Resize a picture to a square of `size` pixels, unless that is None."""
+    """Resize a picture to a square, unless `size` is None."""
     return picture if size is None else transforms.resize(picture, size, size)
 
 
@@ -362,7 +382,7 @@ def match(
 
 
 def summary(what: str, culprits: Sequence[str], one: str | None = None, mend: str | None = None) -> str:
-    """Count the culprits, which are `what` or a single `one`, in a line, and name the first ones in a line each.
+    """Count the culprits in a line, and name the first ones.
 
     A single one stands in the same line. `mend` is the fix, at the end, where the culprits do not say it.
     """

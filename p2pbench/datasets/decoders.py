@@ -1,4 +1,4 @@
-"""Decoders for PNG, JPEG, WebP and TIFF pictures of 8 and 16 bits."""
+"""Decoders for PNG, JPEG, WebP and TIFF, 8 and 16 bits."""
 
 import logging
 import struct
@@ -79,7 +79,10 @@ def read_by_pillow(path: Path, start: bytes) -> Picture:
 
 
 def read_stored_by_pillow(path: Path, start: bytes) -> NDArray[Any]:
-    """Read stored values (H, W) or (H, W, C): palette indices, grey without alpha, or colours with it."""
+    """Read stored values (H, W) or (H, W, C).
+
+    Palette indices, grey without alpha, or colours with it.
+    """
     with opened(path) as image:
         if image.format in ("JPEG", "MPO"):
             raise UserError(f"{path}: found a JPEG, which changes label ids, expected PNG or TIFF; export it again")
@@ -120,7 +123,9 @@ def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
 
 @contextmanager
 def opened(path: Path, formats: tuple[str, ...] = _FORMATS) -> Iterator[Image.Image]:
-    """Open a picture with Pillow, its pixels not decoded yet; `formats` are those it may have, in Pillow's words.
+    """Open a picture with Pillow, its pixels not decoded yet.
+
+    `formats` are those it may have, in Pillow's words.
 
     Raises:
         UserError: It has too many pixels, or is an animation. (A camera's JPEG may hold a preview, or a second view.)
@@ -143,7 +148,10 @@ def check_size(width: int, height: int, path: Path) -> None:
 
 
 def unsigned(values: NDArray[Any], path: Path) -> Picture:
-    """Return uint8 and uint16 as they are, bool as uint8, and other integers as uint16 where they fit."""
+    """Convert integers to uint8 or uint16.
+
+    These two stay as they are, bool becomes uint8, and others become uint16 where they fit.
+    """
     if values.dtype in (np.bool_, np.uint8, np.uint16):
         return values.astype(np.uint8) if values.dtype == np.bool_ else np.asarray(values)
     if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 65535:
@@ -153,7 +161,10 @@ def unsigned(values: NDArray[Any], path: Path) -> Picture:
 
 
 def as_image(picture: Picture) -> Image.Image:
-    """Return a picture that Pillow can hold, 8-bit grey or RGB or 16-bit grey, as an image of Pillow's."""
+    """Convert a picture to an image of Pillow's.
+
+    Pillow holds 8-bit grey and RGB and 16-bit grey.
+    """
     return Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
 
 
@@ -167,7 +178,10 @@ def _orientation(image: Image.Image, path: Path) -> int:
 
 
 def _png_exif(path: Path) -> bytes:
-    """Return the EXIF of a PNG wherever it stands in the file; it may follow the pixels."""
+    """Return the EXIF of a PNG wherever it stands in the file.
+
+    It may follow the pixels.
+    """
     with path.open("rb") as file:
         file.seek(len(_PNG))
         while len(chunk := file.read(8)) == 8:
@@ -198,8 +212,8 @@ def _ppm_maxval(image: Image.Image) -> int:
 def _read_png16(path: Path, colour_type: int) -> NDArray[np.uint16]:
     """Read a 16-bit PNG in colour or with alpha, which Pillow cuts to 8 bits without a word.
 
-    Pillow keeps the first byte of each sample. Told that the samples are little-endian it keeps the second, and told
-    that the four bytes of grey and alpha are one 8-bit RGBA pixel it keeps them all.
+    Pillow keeps the first byte of each sample. Given the samples as little-endian it keeps the second, and given the
+    four bytes of grey and alpha as one 8-bit RGBA pixel it keeps them all.
     """
     if colour_type == 4:
         grey = _unpacked(path, "RGBA")
@@ -216,7 +230,10 @@ def _unpacked(path: Path, rawmode: str) -> NDArray[np.uint16]:
 
 
 def read_tiff(path: Path, *, stored: bool = False) -> NDArray[Any]:
-    """Read the samples of a TIFF, (H, W, C) and upright, as brightness and colour or as they are stored."""
+    """Read the samples (H, W, C) of a TIFF, upright.
+
+    As brightness and colour, or as they are stored.
+    """
     with tifffile.TiffFile(path) as tiff:
         page, axes, shape = _layout(tiff, path)
         pages, by_pillow = tiff.series[0].pages, False
@@ -248,7 +265,10 @@ def read_tiff_header(path: Path) -> Header:
 
 
 def _layout(tiff: Any, path: Path) -> tuple[Any, str, tuple[int, ...]]:  # noqa: ANN401 (tifffile has no types)
-    """Return the first page, and the picture's axes and shape: Y, X and at most one of S and C, in the file's order."""
+    """Return the first page, and the picture's axes and shape.
+
+    Axes are Y, X and at most one of S and C, in the file's order.
+    """
     series = tiff.series[0]
     page = series.pages[0].aspage()
     axes, shape = (page.axes, page.shape) if len(series.pages) == 1 else (series.axes, series.shape)

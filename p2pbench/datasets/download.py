@@ -29,7 +29,7 @@ TRIES = 4  # broken connections in a row without a new byte
 
 
 class Archive(NamedTuple):
-    """One published archive: its name, about how large it is, and the options of `p2pbench train` that use it."""
+    """Published archive: name, approximate size, options of `p2pbench train`."""
 
     name: str
     megabytes: int
@@ -51,7 +51,10 @@ ARCHIVES = {
 
 
 class DownloadProgress(NamedTuple):
-    """Progress of a stage: bytes done, and bytes in all, 0 where the server does not say."""
+    """Progress of a stage: bytes done, and total bytes or 0.
+
+    The total is 0 where the server does not say.
+    """
 
     stage: str  # "download" or "unpack"
     done: int
@@ -60,7 +63,7 @@ class DownloadProgress(NamedTuple):
 
 ReportProgress = Callable[[DownloadProgress], None]
 ReportBytes = Callable[[int, int], None]
-"""Called with the bytes done, and the bytes in all, 0 where the server does not say."""
+"""Called with the bytes done and the total bytes, 0 if the server does not say."""
 
 
 class _BadArchive(Exception):
@@ -68,7 +71,10 @@ class _BadArchive(Exception):
 
 
 def is_there(archive: Archive, out: Path) -> bool:
-    """Whether the dataset is unpacked in `out`; while it is being unpacked it has another name."""
+    """Whether the dataset is unpacked in `out`.
+
+    While it is being unpacked it has another name.
+    """
     return (out / archive.name / "train").is_dir()
 
 
@@ -154,7 +160,10 @@ class _Broken(Exception):
 
 
 class _Version(NamedTuple):
-    """Version of a file on the server; fields are empty or 0 where the server does not say."""
+    """Version of a file on the server.
+
+    Fields are empty or 0 where the server does not say.
+    """
 
     etag: str
     modified: str
@@ -167,7 +176,7 @@ class _Version(NamedTuple):
 
 
 def download(url: str, path: Path, report: ReportBytes, pause: float) -> None:
-    """Download a .tar.gz file to `path` through `path`.part, which a later call can resume.
+    """Download a .tar.gz file to `path`, resuming `path`.part.
 
     The first retry comes after `pause` seconds; they double with each retry that brings nothing.
 
@@ -196,7 +205,10 @@ def download(url: str, path: Path, report: ReportBytes, pause: float) -> None:
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Raise a UserError unless the disk has room for the bytes needed and a tenth more."""
+    """Check that the disk has room for the bytes needed.
+
+    Raises UserError unless a tenth more is free.
+    """
     free = shutil.disk_usage(folder).free
     if free < 1.1 * needed:
         raise UserError(
@@ -206,7 +218,10 @@ def check_space(folder: Path, needed: int) -> None:
 
 
 def one_line(error: object) -> str:
-    """Format an error's text in one line; its type where it has none."""
+    """Format an error's text in one line.
+
+    Its type where it has none.
+    """
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -1,4 +1,4 @@
-"""Images of label maps: written in colours, and label ids distinguished from train ids."""
+"""Images of label maps in colours; detection of train ids."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _KEYWORD = "p2pbench label map"
 
 
 def refuse_train_ids(table: LabelTable, files: Sequence[Path]) -> None:
-    """Refuse label files with train ids instead of the table's values, checked one by one and together.
+    """Refuse label files with train ids, singly and together.
 
     Files that cannot be read are left to the reader of all files, which names every one of them.
 
@@ -71,7 +71,7 @@ def refuse_train_ids(table: LabelTable, files: Sequence[Path]) -> None:
 
 
 def refusal(file: Path, values: Sequence[int] | NDArray[np.intp], where: str = "") -> str:
-    """Message that refuses a file of train ids, with its values, and further files."""
+    """Message that refuses a file of train ids."""
     return (
         f"{file}: found train ids (values {', '.join(map(str, values))}{where}), expected label ids 0 to "
         f"{max(CITYSCAPES.values)}, of which the program makes train ids itself; give a folder with "
@@ -80,12 +80,12 @@ def refusal(file: Path, values: Sequence[int] | NDArray[np.intp], where: str = "
 
 
 def count_values(picture: NDArray[np.integer]) -> NDArray[np.intp]:
-    """Count the pixels of each value (65536,) of a label picture (H, W) of 8 or 16 bits."""
+    """Count the pixels of each value (65536,) of a label picture."""
     return np.bincount(picture.ravel(), minlength=2**16)
 
 
 def look_like_train_ids(counts: NDArray[np.integer], fewest: int = FEWEST_IN_FILE) -> bool:
-    """Whether the values of label pictures are distributed as train ids of streets, not as label ids.
+    """Whether label values are distributed as train ids of streets.
 
     The verdict is a log-likelihood ratio per pixel: of a value's share in Cityscapes as a train id over its share as a
     label id. Label ids hold no 255; train ids hold 0 to 19, and 255.
@@ -125,7 +125,9 @@ def _covered_by_label_ids() -> NDArray[np.float64]:
 
 
 def write_label_image(path: Path, labels: NDArray[np.uint8], table: LabelTable, source: str) -> None:
-    """Write a label map as a picture of at most `LONGEST_SIDE` pixels; an equal one is left as it is.
+    """Write a label map as a picture of at most `LONGEST_SIDE` pixels.
+
+    An equal one is left as it is.
 
     Args:
         path: ITEM.png.
@@ -158,7 +160,10 @@ def check_label_image_free(path: Path) -> None:
 
 
 def source_of_label_image(path: Path) -> str | None:
-    """Read the source of a label map's picture; None for a missing or foreign picture."""
+    """Read the source of a label map's picture.
+
+    None for a missing or foreign picture.
+    """
     try:
         with Image.open(path, formats=("PNG",)) as image:
             found = image.info.get(_KEYWORD)
@@ -168,7 +173,10 @@ def source_of_label_image(path: Path) -> str | None:
 
 
 def remove_other_label_images(folder: Path, ids: Collection[str]) -> None:
-    """Remove the label maps of other items from a folder; foreign pictures stay."""
+    """Remove the label maps of other items from a folder.
+
+    Foreign pictures stay.
+    """
     for path in folder.glob("*.png"):
         if path.stem not in ids and source_of_label_image(path) is not None:
             path.unlink(missing_ok=True)

@@ -47,7 +47,7 @@ class Cityscapes(LabelledPhotos):
         return match(self, photos, self._labels(folder), "photo", "labels")
 
     def label_items(self, split: Split) -> list[Item]:
-        """List the items as `items`, or from gtFine alone where there are no photos."""
+        """List the items by gtFine alone if photos are missing."""
         folder = "train" if split == "train" else self.test_split or "val"
         photos = self.root / "leftImg8bit" / folder
         if photos.is_dir():
@@ -99,7 +99,10 @@ class CamVid(LabelledPhotos):
 
 
 class Streets(LabelledPhotos):
-    """Street scenes with labels in Cityscapes classes; textures, colours and light are random given the labels."""
+    """Street scenes with labels in Cityscapes classes.
+
+    Textures, colours and light are random given the labels.
+    """
 
     name = "streets"
     about = "street scenes drawn procedurally, with labels in Cityscapes classes; nothing to download"
@@ -124,7 +127,7 @@ class Streets(LabelledPhotos):
         return labels
 
     def load(self, item: Item, size: int | None) -> DatasetSample:
-        """Draw a scene at a power of two above this size, and resize it as any photo."""
+        """Draw a scene at a power of two, and resize it."""
         split, index = item.id.split("-")
         seed = SCENE_SEEDS["train" if split == "train" else "test"]
         if size is None:

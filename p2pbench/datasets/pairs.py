@@ -1,4 +1,4 @@
-"""Pairs of pictures without labels: side by side in one file, or in two folders."""
+"""Pairs of pictures without labels, in one file or two."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ PROBED = 5  # items that are checked for class ids
 
 
 class PairedDataset(Dataset):
-    """`SPLIT/NAME.jpg` with A in the left half and B in the right one, as all pix2pix datasets are published."""
+    """Pairs side by side in `SPLIT/NAME.jpg`: A left, B right.
+
+    All pix2pix datasets are published so.
+    """
 
     name = "paired"
     about = "A and B side by side in one picture, as pix2pix datasets are published"
@@ -64,7 +67,10 @@ class PairedDataset(Dataset):
 
 
 class Folders(Dataset):
-    """A and B in folders of their own, matched by their names below these, whatever the endings."""
+    """Pairs in two folders A and B, matched by name.
+
+    Names count below these folders, whatever the endings.
+    """
 
     name = "folders"
     about = "A and B in two folders, matched by file stem"
@@ -118,5 +124,5 @@ def _class_ids(picture: Picture) -> set[int] | None:
 
 
 def directed(direction: str, a: Picture, b: Picture) -> DatasetSample:
-    """Make a sample with A and B as input and target of the direction."""
+    """Make a sample with A and B in the direction's order."""
     return DatasetSample(a, b, None) if direction == A_TO_B else DatasetSample(b, a, None)

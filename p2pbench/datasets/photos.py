@@ -24,7 +24,10 @@ CANNY_SIGMA = 2.0
 
 
 class Photos(Dataset):
-    """Photos below a root: `train/` and `val/` or `test/`, or just photos, of which every tenth is a test item."""
+    """Photos below a root, in split folders or not.
+
+    With `train/` and `val/` or `test/`, or just photos, of which every tenth is a test item.
+    """
 
     layout = "train/ and val/ or test/ with photos, or photos alone (every tenth is then held out for test)"
 
@@ -49,7 +52,7 @@ class Photos(Dataset):
         else:
             everything = list(self.find(self.root).items())
             testing = split == "test"
-            found = [entry for number, entry in enumerate(everything, 1) if (number % HELD_OUT == 0) == testing]
+            found = [entry for i, entry in enumerate(everything, 1) if (i % HELD_OUT == 0) == testing]
         return [Item(id_, (path,)) for id_, path in found]
 
     def photo(self, item: Item, size: int | None) -> Picture:
@@ -72,7 +75,9 @@ def _in_colour(photo: Picture, file: Path) -> Picture:
 
 
 class Colorization(Photos):
-    """Grey to colour in CIE Lab: the input is L, the target ab; stored at 16 bits, so that rounding never shows.
+    """Grey to colour in CIE Lab: input L, target ab.
+
+    Stored at 16 bits, so that rounding never shows.
 
     Networks get L/50 - 1 and ab/110 (docs/paper-protocol.md#released-code): 0..65535 spans both ranges, so the common
     scaling to [-1, 1] gives exactly these.
@@ -108,7 +113,10 @@ class Colorization(Photos):
 
 
 def split_lab(photo: Picture) -> tuple[Picture, Picture]:
-    """Split an RGB photo into L (H, W, 1) and ab (H, W, 2); 0..65535 spans L 0..100 and a, b -110..110."""
+    """Split an RGB photo into L (H, W, 1) and ab (H, W, 2).
+
+    0..65535 spans L 0..100 and a, b -110..110.
+    """
     from skimage.color import rgb2lab  # imports SciPy, which a list of datasets does not need
 
     lab = rgb2lab(photo)
@@ -123,7 +131,10 @@ def _sixteen_bits(shares: NDArray[np.floating]) -> Picture:
 
 
 def join_lab(lightness: Picture, ab: Picture) -> Picture:
-    """Join L and ab of `split_lab` to an RGB photo (H, W, 3) of 8 bits; colours outside sRGB are clipped."""
+    """Join L and ab to an RGB photo (H, W, 3).
+
+    The inverse of `split_lab`, of 8 bits; colours outside sRGB are clipped.
+    """
     from skimage.color import lab2rgb
 
     lab = np.concatenate([lightness / FULL * 100, (ab / FULL - 0.5) * 2 * AB_LIMIT], axis=2)
@@ -134,7 +145,7 @@ def join_lab(lightness: Picture, ab: Picture) -> Picture:
 
 
 class Inpainting(Photos):
-    """Photos whose central square of half the side is missing, set to white."""
+    """Photos whose central square (half the side) is white."""
 
     name = "inpainting"
     about = "any photos: fill the missing centre"
@@ -142,7 +153,10 @@ class Inpainting(Photos):
     note = "the central half of either side is set to +1 after the crop"
 
     def load(self, item: Item, size: int | None) -> DatasetSample:
-        """Load the photo twice; the hole is made after the crop, so that it stays central."""
+        """Load the photo twice.
+
+        The hole is made after the crop, so that it stays central.
+        """
         photo = self.photo(item, size)
         return DatasetSample(photo, photo, None)
 
@@ -162,7 +176,10 @@ class Inpainting(Photos):
 
 
 class Edges(Photos):
-    """Edge maps to photos; the edges are Canny's, where the paper used HED."""
+    """Edge maps to photos.
+
+    The edges are Canny's, where the paper used HED.
+    """
 
     name = "edges"
     about = "any photos: their edges to the photo"
@@ -170,17 +187,23 @@ class Edges(Photos):
     note = f"edges by scikit-image's Canny, sigma {CANNY_SIGMA:g}, on the resized photo; the paper used HED"
 
     def load(self, item: Item, size: int | None) -> DatasetSample:
-        """Load edges (H, W, 1), black on white as in the published datasets, and the photo."""
+        """Load edges (H, W, 1), black on white, and the photo."""
         photo = self.photo(item, size)
         return DatasetSample(edge_map(photo), photo, None)
 
     def from_picture(self, picture: Picture, file: Path) -> Picture:
-        """Take a grey picture as an edge map; find the edges of a photo."""
+        """Take a grey picture as an edge map.
+
+        Find the edges of a photo.
+        """
         return picture if picture.shape[2] == 1 else edge_map(_in_colour(picture, file))
 
 
 def edge_map(photo: Picture) -> Picture:
-    """Find the edges (H, W, 1) of an RGB photo: 0 on an edge, 255 elsewhere."""
+    """Find the edges (H, W, 1) of an RGB photo.
+
+    0 on an edge, 255 elsewhere.
+    """
     from skimage.feature import canny
 
     grey = transforms.convert(photo, 1, "photo")[..., 0] / 255.0

@@ -64,7 +64,9 @@ def read(path: Path) -> Picture:
 
 
 def read_labels(path: Path) -> NDArray[np.uint8 | np.uint16]:
-    """Read label ids exactly as the file stores them: palette indices, grey values, or three equal colour channels.
+    """Read label ids exactly as the file stores them.
+
+    Palette indices, grey values, or three equal colour channels.
 
     Returns:
         (H, W), uint8 or uint16.
@@ -83,7 +85,7 @@ def read_labels(path: Path) -> NDArray[np.uint8 | np.uint16]:
 
 
 def header(path: Path) -> Header:
-    """Read size, channels and depth of a picture from the file's header alone.
+    """Read size, channels and depth from a picture's header.
 
     Raises:
         UserError: The file is missing, no picture, or its header is damaged.
@@ -97,7 +99,9 @@ def header(path: Path) -> Header:
 
 
 def write(path_without_suffix: Path, picture: Picture, note: Callable[[Path, str], None] | None = None) -> Path:
-    """Write a picture without loss: PNG for 8-bit grey and RGB and for 16-bit grey, TIFF for all else.
+    """Write a picture without loss.
+
+    PNG for 8-bit grey and RGB and for 16-bit grey, TIFF for all else.
 
     The file appears whole or not at all, even if the machine loses power.
 
@@ -130,7 +134,9 @@ def write(path_without_suffix: Path, picture: Picture, note: Callable[[Path, str
 
 
 def find_recursive(folder: Path, passed_over: Counter[str] | None = None) -> dict[str, Path]:
-    """Find the pictures in a folder and in all folders below it, linked ones included, sorted by item id.
+    """Find the pictures in a folder and its subfolders.
+
+    Linked ones are included; they are sorted by item id.
 
     The id is made of the path below the folder, without suffix and with "__" for each "/": `bonn/0001.png` has the id
     `bonn__0001`, a valid stem. Hidden files, among them the "._" files that macOS leaves beside every picture, and
@@ -168,12 +174,15 @@ def by_id(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
 
 
 def passed_over_line(folder: Path, passed_over: Counter[str]) -> str:
-    """Line with the numbers of files that were not read, by reason; empty if all were."""
+    """Line with the numbers of files that were not read, by reason.
+
+    Empty if all were.
+    """
     return f"{folder}: {passed_over_reasons(passed_over)}" if passed_over else ""
 
 
 def passed_over_reasons(passed_over: Counter[str]) -> str:
-    """Numbers of files that were not read, by reason, and the endings that are; empty if all were read."""
+    """Numbers of skipped files, by reason; empty without any."""
     if not passed_over:
         return ""
     most_first = sorted(passed_over.items(), key=lambda entry: (-entry[1], entry[0]))
@@ -213,7 +222,10 @@ def _cannot_open(error: OSError) -> NoReturn:
 
 @contextmanager
 def _decoding(path: Path) -> Iterator[bytes]:
-    """Yield a file's first bytes, which name its format; turn the decoders' errors in the block into a UserError."""
+    """Yield a file's first bytes, which name its format.
+
+    Turn the decoders' errors in the block into a UserError.
+    """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):  # opening a pipe could block for ever
             raise UserError(f"{path}: found a pipe or a device, expected a picture; check the path")

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 
 def sample_channels(dataset: Dataset, items: Sequence[Item], config: RunConfig) -> Channels:
-    """Find channels and depth of a dataset's samples: the settings' ones, else the most that its files have.
+    """Find channels and depth of a dataset's samples.
+
+    The settings' ones, else the most that its files have.
 
     Where files are of several kinds, such as grey and colour, or have alpha, a remark of the dataset counts them.
 
@@ -60,7 +62,9 @@ def sample_channels(dataset: Dataset, items: Sequence[Item], config: RunConfig) 
 
 
 def kinds_line(dataset: Dataset, items: Sequence[Item]) -> str:
-    """Line with the number of files per kind, the most frequent first; empty where all are alike without alpha.
+    """Line with the number of files per kind, the most frequent first.
+
+    Empty where all are alike without alpha.
 
     Raises:
         UserError: Files are damaged or no pictures; all of them are named.
@@ -142,7 +146,7 @@ DeclaredRanges = Mapping[str, Range | None]
 
 
 def dataset_lines(dataset: Dataset, items: Items, channels: Channels, config: RunConfig) -> list[str]:
-    """Lines for the user on the value ranges of the data, from files before any resizing.
+    """Lines on the value ranges of the data before resizing.
 
     They say how much of the data a declared range clips, and which data fill under 5 % of the range.
 
@@ -183,7 +187,7 @@ def dataset_lines(dataset: Dataset, items: Items, channels: Channels, config: Ru
 
 
 def folder_lines(files: Sequence[Path], read: Callable[[Path], Picture], ends: Range, whose: str) -> list[str]:
-    """Line for the user if a generator's input range clips values of its input pictures.
+    """Line if a generator's input range clips its inputs.
 
     Args:
         files: The pictures, of which 16 are read; unreadable ones are named when they are used.

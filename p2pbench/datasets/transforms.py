@@ -39,18 +39,27 @@ def span(dtype: DTypeLike, ends: Range | None) -> float:
 
 
 def declared(ends: Range | None) -> dict[str, str]:
-    """Protocol entry of a declared range; empty without one, which keeps older fingerprints valid."""
+    """Protocol entry of a declared range.
+
+    Empty without one, which keeps older fingerprints valid.
+    """
     return {} if ends is None else {"output_range": f"{shown(ends)} are black to white, values beyond are clipped"}
 
 
 def to_network(values: Tensor, ends: Range) -> Tensor:
-    """Scale picture values from a range to [-1, 1], float32; values outside it are clipped."""
+    """Scale picture values from a range to [-1, 1], float32.
+
+    Values outside it are clipped.
+    """
     low, high = ends
     return values.float().sub_(low).mul_(2 / (high - low)).sub_(1).clamp_(-1, 1)
 
 
 def from_network(output: Tensor, ends: Range, dtype: DTypeLike) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Convert an output (C, H, W) in [-1, 1] to a picture (H, W, C): the inverse of `to_network`, rounded."""
+    """Convert an output (C, H, W) in [-1, 1] to a picture (H, W, C).
+
+    The inverse of `to_network`, rounded.
+    """
     low, high = ends
     values = (output.detach().double().cpu() + 1) * ((high - low) / 2) + low
     limit = np.iinfo(np.dtype(dtype).type).max
@@ -61,7 +70,9 @@ def from_network(output: Tensor, ends: Range, dtype: DTypeLike) -> NDArray[np.ui
 
 
 def convert(picture: Picture, channels: int, name: str | Path = "picture") -> Picture:
-    """Turn grey into RGB by repeating it, or RGB into grey by ITU-R 601 luma, with the rounding of Pillow's mode "L".
+    """Convert grey to RGB, or RGB to grey.
+
+    Grey is repeated; RGB becomes ITU-R 601 luma, with the rounding of Pillow's mode "L".
 
     Of four channels, which are RGB and one more such as alpha, the first three are taken.
 
@@ -93,7 +104,7 @@ def convert(picture: Picture, channels: int, name: str | Path = "picture") -> Pi
 
 
 def convertible(found: int) -> frozenset[int]:
-    """Numbers of channels that `convert` can make of so many."""
+    """Numbers of channels that `convert` can make of a number of channels."""
     return frozenset({found, 1, 3} if found in (1, 3, 4) else {found})
 
 
@@ -103,7 +114,9 @@ def deepen(picture: Picture) -> NDArray[np.uint16]:
 
 
 def resize(picture: Picture, width: int, height: int) -> Picture:
-    """Resize a picture with Pillow's bilinear filter, which averages over all that it shrinks.
+    """Resize a picture with Pillow's bilinear filter.
+
+    It averages over all pixels that it shrinks.
 
     8-bit grey and RGB pass through Pillow as they are, as in the FCN-score protocol; all else in float32, channel by
     channel, then rounded and clipped.
@@ -125,7 +138,10 @@ def resize(picture: Picture, width: int, height: int) -> Picture:
 
 
 def resize_labels(labels: Picture, width: int, height: int) -> Picture:
-    """Resize label ids (H, W) to (height, width) by nearest neighbour, so that no id appears that was not there."""
+    """Resize label ids (H, W) by nearest neighbour.
+
+    So no id appears that was not there.
+    """
     if labels.shape == (height, width):
         return labels
     return np.array(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))

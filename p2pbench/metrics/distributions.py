@@ -9,16 +9,19 @@ Features = NDArray[np.floating]
 
 
 def fid(outputs: Features, real: Features) -> float:
-    """FID |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2) of features (n, d) and (m, d), at least two rows each.
+    """Frechet distance (FID) of features (n, d) and (m, d).
 
-    With A and B the centred features over the root of n - 1, so that C1 = A'A, the trace of the root is the sum of
-    the singular values of A B': no matrix root is needed, and fewer items than features are no problem.
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2), with means m and covariances C of at least two rows each. With A and B
+    the centred features over the root of n - 1, so that C1 = A'A, the trace of the root is the sum of the singular
+    values of A B': no matrix root is needed, and fewer items than features are no problem.
     """
     return _distance(*map(_gaussian, (outputs, real)))
 
 
 def fid_influence(outputs: Features, real: Features) -> NDArray[np.float64]:
-    """Influence (n,) of each item on the FID: its derivative by the item's weight, times n; they sum to 0.
+    """Influence (n,) of each item on the FID.
+
+    Its derivative by the item's weight, times n; they sum to 0.
 
     An item is an output with its own target, row by row. The derivative of a sum of singular values by a matrix is UV'
     of its decomposition USV', so that one decomposition is enough for all items.
@@ -35,7 +38,9 @@ def fid_influence(outputs: Features, real: Features) -> NDArray[np.float64]:
 
 
 def fid_variance(outputs: Features, real: Features, halves: NDArray[np.bool_]) -> float:
-    """Variance of the FID over samples of n items, each an output with its own target.
+    """Variance of the FID over samples of n items.
+
+    Each is an output with its own target.
 
     To first order it is that of the influences. The second-order term is counted twice by them, and three times by
     halves of the items; so twice the former minus the latter counts it once.
@@ -71,7 +76,9 @@ def _distance(
 
 
 def kid(outputs: Features, real: Features) -> float:
-    """Unbiased estimate of KID from features (n, d) of n outputs and their targets, row by row.
+    """Unbiased KID of features (n, d) of outputs and targets.
+
+    Outputs and their targets correspond row by row.
 
     0 where each output equals its target; around 0, also below, for other pictures from the same source.
     """
@@ -80,13 +87,18 @@ def kid(outputs: Features, real: Features) -> float:
 
 
 def kid_influence(outputs: Features, real: Features) -> NDArray[np.float64]:
-    """Influence (n,) of each item on the KID, to first order; they sum to 0."""
+    """Influence (n,) of each item on the KID, to first order.
+
+    They sum to 0.
+    """
     rows = _discrepancies(outputs, real).sum(axis=1) / (len(outputs) - 1)
     return np.asarray(2 * (rows - rows.mean()))
 
 
 def kid_variance(outputs: Features, real: Features) -> float:
-    """Variance of the KID over samples of n items, each an output with its own target, at least 0.
+    """Variance of the KID over samples of n items.
+
+    Each is an output with its own target; at least 0.
 
     That of a U-statistic of pairs (Hoeffding, A class of statistics with asymptotically normal distribution, Annals of
     Mathematical Statistics 19, 1948), each of its expectations estimated without bias, as by Sutherland, Unbiased

@@ -1,4 +1,7 @@
-"""Metrics of an output and its target: L1, PSNR, SSIM, GMSD, sharpness, Lab histograms."""
+"""Metrics of an output and its target.
+
+L1, PSNR, SSIM, GMSD, sharpness, Lab histograms.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ LUMINANCE = "Rec. 601 luma of RGB as stored, mean of the channels of all else; 8
 
 
 def luminance(picture: Picture, ends: Range | None = None) -> NDArray[np.float64]:
-    """Luminance (H, W), 0..255, of a picture (H, W, C) of 8 or 16 bits, or of the declared range of its values.
+    """Luminance (H, W), 0..255, of a picture (H, W, C).
+
+    The picture has 8 or 16 bits, or a declared range of values.
 
     RGB has the luma of ITU-R BT.601, of the values as stored. Other channels have unknown colours, and are averaged.
     """
@@ -45,7 +50,10 @@ def psnr(output: Picture, target: Picture, ends: Range | None = None) -> float:
 
 
 def ssim(output: Picture, target: Picture, ends: Range | None = None) -> float:
-    """Structural similarity, -1..1, with the Gaussian window (sigma 1.5) of Wang et al. 2004, mean over channels."""
+    """Structural similarity, -1..1, mean over channels.
+
+    With the Gaussian window (sigma 1.5) of Wang et al. 2004.
+    """
     return float(
         structural_similarity(
             within(target, ends),
@@ -65,7 +73,9 @@ ROUNDING = 20 / 12
 
 
 def gradient_energy(picture: Picture, ends: Range | None = None) -> float:
-    """Mean square of the Laplacian of the luminance 0..255, plus `ROUNDING`; above 0 for any picture.
+    """Mean square of the Laplacian of the luminance (0..255).
+
+    Plus `ROUNDING`, so it is above 0 for any picture.
 
     The Laplacian has four neighbours; pixels beyond the border repeat those on it, so a flat picture has none.
     `ends` is the range of values that pictures use, None all of their depth.
@@ -77,7 +87,9 @@ C = 170.0  # of the paper, for luminance 0..255; keeps flat pictures from dividi
 
 
 def gmsd(output: Picture, target: Picture, ends: Range | None = None) -> float:
-    """GMSD: standard deviation over pixels of the similarity of two gradient magnitudes; 0 for equal pictures.
+    """GMSD: standard deviation over pixels of the similarity of two gradient magnitudes.
+
+    0 for equal pictures.
 
     Pictures (H, W, C) of any size are halved first by the mean of 2x2 pixels; beyond their borders lies black.
     `ends` is the range of values that they use, None all of their depth.
@@ -111,7 +123,10 @@ Histograms = NDArray[np.float64]
 
 
 def lab_histograms(picture: Picture, ends: Range | None = None) -> Histograms:
-    """Pixel counts (3, BINS) of an RGB picture (H, W, 3), over L, a and b; `ends` are its black and white."""
+    """Lab histograms (3, BINS) of an RGB picture (H, W, 3).
+
+    Over L, a and b; `ends` are its black and white.
+    """
     lab = rgb2lab(picture if ends is None else within(picture, ends) / span(picture.dtype, ends))
     return np.stack(
         [
@@ -122,14 +137,17 @@ def lab_histograms(picture: Picture, ends: Range | None = None) -> Histograms:
 
 
 def intersection(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The overlap, 0..1, of counts (..., BINS) along the last axis, each divided by its total."""
+    """Overlap, 0..1, of normalised counts (..., BINS)."""
     shares = [counts / counts.sum(axis=-1, keepdims=True) for counts in (one, other)]
     overlap: NDArray[np.float64] = np.minimum(*shares).sum(axis=-1)
     return overlap
 
 
 def histogram_csv(output: NDArray[np.floating], target: NDArray[np.floating]) -> str:
-    """Format pixel counts (3, BINS) of outputs and targets as CSV: a line per channel and bin, with its edges."""
+    """Format histograms (3, BINS) of outputs and targets as CSV.
+
+    One line per channel and bin, with its edges.
+    """
     lines: list[tuple[object, ...]] = []
     for channel, ends, *counts in zip(CHANNELS, RANGES, output, target, strict=True):
         edges = [f"{edge:g}" for edge in np.linspace(*ends, BINS + 1)]

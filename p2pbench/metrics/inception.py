@@ -48,7 +48,9 @@ class Inception:
     def features(
         self, some: Iterable[Picture], advance: Callable[[int], None], ends: Range | None = None
     ) -> NDArray[np.float32]:
-        """Compute features (n, 2048) of pictures (H, W, 1 or 3); `advance` gets the number done.
+        """Compute features (n, 2048) of pictures (H, W, 1 or 3).
+
+        `advance` gets the number done.
 
         `ends` are the values that become 0 and 255; None leaves 8 bits, and of 16 the high byte.
 
@@ -86,9 +88,11 @@ _Batch = tuple[NDArray[np.uint8 | np.uint16], ...]
 
 
 def batches(items: Iterable[tuple[Picture, ...]], pixels: int) -> Iterator[_Batch]:
-    """Stack items, each of one or more pictures (H, W, C) of one form, into batches (N, H, W, C), in their order.
+    """Stack pictures (H, W, C) into batches (N, H, W, C), in order.
 
-    Neighbours of the same size, channels and depth share a batch, of at most so many pixels unless one has more.
+    An item has one or more pictures of one form.
+
+    Neighbours of the same size, channels and depth share a batch, of at most `pixels` pixels unless one has more.
     """
     gathered: list[tuple[Picture, ...]] = []
     for item in items:
@@ -105,7 +109,9 @@ def batches(items: Iterable[tuple[Picture, ...]], pixels: int) -> Iterator[_Batc
 
 
 def rgb(picture: Picture, scorer: str) -> Picture:
-    """Convert a picture (H, W, 1 or 3) to RGB of the same depth, grey repeated.
+    """Convert a picture (H, W, 1 or 3) to RGB, repeating grey.
+
+    The depth stays.
 
     Raises:
         Missing: it has other channels, whose colours are unknown.

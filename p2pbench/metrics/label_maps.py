@@ -1,4 +1,4 @@
-"""Label maps from pictures in a palette's colours, compared with the truth as in Table 6 of the paper.
+"""Label maps from pictures in a palette's colours (Table 6).
 
 Source: docs/paper-protocol.md#label-maps.
 """
@@ -25,7 +25,9 @@ _BLOCK = 2**16  # pixels whose distances to all colours are in memory at a time:
 
 
 def nearest_labels(picture: NDArray[np.uint8], table: LabelTable) -> NDArray[np.uint8]:
-    """Classify each pixel by the nearest palette colour, by squared Euclidean distance in RGB.
+    """Classify each pixel by the nearest palette colour.
+
+    By squared Euclidean distance in RGB.
 
     The colours of void labels take part. Ties go to scored classes before void labels, and then to the first in the
     table; so where two labels have one colour (car and licence plate), it is the scored class's.
@@ -54,13 +56,18 @@ def nearest_labels(picture: NDArray[np.uint8], table: LabelTable) -> NDArray[np.
 
 
 class LabelMaps(NamedTuple):
-    """True and predicted class indices of one output, both (H, W), IGNORE where there is none."""
+    """True and predicted class indices of an output.
+
+    Both (H, W), IGNORE where there is none.
+    """
 
     truth: NDArray[np.uint8]
     predicted: NDArray[np.uint8]
 
     def matrix(self, classes: int) -> NDArray[np.int64]:
-        """Count the confusion matrix, in which predicted void is a separate channel beyond the classes.
+        """Count the confusion matrix.
+
+        Predicted void is a separate channel beyond the classes.
 
         Args:
             classes: Number of scored classes.
@@ -72,7 +79,7 @@ class LabelMaps(NamedTuple):
 
 
 def label_maps(predicted: NDArray[np.uint8], labels: NDArray[np.uint8], at: At) -> LabelMaps:
-    """Bring the label maps of an output and its truth to one size.
+    """Resize the label maps of output and truth to one size.
 
     Args:
         predicted: The output's class indices, with IGNORE.

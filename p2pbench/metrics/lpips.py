@@ -1,4 +1,6 @@
-"""LPIPS: distance of an output from its target in AlexNet features, weighted to fit human judgements; lower is better.
+"""LPIPS: perceptual distance in AlexNet features.
+
+Features are weighted to fit human judgements; lower is better.
 
 Zhang, Isola, Efros, Shechtman, Wang: The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, CVPR 2018.
 The network and the learned linear weights are those of torchmetrics, the backbone's weights those of torchvision.
@@ -26,7 +28,9 @@ _PIXELS = 2**20  # per batch, output and target each
 
 
 class Lpips:
-    """LPIPS network, loaded once for many runs; its weights must be there, or torchvision would download them.
+    """LPIPS network, loaded once for many runs.
+
+    Its weights must be there, or torchvision would download them.
 
     Raises:
         UserError: the file of weights is damaged.
@@ -48,7 +52,9 @@ class Lpips:
         self._metric = metric.to(device)
 
     def distances(self, pairs: Iterable[tuple[Picture, Picture]], ends: Range | None = None) -> NDArray[np.float64]:
-        """Distances (n,), at least 0, of pairs of pictures (H, W, 1 or 3) of one form.
+        """Distances (n,), at least 0, of pairs of pictures.
+
+        Each is (H, W, 1 or 3), both of one form.
 
         `ends` are the values that become 0 and 1; None takes the whole range of the depth.
 

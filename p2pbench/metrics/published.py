@@ -17,7 +17,9 @@ EXTRA = "pip install 'p2pbench[perceptual]'"
 
 
 class Published(NamedTuple):
-    """Published weights of a network; the file's name ends in the first digits of its SHA-256.
+    """Published weights of a network.
+
+    The file's name ends in the first digits of its SHA-256.
 
     Attributes:
         network: The network's name.
@@ -81,7 +83,7 @@ INCEPTION = Published(
 
 
 def check_weights(file: Path, network: str) -> str:
-    """Check that a file holds tensors and no code, and return its SHA-256.
+    """Check that a file holds only tensors, and hash it.
 
     Raises:
         UserError: it is missing or damaged, or holds code.
@@ -102,7 +104,10 @@ def not_weights(file: Path, network: str, error: Exception) -> UserError:
 
 
 class Missing(Exception):
-    """A scorer cannot score here, or not these pictures; the message is one line with the reason and the fix."""
+    """A scorer cannot score here, or not these pictures.
+
+    The message is one line with the reason and the fix.
+    """
 
 
 class MissingPackage(Missing):

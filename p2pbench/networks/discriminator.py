@@ -11,7 +11,9 @@ _CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
 def initialise(network: nn.Module, random: torch.Generator) -> None:
-    """Draw a network's weights: convolutions N(0, 0.02), BN scales N(1, 0.02), all biases and shifts 0.
+    """Draw a network's initial weights.
+
+    Convolutions N(0, 0.02), BN scales N(1, 0.02), all biases and shifts 0.
 
     Sources: paper section 6.2 (weights); the released code (biases, scales and shifts).
     """
@@ -28,14 +30,19 @@ def initialise(network: nn.Module, random: torch.Generator) -> None:
 
 @torch.no_grad()
 def zero_convolution_biases(network: nn.Module) -> None:
-    """Set every convolution's bias to 0, which the released code does before every step."""
+    """Set every convolution's bias to 0.
+
+    The released code does so before every step.
+    """
     for module in network.modules():
         if isinstance(module, _CONVOLUTIONS) and module.bias is not None:
             module.bias.zero_()
 
 
 def patch_gan(channels: int, *, receptive_field: ReceptiveField, ndf: int) -> nn.Sequential:
-    """Build a PatchGAN from pictures (B, channels, H, W) in [-1, 1] to logits (B, 1, h, w), one per patch.
+    """Build a PatchGAN from pictures to logits (B, 1, h, w).
+
+    Pictures are (B, channels, H, W) in [-1, 1]; there is one logit per patch.
 
     The sigmoid is left to the loss. A conditional discriminator sees input and output stacked, input first; an
     unconditional one the output alone. All strides but the last two are 2, as in the released code, which gives the

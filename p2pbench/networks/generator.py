@@ -1,4 +1,7 @@
-"""Generators of the paper: U-Net and encoder-decoder, with batch statistics at test time."""
+"""Generators of the paper: U-Net and encoder-decoder.
+
+Both use batch statistics at test time.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ MOST_POSITIONS = 4  # of an input that is multiplied as one matrix; beyond it th
 
 
 class BottleneckNorm(nn.BatchNorm2d):
-    """Batch normalisation that accepts a single value per channel, as at a 1x1 bottleneck with batch 1.
+    """Batch normalisation that accepts one value per channel.
+
+    As at a 1x1 bottleneck with batch 1.
 
     The mean of one value is the value itself, so it is zeroed: what happened in all of the paper's batch-1 runs
     (docs/paper-protocol.md#editions). PyTorch refuses such a batch; this gives the shift alone, and a zero gradient.
@@ -35,7 +40,9 @@ class BottleneckNorm(nn.BatchNorm2d):
 
 @contextmanager
 def test_mode(network: nn.Module, *, dropout: bool, batch_norm: BatchNormMode) -> Iterator[None]:
-    """Set a network's dropout and batch normalisation separately for testing; restored at the end.
+    """Set a network's dropout and batch normalisation separately for testing.
+
+    Restored at the end.
 
     `.eval()` switches both together, and the paper tests with both as in training
     (docs/paper-protocol.md#training): dropout is the generator's only noise and batch normalisation takes the test
@@ -60,7 +67,10 @@ def test_mode(network: nn.Module, *, dropout: bool, batch_norm: BatchNormMode) -
 
 
 def depth_for(image_size: int) -> int:
-    """Number of layers from an image of this size, a power of two, to a 1x1 bottleneck."""
+    """Number of layers from an image to a 1x1 bottleneck.
+
+    The size is a power of two.
+    """
     return int(math.log2(image_size))
 
 
@@ -112,7 +122,7 @@ class GeneratorArchitecture(BaseModel):
 
 
 class Generator(nn.Module):
-    """Image-to-image network: an encoder to the bottleneck and a decoder back, with or without skips.
+    """Image-to-image network: encoder and decoder, with or without skips.
 
     Pictures have values in [-1, 1] and sides that are multiples of 2**depth. The encoder's first layer has no BN; the
     bottleneck has none either unless `bottleneck_norm` (the paper's batch-1 runs had it, the released code dropped it).
@@ -150,7 +160,7 @@ class Generator(nn.Module):
             self.decoder.append(block)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x (B, input channels, H, W) to (B, output channels, H, W), both in [-1, 1]."""
+        """Map inputs to outputs (B, channels, H, W), both in [-1, 1]."""
         encoded = []
         for layer in self.encoder:
             x = layer(x)

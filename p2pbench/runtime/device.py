@@ -22,7 +22,9 @@ _KEPT_BYTES, _LARGEST_BYTES = 1 << 30, 1 << 25  # older glibc versions accept no
 
 
 def pick_device(name: str, threads: int | None = None) -> torch.device:
-    """Pick a device by name; `auto` is the first GPU if there is one, else the CPU. Sets `threads` on a CPU.
+    """Pick a device by name.
+
+    `auto` is the first GPU if there is one, else the CPU. Sets `threads` on a CPU.
 
     Raises:
         UserError: no such device here.
@@ -59,7 +61,10 @@ def has_failed(error: RuntimeError) -> bool:
 
 
 class DeviceLost(UserError):
-    """Device failure: saved files are whole, and this process cannot use the device any more."""
+    """Device failure.
+
+    Saved files are whole, and this process cannot use the device any more.
+    """
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from reports.store.made import digest
 
 
 def write_once(out: Path, write: Callable[[Path], None]) -> bool:
-    """Write `out` by a function of the path, unless it has the same content already.
+    """Write `out` by a function, unless its content is equal.
 
     Returns:
         Whether it was written.
@@ -71,7 +71,9 @@ def owned(run: Run, patience: float = 0.0, stop: Stop = False) -> Iterator[None]
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file, which is created with its folder; wait while another process holds it.
+    """Hold a lock file, which is created with its folder.
+
+    Wait while another process holds it.
 
     Raises:
         UserError: the file cannot be written, or its file system keeps no locks.

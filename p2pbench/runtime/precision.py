@@ -33,7 +33,10 @@ class Precisions(NamedTuple):
 
     @property
     def on_cpu(self) -> bool:
-        """Whether this is a CPU, where the number of threads changes the rounding of sums."""
+        """Whether this is a CPU.
+
+        There the number of threads changes the rounding of sums.
+        """
         return self.where == "cpu"
 
 
@@ -48,7 +51,10 @@ def precisions(device: torch.device) -> Precisions:
 
 
 def precisions_of_any(where: str, devices: Sequence[Precisions]) -> Precisions:
-    """Combine the precisions of several devices, one of which will be used; `auto` is bf16 if all have it."""
+    """Combine the precisions of several devices, one of which will be used.
+
+    `auto` is bf16 if all have it.
+    """
     has = tuple(name for name in ALL if any(name in device.has for device in devices))
     return Precisions(where, has, "bf16" if {device.auto for device in devices} == {"bf16"} else "float32")
 
@@ -78,7 +84,7 @@ def chosen(config: RunConfig, there: Precisions) -> RunConfig:
 
 
 def set_up(config: RunConfig, device: torch.device) -> None:
-    """Let cuDNN choose its kernels by trial, and use TF32 only if the precision allows it."""
+    """Let cuDNN choose kernels by trial, with TF32 if allowed."""
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = config.precision != "float32"

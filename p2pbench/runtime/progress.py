@@ -29,7 +29,10 @@ class TrainingProgress:
 
 
 class ProgressReporter(Protocol):
-    """Interface for progress reporting, per named piece of work; it changes no result."""
+    """Interface for progress reporting, per named piece of work.
+
+    It changes no result.
+    """
 
     def say(self, text: str) -> None:
         """Report a sentence about what is done or skipped."""
@@ -42,7 +45,10 @@ class ProgressReporter(Protocol):
 
 
 class ForwardedProgress:
-    """Serialises progress as events, so that a worker process can forward them, a few per second."""
+    """Serialises progress events so that a worker process can forward them.
+
+    At most a few per second.
+    """
 
     def __init__(self, send: Callable[[ProgressEvent], None]) -> None:
         self._send = send

@@ -1,4 +1,4 @@
-"""Progress on the terminal: bars if it is interactive, else a line from time to time."""
+"""Progress on the terminal: bars, or lines if not interactive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores of a freshly trained grid, by all scorers that need no further options."""
+"""Scores of a freshly trained grid."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def score_trained(
     cluster: Cluster | None = None,
     stopping: StopSource = never_stopped,
 ) -> None:
-    """Score a grid by image metrics and label maps; scores that are impossible are reported, not raised.
+    """Score a grid by image metrics and label maps.
+
+    Scores that are impossible are reported, not raised.
 
     Args:
         trained: The grid and the requested runs.

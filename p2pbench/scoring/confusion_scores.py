@@ -34,7 +34,9 @@ class Compared(NamedTuple):
 
 
 class ClassRow(NamedTuple):
-    """Scores of one class; NaN if undefined, such as the strict accuracy of an absent class.
+    """Scores of one class.
+
+    NaN if undefined, such as the strict accuracy of an absent class.
 
     There is no interval if fewer than two items, or clusters of them, have a score of the class.
 
@@ -65,7 +67,9 @@ def confusion_scores(
     protocol: Mapping[str, object],
     clusters: ItemClusters | None = None,
 ) -> Scores:
-    """Compute pixel accuracy, class accuracy and class IoU of a run, with 95 % intervals over items.
+    """Compute pixel accuracy, class accuracy and class IoU of a run.
+
+    With 95 % intervals over items.
 
     Matrices are summed over the items, and over each replicate's items, before anything is divided. Items without a
     labelled pixel have no score and are left out. Items that the official protocol drops stay, as they are part of what
@@ -207,7 +211,10 @@ def _true_or_predicted(counts: Counts) -> Counts:
 
 
 def _interval(value: float, left_out: NDArray[np.floating], of_each: NDArray[np.floating]) -> Interval:
-    """95 % interval of a class's score; none if fewer than two items or clusters have the class."""
+    """95 % interval of a class's score.
+
+    None if fewer than two items or clusters have the class.
+    """
     having = int(np.count_nonzero(~np.isnan(of_each)))
     if having < 2:
         return NO_INTERVAL

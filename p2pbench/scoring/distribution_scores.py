@@ -1,4 +1,4 @@
-"""FID and KID as scores of a run, with intervals and a warning about few items."""
+"""FID and KID as scores of a run, with intervals."""
 
 from __future__ import annotations
 
@@ -94,7 +94,10 @@ def _scores(name: str, features: ItemFeatures, more: Mapping[str, object], metri
 
 
 def few_items_warning(n: int) -> str | None:
-    """Warning about a FID of too few items; None where they are enough."""
+    """Warning about a FID of too few items.
+
+    None where they are enough.
+    """
     if n >= ENOUGH:
         return None
     items = counted(n, "item")

@@ -1,4 +1,4 @@
-"""Image scores: outputs compared with targets picture by picture, and their pooled colours."""
+"""Image scores: outputs compared with their targets."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ class ImageScorer:
     """Distances to the targets, sharpness and colours; needs no network."""
 
     def check_free(self, run: Run) -> None:
-        """Refuse a user's file where scores or the colour histograms go; see `Scorer`."""
+        """Refuse a user's file where scores or the colour histograms go.
+
+        See `Scorer`.
+        """
         ledger.check_free(run, IMAGE)
         made.check_free(run.lab_histograms, images.HISTOGRAM_HEADER)
 

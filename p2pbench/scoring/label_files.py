@@ -1,4 +1,4 @@
-"""Label-map files of other models: possible readings of one file, as ids or as colours.
+"""Label-map files of other models: ids or colours.
 
 A picture in colours has no other reading. A palette in the table's colours is read by colour, or by index if the
 indices are ids of the same colours (so that polegroup, which shares pole's colour, stays apart). Any other palette is
@@ -45,7 +45,10 @@ MANY_COLOURS = 256  # with more, a picture was not drawn from a palette but gene
 
 
 class LabelMap(NamedTuple):
-    """Predicted class indices (H, W), IGNORE for void; and the picture's conversion, "" for none."""
+    """Predicted class indices (H, W), IGNORE for void.
+
+    And the picture's conversion, "" for none.
+    """
 
     indices: NDArray[np.uint8]
     changed: str
@@ -76,7 +79,7 @@ class LabelFile(NamedTuple):
 
 
 def class_lookup(table: LabelTable, numbering: Numbering) -> NDArray[np.int16]:
-    """Class index, IGNORE or NO_ID of every value (65536,) that a file may hold."""
+    """Class index, IGNORE or NO_ID of every value (65536,)."""
     classes = len(table.classes)
     lookup = np.full(2**16, NO_ID, np.int16)
     if numbering == "label-ids":

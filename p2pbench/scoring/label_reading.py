@@ -1,4 +1,6 @@
-"""Reading of a folder of other models' label maps: as colours, or as ids in one numbering.
+"""Reading of other models' label maps: colours, or ids.
+
+All files of a folder are in one numbering.
 
 Decided over all files of a folder, never file by file (`label_files` has the readings of one file). If two numberings
 fit, the true labels decide if they do so clearly; else the folder is refused. A file whose ids agree with its true
@@ -56,7 +58,7 @@ Agreements = Sequence[tuple[LabelFile, Mapping[Reading, float]]]
 
 
 class FolderReading(NamedTuple):
-    """Reading of a folder's files, and a line for the user, "" for none."""
+    """Reading of a folder's files, and a line or ""."""
 
     reading: Reading
     seen: str
@@ -188,7 +190,7 @@ def _best_first(shares: Mapping[Reading, float]) -> list[tuple[Reading, float]]:
 
 
 def is_clear(share: float, other: float) -> bool:
-    """Whether a share of agreeing pixels is clearly above that of another reading."""
+    """Whether a share of agreeing pixels is clearly above another."""
     return share >= max(AGREEING, CLEARLY * other)
 
 
@@ -282,7 +284,7 @@ def _options(readings: Sequence[Reading]) -> str:
 
 
 def check_labelled(truth: Truth, compared: Mapping[str, Compared]) -> None:
-    """Check that some item has a pixel of a scored class in its labels.
+    """Check that some item has a labelled pixel.
 
     Raises:
         UserError: No item has one.
@@ -298,7 +300,7 @@ def check_labelled(truth: Truth, compared: Mapping[str, Compared]) -> None:
 
 
 def doubts(truth: Truth, row: ScoreRow, compared: Iterable[str], run: Run) -> list[str]:
-    """Line for true labels in a numbering other than label ids, judged by the predictions.
+    """Line for true labels in another numbering, judged by predictions.
 
     The label files alone do not decide it: files of few values are valid in several numberings.
 
@@ -317,7 +319,7 @@ def doubts(truth: Truth, row: ScoreRow, compared: Iterable[str], run: Run) -> li
     files = {id_: truth.items[id_].files[1] for id_ in compared if truth.items[id_].files}
 
     def agreement(id_: str) -> NDArray[np.int64]:
-        """Pixels that are right, that have a class, and of unknown ids (3, numberings)."""
+        """Pixels right, of a class, of unknown id (3, numberings)."""
         predicted = pictures.read_labels(run.segmentations / f"{id_}.png")
         values = transforms.resize_labels(pictures.read_labels(files[id_]), predicted.shape[1], predicted.shape[0])
         true = [lookup[values] for lookup in lookups]

@@ -90,7 +90,7 @@ def write_scores(
     protocol: Mapping[str, object],
     beyond: str,
 ) -> LabelsScored:
-    """Compute and write a run's scores by both protocols, class tables and confusion table.
+    """Compute and write scores, class tables and confusion table.
 
     Args:
         outputs: The run.
@@ -164,7 +164,10 @@ def score_row(
 
 
 def notes(compared: Mapping[str, Compared], beyond: str) -> list[str]:
-    """Lines for the user on the outputs; `beyond` names predictions outside the classes."""
+    """Lines for the user on the outputs.
+
+    `beyond` names predictions outside the classes.
+    """
     lines = [
         f"{outputs_are(ids)} not RGB of 8 bits ({changed}), such as that of {ids[0]}"
         for changed, ids in _by_frequency((output.changed, id_) for id_, output in compared.items())

@@ -1,4 +1,4 @@
-"""Label scores: accuracy and IoU of photo -> labels models (paper, Table 6).
+"""Label scores of photo -> labels models (paper, Table 6).
 
 The authors took the nearest label colour and then the FCN-score's own confusion matrix
 (docs/paper-protocol.md#label-maps). They name neither palette nor distance nor size; ours are in the protocol. Other
@@ -52,7 +52,10 @@ class LabelScorer:
         label_scores.check_free(run, LABELS, mend)
 
     def score(self, runs: Sequence[Outputs]) -> Iterator[LabelsScored]:
-        """Compare all runs item by item, so that each item's labels are read once; see `Scorer`."""
+        """Compare all runs item by item; see `Scorer`.
+
+        So each item's labels are read once.
+        """
         truth, grid, reading = runs[0].against_labels(), runs[0].grid, self._reading
         source = f"label-score at {self._at}"
 

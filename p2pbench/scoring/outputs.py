@@ -1,4 +1,4 @@
-"""Outputs of any model in a plain folder, matched to items by file name.
+"""Outputs of any model in a folder, matched to items.
 
 Naming schemes follow the code of pytorch-CycleGAN-and-pix2pix (`util/visualizer.py`, `models/`), pix2pix-tensorflow
 (`pix2pix.py`) and pix2pixHD (`util/visualizer.py`), which append the kind of picture to the input's name.
@@ -82,7 +82,9 @@ class OutputFiles:
 
 
 def find_outputs(folder: Path, expected: Collection[str] = ()) -> OutputFiles:
-    """Find the outputs in a folder and its subfolders; hidden files are skipped.
+    """Find the outputs in a folder and its subfolders.
+
+    Hidden files are skipped.
 
     An output in a subfolder `deep` is of the item `deep__X`, as items in folders are called, if that is expected, else
     of the item `X`. If a tool's outputs are among the pictures, only they count, not its other pictures. Label maps
@@ -124,7 +126,7 @@ def find_outputs(folder: Path, expected: Collection[str] = ()) -> OutputFiles:
 
 
 def _item(path: Path, ending: str, expected: set[str]) -> str:
-    """Item id of an output at a path below the folder, with as many folder names as an expected item has."""
+    """Item id of an output, with as many folder names as an expected item has."""
     *above, _ = path.parts
     last = _INPUT_ENDING.sub("", path.stem.removesuffix(ending))
     ids = [item_id("__".join([*above[start:], last])) for start in range(len(above) + 1)]
@@ -279,7 +281,7 @@ def _recognise(folder: Path, paths: list[Path]) -> tuple[str, str]:
 
 
 def is_lossy(path: Path) -> bool:
-    """Whether a picture is a JPEG or a lossy WebP, which changes colours."""
+    """Whether a picture is a JPEG or lossy WebP."""
     with path.open("rb") as file:
         start = file.read(16)
     return start.startswith(_JPEG) or start[8:] == _WEBP_LOSSY

@@ -1,4 +1,7 @@
-"""Training of a scoring network on a dataset's training items; some are held out to choose the best checkpoint."""
+"""Training of a scoring network on a dataset's training items.
+
+Some are held out to choose the best checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,9 @@ class ScorerPlan:
 def train_scorer(
     plan: ScorerPlan, out: Path, device: torch.device, checkpoint_seconds: float, reporter: ProgressReporter, stop: Stop
 ) -> str:
-    """Train a scoring network and write its file; returns a line with its validation scores.
+    """Train a scoring network and write its file.
+
+    Returns a line with its validation scores.
 
     Raises:
         UserError: The dataset has no labels or too few items, ImageNet's weights cannot be fetched, or the file exists

@@ -52,12 +52,15 @@ class LpipsScorer:
         self._mend = f"p2pbench image-score {typed(results)} --download-weights"
 
     def check_free(self, run: Run) -> None:
-        """Refuse a user's file where the score, or the reason for its lack, goes; see `Scorer`."""
+        """Refuse a user's file where score or reason goes."""
         ledger.check_free(run, LPIPS)
         check_reason(run, LPIPS)
 
     def score(self, runs: Sequence[Outputs]) -> Iterator[Scored]:
-        """Score each run, or write the reason for a missing score; see `Scorer`."""
+        """Score each run, or write the reason for a missing score.
+
+        See `Scorer`.
+        """
         for outputs in runs:
             scores = self._reasons.written(outputs.run, LPIPS, partial(self._scores, outputs), self._mend)
             if scores is not None:
@@ -102,7 +105,7 @@ class _Features(NamedTuple):
 
 
 class DistributionScorer:
-    """FID and KID of all outputs against all pictures of `real/`, by Inception-v3.
+    """FID and KID of all outputs against `real/`, by Inception-v3.
 
     Args:
         results: The results folder, for the commands in messages.
@@ -126,7 +129,7 @@ class DistributionScorer:
         self._real: dict[Path, _Features] = {}
 
     def check_free(self, run: Run) -> None:
-        """Refuse a user's file where scores, or the reason for their lack, go; see `Scorer`."""
+        """Refuse a user's file where scores or reasons go."""
         for scorer in (FID, KID):
             ledger.check_free(run, scorer)
             check_reason(run, scorer)
@@ -192,7 +195,10 @@ class _Reasons:
         self._said: set[str] = set()
 
     def written(self, run: Run, scorer: str, compute: Callable[[], Scores], mend: str) -> Scores | None:
-        """Compute and write a run's scores; None if a part is missing, which is written instead."""
+        """Compute and write a run's scores.
+
+        None if a part is missing, which is written instead.
+        """
         try:
             scores = compute()
         except Missing as error:
@@ -226,7 +232,7 @@ def download_weights(*, fid: bool) -> None:
 
 
 def check_reason(run: Run, scorer: str) -> None:
-    """Refuse a foreign or edited file in place of the reason for a missing score.
+    """Refuse a foreign or edited file with the reason.
 
     Raises:
         ReportError: There is such a file; it is named.

@@ -1,4 +1,4 @@
-"""Selection of the runs of a results folder that can be scored, with their targets or labels."""
+"""Selection of runs that can be scored, with their truth."""
 
 from __future__ import annotations
 
@@ -132,7 +132,9 @@ class LabelRequest:
 
 
 def label_outputs(results: Path, request: LabelRequest, outcome: Outcome) -> Iterator[list[Outputs]]:
-    """Gather the runs of each grid of a results folder that can be scored by label maps.
+    """Gather the runs that can be scored by label maps.
+
+    One list per grid of the results folder.
 
     Everything left out is noted in the outcome.
 
@@ -155,7 +157,9 @@ def label_outputs(results: Path, request: LabelRequest, outcome: Outcome) -> Ite
 
 
 def grid_label_outputs(grid: Grid, request: LabelRequest, outcome: Outcome) -> list[Outputs]:
-    """Gather the finished runs of a grid, then its ground truth; empty if no run can be scored.
+    """Gather the finished runs of a grid, then its ground truth.
+
+    Empty if no run can be scored.
 
     Raises:
         UserError: The dataset is no longer where the runs found it, or clusters do not fit its test items.
@@ -221,7 +225,10 @@ def _labelled_pictures(run: Run, items: Collection[str], *, allow_partial: bool)
 
 
 def unfit(config: RunConfig, wanted: str) -> str | None:
-    """Reason why a run's outputs cannot be scored by label maps; None if they can."""
+    """Reason why a run's outputs cannot be scored by label maps.
+
+    None if they can.
+    """
     kind = DATASETS[config.dataset]
     direction = config.direction or kind.directions[0]
     if kind.table is None:

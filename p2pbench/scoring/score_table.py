@@ -1,4 +1,4 @@
-"""Table and JSON lines of runs' label scores, by both protocols and beside the paper's."""
+"""Table and JSON lines of label scores."""
 
 from __future__ import annotations
 
@@ -136,7 +136,9 @@ class RunScores(Displayed):
 
 
 def print_scores(rows: Sequence[ScoreRow], console: Console | None = None) -> None:
-    """Print a table of runs with a line per protocol, at most 80 columns wide but for names.
+    """Print a table of runs with a line per protocol.
+
+    It is at most 80 columns wide but for names.
 
     Protocols whose numbers are equal to the last digit share a line. A scorer other than the published one is named
     on top.
@@ -165,7 +167,10 @@ def print_scores(rows: Sequence[ScoreRow], console: Console | None = None) -> No
 
 
 def print_classes(name: str, rows: Sequence[ClassRow], console: Console | None = None) -> None:
-    """Print a run's class scores with true pixels and images; "-" if undefined."""
+    """Print a run's class scores with true pixels and images.
+
+    "-" if undefined.
+    """
     console = console or Console(highlight=False)
     rows = [row._replace(name=printable(row.name)) for row in rows]
     width = max(len(row.name) for row in rows) + 2
@@ -178,7 +183,10 @@ def print_classes(name: str, rows: Sequence[ClassRow], console: Console | None =
 
 
 def json_lines(row: ScoreRow, place: Mapping[str, object]) -> list[str]:
-    """Scores of a run as JSON, one object per protocol, each beginning with `place`."""
+    """Scores of a run as JSON, one object per protocol.
+
+    Each begins with `place`.
+    """
     return [
         json.dumps(
             {

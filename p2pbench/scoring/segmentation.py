@@ -1,4 +1,4 @@
-"""FCN-score: outputs segmented by an FCN and compared with the labels they were generated from.
+"""FCN-score: outputs segmented by an FCN, compared with labels.
 
 Written into the run's `scores/`: the confusion matrices, from which any protocol can be computed; the scores by both
 protocols; those of each class; and the file of the published script. The FCN's segmentation of each output is in
@@ -118,7 +118,7 @@ class SegmentationScorer:
 
 
 def score_run(outputs: Outputs, network: ScoringNetwork, options: SegmentationOptions) -> LabelsScored:
-    """Segment outputs that are new or lack their segmentation, and write the scores of all."""
+    """Segment new outputs, and write the scores of all."""
     run, files, truth = outputs.run, outputs.files, outputs.against_labels()
     with ThreadPoolExecutor() as pool:
         keys = dict(zip(files, pool.map(lambda id_: _key(id_, files[id_], truth, outputs.ends), files), strict=True))

@@ -1,4 +1,4 @@
-"""FCN-scores of runs on the nodes of a Ray cluster, a job per run."""
+"""FCN-scores of runs as jobs on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reports.store.layout import Grid
 
 
 class ClusterSegmentationScorer(SegmentationScorer):
-    """FCN-score by both protocols, one job per run on a cluster's nodes, which write the scores."""
+    """FCN-score by both protocols, one job per run."""
 
     def __init__(self, options: SegmentationOptions, cluster: Cluster) -> None:
         super().__init__(options)

@@ -59,7 +59,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True)
 class SelfTest:
-    """Results of all checks, likely causes of failures, and a warning about a weak scorer."""
+    """Results of all checks, likely causes, and a warning."""
 
     answers: list[Check]
     likely: list[str]

@@ -61,7 +61,10 @@ class Truth:
         return self.dataset.labels(self.items[id_], size)
 
     def key(self, id_: str) -> str:
-        """Hash of an item's labels at the dataset's own size: of its file, or of its drawing."""
+        """Hash of an item's labels at the dataset's own size.
+
+        Of their file, or of their drawing.
+        """
         item = self.items[id_]
         state = hashlib.sha256(f"{self.table.name}\n{self.dataset.note}\n{id_}".encode())
         if item.files:

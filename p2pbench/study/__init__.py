@@ -1,1 +1,4 @@
-"""The real-vs-fake study of a results folder: its cells as algorithms, its fooling rates in the ledger."""
+"""Real-vs-fake study of a results folder.
+
+Its cells are the algorithms; its fooling rates are scores in the ledger.
+"""

@@ -51,7 +51,9 @@ def from_results(
     clusters: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Material:
-    """Take cells of a grid as algorithms: outputs as fakes, ground truth as real.
+    """Take cells of a grid as algorithms.
+
+    Their outputs are the fakes, the ground truth is real.
 
     Args:
         results: A results folder.
@@ -93,7 +95,9 @@ def from_folders(
     clusters: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Material:
-    """Take plain folders of pictures; fakes may be named by any tool that `fcn-score` knows.
+    """Take plain folders of pictures.
+
+    Fakes may be named by any tool that `fcn-score` knows.
 
     Outputs of a run in the results folder are recognised as the run's, so a study can show several seeds of a cell.
 
@@ -135,7 +139,10 @@ def from_folders(
 
 
 def run_of(results: Path, origin: str) -> Run | None:
-    """The run that an algorithm's fakes came from; None if it was removed."""
+    """The run that an algorithm's fakes came from.
+
+    None if it was removed.
+    """
     folder = results / origin
     return next((run for run in _runs(results) if run.folder == folder), None)
 
@@ -195,7 +202,9 @@ def protocol(settings: Mapping[str, object]) -> Protocol:
 
 
 def consent(path: Path | None, contact: str) -> Consent:
-    """Read the consent text, paragraphs separated by empty lines; None takes the built-in text.
+    """Read the consent text, paragraphs separated by empty lines.
+
+    None takes the built-in text.
 
     Raises:
         UserError: The file holds no text.

@@ -32,7 +32,9 @@ _REASONS = {
 
 
 def rates(study: Study, given: Mapping[str, str]) -> dict[str, float]:
-    """Fooling rate of each algorithm (0 to 1) from percentages by name; default 20 %.
+    """Fooling rate of each algorithm (0 to 1) from percentages by name.
+
+    Default 20 %.
 
     Raises:
         AmtError: An algorithm is unknown, or a rate is no percentage.
@@ -52,7 +54,9 @@ def rates(study: Study, given: Mapping[str, str]) -> dict[str, float]:
 
 
 def crowd(study: Study, given: Mapping[str, str]) -> dict[Kind, int]:
-    """Number of raters of each kind; by default one careful rater per slot.
+    """Number of raters of each kind.
+
+    By default one careful rater per slot.
 
     Raises:
         AmtError: A kind is unknown, or a count is not a number.
@@ -94,7 +98,7 @@ def rehearse_study(
 
 
 def hold_study(results: Path, grid: str, reporter: ProgressReporter) -> None:
-    """Create a study of a grid, run simulated raters through it, and write its scores.
+    """Create a study, run simulated raters through it, write scores.
 
     An interrupted call is resumed by the next, with the same raters.
 

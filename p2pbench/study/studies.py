@@ -1,4 +1,4 @@
-"""Access to the studies of a results folder: opening, choosing, early looks, links of a server."""
+"""Access to the studies of a results folder."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ def _listed(names: list[str]) -> str:
 
 
 def look(chosen: Chosen, *, peek: bool) -> Study:
-    """Give access to a study's results; an early look needs `peek` and is recorded.
+    """Give access to a study's results.
+
+    An early look needs `peek` and is recorded.
 
     Raises:
         AmtError: The study is open, and `peek` is not set.
@@ -129,7 +131,7 @@ _WAYS = {"link": "by single-use links: p2pbench amt links", "prolific": "for Pro
 
 
 def announcement(opened: Opened, listening: str, url: str, *, new_password: bool) -> Iterator[str]:
-    """Lines with the links for raters and researcher, and a new researcher password, if any.
+    """Lines with the links of a server, and a new password.
 
     Args:
         opened: The studies.

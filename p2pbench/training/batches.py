@@ -22,7 +22,10 @@ STEPS_AHEAD = 64  # whose crops are copied to the device at a time
 
 
 class Batch(NamedTuple):
-    """A step's input and target (B, C, S, S) in [-1, 1], and labels (B, 1, S, S), class indices, or None."""
+    """Input and target (B, C, S, S) of a step, in [-1, 1].
+
+    Labels are class indices (B, 1, S, S), or None.
+    """
 
     input: Tensor
     target: Tensor
@@ -30,7 +33,7 @@ class Batch(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """Items of one step by their index, each with its crop and flip."""
+    """Items of one step by index, with crop and flip."""
 
     items: list[int]
     augmentations: list[augmentation.Augmentation]
@@ -63,7 +66,10 @@ class Batches:
                 )
 
     def draws(self, start: int, stop: int) -> Iterator[Draw]:
-        """Draw items and augmentations of steps start .. stop - 1, independent of earlier draws."""
+        """Draw items and augmentations of steps start .. stop - 1.
+
+        Independent of earlier draws.
+        """
         for step, items in enumerate(self._order(range(start, stop)), start):
             augmentations = augmentation.draw(
                 stream(self.config.seed, Purpose.AUGMENTATION, step),
@@ -130,7 +136,9 @@ def _to_device(samples: Samples, device: torch.device) -> Samples:
 
 
 class CropQueue:
-    """Rows for `p2pbench.datasets.augmentation.gather` by step, drawn and copied to the device some dozen steps ahead.
+    """Crops of coming steps, drawn and copied to the device ahead.
+
+    Rows for `p2pbench.datasets.augmentation.gather`, some dozen steps ahead.
 
     A small copy at each step would make the host wait for the device; drawing while the device is idle would make the
     device wait for the host. So `draw_ahead` draws one more step while the device computes, and all are copied at once.

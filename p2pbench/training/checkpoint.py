@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a training, which resumes as if it had not stopped."""
+"""Checkpoints: the state of a training, to resume it exactly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ Identity = Mapping[str, Any]
 
 
 def save(path: Path, model: Model, step: int, run: Identity) -> None:
-    """Write the state after `step` steps; the old file stays until the new one is on disk.
+    """Write the state after `step` steps.
+
+    The old file stays until the new one is on disk.
 
     Random states are not in it, since all randomness is addressed by the step.
     """
@@ -36,7 +38,7 @@ def save(path: Path, model: Model, step: int, run: Identity) -> None:
 
 
 def load(path: Path, model: Model, run: Identity) -> int:
-    """Set a model's state from a file, and return the number of steps taken.
+    """Load a model's state; returns the number of steps taken.
 
     Raises:
         UserError: the file is damaged, of another run, or of another architecture or objective.

@@ -23,7 +23,9 @@ Say = Callable[[str], None]
 
 
 class CudaGraphStep:
-    """Work without arguments, captured as a CUDA graph after a few plain calls and replayed from then on.
+    """Work captured as a CUDA graph, and replayed from then on.
+
+    The work has no arguments; the first few calls are plain.
 
     A graph holds addresses, so the work must read and write the same tensors each time. Each call has its own noise
     seed, which a replay takes from the generator just as plain work does: both draw the same. Where capture is
@@ -42,7 +44,10 @@ class CudaGraphStep:
         return self._graph is not None
 
     def __call__(self, seed: int) -> None:
-        """Do the work with a seed's noise, on the current stream, which must not be the default one."""
+        """Do the work with the noise of a seed.
+
+        On the current stream, which must not be the default one.
+        """
         if self._graph is None and self._done >= WARM_UP and not self._refused:
             self._capture()
         self._noise.manual_seed(seed)  # after a capture too: it is then that a replay takes it
@@ -91,11 +96,17 @@ class Steps(Protocol):
         """Take a step and return its number of items. May raise NonFiniteLoss."""
 
     def losses(self) -> Losses:
-        """Read the last step's losses. May raise NonFiniteLoss, of an earlier step too."""
+        """Read the last step's losses.
+
+        May raise NonFiniteLoss, of an earlier step too.
+        """
 
 
 def open_steps(model: Model, batches: Batches, steps: range, say: Say) -> Steps:
-    """Prepare consecutive steps of a training; `say` gets the reason where a GPU cannot capture them."""
+    """Prepare consecutive steps of a training.
+
+    `say` gets the reason where a GPU cannot capture them.
+    """
     if batches.device.type == "cuda":
         return ReplayedSteps(model, batches, steps, say)
     return PlainSteps(model, batches, steps)
@@ -117,7 +128,10 @@ class PlainSteps:
         return nullcontext()
 
     def take(self, step: int) -> int:
-        """Take a step. Raises NonFiniteLoss before the update that would have used the loss."""
+        """Take a step.
+
+        Raises NonFiniteLoss before the update that would have used the loss.
+        """
         batch = next(self._batches)
         self._noise.manual_seed(torch_seed(self._config.seed, Purpose.DROPOUT, step))
         self._losses = training_step(self._model, batch, self._config)
@@ -129,7 +143,9 @@ class PlainSteps:
 
 
 class ReplayedSteps:
-    """Steps on a GPU: crops, both updates and the check of the losses are captured once and replayed.
+    """Training steps on a GPU, as CUDA graphs.
+
+    Crops, both updates and the check of the losses are captured once and replayed.
 
     Only `losses` waits for the device. After a non-finite loss no step changes a weight, and the next call of `losses`
     raises it. The smaller last batch of an epoch has its own capture.
@@ -169,7 +185,10 @@ class ReplayedSteps:
         return size
 
     def losses(self) -> Losses:
-        """Read the last step's losses. Raises NonFiniteLoss, with the number of steps since."""
+        """Read the last step's losses.
+
+        Raises NonFiniteLoss, with the number of steps since.
+        """
         return self._guard.read()
 
     @property

@@ -193,7 +193,10 @@ def _shown(name: str) -> str:
 
 
 def _block(level: int) -> str:
-    """Name of a nested block's list: level 0 is the outermost; the next is its entry 1, all others entry 3."""
+    """Name of a nested block's list: level 0 is the outermost.
+
+    The next is its entry 1, all others entry 3.
+    """
     return "model.model" + ("" if level == 0 else ".1.model" + ".3.model" * (level - 1))
 
 

@@ -1,4 +1,4 @@
-"""Generator files: weights as safetensors, with a card of how to use them."""
+"""Generator files: weights as safetensors, with a card."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class GeneratorCard(BaseModel):
 
 
 def input_bits(card: GeneratorCard) -> int | None:
-    """Depth of the pictures that a generator was trained on; None where an older card leaves it open.
+    """Depth of the pictures that a generator was trained on.
+
+    None where an older card leaves it open.
 
     An older card has the range of the values alone, which is all of 8 or 16 bits unless the settings had another.
     """

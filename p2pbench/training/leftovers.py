@@ -1,4 +1,4 @@
-"""Files in a run's folder: its own outputs, leftovers of an earlier training, and foreign files."""
+"""Outputs, leftovers and foreign files in a run's folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ LOSSES = b"step,epoch,"  # with which losses.csv begins
 
 
 def check_outputs(run: Run) -> None:
-    """Refuse foreign or replaced pictures in a run's `images/`, as they would be scored.
+    """Refuse foreign or replaced pictures in a run's `images/`.
+
+    They would be scored.
 
     A replaced generator is refused too, as it would make the missing pictures. Runs that an older version finished have
     no record of their files, which are accepted as they are.
@@ -36,7 +38,9 @@ def check_outputs(run: Run) -> None:
 
 
 def check_generator(run: Run, made: Made) -> None:
-    """Refuse a finished run's generator that was replaced since, where its hash is recorded.
+    """Refuse a finished run's generator that was replaced.
+
+    Only where its hash is recorded.
 
     Raises:
         UserError: It was replaced, or is damaged.
@@ -49,7 +53,9 @@ def check_generator(run: Run, made: Made) -> None:
 
 
 def check_leftovers(run: Run) -> None:
-    """Refuse foreign files that would be reported with a run that is trained again.
+    """Refuse foreign files in a run that is trained again.
+
+    They would be reported with it.
 
     Raises:
         UserError: There is one; it is named.
@@ -68,7 +74,9 @@ def check_leftovers(run: Run) -> None:
 
 
 def remove_leftovers(run: Run) -> None:
-    """Remove the pictures, losses and scores of an earlier training of a run; a user's files stay.
+    """Remove the files of an earlier training of a run.
+
+    Pictures, losses and scores; a user's files stay.
 
     Raises:
         UserError: As `check_outputs` and `check_leftovers`; nothing was removed.
@@ -83,7 +91,10 @@ def remove_leftovers(run: Run) -> None:
 
 
 def adopt(run: Run) -> Made:
-    """Open the record of a finished run's pictures; for a run of an older version it is made from its files."""
+    """Open the record of a finished run's pictures.
+
+    For a run of an older version it is made from its files.
+    """
     made = Made(run.folder)
     if not made:
         for path in run.pictures().values():

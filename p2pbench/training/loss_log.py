@@ -1,4 +1,7 @@
-"""losses.csv: one row per logged step, stitched across resumes; TensorBoard event files on request."""
+"""losses.csv: one row per logged step, stitched across resumes.
+
+TensorBoard event files on request.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ class Writer(Protocol):
 
 
 class LossLog:
-    """Log of losses; opened at step N, it first drops all rows after N, left by a killed process.
+    """Log of losses.
+
+    Opened at step N, it first drops all rows after N, left by a killed process.
 
     Steps count from 1: the row of step N is of the Nth update. Losses have all digits, so that rows can be compared.
     """
@@ -51,7 +56,9 @@ class LossLog:
 
 
 def open_tensorboard(folder: Path, step: int) -> Writer:
-    """Open a writer of event files; events of an earlier process after `step` are hidden.
+    """Open a writer of event files.
+
+    Events of an earlier process after `step` are hidden.
 
     Raises:
         UserError: TensorBoard is not installed.

@@ -1,4 +1,4 @@
-"""Networks and optimizers of a run, and the memory that a step needs."""
+"""Networks and optimizers of a run, and their memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WRONG_BY = 0.9  # share of the estimated bytes that surely do not fit, where the
 
 @dataclass(frozen=True)
 class Model:
-    """A generator, its discriminator where the objective has one, and an Adam for each."""
+    """Generator and discriminator, if any, each with its Adam."""
 
     generator: Generator
     discriminator: nn.Module | None
@@ -83,7 +83,10 @@ def make_card(config: RunConfig, dataset: Dataset, channels: Channels) -> Genera
 
 
 def build_discriminator(config: RunConfig, channels: Channels) -> nn.Module | None:
-    """Build the discriminator of the settings, if any; a conditional one sees the input too."""
+    """Build the discriminator of the settings, if any.
+
+    A conditional one sees the input too.
+    """
     if not config.adversarial:
         return None
     seen = channels.output + (channels.input if config.conditional else 0)
@@ -115,7 +118,10 @@ def build(config: RunConfig, channels: Channels, device: torch.device) -> Model:
 
 
 def needed_bytes(config: RunConfig, channels: Channels, batch_size: int) -> int:
-    """Estimated memory of a step, summed over its tensors on the meta device, without computing them."""
+    """Estimated memory of a step, in bytes.
+
+    Summed over its tensors on the meta device, without computing them.
+    """
     with torch.device("meta"):
         generator, discriminator = Generator(architecture(config, channels)), build_discriminator(config, channels)
         networks = [network for network in (generator, discriminator) if network is not None]
@@ -147,7 +153,7 @@ def _kept(network: nn.Module, x: Tensor) -> tuple[int, Tensor]:
 
 
 def what_fits(config: RunConfig, channels: Channels, available: int) -> str:
-    """Largest batch_size, else image_size, that fits into so many bytes."""
+    """Largest batch_size, else image_size, that fits into `available` bytes."""
     fitting = [size for size in range(1, config.batch_size) if needed_bytes(config, channels, size) <= available]
     if fitting:
         return f"batch_size = {fitting[-1]} would fit"
@@ -161,7 +167,10 @@ def what_fits(config: RunConfig, channels: Channels, available: int) -> str:
 
 
 def out_of_memory(config: RunConfig, channels: Channels, device: torch.device) -> str:
-    """Message for a step that did not fit on a device: its need, the free memory, and what would fit."""
+    """Message for a step that did not fit on a device.
+
+    Its need, the free memory, and what would fit.
+    """
     gib = 2**30
     need = needed_bytes(config, channels, config.batch_size)
     asked = f"batch_size = {config.batch_size} at image_size = {config.image_size} needs about {need / gib:.1f} GiB"

@@ -14,7 +14,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Adam(torch.optim.Adam):
-    """Fused Adam with the numbers and the state of PyTorch's, and less overhead per step.
+    """Fused Adam, equal to PyTorch's, with less overhead per step.
 
     PyTorch's step gathers its lists again each time, counts in one tensor per weight, and on a CPU copies channels-last
     weights to a contiguous layout and back: together more time than the arithmetic of a small network. Here lists are
@@ -73,7 +73,9 @@ class Adam(torch.optim.Adam):
             self._counts.sub_(self.found_inf)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Set the moments, in the memory layout of the weights: the kernel reads both by address.
+        """Load the moments, in the memory layout of the weights.
+
+        The kernel reads both by address.
 
         The rate stays the same tensor, which a captured step may read; `set_rate` sets its value.
         """
@@ -105,7 +107,9 @@ def _dense(values: Tensor) -> Tensor:
 
 
 def learning_rate(config: RunConfig, epoch: int) -> float:
-    """Learning rate of an epoch, counted from 0: constant, or falling linearly over the last `decay_epochs`.
+    """Learning rate of an epoch, counted from 0.
+
+    Constant, or falling linearly over the last `decay_epochs`.
 
     It is constant in the released code. The first decayed epoch is already below the full rate, and 0 would follow the
     last one.

@@ -1,4 +1,7 @@
-"""config.json and grid.json: settings and data of runs, and whether a new run fits them."""
+"""config.json and grid.json: settings and data of runs.
+
+With the checks whether a new run fits them.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,9 @@ class RunRecord(BaseModel):
 
 
 def check_files(run: Run) -> None:
-    """Refuse a run's folder with foreign or replaced files, which would be taken for the run's own.
+    """Refuse a run's folder with foreign or replaced files.
+
+    They would be taken for the run's own.
 
     Raises:
         UserError: one is there; it is named.
@@ -80,7 +85,7 @@ def check_fits(
     made: Sequence[tuple[Run, RunRecord]],
     contents: Contents | None = None,
 ) -> None:
-    """Refuse a run that does not fit the runs in the grid's folder.
+    """Refuse a run that does not fit the grid's runs.
 
     A run resumes only with its own settings and data. Other seeds of its cell must have the same, and other cells the
     same test pictures, for they stand in one table. Where nothing was trained, nothing has to fit.
@@ -93,7 +98,7 @@ def check_fits(
         contents: those of its items, so that the ones that differ can be named.
 
     Raises:
-        UserError: settings or items differ, each difference is shown; or the run would go on from weights that an
+        UserError: settings or items differ, each difference is shown; or the run would resume from weights that an
             older version trained with wrong gradients, or another one by an arithmetic that is not known here.
     """
     for other, record in made:
@@ -117,24 +122,29 @@ def check_fits(
         wrong = flaw(other)
         if other == run and wrong and not other.generator.exists():
             raise UserError(
-                f"{other.folder}: {wrong}; it is not finished, and would go on from what those made. "
+                f"{other.folder}: {wrong}; it is not finished, and would resume from their state. "
                 "Delete that folder to train anew, or finish it with the version that began it"
             )
 
 
 def identity(config: RunConfig, data: Description) -> dict[str, Any]:
-    """Identity of a run: its settings and items, by name, as plain values."""
+    """Identity of a run: settings and items as plain values."""
     settings = config.model_dump(mode="json", exclude=set(NOT_IDENTITY))
     return settings | {f"{split} items": dict(of_split) for split, of_split in data.items()}
 
 
 def has_begun(run: Run) -> bool:
-    """Whether a run's training has left a file, or another process holds it."""
+    """Whether a run has a file of training, or is held.
+
+    By another process.
+    """
     return run.checkpoint.exists() or run.generator.exists() or is_held(run)
 
 
 def how_to_change(run: Run, *, shared: bool) -> str:
-    """Advice on how to change a run's settings, given the runs that must fit it; see `check_fits`.
+    """Advice on how to change a run's settings.
+
+    Given the runs that must fit it; see `check_fits`.
 
     Args:
         run: the run.
@@ -160,7 +170,10 @@ def _differences(record: RunRecord, config: RunConfig, keys: Collection[str]) ->
 def _data_differences(
     run: Run, record: RunRecord, data: Description, contents: Contents, splits: Collection[str]
 ) -> list[str]:
-    """List how a run's items differ from others; the first new, missing or changed ones are named."""
+    """List how a run's items differ from others.
+
+    The first new, missing or changed ones are named.
+    """
     found = []
     for split in sorted(splits):
         was, now = record.data[split], data[split]
@@ -176,7 +189,9 @@ def _data_differences(
 
 
 def check_test_items(run: Run, record: RunRecord, dataset: Dataset, items: Sequence[Item]) -> None:
-    """Refuse to score a run against changed test items; not checked where photos are missing.
+    """Refuse to score a run against changed test items.
+
+    Not checked where photos are missing.
 
     Raises:
         UserError: they have other contents; they are named.
@@ -195,7 +210,7 @@ def check_test_items(run: Run, record: RunRecord, dataset: Dataset, items: Seque
 
 
 def changed_items(old: Mapping[str, str], new: Mapping[str, str]) -> str:
-    """Number of items with the same ids and other contents, and the first of them."""
+    """Number of items with changed contents, and the first."""
     ids = [id_ for id_ in new if id_ in old and old[id_] != new[id_]]
     if not ids:  # what they were is not known
         return "some have other contents"
@@ -217,7 +232,10 @@ def grid_of(run: Run) -> Grid:
 
 
 def write_contents(grid: Grid, data: Description, contents: Contents) -> None:
-    """Write the hash of each item's content, so that changed items can be named later."""
+    """Write the hash of each item's content.
+
+    So that changed items can be named later.
+    """
     for split, of_items in contents.items():
         path = grid.contents(str(data[split]["content"]))
         if not path.exists():
@@ -225,7 +243,10 @@ def write_contents(grid: Grid, data: Description, contents: Contents) -> None:
 
 
 def read_contents(grid: Grid, digest: str) -> dict[str, str]:
-    """Read the hash of each item's content by its id; empty where the file is missing."""
+    """Read the hash of each item's content by its id.
+
+    Empty where the file is missing.
+    """
     try:
         return json_files.read(grid.contents(digest), dict[str, str], "delete it")
     except ReportError:
@@ -244,7 +265,10 @@ def read_references(path: Path) -> dict[str, str]:
 
 
 def read_runs(grid: Grid) -> list[tuple[Run, RunRecord]]:
-    """Read the runs of a grid that have a config.json. Raises ReportError if one is damaged."""
+    """Read the runs of a grid that have a config.json.
+
+    Raises ReportError if one is damaged.
+    """
     return [(run, read_run(run)) for run in grid.runs() if run.config.exists()]
 
 
@@ -292,7 +316,9 @@ def write_grid(grid: Grid, content: dict[str, Any]) -> None:
 
 
 def found_now(settings: RunConfig, grid: Grid, root: str | None = None, clusters: str | None = None) -> RunConfig:
-    """Update the settings that may change after training: to those given, or the grid's last.
+    """Update settings that may change after training.
+
+    To those given, or the grid's last.
 
     Args:
         settings: Those of its training.

@@ -47,5 +47,8 @@ def default_generator(device: torch.device) -> torch.Generator:
 
 
 def item_number(item_id: str) -> int:
-    """Counter of an item, from its id alone: its noise does not depend on other items."""
+    """Counter of an item, from its id alone.
+
+    So its noise does not depend on other items.
+    """
     return int.from_bytes(hashlib.sha256(item_id.encode()).digest()[:8], "big")

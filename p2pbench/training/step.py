@@ -28,7 +28,9 @@ LossCheck = Callable[[Terms], None]
 
 
 def adversarial(logits: Tensor, *, real: bool) -> Tensor:
-    """Binary cross-entropy of a discriminator's logits (B, 1, h, w) against one label, averaged over patches.
+    """Binary cross-entropy of logits (B, 1, h, w), mean over patches.
+
+    Against one label, real or fake.
 
     The generator's loss is that of `real=True` on its own outputs: it maximises log D, which does not saturate.
     """
@@ -36,7 +38,7 @@ def adversarial(logits: Tensor, *, real: bool) -> Tensor:
 
 
 def reconstruction(term: str, output: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute (L1) or squared (L2) difference of two batches in [-1, 1]."""
+    """Mean L1 or L2 difference of two batches in [-1, 1]."""
     return functional.l1_loss(output, target) if term == "L1" else functional.mse_loss(output, target)
 
 
@@ -116,7 +118,7 @@ def take_step(model: Model, batch: Batch, config: RunConfig, check: LossCheck) -
 
 
 def loss_names(config: RunConfig) -> tuple[str, ...]:
-    """Names of an objective's losses, in the order in which a step computes them."""
+    """Names of an objective's losses, in order of computation."""
     reconstructions = tuple(f"G_{term}" for term in ("L1", "L2") if term in config.terms)
     if not config.adversarial:
         return reconstructions
@@ -199,7 +201,9 @@ def _detached(terms: Terms) -> Terms:
 
 
 class NonFiniteGuard:
-    """Stops updates after a non-finite loss, without waiting for the device; a `LossCheck`.
+    """Stops updates after a non-finite loss, without waiting for the device.
+
+    A `LossCheck`.
 
     A captured step cannot branch on a value. So a bad loss sets a flag on the device that both optimizers take as
     `found_inf`: from that update on no step changes a weight. The flag stays set, and the losses of that step are kept.

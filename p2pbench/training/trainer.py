@@ -1,4 +1,4 @@
-"""The training of one run, from its last checkpoint to its last step."""
+"""Training of one run, from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ SAMPLES_PER_TRAINING = 10  # times that sample pictures are drawn
 
 
 class TrainingData(NamedTuple):
-    """A dataset with its training samples, and the description of its items that identifies a run."""
+    """Dataset with its training samples and their description.
+
+    The description identifies a run.
+    """
 
     dataset: Dataset
     samples: Samples
@@ -57,7 +60,7 @@ class Callbacks:
 
 
 def train(run: Run, config: RunConfig, data: TrainingData, device: torch.device, callbacks: Callbacks) -> Model:
-    """Train a run to its end, from its checkpoint if there is one.
+    """Train a run to its end, from its last checkpoint.
 
     Raises:
         UserError: a loss was not finite, the checkpoint does not fit the settings, or the step does not fit into the

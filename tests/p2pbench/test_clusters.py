@@ -79,7 +79,10 @@ def test_each_item_alone_is_as_without_and_is_said() -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("x(.)", "clusters x(.): found it in none of 3 items, such as p00; expected it in all; change the pattern"),
+        (
+            "x(.)",
+            "clusters x(.): found it in none of 3 items, such as p00; expected it in every one; change the pattern",
+        ),
         ("p0([01])", "found no cluster for 1 of 3 items, such as p02; expected one for each; change the pattern"),
         ("(p)", "found 1 cluster, p, with all 3 items; expected several, as one says nothing of others"),
         ("()", "found 1 cluster, an empty name, with all 3 items"),

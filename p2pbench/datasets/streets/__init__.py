@@ -1,4 +1,7 @@
-"""Procedural street scenes: label maps in Cityscapes classes, and photos that are random given the labels."""
+"""Procedural street scenes: label maps and random photos of them.
+
+The classes are those of Cityscapes.
+"""
 
 from p2pbench.datasets.streets.scene import Scene, draw_scene
 

@@ -1,4 +1,4 @@
-"""Colours of a street scene: the light of a time of day, and the paint, clothes and leaves of its things.
+"""Colours of a street scene: light, paint, clothes and leaves.
 
 Colours are float32 (3,), 0 to 1 in daylight; lamps exceed 1, and stay bright at dusk.
 """
@@ -26,7 +26,9 @@ _SIGNS = (
 
 
 class Light(NamedTuple):
-    """Light of a time of day: colours (3,) of the zenith, the horizon and the sun, and its effects on the street.
+    """Light of a time of day: zenith, horizon, sun, effects.
+
+    Colours are (3,).
 
     sun is -1 where it stands on the left, 1 on the right; shadow is how dark a shadow is, cloud how much of the sky is
     cloud, haze the share of light lost per metre, lit the share of windows with lamps on.
@@ -49,12 +51,18 @@ def colour(red: float, green: float, blue: float) -> Reals:
 
 
 def hsv(hue: float, saturation: float, value: float) -> Reals:
-    """A colour (3,) from its hue, of which whole turns count for nothing, its saturation and its value, 0 to 1."""
+    """Colour (3,) from hue, saturation and value, 0 to 1.
+
+    Whole turns of the hue count for nothing.
+    """
     return colour(*colorsys.hsv_to_rgb(hue % 1.0, saturation, value))
 
 
 def draw_light(rng: Generator) -> Light:
-    """Draw the light of a clear day, an overcast one, a golden hour or dusk."""
+    """Draw the light of a time and weather.
+
+    A clear day, an overcast one, a golden hour or dusk.
+    """
     sun = int(rng.choice([-1, 1]))
     kind = rng.random()
     if kind < 0.42:
@@ -116,7 +124,7 @@ def draw_leaf(rng: Generator) -> Reals:
 
 
 def draw_palette(rng: Generator, label: int, dusk: bool) -> dict[str, Reals]:
-    """Draw the colour (3,) of every part of a thing whose nearest face has this label."""
+    """Draw the colours (3,) of a thing, by its label."""
     if label == CAR:
         return _car_palette(rng, 1.5 if dusk else 1.0)
     if label == PERSON:

@@ -1,4 +1,4 @@
-"""Layout of a street scene in metres: ground, walls and things, before colours."""
+"""Layout of a street scene: ground, walls, things (metres)."""
 
 from __future__ import annotations
 
@@ -31,14 +31,19 @@ FAR = 85.0
 
 
 class Skyline(NamedTuple):
-    """Label of the far end of the view, and its heights above the horizon, in unit coordinates, at equally spaced u."""
+    """Skyline: label of the far end, and its heights.
+
+    Heights are above the horizon, in unit coordinates, at equally spaced u.
+    """
 
     label: int
     heights: Reals
 
 
 class Street(NamedTuple):
-    """Geometry that a label map is drawn from; walls and things from far to near.
+    """Geometry that a label map is drawn from.
+
+    Walls and things from far to near.
 
     strips are the x at which the ground's label changes, strip_labels the labels between them (one more than strips);
     crossing is the range of z in which another road crosses, or None; beyond z = end the ground is sidewalk.
@@ -117,7 +122,10 @@ def plan_street(rng: Generator) -> Street:
 
 
 def _crossing(rng: Generator, style: str) -> tuple[Crossing, float]:
-    """Draw the range of z of a crossing road, and the street's end: at a T-junction just behind it, or never."""
+    """Draw the range of z of a crossing road, and the street's end.
+
+    The end is at a T-junction just behind it, or never.
+    """
     chance, start, width = rng.random(), rng.uniform(12, 30), rng.uniform(7, 10)
     if chance > {"city": 0.6, "suburb": 0.45, "park": 0.25}[style]:
         return None, np.inf
@@ -139,7 +147,10 @@ def _side(rng: Generator, style: str, half: float) -> _Side:
 
 
 def _camera(rng: Generator, half: float, bends: bool) -> Camera:
-    """Draw a camera between the kerbs, or a step beyond one; it looks past the nearer side to the farther one."""
+    """Draw a camera between the kerbs, or a step beyond one.
+
+    It looks past the nearer side to the farther one.
+    """
     x = rng.uniform(-1.1, 1.1) * half
     return Camera(
         x=x,
@@ -196,7 +207,10 @@ def _things(rng: Generator, ground: _Ground, camera: Camera) -> list[Thing]:
 
 
 def _traffic(rng: Generator, camera: Camera, half: float, crossing: Crossing) -> list[_Spot]:
-    """Draw cars in both lanes; at a crossing cars from the side and people on the zebra."""
+    """Draw cars in both lanes.
+
+    At a crossing cars from the side and people on the zebra.
+    """
     spots = []
     for x, oncoming, own in ((0.42 * half, False, camera.x > 0), (-0.42 * half, True, camera.x < 0)):
         for z in _along(rng, rng.uniform(7, 22) if own else rng.uniform(5, 16), (9, 28), 32):
@@ -212,7 +226,10 @@ def _traffic(rng: Generator, camera: Camera, half: float, crossing: Crossing) ->
 
 
 def _kerb(rng: Generator, camera: Camera, half: float, side: _Side, facing: int) -> list[_Spot]:
-    """Draw the things on one side of the street; facing is -1 for left and 1 for right."""
+    """Draw the things on one side of the street.
+
+    Facing is -1 for left and 1 for right.
+    """
     city = side.style == "city"
     # Things nearer than this would stand outside the picture.
     margin = (0.96 - camera.u if facing > 0 else camera.u - 0.04) / camera.focal

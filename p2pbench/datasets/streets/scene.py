@@ -1,4 +1,4 @@
-"""A street scene drawn to pixels: the label map, and a photo of it.
+"""Drawing of a street scene: label map and photo.
 
 The two have separate randomness. The layout decides the label map; textures, colours and light are then drawn over it,
 so that many photos fit one label map, as in the real task.
@@ -33,7 +33,10 @@ _SMOOTH = (0.035, 0.02)
 
 
 class Scene(NamedTuple):
-    """One street scene: Cityscapes label ids (H, W) and a photo (H, W, 3), both uint8."""
+    """Street scene: label ids (H, W) and photo (H, W, 3), uint8.
+
+    The ids are those of Cityscapes.
+    """
 
     labels: NDArray[np.uint8]
     photo: NDArray[np.uint8]
@@ -177,8 +180,8 @@ class _Painter:
         faces = [face for thing in self.street.things for face in thing.faces]
         numbers = Image.new("I", (self.n, self.n))
         draw = ImageDraw.Draw(numbers)
-        for number, outline in enumerate(self._outlines([face.points for face in faces]), start=1):
-            draw.polygon(outline, fill=number)
+        for i, outline in enumerate(self._outlines([face.points for face in faces]), start=1):
+            draw.polygon(outline, fill=i)
         # A face's label, distance, two kinds of grain, and colour; number 0 is where no thing is.
         table: list[tuple[float, ...]] = [(0.0,) * 7]
         for thing in self.street.things:

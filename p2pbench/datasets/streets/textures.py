@@ -1,4 +1,4 @@
-"""Textures of a street scene: sky, road, paving, grass, facades, leaves and fences.
+"""Textures of a street scene.
 
 All of it is random given the label map. Surfaces are colour planes (3, H, W) of float32, 0 to 1 in daylight; lit
 windows exceed 1, and stay bright at dusk.
@@ -24,14 +24,17 @@ _CELLS = 64
 
 
 class Noise(NamedTuple):
-    """Lookup tables of noise: one value per cell for stones, bricks and windows; white and fractal noise per pixel."""
+    """Lookup tables of noise, per cell and per pixel.
+
+    One value per cell for stones, bricks and windows; white and fractal noise per pixel.
+    """
 
     cells: Reals
     white: Reals
     fractal: Reals
 
     def at(self, row: Reals, column: Reals) -> Reals:
-        """The value of the cell at (row, column), the same for all points of a cell."""
+        """Value of the cell at (row, column)."""
         rows = np.floor(row).astype(np.int32) & (_CELLS - 1)
         columns = np.floor(column).astype(np.int32) & (_CELLS - 1)
         found: Reals = self.cells.take(rows * _CELLS + columns)
@@ -51,7 +54,10 @@ class Noise(NamedTuple):
 
 
 def draw_noise(rng: Generator, size: int) -> Noise:
-    """Noise for a picture of size x size pixels, a power of two."""
+    """Draw noise for a picture of size x size pixels.
+
+    The size is a power of two.
+    """
     fractal = rng.random((4, 4), dtype=np.float32)
     strength = 1.0
     while len(fractal) < size:
@@ -63,7 +69,7 @@ def draw_noise(rng: Generator, size: int) -> Noise:
 
 
 def sky(height: Reals, light: Light, noise: Noise) -> Reals:
-    """The sky (3, R, N): height (R,) is 0 at the horizon and 1 at the zenith."""
+    """Sky (3, R, N) at height (R,), horizon 0 to zenith 1."""
     size = len(noise.fractal)
     blue = np.sqrt(np.clip(height, 0, 1))[:, None]
     # Clouds lie in a plane overhead, so they are flatter and denser towards the horizon.
@@ -80,7 +86,10 @@ def sky(height: Reals, light: Light, noise: Noise) -> Reals:
 
 
 def road(x: Reals, z: Reals, half: float, crossing: Crossing, rng: Generator, noise: Noise) -> Reals:
-    """Asphalt and its markings (3, R, N) at x (R, N), z (R, 1) metres; the road's edges are at x = -half and half."""
+    """Asphalt and its markings (3, R, N) at x (R, N), z (R, 1) metres.
+
+    The road's edges are at x = -half and half.
+    """
     base = colour(1.0, 1.0, 1.03) * rng.uniform(0.25, 0.43)
     grain = noise.ground(len(z))
     tone = 1 + 0.09 * grain + 0.07 * noise.patches(z / 23, x / 19)
@@ -117,7 +126,10 @@ def _markings(x: Reals, z: Reals, half: float, crossing: Crossing, rng: Generato
 
 
 def paving(x: Reals, z: Reals, half: float, rng: Generator, noise: Noise) -> Reals:
-    """Paving stones (3, R, N) at x (R, N), z (R, 1) metres, and the kerb of a road `half` metres to either side."""
+    """Paving stones (3, R, N) at x (R, N), z (R, 1) metres.
+
+    With the kerb of a road `half` metres to either side.
+    """
     hue = float(rng.choice([0.07, 0.09, 0.02, 0.6]))
     base = hsv(hue + rng.normal(0, 0.01), rng.uniform(0.04, 0.26), rng.uniform(0.58, 0.8))
     row = z / rng.uniform(0.5, 1.3)
@@ -150,7 +162,10 @@ def _hsv_planes(hue: Reals, saturation: Reals, value: Reals) -> Reals:
 
 
 class Facades(NamedTuple):
-    """Measures and paint of the m buildings of a wall: colours (3, m), the rest (m,), lengths in metres."""
+    """Measures and paint of the m buildings of a wall.
+
+    Colours are (3, m), the rest (m,), lengths in metres.
+    """
 
     eaves: Reals
     wall: Reals
@@ -166,7 +181,10 @@ class Facades(NamedTuple):
 
 
 def draw_facades(rng: Generator, lengths: NDArray[np.floating], eaves: NDArray[np.floating]) -> Facades:
-    """Facades for buildings of these lengths and heights in metres; windows fill both without a remainder."""
+    """Facades for buildings of these lengths and heights in metres.
+
+    Windows fill both without a remainder.
+    """
     count = len(lengths)
     # Brick, plaster or anything.
     kind = rng.choice(3, count, p=[0.4, 0.35, 0.25])
@@ -193,7 +211,10 @@ def draw_facades(rng: Generator, lengths: NDArray[np.floating], eaves: NDArray[n
 
 
 def facade(along: Reals, up: Reals, which: Indices, built: Facades, light: Light, noise: Noise) -> Reals:
-    """Paint bricks, windows and roofs (3, R, C): along (C,), up (R, C) in metres; which (C,) is a building's index."""
+    """Paint bricks, windows and roofs (3, R, C): along (C,), up (R, C) in metres.
+
+    Which (C,) is a building's index.
+    """
     eaves, brick = built.eaves[which], built.brick[which]
     storey, bay = built.storey[which], built.bay[which]
     row, floor, across = up / brick, up / storey, along / bay
@@ -223,7 +244,7 @@ def facade(along: Reals, up: Reals, which: Indices, built: Facades, light: Light
 
 
 def leaves(along: Reals, up: Reals, rng: Generator, noise: Noise) -> Reals:
-    """A hedge or the edge of a wood (3, R, C): along (C,), up (R, C) metres."""
+    """Hedge or wood edge (3, R, C) along (C,), up (R, C) metres."""
     base = draw_leaf(rng)
     clump = noise.patches(up / 9 + 0.3, np.broadcast_to(along / 11, up.shape))
     leaf = noise.at(up / 0.17, along / 0.2) - 0.5
@@ -232,7 +253,10 @@ def leaves(along: Reals, up: Reals, rng: Generator, noise: Noise) -> Reals:
 
 
 def fence(along: Reals, up: Reals, height: Reals, rng: Generator, noise: Noise) -> Reals:
-    """Pickets and rails before a dark hedge (3, R, C): along, height (C,), up (R, C) metres."""
+    """Fence before a dark hedge (3, R, C).
+
+    Along, height (C,), up (R, C) metres.
+    """
     if rng.random() < 0.7:
         wood = colour(0.95, 0.95, 0.92) * rng.uniform(0.88, 1.0)
     else:

@@ -1,4 +1,7 @@
-"""Camera of a street scene, and its things: cars, people, posts, signs and trees."""
+"""Camera and things of a street scene.
+
+Cars, people, posts, signs and trees.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ Points = list[tuple[float, float, float]]
 
 
 class Camera(NamedTuple):
-    """A pinhole camera x metres right of the road's middle, `height` above it, looking along the street.
+    """Pinhole camera looking along the street.
+
+    It is x metres right of the road's middle, `height` above it.
 
     The street vanishes at (u, v), focal is in picture widths, and the street bends by bend * z**2 metres to the right.
     """
@@ -32,14 +37,17 @@ class Camera(NamedTuple):
     bend: float
 
     def project(self, points: Reals) -> Reals:
-        """Unit coordinates (..., 2) of points (..., 3); those behind the camera end far outside of the picture."""
+        """Unit coordinates (..., 2) of points (..., 3).
+
+        Those behind the camera end far outside of the picture.
+        """
         z = np.maximum(points[..., 2], 0.5)
         u = self.u + self.focal * ((points[..., 0] - self.x) / z + self.bend * z)
         v = self.v + self.focal * (self.height - points[..., 1]) / z
         return np.stack([u, v], axis=-1)
 
     def slope(self, u: Reals) -> Reals:
-        """Metres to the right a metre ahead, of the rays of columns u."""
+        """Slope of the rays of columns u: metres right per metre ahead."""
         return (u - self.u) / self.focal
 
     def drop(self, v: Reals) -> Reals:
@@ -47,11 +55,13 @@ class Camera(NamedTuple):
         return (v - self.v) / self.focal
 
     def place(self, u: Reals, z: Reals) -> Reals:
-        """The x at which the rays of columns u are at distance z."""
+        """The x of the rays of columns u at distance z."""
         return (self.slope(u) - self.bend * z) * z + self.x
 
     def wall_distance(self, u: Reals, x: float) -> Reals:
-        """Distances at which columns u meet a wall along the street at x; infinite where they do not.
+        """Distances of columns u to a wall at x.
+
+        Infinite where they do not meet.
 
         By `place`, z solves bend * z**2 - slope * z + (x - camera x) = 0; this is its smaller positive root.
         """
@@ -64,7 +74,10 @@ class Camera(NamedTuple):
 
 
 class Face(NamedTuple):
-    """A flat polygon: its points (x, y, z) in metres, the part it shows, how bright it is, its label."""
+    """Flat polygon: points, part, brightness, label.
+
+    Points are (x, y, z) in metres.
+    """
 
     points: Points
     part: str
@@ -73,7 +86,7 @@ class Face(NamedTuple):
 
 
 class Thing(NamedTuple):
-    """A thing at a distance z: its faces from far to near, and the shadow below it.
+    """Thing at distance z: faces from far to near, shadow.
 
     shadow is (x, half its width, its length) in metres.
     """
@@ -111,7 +124,7 @@ def _lobed(
 
 
 def car(rng: Generator, x: float, z: float, camera_x: float, oncoming: bool) -> Thing:
-    """A car along the street: its end that faces the camera, the side that is in view, and its roof."""
+    """Car along the street: visible end, visible side, roof."""
     wide, long = rng.uniform(0.84, 0.98), rng.uniform(3.8, 4.8)
     belt, top = rng.uniform(0.88, 1.02), rng.uniform(1.42, 1.62)
     if rng.random() < 0.2:  # A van.
@@ -203,7 +216,10 @@ def person(rng: Generator, x: float, z: float) -> Thing:
 
 
 def lamp_post(rng: Generator, x: float, z: float, facing: int, thick: float) -> Thing:
-    """A post on the side `facing` (-1 left, 1 right) of the street, with an arm over the road; `thick` metres thick."""
+    """Lamp post on the side `facing` (-1 left, 1 right).
+
+    Its arm is over the road; it is `thick` metres thick.
+    """
     height, arm, half = rng.uniform(4.5, 7), -facing * rng.uniform(0.8, 1.6), thick / 2
     inner, outer = sorted((arm, arm * 0.45))
     shapes = [
@@ -216,7 +232,10 @@ def lamp_post(rng: Generator, x: float, z: float, facing: int, thick: float) -> 
 
 
 def sign(rng: Generator, x: float, z: float, thick: float) -> Thing:
-    """A traffic sign, round, triangular, square or eight-sided, on a post `thick` metres thick."""
+    """Traffic sign on a post `thick` metres thick.
+
+    Round, triangular, square or eight-sided.
+    """
     radius, up = rng.uniform(0.55, 0.7), rng.uniform(2.3, 2.9)
     corners, turn = ((14, 0.0), (3, pi / 2), (4, pi / 4), (4, 0.0), (8, pi / 8))[int(rng.integers(5))]
     long, short = (0.14, 0.5) if rng.random() < 0.5 else (0.5, 0.14)
@@ -230,7 +249,7 @@ def sign(rng: Generator, x: float, z: float, thick: float) -> Thing:
 
 
 def tree(rng: Generator, x: float, z: float) -> Thing:
-    """A tree or a bush: trunk, crown, and clumps of leaves that catch light from above."""
+    """Tree or bush: trunk, crown, and clumps of lit leaves."""
     kind = str(rng.choice(["round", "tall", "conifer", "bush"], p=[0.5, 0.15, 0.15, 0.2]))
     if kind == "conifer":
         return _conifer(rng, x, z)

@@ -1,4 +1,4 @@
-"""Rows of buildings, hedges and fences along a street, and their intersection with the columns of a picture."""
+"""Rows of buildings, hedges and fences, intersected with picture columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ Crossing = tuple[float, float] | None
 
 
 class Wall(NamedTuple):
-    """A row of stretches: along the street at x = `at`, or, at its end, across it at z = `at`.
+    """Row of stretches along the street, or across its end.
+
+    Along it at x = `at`, or at its end across it at z = `at`.
 
     Stretch i goes from edges[i] to edges[i + 1] and has the label kinds[i] (NOTHING for a gap); it is eaves[i] metres
     tall, and roofs[i] metres more if its roof is pitched.
@@ -38,12 +40,14 @@ class Wall(NamedTuple):
         return np.where((z >= self.edges[0]) & (z < self.edges[-1]), tall, 0.0)
 
     def stretch(self, place: Reals) -> NDArray[np.intp]:
-        """Index of the stretch at each place along the wall, the nearest one beyond its ends."""
+        """Index of the nearest stretch at positions along the wall."""
         return np.clip(np.searchsorted(self.edges, place, side="right") - 1, 0, len(self.kinds) - 1)
 
 
 class Hit(NamedTuple):
-    """Intersection of a picture's N columns with a wall, each of shape (N,), in metres.
+    """Intersection of a picture's N columns with a wall.
+
+    Each is of shape (N,), in metres.
 
     Whether a column meets the wall, the distance ahead, the stretch, the place along it, and its height there.
     """
@@ -67,7 +71,7 @@ def hit_fronts(wall: Wall, camera: Camera, u: Reals) -> Hit:
 
 
 def hit_ends(wall: Wall, camera: Camera, u: Reals) -> Hit:
-    """The sides that buildings turn to the camera, beyond a gap or above a lower neighbour."""
+    """Visible ends of buildings beyond a gap or lower neighbour."""
     front = hit_fronts(wall, camera, u)
     following = np.minimum(front.which + 1, len(wall.kinds) - 1)
     z = np.maximum(wall.edges[following], 1.0)
@@ -94,7 +98,10 @@ def _top(wall: Wall, which: NDArray[np.intp], along: Reals, length: Reals) -> Re
 
 
 def draw_row(rng: Generator, style: str, x: float, crossing: Crossing, end: float) -> Wall:
-    """Stretches along the street from behind the camera to z = end, none of them on the crossing road."""
+    """Draw stretches along the street to z = end.
+
+    From behind the camera on, none of them on the crossing road.
+    """
     z, gap = rng.uniform(-8, 1), bool(rng.random() < 0.5)
     edges, stretches = [z], []
     while z < end:
