@@ -1,8 +1,7 @@
 """Settings of runs and grids, their checks and effects.
 
 One model holds every setting of a run. A run's settings are the defaults, then a task's or a grid's, then its cell's,
-then what `--set` says; the paper's protocol is the default
-(docs/paper-protocol.md#networks and docs/paper-protocol.md#training).
+then what `--set` says; the paper's protocol is the default (docs/paper-protocol.md#networks and #training).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -77,7 +76,7 @@ Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotEmpty = Annotated[str, AfterValidator(_filled)]
 ClustersSetting = Annotated[str, AfterValidator(check_clusters)]
 Range = Annotated[tuple[float, float], BeforeValidator(as_range)]
-
+Model = TypeVar("Model", bound=BaseModel)
 
 Effect = Literal["items", "targets", "weights", "outputs", "intervals", "rounding", "location", "nothing"]
 """What a setting affects. All lists of settings are derived from it.
@@ -276,7 +275,9 @@ SHARED = affecting("targets", "intervals", "location")
 
 
 class GridConfig(BaseModel):
-    """The cells of one ablation and the settings that they share; these are checked when the grid is trained.
+    """Cells of one ablation with their shared settings.
+
+    Settings are checked when the grid is trained.
 
     Example:
         >>> from p2pbench import GridConfig
@@ -331,10 +332,7 @@ def run_config(settings: Mapping[str, Any], where: str) -> RunConfig:
     Raises:
         UserError: an unknown key, a wrong type or a value out of range: key, expected, found.
     """
-    try:
-        return RunConfig.model_validate(settings)
-    except ValidationError as error:
-        raise UserError(_message(error, where, RunConfig)) from None
+    return _checked(settings, where, RunConfig)
 
 
 def read_grid(path: Path) -> GridConfig:
@@ -343,18 +341,12 @@ def read_grid(path: Path) -> GridConfig:
     Raises:
         UserError: the file is missing or no TOML, or a key is unknown, missing or of a wrong type.
     """
-    try:
-        return GridConfig.model_validate(read_toml(path))
-    except ValidationError as error:
-        raise UserError(_message(error, str(path), GridConfig)) from None
+    return _checked(read_toml(path), str(path), GridConfig)
 
 
 def read_task(path: Path) -> TaskConfig:
     """A task's TOML file. Raises UserError as `read_grid` does."""
-    try:
-        return TaskConfig.model_validate(read_toml(path))
-    except ValidationError as error:
-        raise UserError(_message(error, str(path), TaskConfig)) from None
+    return _checked(read_toml(path), str(path), TaskConfig)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -382,8 +374,12 @@ def parse_setting(text: str) -> tuple[str, Any]:
         return key.strip(), value.strip()
 
 
-def _message(error: ValidationError, where: str, model: type[BaseModel]) -> str:
-    return f"{where}: " + "; ".join(_problem(problem, model) for problem in error.errors())
+def _checked(settings: Mapping[str, Any], where: str, model: type[Model]) -> Model:
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        problems = "; ".join(_problem(problem, model) for problem in error.errors())
+        raise UserError(f"{where}: {problems}") from None
 
 
 def _problem(problem: ErrorDetails, model: type[BaseModel]) -> str:

@@ -1,4 +1,4 @@
-"""The packages installed beside p2pbench, whose names are common: whether Python finds ours."""
+"""Check of the packages beside p2pbench, whose names are common."""
 
 from __future__ import annotations
 

@@ -82,7 +82,9 @@ def write_report(
     items: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """Write the report of a results folder: a page with its images, and all tables as CSV and LaTeX.
+    """Write the report of a results folder.
+
+    A page with its images, and all tables as CSV and LaTeX.
 
     An earlier report stays until the new one is complete. Results that cannot be read are named in the page.
 

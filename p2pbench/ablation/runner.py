@@ -81,7 +81,7 @@ def train_grid(
     parallel: int = 1,
     reporter: ProgressReporter = QUIET,
 ) -> Trained:
-    """Train every cell of a grid with every seed, and generate the test outputs.
+    """Train a grid's cells with every seed and generate test outputs.
 
     Finished runs are skipped and interrupted ones resume: repeat the same call. An interrupt (KeyboardInterrupt) costs
     the steps since the last checkpoint, at most the setting `checkpoint_seconds`.
@@ -93,7 +93,7 @@ def train_grid(
         settings: Settings that replace those of all cells, the dataset and its root among them; of a `RunConfig`
             those that were given to it.
         seeds: Train every cell once per seed; None takes the grid's.
-        parallel: Up to so many concurrent runs, each in its own process, only if that increases total throughput. A
+        parallel: Maximum number of concurrent runs, each in its own process, only if that increases total throughput. A
             script then needs `if __name__ == "__main__":` around the call, as for all of Python's own processes.
         reporter: Receives progress, such as a `p2pbench.runtime.terminal.Terminal`; by default nothing is printed.
 

@@ -334,7 +334,7 @@ class LabelledPhotos(Dataset):
         return picture
 
     def input_of_values(self, values: Picture, name: Path) -> Picture:
-        """Convert a picture of one channel (H, W) that is in no file to an input; see `from_picture`."""
+        """Convert values (H, W) of one channel to an input; see `from_picture`."""
         if self.direction == LABELS_TO_PHOTO:
             return self.table.to_colours(self._checked(values, name))
         return values[..., None]

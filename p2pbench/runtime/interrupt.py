@@ -27,7 +27,10 @@ StopSource = Callable[[], AbstractContextManager[Stop]]
 
 
 def never_stopped() -> AbstractContextManager[Stop]:
-    """Open a stop flag that nothing sets: calls from Python leave the signal handlers of their process alone."""
+    """Open a stop flag that nothing sets.
+
+    For calls from Python, which leave the signal handlers of their process alone.
+    """
     return nullcontext(False)
 
 

@@ -1,4 +1,4 @@
-"""Small tables of results, as text for terminals and as HTML for notebooks."""
+"""Small tables of results as text and as HTML."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WIDEST = 120  # characters
 
 
 class ShownCell(NamedTuple):
-    """Text of a cell, and what stands less prominently behind it, such as an interval."""
+    """Text of a cell with a less prominent detail (an interval)."""
 
     text: str
     detail: str = ""
@@ -46,7 +46,10 @@ class ShownTable:
     notes: Sequence[str] = ()
 
     def text(self) -> str:
-        """Lay the table out in columns of text; one too wide for a terminal as a block per row."""
+        """Lay the table out in columns of text.
+
+        One too wide for a terminal becomes a block per row.
+        """
         cells = [list(self.columns), *([f"{each.text} {each.detail}".rstrip() for each in row] for row in self.rows)]
         safe = [[printable(cell) for cell in row] for row in cells]
         widths = [max(map(len, column)) for column in zip(*safe, strict=True)]
@@ -60,7 +63,7 @@ class ShownTable:
         return "\n".join([printable(self.title), *filter(None, lines), *map(printable, self.notes)])
 
     def html(self) -> str:
-        """Write the table as HTML that needs nothing beside it; all text is escaped."""
+        """Write the table as self-contained HTML; all text is escaped."""
         names = "".join(_element("th", _escaped(name), self._kind(i)) for i, name in enumerate(self.columns))
         head = f"<thead><tr>{names}</tr></thead>" if any(self.columns) else ""
         body = "".join(
@@ -76,7 +79,7 @@ class ShownTable:
 
 
 class Displayed:
-    """Base of results that show as tables: as text where they are printed, as HTML in notebooks."""
+    """Base of results that show as tables in terminals and notebooks."""
 
     def tables(self) -> Sequence[ShownTable]:
         """Tables that show the result."""

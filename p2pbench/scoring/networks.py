@@ -1,4 +1,4 @@
-"""Segmentation networks of datasets; that of the street scenes is trained on demand."""
+"""Segmentation networks of datasets; the street scenes' is trained on demand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from p2pbench.scoring.truth import Truth
 
 
 def open_scorer(truth: Truth, path: Path | None, device: torch.device, reporter: ProgressReporter) -> ScoringNetwork:
-    """The scorer in a file; without a file that of the street scenes, which needs none.
+    """Open the scorer in a file; None opens the street scenes'.
 
     Raises:
         UserError: No file is given and the dataset needs one, or the file's scorer knows other labels.
@@ -68,9 +68,9 @@ def scorer_protocol(scorer: ScoringNetwork) -> dict[str, object]:
 
 
 def no_weights(dataset: str) -> str:
-    """What to do where a dataset has no scorer."""
+    """Message for datasets without a scorer."""
     return (
-        f"dataset {dataset} needs a scorer's file. Three ways to get one: for Cityscapes take over the published "
+        f"dataset {dataset} needs a scorer's file. Three ways to get one: for Cityscapes import the published "
         "weights (p2pbench fcn-import fcn-8s-cityscapes.caffemodel fcn8s.safetensors); train your own "
         f"(p2pbench fcn-train --dataset {dataset} --root DIR --out FILE); or use one that someone else imported or "
         "trained"
@@ -88,7 +88,7 @@ WORK = "scorer of the street scenes"
 
 
 def streets_scorer(reporter: ProgressReporter) -> Path:
-    """The file of the scorer, which is trained now if nobody has done so before.
+    """Path of the street scenes' scorer, which is trained on first use.
 
     Raises:
         FcnError: The cache cannot be written.

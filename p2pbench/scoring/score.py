@@ -1,4 +1,4 @@
-"""Scores results folders and plain folders: gathers outputs, runs scorers, collects what was left out."""
+"""Scoring of results folders and plain folders of outputs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ OTHER_OUT = "move it away, or give --out DIR"
 def picture_scorers(
     results: Path, device: torch.device, reporter: ProgressReporter, *, fid: bool | str | Path = False
 ) -> list[Scorer]:
-    """Make the scorers that compare pictures: image scores, LPIPS, and on request FID and KID.
+    """Make the scorers that compare outputs with target pictures.
+
+    Image scores, LPIPS, and on request FID and KID.
 
     Args:
         results: The results folder, for the commands in messages.
@@ -63,7 +65,7 @@ def image_score(
     device: str = "auto",
     reporter: ProgressReporter = QUIET,
 ) -> RunScores:
-    """Score every run of a results folder by comparing its outputs with the real pictures.
+    """Score a results folder by comparing outputs with real pictures.
 
     L1, PSNR, SSIM, GMSD, sharpness and overlap of colour histograms; LPIPS where its package and weights are there,
     else a remark says what is missing. The scores are also written into the runs' folders, for `write_report`.
@@ -99,7 +101,7 @@ def image_score(
 
 
 def picture_remarks(results: Path, said: Iterable[str]) -> list[str]:
-    """Gather what a user should know of scores by pictures: what was said, flaws and numbers of trainings."""
+    """Gather remarks on scores by pictures: messages, flaws, trainings per cell."""
     return [*dict.fromkeys(said), *arithmetic.lines([results]), *trainings.lines(results)]
 
 
@@ -128,7 +130,7 @@ def score_pictures(
     say: Callable[[str], None] = lambda line: None,
     clusters: str | None = None,
 ) -> Iterator[Scored]:
-    """Score every run in a results folder by comparing pictures, one run after the other.
+    """Score the runs in a results folder by comparing pictures.
 
     Args:
         results: The results folder.
@@ -181,7 +183,9 @@ def segmentation_score(
     device: str = "auto",
     reporter: ProgressReporter = QUIET,
 ) -> RunScores:
-    """Compute the FCN-score of labels-to-photo outputs: segment them with an FCN and compare with the labels.
+    """Compute the FCN-score of labels-to-photo outputs.
+
+    An FCN segments them, and its label maps are compared with the labels.
 
     By both protocols, `official` and `strict`: scorers "fcn-official" and "fcn-strict" of the result. Confusion
     matrices of unchanged images are reused: repeat the same call to resume.
@@ -225,7 +229,7 @@ def segmentation_score(
 
 
 def score_labels(results: Path, request: LabelRequest, scorer: SegmentationScorer | LabelScorer) -> Outcome:
-    """Score the finished runs of every grid by label maps, and the ground truth beside them.
+    """Score finished runs and ground truth of every grid by label maps.
 
     Raises:
         UserError: Nothing can be scored, a dataset is no longer where its runs found it, or a file cannot be read.
@@ -244,7 +248,10 @@ def score_labels(results: Path, request: LabelRequest, scorer: SegmentationScore
 
 
 def fcn_score_folder(plain: PlainFolder, options: SegmentationOptions) -> Outcome:
-    """Score a plain folder of any model's outputs. Raises as `folder_outputs` and `SegmentationScorer`."""
+    """Score a plain folder of any model's outputs.
+
+    Raises as `folder_outputs` and `SegmentationScorer`.
+    """
     outputs, scorer = folder_outputs(plain), segmentation_scorer(options)
     scorer.check_free(outputs.run, OTHER_OUT)
     return Outcome(list(scorer.score([outputs])))
@@ -257,7 +264,7 @@ def label_score_folder(plain: PlainFolder, at: At, reading: Reading | None, adva
         plain: The folder.
         at: The size at which outputs and labels are compared.
         reading: How the label maps are kept; None decides it by what they hold.
-        advance: Told how far it is.
+        advance: Receives progress.
 
     Raises:
         UserError: As `folder_outputs`; also where the files may be of several kinds.

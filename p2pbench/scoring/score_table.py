@@ -70,11 +70,11 @@ class ScoreRow(NamedTuple):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class RunScores(Displayed):
-    """Scores of runs; shows as a table per scorer, values with 95 % intervals.
+    """Scores of runs; shows as a table per scorer.
 
     Attributes:
         scored: The runs with their scores, each grid's ground truth after them; or the one plain folder.
-        remarks: What a user should know of them, a line each: runs left out, doubts, one training per cell.
+        remarks: What a user should know of them, one line each: runs left out, doubts, one training per cell.
     """
 
     scored: Sequence[Scored]
@@ -101,7 +101,10 @@ class RunScores(Displayed):
         return replace(self, scored=list(kept))
 
     def frame(self) -> pd.DataFrame:
-        """Make a table of all numbers, those of single items too, with the columns of `read_scores`."""
+        """Make a table of all numbers with the columns of `read_scores`.
+
+        Those of single items too.
+        """
         return tidy.tabulate(
             LedgerEntry(of.outputs.grid.name if of.outputs.grid else "", of.outputs.run, scores)
             for of in self.scored

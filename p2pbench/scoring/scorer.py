@@ -1,4 +1,4 @@
-"""One interface for all scorers: outputs of runs go in, scores in their folders come out."""
+"""Interface of all scorers: from outputs of runs to scores."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Output pictures of a run, or of a plain folder, with what scorers compare them with.
+    """Output pictures of a run or plain folder, with their reference.
 
     Attributes:
         run: The folder that gets the scores.
@@ -48,7 +48,7 @@ class Outputs:
         targets: Target pictures, for scorers that compare pictures.
         truth: True labels, for scorers that compare label maps.
         source: Source of the grid, such as a table of the paper.
-        notes: What a user should know of the files, a line each.
+        notes: What a user should know of the files, one line each.
     """
 
     run: Run
@@ -66,7 +66,10 @@ class Outputs:
 
     @cached_property
     def place(self) -> dict[str, str | int | None]:
-        """Its place for --json: folder; or grid, cell and seed, with a note on what is, or may be, wrong with it."""
+        """Fields for --json: folder; or grid, cell, seed and a note.
+
+        The note names known or possible defects of its training.
+        """
         if self.grid is None:
             return {"folder": self.name}
         return {"grid": self.grid.name, "cell": self.run.cell, "seed": self.run.seed, "note": mark(self.run)}
@@ -89,7 +92,7 @@ class Scored:
     Attributes:
         outputs: What was scored.
         scores: The scores by each of the scorer's names.
-        notes: What a user should know of these outputs, a line each.
+        notes: What a user should know of these outputs, one line each.
     """
 
     outputs: Outputs
@@ -98,17 +101,17 @@ class Scored:
 
 
 class Scorer(Protocol):
-    """Turns outputs into scores; writes them, with all that explains them, into the run's folder."""
+    """Turns outputs into scores and writes them into the run's folder."""
 
     def check_free(self, run: Run) -> None:
-        """Refuse to score where a user's file stands in the way, before anything is written.
+        """Refuse to score over a user's file, before anything is written.
 
         Raises:
             ReportError: There is one, or a file of the scorer's was changed by hand; it is named.
         """
 
     def score(self, runs: Sequence[Outputs]) -> Iterator[Scored]:
-        """Score the runs of one grid, or one plain folder, and write their scores.
+        """Score the runs of one grid, or one plain folder.
 
         Runs come together so that what they share is read once: labels, features of real pictures, networks.
 

@@ -41,7 +41,7 @@ _WORKER = "WorkerId"  # a column of every results CSV of Mechanical Turk
 
 
 def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = False) -> tuple[Analysis, list[str]]:
-    """Analyse a study, write what came out beside it, and its fooling rates into the ledger.
+    """Analyse a study, and write its analysis and fooling rates.
 
     Returns:
         What came out, and a line on each thing that was written.
@@ -68,7 +68,9 @@ def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = Fals
 
 
 def analyse_file(path: Path, seed: int, practice: int) -> Analysis:
-    """Analyse a CSV: an export of answers, or an old AMT batch, whose first `practice` trials are not scored.
+    """Analyse a CSV: an export of answers, or an old AMT batch.
+
+    The first `practice` trials of a batch are not scored.
 
     The rules are those of the study.json beside an export; without one the defaults, for as many trials as there are.
 
@@ -84,13 +86,17 @@ def analyse_file(path: Path, seed: int, practice: int) -> Analysis:
 
 
 def is_old_batch(path: Path) -> bool:
-    """Whether a CSV is of Mechanical Turk. Raises AmtError where it cannot be read."""
+    """Whether a CSV is of Mechanical Turk.
+
+    Raises:
+        AmtError: It cannot be read.
+    """
     header, _ = csv.read(path)
     return _WORKER in header
 
 
 def _about(study: Study) -> dict[str, object]:
-    """What a reader of the results must know of the study itself."""
+    """Fields of an analysis on the study itself."""
     return {
         "title": study.title,
         "looked_at_early": study.revealed is not None,
@@ -113,7 +119,9 @@ def _protocol(description: Path, answers: pd.DataFrame) -> Protocol:
 
 
 def export_study(chosen: Chosen, study: Study) -> None:
-    """Write `answers.csv` and `sessions.csv` into the folder of a study, over those of an earlier export alone.
+    """Write `answers.csv` and `sessions.csv` into the folder of a study.
+
+    Files of an earlier export are replaced, others refused.
 
     Raises:
         ReportError: Another's file is there, an earlier export was changed by hand, or the folder cannot be written.
@@ -131,7 +139,7 @@ _PERCENT = 100.0
 
 
 def write_fooling_rates(results: Path, study: Study, answers: pd.DataFrame, analysis: Analysis) -> list[Run]:
-    """Write each algorithm's fooling rate into its run's scores, with the analysis' interval for claims.
+    """Write each algorithm's fooling rate into its run's scores.
 
     Args:
         results: The results folder that the study was made from.
@@ -169,7 +177,7 @@ class StudyScorer:
 
     Args:
         study: The study.
-        counted: Scored answers (a row each) of raters who were not excluded.
+        counted: Scored answers (one per row) of raters who were not excluded.
     """
 
     def __init__(self, study: Study, counted: pd.DataFrame) -> None:
@@ -181,7 +189,10 @@ class StudyScorer:
         ledger.check_free(run, self._name)
 
     def score(self, runs: Sequence[Outputs]) -> Iterator[Scored]:
-        """Write the rate of each run, named as the study's algorithm; see `Scorer`."""
+        """Write the rate of each run; see `Scorer`.
+
+        Outputs are named as the study's algorithms.
+        """
         items, protocol = self._study.items, _fooling_protocol(self._study)
         for outputs in runs:
             scores = Scores(self._name, protocol, items, len(items), {"fooling_rate": self._rates[outputs.name]})
@@ -190,7 +201,7 @@ class StudyScorer:
 
 
 def fooling_metrics(study: Study, counted: pd.DataFrame) -> dict[str, Metric]:
-    """Each algorithm's rate in percent, with its interval for claims and what other analyses need to compare with it.
+    """Rates of the algorithms in percent, with intervals for claims.
 
     Args:
         study: Whose items are drawn.
@@ -211,7 +222,9 @@ def fooling_metrics(study: Study, counted: pd.DataFrame) -> dict[str, Metric]:
 
 
 def fooling_replicates(study: Study, counted: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
-    """Draws of each algorithm's rate (replicates,), 0 to 1, for differences from rates that other analyses hold.
+    """Draws of each algorithm's rate (replicates,), 0 to 1.
+
+    For differences from rates of other analyses.
 
     They are sums of draws of the raters and draws of the items, each scaled to its part of the variance. All algorithms
     have the same draws, so that rates by the same raters, or of the same items, move together. Where all raters have

@@ -1,4 +1,4 @@
-"""Folders of pictures that a generator translates, and the record of how each was made."""
+"""Folders of generated pictures, with the record of each."""
 
 from __future__ import annotations
 
@@ -165,13 +165,13 @@ class Translated(Displayed):
     kinds: Mapping[str, Sequence[str]]
 
     def remarks(self) -> list[str]:
-        """List the kinds of files, a line each, if they are a mixture or were converted."""
+        """Lines on kinds of files, if mixed or converted."""
         if len(self.kinds) < 2 and not any("," in kind for kind in self.kinds):
             return []
         return [_remark(kind, files) for kind, files in sorted(self.kinds.items())]
 
     def tables(self) -> list[ShownTable]:
-        """A row for the pictures made, kept and failed; failures and kinds of files as notes."""
+        """One row of counts: made, kept, failed; the rest as notes."""
         counts = {"made": self.made, "made before": self.kept, "failed": len(self.failed)}
         rows = [[ShownCell(name), ShownCell(str(count))] for name, count in counts.items()]
         return [ShownTable(f"Outputs in {self.out}", ("", "pictures"), rows, [*self.failed.values(), *self.remarks()])]
@@ -186,7 +186,7 @@ def generate(
     reporter: ProgressReporter = QUIET,
     stop: Stop = False,
 ) -> Translated:
-    """Translate every picture in a folder and those below it, at its own size.
+    """Translate every picture in a folder tree at its own size.
 
     Sides are mirrored up to multiples of the generator's stride and cut back afterwards, so that the aspect is kept;
     batch statistics are each picture's own. `generation.json` beside the pictures records how they were made. The same

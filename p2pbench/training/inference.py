@@ -1,4 +1,4 @@
-"""Generator inference: test outputs of a run, and pictures or tensors of any size."""
+"""Generator inference for test items, pictures and tensors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ PADDING = "mirrored at the right and lower edge up to the stride, cut off afterw
 
 
 class Translator:
-    """A generator in the test mode of its card: without gradients, and with separate noise per item.
+    """Generator in the test mode of its card.
+
+    Without gradients, and with separate noise per item.
 
     Used as `with Translator(...).open() as translate: picture = translate(values, item_id)`.
     """
@@ -44,7 +46,10 @@ class Translator:
 
     @contextmanager
     def open(self) -> Iterator[Translator]:
-        """Set the generator to test mode; at the end it and torch's random state are restored."""
+        """Set the generator to test mode for a block.
+
+        At the end it and torch's random state are restored.
+        """
         devices = [self._device] if self._device.type == "cuda" else []
         mode = test_mode(self._generator, dropout=self._card.test_dropout, batch_norm=self._card.test_batch_norm)
         with torch.inference_mode(), torch.random.fork_rng(devices), mode:
@@ -62,7 +67,7 @@ class Translator:
         return self._dataset.to_picture(values, from_network(output, self._card.output_range, bits))
 
     def batch(self, x: Tensor, item_id: str) -> Tensor:
-        """Translate inputs (B, C, H, W) of any size, -1 to 1, into outputs (B, C, H, W), -1 to 1.
+        """Translate inputs (B, C, H, W), -1 to 1, into such outputs.
 
         Raises:
             UserError: an output value is not finite.
@@ -80,7 +85,10 @@ class Translator:
 
 
 def pad_to_stride(batch: Tensor, depth: int) -> Tensor:
-    """Mirror inputs (B, C, H, W) beyond their right and lower edge, up to multiples of 2**depth."""
+    """Mirror inputs (B, C, H, W) to multiples of 2**depth.
+
+    Beyond their right and lower edges.
+    """
     stride = 2**depth
     height, width = batch.shape[-2:]
     padding = ((0, 0), (0, 0), (0, -height % stride), (0, -width % stride))
@@ -95,14 +103,16 @@ def as_picture(values: Tensor) -> Picture:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class LoadedGenerator(Displayed):
-    """A trained generator in its test mode, to be called with pictures or tensors; made by `load_generator`.
+    """Trained generator in its test mode; made by `load_generator`.
+
+    Called with pictures or tensors.
 
     Attributes:
         file: Its file.
         network: The network, on its device.
         card: Architecture, data format and test mode.
         dataset: Converts pictures as in training.
-        notes: Known or possible defects of its training, a line each.
+        notes: Known or possible defects of its training, one line each.
     """
 
     file: Path
@@ -147,7 +157,7 @@ class LoadedGenerator(Displayed):
         return output.clone()  # a copy made outside inference mode may take part in other computations
 
     def input_of(self, path: Path) -> tuple[Picture, str]:
-        """Read a file as an input of the generator's channels and depth, and describe the file's kind.
+        """Read a file as a generator input, and describe its kind.
 
         As in training, grey is repeated for a generator of colours and colours become grey for one of grey. Depth is
         never changed: which values of 16 bits correspond to those of 8 is for the user to say.
@@ -243,7 +253,9 @@ def load_generator(
 
 
 def bare_dataset(card: GeneratorCard) -> Dataset:
-    """Open a generator's dataset without its files, for its conversions of inputs and outputs.
+    """Open a generator's dataset without its files.
+
+    For its conversions of inputs and outputs.
 
     Raises:
         UserError: the card names a dataset unknown to this version.
