@@ -112,6 +112,7 @@ class JudgedClusters(NamedTuple):
     @classmethod
     def of(cls, answers: pd.DataFrame) -> JudgedClusters:
         """Count the clusters of judged items."""
+        # Distinct items, not answers: a cluster is no larger for being judged more often.
         sizes = answers.groupby("cluster")["item"].nunique()
         # Kish's effective number, as in `components`.
         return cls(len(sizes), float(sizes.sum() ** 2 / (sizes**2).sum()))

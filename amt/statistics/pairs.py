@@ -61,6 +61,7 @@ def shaffer(p: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
     pairs. Each step is adjusted for the largest possible number (Shaffer, Modified sequentially rejective multiple test
     procedures, Journal of the American Statistical Association 81, 1986).
     """
+    # Of four algorithms, for instance, 0, 1, 2, 3 or 6 pairs can be equal, never 4 or 5.
     possible = sorted(_possible(len({name for pair in p for name in pair})))
     adjusted, largest = {}, 0.0
     for step, pair in enumerate(sorted(p, key=lambda pair: p[pair])):

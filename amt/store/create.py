@@ -89,7 +89,9 @@ def create(
     # Inside the transaction, so that a second creation of this name waits for this one, and then fails on the name.
     # It commits after the folder is in place, and the folder is removed where it does not.
     with ExitStack() as undo, database.writing() as connection:
+        # The unique name is inserted first: it fails for a name in use before any picture is encoded.
         number = _add_study(connection, plan)
+        # A folder without a study in this database: of another database, or left by a process killed before its commit.
         if target.folder.exists():
             raise AmtError(f"{target.folder}: found a folder there, expected none; give another name, or move it away")
         files = _files(plan)
@@ -101,6 +103,7 @@ def create(
         _write_pictures(building, plan, {numbers[picture]: picture for picture in files}, files, progress)
         building.description.touch(0o600 if plan.recruitment.codes else 0o666)  # codes entitle to payment
         building.description.write_text(describe(study, database.kind), "utf-8")
+        # Contents before the name: after a power loss a renamed folder must not hold empty files.
         _flush(*building.pictures.iterdir(), building.pictures, building.description, building.folder)
         building.folder.rename(target.folder)
         _flush(folder.folder)
@@ -138,6 +141,7 @@ def _add_study(connection: Connection, plan: StudyPlan) -> int:
         "simulated": plan.simulated,
         "protocol": plan.protocol.model_dump_json(),
         "fingerprint": plan.protocol.fingerprint,
+        # The key of pseudonyms is random, unlike the schedules: the seed is published with the protocol.
         "seed": plan.seed,
         "key": secrets.token_hex(32),
         "items": json.dumps(plan.sources.items),
@@ -225,6 +229,7 @@ def _write_pictures(
         sizes.add(len(content))
         target.picture(number).write_bytes(content)
         progress(done, len(numbered))
+    # Sizes travel in HTTP headers, where a rater's browser shows them.
     assert len(sizes) == 1, "files of different sizes would tell real from fake"
 
 
