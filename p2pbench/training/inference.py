@@ -72,6 +72,7 @@ class Translator:
         x = to_network(torch.tensor(values).permute(2, 0, 1)[None], self._card.input_range)
         # Finished before padding: inpainting's hole is centred in the picture itself.
         x = pad_to_stride(self._dataset.finish_input(x), self._generator.depth)
+        # Seeded by item, so an output depends neither on the order of items nor on which are made again.
         torch.manual_seed(torch_seed(self._card.seed, Purpose.TEST, item_number(item_id)))
         output = self._generator(x.to(self._device))[0]
         if not torch.isfinite(output).all():
@@ -193,6 +194,7 @@ def translate_folder(
         for done, (id_, path) in enumerate(inputs.items(), 1):
             if id_ not in earlier:
                 try:
+                    # Files are read one by one, when it is their turn: a damaged one fails alone.
                     values, kind = _input(path, dataset, card)
                     if not pair_seen and (pair_seen := _may_be_pair(values, dataset)):
                         reporter.say(_pair_remark(path, dataset))
@@ -215,6 +217,7 @@ def translate_folder(
                     f"command{more} makes the rest"
                 )
     total = result.made + result.kept
+    # Written again with the outcome; the first record, at the beginning, lets an interrupted call resume.
     write_generation(job.out, generation.model_copy(update={"failed": result.failed, "pictures": total}))
     return result
 
@@ -227,6 +230,7 @@ def _load(file: Path, job: Translation, reporter: ProgressReporter) -> tuple[Gen
         check_generator(run, Made(run.folder))
         if not card.source.startswith(IMPORTED) and (wrong := flaw(run)):
             reporter.say(f"{file}: {wrong}")
+    # The card records how outputs are made, so the choices of this call go into it.
     changed = {"test_dropout": job.dropout, "test_batch_norm": job.batch_norm, "seed": job.seed}
     card = card.model_copy(update={key: value for key, value in changed.items() if value is not None})
     if job.dropout and not card.architecture.dropout_blocks:
@@ -240,6 +244,7 @@ def _find_inputs(job: Translation, generator_file: Path, reporter: ProgressRepor
     """Find the pictures by id, and refuse an output folder that holds or lies in what is read."""
     if not job.inputs.is_dir():
         raise UserError(f"{job.inputs}: {found_at(job.inputs)}, expected a folder of pictures; check the path")
+    # An output folder inside the inputs would be read as inputs by the next call.
     apart.check(job.out, [job.inputs, generator_file])
     passed_over: Counter[str] = Counter()
     inputs = pictures.find_recursive(job.inputs, passed_over)
