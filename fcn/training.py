@@ -177,6 +177,7 @@ def train(
     complete = False
     torch.set_num_threads(state.threads)
     try:
+        # A stopped training continues at its step: order and mirroring depend on the step alone.
         for images, labels in batches(learned, settings.batch_size, settings.seed, state.step, settings.steps):
             complete = False
             rate = settings.learning_rate * one_cycle(state.step, settings.steps)
@@ -234,6 +235,7 @@ def _step(state: _State, images: Tensor, labels: Tensor, weights: Tensor, rate: 
 
 def _validate(state: _State, validation: Decoded, classes: int) -> protocol.FcnScores:
     """Score the validation items, and keep the weights if they are the best so far."""
+    # Folded, as it would be saved: the scores are those of the file.
     network = folded(state.network)
     matrices = []
     for index in range(len(validation)):
