@@ -34,7 +34,7 @@ from scipy.sparse import csr_array
 from scipy.special import stdtr, stdtrit
 
 from amt.statistics import table
-from amt.statistics.bootstrap import Estimate
+from amt.statistics.resampling import Estimate
 
 # Two-sided, for intervals of 95 %.
 LEVEL = 0.05

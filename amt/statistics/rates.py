@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.special
 from numpy.typing import ArrayLike, NDArray
 
-from amt.statistics.bootstrap import REPLICATES, Estimate, draw_counts, estimate, generator, two_stage
+from amt.statistics.resampling import REPLICATES, Estimate, draw_counts, estimate, generator, two_stage
 
 _Z = float(scipy.special.ndtri(0.975))
 

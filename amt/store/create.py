@@ -17,16 +17,16 @@ import numpy as np
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import IntegrityError
 
-from amt import design, pictures
+from amt import design, study_pictures
 from amt.design import PlannedTrial
 from amt.errors import AmtError, counted
-from amt.layout import Studies, StudyFolder
-from amt.pictures import Sources
+from amt.folders import Studies, StudyFolder
 from amt.protocol import Protocol
 from amt.recruitment import Consent, Recruitment
 from amt.store import schema, studies
 from amt.store.database import Database
 from amt.store.studies import Picture, Study, StudyClusters
+from amt.study_pictures import Sources
 
 _Progress = Callable[[int, int], None]
 
@@ -222,10 +222,10 @@ def _write_pictures(
     protocol = plan.protocol
     sizes = set()
     for done, (number, picture) in enumerate(numbered.items(), 1):
-        pixels = pictures.read(files[picture], protocol.width, protocol.height, protocol.values)
+        pixels = study_pictures.read(files[picture], protocol.width, protocol.height, protocol.values)
         if picture.kind == "broken":
-            pixels = pictures.broken(pixels, np.random.default_rng((plan.seed, number)))
-        content = pictures.encode(pixels)
+            pixels = study_pictures.broken(pixels, np.random.default_rng((plan.seed, number)))
+        content = study_pictures.encode(pixels)
         sizes.add(len(content))
         target.picture(number).write_bytes(content)
         progress(done, len(numbered))

@@ -11,7 +11,7 @@ from p2pbench.commands import options
 from p2pbench.errors import UserError
 
 if TYPE_CHECKING:
-    from fcn.protocol import Protocol
+    from fcn.score_protocols import Protocol
     from p2pbench.metrics.label_maps import At
     from p2pbench.scoring.label_files import Reading
     from p2pbench.scoring.label_scores import Outcome

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.text import Text
 
-from fcn.protocol import Protocol
+from fcn.score_protocols import Protocol
 from p2pbench.scoring.confusion_scores import METRICS, ClassRow
 from reports.paper import PaperRow
 from reports.store.bootstrap import Interval

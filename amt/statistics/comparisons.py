@@ -7,8 +7,8 @@ from functools import cache
 from itertools import combinations
 from typing import Literal, NamedTuple
 
-from amt.statistics.bootstrap import Estimate
 from amt.statistics.components import FoolingRates
+from amt.statistics.resampling import Estimate
 
 Chance = Literal["below", "not distinguishable", "above", "no interval"]
 
