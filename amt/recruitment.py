@@ -14,8 +14,8 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
-from amt.csv import escape
 from amt.errors import AmtError
+from amt.safe_csv import escape
 
 Source = Literal["open", "link", "prolific"]
 SessionOutcome = Literal["completed", "no_consent", "ineligible"]

@@ -29,7 +29,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from fcn import protocol, weights  # noqa: E402
+from fcn import score_protocols, weights  # noqa: E402
 from fcn.confusion import confusion  # noqa: E402
 from fcn.labels import CITYSCAPES  # noqa: E402
 from fcn.network import FCN  # noqa: E402
@@ -64,7 +64,7 @@ def change(reference: Tensor, scores: Tensor) -> Change:
     truth, prediction = (each.argmax(1)[0].to(torch.uint8).cpu().numpy() for each in (reference, scores))
     channels = scores.shape[1]
     matrix = confusion(truth, prediction, channels, channels)
-    three = protocol.scores(protocol.counted(matrix, "strict"), "strict")[:3]
+    three = score_protocols.scores(score_protocols.counted(matrix, "strict"), "strict")[:3]
     return Change(largest.item(), float((truth != prediction).mean()), float(1 - min(three)))
 
 

@@ -32,7 +32,7 @@ from numpy.typing import NDArray  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from fcn import protocol, weights  # noqa: E402
+from fcn import score_protocols, weights  # noqa: E402
 from fcn.confusion import matrices  # noqa: E402
 from fcn.errors import FcnError  # noqa: E402
 from fcn.labels import CITYSCAPES  # noqa: E402
@@ -227,7 +227,10 @@ def by_precision(network: FCN, device: torch.device, examples: list[tuple[Tensor
         channels = network.architecture.channels
         counts = [matrices(*pair, classes, channels) for pair in zip(labels, predictions, strict=True)]
         every = torch.cat(counts).cpu().numpy()
-        by_rule = [protocol.scores(protocol.counted(every, rule).sum(0), rule)[:3] for rule in protocol.PROTOCOLS]
+        by_rule = [
+            score_protocols.scores(score_protocols.counted(every, rule).sum(0), rule)[:3]
+            for rule in score_protocols.PROTOCOLS
+        ]
         means = np.array(by_rule)
         whole, expected = (means, predictions) if precision == "float32" else (whole, expected)
         other = [(one != two).float().mean().item() for one, two in zip(predictions, expected, strict=True)]

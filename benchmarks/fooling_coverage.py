@@ -29,10 +29,10 @@ import scipy.optimize
 import scipy.special
 from numpy.typing import NDArray
 
-from amt.statistics.bootstrap import draw_counts, two_stage
 from amt.statistics.components import rates as components
 from amt.statistics.planning import ITEMS_ICC, Assumptions, raters_needed
 from amt.statistics.rates import wilson
+from amt.statistics.resampling import draw_counts, two_stage
 
 RATERS, TRIALS, ITEMS = 50, 40, 100
 RATER_SD, ITEM_SD = 0.5, 0.8

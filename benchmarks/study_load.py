@@ -31,8 +31,7 @@ import numpy as np
 from PIL import Image
 from sqlalchemy import select
 
-from amt.layout import Studies
-from amt.pictures import folder, matched
+from amt.folders import Studies
 from amt.protocol import Protocol
 from amt.simulation.crowd import Crowd, Kind, SimulationRecord
 from amt.simulation.simulate import simulate
@@ -40,6 +39,7 @@ from amt.store import schema
 from amt.store.create import StudyPlan, create
 from amt.store.database import Database, open_database
 from amt.store.trials import truth
+from amt.study_pictures import folder, matched
 
 ALGORITHMS = ("L1", "L1+cGAN")
 FOOLING = {"L1": 0.1, "L1+cGAN": 0.2}

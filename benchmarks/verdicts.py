@@ -24,12 +24,12 @@ import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
 
-from fcn.protocol import counted, scores
+from fcn.score_protocols import counted, scores
 from p2pbench.datasets.clusters import ItemClusters, of_clusters, weights_of
 from p2pbench.metrics import distributions
-from p2pbench.metrics.images import intersection
+from p2pbench.metrics.image_metrics import intersection
 from p2pbench.scoring.confusion_scores import confusion_scores
-from p2pbench.scoring.images import mean
+from p2pbench.scoring.image_scores import mean
 from reports.store import bootstrap, ledger, variance
 from reports.store.layout import REAL, grids
 from reports.store.scores import Scores, cell_sample

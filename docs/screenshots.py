@@ -21,7 +21,7 @@ from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
 from amt.protocol import Protocol, Timing  # noqa: E402
 from amt.store.create import StudyPlan, create  # noqa: E402
-from p2pbench.study.create import from_results  # noqa: E402
+from p2pbench.study.new_study import from_results  # noqa: E402
 from reports import html  # noqa: E402
 from tests.amt.page_driver import Rater, launch, serving  # noqa: E402
 

@@ -2,5 +2,5 @@
 
 Caffe's weights without Caffe, images to confusion matrices, matrices to scores.
 
-Begin with `fcn.weights` (load, from_caffe), `fcn.scoring.score` and `fcn.protocol` (counted, scores).
+Begin with `fcn.weights` (load, from_caffe), `fcn.scoring.score` and `fcn.score_protocols` (counted, scores).
 """

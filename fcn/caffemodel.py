@@ -63,6 +63,7 @@ def _network(path: Path) -> Any:  # noqa: ANN401 (a message, whose class is made
     content = _content(path)
     try:
         network = _PACKED.FromString(content)
+        # A blob without values under the packed declaration: its writer did not pack them.
         if any(not blob.data and not blob.double_data for _, blobs in _layers(network) for blob in blobs):
             network = _PACKED.FromString(_UNPACKED.FromString(content).SerializeToString())
     except DecodeError:
@@ -120,6 +121,7 @@ def _values(blob: Any, where: str) -> NDArray[np.float32]:  # noqa: ANN401
     legacy = any(blob.HasField(size) for size in LEGACY_SIZES)
     shape = tuple(getattr(blob, size) for size in LEGACY_SIZES) if legacy else tuple(blob.shape.dim)
     raw, stored = (blob.double_data, np.dtype("<f8")) if blob.double_data else (blob.data, np.dtype("<f4"))
+    # A packed field may be split into several records, whose bytes follow one another.
     data = raw[0] if len(raw) == 1 else b"".join(raw)
     if len(shape) > MOST_AXES or min(shape, default=1) < 1 or math.prod(shape) * stored.itemsize != len(data):
         values = len(data) / stored.itemsize

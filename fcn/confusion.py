@@ -71,6 +71,7 @@ def confusion(
                 f"labels reach {_largest(truth)} and predictions {low} to {high}; expected class indices below "
                 f"{classes} (or {IGNORE} for ignored pixels) and channels 0 to {channels - 1}"
             )
+    # IGNORE becomes the row after the last class; a pixel's cell is then row * channels + channel.
     cells = np.minimum(truth, classes).astype(np.intp)
     cells *= channels
     cells += prediction
@@ -155,6 +156,7 @@ def save(path: Path, matrices: Matrices) -> None:
     }
     for field in _TEXTS:
         content[field] = np.array([getattr(image, field) for image in images.values()], dtype=str)
+    # Scores are computed from this file years later; a matrix changed by hand must not pass for a measured one.
     content[_SEAL] = np.array(_seal(content))
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **content)

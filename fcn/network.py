@@ -31,8 +31,10 @@ def pooled(x: Tensor, layers: Sequence[nn.Conv2d]) -> Tensor:
     """
     height, width = (side + sum(2 * _padding(layer) - 2 for layer in layers) for side in x.shape[-2:])
     shape = (x.shape[0], layers[-1].out_channels, -(-height // 2), -(-width // 2))
+    # Allocated once: joining bands at the end would copy the whole map.
     result = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     for first in range(0, height, ROWS):
+        # ROWS is even, so the pool's windows never straddle two bands.
         band = _rows(x, layers, first, min(first + ROWS, height))
         result[..., first // 2 : (first + ROWS) // 2, :] = functional.max_pool2d(band, 2, ceil_mode=True)
     return result
@@ -45,6 +47,7 @@ def _rows(x: Tensor, layers: Sequence[nn.Conv2d], first: int, last: int) -> Tens
     *before, layer = layers
     padding = _padding(layer)
     height = x.shape[-2] + sum(2 * _padding(other) - 2 for other in before)
+    # A 3x3 convolution needs one more row on either side, those beyond the map being its padding.
     top, bottom = first - padding, last - padding + 2
     begin, end = max(top, 0), min(bottom, height)
     rows = _rows(x, before, begin, end)
@@ -118,6 +121,7 @@ class FCN(nn.Module):
                 padding = 0 if padded and (stage, layer) == (1, 1) else 1  # the image is padded before it
                 self.add_module(f"conv{stage}_{layer}", nn.Conv2d(before, width, 3, padding=padding))
                 before = width
+        # "Fully connected" layers of VGG-16 as convolutions, so that an image of any size has a map of scores.
         self.fc6_cs = nn.Conv2d(before, a.hidden, CONTEXT, padding=0 if padded else CONTEXT // 2)
         self.fc7_cs = nn.Conv2d(a.hidden, a.hidden, 1)
         self.score_fr = nn.Conv2d(a.hidden, a.channels, 1)
@@ -240,8 +244,11 @@ def take_vgg16(network: FCN, weights: Mapping[str, Tensor]) -> None:
                 target.copy_(value.reshape(target.shape))
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         weight, bias = own["conv1_1.weight"], own["conv1_1.bias"]
+        # With y = (x / 255 - mean) / std the first layer gives w y + b, which is w / (255 std) applied to x plus a
+        # constant. Ours sees x minus another mean, so the bias takes up the difference.
         weight /= 255 * std[None, :, None, None]
         bias += (weight * (torch.tensor(MEAN_BGR).flip(0) - 255 * mean)[None, :, None, None]).sum((1, 2, 3))
+        # The channels last, as torchvision's are RGB and ours BGR.
         weight.copy_(weight.flip(1))
 
 
@@ -257,6 +264,7 @@ def folded(network: FCN) -> FCN:
 
     Its scores are those of the network in `eval` mode.
     """
+    # A copy, since training continues with the batch norms.
     plain = FCN(network.architecture).to(network.score_fr.weight.device)
     own = plain.state_dict()
     training = network.training

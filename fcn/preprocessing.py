@@ -19,6 +19,7 @@ def resized(photo: NDArray[np.uint8], photo_size: int | None, width: int, height
     Each is one bilinear resize by Pillow on 8 bits, as in SciPy's former `imresize`; skipped where the size is right.
     None as `photo_size` skips the first.
     """
+    # Resized twice, through 8 bits in between, since the published script does so; one step would give other scores.
     image = Image.fromarray(photo)
     steps = [(photo_size, photo_size)] if photo_size is not None else []
     for size in [*steps, (width, height)]:
@@ -48,5 +49,6 @@ def to_input(photos: Tensor, layout: torch.memory_format = torch.channels_last) 
         (batch, channels, height, width), dtype=torch.float32, device=photos.device, memory_format=layout
     )
     for channel, mean in enumerate(MEAN_BGR):
+        # Channel by channel, in place of a flipped copy of the batch.
         torch.sub(photos[..., channels - 1 - channel], mean, out=images[:, channel])
     return images

@@ -123,6 +123,7 @@ def score(
     """
     kept = dict(confusion.load(path, scorer.digest).images)
     keys = _keys(examples)
+    # By content, not by time: a picture that was written again with the same bytes keeps its matrix.
     holding = {id_ for id_, key in keys.items() if id_ in kept and kept[id_].key == key} - set(again)
     missing = [example for example in examples if example.id not in holding]
     try:
@@ -135,6 +136,7 @@ def score(
                     confusion.save(path, Matrices(scorer.digest, kept))
                     saved = time.monotonic()
     finally:
+        # Saved on an exception too: segmented images need not be segmented again.
         if missing:
             confusion.save(path, Matrices(scorer.digest, kept))
     return Matrices(scorer.digest, {id_: kept[id_] for id_ in keys})

@@ -100,11 +100,13 @@ class Segmenter:
         height, width = labels[0].shape
         if len(photos) == 1:
             raise FcnError(self._out_of_memory(height, width))
+        # The estimate of memory was too low; the smaller size is kept for later batches.
         half = len(photos) // 2
         self._most[height, width] = half
         return self.launch(photos[:half], labels[:half]) + self.launch(photos[half:], labels[half:])
 
     def _launch(self, photos: Sequence[Tensor], labels: Sequence[Tensor]) -> Launched:
+        # From pinned memory these copies overlap with the segmentation of the batch before.
         there, true = (
             torch.stack([tensor.to(self.device, non_blocking=True) for tensor in side]) for side in (photos, labels)
         )
@@ -120,6 +122,7 @@ class Segmenter:
     def _fitting(self, height: int, width: int) -> int:
         if self.device.type != "cuda":
             return 1
+        # Not all of it: cuDNN's kernels and gaps between blocks need room too.
         fitting = int(MEMORY_SHARE * _free(self.device)) // self._bytes(height, width)
         return max(1, min(fitting, MOST_IMAGES, BATCH_PIXELS // self._pixels(height, width)))
 
@@ -202,6 +205,7 @@ def _full_float32(by_trial: bool) -> Iterator[None]:
 def _free(device: torch.device) -> int:
     """Free GPU memory in bytes, including PyTorch's cached blocks."""
     free, _ = torch.cuda.mem_get_info(device)
+    # Reserved and not allocated are PyTorch's cached blocks, which it gives to new tensors.
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fcn import protocol
+from fcn import score_protocols
 from fcn.confusion import confusion, whole_file
 from fcn.errors import FcnError
 from fcn.labels import IGNORE
@@ -103,7 +103,7 @@ class FcnProgress(NamedTuple):
     total: int
     loss: float
     seconds_left: float
-    validation: protocol.FcnScores | None
+    validation: score_protocols.FcnScores | None
 
 
 @dataclass
@@ -177,6 +177,7 @@ def train(
     complete = False
     torch.set_num_threads(state.threads)
     try:
+        # A stopped training continues at its step: order and mirroring depend on the step alone.
         for images, labels in batches(learned, settings.batch_size, settings.seed, state.step, settings.steps):
             complete = False
             rate = settings.learning_rate * one_cycle(state.step, settings.steps)
@@ -232,8 +233,9 @@ def _step(state: _State, images: Tensor, labels: Tensor, weights: Tensor, rate: 
     return value
 
 
-def _validate(state: _State, validation: Decoded, classes: int) -> protocol.FcnScores:
+def _validate(state: _State, validation: Decoded, classes: int) -> score_protocols.FcnScores:
     """Score the validation items, and keep the weights if they are the best so far."""
+    # Folded, as it would be saved: the scores are those of the file.
     network = folded(state.network)
     matrices = []
     for index in range(len(validation)):
@@ -241,8 +243,8 @@ def _validate(state: _State, validation: Decoded, classes: int) -> protocol.FcnS
         prediction = segment(network, image)
         truth = labels[0].numpy().astype(np.uint8)
         matrices.append(confusion(truth, prediction, classes, network.architecture.channels))
-    total = protocol.counted(np.stack(matrices), "strict").sum(axis=0)
-    scores = protocol.scores(total, "strict")
+    total = score_protocols.counted(np.stack(matrices), "strict").sum(axis=0)
+    scores = score_protocols.scores(total, "strict")
     if math.isnan(scores.class_iou):
         raise FcnError(f"the {len(validation)} validation items have no labelled pixel; expected some to choose by")
     state.last = float(scores.class_iou)

@@ -54,6 +54,7 @@ class Decoded:
             photo = resized(photo, None, self._photo_size, self._photo_size)
         decoded = _Picture(photo, labels)
         size = photo.nbytes + decoded.labels.nbytes
+        # Without eviction: every epoch reads all items once, so the first ones are as good to keep as any.
         if self._bytes + size <= MEMORY:
             self._decoded[index] = decoded
             self._bytes += size
@@ -91,6 +92,7 @@ def class_weights(examples: Decoded, channels: int) -> Tensor:
     shares = torch.tensor(pixels / max(pixels.sum(), 1), dtype=torch.float32)
     weights = torch.where(shares > 0, shares.clamp(min=1e-8) ** -CLASS_WEIGHT, 0)
     weights[: examples.classes][shares[: examples.classes] == 0] = weights.max()
+    # With a mean of 1 the learning rate means the same for every dataset.
     return weights / (weights * shares).sum()
 
 
@@ -106,6 +108,7 @@ def batches(examples: Decoded, size: int, seed: int, first: int, last: int) -> I
     """
 
     def read(step: int) -> tuple[Tensor, Tensor]:
+        # Streams of their own: 0 is the order's, 1 the mirroring's.
         flips = np.random.default_rng([seed, 1, step]).random(size) < 0.5
         drawn = [
             examples.tensors(index, mirrored=bool(flip))

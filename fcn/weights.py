@@ -186,6 +186,7 @@ def _network(architecture: FcnArchitecture, weights: Mapping[str, Tensor], path:
     if problems:
         more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise FcnError(f"{path}: {'; '.join(problems[:SHOWN])}{more}; {wanted}")
+    # The tensors of the file become the weights themselves: no second copy of a large network in memory.
     network.load_state_dict(weights, assign=True)
     return network.eval()
 

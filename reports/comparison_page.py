@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from reports import browse, comparison, comparison_verdicts, csv, gallery, html, run_states, trainings
+from reports import browse, comparison, comparison_verdicts, csv_tables, gallery, html, run_states, trainings
 from reports.browse import ItemMetric
 from reports.comparison import ComparisonTable, GridComparison, PairedNames, ResultsFolder, ScoredGrid
 from reports.gallery import Column, Gallery, GalleryLabelMaps
@@ -295,7 +295,7 @@ def _table(
     grid: GridComparison, table: ComparisonTable, anchor: str, by_item: Sequence[ItemMetric], report: Report
 ) -> WrittenComparisonTable:
     path = report.table(grid.name, table.scorer)
-    csv.write(of_table(table), path)
+    csv_tables.write(of_table(table), path)
     links = {
         (cell, metric.metric.removesuffix(CHANGE))
         for metric in by_item

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports import correlation, csv, gallery, page, paper, tables, tidy, trainings
+from reports import correlation, csv_tables, gallery, page, paper, tables, tidy, trainings
 from reports.page import Page
 from reports.reproduce import made_by, plain, plain_fields
 from reports.sections import write_section
@@ -339,8 +339,8 @@ def _build(content: Page, name: str, report: Report, items: int | None) -> None:
     report.assets.mkdir()
     report.tables.mkdir()
     sections = [write_section(section, index, report, items) for index, section in enumerate(content.sections)]
-    csv.write(tidy.tabulate(entry for section in content.sections for entry in section.entries), report.scores)
-    csv.write(csv.of_paper(), report.paper)
+    csv_tables.write(tidy.tabulate(entry for section in content.sections for entry in section.entries), report.scores)
+    csv_tables.write(csv_tables.of_paper(), report.paper)
     text = (
         environment()
         .get_template("index.html")

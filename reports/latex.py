@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from reports.csv import reason
+from reports.csv_tables import reason
 from reports.store.grids import GridDescription
 from reports.store.metrics import describe, describe_scorer
 from reports.store.names import counted, file_name, printable

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 import numpy as np
 import pandas as pd
 
-from reports import browse, correlation, csv, gallery, latex, paper, plots, reproduce, study_plots, trainings
+from reports import browse, correlation, csv_tables, gallery, latex, paper, plots, reproduce, study_plots, trainings
 from reports.browse import ItemMetric
 from reports.correlation import WITHIN_CELLS, Correlation, RatesAndScores
 from reports.gallery import Gallery, GalleryLabelMaps
@@ -223,7 +223,7 @@ def _table(
 ) -> WrittenTable:
     grid, description = section.grid.name, section.description
     path, tex = report.table(grid, table.scorer), report.latex(grid, table.scorer)
-    csv.write(csv.of_table(table, description), path)
+    csv_tables.write(csv_tables.of_table(table, description), path)
     text = latex.of_table(table, grid, description)
     tex.write_text(text, "utf-8")
     links = {(cell, metric.metric) for metric in by_item if metric.scorer == table.scorer for cell in metric.values}
@@ -244,7 +244,7 @@ def _colours(section: Section, report: Report) -> str:
     if section.colours is None:
         return ""
     path = report.numbers(section.grid.name, "image", "lab")
-    csv.write(section.colours.shares, path)
+    csv_tables.write(section.colours.shares, path)
     return report.relative(path)
 
 
@@ -253,10 +253,10 @@ def _classes(section: Section, report: Report) -> dict[str, ClassFiles]:
     for classes in (each for each in section.classes if each.names):
         path = report.numbers(section.grid.name, classes.scorer, "classes")
         titles = section.scorer_titles(classes.scorer)
-        csv.write(classes.rows(titles), path)
+        csv_tables.write(classes.rows(titles), path)
         confusion = report.numbers(section.grid.name, classes.scorer, "confusion")
         if classes.confusion:
-            csv.write(classes.counts(titles), confusion)
+            csv_tables.write(classes.counts(titles), confusion)
         files[classes.scorer] = ClassFiles(report.relative(path), report.relative(confusion))
     return files
 
@@ -278,10 +278,10 @@ def write_studies(
         comparisons = _distinct(correlation.compare(study, section.entries))
         correlations = correlation.correlate(grid, study.name, comparisons)
         numbers = report.numbers(grid, study.scorer, "raters")
-        csv.write(study_rows(study), numbers)
+        csv_tables.write(study_rows(study), numbers)
         table = report.numbers(grid, study.scorer, "correlation")
         if correlations:
-            csv.write(correlation.tidy(correlations), table)
+            csv_tables.write(correlation.tidy(correlations), table)
         within = [each for each in correlations if each.cell == WITHIN_CELLS]
 
         def put(drawings: Sequence[Drawing], prefix: str = f"study{index}") -> tuple[PlotFile, ...]:

@@ -22,6 +22,11 @@ LONGEST_FILE = 400
 DEEPEST_IMPORT = 14
 MOST_MODULES = 195  # beside the packages' __init__ files
 MOST_PARAMETERS = 6  # but for commands, which have an option each
+SAME_NAMES = {  # of files in several folders, each with the reason
+    "errors.py": "each package has errors of its own kind",
+    "generator.py": "a command is called as its subject, here networks/generator.py",
+    "segmentation.py": "a command is called as its subject, here scoring/segmentation.py",
+}
 MARKS_OF_PROCESSES = {"pytest.mark.process", "pytest.mark.ray", "pytest.mark.slow"}
 
 
@@ -188,6 +193,16 @@ def test_files_have_a_job_and_a_size() -> None:
         assert path.stem not in VAGUE, path
         assert not path.stem.startswith("base_"), path
         assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE, path
+
+
+def test_no_two_files_have_one_name_without_reason() -> None:
+    folders: dict[str, list[Path]] = {}
+    for path in modules():
+        if path.name != "__init__.py":
+            folders.setdefault(path.name, []).append(path.parent)
+    assert {name for name, holders in folders.items() if len(holders) > 1} == SAME_NAMES.keys()
+    assert len(folders["generator.py"]) == len(folders["segmentation.py"]) == 2
+    assert {folder.relative_to(ROOT).parts[0] for folder in folders["errors.py"]} == set(PACKAGES)
 
 
 @pytest.mark.long

@@ -23,7 +23,7 @@ from starlette.staticfiles import StaticFiles
 from uvicorn.supervisors import Multiprocess
 
 from amt.errors import AmtError, Refusal
-from amt.layout import Studies
+from amt.folders import Studies
 from amt.server import raters, researcher
 from amt.server.context import Context, CurrentContext
 from amt.server.middleware import PathPrefix, RequestLimits

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from amt.errors import Refusal
-from amt.layout import Studies
+from amt.folders import Studies
 from amt.store import studies
 from amt.store.database import Database
 from amt.store.studies import Study, named_pictures

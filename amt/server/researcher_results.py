@@ -14,7 +14,7 @@ from amt.protocol import Protocol
 from amt.server.context import Context, CurrentContext
 from amt.server.login import Login, Posted, form_token
 from amt.server.researcher_pages import PageRoute, download, render, see
-from amt.statistics import curve, report, table
+from amt.statistics import curve, study_report, table
 from amt.statistics.analysis import analyse
 from amt.statistics.curve import ExposureQuality
 from amt.statistics.exclusions import Excluded, Exclusions
@@ -84,7 +84,7 @@ def results(request: Request, name: str, context: CurrentContext, token: Login) 
     given = export.answer_table(context.database, study)
     analysis = None if scored(given).empty else analyse(given, study.protocol)
     kept = {algorithm.name: algorithm for algorithm in analysis.kept.algorithms} if analysis else {}
-    text = report.text(analysis) if analysis else ""
+    text = study_report.text(analysis) if analysis else ""
     form = form_token(token)
     return render(request, "results.html", study=study, analysis=analysis, text=text, kept=kept, form=form)
 

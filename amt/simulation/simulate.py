@@ -17,7 +17,7 @@ import numpy as np
 import uvloop
 
 from amt.errors import AmtError
-from amt.layout import Studies
+from amt.folders import Studies
 from amt.server.app import listening_socket, serve, serving_lock
 from amt.simulation.crowd import KINDS, Crowd, FoolingModel, Rater, SimulationRecord
 from amt.simulation.visit import Connection, Truth, Visit, VisitSettings

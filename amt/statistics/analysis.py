@@ -10,11 +10,11 @@ import pandas as pd
 from amt.errors import AmtError, counted
 from amt.protocol import Protocol
 from amt.statistics import components, curve, rates
-from amt.statistics.bootstrap import REPLICATES, Estimate, two_stage
+from amt.statistics.comparisons import Chance, Pair, against_chance, pairs
 from amt.statistics.curve import Curve, ExposureQuality
 from amt.statistics.exclusions import Exclusions, exclusions
-from amt.statistics.pairs import Chance, Pair, against_chance, pairs
 from amt.statistics.rates import Quartiles, Sensitivity, intraclass
+from amt.statistics.resampling import REPLICATES, Estimate, two_stage
 from amt.statistics.table import attention, check, clustered, practice, scored, simulated
 
 ENOUGH_CLUSTERS = 5
@@ -112,6 +112,7 @@ class JudgedClusters(NamedTuple):
     @classmethod
     def of(cls, answers: pd.DataFrame) -> JudgedClusters:
         """Count the clusters of judged items."""
+        # Distinct items, not answers: a cluster is no larger for being judged more often.
         sizes = answers.groupby("cluster")["item"].nunique()
         # Kish's effective number, as in `components`.
         return cls(len(sizes), float(sizes.sum() ** 2 / (sizes**2).sum()))

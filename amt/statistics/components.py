@@ -34,8 +34,9 @@ from scipy.sparse import csr_array
 from scipy.special import stdtr, stdtrit
 
 from amt.statistics import table
-from amt.statistics.bootstrap import Estimate
+from amt.statistics.resampling import Estimate
 
+# Two-sided, for intervals of 95 %.
 LEVEL = 0.05
 _Matrix = NDArray[np.float64]
 
@@ -106,7 +107,8 @@ class FoolingRates(NamedTuple):
         independent = value * (1 - value) / trials
         of_raters = _of_raters(float(self.of_raters[i, i]), independent, self.raters[i, i], trials)
         total = summed(of_raters, self._items_of(i, independent))
-        # Effective number of answers: independent ones with this variance.
+        # Wilson's interval needs a number of independent answers: the one whose variance p (1 - p) / n is the estimated
+        # one. At rates of 0 and 1 that is 0 / 0, and all answers count.
         answers = value * (1 - value) / total.variance if total.variance else trials
         low, high = _wilson(value, answers, float(stdtrit(total.freedom, 1 - LEVEL / 2)))
         return Estimate(value, math.sqrt(total.variance), low, high)
@@ -120,6 +122,7 @@ class FoolingRates(NamedTuple):
         total = summed(*self._raters_of_both(i, j), *self._items_of_both(i, j))
         error = math.sqrt(total.variance)
         half = error * float(stdtrit(total.freedom, 1 - LEVEL / 2))
+        # The variance is above 0 even at rates of 0 and 1, as `_chance` is, so the quotient is defined.
         larger = float(stdtr(total.freedom, value / error))
         ends = Estimate(value, error, max(-1.0, value - half), min(1.0, value + half))
         return Difference(ends, larger, min(1.0, 2 * min(larger, 1 - larger)))
@@ -130,6 +133,8 @@ class FoolingRates(NamedTuple):
         It is 0 to 1, for planning; NaN where too few items were judged twice.
         """
         i, j = self.algorithms.index(first), self.algorithms.index(second)
+        # Item variance of the difference, half of it per algorithm, over the mean variance of an answer: the halves
+        # cancel.
         of_answers = float((self.observed * (1 - self.observed))[[i, j]].sum())
         apart = float(self.same_item[i, i] + self.same_item[j, j] - 2 * self.same_item[i, j])
         return min(1.0, max(0.0, apart / of_answers)) if of_answers and not math.isnan(apart) else math.nan
@@ -160,7 +165,11 @@ class FoolingRates(NamedTuple):
         )
         if shared < 2:
             return alone
+        # Var(d) = Var(i) + Var(j) - 2 Cov(i, j), where only the shared part of each variance enters; the others are in
+        # `alone`.
         found = sum(share * float(self.of_items[k, k]) for k, share in shares.items()) - 2 * float(self.of_items[i, j])
+        # Clusters of unequal size carry less information than their number; of shared ones there cannot be more than
+        # are shared.
         worth = min(shared, float(max(self.worth[i], self.worth[j])))
         chance = sum(share * own[k].chance for k, share in shares.items())
         return (*alone, Part(max(0.0, found), worth - 1, chance))
@@ -259,11 +268,14 @@ def rates(answers: pd.DataFrame) -> FoolingRates:
     trials = given.by_rater(ones)
     judged = trials > 0
     n = judged.sum(axis=1)
+    # Means of raters first, then over raters: a rater with many trials counts no more than one with few.
     means = np.divide(given.by_rater(fooled), trials, out=np.zeros_like(trials), where=judged)
     observed = means.sum(axis=1) / n
     centred = np.where(judged, means - observed[:, None], 0)
     # Covariance of two rates through the raters who judged both, by their share of both means.
     both = judged.astype(np.intp) @ judged.T.astype(np.intp)
+    # On the diagonal this is the usual variance of raters' means over n - 1; off it, the sample covariance over the
+    # raters that both algorithms share.
     covariance = centred @ centred.T / np.maximum(both - 1, 1)
     weights = 1 / (trials * n[:, None])[algorithm, rater]  # of an answer in its rate
     same_item = given.covariance(fooled)
@@ -284,7 +296,10 @@ def rates(answers: pd.DataFrame) -> FoolingRates:
         units=units,
         shared_units=seen @ seen.T,
         worth=units.astype(np.float64) if worth is None else worth,
+        # The covariance of two means of n_i and n_j raters, of which `both` are the same, is that of one rater times
+        # both / (n_i n_j).
         of_raters=np.where(both > 1, covariance * both / np.outer(n, n), 0.0),
+        # The covariance of one pair of answers times the summed products of the weights of all such pairs.
         of_items=np.nan_to_num(of_units.covariance(fooled)) * of_units.same_item(weights),
         same_item=same_item,
     )

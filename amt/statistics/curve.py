@@ -185,6 +185,7 @@ def _by_position(answers: pd.DataFrame) -> tuple[Position, ...]:
     )
     counted = plain.groupby("position")["fooled"].agg(trials="size", fooled="sum").reset_index()
     right = counted["trials"] - counted["fooled"]
+    # At one position a rater has one answer, so answers are independent and Wilson's interval applies as it is.
     low, high = wilson(right, counted["trials"])
     rows = counted.assign(correct=right / counted["trials"], low=low, high=high)
     return tuple(Position(*row) for row in rows.itertuples(index=False, name=None))

@@ -54,6 +54,7 @@ def exclusions(table: pd.DataFrame, protocol: Protocol) -> Exclusions:
 
     A rule is skipped for sessions without its measurements: old batches have no times.
     """
+    # Only scored trials are judged; sessions without one still appear below, by `nothing`.
     answers = dict(list(scored(table).groupby("session")))
     nothing = table.iloc[:0]
     repeated = _repeated(table)

@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from amt import csv
+from amt import safe_csv
 from amt.errors import AmtError
 from amt.statistics.table import build
 
@@ -95,7 +95,7 @@ def read(path: Path, key: bytes, study: str = "", practice: int = 10, vigilance:
     """
     if not key:
         raise AmtError("the key for pseudonyms is empty; expected a secret, at least 16 random bytes; give one")
-    header, rows = csv.read(path)
+    header, rows = safe_csv.read(path)
     missing = [column for column in _NEEDED if column not in header]
     trials = _trials(header)
     if missing or not trials:

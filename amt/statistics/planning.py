@@ -79,11 +79,14 @@ class Assumptions:
         answers = raters * float(self.trials)
         of_raters = (1 + (self.trials - 1) * self.icc) / answers
         of_items = self.items_icc * np.maximum(0, 1 / self.items - 1 / answers)
+        # See the module's docstring: this variance is subtracted in the estimate, and its own error costs degrees of
+        # freedom.
         chance = np.maximum(0, 1 - self.items / answers) / answers
         shares = of_raters**2 / (2 * (raters - 1)) + (of_items + chance) ** 2 / (self.items - 1)
         # At least the fewest of the two, as in `components.summed`.
         fewest = np.minimum(2 * (raters - 1), self.items - 1)
         freedom = np.maximum(fewest, (of_raters + of_items) ** 2 / shares)
+        # The usual approximation by two central t quantiles, in place of the noncentral t.
         quantiles = stdtrit(freedom, 1 - self.alpha / 2) + stdtrit(freedom, self.power)
         return np.asarray(quantiles * np.sqrt(2 * self.rate * (1 - self.rate) * (of_raters + of_items)))
 
@@ -108,6 +111,7 @@ def raters_needed(difference: float, assumptions: Assumptions = Assumptions()) -
             f"two rates near {_percent(rate)} % do not differ by {_percent(difference)} percentage points, as one "
             f"would be {end} %; expected at most {_percent(largest)}, or a rate nearer to 50 %"
         )
+    # All numbers at once: the detectable difference falls with raters, so the first that suffices is the answer.
     detectable = assumptions.detectable(np.arange(2, _MOST + 1))
     enough = np.flatnonzero(detectable <= difference + _ROUNDING)
     if enough.size:

@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.special
 from numpy.typing import ArrayLike, NDArray
 
-from amt.statistics.bootstrap import REPLICATES, Estimate, draw_counts, estimate, generator, two_stage
+from amt.statistics.resampling import REPLICATES, Estimate, draw_counts, estimate, generator, two_stage
 
 _Z = float(scipy.special.ndtri(0.975))
 
@@ -84,6 +84,7 @@ def wilson(successes: ArrayLike, trials: ArrayLike) -> tuple[NDArray[np.float64]
     Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
     """
     k, n = np.asarray(successes, np.float64), np.asarray(trials, np.float64)
+    # In counts instead of shares: multiplied by n, Wilson's formula needs no division by n^2.
     centre = (k + _Z**2 / 2) / (n + _Z**2)
     half = _Z / (n + _Z**2) * np.sqrt(k * (n - k) / n + _Z**2 / 4)
     # Exact at 0 and 1, where rounding would leave 1e-17.
@@ -161,6 +162,7 @@ def response_times(answers: pd.DataFrame) -> Quartiles | None:
     Args:
         answers: Answered trials, with columns rater and response_ms.
     """
+    # Median per rater first: response times are skewed, and a rater with many trials must not dominate.
     medians = answers.groupby("rater")["response_ms"].median().dropna().to_numpy(float)
     if not medians.size:
         return None
@@ -185,6 +187,7 @@ def intraclass(answers: pd.DataFrame) -> float | None:
     k, total = len(n), n.sum()
     if k < 2 or total <= k:
         return None
+    # Mean squares between and within raters of 0/1 answers; within, n p (1 - p) is the sum of squares of a rater.
     between = float((n * (rates - (n * rates).sum() / total) ** 2).sum()) / (k - 1)
     within = float((n * rates * (1 - rates)).sum()) / (total - k)
     typical = (total - (n**2).sum() / total) / (k - 1)  # trials per rater, reduced where raters have unequal numbers

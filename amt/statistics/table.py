@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from amt import csv
+from amt import safe_csv
 from amt.errors import AmtError
 
 DTYPES = {
@@ -74,7 +74,7 @@ def read(path: Path) -> pd.DataFrame:
     Raises:
         AmtError: The file cannot be read, or a cell is invalid; rows are numbered as in a spreadsheet.
     """
-    header, rows = csv.read(path)
+    header, rows = safe_csv.read(path)
     absent = [column for column in COLUMNS if column not in header and column not in OPTIONAL]
     if absent:
         raise AmtError(
@@ -86,7 +86,7 @@ def read(path: Path) -> pd.DataFrame:
         i = header.index(column) if column in header else None
         cells = pd.Series(["" if i is None else row[i] for row in rows], dtype="string")
         if dtype == "string":
-            table[column] = cells.map(csv.unescape).astype("string").mask(cells == "")
+            table[column] = cells.map(safe_csv.unescape).astype("string").mask(cells == "")
         else:
             table[column] = _numbers(cells, column, whole=dtype == "Int64", where=str(path))
     check(table, str(path))
@@ -94,7 +94,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def text(table: pd.DataFrame) -> str:
-    """Format a table as CSV, with formulas escaped (see `amt.csv`).
+    """Format a table as CSV, with formulas escaped (see `amt.safe_csv`).
 
     The column `simulated` is written only for simulated raters, `cluster` only where clusters are known.
 
@@ -103,7 +103,7 @@ def text(table: pd.DataFrame) -> str:
     """
     check(table)
     known = {_SIMULATED: simulated(table), _CLUSTER: clustered(table)}
-    return csv.text(table, [column for column in COLUMNS if known.get(column, True)])
+    return safe_csv.text(table, [column for column in COLUMNS if known.get(column, True)])
 
 
 def simulated(table: pd.DataFrame) -> bool:

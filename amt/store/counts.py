@@ -86,6 +86,7 @@ def tallies(connection: Connection, study: int, now: float) -> dict[str, Tally]:
         .where(sessions.c.study == study, trials.c.phase == "scored", trials.c.answered.is_not(None))
         .group_by(sessions.c.algorithm)
     ):
+        # Answers of running and abandoned sessions are included: they show progress, not results.
         counts[algorithm]["answers"] = count
     return {algorithm: Tally(**counts[algorithm]) for algorithm in sorted(counts)}
 

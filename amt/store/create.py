@@ -17,16 +17,16 @@ import numpy as np
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import IntegrityError
 
-from amt import design, pictures
+from amt import design, study_pictures
 from amt.design import PlannedTrial
 from amt.errors import AmtError, counted
-from amt.layout import Studies, StudyFolder
-from amt.pictures import Sources
+from amt.folders import Studies, StudyFolder
 from amt.protocol import Protocol
 from amt.recruitment import Consent, Recruitment
 from amt.store import schema, studies
 from amt.store.database import Database
 from amt.store.studies import Picture, Study, StudyClusters
+from amt.study_pictures import Sources
 
 _Progress = Callable[[int, int], None]
 
@@ -89,7 +89,9 @@ def create(
     # Inside the transaction, so that a second creation of this name waits for this one, and then fails on the name.
     # It commits after the folder is in place, and the folder is removed where it does not.
     with ExitStack() as undo, database.writing() as connection:
+        # The unique name is inserted first: it fails for a name in use before any picture is encoded.
         number = _add_study(connection, plan)
+        # A folder without a study in this database: of another database, or left by a process killed before its commit.
         if target.folder.exists():
             raise AmtError(f"{target.folder}: found a folder there, expected none; give another name, or move it away")
         files = _files(plan)
@@ -101,6 +103,7 @@ def create(
         _write_pictures(building, plan, {numbers[picture]: picture for picture in files}, files, progress)
         building.description.touch(0o600 if plan.recruitment.codes else 0o666)  # codes entitle to payment
         building.description.write_text(describe(study, database.kind), "utf-8")
+        # Contents before the name: after a power loss a renamed folder must not hold empty files.
         _flush(*building.pictures.iterdir(), building.pictures, building.description, building.folder)
         building.folder.rename(target.folder)
         _flush(folder.folder)
@@ -138,6 +141,7 @@ def _add_study(connection: Connection, plan: StudyPlan) -> int:
         "simulated": plan.simulated,
         "protocol": plan.protocol.model_dump_json(),
         "fingerprint": plan.protocol.fingerprint,
+        # The key of pseudonyms is random, unlike the schedules: the seed is published with the protocol.
         "seed": plan.seed,
         "key": secrets.token_hex(32),
         "items": json.dumps(plan.sources.items),
@@ -218,13 +222,14 @@ def _write_pictures(
     protocol = plan.protocol
     sizes = set()
     for done, (number, picture) in enumerate(numbered.items(), 1):
-        pixels = pictures.read(files[picture], protocol.width, protocol.height, protocol.values)
+        pixels = study_pictures.read(files[picture], protocol.width, protocol.height, protocol.values)
         if picture.kind == "broken":
-            pixels = pictures.broken(pixels, np.random.default_rng((plan.seed, number)))
-        content = pictures.encode(pixels)
+            pixels = study_pictures.broken(pixels, np.random.default_rng((plan.seed, number)))
+        content = study_pictures.encode(pixels)
         sizes.add(len(content))
         target.picture(number).write_bytes(content)
         progress(done, len(numbered))
+    # Sizes travel in HTTP headers, where a rater's browser shows them.
     assert len(sizes) == 1, "files of different sizes would tell real from fake"
 
 

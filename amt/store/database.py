@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from amt.errors import AmtError
 from amt.store import schema
 
+# How long SQLite retries while another connection holds the write lock; `Turns` makes such waits rare.
 _BUSY_SECONDS = 30
 _WRITES = "writes"
 _SMALLEST = 512  # bytes of the smallest SQLite page, so of the smallest non-empty SQLite file
@@ -32,6 +33,7 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         file = engine.url.database if self.kind == "sqlite" else None
+        # PostgreSQL has locks per row, so its writers need no turns.
         self._turns = Turns(Path(f"{file}-turn")) if file else nullcontext()
 
     @property
@@ -73,6 +75,8 @@ class Turns:
         self._held: IO[bytes] | None = None
 
     def __enter__(self) -> None:
+        # Threads first: flock is held by the open file, not the thread, and would let a second thread of this process
+        # in.
         self._threads.acquire()
         try:
             self._held = self._path.open("ab")
@@ -156,6 +160,7 @@ def _url(where: str | Path) -> URL:
         hidden = re.sub("//.*@", "//***@", where)
         raise AmtError(f"{hidden!r}: found no database URL, expected postgresql+psycopg://USER@HOST/NAME") from None
     if url.drivername in {"postgresql", "postgres"}:
+        # SQLAlchemy's default driver for these names is psycopg2, which we do not install.
         return url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in {"sqlite", "postgresql"}:
         raise AmtError(
@@ -166,6 +171,7 @@ def _url(where: str | Path) -> URL:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
+        # Threads of the server each take a connection; SQLite's cost little, so that the pool may overflow far.
         engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=8, max_overflow=40)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -201,6 +207,7 @@ def _check_version(database: Database, shown: str) -> None:
                     f"{shown}: found a database with a table {tables[0]!r}, expected one of studies or nothing; move "
                     "it away"
                 )
+            # Tables and version appear in one transaction: another process sees either none or all of them.
             schema.metadata.create_all(connection)
             connection.execute(insert(schema.about).values(key="schema", value=str(schema.VERSION)))
             return

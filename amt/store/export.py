@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 from sqlalchemy import Connection, func, select
 
-from amt import csv
-from amt.layout import StudyFolder
+from amt import safe_csv
+from amt.folders import StudyFolder
 from amt.protocol import Side
 from amt.statistics import table
 from amt.statistics.exclusions import Exclusions, exclusions
@@ -209,7 +209,7 @@ def session_table(database: Database, study: Study, left_out: Exclusions | None 
 
 def sessions_text(listed: pd.DataFrame) -> str:
     """Format the table of sessions as CSV, as the answers are."""
-    return csv.text(listed, SESSIONS)
+    return safe_csv.text(listed, SESSIONS)
 
 
 def texts(database: Database, study: Study, folder: StudyFolder) -> dict[Path, str]:

@@ -78,6 +78,8 @@ def log_in(database: Database, password: str, now: float) -> NewLogin | None:
     """
     with database.writing() as connection:
         _in_turn(connection)
+        # Committed before the hash is checked, which takes long: a hundred parallel tries cannot all pass the count
+        # first.
         _count(connection, now)
         stored = _stored(connection)
     if stored is None or len(password) > MOST_CHARACTERS or not _matches(stored[1], password):
@@ -85,6 +87,8 @@ def log_in(database: Database, password: str, now: float) -> NewLogin | None:
     login = NewLogin(identity.new_token(), stored[0] == _ONE_TIME)
     with database.writing() as connection:
         _in_turn(connection)
+        # Checked outside a transaction, as hashing would hold the lock of all writers; so the password may have
+        # changed.
         if _stored(connection) != stored:  # replaced while it was being checked
             return None
         connection.execute(delete(attempts))
@@ -144,6 +148,7 @@ def log_out(connection: Connection, token: str) -> None:
 
 
 def _count(connection: Connection, now: float) -> None:
+    # Old tries are forgotten, so that the lock is a sliding window and needs no job to lift it.
     connection.execute(delete(attempts).where(attempts.c.at <= now - TRIES_SECONDS))
     count, oldest = connection.execute(select(func.count(), func.min(attempts.c.at))).one()
     if count >= TRIES:

@@ -30,6 +30,7 @@ def results_allowed(study: Study) -> bool:
 
 def seen(connection: Connection, study: Study) -> None:
     """Record the first view of a closed study's results."""
+    # A study that was revealed early stays so; a later look adds nothing.
     if study.revealed is None:
         _keep(connection, study, "seen")
 
@@ -54,6 +55,7 @@ def reopen(connection: Connection, study: Study) -> None:
     if when(connection, study, "forgotten") is not None:
         raise Refusal(409, "forgotten", "The raters' identities are deleted, so a rater could take part twice.")
     if when(connection, study, "seen") is not None:
+        # Raters who come after the reopening may be there because of what was seen.
         studies.reveal(connection, study.id)
     studies.set_state(connection, study.id, "open")
 

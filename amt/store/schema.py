@@ -22,6 +22,7 @@ NEVER = 1e18
 
 metadata = MetaData()
 
+# Key and value: schema version, password hash, events of studies, clusters. Additions need no new schema version.
 about = Table("amt_about", metadata, Column("key", String(40), primary_key=True), Column("value", Text, nullable=False))
 
 studies = Table(
@@ -53,6 +54,7 @@ pictures = Table(
     Column("kind", String(10), nullable=False),  # real, fake, broken
     Column("algorithm", Text),  # NULL for real
     Column("item", Text, nullable=False),
+    # NULLs are distinct in SQL, so this does not cover real pictures, whose algorithm is NULL; `create` adds each once.
     UniqueConstraint("study", "kind", "algorithm", "item"),
 )
 
@@ -68,6 +70,7 @@ slots = Table(
     Column("session", String(32)),  # the last one it was assigned to
     Column("lease", Float, nullable=False),  # free from this time on
     UniqueConstraint("study", "sequence"),
+    # Serves the search for a free slot, the one query that all arriving raters run.
     Index("amt_places_free", "study", "lease", "sequence"),
 )
 
@@ -91,6 +94,7 @@ sessions = Table(
     Column("browser", String(40), nullable=False),
     Column("comment", Text),
     Column("code", String(64)),
+    # Enforces one session per rater, also for two concurrent requests on PostgreSQL.
     UniqueConstraint("study", "rater"),
 )
 

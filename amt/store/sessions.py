@@ -19,7 +19,10 @@ from amt.store.database import Database
 from amt.store.schema import links, sessions, slots, trials
 from amt.store.studies import Study
 
+# Requests renew the lease, so only a rater who is away for this long can lose the slot; short enough that the slots of
+# raters who left come back within the hour.
 LEASE_SECONDS = 45 * 60
+# Renewing on every request would make each a second write of the slot's row.
 _RENEW_AFTER_SECONDS = 60
 
 # running: has a slot while its lease lasts. abandoned: the lease ended and another rater took the slot. ended: too many
@@ -99,6 +102,8 @@ def start(database: Database, study: Study, rater: str, source: Source, user_age
     """
     if source != study.recruitment.by:
         raise Refusal(403, "link", "This study is entered by another kind of link; use the one that you were sent.")
+    # Keyed with the study's own secret: the same rater has unrelated pseudonyms in two studies, and nobody without the
+    # key can test a guessed id.
     name = identity.pseudonym(study.key, source, rater)
     try:
         with database.writing() as connection:
@@ -107,6 +112,7 @@ def start(database: Database, study: Study, rater: str, source: Source, user_age
     except IntegrityError:  # on PostgreSQL: a concurrent request of the same rater has created the session
         with database.writing() as connection:
             existing = _find(connection, study, name)
+            # Another constraint failed then, which is a bug of ours.
             if existing is None:
                 raise
             return existing
@@ -172,6 +178,7 @@ def comment(connection: Connection, session: Session, text: str) -> None:
 
 def withdraw(connection: Connection, session: Session) -> None:
     """Delete a rater's answers, device facts and comment, and free the slot."""
+    # The session's row stays, with its pseudonym: a rater who withdrew must not take part a second time.
     connection.execute(delete(trials).where(trials.c.session == session.id))
     connection.execute(
         update(sessions)
@@ -247,6 +254,7 @@ def _create(connection: Connection, study: Study, rater: str, source: Source, us
         raise Refusal(410, "closed", "This study is closed.")
     if source == "link" and not known_link(connection, study, rater):
         raise Refusal(403, "link", "This link is not one of this study's; check that it was copied whole.")
+    # The slot is locked until the commit, so that two raters never get one schedule.
     slot = _take(connection, study, time.time())
     started = StartedSession(identity.new_id(), identity.new_token(), new=True, consented=False)
     connection.execute(
@@ -267,6 +275,7 @@ def _create(connection: Connection, study: Study, rater: str, source: Source, us
     connection.execute(
         update(slots).where(slots.c.id == slot.id).values(session=started.session, lease=time.time() + LEASE_SECONDS)
     )
+    # Trials are copied from the schedule, as voids and spares change them for this session only.
     connection.execute(insert(trials), _trials(started.session, json.loads(slot.schedule)))
     return started
 

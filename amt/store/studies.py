@@ -132,6 +132,7 @@ def named_pictures(connection: Connection, session_token: str) -> dict[str, tupl
     for study, real, fake, fake_side, left, right in connection.execute(
         _NAMED, {"digest": identity.digest(session_token)}
     ):
+        # Tokens are stored by side, pictures by kind: the side of the fake joins them.
         numbers = (fake, real) if fake_side == "left" else (real, fake)
         named |= {token: (study, number) for token, number in zip((left, right), numbers, strict=True)}
     return named

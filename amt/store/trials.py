@@ -126,6 +126,7 @@ def to_come(connection: Connection, session: Session) -> list[Trial] | None:
     shown = connection.execute(
         select(trials.c.k).where(trials.c.session == session.id, _left, trials.c.shown.is_not(None))
     ).scalar_one_or_none()
+    # The rater saw the pair for an unknown time before the reload.
     # At most one trial is shown and unanswered, as only the first waiting one can be shown.
     if shown is not None and not _void(connection, session, shown, RELOAD):
         return None
@@ -178,6 +179,7 @@ def interrupt(connection: Connection, session: Session, k: int, reason: Interrup
             .select_from(trials)
             .where(trials.c.session == session.id, trials.c.void.is_not(None), trials.c.void != RELOAD)
         )
+        # Beyond the protocol's limit the session ends, and its slot is free for another rater.
         if (interruptions or 0) > protocol.voids:
             sessions.leave(connection, session, "ended")
             return False
@@ -249,6 +251,8 @@ def complete(connection: Connection, session: Session, code: str) -> Completion:
         left = connection.scalar(select(func.count()).select_from(trials).where(trials.c.session == session.id, _left))
         if left:
             raise Refusal(409, "unfinished", f"{counted(left, 'trial')} left.", left=left)
+        # The lease NEVER takes the slot out of circulation. The condition on the session makes it an atomic test:
+        # without it, a session that lost its slot a moment ago would complete as well.
         kept = connection.execute(
             update(slots).where(slots.c.id == session.slot, slots.c.session == session.id).values(lease=NEVER)
         )
@@ -260,6 +264,7 @@ def complete(connection: Connection, session: Session, code: str) -> Completion:
             .values(state="completed", finished=time.time(), code=code)
         )
     right = trials.c.choice == trials.c.fake_side
+    # Practice, attention checks and void trials do not count in what the rater is shown at the end.
     scored = (trials.c.session == session.id) & (trials.c.phase == "scored") & trials.c.answered.is_not(None)
     of = connection.scalar(select(func.count()).select_from(trials).where(scored)) or 0
     correct = connection.scalar(select(func.count()).select_from(trials).where(scored, right)) or 0
@@ -283,6 +288,7 @@ def _void(connection: Connection, session: Session, k: int, reason: str) -> bool
     # The spare adopts position, phase and side, so the schedule stays balanced.
     voided = _trial(connection, session, k)
     connection.execute(update(trials).where(trials.c.session == session.id, trials.c.k == k).values(void=reason))
+    # Spares by number: which pair replaces which is decided by the schedule, not by the moment.
     spare = connection.execute(
         select(trials.c.k, trials.c.fake)
         .where(trials.c.session == session.id, trials.c.position.is_(None))
@@ -292,6 +298,7 @@ def _void(connection: Connection, session: Session, k: int, reason: str) -> bool
     if spare is None:
         sessions.leave(connection, session, "ended")
         return False
+    # An attention check needs an obviously broken fake; the spare's own is an ordinary one.
     fake = _broken(connection, spare.fake) if voided.phase == "attention" else spare.fake
     connection.execute(
         update(trials)

@@ -19,7 +19,7 @@ from reports.store.names import counted, printable, typed
 
 if TYPE_CHECKING:
     from amt.recruitment import Source
-    from p2pbench.study.studies import Chosen, Opened
+    from p2pbench.study.study_access import Chosen, Opened
 
 COMMANDS = {
     "create": Entry("amt:amt_create", "Create a study from the cells of a grid, or from any folders of images."),
@@ -64,7 +64,7 @@ def opened_studies(results: Path, url: str | None) -> Opened:
 
     Their database is closed when the command ends.
     """
-    from p2pbench.study.studies import open_studies
+    from p2pbench.study.study_access import open_studies
 
     opened = open_studies(results, url)
     click.get_current_context().call_on_close(opened.database.close)
@@ -73,7 +73,7 @@ def opened_studies(results: Path, url: str | None) -> Opened:
 
 def chosen_study(results: Path, url: str | None, name: str | None) -> Chosen:
     """Open the study of a name, or the only one."""
-    from p2pbench.study.studies import choose
+    from p2pbench.study.study_access import choose
 
     return choose(opened_studies(results, url), name)
 
@@ -164,9 +164,9 @@ def amt_create(
         options.without_effect("with --real and --fake, which are no runs", "grid", "seed")
     from amt.store.create import StudyPlan, create
     from p2pbench.runtime.terminal import Terminal
-    from p2pbench.study import create as choices
-    from p2pbench.study.create import from_folders, from_results
-    from p2pbench.study.studies import new_studies
+    from p2pbench.study import new_study as choices
+    from p2pbench.study.new_study import from_folders, from_results
+    from p2pbench.study.study_access import new_studies
     from reports.store import apart
     from reports.store.layout import STUDIES
 
@@ -281,7 +281,7 @@ def amt_serve(
     """
     from amt.recruitment import checked_url
     from amt.server.app import listening_socket, serve, serving_lock
-    from p2pbench.study.studies import announcement
+    from p2pbench.study.study_access import announcement
 
     public_url = None if public_url is None else checked_url(public_url)
     opened = opened_studies(results, database)
@@ -378,7 +378,7 @@ def amt_simulate(
     if kinds and not {"careful", "leaving", "double"} & _pairs(kinds, "--raters").keys():
         options.without_effect("without raters that look: careful, leaving or double ones", "fooling")
     from p2pbench.study import rehearsal
-    from p2pbench.study.studies import choose
+    from p2pbench.study.study_access import choose
 
     opened = opened_studies(results, database)
     chosen = choose(opened, name)

@@ -32,7 +32,7 @@ def amt_analyse(
     The rates of a study in RESULTS are also written to the scores of the runs that its fakes came from, for
     `p2pbench report`. A CSV may be an answers.csv, or the results of an old batch of AMT_Real_vs_Fake.
     """
-    from amt.statistics import report
+    from amt.statistics import study_report
     from p2pbench.study.results import analyse_file, analyse_study, is_old_batch
 
     if not source.is_file():
@@ -43,7 +43,7 @@ def amt_analyse(
         if not is_old_batch(source):
             options.without_effect("for an answers.csv, whose practice trials are marked", "practice")
         analysis, notes = analyse_file(source, seed, practice), []
-    text = json.dumps(report.document(analysis), indent=1) if as_json else report.text(analysis)
+    text = json.dumps(study_report.document(analysis), indent=1) if as_json else study_report.text(analysis)
     click.echo("\n".join(map(printable, text.split("\n"))))
     for note in notes:
         options.remark(note)
@@ -60,7 +60,7 @@ def amt_export(results: Path, name: str | None, peek: bool, database: str | None
     Writes answers.csv, one row per trial, and sessions.csv, one row per rater, to RESULTS/study/NAME.
     """
     from p2pbench.study.results import export_study
-    from p2pbench.study.studies import look
+    from p2pbench.study.study_access import look
 
     chosen = chosen_study(results, database, name)
     export_study(chosen, look(chosen, peek=peek))

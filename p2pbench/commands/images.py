@@ -68,7 +68,7 @@ def image_score(
     from p2pbench.runtime.device import pick_device
     from p2pbench.runtime.interrupt import Stopped, stop_request
     from p2pbench.runtime.terminal import Terminal
-    from p2pbench.scoring.images import IMAGE
+    from p2pbench.scoring.image_scores import IMAGE
     from p2pbench.scoring.perceptual import download_weights as fetch_weights
     from p2pbench.scoring.score import picture_remarks, picture_scorers, score_pictures
 

@@ -11,7 +11,7 @@ from p2pbench.commands import options
 from p2pbench.errors import UserError
 
 if TYPE_CHECKING:
-    from fcn.protocol import Protocol
+    from fcn.score_protocols import Protocol
     from p2pbench.metrics.label_maps import At
     from p2pbench.scoring.label_files import Reading
     from p2pbench.scoring.label_scores import Outcome
@@ -280,7 +280,7 @@ def label_score(
     from p2pbench.runtime.interrupt import Stopped, stop_request
     from p2pbench.runtime.terminal import Terminal
     from p2pbench.scoring import score
-    from p2pbench.scoring.labels import LabelScorer
+    from p2pbench.scoring.label_scorer import LabelScorer
     from p2pbench.scoring.outputs import PlainFolder
     from p2pbench.scoring.runs import LabelRequest
     from p2pbench.scoring.truth import open_truth

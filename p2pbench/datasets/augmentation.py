@@ -65,6 +65,8 @@ def gather(pictures: Tensor, rows: Tensor, image_size: int) -> Tensor:
     Returns:
         (B, C, S, S), channels-last in memory.
     """
+    # All indices are tensors on the device, so that the operation can be part of a CUDA graph, whose crops change by
+    # step.
     item, top, left, flip = rows.unbind(1)
     along = torch.arange(image_size, device=rows.device)
     across = torch.where(flip[:, None] == 1, image_size - 1 - along, along)

@@ -143,6 +143,7 @@ def open_samples(
         needed = len(items) * sum(math.prod(shape) * dtype.itemsize for shape, dtype in layout.values())
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
+            # A cache that fills the disk would fail the run, or another program, much later.
             if needed > DISK_SHARE * shutil.disk_usage(folder.parent).free:
                 return StreamedSamples(channels, dataset, items, size)
             _build(folder, layout, _decode(dataset, items, size, channels, advance))
@@ -172,6 +173,7 @@ def fit(sample: DatasetSample, channels: Channels, item: Item) -> dict[str, Pict
         ("target", sample.target, channels.output, channels.output_dtype),
     ):
         if picture.dtype.itemsize < dtype.itemsize:
+            # Of mixed depths all become 16 bits: no value is lost, and 255 becomes 65535.
             picture = transforms.deepen(picture)
         if picture.dtype != dtype:
             raise UserError(
@@ -232,6 +234,7 @@ def _decode(
     failures: list[str] = []
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(items), DECODE_CHUNK):
+            # Chunks bound the memory of decoded pictures: `pool.map` alone would submit all items at once.
             chunk = items[start : start + DECODE_CHUNK]
             for done, result in enumerate(pool.map(attempt, chunk), start + 1):
                 if isinstance(result, UserError):
@@ -245,6 +248,7 @@ def _decode(
 
 def _key(dataset: Dataset, items: Sequence[Item], size: int, channels: Channels) -> str:
     """Name of the decoded content: it changes with any file's content, and with the way it is read."""
+    # Contents with their ids, in order: the rows of the arrays are those of the items.
     contents = list(item_contents(dataset, items).items())
     content = [FORMAT, dataset.name, dataset.direction, dataset.note, size, [str(part) for part in channels], contents]
     return f"{dataset.name}-{size}-{hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]}"

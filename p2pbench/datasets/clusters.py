@@ -56,6 +56,7 @@ def of_clusters(clusters: ItemClusters | None, item_ids: Sequence[str]) -> dict[
     if clusters is None:
         return {}
     of_items = {item: clusters.of[item] for item in item_ids}
+    # Of the scored items only, which may be fewer than the clusters' table has.
     sizes = list(Counter(of_items.values()).values())
     return {FIELD: {"by": clusters.by, "n": len(sizes), "effective": effective(sizes), "hash": digest(of_items)}}
 

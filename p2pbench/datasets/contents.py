@@ -68,9 +68,11 @@ def file_hashes(files: Sequence[Path]) -> dict[Path, str]:
     if not files:
         return {}
     paths = {file: os.path.abspath(file) for file in files}
+    # One file per folder of data, so that two datasets do not rewrite each other's hashes.
     kept_in = cache_folder() / f"contents-{_short(os.path.commonpath({*map(os.path.dirname, paths.values())}))}.json"
     kept = _read(kept_in)
     now = time.time_ns()
+    # Before hashing: a file that changes meanwhile has another state the next time.
     states = {file: _state(file) for file in paths}
     found = {
         file: str(kept[path][-1])

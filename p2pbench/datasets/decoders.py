@@ -73,6 +73,7 @@ def read_by_pillow(path: Path, start: bytes) -> Picture:
     """Read a picture (H, W, C), as `pictures.read` describes."""
     with opened(path) as image:
         orientation = _orientation(image, path)
+        # Bytes 24 and 25 of a PNG are bit depth and colour type (0 is grey, which Pillow reads in full).
         deep = start.startswith(_PNG) and start[24] == 16 and start[25] != 0
         values = _read_png16(path, start[25]) if deep else _shown(image, path)
     return np.ascontiguousarray(upright(values, orientation))

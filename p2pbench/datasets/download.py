@@ -193,6 +193,7 @@ def download(url: str, path: Path, report: ReportBytes, pause: float) -> None:
             _download_rest(url, part, report)
             break
         except _Broken as error:
+            # A connection that brought new bytes starts the count anew: a slow line may break often.
             failures = 1 if _size(part) > before else failures + 1
             if failures == TRIES:
                 raise UserError(
@@ -231,8 +232,11 @@ def _download_rest(url: str, part: Path, report: ReportBytes) -> None:
     have = _size(part) if known.validator else 0
     if have and have == known.total:
         return
+    # "identity" refuses compression on the way, under which byte positions would mean something else.
     headers = {"User-Agent": "p2pbench", "Accept-Encoding": "identity"}
     if have:
+        # If-Range: the server sends the rest of the same version, or else the whole new file (RFC 9110, section
+        # 13.1.5).
         headers |= {"Range": f"bytes={have}-", "If-Range": known.validator}
     with _answer(Request(url, headers=headers), part) as response:
         version = _version(response.headers)
@@ -247,6 +251,7 @@ def _download_rest(url: str, part: Path, report: ReportBytes) -> None:
             have = 0
         check_space(part.parent, 2 * version.total - have)  # for the archive and what it unpacks to
         with part.open("ab" if have else "wb") as file:
+            # Before the first byte: an interrupted download knows which version its bytes are of.
             _note(part).write_text(json.dumps(version._asdict()))
             have = _append(response, file, have, version.total, report)
     _check_whole(url, part, have, version.total)

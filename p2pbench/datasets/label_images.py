@@ -102,6 +102,7 @@ def look_like_train_ids(counts: NDArray[np.integer], fewest: int = FEWEST_IN_FIL
     counts = counts[: len(COVERED) + 1]
     if len(used) < fewest or used[-1] <= LAST_COMMON_VOID or counts[0] > MOST_UNLABELLED * counts.sum():
         return False
+    # Log-likelihoods are averaged by pixels, without values that are as likely either way.
     weights = counts.copy()
     weights[list(EITHER_WAY)] = 0
     if not weights.any():
@@ -187,6 +188,7 @@ def _png(labels: NDArray[np.uint8], table: LabelTable, source: str) -> bytes:
     shrunk = min(1.0, LONGEST_SIDE / max(height, width))
     small = transforms.resize_labels(labels, max(1, round(width * shrunk)), max(1, round(height * shrunk)))
     indices = np.where(small < len(table.classes), small, IGNORE).astype(np.uint8)
+    # Stored as indices with a palette: browsers show the colours, and programs read the class indices.
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(table.classes)] = table.class_colours
     image = Image.frombytes("P", indices.shape[::-1], indices.tobytes())

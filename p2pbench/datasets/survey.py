@@ -41,6 +41,7 @@ def sample_channels(dataset: Dataset, items: Sequence[Item], config: RunConfig) 
     """
     line = kinds_line(dataset, items)
     kinds = [tuple(header.kind for header in dataset.headers(_pictures(dataset, item))) for item in items]
+    # Reversed, so that the first item of each kind is the one that stays.
     first = dict(zip(reversed(kinds), reversed(items), strict=True))  # of each kind
     samples = [_load(dataset, item, config, kinds.count(kind), len(items)) for kind, item in first.items()]
     widths = [sample.input.shape[2] for sample in samples], [sample.target.shape[2] for sample in samples]
@@ -179,6 +180,7 @@ def dataset_lines(dataset: Dataset, items: Items, channels: Channels, config: Ru
         if values.high - values.low < LEAST_FILLED * (high - low):
             unfilled.append(side)
     if unfilled:
+        # Extremes of 16 items would be a bad range to declare.
         advised_by = spread(everything, READ_FOR_ADVICE)
         if len(advised_by) > len(chosen):
             seen = _dataset_values(dataset, advised_by, channels, declared)

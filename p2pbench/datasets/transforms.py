@@ -52,6 +52,7 @@ def to_network(values: Tensor, ends: Range) -> Tensor:
     Values outside it are clipped.
     """
     low, high = ends
+    # In place after the first copy: whole batches pass here at every step.
     return values.float().sub_(low).mul_(2 / (high - low)).sub_(1).clamp_(-1, 1)
 
 
@@ -131,6 +132,7 @@ def resize(picture: Picture, width: int, height: int) -> Picture:
         return np.array(image).reshape(height, width, -1)
     resized = np.empty((height, width, picture.shape[2]), picture.dtype)
     for channel in range(picture.shape[2]):
+        # Pillow has no mode for several channels of 16 bits.
         plane = Image.fromarray(picture[..., channel].astype(np.float32))
         smooth = np.asarray(plane.resize((width, height), Image.Resampling.BILINEAR))
         resized[..., channel] = np.rint(smooth).clip(0, np.iinfo(picture.dtype).max)

@@ -29,6 +29,8 @@ def fid_influence(outputs: Features, real: Features) -> NDArray[np.float64]:
     n = len(outputs)
     sides = [side.astype(np.float64) - side.mean(axis=0, dtype=np.float64) for side in (outputs, real)]
     moved = outputs.mean(axis=0, dtype=np.float64) - real.mean(axis=0, dtype=np.float64)
+    # Orthonormal bases of the items: the decomposition is of a small matrix, and `basis @ left` brings it back to
+    # items.
     (basis, root), (other_basis, other_root) = (np.linalg.qr(side / np.sqrt(n - 1)) for side in sides)
     left, values, right = np.linalg.svd(root @ other_root.T)
     overlap = np.square(basis @ left) @ values + np.square(other_basis @ right.T) @ values
@@ -53,6 +55,7 @@ def fid_variance(outputs: Features, real: Features, halves: NDArray[np.bool_]) -
     change = fid_influence(outputs, real)
     first = float(np.square(change).sum()) / (len(change) * (len(change) - 1))
     of_halves = float(np.var([fid(outputs[half], real[half]) for half in halves], ddof=1))
+    # The difference is an estimate and may be small or negative by chance; half the first-order variance is a floor.
     return max(2 * first - of_halves, first / 2)
 
 
@@ -62,6 +65,7 @@ def _gaussian(features: Features) -> tuple[NDArray[np.float64], NDArray[np.float
     centre = values.mean(axis=0)
     root = (values - centre) / np.sqrt(len(values) - 1)
     if len(root) > root.shape[1]:
+        # R'R is the same covariance, and the later decomposition is at most d x d, however many items there are.
         root = np.linalg.qr(root, mode="r")
     return centre, root
 
@@ -119,6 +123,7 @@ def _discrepancies(outputs: Features, real: Features) -> NDArray[np.float64]:
     """Contribution (n, n) of each pair of different items; 0 on the diagonal."""
     found = _kernel(outputs, outputs) + _kernel(real, real) - 2 * _kernel(outputs, real)
     np.fill_diagonal(found, 0.0)
+    # k(output_i, real_j) and k(output_j, real_i) differ; the pair has the mean of both.
     return np.asarray((found + found.T) / 2)
 
 

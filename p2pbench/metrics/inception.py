@@ -63,6 +63,7 @@ class Inception:
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for (batch,) in batches(pictures, _PIXELS):
                 for start in range(0, len(batch), _AT_ONCE):
+                    # Small parts: at 299x299 the network's maps take far more memory than the pictures.
                     part = torch.from_numpy(batch[start : start + _AT_ONCE]).permute(0, 3, 1, 2)
                     (found,) = self._network(part.to(self._device))
                     rows.append(found.cpu().numpy())

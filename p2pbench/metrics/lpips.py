@@ -63,6 +63,7 @@ class Lpips:
         """
         self._metric.reset()
         inputs = (tuple(_checked(picture) for picture in pair) for pair in pairs)
+        # TF32 rounds differently, and only some cards have it.
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             for batch in batches(inputs, _PIXELS):
                 self._metric.update(*(self._tensor(side, ends) for side in batch))

@@ -61,6 +61,7 @@ def patch_gan(channels: int, *, receptive_field: ReceptiveField, ndf: int) -> nn
     layers: list[nn.Module] = [nn.Conv2d(channels, ndf, 4, 2, 1), nn.LeakyReLU(0.2)]
     width = ndf
     for layer in range(1, strided + 1):
+        # Widths double up to 8 x ndf; the first convolution has no batch normalisation, as in the paper (section 6.1).
         in_channels, width = width, ndf * min(2**layer, 8)
         stride = 2 if layer < strided else 1
         layers += [nn.Conv2d(in_channels, width, 4, stride, 1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]

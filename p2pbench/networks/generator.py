@@ -34,6 +34,7 @@ class BottleneckNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x (B, C, H, W)."""
         if self.training and x.numel() == x.shape[1]:
+            # Not zeros: written so, the graph gives the weight and x their zero gradients.
             return (x - x) * self.weight[:, None, None] + self.bias[:, None, None]
         return super().forward(x)
 
@@ -91,6 +92,8 @@ class UpConvolution(nn.ConvTranspose2d):
         if x.device.type != "cpu" or height * width > MOST_POSITIONS:
             return super().forward(x)
         assert self.bias is not None
+        # A transposed convolution is a matrix product per position, whose 4x4 results are then added where they
+        # overlap.
         positions = x.flatten(2).transpose(1, 2).reshape(-1, channels)
         shares = (positions @ self.weight.flatten(1)).view(batch, height * width, -1).transpose(1, 2)
         # fold returns a contiguous tensor, which matters: batch norm's backward pass on a CPU misreads other layouts.
@@ -139,6 +142,7 @@ class Generator(nn.Module):
         self.encoder = nn.ModuleList([nn.Conv2d(architecture.input_channels, widths[0], *HALVING)])
         for layer in range(1, depth):
             block = nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(widths[layer - 1], widths[layer], *HALVING))
+            # The innermost layer is the bottleneck.
             if layer < depth - 1:
                 block.append(nn.BatchNorm2d(widths[layer]))
             elif architecture.bottleneck_norm:
@@ -167,6 +171,7 @@ class Generator(nn.Module):
             encoded.append(x)
         for index, block in enumerate(self.decoder):
             if self.skips and index > 0:
+                # The encoder's outputs in reverse; the first decoder block gets the bottleneck alone.
                 x = torch.cat([x, encoded[-1 - index]], dim=1)
             x = block(x)
         return x

@@ -31,6 +31,7 @@ def write_once(out: Path, write: Callable[[Path], None]) -> bool:
         write(out)
         return True
     with tempfile.TemporaryDirectory() as folder:
+        # Compared by content: the call may be a repetition that would write the same file.
         again = Path(folder, "again")
         write(again)
         if digest(again) != digest(out):
@@ -80,6 +81,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # Appending creates the file and never truncates it.
         file = path.open("ab")
     except OSError as error:
         raise UserError(atomic.unwritten(path, error)) from None

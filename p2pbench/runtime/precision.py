@@ -86,5 +86,6 @@ def chosen(config: RunConfig, there: Precisions) -> RunConfig:
 def set_up(config: RunConfig, device: torch.device) -> None:
     """Let cuDNN choose kernels by trial, with TF32 if allowed."""
     if device.type == "cuda":
+        # Shapes are the same at every step, so timing each kernel once pays.
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = config.precision != "float32"

@@ -68,6 +68,7 @@ class ForwardedProgress:
 
     def _throttled(self, event: ProgressEvent, *, last: bool) -> None:
         now = time.monotonic()
+        # Events cross a process boundary, and small networks take many steps per second.
         if last or now - self._last >= SECONDS_BETWEEN_EVENTS:
             self._last = now
             self._send(event)

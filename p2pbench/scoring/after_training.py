@@ -13,9 +13,9 @@ from p2pbench.runtime.device import pick_device
 from p2pbench.runtime.interrupt import StopSource, never_stopped
 from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.distribution_scores import FID, KID
-from p2pbench.scoring.images import IMAGE, ImageScorer, compared
+from p2pbench.scoring.image_scores import IMAGE, ImageScorer, compared
+from p2pbench.scoring.label_scorer import LabelScorer
 from p2pbench.scoring.label_scores import Outcome
-from p2pbench.scoring.labels import LabelScorer
 from p2pbench.scoring.networks import no_weights
 from p2pbench.scoring.perceptual import LPIPS, LpipsScorer
 from p2pbench.scoring.runs import LabelRequest, clusters_of, grid_label_outputs, picture_outputs

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn.protocol import RULES, Counts, FcnScores, Protocol, counted, scores
+from fcn.score_protocols import RULES, Counts, FcnScores, Protocol, counted, scores
 from p2pbench.datasets.clusters import ItemClusters, of_clusters
 from p2pbench.errors import UserError
 from reports.store import bootstrap, variance

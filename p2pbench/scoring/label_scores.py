@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fcn.protocol import PROTOCOLS, Protocol, dropped
+from fcn.score_protocols import PROTOCOLS, Protocol, dropped
 from p2pbench.datasets.clusters import ItemClusters
 from p2pbench.scoring.confusion_scores import ClassRow, Compared, class_rows, confusion_scores
 from p2pbench.scoring.label_reading import check_labelled, doubts

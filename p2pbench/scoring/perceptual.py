@@ -23,7 +23,7 @@ from p2pbench.errors import UserError
 from p2pbench.metrics.published import ALEXNET, INCEPTION, Missing, MissingPackage, MissingWeights
 from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.distribution_scores import FID, KID, ItemFeatures, few_items_warning, score_fid, score_kid
-from p2pbench.scoring.images import compared, mean, read_output, truth
+from p2pbench.scoring.image_scores import compared, mean, read_output, truth
 from p2pbench.scoring.scorer import Outputs, Scored
 from reports.store import ledger
 from reports.store import made as store_made

@@ -14,11 +14,11 @@ from p2pbench.errors import UserError
 from p2pbench.metrics.label_maps import At
 from p2pbench.runtime.device import pick_device
 from p2pbench.runtime.progress import QUIET, ProgressReporter, TrainingProgress
-from p2pbench.scoring.images import ImageScorer
+from p2pbench.scoring.image_scores import ImageScorer
 from p2pbench.scoring.label_files import Reading
 from p2pbench.scoring.label_reading import decide_reading
+from p2pbench.scoring.label_scorer import Advance, LabelScorer
 from p2pbench.scoring.label_scores import Outcome
-from p2pbench.scoring.labels import Advance, LabelScorer
 from p2pbench.scoring.outputs import PlainFolder, folder_outputs
 from p2pbench.scoring.perceptual import DistributionScorer, LpipsScorer
 from p2pbench.scoring.runs import LabelRequest, label_outputs, picture_outputs

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.console import Console
 from rich.text import Text
 
-from fcn.protocol import Protocol
+from fcn.score_protocols import Protocol
 from p2pbench.errors import UserError
 from p2pbench.runtime.tables import Displayed, ShownCell, ShownTable
 from p2pbench.scoring.confusion_scores import METRICS, ClassRow

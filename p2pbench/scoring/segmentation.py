@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fcn import protocol, scoring
+from fcn import score_protocols, scoring
 from fcn.scoring import Example, Loaded, ScoringNetwork
 from p2pbench.datasets import label_images
 from p2pbench.datasets.transforms import Range
@@ -170,6 +170,6 @@ def _published_start(run: Run) -> bytes | tuple[bytes, ...]:
 
 def _write_published(run: Run, compared: Mapping[str, Compared], classes: Sequence[str]) -> None:
     """Write the file of the published script."""
-    summed = protocol.counted(np.stack([output.counts for output in compared.values()]), "official").sum(axis=0)
-    published = protocol.published_text(protocol.scores(summed, "official"), classes)
+    summed = score_protocols.counted(np.stack([output.counts for output in compared.values()]), "official").sum(axis=0)
+    published = score_protocols.published_text(score_protocols.scores(summed, "official"), classes)
     made.put(run.published, published.encode(), _published_start(run))

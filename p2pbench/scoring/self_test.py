@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import random_table
 
-from fcn import protocol, scoring
+from fcn import score_protocols, scoring
 from fcn.confusion import confusion
 from fcn.labels import IGNORE
-from fcn.protocol import Counts
+from fcn.score_protocols import Counts
 from fcn.scoring import Example, Loaded, Photo, ScoringNetwork
 from p2pbench.datasets.contents import cache_folder, item_contents
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
@@ -124,8 +124,8 @@ def _by_chance(matrices: NDArray[np.int64]) -> NDArray[np.float64]:
     return expected
 
 
-def _three(matrices: Counts, rules: protocol.Protocol) -> tuple[float, ...]:
-    values = protocol.scores(protocol.counted(matrices, rules).sum(axis=0), rules)
+def _three(matrices: Counts, rules: score_protocols.Protocol) -> tuple[float, ...]:
+    values = score_protocols.scores(score_protocols.counted(matrices, rules).sum(axis=0), rules)
     return tuple(float(value) for value in values[:3])
 
 

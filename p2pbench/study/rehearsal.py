@@ -14,9 +14,9 @@ from amt.store import counts, reveals, studies
 from amt.store.create import StudyPlan, create
 from amt.store.studies import Study
 from p2pbench.runtime.progress import ProgressReporter
-from p2pbench.study.create import from_results
+from p2pbench.study.new_study import from_results
 from p2pbench.study.results import analyse_study
-from p2pbench.study.studies import Chosen, Opened, choose, new_studies
+from p2pbench.study.study_access import Chosen, Opened, choose, new_studies
 from reports.store.names import counted
 
 NAME = "simulated"

@@ -12,18 +12,18 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from amt import csv
+from amt import safe_csv
 from amt.protocol import Protocol
-from amt.statistics import components, old_batches, report, table
+from amt.statistics import components, old_batches, study_report, table
 from amt.statistics.analysis import Analysis, analyse
-from amt.statistics.bootstrap import generator
+from amt.statistics.resampling import generator
 from amt.statistics.table import scored
 from amt.store import export
 from amt.store.studies import Study
 from p2pbench.datasets.clusters import ItemClusters, of_clusters, weights_of
 from p2pbench.scoring.scorer import Outputs, Scored
-from p2pbench.study.create import run_of
-from p2pbench.study.studies import Chosen, look
+from p2pbench.study.new_study import run_of
+from p2pbench.study.study_access import Chosen, look
 from reports.store import bootstrap, json_files, ledger, made
 from reports.store.bootstrap import Interval
 from reports.store.layout import Run
@@ -56,10 +56,10 @@ def analyse_study(results: Path, chosen: Chosen, seed: int, *, peek: bool = Fals
     remarks = []
     if study.revealed is not None:
         remarks.append("This study was looked at before it was closed.")
-    document = _about(study) | report.document(analysis)
+    document = _about(study) | study_report.document(analysis)
     made.check_free(chosen.folder.analysis_text, _BEGINNINGS)
     made.put(chosen.folder.analysis, json.dumps(document, indent=1).encode() + b"\n", _BEGINNING)
-    made.put(chosen.folder.analysis_text, "\n".join([*remarks, report.text(analysis), ""]).encode(), _BEGINNINGS)
+    made.put(chosen.folder.analysis_text, "\n".join([*remarks, study_report.text(analysis), ""]).encode(), _BEGINNINGS)
     notes = [*remarks, f"analysis: {chosen.folder.analysis_text}"]
     written = write_fooling_rates(results, study, answers, analysis)
     if written:
@@ -91,7 +91,7 @@ def is_old_batch(path: Path) -> bool:
     Raises:
         AmtError: It cannot be read.
     """
-    header, _ = csv.read(path)
+    header, _ = safe_csv.read(path)
     return _WORKER in header
 
 

@@ -55,10 +55,12 @@ class Batches:
         """Yield the batches of steps start .. stop - 1."""
         draws = self.draws(start, stop)
         if isinstance(self._samples, CachedSamples):
+            # Cached samples are rows of arrays, so an item is a view and costs no decoding.
             parts = self._samples.parts
             for items, augmentations in draws:
                 yield self._batch({name: [part[item] for item in items] for name, part in parts.items()}, augmentations)
         else:
+            # The decoder runs some batches ahead of the crops, which need the same draws: tee keeps those in between.
             ahead, draws = tee(draws)
             for raw, (_, augmentations) in zip(self._samples.batches(items for items, _ in ahead), draws, strict=True):
                 yield self._batch(
@@ -70,6 +72,7 @@ class Batches:
 
         Independent of earlier draws.
         """
+        # A stream per step, not one for the run: a resumed run starts in the middle and draws the same.
         for step, items in enumerate(self._order(range(start, stop)), start):
             augmentations = augmentation.draw(
                 stream(self.config.seed, Purpose.AUGMENTATION, step),
@@ -130,6 +133,7 @@ def _to_device(samples: Samples, device: torch.device) -> Samples:
     """Move samples to the GPU if they fit; others stay where they are."""
     if device.type != "cuda" or not isinstance(samples, CachedSamples):
         return samples
+    # In the type that they get on the GPU, which may be wider than in the cache.
     needed = sum(part.numel() * widened(part[:0]).element_size() for part in samples.parts.values())
     free, _ = torch.cuda.mem_get_info(device)
     return samples.to(device) if needed < DEVICE_SHARE * free else samples
@@ -160,6 +164,7 @@ class CropQueue:
         rows = next(self._waiting, None)
         if rows is None:
             self._drawn += self._rows(STEPS_AHEAD - len(self._drawn))
+            # One tensor for all steps of the queue: one copy to the device, then views.
             values = torch.tensor([row for step in self._drawn for row in step])
             if self.device.type == "cuda":
                 values = values.pin_memory()

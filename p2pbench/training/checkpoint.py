@@ -32,6 +32,7 @@ def save(path: Path, model: Model, step: int, run: Identity) -> None:
     """
     content = {"format": FORMAT, "step": step, "run": dict(run)}
     content |= {name: part.state_dict() for name, part in model.parts()}
+    # Serialised in memory first, so that the write to disk is one piece that is either whole or absent.
     buffer = io.BytesIO()
     torch.save(content, buffer)
     atomic.write(path, buffer.getvalue())
@@ -46,6 +47,7 @@ def load(path: Path, model: Model, run: Identity) -> int:
     content = _read(path)
     if not isinstance(content, dict) or content.get("format") not in {FORMAT, WITHOUT_IDENTITY}:
         raise UserError(f"{path}: not a checkpoint of this version of p2pbench; delete it to train from the start")
+    # Only settings that both have are compared: an older version may have known fewer.
     saved = content.get("run", run)
     differing = [name for name in run if name in saved and saved[name] != run[name]]
     if differing:

@@ -69,9 +69,11 @@ def save_generator(
         card: how it is to be used.
         note: called with the path and the SHA-256 of the content before the file takes its place.
     """
+    # Contiguous, whatever the memory layout in training: safetensors stores bytes as they lie.
     weights = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
     content = save(weights, metadata={METADATA_KEY: card.model_dump_json()})
     if note is not None:
+        # Noted before the file appears, so that no file of ours is ever without its record.
         note(path, hashlib.sha256(content).hexdigest())
     atomic.write(path, content)
 

@@ -73,7 +73,8 @@ class Translator:
             UserError: an output value is not finite.
         """
         height, width = x.shape[-2:]
-        padded = pad_to_stride(x, self._generator.depth)  # inpainting's hole is centred in the picture itself
+        # Finished before padding: inpainting's hole is centred in the picture itself.
+        padded = pad_to_stride(x, self._generator.depth)
         torch.manual_seed(torch_seed(self._card.seed, Purpose.TEST, item_number(item_id)))
         output: Tensor = self._generator(padded.to(self._device))
         if not torch.isfinite(output).all():

@@ -83,10 +83,13 @@ def remove_leftovers(run: Run) -> None:
     """
     check_outputs(run)
     check_leftovers(run)
+    # Only files that the program is known to have written; scores of the old weights must not stand beside the new
+    # outputs.
     for path in [*Made(run.folder).files(), *_scores(run)]:
         path.unlink(missing_ok=True)
     label_images.remove_other_label_images(run.segmentations, ())
     for folder in (run.folder, run.scores):
+        # Last: as long as the record is there, a killed call can still tell the remaining files from a user's.
         (folder / RECORD).unlink(missing_ok=True)
 
 

@@ -43,6 +43,7 @@ class LossLog:
         """Write one row and flush it."""
         values = {"step": step, "epoch": epoch, "images_per_second": f"{images_per_second:.2f}"}
         self._file.write(atomic.csv_text([[str((values | losses).get(column, "")) for column in COLUMNS]]))
+        # Otherwise a killed process would lose rows that the checkpoint says were taken.
         self._file.flush()
         if self._board is not None:
             for name, value in losses.items():
@@ -76,6 +77,8 @@ def _rows_until(path: Path, step: int) -> list[list[str]]:
     rows = [list(COLUMNS)]
     if step > 0 and path.exists():
         for row in csv.reader(path.read_text(encoding="utf-8").splitlines()[1:]):
+            # A process killed while writing leaves an incomplete last row. Rows after the checkpoint are of steps that
+            # are taken again.
             if len(row) == len(COLUMNS) and int(row[0]) <= step:
                 rows.append(row)
     return rows

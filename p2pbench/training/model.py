@@ -99,6 +99,7 @@ def build(config: RunConfig, channels: Channels, device: torch.device) -> Model:
     Weights are channels-last on a GPU, as cuDNN's bfloat16 convolutions need them; on a CPU the discriminator's alone,
     since the generator gains nothing (benchmarks/RESULTS.md).
     """
+    # On the CPU whatever the device, so that a run starts from the same weights everywhere.
     random = torch.Generator().manual_seed(torch_seed(config.seed, Purpose.WEIGHTS))
     generator = Generator(architecture(config, channels))
     discriminator = build_discriminator(config, channels)
@@ -122,6 +123,7 @@ def needed_bytes(config: RunConfig, channels: Channels, batch_size: int) -> int:
 
     Summed over its tensors on the meta device, without computing them.
     """
+    # Tensors of the meta device have shapes and no memory, so even a step that does not fit can be measured.
     with torch.device("meta"):
         generator, discriminator = Generator(architecture(config, channels)), build_discriminator(config, channels)
         networks = [network for network in (generator, discriminator) if network is not None]
@@ -129,6 +131,7 @@ def needed_bytes(config: RunConfig, channels: Channels, batch_size: int) -> int:
         maps, output = _kept(generator, x)
         if discriminator is not None:
             seen = torch.cat([x, output], 1) if config.conditional else output
+            # Two forward passes keep their maps until the backward pass.
             maps += 2 * _kept(discriminator, seen)[0]  # real and fake
     if config.precision == "bf16":
         maps //= 2
@@ -157,6 +160,7 @@ def what_fits(config: RunConfig, channels: Channels, available: int) -> str:
     fitting = [size for size in range(1, config.batch_size) if needed_bytes(config, channels, size) <= available]
     if fitting:
         return f"batch_size = {fitting[-1]} would fit"
+    # Sizes are powers of two, so the next smaller one is half.
     side = config.image_size // 2
     while side >= SMALLEST_IMAGE:
         smaller = config.model_copy(update={"image_size": side, "batch_size": 1})
@@ -177,6 +181,7 @@ def out_of_memory(config: RunConfig, channels: Channels, device: torch.device) -
     if device.type != "cuda":
         return f"out of memory: {asked}; take a smaller batch_size"
     free, total = torch.cuda.mem_get_info(device)
+    # PyTorch's cached blocks count as free: the failed step's memory is back in its cache by now.
     available = free + torch.cuda.memory_reserved(device)
     return (
         f"out of memory on {device}: {asked}, and {available / gib:.1f} of its {total / gib:.1f} GiB are free; "

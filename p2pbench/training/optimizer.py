@@ -27,6 +27,7 @@ class Adam(torch.optim.Adam):
     def __init__(
         self, parameters: Iterable[nn.Parameter], *, rate: float, betas: tuple[float, float], device: torch.device
     ) -> None:
+        # A captured step holds the rate's address: a Python number would be frozen into the graph.
         on_device = torch.tensor(rate, device=device) if device.type == "cuda" else rate
         super().__init__(parameters, lr=on_device, betas=betas, fused=True)
         self.found_inf: Tensor | None = None

@@ -104,10 +104,12 @@ def check_fits(
     for other, record in made:
         if not has_begun(other):
             continue
+        # Within a cell all settings but the seed must agree; across cells only those that select the test pictures.
         keys = set(RunConfig.model_fields) - NOT_IDENTITY if other.cell == run.cell else set(SHARED) - NOT_IDENTITY
         splits = data.keys() if other.cell == run.cell else {"test"}
         if other.seed != run.seed:
             keys -= {"seed"}
+        # The same run: another number of threads would round sums differently from here on.
         elif other.cell == run.cell and record.settings.threads is not None and config.threads is not None:
             keys |= {"threads"}
         differences = [
@@ -134,10 +136,7 @@ def identity(config: RunConfig, data: Description) -> dict[str, Any]:
 
 
 def has_begun(run: Run) -> bool:
-    """Whether a run has a file of training, or is held.
-
-    By another process.
-    """
+    """Whether a run has files of training, or another process holds it."""
     return run.checkpoint.exists() or run.generator.exists() or is_held(run)
 
 
@@ -177,6 +176,7 @@ def _data_differences(
     found = []
     for split in sorted(splits):
         was, now = record.data[split], data[split]
+        # Older versions recorded ids only; then changed contents go unnoticed.
         old = read_contents(grid_of(run), str(was["content"])) if "content" in was else {}
         if (was["n"], was["hash"]) != (now["n"], now["hash"]):
             found.append(
@@ -344,6 +344,7 @@ def versions() -> dict[str, str]:
 
 def git_revision() -> str | None:
     """Git revision of the code, where it runs from a checkout."""
+    # With "-dirty" for uncommitted changes, which a revision alone would hide.
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

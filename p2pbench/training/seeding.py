@@ -30,6 +30,8 @@ def stream(seed: int, purpose: Purpose, counter: int = 0) -> np.random.Generator
 
 def torch_seed(seed: int, purpose: Purpose, counter: int = 0) -> int:
     """Compute torch's seed of an address."""
+    # SeedSequence hashes the address, so neighbouring steps get unrelated seeds. Shifted by a bit, to fit a signed
+    # integer of 64 bits.
     return int(np.random.SeedSequence([seed, purpose, counter]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
@@ -51,4 +53,5 @@ def item_number(item_id: str) -> int:
 
     So its noise does not depend on other items.
     """
+    # Not Python's hash(), which differs between processes.
     return int.from_bytes(hashlib.sha256(item_id.encode()).digest()[:8], "big")

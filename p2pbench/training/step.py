@@ -91,6 +91,7 @@ def take_step(model: Model, batch: Batch, config: RunConfig, check: LossCheck) -
             if network is not None:
                 zero_convolution_biases(network)
 
+    # Losses are computed outside autocast, in float32.
     with _precision(config, batch.input):
         output = model.generator(batch.input)
     output = _at_least_single(output)
@@ -107,6 +108,7 @@ def take_step(model: Model, batch: Batch, config: RunConfig, check: LossCheck) -
     check(_detached(terms))
 
     weights = {"G_GAN": 1.0, "G_L1": config.weight_l1, "G_L2": config.weight_l2}
+    # One sum of all terms, so that one backward pass goes through the generator.
     total = torch.stack([weights[name] * value for name, value in terms.items()]).sum() if terms else 0.0
     if adversarial_grad is not None:
         total = total + (output * adversarial_grad).sum()  # a scalar whose gradient at the output is that one
@@ -144,6 +146,7 @@ def _update_discriminator(
     """Update the discriminator on a real and a generated batch."""
     adam = model.discriminator_adam
     assert adam is not None
+    # Detached: the discriminator's update sends no gradient into the generator.
     fake = output.detach()
     before_update = config.adversarial_gradient == "before-update"
     if before_update:
@@ -220,6 +223,7 @@ class NonFiniteGuard:
     def __call__(self, terms: Terms) -> None:
         """Set the flag if a term is not finite."""
         if terms:
+            # No Python branch: reading the value would wait for the device, and a capture forbids it.
             bad = ~torch.isfinite(torch.stack(list(terms.values()))).all()
             self._stopped.copy_(torch.maximum(self._stopped, bad.float()))
 
@@ -227,6 +231,7 @@ class NonFiniteGuard:
         """Keep a step's losses, unless an earlier step was bad."""
         values = torch.stack([losses[name] for name in self._names]).double()
         self._latest.copy_(torch.where(self._steps_since == 0, values, self._latest))
+        # Counts on the device from the bad step, so that `read`, which may come many steps later, can name it.
         self._steps_since.add_(self._stopped)
 
     def read(self) -> Losses:

@@ -24,6 +24,7 @@ def check(output: Path, inputs: Iterable[Path]) -> None:
     Raises:
         ReportError: It is; the message names the input.
     """
+    # realpath, not resolve(strict): the output need not exist yet.
     written = Path(os.path.realpath(output))
     way = _way(output)
     for input_ in (each for given in inputs for each in (given, *_linked(given))):

@@ -70,6 +70,7 @@ def flaw(run: Run) -> str | None:
         )
     batches = _single_item_batches(record)
     device = _device(run, record)
+    # The wrong kernel was that of CPUs, and only for batches of one item.
     if batches is None or device == "gpu":
         return None
     if device == "cpu":

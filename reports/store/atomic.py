@@ -34,6 +34,7 @@ def write(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{secrets.token_hex(8)}")  # in the same folder, hence on the same file system
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # The name is random and new: two processes never write one temporary file.
         with temporary.open("xb") as file:
             file.write(content)
             file.flush()
@@ -55,6 +56,7 @@ def write_new(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "xb", opener=_for_owner) as file, ExitStack() as undo:
+            # A partly written file is removed, unlike one that was there before.
             undo.callback(path.unlink, missing_ok=True)
             file.write(content)
             file.flush()
@@ -115,6 +117,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     new.mkdir()
     try:
         yield new
+        # Folders cannot be replaced atomically, so the old one is moved aside for a moment.
         if folder.exists():
             _exchange(folder, new, old)
         else:

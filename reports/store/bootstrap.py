@@ -97,8 +97,10 @@ def item_weights(
         raise ValueError(f"expected at least one replicate, found {replicates}")
     if clusters is not None:
         names, columns = grouped(item_ids, clusters)
+        # Items of a cluster get its count, so rows sum to the number of items only on average.
         return item_weights(names, replicates)[:, columns]
     in_order = sorted(item_ids)
+    # Seeded by the ids themselves, not by a setting: scores of two commands, or of two years, are paired.
     draws = _Draws(json.dumps(in_order).encode())
     weights = np.empty((replicates, n), np.float32)
     rows = max(1, _BLOCK // n)  # blocks bound the memory of large sets
@@ -132,6 +134,7 @@ def jackknife(left_out: NDArray[np.floating], value: float) -> float:
     known = left_out[~np.isnan(left_out)]  # without its only item a class has no score
     if not len(known):
         return 0.0
+    # Left-out scores differ from the score of all by about bias / (n - 1), which the factor undoes.
     bias = (len(known) - 1) * (known.mean() - value)
     return (len(known) - 1) * float(known.var()) + float(bias) ** 2
 
@@ -148,6 +151,7 @@ def interval(replicates: NDArray[np.floating]) -> Interval:
         return NO_INTERVAL
     if replicates.size == 0 or not np.isfinite(replicates).all():
         raise ValueError(f"expected finite replicates, found {replicates.size}, not all finite or none")
+    # Percentile method, of Efron (Bootstrap methods: another look at the jackknife, Annals of Statistics 7, 1979).
     low, high = np.percentile(replicates.astype(np.float64), [2.5, 97.5])
     return Interval(float(f"{low:.7g}"), float(f"{high:.7g}"))
 
@@ -178,9 +182,11 @@ def halves(item_ids: Sequence[str], count: int) -> NDArray[np.bool_]:
     """
     in_order = sorted(item_ids)
     n = len(in_order)
+    # A key of its own, so that halves are independent of the draws.
     random = _Draws(b"halves" + json.dumps(in_order).encode())
     column = {item: index for index, item in enumerate(in_order)}
     columns = np.array([column[item] for item in item_ids])
+    # Ranks of random numbers are a random permutation per row; ties are too rare to matter.
     order = np.argsort(random.below(2**31, (count, n)), axis=1, kind="stable")
     return np.asarray((order < n // 2)[:, columns])
 

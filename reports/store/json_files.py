@@ -43,6 +43,7 @@ def read_object(path: Path, mend: str) -> dict[str, Any]:
         ReportError: The file cannot be read, is no JSON, or no object.
     """
     try:
+        # Python's parser takes NaN and Infinity, which are no JSON and which browsers refuse.
         document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
     except DAMAGED as error:
         raise damaged(path, f"found no JSON ({error}), expected an object", mend) from error
@@ -69,6 +70,7 @@ def problem(error: ValidationError) -> str:
 def damaged(path: Path, what: str, mend: str) -> ReportError:
     """Error that names a damaged file in one line."""
     short = what if len(what) <= LONGEST_COMPLAINT else f"{what[:LONGEST_COMPLAINT]} ..."
+    # Names and quoted content may hold control characters, which would act on the terminal.
     return ReportError(printable(f"{path}: {short}; {mend}"))
 
 

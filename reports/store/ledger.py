@@ -104,6 +104,7 @@ def read_scorer(run: Run, scorer: str) -> Scores:
         raise _damaged(path, f"found no {error}, expected it") from error
     except (*DAMAGED, ReportError) as error:
         raise _damaged(path, str(error)) from error
+    # After the parse, as a damaged file has a more useful message than a changed one.
     known = made.Made(run.scores)
     for part in (path, run.bootstrap(scorer)):
         known.check_as_made(part, _AWAY)
@@ -154,6 +155,7 @@ def collect(grid: layout.Grid) -> tuple[list[LedgerEntry], list[Damage]]:
 
 def entries(grid: layout.Grid) -> Iterator[LedgerEntry | Damage]:
     """Iterate over what `collect` returns, without holding all replicates in memory."""
+    # The ground truth last, as tables show it.
     for run in [*grid.runs(), grid.real]:
         for scorer in run.scorers():
             try:

@@ -51,6 +51,7 @@ def joined(each: Sequence[Values]) -> Values:
     return Values(
         min(values.low for values in each),
         max(values.high for values in each),
+        # fsum rounds once, so that the share does not depend on the order of pictures.
         math.fsum(values.inside for values in each) / len(each),
         min(values.bits for values in each),
     )

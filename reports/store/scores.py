@@ -68,6 +68,7 @@ class Scores:
 
     def __post_init__(self) -> None:
         if self.units < 2:
+            # One unit does not show how others would score.
             nothing = {name: np.full_like(each.replicates, np.nan) for name, each in self.metrics.items()}
             metrics = {name: replace(each, replicates=nothing[name], ends=None) for name, each in self.metrics.items()}
             object.__setattr__(self, "metrics", metrics)

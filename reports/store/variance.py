@@ -103,6 +103,7 @@ class PlannedVariance(NamedTuple):
         # An estimated variance of f degrees of freedom is distributed as the true one times chi-square of f over f.
         estimates = [part.variance * random.chisquare(part.freedom, _SETS) / part.freedom for part in self.parts]
         freedom = _freedom_of_sum(np.stack(estimates), [part.freedom for part in self.parts])
+        # The half width of each simulated set's interval.
         halves = np.sqrt(sum(estimates)) * _t_quantile(freedom)
         items = self.parts[0]
         drawn = estimates[0] / items.variance if items.variance else np.ones(_SETS)
@@ -113,8 +114,10 @@ class PlannedVariance(NamedTuple):
             return 0.0
 
         def lacking(size: float) -> float:
+            # A difference is detected if its estimate is farther from 0 than the half width, on either side.
             return power - float(np.mean(ndtr((size - halves) / deviation) + ndtr((-size - halves) / deviation)))
 
+        # Power rises with the difference; at the upper end it is 1 within rounding, so the root is bracketed.
         return float(brentq(lacking, 0, float(halves.max()) + 10 * deviation))
 
 
@@ -211,6 +214,8 @@ def planned(a: ScoreSample, b: ScoreSample, seeds: int) -> PlannedVariance | Non
     """
     if min(a.seeds, b.seeds) < 2 or not (estimate(a).interval.known and estimate(b).interval.known):
         return None
+    # `between` is the variance of a mean of the present seeds; of a mean of the planned ones it is smaller or larger by
+    # their ratio.
     first, second = (VarianceComponent(cell.between * cell.seeds / seeds, seeds - 1) for cell in (a, b))
     alone = sum(cell.residual * cell.seeds / seeds for cell in (a, b)) * a.units / (a.units - 1)
     return PlannedVariance((_shared((a, b), a.replicates - b.replicates), first, second), alone)
@@ -241,6 +246,7 @@ def _estimate(value: float, samples: Sequence[ScoreSample], replicates: NDArray[
         parts.append(_sum([_shared(samples, replicates), *own]))
     # Never narrower than over items only: the sum of the components may be smaller by chance.
     half = max(part.half for part in parts)
+    # The larger p-value goes with the wider interval, so that both always agree.
     p = max(part.p(value) for part in parts)
     return ScoreEstimate(value, _around(value, half), p, trainings)
 
@@ -299,6 +305,7 @@ def _freedom_of_sum(variances: NDArray[np.float64], freedoms: Sequence[float]) -
     formula nearly ignores them, and decisions between many cells depend on the tiny p-values that result.
     """
     raise_by = np.array([1.0, *((f + 2) / f for f in freedoms[1:])])
+    # E[s^4] of f degrees of freedom is (f + 2) / f times sigma^4; here f is K - 1.
     raised = np.moveaxis(variances, 0, -1) * raise_by  # seeds' weight raised by (K + 1) / (K - 1)
     shares = (raised**2 / np.array(freedoms)).sum(axis=-1)
     total = raised.sum(axis=-1)

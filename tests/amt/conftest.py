@@ -14,7 +14,7 @@ import pytest
 from tests.patience import wait_until
 
 if TYPE_CHECKING:  # fixtures import what is slow to import
-    from amt.layout import Studies
+    from amt.folders import Studies
     from amt.store.database import Database
     from amt.store.studies import Study
     from tests.amt.study import Rater
@@ -64,7 +64,7 @@ def empty_postgresql(postgresql: str) -> str:
 @pytest.fixture
 def studies(tmp_path: Path) -> Studies:
     """A folder of studies."""
-    from amt.layout import Studies
+    from amt.folders import Studies
 
     folder = tmp_path / "study"
     folder.mkdir()

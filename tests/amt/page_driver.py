@@ -17,8 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page
 from sqlalchemy import select
 
-from amt.layout import Studies
-from amt.pictures import Sources
+from amt.folders import Studies
 from amt.protocol import Protocol, Side, Timing
 from amt.recruitment import Consent, Recruitment
 from amt.server.app import PAGE, create_app
@@ -27,6 +26,7 @@ from amt.server.raters import REQUIREMENTS
 from amt.store import schema
 from amt.store.create import StudyPlan, create
 from amt.store.database import Database, open_database
+from amt.study_pictures import Sources
 from tests.browser import launch as launch  # pictures of the documentation and benchmarks use it, too
 from tests.browser import shared_browser
 from tests.patience import PATIENCE, wait_until

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
-from amt.layout import Studies
+from amt.folders import Studies
 from amt.store import logins
 from amt.store import studies as studies_of
 from amt.store.database import Database, open_database

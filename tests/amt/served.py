@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from amt.layout import Studies
+from amt.folders import Studies
 from amt.server.app import create_app, listening_socket
 from amt.server.context import Context
 from amt.store.database import Database

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from amt.layout import Studies
-from amt.pictures import folder, matched
+from amt.folders import Studies
 from amt.protocol import Protocol, Side
 from amt.recruitment import Recruitment
 from amt.store import sessions, trials
@@ -20,6 +19,7 @@ from amt.store.database import Database
 from amt.store.sessions import Session, StartedSession
 from amt.store.studies import Study
 from amt.store.trials import TrialAnswer
+from amt.study_pictures import folder, matched
 
 SMALL = Protocol(raters=3, practice=2, scored=4, spares=2, voids=1, width=16, height=16)
 ALGORITHMS = ("L1", "cGAN")

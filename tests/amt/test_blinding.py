@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from amt.layout import Studies
+from amt.folders import Studies
 from amt.protocol import Protocol
 from amt.store.database import Database, open_database
 from amt.store.schema import trials

@@ -17,16 +17,16 @@ from PIL import Image, ImageCms
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from amt import pictures as pictures_module
+from amt import study_pictures as pictures_module
 from amt.design import PlannedTrial
 from amt.errors import AmtError
-from amt.layout import Studies
-from amt.pictures import Sources, folder, matched
+from amt.folders import Studies
 from amt.protocol import Protocol
 from amt.store import schema
 from amt.store.create import StudyPlan, create
 from amt.store.database import Database, open_database
 from amt.store.studies import Picture, Study, pictures_of
+from amt.study_pictures import Sources, folder, matched
 from tests.amt.study import ALGORITHMS, SMALL, make_study, no_commits
 from tests.deep_folder import deep_folder
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import insert
 
-from amt.layout import Studies, StudyFolder
+from amt.folders import Studies, StudyFolder
 from amt.statistics import table
 from amt.store import counts, export, sessions, studies, trials
 from amt.store.database import Database

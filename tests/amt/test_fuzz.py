@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from amt.layout import Studies
+from amt.folders import Studies
 from amt.store.database import open_database
 from tests.amt.served import ENVIRONMENT, RESPONSE, Client, served
 from tests.amt.study import make_study

@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import select
 
 from amt.errors import Refusal
-from amt.layout import Studies
+from amt.folders import Studies
 from amt.store import logins
 from amt.store.database import Database, open_database
 from amt.store.schema import about, attempts

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from amt.layout import Studies
+from amt.folders import Studies
 from amt.protocol import Protocol, Timing
 from amt.recruitment import Recruitment
 from amt.server.middleware import BURST, MOST_BYTES, RateLimiter

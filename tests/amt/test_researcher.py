@@ -16,7 +16,7 @@ from sqlalchemy import update
 
 from amt import identity
 from amt.errors import Refusal
-from amt.layout import Studies
+from amt.folders import Studies
 from amt.recruitment import Recruitment
 from amt.statistics import table
 from amt.statistics.analysis import analyse

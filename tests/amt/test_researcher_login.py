@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 
-from amt.layout import Studies
+from amt.folders import Studies
 from amt.store import logins
 from amt.store import studies as studies_of
 from amt.store.database import Database, open_database

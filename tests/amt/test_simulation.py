@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import select
 
 from amt.errors import AmtError
-from amt.layout import Studies
+from amt.folders import Studies
 from amt.protocol import Protocol
 from amt.server.app import listening_socket, serve
 from amt.simulation import simulate as rehearsal

@@ -13,7 +13,7 @@ import scipy.stats
 
 from amt.errors import AmtError
 from amt.protocol import Protocol
-from amt.statistics import report, table
+from amt.statistics import study_report, table
 from amt.statistics.analysis import Analysis, analyse
 from tests.amt.answers import Row, drawn, session
 
@@ -103,19 +103,19 @@ def test_void_practice_and_attention_trials_never_count(answers: pd.DataFrame, a
     assert [(block.raters, block.trials) for block in found.kept.algorithms[0].curve.practice] == [(2, 10), (2, 10)]
     assert found.kept.pairs == analysis.kept.pairs
     assert (found.kept.attention.trials, found.kept.attention.passed) == (20, 18)
-    assert "18 of 20 passed (90.0 %)" in report.text(found)
-    assert "Attention" not in report.text(analysis)
+    assert "18 of 20 passed (90.0 %)" in study_report.text(found)
+    assert "Attention" not in study_report.text(analysis)
 
 
 @pytest.mark.long
 def test_same_answers_in_any_order_give_the_same_numbers(answers: pd.DataFrame, analysis: Analysis) -> None:
     shuffled = analyse(answers.sample(frac=1, random_state=3), PROTOCOL, 1, DRAWS)
-    assert report.document(shuffled) == report.document(analysis)
-    assert report.document(analyse(answers, PROTOCOL, 2, DRAWS)) != report.document(analysis)
+    assert study_report.document(shuffled) == study_report.document(analysis)
+    assert study_report.document(analyse(answers, PROTOCOL, 2, DRAWS)) != study_report.document(analysis)
 
 
 def test_the_document_is_json_at_full_precision(analysis: Analysis) -> None:
-    document = json.loads(json.dumps(report.document(analysis), allow_nan=False))
+    document = json.loads(json.dumps(study_report.document(analysis), allow_nan=False))
     assert document["format"] == 3
     assert document["fingerprint"] == PROTOCOL.fingerprint
     assert document["protocol"] == PROTOCOL.model_dump(mode="json")
@@ -133,11 +133,11 @@ def test_the_document_is_json_at_full_precision(analysis: Analysis) -> None:
 def test_what_is_undefined_is_none() -> None:
     rows = session("s", [0], response_ms=None, frame_ms=None)
     found = analyse(table.build(rows), PROTOCOL, 0, 10)
-    document = json.loads(json.dumps(report.document(found), allow_nan=False))
+    document = json.loads(json.dumps(study_report.document(found), allow_nan=False))
     [algorithm] = document["everything"]["algorithms"]
     assert [algorithm[name] for name in ("learning", "response", "exposures", "intraclass")] == [None] * 4
     assert document["kept"]["algorithms"] == []
-    assert "No session counts" in report.text(found)
+    assert "No session counts" in study_report.text(found)
 
 
 def test_one_rater_has_no_interval_and_no_verdict() -> None:
@@ -155,10 +155,10 @@ def test_one_rater_has_no_interval_and_no_verdict() -> None:
     *untested, known = found.kept.pairs
     assert np.isnan([(pair.p, pair.adjusted, pair.probability, pair.difference.low) for pair in untested]).all()
     assert known.adjusted == known.p < 0.05  # the one test there is
-    document = json.loads(json.dumps(report.document(found), allow_nan=False))["kept"]
+    document = json.loads(json.dumps(study_report.document(found), allow_nan=False))["kept"]
     for kind in ("two_stage", "claims"):
         assert document["algorithms"][0][kind] == {"value": 0.4, "error": None, "low": None, "high": None}
-    lines = [line.split() for line in report.text(found).splitlines() if line.startswith("alone ")]
+    lines = [line.split() for line in study_report.text(found).splitlines() if line.startswith("alone ")]
     assert lines[0] == ["alone", "1", "20", "40.0", "%", "-", "-", "-", "40.0", "%", "+-", "-"]
     assert (
         " ".join(lines[1])
@@ -168,13 +168,14 @@ def test_one_rater_has_no_interval_and_no_verdict() -> None:
     assert lines[2][3:] == ["-"] * 4
     assert lines[4][:4] == ["alone", "50.0", "%,", "-"]
     assert lines[4][5] == "-"
-    assert "- under claims: a single rater, item or cluster of items does not show how others vary." in report.text(
-        found
+    assert (
+        "- under claims: a single rater, item or cluster of items does not show how others vary."
+        in study_report.text(found)
     )
 
 
 def test_the_text_says_what_counts(analysis: Analysis) -> None:
-    text = report.text(analysis)
+    text = study_report.text(analysis)
     kept = analysis.kept.algorithms[0]
     rate, claims, staged = kept.two_stage.value, kept.claims, kept.two_stage
     cells = ["L1", "8", "160", f"{100 * rate:.1f}", "%", f"{100 * staged.error:.1f}"]
@@ -203,7 +204,7 @@ def test_the_text_is_never_wider_than_100_columns(name: str) -> None:
         rows += session(f"{name}{number}", [1] * 20, f"{name}1", [f"{name} {item}" for item in range(20)])
         rows += session(f"{name}b{number}", [0, 0, 1, 1] * 5, f"{name}2")
     rows += session(name, [1], name, state="running", response_ms=123456.0)
-    text = report.text(analyse(table.build(rows), PROTOCOL, 0, 20))
+    text = study_report.text(analyse(table.build(rows), PROTOCOL, 0, 20))
     assert max(map(len, text.splitlines())) <= 100
     assert not [line for line in text.splitlines() if line != line.rstrip()]
 
@@ -213,8 +214,8 @@ def test_a_rate_that_never_varies_has_an_interval_for_claims_and_none_by_bootstr
     rows += [row for number in range(5) for row in session(f"t{number}", [0, 0, 1, 1] * 5, "b")]
     found = analyse(table.build(rows), PROTOCOL, 0, 50)
     square = scipy.stats.t.ppf(0.975, 4) ** 2  # Wilson's interval of 0 of 100, with Student's t
-    assert f"0.0 % - 0.0 to {100 * square / (100 + square):.1f} % - " in " ".join(report.text(found).split())
-    assert "- under two-stage: all raters gave the same answers" in report.text(found)
+    assert f"0.0 % - 0.0 to {100 * square / (100 + square):.1f} % - " in " ".join(study_report.text(found).split())
+    assert "- under two-stage: all raters gave the same answers" in study_report.text(found)
     assert found.kept.pairs[0].adjusted < 0.001
 
 
@@ -222,7 +223,7 @@ def test_one_algorithm_has_no_section_of_differences() -> None:
     rows = [row for number in range(3) for row in session(f"s{number}", [0, 0, 1, 1] * 5)]
     found = analyse(table.build(rows), PROTOCOL, 0, 50)
     assert found.kept.pairs == ()
-    assert "Differences" not in report.text(found)
+    assert "Differences" not in study_report.text(found)
     assert found.kept is found.everything
 
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from amt.statistics import bootstrap
-from amt.statistics.bootstrap import Estimate, Replicates, draw_counts, estimate, generator, two_stage
+from amt.statistics import resampling
+from amt.statistics.resampling import Estimate, Replicates, draw_counts, estimate, generator, two_stage
 from tests.amt.answers import drawn, frame, session
 
 
@@ -126,7 +126,7 @@ def test_raters_who_saw_both_algorithms_are_drawn_together() -> None:
 def test_blocks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = _study()
     whole = two_stage(answers, 500).values
-    monkeypatch.setattr(bootstrap, "_BLOCK", 1)
+    monkeypatch.setattr(resampling, "_BLOCK", 1)
     np.testing.assert_array_equal(two_stage(answers, 500).values, whole)
 
 

@@ -12,8 +12,8 @@ import scipy.special
 import scipy.stats
 from numpy.typing import NDArray
 
+from amt.statistics.comparisons import pairs
 from amt.statistics.components import FoolingRates, rates
-from amt.statistics.pairs import pairs
 from tests.amt.answers import Row, frame, session
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amt.statistics.bootstrap import Estimate
+from amt.statistics.comparisons import against_chance, pairs, shaffer
 from amt.statistics.components import rates
-from amt.statistics.pairs import against_chance, pairs, shaffer
+from amt.statistics.resampling import Estimate
 from reports import verdicts
 from tests.amt.answers import drawn, frame, session
 

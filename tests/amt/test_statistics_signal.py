@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amt.protocol import Protocol, Rules, Timing
-from amt.statistics.bootstrap import Estimate
 from amt.statistics.curve import ExposureQuality, exposure_quality, frames_missed
 from amt.statistics.rates import Quartiles, learning, left_share, response_times, sensitivity
+from amt.statistics.resampling import Estimate
 from tests.amt.answers import Row, drawn, frame, session
 
 

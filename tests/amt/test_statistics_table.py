@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amt.csv import escape, unescape
 from amt.errors import AmtError
+from amt.safe_csv import escape, unescape
 from amt.statistics import table
 from tests.amt.answers import Row, put, session
 

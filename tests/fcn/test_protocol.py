@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fcn.confusion import confusion
 from fcn.labels import IGNORE
-from fcn.protocol import PROTOCOLS, RULES, Protocol, counted, dropped, published_text, scores
+from fcn.score_protocols import PROTOCOLS, RULES, Protocol, counted, dropped, published_text, scores
 from tests.fcn.plain import CLASSES, official, random_maps, strict
 
 

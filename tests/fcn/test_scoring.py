@@ -22,7 +22,7 @@ from fcn.confusion import Matrices
 from fcn.errors import FcnError
 from fcn.labels import CITYSCAPES, IGNORE
 from fcn.network import FcnArchitecture
-from fcn.protocol import counted, scores
+from fcn.score_protocols import counted, scores
 from fcn.scoring import IMAGES_AHEAD, Example, Loaded, Photo, ScoringNetwork, score
 from fcn.segmenting import segment
 from fcn.weights import Card

@@ -17,7 +17,7 @@ from fcn.errors import FcnError
 from fcn.labels import IGNORE
 from fcn.network import FCN, FcnArchitecture, draw_weights, with_batch_norm
 from fcn.preprocessing import resized, to_tensor
-from fcn.protocol import counted, scores
+from fcn.score_protocols import counted, scores
 from fcn.scoring import Example
 from fcn.segmenting import segment
 from fcn.training import Checkpoint, FcnProgress, Settings, TrainedFcn, TrainingSet, one_cycle, train

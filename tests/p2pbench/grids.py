@@ -15,7 +15,7 @@ from p2pbench.datasets.transforms import Range
 from p2pbench.runtime.interrupt import stop_request
 from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.after_training import score_new_pictures
-from p2pbench.scoring.images import ImageScorer, ImageScores, image_scores
+from p2pbench.scoring.image_scores import ImageScorer, ImageScores, image_scores
 from p2pbench.scoring.score import score_pictures
 from p2pbench.scoring.scorer import Outputs, Scored, Scorer, Targets
 from reports.store.layout import Grid, Run

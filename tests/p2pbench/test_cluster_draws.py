@@ -11,11 +11,11 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from fcn.protocol import Protocol
+from fcn.score_protocols import Protocol
 from p2pbench.datasets.clusters import ItemClusters, of_clusters, weights_of
 from p2pbench.scoring.confusion_scores import class_rows, confusion_scores
 from p2pbench.scoring.distribution_scores import ItemFeatures, score_fid, score_kid
-from p2pbench.scoring.images import mean
+from p2pbench.scoring.image_scores import mean
 from reports.store.bootstrap import item_weights
 from reports.store.scores import Metric, Scores
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from fcn.confusion import confusion
 from fcn.labels import CAMVID, CITYSCAPES, IGNORE
-from fcn.protocol import PROTOCOLS, RULES, Protocol
+from fcn.score_protocols import PROTOCOLS, RULES, Protocol
 from p2pbench.errors import UserError
 from p2pbench.scoring.confusion_scores import METRICS, Compared, class_rows, confusion_scores
 from p2pbench.scoring.label_scores import Scorers, score_row

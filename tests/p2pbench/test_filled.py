@@ -16,7 +16,7 @@ from p2pbench.cli import cli, main
 from p2pbench.config import GridConfig
 from p2pbench.datasets import pictures
 from p2pbench.errors import MENDABLE, UserError
-from p2pbench.study.create import from_results
+from p2pbench.study.new_study import from_results
 from p2pbench.training.generated_folder import generate
 from p2pbench.training.generator_file import read_generator, save_generator
 from reports import html

@@ -25,7 +25,7 @@ from p2pbench.errors import UserError
 from p2pbench.metrics.label_maps import label_maps, nearest_labels
 from p2pbench.runtime.terminal import Terminal
 from p2pbench.scoring import truth as truth_module
-from p2pbench.scoring.labels import LabelScorer
+from p2pbench.scoring.label_scorer import LabelScorer
 from p2pbench.scoring.runs import LabelRequest
 from p2pbench.scoring.score import score_labels
 from p2pbench.scoring.truth import open_truth, run_truth

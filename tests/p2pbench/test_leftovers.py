@@ -14,7 +14,7 @@ import reports
 from p2pbench.cli import cli
 from p2pbench.config import GridConfig
 from p2pbench.errors import UserError
-from p2pbench.study.create import from_results
+from p2pbench.study.new_study import from_results
 from reports.store import ledger
 from reports.store.errors import ReportError
 from reports.store.layout import Grid, Run

@@ -15,7 +15,7 @@ from skimage.color import rgb2lab
 from p2pbench.datasets import pictures, transforms
 from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
-from p2pbench.metrics import images
+from p2pbench.metrics import image_metrics
 from tests.p2pbench.grids import score_images
 from tests.p2pbench.tiny import picture
 
@@ -34,30 +34,32 @@ def tensor(values: NDArray[np.uint8]) -> torch.Tensor:
 def test_pixel_metrics_by_hand() -> None:
     target = np.zeros((16, 16, 1), np.uint8)
     output = np.full((16, 16, 1), 51, np.uint8)  # 0.2 of the range
-    assert images.l1(output, target) == pytest.approx(0.2)
-    assert images.psnr(output, target) == pytest.approx(-20 * np.log10(0.2))
-    assert images.l1(output.astype(np.uint16) * 257, target.astype(np.uint16)) == pytest.approx(0.2)
+    assert image_metrics.l1(output, target) == pytest.approx(0.2)
+    assert image_metrics.psnr(output, target) == pytest.approx(-20 * np.log10(0.2))
+    assert image_metrics.l1(output.astype(np.uint16) * 257, target.astype(np.uint16)) == pytest.approx(0.2)
     # With flat pictures only the luminance term is left: (2ab + c) / (a^2 + b^2 + c), c = 0.01^2.
     grey = np.full((16, 16, 1), 102, np.uint8)
-    assert images.ssim(output, grey) == pytest.approx((2 * 0.2 * 0.4 + 1e-4) / (0.04 + 0.16 + 1e-4))
+    assert image_metrics.ssim(output, grey) == pytest.approx((2 * 0.2 * 0.4 + 1e-4) / (0.04 + 0.16 + 1e-4))
 
 
 def test_psnr_of_equal_pictures_is_finite() -> None:
     same = picture(0)
-    assert images.psnr(same, same) == 100
-    assert images.l1(same, same) == 0
-    assert images.ssim(same, same) == 1
+    assert image_metrics.psnr(same, same) == 100
+    assert image_metrics.l1(same, same) == 0
+    assert image_metrics.ssim(same, same) == 1
     nearly = np.zeros((64, 64, 1), np.uint16)
     nearly[0, 0] = 1  # 20 log10(65535) + 10 log10(64 * 64) is 132 dB
-    assert images.psnr(nearly, np.zeros_like(nearly)) == 100
+    assert image_metrics.psnr(nearly, np.zeros_like(nearly)) == 100
 
 
 def test_pixel_metrics_equal_another_librarys(pair: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> None:
     output, target = pair
-    assert images.l1(output, target) == pytest.approx((tensor(output) - tensor(target)).abs().mean().item())
-    assert images.psnr(output, target) == pytest.approx(piq.psnr(tensor(output), tensor(target)).item(), rel=1e-4)
+    assert image_metrics.l1(output, target) == pytest.approx((tensor(output) - tensor(target)).abs().mean().item())
+    assert image_metrics.psnr(output, target) == pytest.approx(
+        piq.psnr(tensor(output), tensor(target)).item(), rel=1e-4
+    )
     # The other library's windows lie within the picture and ours are cropped by 5 pixels: the same windows of 11x11.
-    assert images.ssim(output, target) == pytest.approx(
+    assert image_metrics.ssim(output, target) == pytest.approx(
         float(piq.ssim(tensor(output), tensor(target), downsample=False)), rel=1e-9
     )
 
@@ -65,23 +67,25 @@ def test_pixel_metrics_equal_another_librarys(pair: tuple[NDArray[np.uint8], NDA
 def test_histograms_by_hand() -> None:
     black_and_white = np.zeros((2, 2, 3), np.uint8)
     black_and_white[0] = 255
-    counts = images.lab_histograms(black_and_white)
-    assert counts.shape == (3, images.BINS)
+    counts = image_metrics.lab_histograms(black_and_white)
+    assert counts.shape == (3, image_metrics.BINS)
     assert counts[0, 0] == 2  # L 0
     assert counts[0, -1] == 2  # L 100, the upper end included
     assert (counts.sum(axis=1) == 4).all()
-    white = images.lab_histograms(np.full((2, 2, 3), 255, np.uint8))
-    assert images.intersection(counts, white)[0] == 0.5
-    assert images.intersection(counts, 7 * counts).tolist() == [1, 1, 1]
+    white = image_metrics.lab_histograms(np.full((2, 2, 3), 255, np.uint8))
+    assert image_metrics.intersection(counts, white)[0] == 0.5
+    assert image_metrics.intersection(counts, 7 * counts).tolist() == [1, 1, 1]
 
 
 def test_every_colour_falls_into_its_bin() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     lab = rgb2lab(rgb).reshape(-1, 3)
-    counts = images.lab_histograms(rgb)
-    for channel, (low, high) in enumerate(images.RANGES):
-        place = np.clip(np.floor((lab[:, channel] - low) / (high - low) * images.BINS), 0, images.BINS - 1)
-        assert np.array_equal(counts[channel], np.bincount(place.astype(int), minlength=images.BINS))
+    counts = image_metrics.lab_histograms(rgb)
+    for channel, (low, high) in enumerate(image_metrics.RANGES):
+        place = np.clip(
+            np.floor((lab[:, channel] - low) / (high - low) * image_metrics.BINS), 0, image_metrics.BINS - 1
+        )
+        assert np.array_equal(counts[channel], np.bincount(place.astype(int), minlength=image_metrics.BINS))
     assert (counts.sum(axis=1) == 400).all()  # nothing falls outside
 
 
@@ -102,7 +106,7 @@ def test_scores_of_a_folder(files: tuple[dict[str, Path], dict[str, Path]]) -> N
     outputs, targets = files
     scores = score_images(outputs, lambda id_: pictures.read(targets[id_]), 10).scores
     assert (scores.n, scores.n_expected) == (6, 10)
-    one = [images.psnr(pictures.read(outputs[id_]), pictures.read(targets[id_])) for id_ in sorted(outputs)]
+    one = [image_metrics.psnr(pictures.read(outputs[id_]), pictures.read(targets[id_])) for id_ in sorted(outputs)]
     psnr = scores.metrics["psnr"]
     assert psnr.per_item is not None
     assert psnr.per_item.tolist() == pytest.approx(one)
@@ -111,8 +115,8 @@ def test_scores_of_a_folder(files: tuple[dict[str, Path], dict[str, Path]]) -> N
     assert low < psnr.value < high
     # Sampling n of n with replacement: the mean's standard deviation is the items', over sqrt(n).
     assert psnr.replicates.std() == pytest.approx(np.std(one) / np.sqrt(6), rel=0.03)
-    pooled = [sum(images.lab_histograms(pictures.read(f).astype("u1")) for f in side.values()) for side in files]
-    expected = images.intersection(pooled[0], pooled[1])  # type: ignore[arg-type]
+    pooled = [sum(image_metrics.lab_histograms(pictures.read(f).astype("u1")) for f in side.values()) for side in files]
+    expected = image_metrics.intersection(pooled[0], pooled[1])  # type: ignore[arg-type]
     got = [scores.metrics[f"histogram_{name}"].value for name in "lab"]
     assert got == pytest.approx(expected.tolist(), rel=1e-6)
     assert scores.metrics["histogram_a"].per_item is None

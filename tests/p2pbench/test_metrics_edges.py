@@ -16,8 +16,8 @@ from PIL import Image
 from skimage import data
 
 from p2pbench.datasets import pictures
-from p2pbench.metrics import images
-from p2pbench.metrics.images import ROUNDING, gmsd, gradient_energy, luminance
+from p2pbench.metrics import image_metrics
+from p2pbench.metrics.image_metrics import ROUNDING, gmsd, gradient_energy, luminance
 from tests.p2pbench.grids import score_images
 from tests.p2pbench.tiny import picture
 
@@ -128,7 +128,7 @@ def test_the_histograms_file_holds_all_pixels(tmp_path: Path) -> None:
     files = {id_: pictures.write(tmp_path / id_, noisy(target)) for id_, target in targets.items()}
     histograms = score_images(files, lambda id_: targets[id_], 2).histograms
     assert histograms is not None
-    rows = list(csv.DictReader(io.StringIO(images.histogram_csv(*histograms))))
+    rows = list(csv.DictReader(io.StringIO(image_metrics.histogram_csv(*histograms))))
     assert [row["channel"] for row in rows] == ["L"] * 100 + ["a"] * 100 + ["b"] * 100
     assert list(rows[0]) == ["channel", "low", "high", "output", "target"]
     assert (rows[0]["low"], rows[0]["high"], rows[99]["high"]) == ("0", "1", "100")
@@ -138,5 +138,5 @@ def test_the_histograms_file_holds_all_pixels(tmp_path: Path) -> None:
     for channel in range(3):
         own = rows[100 * channel : 100 * (channel + 1)]
         for side, some in (("output", map(pictures.read, files.values())), ("target", targets.values())):
-            expected = sum(images.lab_histograms(one.astype(np.uint8))[channel] for one in some)
+            expected = sum(image_metrics.lab_histograms(one.astype(np.uint8))[channel] for one in some)
             assert [int(row[side]) for row in own] == np.asarray(expected).tolist()

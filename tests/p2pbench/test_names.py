@@ -22,7 +22,7 @@ from p2pbench.errors import UserError
 from p2pbench.runtime.terminal import Terminal
 from p2pbench.scoring.outputs import PlainFolder, folder_outputs
 from p2pbench.scoring.truth import open_truth
-from p2pbench.study.create import from_folders
+from p2pbench.study.new_study import from_folders
 from reports import html
 from tests.deep_folder import deep_folder
 from tests.p2pbench.grids import image_score, run_grid

@@ -16,7 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from amt import pictures as study_pictures
+from amt import study_pictures as study_pictures
 from amt.errors import AmtError
 from p2pbench.datasets import pictures
 from p2pbench.errors import UserError

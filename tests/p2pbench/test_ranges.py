@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from amt.pictures import read as read_for_raters
+from amt.study_pictures import read as read_for_raters
 from fcn.labels import CITYSCAPES
 from p2pbench.ablation.runner import Trained
 from p2pbench.cli import cli
@@ -26,13 +26,13 @@ from p2pbench.config import GridConfig, run_config
 from p2pbench.datasets import pictures
 from p2pbench.datasets.decoders import Picture
 from p2pbench.errors import UserError
-from p2pbench.metrics import images
+from p2pbench.metrics import image_metrics
 from p2pbench.metrics.lpips import Lpips
 from p2pbench.scoring.after_training import score_new_pictures
-from p2pbench.scoring.images import protocol
+from p2pbench.scoring.image_scores import protocol
 from p2pbench.scoring.outputs import read_output
 from p2pbench.scoring.perceptual import DistributionScorer, LpipsScorer
-from p2pbench.study.create import from_results
+from p2pbench.study.new_study import from_results
 from reports import html
 from reports.store import grids, ledger
 from reports.store.errors import ReportError
@@ -94,29 +94,29 @@ def test_pixel_metrics_equal_scikit_images(dtype: Any, ends: tuple[int, int], ch
     target = rng.integers(low, high + 1, (40, 40, channels)).astype(dtype)
     output = noisy(target, ends)
     whole = high - low
-    assert images.psnr(output, target, ends) == peak_signal_noise_ratio(target, output, data_range=whole)
+    assert image_metrics.psnr(output, target, ends) == peak_signal_noise_ratio(target, output, data_range=whole)
     window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     sides = target.astype(float) - low, output.astype(float) - low  # whose means SSIM compares: from black on
     expected = structural_similarity(*sides, data_range=whole, channel_axis=2, **window)
-    assert images.ssim(output, target, ends) == pytest.approx(expected, abs=1e-12)
-    assert images.l1(output, target, ends) == pytest.approx(np.abs(output - target.astype(float)).mean() / whole)
+    assert image_metrics.ssim(output, target, ends) == pytest.approx(expected, abs=1e-12)
+    assert image_metrics.l1(output, target, ends) == pytest.approx(np.abs(output - target.astype(float)).mean() / whole)
 
 
 def test_values_worked_out_by_hand() -> None:
     target, output = np.full((16, 16, 1), 1200, np.uint16), np.full((16, 16, 1), 1100, np.uint16)
-    assert images.l1(output, target, RANGE) == 0.25
-    assert images.psnr(output, target, RANGE) == pytest.approx(20 * np.log10(4))
+    assert image_metrics.l1(output, target, RANGE) == 0.25
+    assert image_metrics.psnr(output, target, RANGE) == pytest.approx(20 * np.log10(4))
     c1 = (0.01 * 400) ** 2  # flat pictures have no variance: luminance alone is left; values count from the range's end
-    assert images.ssim(output, target, RANGE) == pytest.approx((2 * 100 * 200 + c1) / (100**2 + 200**2 + c1))
+    assert image_metrics.ssim(output, target, RANGE) == pytest.approx((2 * 100 * 200 + c1) / (100**2 + 200**2 + c1))
     # Noise over all of the range against other noise: its mean square is a sixth of the range's.
     rng = np.random.default_rng(0)
     noise = [rng.integers(1000, 1401, (256, 256, 1)).astype(np.uint16) for _ in range(2)]
-    assert images.psnr(noise[0], noise[1], RANGE) == pytest.approx(10 * np.log10(6), abs=0.1)
-    assert images.psnr(noise[0], noise[1]) > 50
+    assert image_metrics.psnr(noise[0], noise[1], RANGE) == pytest.approx(10 * np.log10(6), abs=0.1)
+    assert image_metrics.psnr(noise[0], noise[1]) > 50
     # Beyond the range all is black or white, as networks see it.
-    assert images.l1(np.full((9, 9, 1), 7, np.uint16), np.full((9, 9, 1), 1000, np.uint16), RANGE) == 0
-    assert images.l1(np.full((9, 9, 1), 7, np.uint16), np.full((9, 9, 1), 60000, np.uint16), RANGE) == 1
-    assert images.psnr(np.full((9, 9, 1), 9999, np.uint16), np.full((9, 9, 1), 1400, np.uint16), RANGE) == 100
+    assert image_metrics.l1(np.full((9, 9, 1), 7, np.uint16), np.full((9, 9, 1), 1000, np.uint16), RANGE) == 0
+    assert image_metrics.l1(np.full((9, 9, 1), 7, np.uint16), np.full((9, 9, 1), 60000, np.uint16), RANGE) == 1
+    assert image_metrics.psnr(np.full((9, 9, 1), 9999, np.uint16), np.full((9, 9, 1), 1400, np.uint16), RANGE) == 100
 
 
 @pytest.mark.parametrize(("dtype", "low", "step"), [(np.uint16, 1000, 2), (np.uint8, 0, 1)])
@@ -124,10 +124,12 @@ def test_a_picture_scores_as_the_one_that_it_scales_to(dtype: Any, low: int, ste
     plain = [picture(1), noisy(picture(1), (0, 255))]
     moved = [(low + step * side.astype(int)).astype(dtype) for side in plain]
     ends = (float(low), low + step * 255.0)
-    for metric in (images.l1, images.psnr, images.ssim, images.gmsd):
+    for metric in (image_metrics.l1, image_metrics.psnr, image_metrics.ssim, image_metrics.gmsd):
         assert metric(moved[0], moved[1], ends) == pytest.approx(metric(plain[0], plain[1]), rel=1e-9)
-    assert images.gradient_energy(moved[1], ends) == pytest.approx(images.gradient_energy(plain[1]), rel=1e-9)
-    far = np.abs(images.lab_histograms(moved[0], ends) - images.lab_histograms(plain[0])).sum()
+    assert image_metrics.gradient_energy(moved[1], ends) == pytest.approx(
+        image_metrics.gradient_energy(plain[1]), rel=1e-9
+    )
+    far = np.abs(image_metrics.lab_histograms(moved[0], ends) - image_metrics.lab_histograms(plain[0])).sum()
     assert far <= 6  # of 4800: a value on a bin's edge may fall on its other side
     path = pictures.write(tmp_path / "moved", moved[0])
     assert (np.asarray(load(path, ends)) == plain[0]).all()

@@ -17,7 +17,7 @@ from p2pbench.cli import cli
 from p2pbench.config import GridConfig, RunConfig, read_grid
 from p2pbench.datasets import label_images
 from p2pbench.errors import UserError
-from p2pbench.metrics import images
+from p2pbench.metrics import image_metrics
 from p2pbench.training.records import read_runs
 from reports import classes, gallery, histograms, html, reproduce
 from reports.gallery import Column
@@ -113,10 +113,10 @@ def test_what_the_scorers_draw_is_what_the_report_reads(tmp_path: Path) -> None:
 
 def test_the_histograms_of_image_score_are_what_the_report_reads(tmp_path: Path) -> None:
     pictures = [np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8) for seed in (0, 1)]
-    counts = [np.asarray(images.lab_histograms(picture)) for picture in pictures]
+    counts = [np.asarray(image_metrics.lab_histograms(picture)) for picture in pictures]
     run = Grid(tmp_path / "losses").run("L1", 0)
     run.scores.mkdir(parents=True)
-    run.lab_histograms.write_text(images.histogram_csv(*counts))
+    run.lab_histograms.write_text(image_metrics.histogram_csv(*counts))
     found = histograms.read([run], "real")
     assert found
     assert found.damages == ()

@@ -19,9 +19,9 @@ from amt.store.trials import truth
 from p2pbench.cli import cli
 from p2pbench.errors import UserError
 from p2pbench.study import rehearsal
-from p2pbench.study.create import from_results
+from p2pbench.study.new_study import from_results
 from p2pbench.study.results import analyse_study
-from p2pbench.study.studies import Chosen, Opened, choose, new_studies
+from p2pbench.study.study_access import Chosen, Opened, choose, new_studies
 from reports import html
 from reports import page as placement
 from reports.store import analyses

@@ -14,11 +14,11 @@ import pytest
 
 from amt.protocol import Protocol
 from amt.recruitment import Consent, Recruitment
-from amt.statistics import components, report, table
+from amt.statistics import components, study_report, table
 from amt.statistics.analysis import Analysis, analyse
 from amt.store.studies import Study
 from p2pbench.study import results as fooling
-from reports import csv, html, latex, page, sections
+from reports import csv_tables, html, latex, page, sections
 from reports.page import settled
 from reports.store import ledger, variance
 from reports.store.bootstrap import REPLICATES
@@ -79,7 +79,7 @@ def analyses(results: Path) -> dict[str, Analysis]:
         path = results / "study" / study.name / "analysis.json"
         path.parent.mkdir(parents=True)
         about = {"title": study.title, "looked_at_early": False, "origin": study.origin}
-        path.write_text(json.dumps(about | report.document(analysis)))
+        path.write_text(json.dumps(about | study_report.document(analysis)))
         assert len(fooling.write_fooling_rates(results, study, answers, analysis)) == len(CELLS)
         found[study.name] = analysis
     return found
@@ -110,7 +110,7 @@ def test_intervals_are_the_same_everywhere(results: Path, analyses: dict[str, An
         expected = _ends(analysis)
         shown = _table(section, name)
         from_page = {row.cell: row.numbers["fooling_rate"] for row in shown.rows}
-        columns = csv.of_table(shown, section.description).set_index("cell")
+        columns = csv_tables.of_table(shown, section.description).set_index("cell")
         rows = everything[(everything["scorer"] == shown.scorer) & (everything["item"] == "all")].set_index("cell")
         text = latex.of_table(shown, "losses", section.description)
         study = next(each for each in section.studies if each.name == name)
@@ -144,7 +144,7 @@ def test_marks_never_contradict_the_analysis(analyses: dict[str, Analysis], sect
             continue
         expected = {cell: Mark.LEVEL_JUDGED for cell in (best, *level)} if level else {best: Mark.AHEAD_JUDGED}
         assert marks == {cell: expected.get(cell, Mark.NONE) for cell in CELLS}
-        column = csv.of_table(shown, section.description).set_index("cell")["fooling_rate_mark"]
+        column = csv_tables.of_table(shown, section.description).set_index("cell")["fooling_rate_mark"]
         assert column.to_dict() == {cell: mark.value for cell, mark in marks.items()}
         for pair in shown.decisions["fooling_rate"].pairs:
             assert pair.decided == (p[frozenset((pair.first, pair.second))] < 0.05)
@@ -163,7 +163,7 @@ def test_page_csv_latex_terminal_and_analysis_say_the_same(results: Path, analys
     for name, analysis in analyses.items():
         # From what `amt analyse` prints, as a reader would decide: the best, and who is not known to be behind it.
         printed = {}
-        for line in report.text(analysis).split("Differences in", 1)[1].splitlines()[3:9]:
+        for line in study_report.text(analysis).split("Differences in", 1)[1].splitlines()[3:9]:
             first, second, *_, adjusted, _ = re.split(r" {2,}", re.sub(r"(to [-+\d.]+|- +-)", r"  \1  ", line).strip())
             printed[frozenset((first, second))] = adjusted
         assert len(printed) == 6
@@ -228,7 +228,7 @@ def test_several_judged_trainings_of_a_cell_are_decided_by_their_means_and_that_
     path = folder / "study" / "s0" / "analysis.json"
     path.parent.mkdir(parents=True)
     about = {"title": "", "looked_at_early": False, "origin": origin}
-    path.write_text(json.dumps(about | report.document(analysis)))
+    path.write_text(json.dumps(about | study_report.document(analysis)))
     fooling.write_fooling_rates(folder, study, answers, analysis)
     [section] = page.read(folder).sections
     shown = _table(section, "s0")

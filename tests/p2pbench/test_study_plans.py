@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from amt.recruitment import Recruitment
 from p2pbench.cli import cli
 from p2pbench.errors import UserError
-from p2pbench.study.create import consent, recruitment
+from p2pbench.study.new_study import consent, recruitment
 
 
 def plan(*arguments: str) -> Result:

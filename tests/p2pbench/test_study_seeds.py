@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from amt.protocol import Side
-from amt.statistics import report
+from amt.statistics import study_report
 from amt.store.trials import truth
 from p2pbench.cli import cli
 from p2pbench.config import run_config
 from p2pbench.study.results import analyse_file
-from p2pbench.study.studies import choose, new_studies
+from p2pbench.study.study_access import choose, new_studies
 from p2pbench.training.records import write_run
 from reports import html, page
 from reports.store.layout import Grid
@@ -100,7 +100,7 @@ def test_a_study_of_clustered_items_says_so_everywhere(results: Path, folders: b
     assert set(pd.read_csv(answers)["cluster"]) == set(range(10))
     again = json.loads((answers.parent / "analysis.json").read_text())["kept"]["pairs"]
     assert "too few" not in (answers.parent / "analysis.txt").read_text()
-    assert report.document(analyse_file(answers, 0, 0))["kept"]["pairs"] == again  # type: ignore[index]
+    assert study_report.document(analyse_file(answers, 0, 0))["kept"]["pairs"] == again  # type: ignore[index]
 
 
 def test_clusters_can_be_given_and_few_are_said(results: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports import classes, csv
+from reports import classes, csv_tables
 from reports.classes import Classes
 from reports.store.layout import Grid, Run
 
@@ -79,7 +79,7 @@ def test_the_iou_of_a_cell_is_the_mean_over_its_seeds(grid: Grid) -> None:
 def test_counts_are_whole_numbers_in_the_reports_table(grid: Grid, tmp_path: Path) -> None:
     for seed in (0, 1):
         put(grid.run("L1", seed), GOOD.replace(",50,1", ",17379,1"))
-    csv.write(read(grid, seeds=(0, 1)).rows({}), tmp_path / "classes.csv")
+    csv_tables.write(read(grid, seeds=(0, 1)).rows({}), tmp_path / "classes.csv")
     with (tmp_path / "classes.csv").open() as file:
         counts = [(row["seed"], row["pixels"], row["images"]) for row in DictReader(file) if row["class"] == "sky"]
     assert counts == [("0", "17379", "1"), ("1", "17379", "1"), ("", "", "")]

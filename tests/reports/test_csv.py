@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reports import csv, tables
+from reports import csv_tables, tables
 from reports.store.bootstrap import item_weights
 from reports.store.grids import GridDescription
 from reports.store.layout import Run
@@ -50,7 +50,7 @@ def description(**dataset: object) -> GridDescription:
 
 
 def written(of: ScoreTable, path: Path, about: GridDescription | None = None) -> list[dict[str, str]]:
-    csv.write(csv.of_table(of, about or description()), path / "table.csv")
+    csv_tables.write(csv_tables.of_table(of, about or description()), path / "table.csv")
     with (path / "table.csv").open(newline="", encoding="utf-8-sig") as file:
         return list(plain_csv.DictReader(file))
 
@@ -159,7 +159,7 @@ def test_hostile_names_are_harmless_and_readable(tmp_path: Path) -> None:
 
 @given(st.text())
 def test_no_text_begins_as_a_formula_does(text: str) -> None:
-    made = csv.inert(text)
+    made = csv_tables.inert(text)
     assert isinstance(made, str)
     for part in made.split(";"):
         assert not part.strip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n"))
@@ -168,7 +168,7 @@ def test_no_text_begins_as_a_formula_does(text: str) -> None:
 
 def test_the_mark_of_byte_order_is_there_where_excel_needs_it(tmp_path: Path) -> None:
     for name, marked in (("plain", False), ("é", True)):
-        csv.write(pd.DataFrame({"cell": [name], "value": [0.1]}), tmp_path / "table.csv")
+        csv_tables.write(pd.DataFrame({"cell": [name], "value": [0.1]}), tmp_path / "table.csv")
         assert (tmp_path / "table.csv").read_bytes().startswith(b"\xef\xbb\xbf") == marked
         frame = pd.read_csv(tmp_path / "table.csv")
         assert frame.to_dict("list") == {"cell": [name], "value": [0.1]}
@@ -177,10 +177,10 @@ def test_the_mark_of_byte_order_is_there_where_excel_needs_it(tmp_path: Path) ->
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(values=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
 def test_numbers_read_back_as_they_were(tmp_path: Path, values: list[float]) -> None:
-    csv.write(pd.DataFrame({"value": values}), tmp_path / "table.csv")
+    csv_tables.write(pd.DataFrame({"value": values}), tmp_path / "table.csv")
     assert [float(line) for line in (tmp_path / "table.csv").read_text().splitlines()[1:]] == values
 
 
 def test_heads_are_harmless_too_and_columns_of_one_name_stay_two(tmp_path: Path) -> None:
-    csv.write(pd.DataFrame([["=1", -1.5]], columns=["=a", "=a"]), tmp_path / "table.csv")
+    csv_tables.write(pd.DataFrame([["=1", -1.5]], columns=["=a", "=a"]), tmp_path / "table.csv")
     assert (tmp_path / "table.csv").read_text() == "'=a,'=a\n'=1,-1.5\n"

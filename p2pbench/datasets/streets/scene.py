@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from p2pbench.datasets.streets import textures
 from p2pbench.datasets.streets.colours import Light, draw_light, draw_palette
-from p2pbench.datasets.streets.layout import Street, plan_street
+from p2pbench.datasets.streets.street_layout import Street, plan_street
 from p2pbench.datasets.streets.things import BUILDING, FENCE, ROAD, SIDEWALK, SKY, TERRAIN, Points, Reals, Thing
 from p2pbench.datasets.streets.walls import Hit, Wall, hit_ends, hit_fronts
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from amt.errors import AmtError
-from amt.layout import Studies, StudyFolder
+from amt.folders import Studies, StudyFolder
 from amt.recruitment import rater_link
 from amt.store import logins, reveals, studies
 from amt.store.database import Database, open_database

@@ -103,6 +103,7 @@ def estimate(value: float, replicates: NDArray[np.float64]) -> Estimate:
     defined = replicates[np.isfinite(replicates)]
     if not defined.size or defined.min() == defined.max():
         return Estimate(value, math.nan, math.nan, math.nan)
+    # Percentile method: Efron and Tibshirani, An introduction to the bootstrap, 1993, chapter 13.
     low, high = np.percentile(defined, [2.5, 97.5])
     return Estimate(value, float(defined.std()), float(low), float(high))
 
@@ -120,10 +121,12 @@ def two_stage(answers: pd.DataFrame, replicates: int = REPLICATES, seed: int = 0
     """
     study = _study(answers)
     alike = [_alike(algorithm) for algorithm in study.algorithms]
+    # The smallest integer type that holds the counts, as there is one per group of raters and replicate.
     drawn = [np.empty((len(groups.trials), replicates), np.min_scalar_type(study.raters)) for groups in alike]
     for rows, counts in _rater_counts(study, replicates, seed):
         for times, groups, algorithm in zip(drawn, alike, study.algorithms, strict=True):
             times[:, rows] = groups.members @ counts[:, algorithm.raters].T
+    # A second stage with draws of its own per algorithm, so that adding an algorithm changes no other's.
     values = [
         _two_stage(times, groups, generator(seed, "trials", name))
         for times, groups, name in zip(drawn, alike, study.names, strict=True)
@@ -195,6 +198,7 @@ def _rater_counts(study: _Study, replicates: int, seed: int) -> Iterator[tuple[s
         rows = slice(start, min(start + block, replicates))
         counts = np.empty((rows.stop - start, study.raters))
         for random, (_, raters) in zip(randoms, study.together, strict=True):
+            # Each connected group has a generator of its own, so new raters elsewhere leave its draws unchanged.
             counts[:, raters] = draw_counts(random, len(counts), len(raters))
         yield rows, counts
 

@@ -28,6 +28,7 @@ def luminance(picture: Picture, ends: Range | None = None) -> NDArray[np.float64
     """
     channels = within(picture, ends)
     values = channels @ np.array(REC_601) if picture.shape[2] == 3 else channels.mean(axis=2)
+    # One scale for all depths, so that constants such as GMSD's C mean the same.
     scaled: NDArray[np.float64] = values * (255.0 / span(picture.dtype, ends))
     return scaled
 
@@ -45,6 +46,7 @@ def psnr(output: Picture, target: Picture, ends: Range | None = None) -> float:
     found, expected = within(output, ends), within(target, ends)
     if np.array_equal(found, expected):
         return IDENTICAL_PSNR
+    # Capped for pictures that differ in one grey level of one pixel, as for equal ones.
     value = peak_signal_noise_ratio(expected, found, data_range=span(target.dtype, ends))
     return float(min(value, IDENTICAL_PSNR))
 

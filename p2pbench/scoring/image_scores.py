@@ -17,7 +17,7 @@ from p2pbench.datasets.contents import digest, picture_hash
 from p2pbench.datasets.decoders import Picture
 from p2pbench.datasets.transforms import Range, declared
 from p2pbench.errors import UserError
-from p2pbench.metrics import images
+from p2pbench.metrics import image_metrics
 from p2pbench.scoring.scorer import Outputs, Scored
 from reports.store import ledger, made
 from reports.store.layout import Run
@@ -27,17 +27,17 @@ from reports.store.scores import Metric, Scores
 IMAGE = "image"
 
 PIXEL_METRICS: dict[str, Callable[[Picture, Picture, Range | None], float]] = {
-    "l1": images.l1,
-    "psnr": images.psnr,
-    "ssim": images.ssim,
-    "gmsd": images.gmsd,
+    "l1": image_metrics.l1,
+    "psnr": image_metrics.psnr,
+    "ssim": image_metrics.ssim,
+    "gmsd": image_metrics.gmsd,
 }
 
 
 class _ItemScore(NamedTuple):
     pixel: list[float]
     energies: tuple[float, float]  # of output and target
-    histograms: tuple[images.Histograms, images.Histograms] | None  # of output and target; see `_has_colours`
+    histograms: Histograms | None  # of output and target; see `_has_colours`
     truth: str  # a hash of the target
 
 
@@ -50,7 +50,7 @@ class ImageScorer:
         See `Scorer`.
         """
         ledger.check_free(run, IMAGE)
-        made.check_free(run.lab_histograms, images.HISTOGRAM_HEADER)
+        made.check_free(run.lab_histograms, image_metrics.HISTOGRAM_HEADER)
 
     def score(self, runs: Sequence[Outputs]) -> Iterator[Scored]:
         """Score each run, and write its colour histograms; see `Scorer`."""
@@ -63,7 +63,7 @@ class ImageScorer:
             yield Scored(outputs, [scores])
 
 
-Histograms = tuple[images.Histograms, images.Histograms]
+Histograms = tuple[image_metrics.Histograms, image_metrics.Histograms]
 """Pixel counts (3, BINS) over Lab of all outputs and of all targets."""
 
 
@@ -111,24 +111,26 @@ def image_scores(outputs: Outputs) -> ImageScores:
 
 
 def _write_histograms(run: Run, histograms: Histograms | None) -> None:
-    made.check_free(run.lab_histograms, images.HISTOGRAM_HEADER)
+    made.check_free(run.lab_histograms, image_metrics.HISTOGRAM_HEADER)
     if histograms is None:
         run.lab_histograms.unlink(missing_ok=True)
     else:
-        made.put(run.lab_histograms, images.histogram_csv(*histograms).encode(), images.HISTOGRAM_HEADER)
+        made.put(run.lab_histograms, image_metrics.histogram_csv(*histograms).encode(), image_metrics.HISTOGRAM_HEADER)
 
 
 def protocol(*, native: bool = False, ends: Range | None = None) -> dict[str, object]:
     """Every choice that changes an image score."""
     return {
         "l1": "mean absolute difference, values scaled to 0..1",
-        "psnr": f"over all channels, mean over items, at most {images.IDENTICAL_PSNR:g} dB",
+        "psnr": f"over all channels, mean over items, at most {image_metrics.IDENTICAL_PSNR:g} dB",
         "ssim": "Gaussian window, sigma 1.5, population covariance, mean over channels and items",
-        "gmsd": f"Prewitt on luminance halved by 2x2 means, zeros beyond the border, c = {images.C:g}, mean over items",
+        "gmsd": f"Prewitt on luminance halved by 2x2 means, zeros beyond the border, c = {image_metrics.C:g}, "
+        "mean over items",
         "sharpness": "mean square of the 4-neighbour Laplacian of luminance, borders repeated, plus "
-        f"{images.ROUNDING:.4g} for rounding: sum over outputs over sum over targets",
-        "luminance": images.LUMINANCE,
-        "histogram": f"CIE Lab (D65), {images.BINS} bins, L 0..100, a and b -110..110, all pixels of all items pooled",
+        f"{image_metrics.ROUNDING:.4g} for rounding: sum over outputs over sum over targets",
+        "luminance": image_metrics.LUMINANCE,
+        "histogram": f"CIE Lab (D65), {image_metrics.BINS} bins, L 0..100, a and b -110..110, "
+        "all pixels of all items pooled",
         "implementation": f"scikit-image {version('scikit-image')}, Pillow {version('pillow')}",
         "pictures": compared(native=native),
         **declared(ends),
@@ -168,8 +170,8 @@ def _score_item(output_file: Path, target: Picture, native: bool, ends: Range | 
     output = read_output(output_file, target, native=native)
     histograms = None
     if _has_colours(output, ends):
-        histograms = images.lab_histograms(output, ends), images.lab_histograms(target, ends)
-    energies = images.gradient_energy(output, ends), images.gradient_energy(target, ends)
+        histograms = image_metrics.lab_histograms(output, ends), image_metrics.lab_histograms(target, ends)
+    energies = image_metrics.gradient_energy(output, ends), image_metrics.gradient_energy(target, ends)
     values = [metric(output, target, ends) for metric in PIXEL_METRICS.values()]
     return _ItemScore(values, energies, histograms, picture_hash(target))
 
@@ -199,14 +201,14 @@ def _colour_metrics(
 ) -> dict[str, Metric]:
     """Intersections of pooled histograms (items, 3, BINS); in a replicate both sides draw the same items."""
     metrics = {}
-    for i, name in enumerate(images.CHANNELS):
+    for i, name in enumerate(image_metrics.CHANNELS):
         metrics[f"histogram_{name.lower()}"] = _overlap(fake[:, i], real[:, i], weights)
     return metrics
 
 
 def _overlap(fake: NDArray[np.float32], real: NDArray[np.float32], weights: NDArray[np.float32]) -> Metric:
-    value = float(images.intersection(fake.sum(axis=0), real.sum(axis=0)))
-    return Metric(value, images.intersection(weights @ fake, weights @ real))
+    value = float(image_metrics.intersection(fake.sum(axis=0), real.sum(axis=0)))
+    return Metric(value, image_metrics.intersection(weights @ fake, weights @ real))
 
 
 def _form(picture: Picture) -> str:

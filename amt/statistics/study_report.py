@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from amt.errors import counted
 from amt.statistics.analysis import Algorithm, Analysis, Results
-from amt.statistics.bootstrap import Estimate
-from amt.statistics.pairs import Pair
+from amt.statistics.comparisons import Pair
+from amt.statistics.resampling import Estimate
 
 FORMAT = 3  # 2: the learning curve of each algorithm; 3: claims and pairs over raters and items by components
 WIDTH = 100

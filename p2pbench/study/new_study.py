@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from amt.pictures import Sources, folder, matched
 from amt.protocol import Protocol
 from amt.recruitment import Consent, Recruitment, SessionOutcome, Source
 from amt.store.studies import StudyClusters
+from amt.study_pictures import Sources, folder, matched
 from p2pbench.datasets.catalogue import DATASETS
 from p2pbench.datasets.clusters import find_clusters
 from p2pbench.datasets.pictures import passed_over_line

@@ -7,8 +7,8 @@ from functools import cache
 from itertools import combinations
 from typing import Literal, NamedTuple
 
-from amt.statistics.bootstrap import Estimate
 from amt.statistics.components import FoolingRates
+from amt.statistics.resampling import Estimate
 
 Chance = Literal["below", "not distinguishable", "above", "no interval"]
 
@@ -61,6 +61,7 @@ def shaffer(p: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
     pairs. Each step is adjusted for the largest possible number (Shaffer, Modified sequentially rejective multiple test
     procedures, Journal of the American Statistical Association 81, 1986).
     """
+    # Of four algorithms, for instance, 0, 1, 2, 3 or 6 pairs can be equal, never 4 or 5.
     possible = sorted(_possible(len({name for pair in p for name in pair})))
     adjusted, largest = {}, 0.0
     for step, pair in enumerate(sorted(p, key=lambda pair: p[pair])):
