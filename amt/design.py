@@ -36,6 +36,7 @@ class PlannedTrial(NamedTuple):
 
 def interleaved(algorithms: int, raters: int, rng: np.random.Generator) -> list[int]:
     """Algorithm of each slot in order of assignment, in permuted blocks."""
+    # A block has each algorithm once, so that algorithms are rated at the same times of day however the study ends.
     return [int(algorithm) for _ in range(raters) for algorithm in rng.permutation(algorithms)]
 
 
@@ -61,6 +62,7 @@ def schedules(items: int, protocol: Protocol, rng: np.random.Generator) -> list[
             f"found {counted(items, 'item')}, expected at least {protocol.items}, as no item repeats within a session"
         )
     all_items = np.arange(items)
+    # Scored items first, as their balance matters; practice takes what is left in each slot.
     scored = _dealt([all_items] * protocol.raters, items, protocol.scored, rng)
     free = [np.setdiff1d(all_items, taken) for taken in scored]
     practice = _dealt(free, items, protocol.practice, rng)

@@ -159,6 +159,7 @@ def read(path: Path, width: int, height: int, values: tuple[float, float] | None
     """
     try:
         picture = _opened(path) if values is None else _scaled(path, values)
+        # All pictures are resized to one size, real ones too: sharpness by size would reveal the fakes.
         return picture.resize((width, height), Image.Resampling.BICUBIC)
     except _UNREADABLE as error:
         raise AmtError(f"{path}: cannot be read as a picture ({error}); replace it, or leave its item out") from None
@@ -170,6 +171,7 @@ def encode(picture: Image.Image) -> bytes:
     Compressed, a blurred fake would be a smaller file than a real photo, and padding would still reveal the length of
     the compressed part. Uncompressed, all files of a study have the same length and structure.
     """
+    # Names the colour space, so that browsers of all raters show the same colours.
     srgb = PngInfo()
     srgb.add(b"sRGB", b"\0")
     buffer = io.BytesIO()

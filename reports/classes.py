@@ -157,6 +157,7 @@ def read(grid: Grid, runs: Sequence[Run]) -> list[Classes]:
 
 def _together(scorer: str, tables: dict[Run, pd.DataFrame], damages: list[str]) -> Classes:
     named = {run: tuple(table["class"]) for run, table in tables.items()}
+    # Runs that were scored with another label table are left out, and named.
     names = _most(named.values())
     for run in [run for run, its in named.items() if its != names]:
         damages.append(f"{run.classes(scorer)}: found other classes than those of most runs; score all runs again")

@@ -334,6 +334,7 @@ def _row(cell: str, a: Sequence[LedgerEntry], b: Sequence[LedgerEntry]) -> Compa
     before, after = _by_basis(a), _by_basis(b)
     shared = [basis for basis in after if basis in before]
     if shared:
+        # Of several shared bases that of the most runs, as older runs may have been scored by an older protocol.
         basis = max(shared, key=lambda basis: len(before[basis]) + len(after[basis]))
         first, second = before[basis], after[basis]
     else:

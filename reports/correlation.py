@@ -194,6 +194,7 @@ def reliabilities(points: Sequence[Points]) -> dict[str, float]:
     """
     chance = [_chance(each) for each in points]
     alone = np.array([_reliability(each.rates, own) for each, own in zip(points, chance, strict=True)])
+    # Weighted by items, as the correlation itself is within cells; cells without a reliability have weight 0.
     weights = np.array([len(each.items) for each in points]) * np.isfinite(alone)
     within = float(np.nansum(alone * weights) / weights.sum()) if weights.any() else math.nan
     pooled = _reliability(np.concatenate([each.rates for each in points]), np.concatenate(chance))
@@ -272,11 +273,13 @@ def _rho(a: NDArray[np.floating], b: NDArray[np.floating], weights: NDArray[np.f
     """
     rho = np.full(weights.shape[1], np.nan)
     (same_a, _), (same_b, group) = _groups(a, weights.dtype), _groups(b, weights.dtype)
+    # Blocks of draws, so that the working arrays stay in the cache.
     step = max(1, _BLOCK // max(1, len(a)))
     for start in range(0, len(rho), step):
         w = weights[:, start : start + step]
         counts_a, counts_b = same_a @ w, same_b @ w
         x, y = _ranks(counts_a), _ranks(counts_b)
+        # Sums over groups of equal values, each weighted by its count in the draw: Pearson's formula of the ranks.
         xy = np.einsum("gr,gr->r", x, same_a @ (w * y[group]))
         xx, yy = (np.einsum("gr,gr,gr->r", *each) for each in ((counts_a, x, x), (counts_b, y, y)))
         scale = np.sqrt(xx.astype(np.float64) * yy)

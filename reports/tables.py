@@ -243,6 +243,7 @@ def _table(scorer: str, entries: list[LedgerEntry], flaws: Mapping[Run, str]) ->
     for entry in entries:
         groups.setdefault((entry.run.cell, basis_of(entry.scores)), []).append(entry)
     rows = [_row(group, reference, flaws) for group in groups.values()]
+    # Rows of another protocol or other items are shown, but never ranked among these.
     fair = [row for row in rows if not row.differences]
     cells = [row for row in fair if row.cell != REAL]
     decisions = _decided(cells, judged=scorer.startswith(STUDY))
@@ -287,6 +288,7 @@ def basis_of(scores: Scores) -> Basis:
 
 def _reference(entries: list[LedgerEntry]) -> Scores:
     """Scores on the most frequent basis, of cells if any."""
+    # The ground truth alone must not decide the table's protocol.
     trained = [entry.scores for entry in entries if entry.run.cell != REAL]
     scores = trained or [entry.scores for entry in entries]
     basis, _ = Counter(map(basis_of, scores)).most_common(1)[0]  # of equals the first in the grid's order

@@ -124,6 +124,7 @@ def more_seeds(grid: Grid, description: GridDescription, file: str, results: str
         results: The results folder, as typed in the command.
         root: The dataset's folder, as typed in the command.
     """
+    # Existing seeds are kept: their runs need not be trained again.
     others = (seed for seed in count() if seed not in description.seeds)  # the lowest unused seeds
     seeds = [*description.seeds, *islice(others, max(0, ENOUGH - len(description.seeds)))]
     left = [run for cell in description.cells for seed in seeds if not (run := grid.run(cell, seed)).pictures()]

@@ -236,6 +236,7 @@ def discoveries(p: Sequence[float]) -> float:
     Args:
         p: P-values; NaN does not count as a test.
     """
+    # Step-up: the largest p-value below its own bound decides, and all smaller ones count with it.
     tested = sorted(each for each in p if not math.isnan(each))
     return max((each for rank, each in enumerate(tested, 1) if each <= LEVEL * rank / len(tested)), default=0.0)
 

@@ -32,8 +32,10 @@ from amt.store.database import open_database
 PAGE = Path(__file__).parent.parent / "page"
 RESEARCHER = Path(__file__).parent / "static"
 _DATABASE, _FOLDER, _URL, _PARENT = (f"P2PBENCH_STUDY_{name}" for name in ("DATABASE", "FOLDER", "URL", "PARENT"))
+# For requests in progress, whose answers must not get lost.
 _GRACE_SECONDS = 10
 _HEALTH_SECONDS = 30  # a worker that is merely busy is not replaced
+# A recruitment platform may send hundreds of raters within a second; the system may lower this number.
 _BACKLOG = 2048
 
 
@@ -48,6 +50,7 @@ def create_app(context: Context) -> FastAPI:
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.context = context
     app.add_middleware(RequestLimits)
+    # Starlette runs the middleware that was added last first: the prefix is there before any route is matched.
     app.add_middleware(PathPrefix, prefix=urlsplit(context.public_url).path.rstrip("/"))
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
@@ -76,6 +79,7 @@ async def picture(
     if named is None:
         raise Refusal(404, "image", "There is no such image for this session.")
     name, number = named
+    # Read per request: pictures are small, and the system's page cache holds them.
     content = context.folder.study(name).picture(number).read_bytes()
     return Response(content, media_type="image/png", headers={"cache-control": "no-store, no-transform"})
 
@@ -149,6 +153,7 @@ def app() -> FastAPI:
     """Create the application in a worker process."""
     where = os.environ[_DATABASE]
     parent = int(os.environ[_PARENT])
+    # With one worker the application runs in the process of `serve` itself.
     if parent != os.getpid():
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     database = open_database(where if "://" in where else Path(where))
@@ -163,6 +168,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family)
+    # A server that restarts must not wait for old connections of its port to time out.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))

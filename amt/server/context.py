@@ -20,6 +20,7 @@ from amt.store.database import Database
 from amt.store.studies import Study, named_pictures
 
 _NAMED_SECONDS = 2.0  # for so long pictures are still served after a withdrawal
+# Bounds the cache; more sessions at once only cost more look-ups.
 _MOST_SESSIONS = 1000
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -105,6 +106,7 @@ class NamedPictures:
         """Study and picture number behind a session's picture token, or None."""
         now = time.monotonic()
         until, named = self._cache.pop(session_token, (0.0, {}))
+        # An unknown token may be that of a trial whose spare was drawn since.
         if now >= until or token not in named:
             until, named = now + _NAMED_SECONDS, await run_database_work(self._database, self._look_up, session_token)
         self._cache[session_token] = until, named  # the latest last, so that the first is the one to evict

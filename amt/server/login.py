@@ -65,6 +65,7 @@ async def _fields(request: Request) -> dict[str, str]:
     try:
         body = (await request.body()).decode()
         return dict(parse_qsl(body, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    # UnicodeDecodeError is one too.
     except ValueError:
         raise Refusal(400, "form", "This is not a form of these pages.") from None
 
@@ -172,6 +173,7 @@ def _with_cookie(response: Response, context: Context, login: NewLogin) -> Respo
         max_age=logins.CHOICE_SECONDS if login.must_choose else logins.LOGIN_SECONDS,
         path=_path(context),
         secure=urlsplit(context.public_url).scheme == "https",
+        # Scripts cannot read the cookie, so a script injected into a page could not send it away.
         httponly=True,
         samesite="strict",  # not sent with requests from other sites
     )

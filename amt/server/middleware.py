@@ -41,6 +41,7 @@ class RequestLimits:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers[name] = value
+                # Answers and tokens must not stay in caches of browsers or proxies.
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
@@ -65,6 +66,7 @@ class RateLimiter:
 
     def allow(self, token: str, now: float) -> bool:
         """Whether a request is allowed at `now`, in monotonic seconds."""
+        # Popped and set again, which moves the client to the end: the first is the one seen longest ago.
         left, last = self._buckets.pop(token, (BURST, now))
         left = min(BURST, left + (now - last) * PER_SECOND)
         allowed = left >= 1

@@ -32,6 +32,7 @@ K = Annotated[int, Path(ge=0, le=100_000)]
 Bearer = Annotated[str, Header(alias="authorization", max_length=200)]
 Agent = Annotated[str, Header(alias="user-agent")]
 
+# Least window and frame rate: at 50 Hz a frame is 2 % of an exposure of one second.
 REQUIREMENTS = {"width": 800, "height": 600, "hertz": 50}
 PRACTICE, SCORED = 2, 4  # trials of a preview
 _PREVIEW = "preview"
@@ -194,6 +195,7 @@ def complete(id: Id, context: CurrentContext, bearer: Bearer = "") -> Json:
 def withdraw(id: Id, context: CurrentContext, bearer: Bearer = "") -> Json:
     """Delete the rater's answers and free the slot."""
     with _writing(context, id, bearer) as (connection, session):
+        # A repeated request is no error: its first reply may have been lost.
         if session.state != "withdrawn":
             sessions.withdraw(connection, session)
     return {}

@@ -118,6 +118,7 @@ def make_links(name: str, context: CurrentContext, fields: Posted) -> Response:
 def forget(name: str, context: CurrentContext, fields: Posted) -> Response:
     """Delete the identities of a study's raters."""
     study = context.find(name)
+    # The browser's own check of a required box can be bypassed.
     if fields.get("sure") != "yes":
         raise Refusal(422, "sure", "Deleting identities cannot be undone; tick the box to confirm.")
     reveals.forget(context.database, study)

@@ -165,6 +165,7 @@ def _unlocked(context: Context, name: str) -> Study:
     study = context.find(name)
     if not reveals.results_allowed(study):
         raise Refusal(403, "locked", "Answers and results are hidden until the study is closed.")
+    # Recorded once, so that a study that is reopened after its results were seen counts as revealed early.
     if study.state == "closed":
         with context.database.writing() as connection:
             reveals.seen(connection, study)

@@ -151,8 +151,10 @@ def _logit_of_mean(wanted: float) -> float:
 
     Averaging over their deviations pulls the probability towards one half, so the logit is not that of `wanted`.
     """
+    # Infinite logits, which no bisection reaches.
     if wanted in {0.0, 1.0}:
         return np.inf if wanted else -np.inf
+    # Gauss-Hermite quadrature: the mean over a normal deviation as a weighted sum of a few values.
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     spread = np.hypot(RATER_SD, ITEM_SD) * nodes
     weights = weights / weights.sum()

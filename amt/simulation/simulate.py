@@ -113,6 +113,7 @@ def hosted(folder: Studies, where: str | Path, name: str) -> Iterator[str]:
     # Spawned, not forked: a fork would inherit the locks and connections of the database.
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(folder, where, sock, url, 1), daemon=True)
     server.start()
+    # The child has its own copy, so that connections are refused once it ends.
     sock.close()
     try:
         _wait(f"{url}/api/studies/{name}")

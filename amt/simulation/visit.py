@@ -88,6 +88,7 @@ class Connection:
                 if not data:
                     raise ConnectionResetError("the server closed the connection")
                 parser.feed(data)
+        # Cancelled or failed halfway, the connection would deliver the rest of an old reply to the next request.
         except BaseException:
             self.close()
             raise
@@ -340,4 +341,5 @@ class Visit:
                 if not passing or began > last:
                     raise _RefusedError(reply.status, reply.error)
             await asyncio.sleep(pause * float(self._rater.rng.uniform(0.5, 1.5)))
+            # Doubled with jitter, so that raters whose requests failed together do not retry together.
             pause = min(2 * pause, _LONGEST_PAUSE)
