@@ -141,6 +141,7 @@ def notable(metrics: Sequence[ItemMetric]) -> list[str]:
 
 def _three(of_cells: Sequence[Mapping[str, float]]) -> list[str]:
     shared = set.intersection(*map(set, of_cells)) if of_cells else set()
+    # By id among equals, so that a report written again shows the same items.
     ordered = sorted(shared, key=lambda item: (sum(values[item] for values in of_cells), item))
     return [ordered[0], ordered[len(ordered) // 2], ordered[-1]] if ordered else []
 
@@ -161,6 +162,7 @@ def changes_by_item(a: Scores, b: Scores) -> dict[str, dict[str, float]]:
 
     Only of metrics and items that both have; empty if the protocols differ.
     """
+    # Another protocol may move every value: such changes say nothing about the outputs.
     if a.fingerprint != b.fingerprint:
         return {}
     changes = {}

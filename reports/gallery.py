@@ -246,6 +246,7 @@ def cell_column(grid: Grid, cell: str, seeds: Sequence[int], ranges: Ranges = WH
 
 def _item_ids(columns: Sequence[Column]) -> list[str]:
     """Items of the target or input if any, else of cells."""
+    # The target is the last column, and decides where there is one.
     for column in reversed(columns):
         if column.given and column.pictures:
             return sorted(column.pictures)

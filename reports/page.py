@@ -269,6 +269,7 @@ def settled(table: ScoreTable, studies: Iterable[StudyRecord]) -> ScoreTable:
         return table
     seeds = {cell.cell: (cell.seed,) for cell in study.cells}
     judged = {row.cell: row.numbers[RATE].value for row in table.rows if row.cell in seeds and RATE in row.numbers}
+    # Fewer names than judged runs: several runs of one cell. Or the table's mean is over other seeds than those judged.
     if len(seeds) < len(study.cells) or any(seeds.get(row.cell, row.seeds) != row.seeds for row in table.rows):
         return replace(table, remark=". ".join(filter(None, (table.remark, _SEVERAL))))
     pairs = [

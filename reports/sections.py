@@ -191,6 +191,7 @@ def write_section(section: Section, index: int, report: Report, most: int | None
         ids = [row.item for row in pictures.rows]
         lost = browse.without_pictures(by_item, pictures.all_items)
         label_maps = gallery.write_label_maps(grid, columns, ids, folder)
+        # A script, since a page opened from a file may not fetch JSON beside it.
         (report.assets / f"{anchor}.js").write_text(
             browse.gallery_script(anchor, pictures, by_item, label_maps), "utf-8"
         )
@@ -345,6 +346,7 @@ def study_rows(study: StudyRecord) -> pd.DataFrame:
                 for block in blocks
             ]
     table = pd.DataFrame(rows)
+    # Rows lack some of these; pandas would make such columns floats, and write 12.0 for a count.
     whole = [name for name in ("raters", "trials", "first_trial", "last_trial") if name in table]
     return table.astype(dict.fromkeys(whole, "Int64"))
 

@@ -35,6 +35,7 @@ _NEEDED = ("WorkerId", "AssignmentId", "AssignmentStatus")
 _STATES = {"approved": "completed", "submitted": "completed", "rejected": "ended"}
 _OTHER = {"left": "right", "right": "left"}
 _EXTENSION = re.compile(r"\.(?:png|jpe?g|gif|bmp|webp)$", re.IGNORECASE)
+# Such as "Mon Jul 20 10:00:00 PDT 2020". `strptime` would read months by the locale, and few names of zones.
 _WRITTEN = re.compile(r"\w{3} (\w{3}) (\d\d?) (\d\d):(\d\d):(\d\d) (\w{3}) (\d{4})")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _ZONES = {"UTC": 0, "GMT": 0, "PST": -8, "PDT": -7}
@@ -214,4 +215,5 @@ def _submitted(row: _Row) -> str | None:
 
 
 def _pseudonym(key: bytes, kind: str, name: str) -> str:
+    # A plain hash could be undone by hashing every known worker id; without the key that is not possible.
     return hmac.new(key, f"{kind}:{name}".encode(), hashlib.sha256).hexdigest()[:32]

@@ -171,7 +171,7 @@ def _url(where: str | Path) -> URL:
 
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
-        # Threads of the server each take a connection; SQLite's cost little, so that the pool may overflow far.
+        # Threads of the server each take a connection; SQLite's cost little, so 40 may overflow the pool.
         engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS}, pool_size=8, max_overflow=40)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

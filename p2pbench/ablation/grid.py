@@ -79,6 +79,7 @@ def plan_grid(
         _check_name(name, where)
         of_cell = run_config({**config.settings, **cell, **overrides}, f"{where}, cell {name}")
         check_settings(of_cell, where)
+        # Two equal cells would cost two trainings and show a difference that is only noise.
         twin = next((other for other, known in settings.items() if known == of_cell), None)
         if twin is not None:
             raise UserError(f"{where}: cells '{twin}' and '{name}' have the same settings; expected them to differ")
@@ -87,6 +88,7 @@ def plan_grid(
     of_grid = config.seeds if seeds is None else seeds
     _check_seeds(of_grid, where)
     roots = {Path(of_cell.root).expanduser() for of_cell in settings.values() if of_cell.root}
+    # Output must not lie in a dataset, whose folders are searched for pictures.
     for written in (grid.folder, report(grid.folder.parent).folder):
         apart.check(written, roots)
     runs = [

@@ -291,6 +291,7 @@ def amt_serve(
         url = public_url or listening
         for line in announcement(opened, listening, url, new_password=new_password):
             click.echo(line)
+        # The workers open it themselves; this connection would else stay open as long as the server runs.
         opened.database.close()
         serve(opened.folder, opened.where, sock, url, workers)
 

@@ -119,6 +119,7 @@ class Dataset(ABC):
         self.direction = direction or self.directions[0]
         self.test_split = test_split
         self.remarks: list[str] = []
+        # Several checks ask for the sizes, channels and depths of the same files; each is opened once.
         self._headers: dict[Path, Header] = {}
         if self.needs_root and files:
             if root is None:
@@ -270,6 +271,7 @@ class LabelledPhotos(Dataset):
         photo = transforms.convert(pictures.read(photo_file), 3, str(photo_file))
         values = self._values(label_file)
         if size is not None:
+            # An interpolated value between two ids would be the id of a third class.
             photo, values = transforms.resize(photo, size, size), transforms.resize_labels(values, size, size)
         return self.sample(photo, values)
 
@@ -300,6 +302,7 @@ class LabelledPhotos(Dataset):
 
     def _checked(self, values: NDArray[np.uint8 | np.uint16], label_file: Path) -> NDArray[np.uint8 | np.uint16]:
         counts = count_values(values)
+        # Train ids 0 to 18 are label ids too, of other classes: the check of values below would accept them.
         if self.table == CITYSCAPES and look_like_train_ids(counts):
             raise UserError(refusal(label_file, np.flatnonzero(counts)))
         if unknown := sorted(set(np.flatnonzero(counts).tolist()) - self.table.values):

@@ -46,6 +46,7 @@ class Lpips:
         }
         self._device = device
         try:
+            # normalize: pictures come in 0..1, and torchmetrics scales them to -1..1.
             metric = LearnedPerceptualImagePatchSimilarity(net_type="alex", reduction="none", normalize=True)
         except RuntimeError as error:  # of load_state_dict: tensors, and not AlexNet's
             raise not_weights(ALEXNET.file, ALEXNET.network, error) from error

@@ -91,6 +91,7 @@ def decide_reading(folder: Path, files: Mapping[str, Path], truth: Truth, asked:
     fitting = _meanings(common, values, lookups)
     if not fitting:
         return FolderReading(COLOURS, _check_colours(folder, seen, table))
+    # Palette indices are ids only if an index means the same in every file.
     if COLOURS not in common:
         _check_palettes(folder, [file for file in seen if file.stored == "palette"])
     found = f"{counted(len(seen), 'picture')} of values {listed(values)}"
@@ -229,6 +230,7 @@ def _agreements(
 
     def agreement(id_: str) -> tuple[LabelFile, dict[Reading, float]]:
         file, labels = files[id_], truth.labels(id_)
+        # Outputs may have another size than the labels; nearest neighbour keeps the ids.
         values = transforms.resize_labels(pictures.read_labels(file.path), labels.shape[1], labels.shape[0])
         scored = labels != IGNORE
         shares: dict[Reading, float] = {}

@@ -73,6 +73,8 @@ class LpipsScorer:
 
         def pair(id_: str) -> tuple[Picture, Picture]:
             target = targets.read(id_)
+            # Hashed as the network takes the pictures, so that no target is read twice; complete once all distances are
+            # there.
             hashes[id_] = picture_hash(target)
             return read_output(outputs.files[id_], target, native=targets.native), target
 

@@ -66,6 +66,7 @@ class Truth:
         Of their file, or of their drawing.
         """
         item = self.items[id_]
+        # A drawn item has no file; its labels follow from its id and the dataset's note, which says how it is drawn.
         state = hashlib.sha256(f"{self.table.name}\n{self.dataset.note}\n{id_}".encode())
         if item.files:
             _, label_file = item.files
@@ -126,6 +127,7 @@ def run_truth(config: RunConfig) -> Truth:
     table = label_table(config.dataset)
     dataset = open_dataset(config)
     assert isinstance(dataset, LabelledPhotos), f"{dataset.name} has a label table, so its items have labels"
+    # Photos are not needed here, so that a folder of labels alone will do.
     items = split_items(dataset, "test", config.test_items, labels_only=True)
     clustering = find_clusters(config.clusters, dataset.naming, [item.id for item in items])
     return Truth(config, dataset, table, {item.id: item for item in items}, *clustering)

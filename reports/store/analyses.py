@@ -330,6 +330,7 @@ def _percent(share: object) -> float:
 
 
 def _number(value: object) -> float:
+    # bool is a subclass of int, and JSON such as 1e999 is read as infinity.
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"found {value!r}, expected a number")
     return float(value)

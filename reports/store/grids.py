@@ -138,6 +138,7 @@ def check_apart(out: Path, *results: Path) -> None:
     """
     for folder in results:
         apart.check(out, layout.inputs(folder))
+    # A report may lie in its results folder, even if that lies in a dataset's.
     if not any(out.resolve().is_relative_to(folder.resolve()) for folder in results):
         apart.check(out, [root for folder in results for root in _roots(folder)])
 

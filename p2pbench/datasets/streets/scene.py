@@ -110,6 +110,7 @@ class _Painter:
 
     def _ground(self) -> None:
         street, rows = self.street, slice(self.horizon, self.n)
+        # A ray that drops by `drop` metres a metre meets the ground at height / drop; at the horizon it never does.
         z = street.camera.height / np.maximum(self.drop[rows, None], np.float32(1e-3))
         x = street.camera.place(self.points, z).astype(np.float32)
         labels = np.array(street.strip_labels, np.uint8)[np.sum([x > edge for edge in street.strips], axis=0)]
@@ -151,6 +152,8 @@ class _Painter:
     def _stretches(self, wall: Wall, hit: Hit, shade: float, seed: int) -> None:
         """Paint the stretches of a wall that columns meet, one label after the other."""
         for label in np.unique(wall.kinds[hit.which[hit.met]]).tolist():
+            # Few columns of a small picture may miss a label. Each has its own generator, so that the others look the
+            # same.
             rng = np.random.default_rng((seed, label))
             met = hit.met & (wall.kinds[hit.which] == label)
             columns = slice(int(met.argmax()), self.n - int(met[::-1].argmax()))
@@ -178,6 +181,7 @@ class _Painter:
     def _things(self) -> None:
         """Paint all things at once: their faces are numbered in one picture, and the numbers looked up."""
         faces = [face for thing in self.street.things for face in thing.faces]
+        # 32 bits, as a street may have more than 255 faces.
         numbers = Image.new("I", (self.n, self.n))
         draw = ImageDraw.Draw(numbers)
         for i, outline in enumerate(self._outlines([face.points for face in faces]), start=1):
@@ -235,6 +239,7 @@ class _Painter:
                 total += weight
         photo /= total
         photo *= np.where(labels == SKY, np.float32(1), light.tint[:, None, None])
+        # Haze by Koschmieder's law: with distance, the light of a thing gives way exponentially to that of the horizon.
         photo += (light.horizon[:, None, None] * np.float32(0.95) - photo) * (1 - np.exp(-depth / total * light.haze))
         photo += np.float32(0.012) * self.noise.white[:size, :size]
         return np.ascontiguousarray(np.moveaxis(np.clip(photo * 255, 0, 255).astype(np.uint8), 0, -1))

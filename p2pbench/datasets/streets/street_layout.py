@@ -178,6 +178,7 @@ def _walls(rng: Generator, ground: _Ground, bend: float) -> list[Wall]:
 
 def _skyline(rng: Generator, style: str) -> Skyline:
     if style == "city" and rng.random() < 0.6:
+        # Blocks of one height each: a distant city has a stepped outline.
         blocks = rng.uniform(0.015, 0.11, int(rng.integers(9, 22)))
         return Skyline(BUILDING, np.repeat(blocks, 24))
     u = np.linspace(0, 1, 257)

@@ -35,6 +35,7 @@ class Noise(NamedTuple):
 
     def at(self, row: Reals, column: Reals) -> Reals:
         """Value of the cell at (row, column)."""
+        # The table repeats; as its side is a power of two, the mask is the remainder, for negative cells too.
         rows = np.floor(row).astype(np.int32) & (_CELLS - 1)
         columns = np.floor(column).astype(np.int32) & (_CELLS - 1)
         found: Reals = self.cells.take(rows * _CELLS + columns)
@@ -58,6 +59,8 @@ def draw_noise(rng: Generator, size: int) -> Noise:
 
     The size is a power of two.
     """
+    # Noise of ever finer grain is added to the enlarged sum, each time weaker: clouds, patches and leaves have detail
+    # at every scale.
     fractal = rng.random((4, 4), dtype=np.float32)
     strength = 1.0
     while len(fractal) < size:
@@ -226,8 +229,10 @@ def facade(along: Reals, up: Reals, which: Indices, built: Facades, light: Light
     inside_y = (np.where(ground, 0.38, built.high[which]) - np.abs(floor % 1 - 0.5)) * storey
     inside = np.where(up < eaves, np.minimum(inside_x, inside_y), -1.0)
     window, frame = inside > 0.0, np.abs(inside) < 0.09
+    # One value a window; 11 a building keeps neighbours from having the same windows lit.
     chance = noise.at(floor + 11 * which, across)
     lit = chance > 1 - light.lit
+    # Later digits of the same value serve as further random values, without another look-up.
     glow = 0.7 + 0.6 * np.abs(chance * 37 % 1 - 0.5)
     glass = (0.12 + 0.35 * (chance * 13 % 1)) * (0.8 + 0.4 * (floor % 1))
     cornice = (up > eaves - 0.35) & (up < eaves)

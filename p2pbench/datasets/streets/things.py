@@ -41,6 +41,7 @@ class Camera(NamedTuple):
 
         Those behind the camera end far outside of the picture.
         """
+        # Points at or behind the camera have no projection.
         z = np.maximum(points[..., 2], 0.5)
         u = self.u + self.focal * ((points[..., 0] - self.x) / z + self.bend * z)
         v = self.v + self.focal * (self.height - points[..., 1]) / z
@@ -68,6 +69,7 @@ class Camera(NamedTuple):
         slope, offset = self.slope(u), x - self.x
         side = np.sign(offset)
         squared = slope**2 - 4 * self.bend * offset
+        # 2 c / (-b + side * root), equal to (-b - side * root) / (2 a), which would divide by 0 on a straight street.
         below = slope + side * np.sqrt(np.maximum(squared, 0.0))
         met = (below * side > 1e-6) & (squared >= 0)
         return np.where(met, 2 * offset / np.where(met, below, 1.0), np.inf)
@@ -146,6 +148,7 @@ def car(rng: Generator, x: float, z: float, camera_x: float, oncoming: bool) -> 
     pane = [(slant + 0.2, top - 0.13), (tail - slant - 0.1, top - 0.13), (tail - 0.25, belt + 0.06), (0.4, belt + 0.06)]
     cabin: Points = [(edge, belt, z + tail), (edge, top, z + tail - slant), (edge, top, z + slant), (flank, belt, z)]
     lamp = "headlamp" if oncoming else "taillamp"
+    # Each face is painted over those before it, so that the end which faces the camera, and its lights, come last.
     shapes: list[tuple[str, float, Points]] = [
         ("tyre", 1.0, _flat(x, z, _box(-0.85 * wide, 0, -0.6 * wide, 0.4))),
         ("tyre", 1.0, _flat(x, z, _box(0.6 * wide, 0, 0.85 * wide, 0.4))),
@@ -263,6 +266,7 @@ def tree(rng: Generator, x: float, z: float) -> Thing:
     if kind != "bush":
         trunk_face = _flat(x, z, [(-1.6 * stem, 0), (1.6 * stem, 0), (stem, middle), (-stem, middle)])
         faces.insert(0, Face(trunk_face, "bark", 1.0, VEGETATION))
+    # Far crowns are too small to show more.
     clumps = 9 if z < 25 else 4
     for clump, (right, up, size, tone) in enumerate(rng.random((clumps, 4)).tolist()):
         level, size = clump / (clumps - 1), 0.26 + 0.14 * size

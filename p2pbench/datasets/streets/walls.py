@@ -73,6 +73,7 @@ def hit_fronts(wall: Wall, camera: Camera, u: Reals) -> Hit:
 def hit_ends(wall: Wall, camera: Camera, u: Reals) -> Hit:
     """Visible ends of buildings beyond a gap or lower neighbour."""
     front = hit_fronts(wall, camera, u)
+    # A building's end stands at the edge between the stretch that the column meets and the next one.
     following = np.minimum(front.which + 1, len(wall.kinds) - 1)
     z = np.maximum(wall.edges[following], 1.0)
     along = np.abs(camera.place(u, z)) - abs(wall.at)
@@ -107,6 +108,7 @@ def draw_row(rng: Generator, style: str, x: float, crossing: Crossing, end: floa
     while z < end:
         kind, length, eaves, roof = _draw_stretch(rng, style, gap)
         stop = z + length
+        # The stretch is cut where the crossing road begins, and the width of that road stays empty.
         if crossing and z < crossing[0] < stop:
             stop = crossing[0]
         elif crossing and crossing[0] <= z < crossing[1]:
