@@ -13,7 +13,7 @@ import record
 
 import numpy as np
 
-from p2pbench.ablation.grid import SETTINGS
+from p2pbench.ablation.grid import QUICKSTART_SETTINGS
 from p2pbench.ablation.timing import NotMeasured, Totals, throughput
 from p2pbench.ablation.workers import workers
 from p2pbench.config import RunConfig, run_config
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     chosen = parser.parse_args()
     device = pick_device(chosen.device)
-    size = {} if device.type == "cuda" else SETTINGS
+    size = {} if device.type == "cuda" else QUICKSTART_SETTINGS
     config = resolved(run_config({**size, "device": chosen.device}, "benchmark"), device)
     found = record.Record("parallel", chosen)
     rows: list[dict[str, object]] = []

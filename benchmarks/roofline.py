@@ -48,7 +48,7 @@ from timing import clock, products
 CHANNELS = Channels(3, 3, np.dtype(np.uint8), np.dtype(np.uint8))
 STEPS: dict[str, dict[str, Any]] = {
     "step, 256x256, ngf 64": {},
-    "step of quickstart": {**grid.SETTINGS, "objective": "L1+cGAN"},
+    "step of quickstart": {**grid.QUICKSTART_SETTINGS, "objective": "L1+cGAN"},
 }
 FLOAT_BYTES = 4
 WRITTEN_ONLY = ("copy_", "zero_", "fill_")  # operators that do not read what they change

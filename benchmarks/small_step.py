@@ -34,7 +34,7 @@ def serve(cells: list[str], steps: int, late: int) -> None:
     import numpy as np
     import torch
 
-    from p2pbench.ablation.grid import SETTINGS
+    from p2pbench.ablation.grid import QUICKSTART_SETTINGS
     from p2pbench.config import run_config
     from p2pbench.datasets.cache import CachedSamples
     from p2pbench.datasets.dataset import Channels
@@ -59,7 +59,7 @@ def serve(cells: list[str], steps: int, late: int) -> None:
     random = torch.Generator().manual_seed(0)
     runs = {}
     for cell in cells:
-        config = run_config({**SETTINGS, "objective": cell}, "benchmark")
+        config = run_config({**QUICKSTART_SETTINGS, "objective": cell}, "benchmark")
         side = config.load_side
         # Smooth pictures, as streets are: losses fall and gradients become small, as in a training.
         pictures = {

@@ -228,10 +228,8 @@ def _folder(kind: str) -> Path:
     return Path(str(resources.files("p2pbench") / kind))
 
 
-GRID = "losses"
-
-
-SETTINGS: dict[str, Any] = {
+QUICKSTART_GRID = "losses"
+QUICKSTART_SETTINGS: dict[str, Any] = {
     "dataset": "streets",
     "image_size": 64,
     "ngf": 16,

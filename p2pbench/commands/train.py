@@ -30,7 +30,7 @@ def quickstart(out: Path) -> None:
 
     The report includes a small real-vs-fake study as an illustration: its raters are programs, not people.
     """
-    from p2pbench.ablation.grid import GRID, SETTINGS, find_grid, plan_grid
+    from p2pbench.ablation.grid import QUICKSTART_GRID, QUICKSTART_SETTINGS, find_grid, plan_grid
     from p2pbench.ablation.runner import run_grid
     from p2pbench.runtime.interrupt import stop_request
     from p2pbench.runtime.terminal import Terminal
@@ -38,8 +38,8 @@ def quickstart(out: Path) -> None:
     from p2pbench.study.rehearsal import hold_study
     from reports import html
 
-    name, grid = find_grid(GRID)
-    plan = plan_grid(Grid(out / name), grid, "quickstart", SETTINGS)
+    name, grid = find_grid(QUICKSTART_GRID)
+    plan = plan_grid(Grid(out / name), grid, "quickstart", QUICKSTART_SETTINGS)
     html.check(out, out / "report")
     with Terminal().watching() as terminal:
         trained = run_grid(plan, terminal, os.cpu_count() or 1, stopping=stop_request)

@@ -35,8 +35,6 @@ _BEGINNING = b'{\n "title": '  # of analysis.json
 
 
 _BEGINNINGS = b"Study ", b"The raters of this study were", b"This study was looked at"  # of analysis.txt
-
-
 _WORKER = "WorkerId"  # a column of every results CSV of Mechanical Turk
 
 
