@@ -32,8 +32,6 @@ from reports.store.names import counted, typed
 from reports.store.scores import Metric, Scores
 
 _BEGINNING = b'{\n "title": '  # of analysis.json
-
-
 _BEGINNINGS = b"Study ", b"The raters of this study were", b"This study was looked at"  # of analysis.txt
 _WORKER = "WorkerId"  # a column of every results CSV of Mechanical Turk
 
