@@ -24,7 +24,7 @@ from p2pbench.runtime.files import locked
 from p2pbench.runtime.interrupt import Stop, Stopped, StopSource, never_stopped
 from p2pbench.runtime.precision import Precisions, precisions
 from p2pbench.runtime.progress import QUIET, ProgressReporter
-from p2pbench.runtime.tables import Displayed, ShownCell, ShownTable
+from p2pbench.runtime.result_tables import Displayed, ShownCell, ShownTable
 from p2pbench.training.records import (
     RunRecord,
     check_files,

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from fcn.score_protocols import Protocol
 from p2pbench.errors import UserError
-from p2pbench.runtime.tables import Displayed, ShownCell, ShownTable
+from p2pbench.runtime.result_tables import Displayed, ShownCell, ShownTable
 from p2pbench.scoring.confusion_scores import METRICS, ClassRow
 from p2pbench.scoring.scorer import Scored
 from reports import tidy

@@ -21,7 +21,7 @@ from p2pbench.errors import UserError
 from p2pbench.runtime.device import device_errors
 from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.progress import QUIET, ProgressReporter
-from p2pbench.runtime.tables import Displayed, ShownCell, ShownTable
+from p2pbench.runtime.result_tables import Displayed, ShownCell, ShownTable
 from p2pbench.training.generator_file import GeneratorCard
 from p2pbench.training.inference import PADDING, LoadedGenerator, Translator, load_generator
 from reports.store import apart, atomic, json_files, layout

@@ -20,7 +20,7 @@ from p2pbench.datasets.transforms import from_network, to_network
 from p2pbench.errors import UserError
 from p2pbench.networks.generator import BatchNormMode, Generator, test_mode
 from p2pbench.runtime.device import pick_device
-from p2pbench.runtime.tables import Displayed, ShownCell, ShownTable
+from p2pbench.runtime.result_tables import Displayed, ShownCell, ShownTable
 from p2pbench.training.generator_file import IMPORTED, GeneratorCard, input_bits, read_generator
 from p2pbench.training.leftovers import check_generator
 from p2pbench.training.seeding import Purpose, item_number, torch_seed
@@ -236,7 +236,7 @@ def load_generator(
         >>> generator(torch.zeros(2, 3, 40, 56)).shape  # or what the network sees, from -1 to 1
         torch.Size([2, 3, 40, 56])
     """
-    file = Path(path)
+    chosen, file = pick_device(device), Path(path)  # a device that is not there is known before anything is read
     file = file / "generator.safetensors" if file.is_dir() else file
     network, card = read_generator(file)
     run, notes = Run(file.parent, file.parent.parent.name, None), []
@@ -250,7 +250,7 @@ def load_generator(
         raise UserError(f"dropout on has no effect: {file} has no dropout layers; leave it out")
     if seed is not None and not (card.test_dropout and card.architecture.dropout_blocks):
         raise UserError(f"seed {seed} has no effect: it is that of dropout's noise, which is off; leave it out")
-    return LoadedGenerator(file, network.to(pick_device(device)), card, bare_dataset(card), tuple(notes))
+    return LoadedGenerator(file, network.to(chosen), card, bare_dataset(card), tuple(notes))
 
 
 def bare_dataset(card: GeneratorCard) -> Dataset:
