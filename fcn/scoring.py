@@ -168,7 +168,9 @@ def _segmented(
     threads = min(os.cpu_count() or 1, MOST_THREADS) if on_gpu else IMAGES_AHEAD
     with (
         ThreadPoolExecutor(threads) as pool,
-        closing(_launched(segmenter, _batches(segmenter, scorer.card, examples, threads))) as launched,
+        # Closed here, since an error's traceback keeps the generator: nothing is read any more once `score` has raised.
+        closing(_batches(segmenter, scorer.card, examples, threads)) as reading,
+        closing(_launched(segmenter, reading)) as launched,
         closing(_one_ahead(launched) if on_gpu else launched) as batches,
     ):
         for reads, parts in batches:
@@ -200,7 +202,7 @@ def _one_ahead(items: Iterator[Item]) -> Generator[Item]:
             yield item
 
 
-def _batches(segmenter: Segmenter, card: Card, examples: Sequence[Example], threads: int) -> Iterator[list[_Read]]:
+def _batches(segmenter: Segmenter, card: Card, examples: Sequence[Example], threads: int) -> Generator[list[_Read]]:
     """Yield neighbours of one size, as many as are segmented at once.
 
     A few more are read ahead.

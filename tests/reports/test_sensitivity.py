@@ -96,12 +96,12 @@ def test_a_dry_run_takes_the_grids_own_seeds_then_a_like_grids_then_none(build: 
     like = run_config({"dataset": "streets"}, "test")
     # Two seeds are there and two are asked for: what four tell is among the numbers.
     first, *told = difference_lines(results, "losses", like, [2, 3])
-    assert first == f"{trainings.DETECTABLE}, on 4 test items, as the seeds of {results / 'losses'} tell:"
+    assert first == f"{trainings.DETECTABLE}, on 4 test items, estimated from the seeds of {results / 'losses'}:"
     assert told == trainings.detectable_lines(table, (2, 3, 4, 5, 10))
     clustered = run_config({"dataset": "streets", "clusters": "(.)"}, "test")
     (unknown,) = difference_lines(results, "patches", like, [0, 1])
     assert difference_lines(results, "losses", clustered, [2, 3]) == [unknown]  # scores are made again by these
-    assert unknown.endswith(f"after two seeds of each cell, `p2pbench plan {results}` says it")
+    assert unknown.endswith(f"after two seeds per cell, `p2pbench plan {results}` estimates it")
     path = Grid(results / "losses").json
     document = json.loads(path.read_text())
     document["settings"] = {key: value for key, value in like.model_dump().items() if key not in ("device", "seed")}
@@ -148,7 +148,7 @@ def test_a_dry_run_takes_no_grid_of_other_test_items(build: Callable[..., Path],
 
 @pytest.mark.long
 def test_a_dry_run_of_one_seed_says_that_nothing_will_be_decided(tmp_path: Path) -> None:
-    for seeds, words in (("0", "one training per cell: nothing will be decided"), ("0,1", "after two seeds of each")):
+    for seeds, words in (("0", "one training per cell: nothing will be decided"), ("0,1", "after two seeds per cell")):
         arguments = ["train-ablation", "losses", "--set", "dataset=streets", "--set", "image_size=32", "--set", "ngf=2"]
         arguments += ["--set", "receptive_field=16", "--set", "train_items=2", "--set", "test_items=2", "--dry-run"]
         result = CliRunner().invoke(cli, [*arguments, "--out", str(tmp_path / "out"), "--seeds", seeds])
