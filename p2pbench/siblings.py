@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -53,6 +52,8 @@ def _same(path: Path, expected: Path) -> bool:
 
 def _owners(file: Path) -> list[str]:
     """The names of other distributions that installed a file, from pip's records."""
+    from importlib import metadata  # which takes longer to import than all else here
+
     return [
         distribution.name
         for distribution in metadata.distributions()
