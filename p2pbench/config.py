@@ -182,8 +182,8 @@ class RunConfig(BaseModel):
     threads: Annotated[int, Field(gt=0, le=MOST_THREADS)] | None = setting(
         None,
         "rounding",
-        "on a CPU; None shares the cores among the runs at once (one a run with Ray); sums are rounded "
-        "otherwise with another number, so a run keeps the one that it began with; 1 is best for small networks",
+        "on a CPU; None divides the cores among concurrent runs (Ray: one thread per run); the number affects "
+        "rounding, so a run keeps the one that it began with; 1 is best for small networks",
     )
 
     @model_validator(mode="after")

@@ -234,7 +234,7 @@ def detectable_lines(table: ScoreTable, seeds: Sequence[int] = SEED_COUNTS) -> l
     for row, values in zip(rows, texts, strict=True):
         lines.append(f"  {describe(row.metric).label:<20}" + "".join(f"{text:>9}" for text in values))
     if any("-" in values for values in texts):
-        lines.append("  -: exceeds the metric's scale")
+        lines.append("  -: more than the metric's range")
     return lines
 
 

@@ -59,7 +59,7 @@ const ENGLISH = {
     stay: "Please keep this page in front and the window as it is while images are shown.",
     start: (practice) => (practice ? "Start the practice" : "Start"),
   },
-  preload: { title: "Loading the images", text: "The first pair appears as soon as they are here.", progress: "Images loaded" },
+  preload: { title: "Loading the images", text: "The first pair appears when loading is complete.", progress: "Images loaded" },
   back: {
     title: "Welcome back",
     text: "Your answers so far are kept. You continue where you left off.",
@@ -140,7 +140,7 @@ const ENGLISH = {
     ineligible: { title: "This device does not fit", text: "The study could not be shown on your device." },
     withdrawn: { title: "You have withdrawn", text: "You withdrew your answers earlier, so the study is over for you." },
     full: { title: "The study is full", text: "All places are taken. Thank you for your interest." },
-    closed: { title: "The study is closed", text: "It takes no more answers. Thank you for your interest." },
+    closed: { title: "The study is closed", text: "No more answers are accepted. Thank you for your interest." },
     link: { title: "A personal link is needed", text: "Please open the link that you were sent, exactly as it is." },
     prolific: { title: "Please use Prolific", text: "This study is open to participants on Prolific only." },
     abandoned: {

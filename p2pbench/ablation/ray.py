@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from p2pbench.ablation.data import Data, KeptData, data_key
 from p2pbench.ablation.grid import PlannedRun
-from p2pbench.ablation.run import Outcome, begin, execute, say_threads
+from p2pbench.ablation.run import RunOutcome, begin, execute, say_threads
 from p2pbench.cluster.jobs import Cluster, Job, Needs
 from p2pbench.cluster.nodes import Unfit
 from p2pbench.cluster.worker import WorkerLink, given_device
@@ -28,7 +28,7 @@ def execute_on_cluster(
     data: Mapping[tuple[object, ...], Data],
     reporter: ProgressReporter,
     stop: Stop,
-) -> Generator[Outcome, None, None]:
+) -> Generator[RunOutcome, None, None]:
     """Train runs on a cluster.
 
     Yields each finished run with its error, if any.

@@ -221,5 +221,5 @@ def as_begun(planned: PlannedRun, available: Precisions, made: Sequence[tuple[Ru
     return chosen(config, available)
 
 
-Outcome = tuple[PlannedRun, Exception | None]
+RunOutcome = tuple[PlannedRun, Exception | None]
 """A run, and the error that ended it, if any."""

@@ -13,7 +13,7 @@ import torch
 from p2pbench.ablation.data import Data, data_key, open_data
 from p2pbench.ablation.grid import GridPlan, PlannedRun, read_plan
 from p2pbench.ablation.references import check_references, fill_references
-from p2pbench.ablation.run import Outcome, as_begun, begin, execute, is_finished, say_threads
+from p2pbench.ablation.run import RunOutcome, as_begun, begin, execute, is_finished, say_threads
 from p2pbench.ablation.timing import SEQUENTIAL, NotMeasured, throughput, verdict
 from p2pbench.ablation.workers import Workers, share, workers
 from p2pbench.config import GridConfig, RunConfig
@@ -242,7 +242,7 @@ def _execute_here(
     parallel: int,
     reporter: ProgressReporter,
     stop: Stop,
-) -> Generator[Outcome, None, None]:
+) -> Generator[RunOutcome, None, None]:
     """Run up to `parallel` runs concurrently, or sequentially if concurrency does not raise throughput."""
     count = min(parallel, len(plan))
     if count > 1:
@@ -280,7 +280,7 @@ def _is_quicker(
 
 def _execute_sequentially(
     plan: Sequence[PlannedRun], data: Mapping[tuple[object, ...], Data], reporter: ProgressReporter, stop: Stop
-) -> Generator[Outcome, None, None]:
+) -> Generator[RunOutcome, None, None]:
     threads = torch.get_num_threads()
     if plan and pick_device(plan[0].config.device).type == "cpu":
         say_threads(plan, threads, reporter)
@@ -299,7 +299,7 @@ def _execute_sequentially(
         torch.set_num_threads(threads)
 
 
-def _report_outcomes(outcomes: Iterator[Outcome], count: int, reporter: ProgressReporter) -> None:
+def _report_outcomes(outcomes: Iterator[RunOutcome], count: int, reporter: ProgressReporter) -> None:
     """Report each finished run; at the end raise its errors, `Stopped` first."""
     failed: list[Exception] = []
     for done, (planned, error) in enumerate(outcomes, 1):

@@ -26,7 +26,7 @@ import torch
 from fcn.segmenting import is_out_of_memory
 from p2pbench.ablation.data import KeptData
 from p2pbench.ablation.grid import PlannedRun
-from p2pbench.ablation.run import Outcome, execute
+from p2pbench.ablation.run import RunOutcome, execute
 from p2pbench.ablation.timing import NotMeasured, Rates, Timer, enough_seconds, step_timer, sustained, warm_up
 from p2pbench.config import RunConfig
 from p2pbench.datasets.dataset import Channels
@@ -80,7 +80,7 @@ class Workers:
             Rates(size / alone[cell], size / step) for size, cell, step in zip(sizes, cells, concurrent, strict=True)
         ]
 
-    def execute(self, plan: Sequence[PlannedRun]) -> Generator[Outcome, None, None]:
+    def execute(self, plan: Sequence[PlannedRun]) -> Generator[RunOutcome, None, None]:
         """Execute runs; yields each finished run with its error, if any.
 
         A stop request reaches all workers; every run then saves its state, and its outcome is `Stopped`. Exceptions of

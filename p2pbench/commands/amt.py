@@ -27,12 +27,10 @@ COMMANDS = {
     "serve": Entry("amt:amt_serve", "Host the page for raters, and the researcher's pages."),
     "status": Entry("amt:amt_status", "Show the progress of the studies."),
     "close": Entry("amt:amt_close", "Admit no new raters; fooling rates can be seen from then on."),
-    "analyse": Entry(
-        "amt_results:amt_analyse", "Fooling rates with intervals, of a study, a CSV export, or an old AMT batch."
-    ),
-    "export": Entry("amt_results:amt_export", "Answers and raters' sessions as CSV."),
+    "analyse": Entry("amt_results:amt_analyse", "Print fooling rates of a study, a CSV export or an old AMT batch."),
+    "export": Entry("amt_results:amt_export", "Export answers and sessions as CSV."),
     "simulate": Entry("amt:amt_simulate", "Rehearse a study with programs as raters."),
-    "plan": Entry("amt_results:amt_plan", "Number of raters that a study needs."),
+    "plan": Entry("amt_results:amt_plan", "Estimate the raters that a study needs."),
 }
 
 # Maps are shown beside another item's fake, colorizations beside the same item's: paper, section 4.1.
@@ -94,8 +92,10 @@ def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
 @click.option("--name", required=True, help="The study's name in links: a-z, 0-9 and -.")
 @click.option("--grid", help="Grid whose cells are the algorithms; needed only if RESULTS has several grids.")
 @click.option("--seed", type=int, help="Seed of the run that stands for each cell. Default: its first.")
-@click.option("--real", type=options.PATH, help="Instead of a grid: a folder of real images,")
-@click.option("--fake", "fakes", multiple=True, metavar="NAME=FOLDER", help="and one of fakes per algorithm.")
+@click.option("--real", type=options.PATH, help="Folder of real images, in place of a grid; needs --fake.")
+@click.option(
+    "--fake", "fakes", multiple=True, metavar="NAME=FOLDER", help="Folder of one algorithm's fakes."
+)
 @options.clusters
 @click.option("--allow-partial", is_flag=True, help="Leave out items that lack an image somewhere.")
 @click.option(

@@ -51,7 +51,7 @@ def image_score(
       psnr         peak signal-to-noise ratio in dB            higher
       ssim         structural similarity                       higher
       gmsd         deviation of gradient magnitude similarity  lower
-      sharpness    relative to the targets: below 1 is blurred nearer to 1
+      sharpness    energy of edges relative to the targets     closest to 1
       histogram_*  overlap of all outputs' colours with real   higher
 
     LPIPS (lower is better) is the distance of AlexNet features between output and target. It needs the extra
@@ -85,7 +85,7 @@ def image_score(
             if stop:
                 raise Stopped(
                     f"stopped; {counted(written, 'score')} written, the last {scores.scorer} of {outputs.name}, and "
-                    "the same command begins again"
+                    "rerun the same command to start over"
                 )
             if as_json:
                 click.echo(json.dumps(outputs.place | scores.summary()))

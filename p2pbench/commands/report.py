@@ -68,8 +68,8 @@ def plan(results: Path, seeds: str) -> None:
     The estimate is from the seeds in RESULTS.
 
     Printed per metric: the difference detected with 80 % power, as the median over pairs of cells, each with the
-    variance between its own seeds and the items there are; - exceeds the metric's whole scale. `amt plan` does the
-    same for raters.
+    variance between its own seeds and the items there are; a dash means more than the metric's range.
+    `amt plan` does the same for raters.
     """
     from reports import page, trainings
 

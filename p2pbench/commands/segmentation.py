@@ -292,7 +292,7 @@ def label_score(
             if stop and done < total:
                 raise Stopped(
                     f"{name}: stopped after {done} of {total} label maps; scores of runs before it are written, and "
-                    "the same command begins again"
+                    "rerun the same command to start over"
                 )
 
         if labels is not None:

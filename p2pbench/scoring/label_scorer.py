@@ -20,7 +20,7 @@ from p2pbench.metrics.label_maps import At, LabelMaps, label_maps, protocol
 from p2pbench.scoring import label_scores
 from p2pbench.scoring.confusion_scores import Compared
 from p2pbench.scoring.label_files import COLOURS, Reading, describe, read_map
-from p2pbench.scoring.label_scores import LabelsScored, Scorers, write_scores
+from p2pbench.scoring.label_scores import LabelsScored, ScorerNames, write_scores
 from p2pbench.scoring.scorer import Outputs
 from reports.store.layout import Run
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from p2pbench.scoring.truth import Truth
 
 
-LABELS = Scorers(official="labels-official", strict="labels")
+LABELS = ScorerNames(official="labels-official", strict="labels")
 BEYOND = "void"  # a prediction outside the classes, in notes
 
 Advance = Callable[[str, int, int], None]

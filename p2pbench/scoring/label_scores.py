@@ -29,7 +29,7 @@ TRUTH, IGNORED, BEYOND = "truth", "ignored", "beyond the classes"
 _CLASSES, _CONFUSION = f"{','.join(CLASS_COLUMNS)}\n".encode(), f"{TRUTH},".encode()
 
 
-class Scorers(NamedTuple):
+class ScorerNames(NamedTuple):
     """The names of a scorer by each protocol."""
 
     official: str
@@ -85,7 +85,7 @@ class Outcome:
 
 def write_scores(
     outputs: Outputs,
-    scorers: Scorers,
+    scorers: ScorerNames,
     compared: Mapping[str, Compared],
     protocol: Mapping[str, object],
     beyond: str,
@@ -122,7 +122,7 @@ def write_scores(
     return LabelsScored(outputs, row.scores, of_outputs, row=row, compared=compared)
 
 
-def check_free(run: Run, scorers: Scorers, mend: str = "move it away") -> None:
+def check_free(run: Run, scorers: ScorerNames, mend: str = "move it away") -> None:
     """Refuse foreign or edited files where `write_scores` writes.
 
     Args:
@@ -141,7 +141,7 @@ def check_free(run: Run, scorers: Scorers, mend: str = "move it away") -> None:
 
 def score_row(
     name: str,
-    scorers: Scorers,
+    scorers: ScorerNames,
     compared: Mapping[str, Compared],
     n_expected: int,
     protocol: Mapping[str, object],

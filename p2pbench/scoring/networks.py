@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from importlib.metadata import version
-from itertools import repeat
 from pathlib import Path
 
 import torch
@@ -25,14 +20,14 @@ from fcn.training import Checkpoint, FcnProgress, Settings, TrainingSet, train
 from fcn.weights import Card
 from p2pbench.datasets.contents import cache_folder
 from p2pbench.datasets.labelled import NATIVE_SIZE, Streets
-from p2pbench.datasets.streets.scene import Scene, draw_scene
+from p2pbench.datasets.streets.scene import draw_scene
 from p2pbench.errors import UserError
 from p2pbench.runtime.files import locked
 from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring.truth import Truth
 
 
-def open_scorer(truth: Truth, path: Path | None, device: torch.device, reporter: ProgressReporter) -> ScoringNetwork:
+def open_network(truth: Truth, path: Path | None, device: torch.device, reporter: ProgressReporter) -> ScoringNetwork:
     """Open the scorer in a file; None opens the street scenes'.
 
     Raises:
@@ -42,7 +37,7 @@ def open_scorer(truth: Truth, path: Path | None, device: torch.device, reporter:
     if path is None:
         if not isinstance(truth.dataset, Streets):
             raise UserError(f"{no_weights(truth.dataset.name)}. Give it as --weights FILE")
-        path = streets_scorer(reporter)
+        path = streets_network(reporter)
     network, card = weights.load(path)
     if (card.labels, card.classes) != (truth.table.name, truth.table.classes):
         raise UserError(
@@ -52,7 +47,7 @@ def open_scorer(truth: Truth, path: Path | None, device: torch.device, reporter:
     return ScoringNetwork(settled(network, device), card, weights.digest(path))
 
 
-def scorer_protocol(scorer: ScoringNetwork) -> dict[str, object]:
+def network_protocol(scorer: ScoringNetwork) -> dict[str, object]:
     """Every choice of the segmentation that changes a score."""
     card, network = scorer.card, scorer.card.architecture
     size = f"to {card.photo_size}x{card.photo_size}, then " if card.photo_size is not None else ""
@@ -87,7 +82,7 @@ CHECKPOINT_SECONDS = 15.0
 WORK = "scorer of the street scenes"
 
 
-def streets_scorer(reporter: ProgressReporter) -> Path:
+def streets_network(reporter: ProgressReporter) -> Path:
     """Path of the street scenes' scorer, which is trained on first use.
 
     Raises:
@@ -102,7 +97,7 @@ def streets_scorer(reporter: ProgressReporter) -> Path:
 
 
 def _train(path: Path, reporter: ProgressReporter) -> None:
-    examples = [_example(index, scene) for index, scene in enumerate(_scenes(reporter))]
+    examples = [_example(index) for index in range(SCENES)]
     network = FCN(ARCHITECTURE)
     draw_weights(network, torch.Generator().manual_seed(SETTINGS.seed))
     with_batch_norm(network)
@@ -119,19 +114,17 @@ def _train(path: Path, reporter: ProgressReporter) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
-def _scenes(reporter: ProgressReporter) -> Iterator[Scene]:
-    """The scenes to learn from, drawn by as many processes as there are cores."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), context) as pool:
-        drawn = pool.map(draw_scene, repeat(SCENE_SEED), range(SCENES), repeat(NATIVE_SIZE), chunksize=16)
-        for done, scene in enumerate(drawn, 1):
-            reporter.count("street scenes drawn", done, SCENES)
-            yield scene
+def _example(index: int) -> Example:
+    """A scene, drawn by the threads that read ahead when training first needs it.
 
+    Not by processes: those of a call from Python would run the caller's script again.
+    """
 
-def _example(index: int, scene: Scene) -> Example:
-    labels = CITYSCAPES.to_indices(scene.labels)
-    return Example(str(index), lambda: str(index), lambda: Loaded(Photo(scene.photo), labels))
+    def load() -> Loaded:
+        scene = draw_scene(SCENE_SEED, index, NATIVE_SIZE)
+        return Loaded(Photo(scene.photo), CITYSCAPES.to_indices(scene.labels))
+
+    return Example(str(index), lambda: str(index), load)
 
 
 def _key() -> str:

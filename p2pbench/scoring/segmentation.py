@@ -28,8 +28,8 @@ from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring import label_scores
 from p2pbench.scoring.confusion_scores import Compared
 from p2pbench.scoring.label_reading import check_labelled
-from p2pbench.scoring.label_scores import LabelsScored, Scorers, write_scores
-from p2pbench.scoring.networks import open_scorer, scorer_protocol
+from p2pbench.scoring.label_scores import LabelsScored, ScorerNames, write_scores
+from p2pbench.scoring.networks import network_protocol, open_network
 from p2pbench.scoring.outputs import read_output
 from p2pbench.scoring.scorer import Outputs
 from p2pbench.scoring.truth import Truth, read_bytes
@@ -40,7 +40,7 @@ from reports.store.ranges import shown
 if TYPE_CHECKING:  # Ray is an extra
     from p2pbench.cluster.jobs import Cluster
 
-FCN = Scorers(official="fcn-official", strict="fcn-strict")
+FCN = ScorerNames(official="fcn-official", strict="fcn-strict")
 PUBLISHED_START = b"Mean pixel accuracy: "
 BEYOND = "a channel outside the classes"
 
@@ -113,7 +113,7 @@ class SegmentationScorer:
     def score_runs(self, runs: Sequence[Outputs], truth: Truth) -> Iterable[LabelsScored]:
         """Score runs that are compared with the same labels."""
         options = self.options
-        network = open_scorer(truth, options.weights, options.device, options.reporter)
+        network = open_network(truth, options.weights, options.device, options.reporter)
         return (score_run(outputs, network, options) for outputs in runs)
 
 
@@ -137,7 +137,7 @@ def score_run(outputs: Outputs, network: ScoringNetwork, options: SegmentationOp
     compared = {id_: Compared(kept.counts, kept.size, kept.changed) for id_, kept in matrices.images.items()}
     check_labelled(truth, compared)
     _write_published(run, compared, truth.table.classes)
-    return write_scores(outputs, FCN, compared, scorer_protocol(network), BEYOND)
+    return write_scores(outputs, FCN, compared, network_protocol(network), BEYOND)
 
 
 def _key(id_: str, path: Path, truth: Truth, ends: Range | None) -> str:

@@ -14,7 +14,7 @@ from p2pbench.cluster.worker import WorkerLink, given_device
 from p2pbench.config import RunConfig
 from p2pbench.runtime.interrupt import Stopped
 from p2pbench.scoring.label_scores import LabelsScored
-from p2pbench.scoring.networks import open_scorer
+from p2pbench.scoring.networks import open_network
 from p2pbench.scoring.scorer import Outputs
 from p2pbench.scoring.segmentation import SegmentationOptions, SegmentationScorer, score_run
 from p2pbench.scoring.truth import Truth, run_truth
@@ -39,7 +39,7 @@ class ClusterSegmentationScorer(SegmentationScorer):
         options, first = self.options, runs[0]
         # One network for all nodes, which need not see its file: where each trained its own for street scenes, their
         # last bits might differ.
-        network = open_scorer(truth, options.weights, torch.device("cpu"), options.reporter)
+        network = open_network(truth, options.weights, torch.device("cpu"), options.reporter)
         needs = self._cluster.needs(str(options.device), None)
         results = first.run.folder if first.grid is None else first.grid.folder  # which all nodes must see
         absolute = [_anywhere(outputs) for outputs in runs]

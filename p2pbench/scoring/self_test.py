@@ -23,7 +23,7 @@ from p2pbench.datasets.contents import cache_folder, item_contents
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
 from p2pbench.datasets.labelled import Cityscapes
 from p2pbench.runtime.device import device_errors
-from p2pbench.scoring.networks import open_scorer, scorer_protocol
+from p2pbench.scoring.networks import network_protocol, open_network
 from p2pbench.scoring.segmentation import SegmentationOptions
 from p2pbench.scoring.truth import Truth
 from reports.paper import GROUND_TRUTH, is_published
@@ -78,7 +78,7 @@ def self_test(truth: Truth, options: SegmentationOptions) -> SelfTest:
         FcnError: The scorer's file cannot be used.
         Stopped: A stop was requested; finished segmentations are kept.
     """
-    scorer = open_scorer(truth, options.weights, options.device, options.reporter)
+    scorer = open_network(truth, options.weights, options.device, options.reporter)
     contents = item_contents(truth.dataset, list(truth.items.values()))
     examples = [_example(truth, id_, content) for id_, content in contents.items()]
     path = cache_folder() / f"self-test-{truth.dataset.name}-{scorer.digest[:16]}.npz"
@@ -137,7 +137,7 @@ def _answer(question: str, scores: tuple[float, ...], expected: tuple[float, ...
 def _photos(matrices: NDArray[np.int64], truth: Truth, scorer: ScoringNetwork) -> Check:
     """Check real photos against the paper's ground-truth row, or else against chance."""
     question = "real photos"
-    if is_published(scorer_protocol(scorer)) and truth.is_papers:
+    if is_published(network_protocol(scorer)) and truth.is_papers:
         return _answer(question, _three(matrices, "official"), GROUND_TRUTH, TOLERANCE)
     scores = _three(matrices, "strict")
     chance = np.array(_three(_by_chance(matrices), "strict"))
@@ -176,7 +176,7 @@ def _likely(scores: tuple[float, ...], matrices: NDArray[np.int64], truth: Truth
         lines.append(f"nearly all pixels got channel {int(predicted.argmax())}: these are not the weights")
     if not matrices[:, 10:, :].any():
         lines.append("no label beyond trainId 9 occurs: the label files hold something else than label ids")
-    if is_published(scorer_protocol(scorer)):
+    if is_published(network_protocol(scorer)):
         lines.append("the weights: import fcn-8s-cityscapes.caffemodel as published, 512 MB")
     else:
         lines.append(f"the scorer's training: {scorer.card.source}")

@@ -238,7 +238,7 @@ def test_ctrl_c_says_what_was_made_and_how_to_go_on(
     labels = ["label-score", str(tmp_path / "ids"), "--labels", "streets:", "--allow-partial", "--read", "label-ids"]
     said = interrupted(labels, monkeypatch)
     assert "stopped after 1 of 3 label maps; " in said
-    assert said.endswith("the same command begins again")
+    assert said.endswith("rerun the same command to start over")
 
 
 def test_ctrl_c_anywhere_is_a_line_that_says_how_to_go_on() -> None:

@@ -9,7 +9,7 @@ from fcn.network import FCN
 from fcn.scoring import ScoringNetwork
 from fcn.weights import PUBLISHED, Card
 from p2pbench.scoring import segmentation
-from p2pbench.scoring.networks import scorer_protocol
+from p2pbench.scoring.networks import network_protocol
 from reports import paper
 from reports.store.grids import GridDescription
 
@@ -20,7 +20,7 @@ def test_the_protocol_names_the_published_network_as_the_report_expects_it() -> 
     with torch.device("meta"):  # 500 MB of weights otherwise
         network = FCN(PUBLISHED)
     card = Card(PUBLISHED, CITYSCAPES.classes, CITYSCAPES.name, 256, "imported from fcn-8s-cityscapes.caffemodel", None)
-    protocol = scorer_protocol(ScoringNetwork(network, card, "digest"))
+    protocol = network_protocol(ScoringNetwork(network, card, "digest"))
     grid = GridDescription("", "", {"L1": {}}, (0,), DATASET, {}, {}, None)
     found = paper.value(grid, segmentation.FCN.official, "class_iou", "L1", protocol)
     assert found is not None

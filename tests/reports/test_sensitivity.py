@@ -202,10 +202,10 @@ def test_no_difference_is_beyond_the_scale(build: Callable[..., Path]) -> None:
     assert row.smallest[2] > 2  # SSIM is from -1 to 1
     told = trainings.detectable_lines(table, (2, 1000))
     assert told[2].split() == ["SSIM", "-", f"{row.smallest[1000]:.3f}"]
-    assert told[3:] == ["  -: exceeds the metric's scale"]
+    assert told[3:] == ["  -: more than the metric's range"]
     assert len(trainings.detectable_lines(table, (1000,))) == 3
     text = Page(html.write(results, results / "report")).text
-    assert "– exceeds the metric's scale" in text
+    assert "a dash means more than the metric's range" in text
     assert "2 – " in text.partition("metric's scale")[2]
 
 
