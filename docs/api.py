@@ -15,30 +15,39 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))  # run as a script, it describes the code beside it
 
 import p2pbench  # noqa: E402
+from p2pbench.ablation.runner import Trained  # noqa: E402
+from p2pbench.runtime.interrupt import Stop  # noqa: E402
+from p2pbench.runtime.progress import ProgressReporter  # noqa: E402
+from p2pbench.scoring.score_table import RunScores  # noqa: E402
+from p2pbench.training.generated_folder import Translated  # noqa: E402
+from p2pbench.training.inference import LoadedGenerator  # noqa: E402
 
 PAGE = Path(__file__).with_suffix(".md")
 ORDER = (
     *("train_grid", "load_generator", "generate", "image_score", "segmentation_score", "read_scores", "write_report"),
     *("RunConfig", "GridConfig"),
 )
+RESULTS = (Trained, LoadedGenerator, Translated, RunScores, ProgressReporter, Stop)
 HEAD = """# From Python
 
-`from p2pbench import train_grid, image_score, ...`: one function per command of the chain. They print nothing unless
-they get a `reporter`, install no signal handlers, and may be called from any thread. Results show as tables in a
-terminal and in a notebook. Errors that a user can mend are `p2pbench.errors.UserError`, `reports.ReportError` and
-`fcn.errors.FcnError` (`p2pbench.errors.MENDABLE` has all); `RunConfig` and `GridConfig` raise pydantic's
-`ValidationError`. Each example continues in the folder that those above it left; tests run all of them.
+`from p2pbench import train_grid, image_score, ...`: the commands train-ablation, generate, image-score, fcn-score and
+report as functions. They print nothing unless they get a `reporter`, install no signal handlers, and may be called from
+any thread. Results show as tables in a terminal and in a notebook. `p2pbench.errors.MENDABLE` is a tuple of all errors
+that a user can mend, such as `UserError`; `RunConfig` and `GridConfig` raise pydantic's `ValidationError`. Each example
+continues in the folder that those above it left, with a small network in `fcn.safetensors`; tests run all of them.
 
 `make docs` writes this page from the docstrings.
 """
-_SECTION = re.compile(r"^(Args|Returns|Raises|Example):$")
+_SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Example):$")
 _ENTRY = re.compile(r"^(\w[\w., ]*): (.*)$")
 
 
 def page() -> str:
     """The whole page."""
     assert sorted(ORDER) == sorted(p2pbench.__all__)
-    return "\n".join([HEAD, *(line for name in ORDER for line in entry(name, getattr(p2pbench, name)))]).rstrip() + "\n"
+    names = [line for name in ORDER for line in entry(name, getattr(p2pbench, name))]
+    results = [line for kind in RESULTS for line in kind_entry(kind)]
+    return "\n".join([HEAD, *names, "## Results and arguments\n", *results]).rstrip() + "\n"
 
 
 def entry(name: str, thing: object) -> Iterator[str]:
@@ -49,6 +58,22 @@ def entry(name: str, thing: object) -> Iterator[str]:
     else:
         yield f"Fields: {', '.join(f'`{field}`' for field in getattr(thing, 'model_fields', ()))}.\n"
     yield from described(inspect.getdoc(thing) or "")
+
+
+def kind_entry(kind: type) -> Iterator[str]:
+    """The lines on a class that functions return or take: its docstring, and a line per method and property."""
+    yield f"### {kind.__name__}\n"
+    yield from described(inspect.getdoc(kind) or "")
+    methods = []
+    for name, member in vars(kind).items():
+        function = member.fget if isinstance(member, property) else member
+        if inspect.isfunction(function) and (not name.startswith("_") or name == "__call__"):
+            _, *parameters = inspect.signature(function).parameters
+            taken = "" if isinstance(member, property) else f"({', '.join(parameters)})"
+            first, *_ = (inspect.getdoc(function) or "").splitlines()
+            methods.append(f"- `{'' if name == '__call__' else '.' + name}{taken}`: {first}")
+    if methods:
+        yield "\n".join(["Methods and properties:\n", *methods, ""])
 
 
 def signature(name: str, given: inspect.Signature) -> str:
@@ -80,7 +105,7 @@ def described(docstring: str) -> Iterator[str]:
         text = textwrap.dedent("\n".join(lines)).strip()
         if section_name == "Example":
             yield f"```pycon\n{text}\n```\n"
-        elif section_name in ("Args", "Raises"):
+        elif section_name in ("Args", "Attributes", "Raises"):
             yield f"{'Arguments' if section_name == 'Args' else section_name}:\n\n{listed(text)}\n"
         elif section_name:
             yield f"{section_name}: {text}\n"

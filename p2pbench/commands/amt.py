@@ -93,9 +93,7 @@ def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
 @click.option("--grid", help="Grid whose cells are the algorithms; needed only if RESULTS has several grids.")
 @click.option("--seed", type=int, help="Seed of the run that stands for each cell. Default: its first.")
 @click.option("--real", type=options.PATH, help="Folder of real images, in place of a grid; needs --fake.")
-@click.option(
-    "--fake", "fakes", multiple=True, metavar="NAME=FOLDER", help="Folder of one algorithm's fakes."
-)
+@click.option("--fake", "fakes", multiple=True, metavar="NAME=FOLDER", help="Folder of one algorithm's fakes.")
 @options.clusters
 @click.option("--allow-partial", is_flag=True, help="Leave out items that lack an image somewhere.")
 @click.option(
