@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import resource
 import statistics
 import subprocess
@@ -176,6 +177,16 @@ def test_the_lower_packages_know_nobody(package: str) -> None:
 def test_the_report_needs_no_torch() -> None:
     code = "import sys, reports.html; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_calls_start_processes_only_where_that_is_asked_for() -> None:
+    """Processes of Python's own run a script again that calls a function of ours without a guard."""
+    starting = {
+        path.relative_to(ROOT).as_posix()
+        for path in modules()
+        if re.search(r"\bmultiprocessing\b|ProcessPoolExecutor", path.read_text(encoding="utf-8"))
+    }
+    assert starting == {"p2pbench/ablation/workers.py", "amt/simulation/simulate.py"}  # --parallel, rehearsals
 
 
 def test_init_files_offer_and_do_nothing_else() -> None:
