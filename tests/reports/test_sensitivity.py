@@ -206,7 +206,7 @@ def test_no_difference_is_beyond_the_scale(build: Callable[..., Path]) -> None:
     assert len(trainings.detectable_lines(table, (1000,))) == 3
     text = Page(html.write(results, results / "report")).text
     assert "a dash means more than the metric's range" in text
-    assert "2 – " in text.partition("metric's scale")[2]
+    assert "2 – " in text.partition("the metric's range")[2]
 
 
 def test_several_seeds_of_one_item_lack_items_not_seeds(build: Callable[..., Path]) -> None:
