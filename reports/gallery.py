@@ -322,7 +322,7 @@ def label_errors(truth: NDArray[np.uint8], segmentation: NDArray[np.uint8]) -> N
     return wrong
 
 
-class _LabelMap(NamedTuple):
+class StoredLabelMap(NamedTuple):
     """A label map as its file's bytes and class indices (H, W)."""
 
     content: bytes
@@ -330,34 +330,31 @@ class _LabelMap(NamedTuple):
 
     @property
     def size(self) -> str:
+        """Size as WIDTHxHEIGHT."""
         return f"{self.values.shape[1]}x{self.values.shape[0]}"
 
 
-def _label_map(path: Path, damages: list[str]) -> _LabelMap | None:
+def _label_map(path: Path, damages: list[str]) -> StoredLabelMap | None:
     """Read a label map; None if missing or unreadable, which is noted."""
     try:
-        return _read_label_map(path) if path.is_file() else None
+        return read_label_map(path) if path.is_file() else None
     except ReportError as error:
         damages.append(str(error))
         return None
 
 
-def read_label_map(path: Path) -> NDArray[np.uint8]:
-    """Class indices (H, W) of a palette PNG, IGNORED for void.
+def read_label_map(path: Path) -> StoredLabelMap:
+    """Read a palette PNG of class indices (H, W), IGNORED for void.
 
     Raises:
         ReportError: The file is damaged, or no palette PNG.
     """
-    return _read_label_map(path).values
-
-
-def _read_label_map(path: Path) -> _LabelMap:
     try:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
             if picture.mode != "P":
                 raise ValueError(f"a picture of mode {picture.mode}")
-            return _LabelMap(content, np.asarray(picture))
+            return StoredLabelMap(content, np.asarray(picture))
     except UnidentifiedImageError as error:  # its message has a memory address
         raise _no_label_map(path, "no PNG") from error
     except (*DAMAGED, Image.DecompressionBombError) as error:

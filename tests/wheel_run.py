@@ -17,16 +17,8 @@ from pathlib import Path
 
 from p2pbench.siblings import SIBLINGS
 from tests.environments import ROOT, Environment
+from tests.golden.chain import GRID
 
-GRID = """
-title = "Two losses"
-[settings]
-direction = "labels-to-photo"
-[cells."L1"]
-objective = "L1"
-[cells."L1+cGAN"]
-objective = "L1+cGAN"
-"""
 SETTINGS = "image_size=32 ngf=4 ndf=4 receptive_field=16 batch_size=4 epochs=1 train_items=4 test_items=11"
 TRAIN = "train-ablation tiny.toml --dataset streets --device cpu --fcn-weights scorer.safetensors"
 PIPELINE = (

@@ -49,19 +49,6 @@ def by_rater(answers: pd.DataFrame) -> pd.DataFrame:
     return _counted(answers, "rater")
 
 
-def by_algorithm(answers: pd.DataFrame) -> pd.DataFrame:
-    """Rate of each algorithm: mean over raters' means over trials.
-
-    Args:
-        answers: Answered trials, with columns algorithm, rater and fooled.
-
-    Returns:
-        Columns algorithm, raters, trials, rate (0 to 1), sorted by algorithm.
-    """
-    groups = by_rater(answers).groupby("algorithm")
-    return groups.agg(raters=("rater", "size"), trials=("trials", "sum"), rate=("rate", "mean")).reset_index()
-
-
 def by_item(answers: pd.DataFrame) -> pd.DataFrame:
     """Rate of each item's fake with its 95 % Wilson interval.
 

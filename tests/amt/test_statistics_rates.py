@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from amt.statistics.rates import by_algorithm, by_item, by_rater, wilson
+from amt.statistics.rates import by_item, by_rater, wilson
 from tests.amt.answers import frame, session
 
 ANSWERS = frame(
@@ -24,12 +24,6 @@ def test_rates_by_rater() -> None:
         ["a", "rater of v", 0, 2, 0.0],
         ["b", "rater of u", 1, 5, 0.2],
     ]
-
-
-def test_rates_of_algorithms_are_means_over_raters() -> None:
-    found = by_algorithm(ANSWERS)
-    assert list(found.columns) == ["algorithm", "raters", "trials", "rate"]
-    assert found.to_numpy().tolist() == [["a", 3, 7, 1.75 / 3], ["b", 1, 5, 0.2]]  # pooled trials would give 4/7
 
 
 def test_rates_by_item_with_their_intervals() -> None:

@@ -107,7 +107,7 @@ def test_what_the_scorers_draw_is_what_the_report_reads(tmp_path: Path) -> None:
     labels = np.array([[0, 18, 19], [IGNORE, 3, 200]], np.uint8)
     label_images.write_label_image(tmp_path / "item.png", labels, CITYSCAPES, "test")
     expected = [[0, 18, IGNORE], [IGNORE, 3, IGNORE]]
-    assert gallery.read_label_map(tmp_path / "item.png").tolist() == expected
+    assert gallery.read_label_map(tmp_path / "item.png").values.tolist() == expected
     assert gallery.IGNORED == IGNORE
 
 

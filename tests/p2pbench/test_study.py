@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -373,18 +374,13 @@ def test_quickstarts_study_goes_on_where_it_was_stopped(results: Path, monkeypat
     monkeypatch.setattr(rehearsal, "PROTOCOL", Protocol(raters=3, practice=2, scored=4, spares=2, width=16, height=16))
     monkeypatch.setattr(rehearsal, "INVENTED", {"L1": 5.0, "cGAN": 40.0})
     said: list[str] = []
-
-    class Quiet:
-        say = staticmethod(said.append)
-
+    reporter = SimpleNamespace(say=said.append)  # all that it uses of a reporter
     for _ in range(2):
-        rehearsal.hold_study(results, "losses", Quiet())  # type: ignore[arg-type] # all that it uses of a reporter
+        rehearsal.hold_study(results, "losses", reporter)
     assert len(said) == 1
     assert "Simulated raters." in html.write(results, results / "report").read_text("utf-8")
-    assert (
-        store_ledger.read_scorer(Grid(results / "losses").run("L1", 0), "amt-simulated").protocol["looked_at_early"]
-        is False
-    )
+    kept = store_ledger.read_scorer(Grid(results / "losses").run("L1", 0), "amt-simulated")
+    assert kept.protocol["looked_at_early"] is False
 
 
 def test_status_counts(results: Path, chosen: Chosen) -> None:

@@ -135,7 +135,7 @@ def test_a_file_that_is_no_label_map_is_named_and_left_out(grid: Grid, assets: P
 
 
 def test_a_file_is_read_as_its_class_indices(grid: Grid) -> None:
-    assert gallery.read_label_map(grid.labels / "church.png").tolist() == TRUTH.tolist()
+    assert gallery.read_label_map(grid.labels / "church.png").values.tolist() == TRUTH.tolist()
     with pytest.raises(ReportError, match=r"none\.png: found no label map"):
         gallery.read_label_map(grid.labels / "none.png")
 
