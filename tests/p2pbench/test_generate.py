@@ -134,6 +134,7 @@ def test_the_two_switches_and_the_seed(kept: Path, inputs: Path, tmp_path: Path)
         assert card["test_batch_norm"] == switches.get("batch_norm", "batch")
     with pytest.raises(UserError, match="seed 1 has no effect"):  # there is no noise that it could draw
         applied(kept, inputs, tmp_path / "idle", dropout=False, seed=1)
+    assert not (tmp_path / "idle").exists()
     distinct = list(made.values())
     assert not any(np.array_equal(a, b) for i, a in enumerate(distinct) for b in distinct[i + 1 :])
 

@@ -22,6 +22,7 @@ from reports import csv_tables, html, latex, page, sections
 from reports.page import settled
 from reports.store import ledger, variance
 from reports.store.bootstrap import REPLICATES
+from reports.store.errors import ReportError
 from reports.store.layout import Grid
 from reports.tables import ScoreTable
 from reports.tidy import read_scores
@@ -236,6 +237,21 @@ def test_several_judged_trainings_of_a_cell_are_decided_by_their_means_and_that_
     assert {row.cell: row.numbers["fooling_rate"].mark for row in shown.rows} == {"L1": Mark.NONE, "cGAN": Mark.BEST}
     assert shown.remark.startswith("Several trainings of a cell were judged: values, intervals and marks are those of")
     assert _table(section, "s0").decisions["fooling_rate"].trainings
+
+
+def test_a_users_file_is_refused_before_any_rate_is_written(tmp_path: Path) -> None:
+    grid = Grid(tmp_path / "losses")
+    (first, last), study, answers = (grid.run(CELLS[0], 0), grid.run(CELLS[-1], 0)), _study(0), _answers(0)
+    for cell in CELLS:
+        grid.run(cell, 0).folder.mkdir(parents=True)
+    grid.json.write_text("{}")
+    last.score("amt-s0").parent.mkdir()
+    last.score("amt-s0").write_text("mine")
+    with pytest.raises(ReportError, match=f"{last.score('amt-s0')}: found something else"):
+        fooling.write_fooling_rates(tmp_path, study, answers, analyse(answers, PROTOCOL, 0, 50))
+    assert not first.score("amt-s0").exists()
+    last.score("amt-s0").unlink()
+    assert len(fooling.write_fooling_rates(tmp_path, study, answers, analyse(answers, PROTOCOL, 0, 50))) == len(CELLS)
 
 
 def test_replicates_vary_as_the_analysis_says_and_together_by_item() -> None:
