@@ -141,7 +141,7 @@ def parts(folder: Path, network: FCN, device: torch.device, size: Size) -> dict[
     cpu = torch.device("cpu")
     output = folder / "outputs" / f"{name(0)}.png"
     label_file = folder / "data/gtFine/val/bench" / f"{name(0)}_gtFine_labelIds.png"
-    photo, labels = read_output(output).pixels, CITYSCAPES.to_indices(pictures.read_labels(label_file))
+    photo, labels = read_output(output)[0], CITYSCAPES.to_indices(pictures.read_labels(label_file))
     there = torch.from_numpy(resized(photo, PHOTO_SIZE, *size[::-1]).copy())[None].to(device)
     true = torch.from_numpy(labels)[None].to(device)
     layout = next(
@@ -199,7 +199,7 @@ def layouts(network: FCN, device: torch.device, size: Size) -> dict[str, float]:
 
 def example(folder: Path, index: int, size: Size) -> tuple[Tensor, Tensor]:
     """An output as the network gets it, and its labels."""
-    photo = read_output(folder / "outputs" / f"{name(index)}.png").pixels
+    photo = read_output(folder / "outputs" / f"{name(index)}.png")[0]
     labels = pictures.read_labels(folder / "data/gtFine/val/bench" / f"{name(index)}_gtFine_labelIds.png")
     shown = resized(photo, PHOTO_SIZE, *size[::-1]).copy()
     return torch.from_numpy(shown), torch.from_numpy(CITYSCAPES.to_indices(labels))

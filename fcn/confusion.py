@@ -11,7 +11,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,41 +115,30 @@ class ImageMatrix(NamedTuple):
     """Confusion matrix of one image.
 
     Attributes:
-        key: A hash of the image and its labels.
         counts: The matrix (classes + 1, channels).
         size: Of the image before it was resized, such as "256x256" for width by height.
         changed: Its conversion to RGB of 8 bits; "" for none.
+        key: A hash of the image and its labels, by which a kept matrix is known; "" for one that is not kept.
     """
 
-    key: str
     counts: NDArray[np.int64]
     size: str
     changed: str
+    key: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class Matrices:
-    """Matrices of some images by one scorer.
+def save(path: Path, scorer: str, images: Mapping[str, ImageMatrix]) -> None:
+    """Write the matrices of images by item id, whole or not at all.
 
-    Attributes:
-        scorer: SHA-256 of the scorer's file.
-        images: By item id.
-    """
-
-    scorer: str
-    images: Mapping[str, ImageMatrix]
-
-
-def save(path: Path, matrices: Matrices) -> None:
-    """Write matrices, whole or not at all.
+    `scorer` is the SHA-256 of the file of the network that segmented them.
 
     Raises:
         FcnError: The file cannot be written.
     """
-    images = dict(sorted(matrices.images.items()))
+    images = dict(sorted(images.items()))
     content: dict[str, Any] = {
         "format": np.array(FORMAT),
-        "scorer": np.array(matrices.scorer),
+        "scorer": np.array(scorer),
         "ids": np.array(list(images), dtype=str),
         "matrices": np.array([image.counts for image in images.values()], dtype=np.int64),
     }
@@ -164,16 +152,16 @@ def save(path: Path, matrices: Matrices) -> None:
         temporary.write_bytes(buffer.getvalue())
 
 
-def load(path: Path, scorer: str) -> Matrices:
-    """Load the matrices of a scorer's file.
+def load(path: Path, scorer: str) -> dict[str, ImageMatrix]:
+    """Load the matrices of images by item id.
 
-    None where there is no file, or it is of another scorer.
+    Empty where there is no file, or it is of another network than `scorer` says.
 
     Raises:
         FcnError: The file is damaged, or of another version.
     """
     if not path.exists():
-        return Matrices(scorer, {})
+        return {}
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             content = {name: archive[name] for name in archive.files}
@@ -186,7 +174,7 @@ def load(path: Path, scorer: str) -> Matrices:
             id_: ImageMatrix(counts=counts, **{field: texts[field][index] for field in _TEXTS})
             for index, (id_, counts) in enumerate(zip(content["ids"].tolist(), content["matrices"], strict=True))
         }
-        return Matrices(scorer, images if str(content["scorer"]) == scorer else {})
+        return images if str(content["scorer"]) == scorer else {}
     except UNREADABLE as error:  # numpy's text means nothing to users
         system = error.strerror if isinstance(error, OSError) else None
         found = f"cannot be read ({system})" if system else "found something else, or a damaged file"

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fcn import confusion
-from fcn.confusion import ImageMatrix, Matrices, check_labels
+from fcn.confusion import ImageMatrix, check_labels
 from fcn.errors import FcnError
 from fcn.network import FCN
 from fcn.preprocessing import resized
@@ -47,23 +47,18 @@ In threads, for several images at a time where they are segmented in batches.
 """
 
 
-class Photo(NamedTuple):
-    """An image as RGB of 8 bits.
+class Loaded(NamedTuple):
+    """An image and its labels.
 
     Attributes:
-        pixels: (H, W, 3), RGB in 0..255.
-        changed: Its conversion, for the protocol; "" for a picture that was RGB of 8 bits.
+        photo: (H, W, 3), RGB in 0..255.
+        labels: True class indices (h, w), or IGNORE.
+        changed: Conversion of the image to RGB of 8 bits, for the protocol; "" for none.
     """
 
-    pixels: NDArray[np.uint8]
-    changed: str = ""
-
-
-class Loaded(NamedTuple):
-    """Photo with its true class indices (H, W), or IGNORE."""
-
-    photo: Photo
+    photo: NDArray[np.uint8]
     labels: NDArray[np.uint8]
+    changed: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,8 +100,8 @@ def score(
     *,
     predicted: Predicted = lambda _id, _prediction: None,
     again: Collection[str] = (),
-) -> Matrices:
-    """Compute the confusion matrices of all examples, reusing valid ones.
+) -> dict[str, ImageMatrix]:
+    """Compute the confusion matrices of all examples by item id, reusing valid ones.
 
     Args:
         scorer: The network that segments.
@@ -121,7 +116,7 @@ def score(
         FcnError: A photo is too small or does not fit into the device's memory, or labels hold a class that the scorer
             does not have; the item is named.
     """
-    kept = dict(confusion.load(path, scorer.digest).images)
+    kept = confusion.load(path, scorer.digest)
     keys = _keys(examples)
     # By content, not by time: a picture that was written again with the same bytes keeps its matrix.
     holding = {id_ for id_, key in keys.items() if id_ in kept and kept[id_].key == key} - set(again)
@@ -133,13 +128,13 @@ def score(
                 kept[id_] = image
                 advance(done, len(keys))
                 if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-                    confusion.save(path, Matrices(scorer.digest, kept))
+                    confusion.save(path, scorer.digest, kept)
                     saved = time.monotonic()
     finally:
         # Saved on an exception too: segmented images need not be segmented again.
         if missing:
-            confusion.save(path, Matrices(scorer.digest, kept))
-    return Matrices(scorer.digest, {id_: kept[id_] for id_ in keys})
+            confusion.save(path, scorer.digest, kept)
+    return {id_: kept[id_] for id_ in keys}
 
 
 def _keys(examples: Sequence[Example]) -> dict[str, str]:
@@ -180,7 +175,7 @@ def _segmented(
             ]
             for read, result, future in zip(reads, results, handed_on, strict=True):
                 future.result()
-                yield read.id, ImageMatrix(keys[read.id], result.matrix, read.size, read.changed)
+                yield read.id, ImageMatrix(result.matrix, read.size, read.changed, keys[read.id])
 
 
 def _launched(segmenter: Segmenter, batches: Iterable[list[_Read]]) -> Generator[tuple[list[_Read], list[Launched]]]:
@@ -239,7 +234,7 @@ def _is(future: Future[_Read], height: int, width: int) -> bool:
 
 
 def _read(example: Example, card: Card, pinned: bool) -> _Read:
-    (pixels, changed), labels = example.load()
+    pixels, labels, changed = example.load()
     try:
         check_labels(labels, len(card.classes))
     except FcnError as error:

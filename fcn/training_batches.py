@@ -45,7 +45,7 @@ class Decoded:
         if index in self._decoded:
             return self._decoded[index]
         example = self._examples[index]
-        (photo, _), labels = example.load()
+        photo, labels, _ = example.load()
         try:
             check_labels(labels, self.classes)
         except FcnError as error:

@@ -11,6 +11,8 @@ from typing import Any
 # Tiny networks: a second thread costs more than it gives, most of all on a busy machine. Before torch is imported,
 # and for the processes that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Ray's workers yield to all else (15), so beside other tests they would hardly run.
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - as Ray spells it
 
 import pytest  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402

@@ -19,20 +19,6 @@ from reports.store.scores import Metric, Scores
 METRICS = ("pixel_accuracy", "class_accuracy", "class_iou")
 
 
-class Compared(NamedTuple):
-    """Comparison of one output with its labels.
-
-    Attributes:
-        counts: The confusion matrix (classes + 1, channels).
-        size: Size of the output, width by height.
-        changed: Its conversion to RGB of 8 bits; "" for none.
-    """
-
-    counts: NDArray[np.int64]
-    size: str
-    changed: str
-
-
 class ClassRow(NamedTuple):
     """Scores of one class.
 

@@ -41,7 +41,7 @@ from p2pbench.scoring.label_files import (
 from reports.store.names import counted
 
 if TYPE_CHECKING:
-    from p2pbench.scoring.confusion_scores import Compared
+    from fcn.confusion import ImageMatrix
     from p2pbench.scoring.score_table import ScoreRow
     from p2pbench.scoring.truth import Truth
     from reports.store.layout import Run
@@ -285,7 +285,7 @@ def _options(readings: Sequence[Reading]) -> str:
     return " or ".join(f"--read {reading}" for reading in readings)
 
 
-def check_labelled(truth: Truth, compared: Mapping[str, Compared]) -> None:
+def check_labelled(truth: Truth, compared: Mapping[str, ImageMatrix]) -> None:
     """Check that some item has a labelled pixel.
 
     Raises:

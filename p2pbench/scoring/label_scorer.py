@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fcn.confusion import ImageMatrix
 from p2pbench.datasets import label_images
 from p2pbench.metrics.label_maps import At, LabelMaps, label_maps, protocol
 from p2pbench.scoring import label_scores
-from p2pbench.scoring.confusion_scores import Compared
 from p2pbench.scoring.label_files import COLOURS, Reading, describe, read_map
 from p2pbench.scoring.label_scores import LabelsScored, ScorerNames, write_scores
 from p2pbench.scoring.scorer import Outputs
@@ -79,12 +79,12 @@ class LabelScorer:
 
     def _compare(
         self, runs: Sequence[Outputs], truth: Truth, write_maps: Callable[[str, Mapping[int, LabelMaps]], None]
-    ) -> list[dict[str, Compared]]:
+    ) -> list[dict[str, ImageMatrix]]:
         """Compare the outputs of each run in several threads, by item id; writes the label maps."""
 
-        def compare(id_: str) -> dict[int, Compared]:
+        def compare(id_: str) -> dict[int, ImageMatrix]:
             labels: dict[int | None, NDArray[np.uint8]] = {}
-            of_item: dict[int, Compared] = {}
+            of_item: dict[int, ImageMatrix] = {}
             maps: dict[int, LabelMaps] = {}
             for i, outputs in enumerate(runs):
                 if id_ in outputs.files:
@@ -97,12 +97,12 @@ class LabelScorer:
                         labels[size] = truth.labels(id_, size)
                     maps[i] = label_maps(predicted, labels[size], self._at)
                     counts = maps[i].matrix(len(truth.table.classes))
-                    of_item[i] = Compared(counts, f"{width}x{height}", changed)
+                    of_item[i] = ImageMatrix(counts, f"{width}x{height}", changed)
             write_maps(id_, maps)
             return of_item
 
         name = runs[0].name if runs[0].grid is None else runs[0].grid.name
-        compared: list[dict[str, Compared]] = [{} for _ in runs]
+        compared: list[dict[str, ImageMatrix]] = [{} for _ in runs]
         ids = [id_ for id_ in truth.items if any(id_ in outputs.files for outputs in runs)]
         with ThreadPoolExecutor() as pool:
             for done, (id_, of_item) in enumerate(zip(ids, pool.map(compare, ids), strict=True), 1):

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fcn.confusion import ImageMatrix
 from fcn.score_protocols import PROTOCOLS, Protocol, dropped
 from p2pbench.datasets.clusters import ItemClusters
-from p2pbench.scoring.confusion_scores import ClassRow, Compared, class_rows, confusion_scores
+from p2pbench.scoring.confusion_scores import ClassRow, class_rows, confusion_scores
 from p2pbench.scoring.label_reading import check_labelled, doubts
 from p2pbench.scoring.outputs import outputs_are
 from p2pbench.scoring.score_table import ScoreRow
@@ -46,7 +47,7 @@ class LabelsScored(Scored):
     """
 
     row: ScoreRow = field(kw_only=True)
-    compared: Mapping[str, Compared] = field(kw_only=True)
+    compared: Mapping[str, ImageMatrix] = field(kw_only=True)
 
     def class_rows(self, protocol: Protocol) -> list[ClassRow]:
         """The scores of each class by a protocol."""
@@ -86,7 +87,7 @@ class Outcome:
 def write_scores(
     outputs: Outputs,
     scorers: ScorerNames,
-    compared: Mapping[str, Compared],
+    compared: Mapping[str, ImageMatrix],
     protocol: Mapping[str, object],
     beyond: str,
 ) -> LabelsScored:
@@ -142,7 +143,7 @@ def check_free(run: Run, scorers: ScorerNames, mend: str = "move it away") -> No
 def score_row(
     name: str,
     scorers: ScorerNames,
-    compared: Mapping[str, Compared],
+    compared: Mapping[str, ImageMatrix],
     n_expected: int,
     protocol: Mapping[str, object],
     clusters: ItemClusters | None = None,
@@ -163,7 +164,7 @@ def score_row(
     )
 
 
-def notes(compared: Mapping[str, Compared], beyond: str) -> list[str]:
+def notes(compared: Mapping[str, ImageMatrix], beyond: str) -> list[str]:
     """Lines for the user on the outputs.
 
     `beyond` names predictions outside the classes.

@@ -14,7 +14,7 @@ from fcn import weights
 from fcn.labels import CITYSCAPES
 from fcn.network import FCN, FcnArchitecture, draw_weights, with_batch_norm
 from fcn.preprocessing import MEAN_BGR
-from fcn.scoring import Example, Loaded, Photo, ScoringNetwork
+from fcn.scoring import Example, Loaded, ScoringNetwork
 from fcn.segmenting import settled
 from fcn.training import Checkpoint, FcnProgress, Settings, TrainingSet, train
 from fcn.weights import Card
@@ -122,7 +122,7 @@ def _example(index: int) -> Example:
 
     def load() -> Loaded:
         scene = draw_scene(SCENE_SEED, index, NATIVE_SIZE)
-        return Loaded(Photo(scene.photo), CITYSCAPES.to_indices(scene.labels))
+        return Loaded(scene.photo, CITYSCAPES.to_indices(scene.labels))
 
     return Example(str(index), lambda: str(index), load)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from p2pbench.datasets import label_images, pictures, transforms
 from p2pbench.datasets.dataset import MOST_NAMED, item_hash
@@ -27,7 +28,6 @@ from reports.store.picture import to_eight_bits
 from reports.store.ranges import shown
 
 if TYPE_CHECKING:
-    from fcn.scoring import Photo
     from p2pbench.scoring.truth import Truth
 
 
@@ -237,7 +237,7 @@ def outputs_are(affected: Sequence[object]) -> str:
     return "1 output is" if len(affected) == 1 else f"{len(affected)} outputs are"
 
 
-def read_output(path: Path, ends: Range | None = None) -> Photo:
+def read_output(path: Path, ends: Range | None = None) -> tuple[NDArray[np.uint8], str]:
     """Read an output as RGB of 8 bits.
 
     Grey is repeated, alpha dropped, and of 16 bits the upper 8 are kept.
@@ -246,11 +246,12 @@ def read_output(path: Path, ends: Range | None = None) -> Photo:
         path: The file.
         ends: The values that become 0 and 255, for any depth; those beyond are clipped.
 
+    Returns:
+        Pixels (H, W, 3), and the conversion for the protocol, "" for a picture that was RGB of 8 bits.
+
     Raises:
         UserError: As `pictures.read`; also for two channels without alpha, or more than four.
     """
-    from fcn.scoring import Photo  # imports torch, which finding outputs does not need
-
     picture = pictures.read(path)
     changed = ["cut to 8 bits"] if picture.dtype != np.uint8 else []
     if ends is not None:
@@ -260,7 +261,7 @@ def read_output(path: Path, ends: Range | None = None) -> Photo:
         changed.append("alpha dropped")
     if picture.shape[2] == 1:
         changed.append("grey repeated")
-    return Photo(to_eight_bits(transforms.convert(picture, 3, str(path)), ends), ", ".join(sorted(changed)))
+    return to_eight_bits(transforms.convert(picture, 3, str(path)), ends), ", ".join(sorted(changed))
 
 
 def _recognise(folder: Path, paths: list[Path]) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from torchvision.models import VGG16_Weights
 
 from fcn import weights
 from fcn.network import FCN, FcnArchitecture, draw_weights, take_vgg16, with_batch_norm
-from fcn.scoring import Example, Loaded, Photo
+from fcn.scoring import Example, Loaded
 from fcn.training import Checkpoint, FcnProgress, Settings, TrainingSet, train
 from fcn.weights import UNREADABLE, Card, read, reason
 from p2pbench.config import RunConfig
@@ -148,7 +148,7 @@ def _example(dataset: Dataset, item: Item) -> Example:
         sample = dataset.load(item, None)
         photo = sample.target if dataset.direction == LABELS_TO_PHOTO else sample.input
         assert sample.labels is not None, f"{dataset.name} has a label table, so its samples have labels"
-        return Loaded(Photo(to_eight_bits(photo)), sample.labels)
+        return Loaded(to_eight_bits(photo), sample.labels)
 
     return Example(item.id, lambda: item.id, load)
 

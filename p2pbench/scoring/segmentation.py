@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from fcn import score_protocols, scoring
+from fcn.confusion import ImageMatrix
 from fcn.scoring import Example, Loaded, ScoringNetwork
 from p2pbench.datasets import label_images
 from p2pbench.datasets.transforms import Range
@@ -26,7 +27,6 @@ from p2pbench.runtime.device import device_errors, pick_device
 from p2pbench.runtime.interrupt import Stop, Stopped
 from p2pbench.runtime.progress import ProgressReporter
 from p2pbench.scoring import label_scores
-from p2pbench.scoring.confusion_scores import Compared
 from p2pbench.scoring.label_reading import check_labelled
 from p2pbench.scoring.label_scores import LabelsScored, ScorerNames, write_scores
 from p2pbench.scoring.networks import network_protocol, open_network
@@ -133,8 +133,7 @@ def score_run(outputs: Outputs, network: ScoringNetwork, options: SegmentationOp
     examples = [_example(id_, path, keys[id_], truth, outputs) for id_, path in files.items()]
     with device_errors(options.device):
         advance = options.advance(outputs.name)
-        matrices = scoring.score(network, examples, run.confusion, advance, predicted=write_segmentation, again=lost)
-    compared = {id_: Compared(kept.counts, kept.size, kept.changed) for id_, kept in matrices.images.items()}
+        compared = scoring.score(network, examples, run.confusion, advance, predicted=write_segmentation, again=lost)
     check_labelled(truth, compared)
     _write_published(run, compared, truth.table.classes)
     return write_scores(outputs, FCN, compared, network_protocol(network), BEYOND)
@@ -147,10 +146,10 @@ def _key(id_: str, path: Path, truth: Truth, ends: Range | None) -> str:
 
 def _example(id_: str, path: Path, key: str, truth: Truth, outputs: Outputs) -> Example:
     def load() -> Loaded:
-        photo, labels = read_output(path, outputs.ends), truth.labels(id_)
+        (photo, changed), labels = read_output(path, outputs.ends), truth.labels(id_)
         if outputs.grid is not None:
             _write_labels(outputs.grid, truth, id_, labels)
-        return Loaded(photo, labels)
+        return Loaded(photo, labels, changed)
 
     return Example(id_, lambda: key, load)
 
@@ -168,7 +167,7 @@ def _published_start(run: Run) -> bytes | tuple[bytes, ...]:
     return PUBLISHED_START if run.score(FCN.official).exists() else ()
 
 
-def _write_published(run: Run, compared: Mapping[str, Compared], classes: Sequence[str]) -> None:
+def _write_published(run: Run, compared: Mapping[str, ImageMatrix], classes: Sequence[str]) -> None:
     """Write the file of the published script."""
     summed = score_protocols.counted(np.stack([output.counts for output in compared.values()]), "official").sum(axis=0)
     published = score_protocols.published_text(score_protocols.scores(summed, "official"), classes)

@@ -18,7 +18,7 @@ from fcn import score_protocols, scoring
 from fcn.confusion import confusion
 from fcn.labels import IGNORE
 from fcn.score_protocols import Counts
-from fcn.scoring import Example, Loaded, Photo, ScoringNetwork
+from fcn.scoring import Example, Loaded, ScoringNetwork
 from p2pbench.datasets.contents import cache_folder, item_contents
 from p2pbench.datasets.dataset import LABELS_TO_PHOTO
 from p2pbench.datasets.labelled import Cityscapes
@@ -84,7 +84,7 @@ def self_test(truth: Truth, options: SegmentationOptions) -> SelfTest:
     path = cache_folder() / f"self-test-{truth.dataset.name}-{scorer.digest[:16]}.npz"
     with device_errors(options.device):
         matrices = scoring.score(scorer, examples, path, options.advance("real photos"))
-    real = np.stack([kept.counts for kept in matrices.images.values()])
+    real = np.stack([kept.counts for kept in matrices.values()])
     themselves = np.stack([_themselves(truth, example.id, real.shape[-1]) for example in examples])
     photos = _photos(real, truth, scorer)
     answers = [
@@ -99,7 +99,7 @@ def _example(truth: Truth, id_: str, content: str) -> Example:
     def load() -> Loaded:
         sample = truth.dataset.load(truth.items[id_], None)
         photo = sample.target if truth.dataset.direction == LABELS_TO_PHOTO else sample.input
-        return Loaded(Photo(to_eight_bits(photo)), truth.labels(id_))
+        return Loaded(to_eight_bits(photo), truth.labels(id_))
 
     return Example(id_, lambda: f"{content} {truth.key(id_)}", load)
 

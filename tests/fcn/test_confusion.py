@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from fcn.confusion import ImageMatrix, Matrices, confusion, load, save
+from fcn.confusion import ImageMatrix, confusion, load, save
 from fcn.errors import FcnError
 from fcn.labels import IGNORE
 
@@ -60,37 +60,38 @@ def test_what_cannot_be_counted_is_refused(truth: list[list[int]], prediction: l
 
 
 @pytest.fixture
-def matrices() -> Matrices:
+def matrices() -> dict[str, ImageMatrix]:
     rng = np.random.default_rng(0)
-    images = {
-        f"frankfurt {index}": ImageMatrix(f"key{index}", rng.integers(0, 2**40, (20, 20)), "3x2", "")
+    return {
+        f"frankfurt {index}": ImageMatrix(rng.integers(0, 2**40, (20, 20)), "3x2", "", f"key{index}")
         for index in (2, 0, 1)
     }
-    return Matrices("a scorer", images)
 
 
-def test_what_is_kept_comes_back(matrices: Matrices, tmp_path: Path) -> None:
+def test_what_is_kept_comes_back(matrices: dict[str, ImageMatrix], tmp_path: Path) -> None:
     path = tmp_path / "new" / "fcn-confusion.npz"
     path.parent.mkdir()
-    save(path, matrices)
+    save(path, "a scorer", matrices)
     back = load(path, "a scorer")
-    assert list(back.images) == sorted(matrices.images)
-    for id_, image in matrices.images.items():
-        assert back.images[id_]._replace(counts=image.counts) == image
-        assert np.array_equal(back.images[id_].counts, image.counts)
-    save(path, Matrices("a scorer", {}))
-    assert load(path, "a scorer").images == {}
+    assert list(back) == sorted(matrices)
+    for id_, image in matrices.items():
+        assert back[id_]._replace(counts=image.counts) == image
+        assert np.array_equal(back[id_].counts, image.counts)
+    save(path, "a scorer", {})
+    assert load(path, "a scorer") == {}
     assert [found.name for found in path.parent.iterdir()] == [path.name]
 
 
-def test_nothing_comes_back_without_a_file_or_from_another_scorer(matrices: Matrices, tmp_path: Path) -> None:
+def test_nothing_comes_back_without_a_file_or_from_another_scorer(
+    matrices: dict[str, ImageMatrix], tmp_path: Path
+) -> None:
     path = tmp_path / "fcn-confusion.npz"
-    assert load(path, "a scorer").images == {}
-    save(path, matrices)
-    assert load(path, "another").images == {}
+    assert load(path, "a scorer") == {}
+    save(path, "a scorer", matrices)
+    assert load(path, "another") == {}
 
 
-def test_of_a_file_of_something_else_nothing_of_numpy_is_said(matrices: Matrices, tmp_path: Path) -> None:
+def test_of_a_file_of_something_else_nothing_of_numpy_is_said(matrices: dict[str, ImageMatrix], tmp_path: Path) -> None:
     path = tmp_path / "fcn-confusion.npz"
     np.savez(tmp_path / "objects.npz", format=np.array([{}], dtype=object))
     np.savez(tmp_path / "others.npz", a=np.zeros(3))
@@ -103,16 +104,16 @@ def test_of_a_file_of_something_else_nothing_of_numpy_is_said(matrices: Matrices
             f"{path}: found something else, or a damaged file; expected the confusion matrices that scoring keeps; "
             "move it away to score anew"
         )
-    save(path, matrices)
+    save(path, "a scorer", matrices)
     with np.load(path) as archive:
         np.savez(path, **{**archive, "format": 7})
     with pytest.raises(FcnError, match="found format 7, expected 1; move it away"):
         load(path, "a scorer")
 
 
-def test_a_damaged_file_is_named(matrices: Matrices, tmp_path: Path) -> None:
+def test_a_damaged_file_is_named(matrices: dict[str, ImageMatrix], tmp_path: Path) -> None:
     path = tmp_path / "fcn-confusion.npz"
-    save(path, matrices)
+    save(path, "a scorer", matrices)
     whole = path.read_bytes()
     rng = np.random.default_rng(1)
     for cut in (0, 1, 40, len(whole) // 2, len(whole) - 1):
@@ -133,9 +134,9 @@ def test_a_damaged_file_is_named(matrices: Matrices, tmp_path: Path) -> None:
         load(path, "a scorer")
 
 
-def test_matrices_that_were_changed_are_not_scored(matrices: Matrices, tmp_path: Path) -> None:
+def test_matrices_that_were_changed_are_not_scored(matrices: dict[str, ImageMatrix], tmp_path: Path) -> None:
     path = tmp_path / "fcn-confusion.npz"
-    save(path, matrices)
+    save(path, "a scorer", matrices)
     with np.load(path) as archive:
         content = dict(archive)
     content["matrices"][0, 0, 0] += 1
@@ -144,4 +145,4 @@ def test_matrices_that_were_changed_are_not_scored(matrices: Matrices, tmp_path:
         load(path, "a scorer")
     del content["sha256"]  # as older versions wrote them
     np.savez_compressed(path, **content)
-    assert load(path, "a scorer").images.keys() == matrices.images.keys()
+    assert load(path, "a scorer").keys() == matrices.keys()

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fcn import confusion, scoring
-from fcn.confusion import Matrices
+from fcn.confusion import ImageMatrix
 from fcn.errors import FcnError
 from fcn.labels import CITYSCAPES, IGNORE
 from fcn.network import FcnArchitecture
 from fcn.score_protocols import counted, scores
-from fcn.scoring import IMAGES_AHEAD, Example, Loaded, Photo, ScoringNetwork, score
+from fcn.scoring import IMAGES_AHEAD, Example, Loaded, ScoringNetwork, score
 from fcn.segmenting import segment
 from fcn.weights import Card
 from tests.fcn import caffe
@@ -58,7 +58,7 @@ class Pictures:
 
         def load() -> Loaded:
             self.loads.append(id_)
-            return Loaded(Photo(photo, f"changed {id_}"), labels)
+            return Loaded(photo, labels, f"changed {id_}")
 
         return Example(id_, lambda: f"key of {id_} {key}", load)
 
@@ -103,19 +103,18 @@ def stop(scorer: ScoringNetwork, examples: Sequence[Example], path: Path, images
         score(scorer, examples, path, stop_after(images))
 
 
-def assert_same(matrices: Matrices, other: Matrices) -> None:
-    assert matrices.scorer == other.scorer
-    assert list(matrices.images) == list(other.images)
-    for id_, image in matrices.images.items():
-        assert image._replace(counts=other.images[id_].counts) == other.images[id_]
-        np.testing.assert_array_equal(image.counts, other.images[id_].counts)
+def assert_same(matrices: dict[str, ImageMatrix], other: dict[str, ImageMatrix]) -> None:
+    assert list(matrices) == list(other)
+    for id_, image in matrices.items():
+        assert image._replace(counts=other[id_].counts) == other[id_]
+        np.testing.assert_array_equal(image.counts, other[id_].counts)
 
 
 def maps(scorer: ScoringNetwork, examples: Sequence[Example]) -> Maps:
     """Truth and prediction worked out step by step (docs/paper-protocol.md#script)."""
     pairs = []
     for example in examples:
-        (photo, _), labels = example.load()
+        photo, labels, _ = example.load()
         image = Image.fromarray(photo).resize((PHOTO_SIZE, PHOTO_SIZE), Image.Resampling.BILINEAR)
         image = image.resize((labels.shape[1], labels.shape[0]), Image.Resampling.BILINEAR)
         bgr = np.asarray(image, np.float32)[:, :, ::-1] - MEAN
@@ -143,16 +142,15 @@ def test_the_numbers_are_those_of_the_published_script(padding: Padding, picture
     matrices = score(scorer, examples, path, lambda done, total: told.append((done, total)))
     pairs = maps(scorer, examples)
     assert len(np.unique(np.concatenate([prediction.ravel() for _, prediction in pairs]))) == 20
-    assert matrices.scorer == scorer.digest
-    assert list(matrices.images) == [example.id for example in examples]
+    assert list(matrices) == [example.id for example in examples]
     for example, (truth, prediction) in zip(examples, pairs, strict=True):
-        kept = matrices.images[example.id]
+        kept = matrices[example.id]
         np.testing.assert_array_equal(kept.counts, count(truth, prediction))
         height, width = truth.shape
         assert kept[0] == example.key()
         assert kept[2:] == (f"{width}x{height // 2 + 1}", f"changed {example.id}")
     assert told == [(done, len(SIZES)) for done in range(1, len(SIZES) + 1)]
-    summed = np.stack([kept.counts for kept in matrices.images.values()])
+    summed = np.stack([kept.counts for kept in matrices.values()])
     expected, dropped = official(pairs)
     assert 0 < dropped < len(pairs)
     found = scores(counted(summed, "official").sum(axis=0), "official")
@@ -169,10 +167,10 @@ def test_without_a_photo_size_photos_are_resized_once(scorer: ScoringNetwork, pi
     photo = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
     once = np.asarray(Image.fromarray(photo).resize((64, 48), Image.Resampling.BILINEAR))
     examples = [
-        Example(id_, lambda: "key", lambda pixels=pixels: Loaded(Photo(pixels), labels))  # type: ignore[misc]
+        Example(id_, lambda: "key", lambda pixels=pixels: Loaded(pixels, labels))  # type: ignore[misc]
         for id_, pixels in (("small", photo), ("large", once))
     ]
-    found = score(scorer._replace(card=card), examples, path, quietly).images
+    found = score(scorer._replace(card=card), examples, path, quietly)
     np.testing.assert_array_equal(found["small"].counts, found["large"].counts)
 
 
@@ -194,9 +192,9 @@ def test_what_changed_alone_is_done_anew(scorer: ScoringNetwork, pictures: Pictu
     second = score(scorer, examples, path, lambda done, total: told.append((done, total)))
     assert pictures.loads == ["2"]
     assert told == [(ITEMS, ITEMS)]
-    assert list(second.images) == list(first.images)
-    assert second.images["2"].key != first.images["2"].key
-    assert not np.array_equal(second.images["2"].counts, first.images["2"].counts)
+    assert list(second) == list(first)
+    assert second["2"].key != first["2"].key
+    assert not np.array_equal(second["2"].counts, first["2"].counts)
     assert_same(second, score(scorer, examples, path.with_name("other.npz"), quietly))
 
 
@@ -205,15 +203,15 @@ def test_another_scorer_begins_anew(scorer: ScoringNetwork, pictures: Pictures, 
     other = scorer._replace(digest="another")
     score(other, pictures.examples(), path, quietly)
     assert len(pictures.loads) == 2 * ITEMS
-    assert confusion.load(path, scorer.digest).images == {}
-    assert len(confusion.load(path, "another").images) == ITEMS
+    assert confusion.load(path, scorer.digest) == {}
+    assert len(confusion.load(path, "another")) == ITEMS
 
 
 def test_the_rest_of_a_larger_set_stays(scorer: ScoringNetwork, pictures: Pictures, path: Path) -> None:
     score(scorer, pictures.examples(), path, quietly)
     some = score(scorer, [pictures.example("new"), *pictures.examples()[1:3]], path, quietly)
-    assert list(some.images) == ["new", "1", "2"]
-    assert len(confusion.load(path, scorer.digest).images) == ITEMS + 1
+    assert list(some) == ["new", "1", "2"]
+    assert len(confusion.load(path, scorer.digest)) == ITEMS + 1
     score(scorer, pictures.examples(), path, quietly)
     assert len(pictures.loads) == ITEMS + 1
 
@@ -257,17 +255,17 @@ def test_a_prediction_that_cannot_be_kept_keeps_its_matrix_away(
 
     with pytest.raises(Stop, match="full"):
         score(scorer, pictures.examples(), path, quietly, predicted=full)
-    assert list(confusion.load(path, scorer.digest).images) == ["0", "1"]
+    assert list(confusion.load(path, scorer.digest)) == ["0", "1"]
 
 
 def test_nothing_to_score(scorer: ScoringNetwork, path: Path) -> None:
-    assert score(scorer, [], path, quietly).images == {}
+    assert score(scorer, [], path, quietly) == {}
 
 
 @pytest.mark.parametrize("images", [1, 3, ITEMS])
 def test_who_stops_keeps_what_was_done(images: int, scorer: ScoringNetwork, pictures: Pictures, path: Path) -> None:
     stop(scorer, pictures.examples(), path, images)
-    assert list(confusion.load(path, scorer.digest).images) == [str(index) for index in range(images)]
+    assert list(confusion.load(path, scorer.digest)) == [str(index) for index in range(images)]
     pictures.loads.clear()
     told: list[int] = []
     matrices = score(scorer, pictures.examples(), path, lambda done, total: told.append(done))
@@ -303,7 +301,7 @@ def test_who_is_killed_keeps_what_was_saved(scorer: ScoringNetwork, pictures: Pi
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert list(confusion.load(path, scorer.digest).images) == ["0", "1", "2"]
+    assert list(confusion.load(path, scorer.digest)) == ["0", "1", "2"]
     matrices = score(scorer, pictures.examples(), path, quietly)
     assert sorted(pictures.loads) == ["3", "4", "5"]  # threads read ahead
     assert_same(matrices, score(scorer, pictures.examples(), path.with_name("other.npz"), quietly))
@@ -326,7 +324,7 @@ def test_an_item_that_cannot_be_scored_is_named(
     with pytest.raises(FcnError, match=f"^{said}") as caught:
         score(scorer, examples, path, quietly)
     assert "\n" not in str(caught.value)
-    assert list(confusion.load(path, scorer.digest).images) == ["0", "1", "2"]
+    assert list(confusion.load(path, scorer.digest)) == ["0", "1", "2"]
     pictures.loads.clear()
     score(scorer, pictures.examples(), path, quietly)
     assert sorted(pictures.loads) == ["3", "4", "5"]  # threads read ahead
@@ -340,7 +338,7 @@ def test_what_reading_raises_passes_through(scorer: ScoringNetwork, pictures: Pi
     examples[4] = Example("4", lambda: "key", load)
     with pytest.raises(Stop, match="no picture"):
         score(scorer, examples, path, quietly)
-    assert list(confusion.load(path, scorer.digest).images) == ["0", "1", "2", "3"]
+    assert list(confusion.load(path, scorer.digest)) == ["0", "1", "2", "3"]
 
 
 def test_few_images_are_read_ahead(scorer: ScoringNetwork, path: Path) -> None:

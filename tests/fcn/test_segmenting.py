@@ -64,7 +64,7 @@ def mixed(pictures: Pictures) -> list[Example]:
 
 def scored(
     scorer: ScoringNetwork, path: Path, at_once: int | None
-) -> tuple[confusion.Matrices, Handed, list[tuple[int, int]]]:
+) -> tuple[dict[str, confusion.ImageMatrix], Handed, list[tuple[int, int]]]:
     handed: Handed = {}
     told: list[tuple[int, int]] = []
     found = score(
@@ -89,7 +89,7 @@ def test_batches_of_one_size_give_what_single_images_give(path: Path) -> None:
     assert_same(batched, single)
     assert_same(confusion.load(path, scorer.digest), single)
     assert told == told_too == [(done, len(SIZES)) for done in range(1, len(SIZES) + 1)]
-    assert handed.keys() == handed_on.keys() == single.images.keys()
+    assert handed.keys() == handed_on.keys() == single.keys()
     for id_, prediction in handed.items():
         np.testing.assert_array_equal(handed_on[id_], prediction)
 
@@ -138,7 +138,7 @@ def test_who_stops_in_a_batch_keeps_what_was_done(images: int, path: Path) -> No
     scorer, pictures = make_scorer()._replace(at_once=3), Pictures()
     with pytest.raises(Stop):
         score(scorer, mixed(pictures), path, stop_after(images))
-    assert list(confusion.load(path, scorer.digest).images) == [str(index) for index in range(images)]
+    assert list(confusion.load(path, scorer.digest)) == [str(index) for index in range(images)]
     pictures.loads.clear()
     whole = score(scorer, mixed(pictures), path, quietly)
     assert sorted(pictures.loads) == [str(index) for index in range(images, len(SIZES))]
@@ -152,7 +152,7 @@ def test_a_prediction_that_cannot_be_kept_keeps_its_matrix_away_in_a_batch(path:
 
     with pytest.raises(Stop, match="full"):
         score(make_scorer()._replace(at_once=4), mixed(Pictures()), path, quietly, predicted=full)
-    assert list(confusion.load(path, "a scorer").images) == ["0", "1"]
+    assert list(confusion.load(path, "a scorer")) == ["0", "1"]
 
 
 @pytest.mark.parametrize("bad", [1, 2, 3, 4])
@@ -164,7 +164,7 @@ def test_what_cannot_be_read_comes_after_all_before_it(bad: int, path: Path) -> 
     examples[bad] = replace(examples[bad], load=load)
     with pytest.raises(Stop, match="no picture"):
         score(make_scorer()._replace(at_once=3), examples, path, quietly)
-    assert list(confusion.load(path, "a scorer").images) == [str(index) for index in range(bad)]
+    assert list(confusion.load(path, "a scorer")) == [str(index) for index in range(bad)]
 
 
 def test_in_batches_too_few_images_are_read_ahead(path: Path) -> None:
@@ -277,11 +277,11 @@ def test_a_gpu_scores_as_a_cpu_does(path: Path) -> None:
     gpu = scorer._replace(network=settled(scorer.network, torch.device("cuda")))
     for at_once in (None, 1, 3):
         found, handed_on, told = scored(gpu, path.with_name(f"{at_once}.npz"), at_once)
-        assert list(found.images) == list(expected.images)
+        assert list(found) == list(expected)
         assert told[-1] == (len(SIZES), len(SIZES))
         for id_, prediction in handed.items():
             assert np.mean(handed_on[id_] == prediction) >= 0.999
-            assert found.images[id_].counts.sum() == prediction.size
-            assert abs(found.images[id_].counts - expected.images[id_].counts).sum() <= 0.002 * prediction.size
+            assert found[id_].counts.sum() == prediction.size
+            assert abs(found[id_].counts - expected[id_].counts).sum() <= 0.002 * prediction.size
     image = torch.zeros(1, 3, 64, 64)
     assert segment(gpu.network, image).shape == (64, 64)

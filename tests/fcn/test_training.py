@@ -90,7 +90,7 @@ def assert_same(one: TrainedFcn, other: TrainedFcn) -> None:
 def class_iou(network: FCN, examples: Sequence[Example]) -> float:
     matrices = []
     for item in examples:
-        (photo, _), labels = item.load()
+        photo, labels, _ = item.load()
         image = to_tensor(resized(photo, None, labels.shape[1], labels.shape[0]))
         matrices.append(confusion(labels, segment(network, image), CLASSES, network.architecture.channels))
     return float(scores(counted(np.sum(matrices, axis=0), "strict"), "strict").class_iou)
@@ -302,7 +302,7 @@ def test_channels_beyond_the_classes_are_trained_away(path: Path) -> None:
     network = first_network(FcnArchitecture(CLASSES + 2, 1 / 32, 8, 8, "layers"), norm=True)
     found = trained(path, network=network, settings=replace(SETTINGS, steps=30))
     for item in HELD_OUT:
-        assert segment(found.network, to_tensor(item.load().photo.pixels)).max() < CLASSES
+        assert segment(found.network, to_tensor(item.load().photo)).max() < CLASSES
 
 
 def refusal(call: Callable[[], object]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcn.labels import IGNORE
-from fcn.scoring import Example, Loaded, Photo
+from fcn.scoring import Example, Loaded
 
 COLOURS = np.array([(40, 60, 200), (200, 50, 40), (60, 180, 70), (230, 220, 60)], np.uint8)
 CLASSES = len(COLOURS)
@@ -33,7 +33,7 @@ def example(picture: Picture, id_: str = "", loads: list[str] | None = None) -> 
     def load() -> Loaded:
         if loads is not None:
             loads.append(id_)
-        return Loaded(Photo(picture[0]), picture[1])
+        return Loaded(*picture)
 
     return Example(id_, lambda: id_, load)
 

@@ -12,11 +12,11 @@ import pytest
 from numpy.typing import NDArray
 from rich.console import Console
 
-from fcn.confusion import confusion
+from fcn.confusion import ImageMatrix, confusion
 from fcn.labels import CAMVID, CITYSCAPES, IGNORE
 from fcn.score_protocols import PROTOCOLS, RULES, Protocol
 from p2pbench.errors import UserError
-from p2pbench.scoring.confusion_scores import METRICS, Compared, class_rows, confusion_scores
+from p2pbench.scoring.confusion_scores import METRICS, class_rows, confusion_scores
 from p2pbench.scoring.label_scores import ScorerNames, score_row
 from p2pbench.scoring.score_table import ScoreRow, json_lines, print_classes, print_scores
 from reports.paper import paper_row
@@ -203,7 +203,7 @@ def test_the_table_shows_both_protocols_and_the_paper(both: tuple[Scores, Scores
 
 def test_what_is_not_there_is_a_dash_and_absent_classes_have_their_price() -> None:
     def row(**matrices: NDArray[np.int64]) -> ScoreRow:
-        compared = {id_: Compared(counts, "2x2", "") for id_, counts in matrices.items()}
+        compared = {id_: ImageMatrix(counts, "2x2", "") for id_, counts in matrices.items()}
         return score_row("run", ScorerNames("fcn-official", "fcn-strict"), compared, len(matrices), {})
 
     assert not any("at most" in line for line in printed(row(a=DROPPED)))  # of no number

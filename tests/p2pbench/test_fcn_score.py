@@ -118,7 +118,7 @@ def test_a_second_call_segments_what_changed_alone(results: Path, scorer: Path) 
     again = score(results, "--weights", scorer)
     assert "segmented" not in again.stderr
     run = Grid(results / "tiny").run("L1", 0)
-    before = load(run.confusion, weights.digest(scorer)).images
+    before = load(run.confusion, weights.digest(scorer))
     Image.fromarray(picture(3, 32)).save(next(iter(run.pictures().values())))
     refused = "test-00000.png: was not made by this run, or was replaced since; move it away, and give the command"
     assert refused in score(results, "--weights", scorer).stderr
@@ -126,7 +126,7 @@ def test_a_second_call_segments_what_changed_alone(results: Path, scorer: Path) 
     third = score(results, "--weights", scorer)
     assert third.stdout != again.stdout
     assert third.stderr.count("segmented") == 1
-    after = load(run.confusion, weights.digest(scorer)).images
+    after = load(run.confusion, weights.digest(scorer))
     assert [id_ for id_ in after if after[id_].key != before[id_].key] == [next(iter(run.pictures()))]
 
 

@@ -159,25 +159,25 @@ def test_all_become_rgb_of_eight_bits(tmp_path: Path) -> None:
     }
     for name, (image, expected, changed) in files.items():
         image.save(tmp_path / name)
-        output = read_output(tmp_path / name)
-        assert np.array_equal(output.pixels, expected), name
-        assert output.pixels.dtype == np.uint8
-        assert output.changed == changed, name
+        pixels, found = read_output(tmp_path / name)
+        assert np.array_equal(pixels, expected), name
+        assert pixels.dtype == np.uint8
+        assert found == changed, name
 
 
 def test_deep_and_layered_tiffs(tmp_path: Path) -> None:
     deep = picture(3, 8).astype(np.uint16) * 256 + 200
-    output = read_output(pictures.write(tmp_path / "deep", deep))
-    assert np.array_equal(output.pixels, picture(3, 8))
-    assert output.changed == "cut to 8 bits"
+    pixels, changed = read_output(pictures.write(tmp_path / "deep", deep))
+    assert np.array_equal(pixels, picture(3, 8))
+    assert changed == "cut to 8 bits"
     four = np.concatenate([picture(3, 8), picture(4, 8)[..., :1]], axis=2)
-    output = read_output(pictures.write(tmp_path / "four", four))
-    assert np.array_equal(output.pixels, picture(3, 8))
-    assert output.changed == "alpha dropped"
+    pixels, changed = read_output(pictures.write(tmp_path / "four", four))
+    assert np.array_equal(pixels, picture(3, 8))
+    assert changed == "alpha dropped"
     Image.fromarray(four[..., [0, 3]]).save(tmp_path / "la.tif")  # which Pillow marks as alpha
-    output = read_output(tmp_path / "la.tif")
-    assert np.array_equal(output.pixels, np.repeat(four[..., :1], 3, axis=2))
-    assert output.changed == "alpha dropped, grey repeated"
+    pixels, changed = read_output(tmp_path / "la.tif")
+    assert np.array_equal(pixels, np.repeat(four[..., :1], 3, axis=2))
+    assert changed == "alpha dropped, grey repeated"
     with pytest.raises(UserError, match=r"two\.tif: found 2 channels, expected 3"):
         read_output(pictures.write(tmp_path / "two", four[..., :2]))
     with pytest.raises(UserError, match=r"none\.png: found no picture"):

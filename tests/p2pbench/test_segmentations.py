@@ -125,7 +125,7 @@ def test_what_is_lost_is_drawn_again_and_nothing_else_counted(results: Path, sco
     for run, content in kept.items():
         digest = weights.digest(scorer)
         assert run.confusion.read_bytes() == content
-        assert len(load(run.confusion, digest).images) == len(run.pictures())
+        assert len(load(run.confusion, digest)) == len(run.pictures())
 
 
 @pytest.mark.long
@@ -175,13 +175,13 @@ def test_who_is_killed_in_between_goes_on(results: Path, scorer: Path) -> None:
     run = runs(results)[0]
     digest = weights.digest(scorer)
     ids = list(run.pictures())
-    assert sorted(load(run.confusion, digest).images) == ids[:2]
+    assert sorted(load(run.confusion, digest)) == ids[:2]
     assert sorted(path.stem for path in run.segmentations.glob("*.png")) == ids[:3]
     done = inodes([run.segmentations])
     score(results, "--weights", scorer)
     assert shown(results) == before
     assert done.items() <= inodes([run.segmentations]).items()
-    assert sorted(load(run.confusion, digest).images) == ids
+    assert sorted(load(run.confusion, digest)) == ids
 
 
 @pytest.mark.long

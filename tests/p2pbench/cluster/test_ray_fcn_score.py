@@ -46,7 +46,7 @@ def test_a_results_folder_gets_the_same_scores(
     assert printed[0] == printed[1]
     assert written(here) == written(there)
     for run in (*Grid(there / "tiny").runs(), Grid(there / "tiny").real):
-        assert len(load(run.confusion, weights.digest(scorer)).images) == ITEMS
+        assert len(load(run.confusion, weights.digest(scorer))) == ITEMS
 
 
 def test_a_plain_folder_too(cluster: Cluster, trained: Path, tmp_path: Path) -> None:
