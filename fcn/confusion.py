@@ -128,7 +128,7 @@ class ImageMatrix(NamedTuple):
 
 
 def save(path: Path, scorer: str, images: Mapping[str, ImageMatrix]) -> None:
-    """Write the matrices of images by item id, whole or not at all.
+    """Write matrices by item id, whole or not at all.
 
     `scorer` is the SHA-256 of the file of the network that segmented them.
 

@@ -101,7 +101,7 @@ def score(
     predicted: Predicted = lambda _id, _prediction: None,
     again: Collection[str] = (),
 ) -> dict[str, ImageMatrix]:
-    """Compute the confusion matrices of all examples by item id, reusing valid ones.
+    """Compute the confusion matrices of examples by id, reusing valid ones.
 
     Args:
         scorer: The network that segments.

@@ -143,7 +143,6 @@ def workers(count: int, reporter: ProgressReporter, stop: Stop) -> Iterator[Work
     # Not an Event: it has a lock, and a worker that dies while holding it would block all others.
     stopping = context.RawValue(ctypes.c_bool, False)
     events: Queue[Any] = context.Queue()
-    events.cancel_join_thread()  # a queue has such a lock too: without this, our own exit could wait for it forever
     forwarder = _EventForwarder(events, reporter)
     others = multiprocessing.active_children()
     forwarder.start()
@@ -159,8 +158,14 @@ def workers(count: int, reporter: ProgressReporter, stop: Stop) -> Iterator[Work
                 stopping.value = True
                 pool.shutdown(cancel_futures=True)
     finally:
-        events.put(None)
-        forwarder.join(SECONDS_FOR_LAST_EVENTS)
+        try:
+            events.put(None)
+            forwarder.join(SECONDS_FOR_LAST_EVENTS)
+        finally:
+            if forwarder.is_alive():  # a worker died holding the queue's lock: our own exit would wait for it forever
+                events.cancel_join_thread()
+        events.close()
+        events.join_thread()  # a thread of the queue at our exit could leave its locks to Python, which says so
 
 
 @contextmanager

@@ -292,12 +292,14 @@ def test_a_worker_that_dies_telling_news_holds_up_nobody(monkeypatch: pytest.Mon
     assert time.monotonic() - start < PATIENCE
 
 
-def test_what_a_listener_raises_ends_the_work_and_workers_end_too() -> None:
+def test_what_a_listener_raises_ends_the_work_and_workers_and_threads_end_too() -> None:
+    before = set(threading.enumerate())
     with workers.workers(1, Deaf(), StopRequest()) as opened:
         opened._pool.submit(chatter)
         with pytest.raises(BrokenPipeError, match="x"):
             opened._results([opened._pool.submit(linger)])
     assert not worker_processes()
+    assert set(threading.enumerate()) <= before
 
 
 class Announces(Notes):
