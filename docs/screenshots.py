@@ -78,7 +78,7 @@ def main() -> None:
     options.images.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = launch(playwright)
-        index = html.write(options.results, Path(folder) / "report")
+        index = html.write_report(options.results, Path(folder) / "report")
         report(browser.new_page(viewport=SIZE), index, options.images)  # type: ignore[arg-type]
         if not options.report:
             studies = Path(folder) / "study"

@@ -107,60 +107,17 @@ def write_report(
         >>> write_report("results").name
         'index.html'
     """
-    folder = layout.report(Path(results)).folder
-    if single_file:
-        return write_single(Path(results), Path(out or folder.with_suffix(".html")), items or SINGLE_ITEMS, say)
-    return write(Path(results), Path(out or folder), items, say)
-
-
-def write(results: Path, out: Path, items: int | None = None, say: Callable[[str], None] = lambda line: None) -> Path:
-    """Write the report of a results folder: `out/index.html`, `out/assets/` and `out/tables/`.
-
-    The report is built beside `out` and replaces it at the end: if writing fails, the previous report stays. Results
-    that cannot be read are named in the page, and the rest is shown.
-
-    Args:
-        results: A results folder.
-        out: The report's own folder.
-        items: Maximum number of items of each grid with pictures; None for as many as `gallery.PICTURES` allows.
-        say: Called with one line per unreadable file, metric with marks, missing number or interval, row set apart, and
-            grid whose cells were trained once.
-
-    Returns:
-        The page's path.
-
-    Raises:
-        ReportError: There is nothing to report, `out` holds something else, is or lies in a folder that is read, or
-            cannot be written.
-    """
-    content = _read(results, out, say)
-    index = put(out, lambda report: _build(content, results.resolve().name, report, items))
-    _say_verdicts(content, Report(out), say)
-    return index
-
-
-def write_single(
-    results: Path, out: Path, items: int | None = SINGLE_ITEMS, say: Callable[[str], None] = lambda line: None
-) -> Path:
-    """Write the report as one self-contained file.
-
-    An earlier one stays until the new one is complete.
-
-    Raises:
-        ReportError: As `write`.
-    """
-    content = _read(results, out, say)
-    index = put_single(out, lambda report: _build(content, results.resolve().name, report, items))
-    _say_verdicts(content, layout.report(results), say)
-    return index
-
-
-def _read(results: Path, out: Path, say: Callable[[str], None]) -> Page:
-    grids.check_apart(out, results)
+    results, usual = Path(results), layout.report(Path(results))
+    target = Path(out or (usual.folder.with_suffix(".html") if single_file else usual.folder))
+    grids.check_apart(target, results)
     content = page.read(results)
     for line in content.damages:
         say(line)
-    return content
+    most = items or (SINGLE_ITEMS if single_file else None)
+    put_it = put_single if single_file else put
+    index = put_it(target, lambda report: _build(content, results.resolve().name, report, most))
+    _say_verdicts(content, usual if single_file else Report(target), say)
+    return index
 
 
 def _say_verdicts(content: Page, report: Report, say: Callable[[str], None]) -> None:
@@ -197,10 +154,10 @@ def _named(row: CellRow) -> str:
 
 
 def check(results: Path, out: Path) -> None:
-    """Refuse a path where `write` could not put the report.
+    """Refuse a path where `write_report` could not put the report.
 
     Raises:
-        ReportError: As `write`.
+        ReportError: As `write_report`.
     """
     grids.check_apart(out, results)
     target = Report(out.resolve())
@@ -209,7 +166,7 @@ def check(results: Path, out: Path) -> None:
 
 
 def put(out: Path, build: Callable[[Report], None]) -> Path:
-    """Write a page with its files as `write` does.
+    """Write a page with its files.
 
     `build` fills a new, empty folder.
     """
@@ -223,7 +180,7 @@ def put(out: Path, build: Callable[[Report], None]) -> Path:
 
 
 def put_single(out: Path, build: Callable[[Report], None]) -> Path:
-    """Write a page as one file, as `write_single` does."""
+    """Write a page as one file."""
     target = out.resolve()
     with _writing(target):
         if target.exists() and not (target.is_file() and _is_ours(target)):

@@ -261,7 +261,7 @@ def test_scores_and_report_of_a_grid(run: Run, tmp_path: Path) -> None:
     )
     assert one["p01"] == pytest.approx(np.abs(made - real).mean() / 255)
     assert one["all"] == pytest.approx(one.drop("all").mean())
-    page = html.write(results, results / "report").read_text()
+    page = html.write_report(results, results / "report").read_text()
     assert "Two objectives" in page
     assert (results / "report" / "tables" / "two--image.csv").exists()
 

@@ -153,7 +153,7 @@ def test_scores_studies_and_reports_refuse_a_grids_range_without_its_pictures(re
         with pytest.raises(ReportError, match=said):
             from_results(results, None, None, allow_partial=False)
         with pytest.raises(ReportError, match=said):
-            html.write(results, results.parent / "report")
+            html.write_report(results, results.parent / "report")
         done = CliRunner().invoke(cli, ["image-score", str(results)])
         assert isinstance(done.exception, ReportError)
     finally:
@@ -168,7 +168,7 @@ def test_scores_and_reports_say_what_a_grids_range_clips(results: Path, tmp_path
         assert done.exit_code == 0, done.output
         (said,) = [line for line in done.output.splitlines() if "lie beyond" in line]
         assert "output_range: 50.0% of the values of 2 pictures" in said
-        page = html.write(results, tmp_path / "report").read_text()
+        page = html.write_report(results, tmp_path / "report").read_text()
         assert "output_range: 50.0% of the values of 2 pictures" in page
     finally:
         declare(results, 1000, 1400)

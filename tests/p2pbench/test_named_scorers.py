@@ -47,7 +47,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_an_own_scorer_is_named_in_the_report(results: Path, tmp_path: Path) -> None:
-    index = html.write(results, tmp_path / "report")
+    index = html.write_report(results, tmp_path / "report")
     page = index.read_text()
     assert f'<h3 id="grid0-fcn-official">official rules, {NAME}</h3>' in page
     assert f"IoU of each class <small>strict rules, {NAME}</small>" in page
@@ -74,7 +74,7 @@ def test_an_own_scorer_is_named_in_the_report(results: Path, tmp_path: Path) -> 
 def test_both_are_named_in_tables_for_programs(results: Path, tmp_path: Path) -> None:
     wrong = flaw(old_run(results))
     assert wrong is not None
-    html.write(results, tmp_path / "report")
+    html.write_report(results, tmp_path / "report")
     read = reports.read(results).astype(object).where(lambda table: table.notna(), "").to_dict("records")
     for table in (read, rows(tmp_path / "report/tables/scores.csv")):
         assert {(row["cell"], row["note"]) for row in table} == {("L1", wrong), ("cGAN", ""), ("real", "")}

@@ -128,7 +128,7 @@ def test_any_name_gets_from_training_to_the_report(tmp_path: Path, monkeypatch: 
     assert set(scores.item_ids) == ids
     table = reports.read(results)
     assert set(table["item"]) == ids | {"all"}
-    page = html.write(results, results / "report").read_text("utf-8")
+    page = html.write_report(results, results / "report").read_text("utf-8")
     assert "caf%E9" in page
     with (results / "report" / "tables" / "scores.csv").open(encoding="utf-8", newline="") as file:
         assert len({row["item"] for row in csv.DictReader(file)}) == len(ids) + 1

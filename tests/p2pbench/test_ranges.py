@@ -220,7 +220,7 @@ def test_every_picture_shows_the_range(results: Path, tmp_path: Path) -> None:
     rows = np.asarray(Image.open(sample)).astype(int)
     for place in (0, 64):  # input and target
         assert np.ptp(rows[:, place : place + 32]) > 200
-    index = html.write(results, tmp_path / "report")
+    index = html.write_report(results, tmp_path / "report")
     shown = sorted((index.parent / "assets" / "grid0").glob("*.png"))
     assert len(shown) == 3 * ITEMS
     for path in [path for path in shown if path.name[:2] in {"00", "02"}]:

@@ -116,7 +116,7 @@ def test_reports_and_scores_of_them(results: Path, tmp_path: Path) -> None:
     for file in (grid.json, grid.run("L1", 0).config):
         hold(
             file,
-            lambda: html.write(results, tmp_path / "report"),
+            lambda: html.write_report(results, tmp_path / "report"),
             lambda: comparison_page.write(results, results, tmp_path / "comparison"),
             lambda: image_score(results, native=True),
             among=lambda path: not path or (path[-1] in keys and path[0] != "cells"),

@@ -134,7 +134,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert (
         score(folder / "results", "--weights", make_scorer(folder / "fcn.safetensors", CITYSCAPES, 20)).exit_code == 0
     )
-    html.write(folder / "results", folder / "results/report")
+    html.write_report(folder / "results", folder / "results/report")
     return folder / "results"
 
 

@@ -117,7 +117,7 @@ def test_fooling_rates_go_into_the_ledger_and_the_report(results: Path, chosen: 
         assert metric.per_item is not None
         assert metric.per_item.mean() == pytest.approx(100 * rate)  # each item was judged once
     assert scores(results, "L1").fingerprint == scores(results, "cGAN").fingerprint
-    page = html.write(results, results / "report").read_text("utf-8")
+    page = html.write_report(results, results / "report").read_text("utf-8")
     assert "Real vs fake: first" in page
     assert "raters and items" in page
     assert "50.0" in page
@@ -141,7 +141,7 @@ def test_one_rater_a_cell_has_a_rate_and_no_interval(results: Path, chosen: Chos
         assert not scores(results, cell).interval("fooling_rate").known
         row = next(line for line in said.output.splitlines() if line.startswith(f"{cell} "))
         assert row.split()[1:8] == ["1", "4", f"{rate:.1f}", "%", "-", "-", "-"]
-    page = html.write(results, results / "report").read_text("utf-8")
+    page = html.write_report(results, results / "report").read_text("utf-8")
     assert "cGAN 50.0 % (no interval)" in page  # in words, of the drawing
     table = page[page.index("Real vs fake: first</h3>") :].split("</table>")[0]
     assert table.count('title="no interval') == 2
@@ -176,7 +176,7 @@ def test_a_simulated_study_says_so_in_the_report(results: Path, opened: Opened) 
     chosen = choose(opened, "first")
     take_part(chosen)
     analyse_study(results, chosen, 0, peek=True)
-    page = html.write(results, results / "report").read_text("utf-8")
+    page = html.write_report(results, results / "report").read_text("utf-8")
     assert "Simulated raters." in page
     assert "viewed before it was closed" in page
 
@@ -378,7 +378,7 @@ def test_quickstarts_study_goes_on_where_it_was_stopped(results: Path, monkeypat
     for _ in range(2):
         rehearsal.hold_study(results, "losses", reporter)
     assert len(said) == 1
-    assert "Simulated raters." in html.write(results, results / "report").read_text("utf-8")
+    assert "Simulated raters." in html.write_report(results, results / "report").read_text("utf-8")
     kept = store_ledger.read_scorer(Grid(results / "losses").run("L1", 0), "amt-simulated")
     assert kept.protocol["looked_at_early"] is False
 

@@ -158,7 +158,7 @@ def test_marks_never_contradict_the_analysis(analyses: dict[str, Analysis], sect
 
 def test_page_csv_latex_terminal_and_analysis_say_the_same(results: Path, analyses: dict[str, Analysis]) -> None:
     said: list[str] = []
-    text = html.write(results, results / "report", say=said.append).read_text("utf-8")
+    text = html.write_report(results, results / "report", say=said.append).read_text("utf-8")
     spoken = {head[:-1].rpartition(" ")[2]: line for head, line in pairwise(said) if line.startswith("  Fooling")}
     undecided = 0
     for name, analysis in analyses.items():

@@ -61,7 +61,7 @@ def test_outputs_of_runs_given_as_folders_are_rated_as_the_runs(results: Path, a
     assert {row.cell: row.seeds for row in table.rows} == {"L1": (0, 1), "cGAN": (0, 1)}
     rates = {row.cell: row.numbers["fooling_rate"].value for row in table.rows}
     assert rates == pytest.approx({"L1": 12.5, "cGAN": 62.5})
-    text = html.write(results, results / "report").read_text("utf-8")
+    text = html.write_report(results, results / "report").read_text("utf-8")
     assert "are not shown" not in text
     assert "Several trainings of a cell were judged" in text
     assert "11 raters, 44 trials" in text  # the one who was always fooled on one side does not
@@ -88,7 +88,7 @@ def test_a_study_of_clustered_items_says_so_everywhere(results: Path, folders: b
     _run("amt", "close", str(results))
     over = "raters and 10 clusters of items"
     assert f"for claims: over {over}" in _run("amt", "analyse", str(results))
-    text = html.write(results, results / "report").read_text("utf-8")
+    text = html.write_report(results, results / "report").read_text("utf-8")
     by = f"{over} (pattern {pattern})"
     assert f"interval over {by} only, of one training per cell" in text
     assert f"Thin: resampled over {over} (generalises to new images" in text

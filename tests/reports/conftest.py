@@ -103,7 +103,7 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.reports import rich as rich_results
 
     results = rich_results.write(tmp_path_factory.mktemp("rich") / "results")
-    return html.write(results, results / "report")
+    return html.write_report(results, results / "report")
 
 
 @pytest.fixture(scope="module")

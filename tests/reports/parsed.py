@@ -45,7 +45,7 @@ class Page(HTMLParser):
 
 def write(results: Path) -> Page:
     """Write the report of a results folder where it belongs, and read its page."""
-    return Page(html.write(results, results / "report"))
+    return Page(html.write_report(results, results / "report"))
 
 
 def rows(path: Path) -> list[dict[str, str]]:

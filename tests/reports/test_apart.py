@@ -108,10 +108,10 @@ def test_a_report_lies_in_no_folder_that_it_is_made_from(build: Callable[..., Pa
     before = _held(results)
     out = results / (place + end)
     if place in {"losses", "study"} and end:
-        (html.write_single if end else html.write)(results, out)  # a file beside them is apart
+        html.write_report(results, out, single_file=bool(end))  # a file beside them is apart
         return
     with pytest.raises(ReportError, match="which is read"):
-        (html.write_single if end else html.write)(results, out)
+        html.write_report(results, out, single_file=bool(end))
     with pytest.raises(ReportError, match="which is read"):
         (comparison_page.write_single if end else comparison_page.write)(results, results, out)
     assert _held(results) == before

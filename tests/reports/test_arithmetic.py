@@ -141,11 +141,11 @@ def test_reports_mark_the_rows(tmp_path: Path) -> None:
         score(run, "image", {"image_size": 256}, 1, "l1", "ssim")
     for run in runs:
         put(run, arithmetic=ARITHMETIC, threads=1 + (run.seed or 0))
-    html.write(tmp_path, tmp_path / "plain")
+    html.write_report(tmp_path, tmp_path / "plain")
     assert "older version" not in (tmp_path / "plain" / "index.html").read_text()
     assert "note" not in pd.read_csv(tmp_path / "plain" / "tables" / "losses--image.csv").columns
     put(grid.run("L1", 1))
-    page = html.write(tmp_path, tmp_path / "report").read_text()
+    page = html.write_report(tmp_path, tmp_path / "report").read_text()
     assert page.count(f">seed 1 {CPU}<") == 1
     assert "1 (seed 0); 2 (seed 1)" in page
     table = pd.read_csv(tmp_path / "report" / "tables" / "losses--image.csv")

@@ -24,7 +24,7 @@ def hostile(build: Callable[..., Path]) -> Path:
     items = [*HOSTILE, *"abcdefghijk"]
     results = build(cells=[*HOSTILE, *"fgh", "L1"], items=items, title=f"{INJECTION} {LONG}", seeds=(0, 1))
     (Grid(results / "losses").run("L1", 0).images / "d.png").unlink()
-    return html.write(results, results / "report")
+    return html.write_report(results, results / "report")
 
 
 @pytest.mark.parametrize("width", [1440, 1024, 390])
@@ -90,7 +90,7 @@ def test_an_address_that_names_no_picture_opens_the_page(rich: Path, visit: Visi
 @pytest.mark.parametrize("width", [1440, 390])
 def test_the_heads_of_the_gallery_stay_in_view(build: Callable[..., Path], visit: Visits, width: int) -> None:
     results = build(items=[f"item-{number:02}" for number in range(12)])
-    page = visit(html.write(results, results / "report"), width)
+    page = visit(html.write_report(results, results / "report"), width)
     page.evaluate("document.querySelector('.pictures tbody tr:nth-child(9)').scrollIntoView({block: 'center'})")
     head, box, row = page.evaluate(
         "['.pictures thead th:nth-child(2)', '.gallery', '.pictures tbody tr:nth-child(9)']"
@@ -111,7 +111,7 @@ def test_a_large_report_opens_fast_and_asks_for_no_picture_out_of_view(
     results = build(
         cells=[f"cell-{number:02}" for number in range(20)], items=[f"i{number:02}" for number in range(40)]
     )
-    index = html.write(results, results / "report")
+    index = html.write_report(results, results / "report")
     page = visit(index)
     assert page.locator(".controls").is_visible()
     page.wait_for_function(  # what is asked for is asked for by then

@@ -198,7 +198,7 @@ def test_a_grid_without_scores_by_item_has_pictures_and_no_order(build: Callable
     other = build(name="unscored", items=[f"item-{number:02}" for number in range(14)])
     for path in (other / "unscored").glob("**/scores/*"):
         path.unlink()
-    page = visit(html.write(results, results / "report"))
+    page = visit(html.write_report(results, results / "report"))
     shown = Shown(page, "grid1")
     assert not page.locator("#grid1 .controls").is_visible()
     shown.more.click()

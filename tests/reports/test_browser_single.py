@@ -19,7 +19,7 @@ TABLES = [f"{grid}--image.{ending}" for grid in GRIDS for ending in ("csv", "tex
 @pytest.fixture(scope="module")
 def alone(rich: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The file, in a folder of its own."""
-    written = html.write_single(rich.parent.parent, tmp_path_factory.mktemp("made") / "report.html")
+    written = html.write_report(rich.parent.parent, tmp_path_factory.mktemp("made") / "report.html", single_file=True)
     folder = tmp_path_factory.mktemp("sent")
     yield Path(shutil.move(written, folder / "a report.html"))
     assert [path.name for path in folder.iterdir()] == ["a report.html"]

@@ -151,6 +151,6 @@ def test_the_links_of_a_table_are_its_files(rich: Path, visit: Visits) -> None:
 
 def test_the_page_of_one_cell_alone_has_tables_too(build: Callable[..., Path], visit: Visits) -> None:
     results = build(cells=["L1"])
-    page = visit(html.write(results, results / "report"))
+    page = visit(html.write_report(results, results / "report"))
     page.get_by_role("columnheader").filter(has_text="L1").get_by_role("button").click()
     assert page.locator("table.scores").first.locator("tbody th").all_inner_texts() == ["L1", "real"]

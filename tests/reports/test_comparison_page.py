@@ -219,7 +219,7 @@ def test_an_earlier_page_is_replaced_and_nothing_else(changed: tuple[Path, Path]
 def test_a_report_of_a_folder_with_a_comparison_leaves_it_alone(changed: tuple[Path, Path]) -> None:
     a, b = changed
     index = comparison_page.write(a, b, b / "comparison")
-    html.write(b, b / "report")
+    html.write_report(b, b / "report")
     assert index.is_file()
     assert "comparison" not in [grid["grid"] for grid in rows(b / "report/tables/scores.csv")]
 
@@ -300,7 +300,7 @@ def test_one_training_beside_several_decides_on_these_items(build: Callable[...,
     assert "expected to be chance, of items only where a side has one training (Benjamini" in said[0]
     assert said[0] in text
     assert "One training per cell" not in text
-    html.write(b, b / "report")  # writes the grid's file
+    html.write_report(b, b / "report")  # writes the grid's file
     shutil.rmtree(b / "comparison")
     text = Page(comparison_page.write(a, b, b / "comparison")).text
     assert f"{todo}{train.format('B', 'DATASET').partition(' && ')[2]}" in text

@@ -239,7 +239,7 @@ def test_the_page_says_what_a_correlation_is_and_that_items_are_of_clusters(resu
     write(results, document([algorithm("L1", 0.1, judged), algorithm("L1+cGAN", 0.3, judged)]))
     for cell in ("L1", "L1+cGAN"):
         rate(results, cell, ITEMS)
-    text = html.write(results, results / "report").read_text("utf-8")
+    text = html.write_report(results, results / "report").read_text("utf-8")
     assert "Reliability: the share of the variance of items' rates that is not chance." in text
     assert "where reliability is below 0.1." in text
     assert "too narrow" not in text
@@ -248,7 +248,7 @@ def test_the_page_says_what_a_correlation_is_and_that_items_are_of_clusters(resu
         ledger.write(
             run, replace(scores, protocol={**scores.protocol, "clusters": {"by": "cities", "n": 2, "effective": 2}})
         )
-    text = html.write(results, results / "report").read_text("utf-8")
+    text = html.write_report(results, results / "report").read_text("utf-8")
     assert "The items form clusters (2 clusters of items (cities)) that vary together, so these intervals" in text
 
 

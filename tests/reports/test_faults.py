@@ -58,16 +58,16 @@ def losses(tmp_path: Path) -> Grid:
 
 def page_of(grid: Grid) -> str:
     results = grid.folder.parent
-    return Page(html.write(results, results / "report")).text
+    return Page(html.write_report(results, results / "report")).text
 
 
 def test_a_grid_with_nothing_scored_names_the_command(losses: Grid, tmp_path: Path) -> None:
     for folder in losses.folder.rglob("scores"):
         shutil.rmtree(folder)
     results = losses.folder.parent
-    for write in (html.write, html.write_single):
+    for single_file in (False, True):
         with pytest.raises(ReportError, match=f"^{results}: found no scores; run `p2pbench image-score {results}`$"):
-            write(results, tmp_path / "out")
+            html.write_report(results, tmp_path / "out", single_file=single_file)
     assert not (tmp_path / "out").exists()
 
 
@@ -139,7 +139,7 @@ def test_damage_is_named_and_the_rest_is_shown(losses: Grid) -> None:
 def test_a_folder_with_a_study_and_no_grid_leads_to_its_analysis(tmp_path: Path) -> None:
     analysed.write(tmp_path, analysed.document([analysed.algorithm("L1", 0.2, {"street 0": (3, 1)})]))
     with pytest.raises(ReportError, match=r"found studies and no grid .*their numbers are in study/NAME/analysis\.txt"):
-        html.write(tmp_path, tmp_path / "report")
+        html.write_report(tmp_path, tmp_path / "report")
 
 
 def test_no_grid_is_found_in_an_empty_folder(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_every_place_in_the_page_that_a_link_names_is_there(results: Path) -> No
 @pytest.mark.long
 def test_the_best_is_bold_and_a_tie_says_so(build: Callable[..., Path]) -> None:
     results = build(cells=("L1", "L1+cGAN"), seeds=(0, 1))
-    text = (html.write(results, results / "report")).read_text("utf-8")
+    text = (html.write_report(results, results / "report")).read_text("utf-8")
     assert "<strong>0.2150</strong>" in text
     assert ">tie</abbr>" not in text
     assert "One training per cell:" not in text
@@ -112,7 +112,7 @@ def test_the_best_is_bold_and_a_tie_says_so(build: Callable[..., Path]) -> None:
     for seed in (0, 1):
         for scores in ledger.read(grid.run("L1", seed)):
             ledger.write(grid.run("L1+cGAN", seed), scores)
-    text = (html.write(results, results / "report")).read_text("utf-8")
+    text = (html.write_report(results, results / "report")).read_text("utf-8")
     assert "<strong>0.2150</strong>" not in text
     assert text.count(">tie</abbr>") == 2
 
@@ -233,7 +233,7 @@ def test_the_tables_hold_full_precision(results: Path) -> None:
 def test_names_are_shown_as_text(build: Callable[..., Path]) -> None:
     title = "<script>alert(1)</script>"
     results = build(cells=[INJECTION, "道路 & \"'"], items=[INJECTION, "صورة"], title=title)
-    path = html.write(results, results / "report")
+    path = html.write_report(results, results / "report")
     text, page = path.read_text("utf-8"), Page(path)
     assert text.count("<script") == text.count("</script") == 2
     assert "<script>alert" not in text + (results / "report/assets/grid0.js").read_text()
@@ -246,7 +246,7 @@ def test_names_are_shown_as_text(build: Callable[..., Path]) -> None:
 
 @pytest.mark.long
 def test_writing_twice_gives_the_same_files(results: Path, tmp_path: Path) -> None:
-    first, second = (html.write(results, tmp_path / name).parent for name in ("one", "two"))
+    first, second = (html.write_report(results, tmp_path / name).parent for name in ("one", "two"))
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(second) for path in second.rglob("*") if path.is_file())
     for file in files:
@@ -257,7 +257,7 @@ def test_writing_twice_gives_the_same_files(results: Path, tmp_path: Path) -> No
 def test_a_report_takes_the_place_of_the_last(results: Path) -> None:
     write(results)
     before = {path.name for path in (results / "report/assets").rglob("*")}
-    html.write(results, results / "report", items=1)
+    html.write_report(results, results / "report", items=1)
     assert {path.name for path in (results / "report/assets").rglob("*")} < before
     assert sorted(path.name for path in results.iterdir()) == ["losses", "report"]
 
@@ -270,7 +270,7 @@ def test_a_report_that_fails_leaves_the_last(build: Callable[..., Path]) -> None
     full = (
         "import resource, signal, sys; from pathlib import Path; from reports import html\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
-        "html.write(Path(sys.argv[1]), Path(sys.argv[1]) / 'report')"
+        "html.write_report(Path(sys.argv[1]), Path(sys.argv[1]) / 'report')"
     )
     failed = subprocess.run([sys.executable, "-c", full, str(results)], capture_output=True, text=True, check=False)
     assert "ReportError" in failed.stderr
@@ -306,9 +306,9 @@ def test_a_report_is_not_put_into_the_data_of_its_runs(build: Callable[..., Path
     root.mkdir()
     description["dataset"] = {"name": "paired", "root": str(root)}
     (results / "losses/grid.json").write_text(json.dumps(description))
-    for put, out in ((html.write, root / "page"), (html.write_single, root / "page.html")):
+    for out in (root / "page", root / "page.html"):
         with pytest.raises(ReportError, match="lies in .*data, which is read"):
-            put(results, out)
+            html.write_report(results, out, single_file=out.suffix == ".html")
     assert not list(root.iterdir())
     moved = Path(shutil.move(results, root / "results"))  # results may lie there, and the report in them
     write(moved)
@@ -329,7 +329,7 @@ def test_a_folder_of_other_things_is_never_replaced(results: Path, tmp_path: Pat
     out.mkdir()
     (out / there).write_text("years of work")
     with pytest.raises(ReportError, match=f"found '{there}', expected an earlier report or nothing"):
-        html.write(results, out)
+        html.write_report(results, out)
     assert (out / there).read_text() == "years of work"
 
 
@@ -345,25 +345,25 @@ def test_a_report_with_something_beside_it_is_never_replaced(results: Path) -> N
 
 def test_an_empty_folder_may_be_used(results: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert html.write(results, tmp_path / "empty").is_file()
+    assert html.write_report(results, tmp_path / "empty").is_file()
 
 
 def test_a_place_that_cannot_be_written_is_named(results: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ReportError, match="file is a file, where a folder is expected"):
-        html.write(results, tmp_path / "file/report")
+        html.write_report(results, tmp_path / "file/report")
 
 
 def test_nothing_to_report_names_the_command(results: Path, tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"no such folder.*`p2pbench train-ablation"):
-        html.write(tmp_path / "nowhere", tmp_path / "out")
+        html.write_report(tmp_path / "nowhere", tmp_path / "out")
     (tmp_path / "bare").mkdir()
     with pytest.raises(ReportError, match=r"found no grid.*`p2pbench image-score"):
-        html.write(tmp_path / "bare", tmp_path / "out")
+        html.write_report(tmp_path / "bare", tmp_path / "out")
     for folder in results.rglob("scores"):
         shutil.rmtree(folder)
     with pytest.raises(ReportError, match=f"found no scores; run `p2pbench image-score {results}`"):
-        html.write(results, tmp_path / "out")
+        html.write_report(results, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -371,7 +371,7 @@ def test_nothing_but_damage_says_so(results: Path, tmp_path: Path) -> None:
     for path in results.rglob("image.json"):
         path.write_text("{")
     with pytest.raises(ReportError, match=r"found no scores; 3 files cannot be read, such as .*image\.json"):
-        html.write(results, tmp_path / "out")
+        html.write_report(results, tmp_path / "out")
 
 
 def test_grid_files_of_other_shapes_are_refused(results: Path) -> None:

@@ -56,7 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         put_study(folder, grid, name, ("L1", "L1+cGAN"))
     for run in maps.runs():
         score(run, "image", {"scale": "0..1"}, 1, "l1", "psnr", "histogram_l")
-    html.write(folder, folder / "report")
+    html.write_report(folder, folder / "report")
     return folder
 
 

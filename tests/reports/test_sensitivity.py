@@ -86,7 +86,7 @@ def test_the_command_and_the_table_say_the_same(build: Callable[..., Path]) -> N
     assert counts.split() == ["seeds", "per", "cell", "3", "12"]
     assert row.smallest[3] < 0.00005
     assert line.split() == ["L1", "<0.0001", "<0.0001"]  # not as good as nothing
-    text = Page(html.write(results, results / "report")).text
+    text = Page(html.write_report(results, results / "report")).text
     assert "3 <0.0001" in text
 
 
@@ -204,7 +204,7 @@ def test_no_difference_is_beyond_the_scale(build: Callable[..., Path]) -> None:
     assert told[2].split() == ["SSIM", "-", f"{row.smallest[1000]:.3f}"]
     assert told[3:] == ["  -: more than the metric's range"]
     assert len(trainings.detectable_lines(table, (1000,))) == 3
-    text = Page(html.write(results, results / "report")).text
+    text = Page(html.write_report(results, results / "report")).text
     assert "a dash means more than the metric's range" in text
     assert "2 – " in text.partition("the metric's range")[2]
 

@@ -40,7 +40,7 @@ def files_of_script(text: str) -> dict[str, str]:
 
 
 def folder_of(results: Path, out: Path, items: int = html.SINGLE_ITEMS) -> Path:
-    return html.write(results, out, items).parent
+    return html.write_report(results, out, items=items).parent
 
 
 def test_every_file_of_the_report_is_in_it(build: Callable[..., Path], tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_every_file_of_the_report_is_in_it(build: Callable[..., Path], tmp_path:
     analysed.write(results, analysed.document(algorithms))
     analysed.rate(results, "L1", tuple(f"{number:02}" for number in range(20)))
     folder = folder_of(results, tmp_path / "report")
-    one = html.write_single(results, tmp_path / "one/report.html")
+    one = html.write_report(results, tmp_path / "one/report.html", single_file=True)
     text, page = one.read_text("utf-8"), Page(one)
     held = {payload(image["src"]) for image in page.named("img")}
     held |= {payload(link["href"]) for link in page.named("a") if (link["href"] or "").startswith("data:")}
@@ -64,7 +64,7 @@ def test_every_file_of_the_report_is_in_it(build: Callable[..., Path], tmp_path:
 
 
 def test_it_names_nothing_outside(results: Path, tmp_path: Path) -> None:
-    page = Page(html.write_single(results, tmp_path / "report.html"))
+    page = Page(html.write_report(results, tmp_path / "report.html", single_file=True))
     for tag, attributes in page.tags:
         for name in ("src", "href", "srcset", "data", "action", "poster"):
             reference = attributes.get(name)
@@ -75,7 +75,7 @@ def test_it_names_nothing_outside(results: Path, tmp_path: Path) -> None:
 def test_a_link_saves_its_table_under_its_name(results: Path, tmp_path: Path) -> None:
     shutil.move(results / "losses", results / "道路 1")
     folder = folder_of(results, tmp_path / "report")
-    page = Page(html.write_single(results, tmp_path / "report.html"))
+    page = Page(html.write_report(results, tmp_path / "report.html", single_file=True))
     saved = {link["download"]: payload(link["href"]) for link in page.named("a") if "download" in link}
     written = {path.name: path.read_bytes() for path in (folder / "tables").iterdir()}
     assert saved == {name: content for name, content in written.items() if name in saved}
@@ -94,7 +94,7 @@ def test_a_grid_of_any_name_has_links_that_lead_to_files(results: Path, tmp_path
         parts = urllib.parse.urlsplit(reference)
         assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == ("", "", "", ""), reference
         assert (folder / urllib.parse.unquote(parts.path)).is_file(), reference
-    one = Page(html.write_single(results, tmp_path / "report.html"))
+    one = Page(html.write_report(results, tmp_path / "report.html", single_file=True))
     assert not [link for link in one.named("a") if not (link["href"] or "").startswith(("#", "data:"))]
     ((toml,),) = [[link for link in one.named("a") if (link.get("download") or "").endswith(".toml")]]
     assert b"[settings]" in payload(toml["href"])
@@ -104,7 +104,7 @@ def test_a_grid_of_any_name_has_links_that_lead_to_files(results: Path, tmp_path
 def test_text_that_looks_like_a_file_of_the_report_stays_text(build: Callable[..., Path], tmp_path: Path) -> None:
     title = 'a src="assets/grid0.js" href="tables/scores.csv" <!-- files --> <script src="x" defer></script>'
     results = build(cells=(title.replace("/", "-"), "b"), title=title, items=["a src=", "b href=", "c"])
-    page = Page(html.write_single(results, tmp_path / "report.html"))
+    page = Page(html.write_report(results, tmp_path / "report.html", single_file=True))
     assert title in page.text
     assert len(page.named("script")) == 3
 
@@ -123,14 +123,14 @@ def test_memory_is_a_few_times_the_file(results: Path, tmp_path: Path) -> None:
 
 
 def test_a_page_that_was_changed_by_hand_is_not_lost(results: Path, tmp_path: Path) -> None:
-    path = html.write_single(results, tmp_path / "report.html")
+    path = html.write_report(results, tmp_path / "report.html", single_file=True)
     ours = path.read_bytes()
-    assert html.write_single(results, path).read_bytes() == ours
+    assert html.write_report(results, path, single_file=True).read_bytes() == ours
     for theirs in (ours.replace(b"</h1>", b" (draft)</h1>", 1), ours + b"<!-- my note -->\n"):
         path.write_bytes(theirs)
         with pytest.raises(ReportError, match=r"report\.html: was changed since the report was written") as error:
-            html.write_single(results, path)
+            html.write_report(results, path, single_file=True)
         assert "\n" not in str(error.value)
         assert path.read_bytes() == theirs
     path.write_bytes(ours[: ours.rindex(b"<!-- SHA-256")])  # as of an older version
-    assert html.write_single(results, path).read_bytes() == ours
+    assert html.write_report(results, path, single_file=True).read_bytes() == ours

@@ -102,13 +102,13 @@ def test_an_analysis_of_the_format_before_is_read(studied: Path) -> None:
         "Analysed by an earlier version, with intervals by a bootstrap of raters and items: run `p2pbench amt analyse"
     )
     said: list[str] = []
-    assert again in html.write(studied, studied / "report", say=said.append).read_text("utf-8")
+    assert again in html.write_report(studied, studied / "report", say=said.append).read_text("utf-8")
     assert len([line for line in said if line.startswith(f"  {again}")]) == 1
     grid = Grid(studied / "losses")
     for cell in ("L1", "L1+cGAN"):
         scores = ledger.read_scorer(grid.run(cell, 0), "amt-first")
         ledger.write(grid.run(cell, 0), replace(scores, protocol={**scores.protocol, "interval": "by components"}))
-    assert "Analysed by an earlier version" not in html.write(studied, studied / "report").read_text("utf-8")
+    assert "Analysed by an earlier version" not in html.write_report(studied, studied / "report").read_text("utf-8")
 
 
 def test_rates_of_an_earlier_analysis_are_compared_with_none_and_say_how_to_mend_it(

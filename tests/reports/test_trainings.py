@@ -47,7 +47,7 @@ def test_one_training_per_cell_is_said_once_with_a_command_that_can_be_typed(bui
 def test_page_and_terminal_say_the_same(build: Callable[..., Path]) -> None:
     results = build()
     said: list[str] = []
-    text = html.write(results, results / "report", say=said.append).read_text("utf-8")
+    text = html.write_report(results, results / "report", say=said.append).read_text("utf-8")
     (section,) = page.read(results).sections
     found = trainings.single_trainings(section.grid, section.description, section.tables, "losses.toml")
     assert found is not None
@@ -143,7 +143,7 @@ def test_page_csv_latex_and_terminal_show_the_same_marks(
             values = mean + 0.02 * (seed - len(seeds) // 2) + noise[place, seed] + [0, 0.1, 0.2, 0.3]
             rescore(Grid(results / "losses").run(cell, seed), values.tolist())
     said: list[str] = []
-    text = html.write(results, results / "report", say=said.append).read_text("utf-8")
+    text = html.write_report(results, results / "report", say=said.append).read_text("utf-8")
     table = text.split("losses--image.csv")[0].rpartition('<table class="scores">')[2]
     tags = {"best": "<strong>", "tie": ">tie</abbr>", "ahead on these items": ">ahead on these items<"}
     rlap = {"tie": r"\rlap{$^\dagger$}", "ahead on these items": r"\rlap{$^\star$}", "best": r"\textbf"}

@@ -57,7 +57,7 @@ def test_a_seed_without_a_number_is_named_and_the_rest_is_shown(
         f"{label} of B: seed {without} has no value" for label in (["PSNR (dB)"] if lacks else ["L1", "PSNR (dB)"])
     ]
     said: list[str] = []
-    text = Page(html.write(results, results / "report", say=said.append)).text
+    text = Page(html.write_report(results, results / "report", say=said.append)).text
     latex = (results / "report/tables/losses--image.tex").read_text()
     for doubt in doubts:
         assert f"{doubt}." in text
@@ -81,10 +81,10 @@ def test_a_seed_without_a_number_is_named_and_the_rest_is_shown(
 def test_several_seeds_without_a_number_are_named_together(build: Callable[..., Path]) -> None:
     results = _uneven(build, 0, lacks=True)
     put(Grid(results / "losses").run("B", 2), "l1")
-    text = Page(html.write(results, results / "report")).text
+    text = Page(html.write_report(results, results / "report")).text
     assert "PSNR (dB) of B: seeds 0, 2 have no value." in text
     put(Grid(results / "losses").run("B", 1), "l1")  # a metric that the cell does not have at all
-    assert "no value" not in Page(html.write(results, results / "report")).text
+    assert "no value" not in Page(html.write_report(results, results / "report")).text
 
 
 def test_a_cell_of_one_training_among_others_is_not_ranked(build: Callable[..., Path]) -> None:
@@ -94,7 +94,7 @@ def test_a_cell_of_one_training_among_others_is_not_ranked(build: Callable[..., 
             rescore(Grid(results / "losses").run(cell, seed), [mean + 0.001 * seed] * 3 + [mean + 0.01])
     for seed in (1, 2):
         shutil.rmtree(Grid(results / "losses").run("C", seed).folder)
-    text = Page(html.write(results, results / "report")).text
+    text = Page(html.write_report(results, results / "report")).text
     found = {row["cell"]: row for row in rows(results / "report/tables/losses--image.csv")}
     assert [(found[cell]["ranked"], found[cell]["not_ranked_because"]) for cell in "ABC"] == [
         ("True", ""),
@@ -113,7 +113,7 @@ def test_rows_set_apart_are_named_in_the_terminal(build: Callable[..., Path]) ->
     results = build(cells=("A", "B"), seeds=(0, 1, 2))
     rescore(Grid(results / "losses").run("B", 2), [0.1] * 3, ITEMS[:3], ssim_window=7)
     said: list[str] = []
-    html.write(results, results / "report", say=said.append)
+    html.write_report(results, results / "report", say=said.append)
     assert "  set apart, not ranked: B seed 2 (ssim_window, items)" in said
 
 

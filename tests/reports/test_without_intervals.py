@@ -43,7 +43,7 @@ def official(run: Run, counting: int) -> None:
 
 def test_one_item_has_no_interval_anywhere(build: Build) -> None:
     results = build(items=ITEMS[:1])
-    page = html.write(results, results / "report").read_text("utf-8")
+    page = html.write_report(results, results / "report").read_text("utf-8")
     assert page.count(DASH) == 3  # two cells and the ground truth
     assert ">nan" not in page.lower()
     assert 'class="best"' not in page
@@ -95,7 +95,7 @@ def test_what_the_official_rules_drop_is_no_zero(build: Build) -> None:
     grid = Grid(results / "losses")
     for counting, cell in enumerate(("L1", "cGAN", "L1+cGAN")):
         official(grid.run(cell, 0), counting)
-    page = html.write(results, results / "report").read_text("utf-8")
+    page = html.write_report(results, results / "report").read_text("utf-8")
     table = page[page.index("FCN-score, official</h3>") :]
     table = table[: table.index("</table>")]
     nothing, one, both = (part.split("</tr>")[0] for part in table.split("<tr>")[2:])
@@ -123,7 +123,7 @@ def test_absent_classes_cost_nothing_where_there_are_no_numbers(build: Build) ->
     results = build(items=ITEMS[:2])
     for run in Grid(results / "losses").runs():
         official(run, 0)
-    assert "can reach at most" not in html.write(results, results / "report").read_text("utf-8")
+    assert "can reach at most" not in html.write_report(results, results / "report").read_text("utf-8")
 
 
 def test_one_seed_without_an_interval_leaves_the_mean_without(build: Build) -> None:
@@ -132,7 +132,7 @@ def test_one_seed_without_an_interval_leaves_the_mean_without(build: Build) -> N
     for cell, counting in (("L1", (2, 1, 2)), ("cGAN", (2, 0, 2))):
         for seed, count in enumerate(counting):
             official(grid.run(cell, seed), count)
-    html.write(results, results / "report")
+    html.write_report(results, results / "report")
     read = {row["cell"]: row for row in rows(results / "report/tables/losses--fcn-official.csv")}
     assert float(read["L1"]["class_iou"]) == pytest.approx((0.5 + 0.25 + 0.5) / 3)
     assert read["L1"]["class_iou_low"] == read["L1"]["class_iou_mark"] == ""
