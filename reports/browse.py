@@ -111,6 +111,7 @@ def of_columns(columns: Sequence[Column], entries: Sequence[LedgerEntry]) -> lis
         for name in entry.scores.metrics:
             if values := entry.scores.by_item(name):
                 values_by_metric.setdefault((entry.scores.scorer, name), {})[shown[entry.run]] = values
+    # Two scorers have a metric of one name, such as both protocols' class IoU: their labels tell them apart.
     several = {name for scorer, name in values_by_metric if sum(other == name for _, other in values_by_metric) > 1}
     ordered = sorted(values_by_metric, key=lambda key: key[0].startswith(STUDY))
     return [

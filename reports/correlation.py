@@ -118,6 +118,7 @@ def compare(study: StudyRecord, entries: Sequence[LedgerEntry]) -> list[RatesAnd
     points_by_score: dict[tuple[str, str], dict[str, Points]] = {}
     for entry in entries:
         cell = runs.get((entry.run.cell, entry.run.seed))
+        # A study's rates are what is predicted, not an automatic score.
         if cell is None or entry.scores.scorer.startswith(STUDY):
             continue
         for name in entry.scores.metrics:

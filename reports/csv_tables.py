@@ -98,6 +98,7 @@ def _of_metric(name: str, metric: str, table: ScoreTable, description: GridDescr
         f"{name}_mark": [number and number.mark.value for number in numbers],
         f"{name}_ranks": [number and number.ranks and "{} to {}".format(*number.ranks) for number in numbers],
     }
+    # A row with another protocol than the table's is not the paper's experiment.
     published = [
         paper.value(description, table.scorer, metric, row.cell, table.protocol) if not row.differences else None
         for row in rows

@@ -287,6 +287,7 @@ def write_label_maps(
         for column_index, column in enumerate(columns):
             source = column.run.segmentations / f"{items[row_index]}.png"
             segmentation = _label_map(source, damages)
+            # Maps of two sizes cannot be compared pixel by pixel: one is of an earlier scoring.
             if segmentation and truth and segmentation.values.shape != truth.values.shape:
                 damages.append(
                     f"{source}: found {segmentation.size}, expected {truth.size} as the true labels; move it away and "

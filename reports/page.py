@@ -123,6 +123,7 @@ def read(results: Path) -> Page:
             f"--out {typed(results)}`, then `p2pbench image-score {typed(results)}`"
         )
     sections, unreadable = [], []
+    # A grid that is damaged must not hide the others.
     for grid in found:
         try:
             sections.append(_section(grid))
@@ -164,6 +165,7 @@ def _section(grid: Grid) -> Section:
     grids.check_ranges(grid, clipped.append)
     description = grids.read(grid)
     entries, damages = ledger.collect(grid)
+    # Of cells or seeds that grid.json does not name: listed as strays, never ranked.
     named = [entry for entry in entries if _is_named(entry.run, description)]
     logged, unread = _losses(grid, description)
     runs = [grid.run(cell, seed) for cell in description.cells for seed in description.seeds]
@@ -240,6 +242,7 @@ def place(studies: Iterable[StudyRecord], entries: Sequence[LedgerEntry], damage
             continue
         runs = [rates[cell.origin].run for cell in study.cells]
         judged = Counter(run.cell for run in runs)
+        # A cell's name tells its run, unless raters saw several trainings of it.
         labels = [f"{run.cell} seed {run.seed}" if judged[run.cell] > 1 else run.cell for run in runs]
         cells = [
             replace(cell, cell=run.cell, label=label, seed=run.seed)

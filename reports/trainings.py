@@ -108,6 +108,7 @@ def single_trainings(
         over += " (of fooling rates over raters too)"
     decide = more_seeds(grid, description, file, results, root)
     if decide is None:
+        # All seeds are trained: of training, scoring and the report, only scoring is left.
         scoring = reproduce.commands(description, alone, file)[1:-1]
         command = " && ".join(line.replace(" results", f" {results}", 1) for line in scoring)
         decide = NextStep("score the other seeds", command)

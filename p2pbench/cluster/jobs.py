@@ -234,6 +234,7 @@ def _forward_events(call: _Call, *, stopping: bool) -> None:
     if time.monotonic() - call.counted >= SECONDS_BETWEEN_COUNTS:
         call.counted = time.monotonic()
         lacking = {needs for needs in {r.job.needs for r in call.running.values()} if not call.has_room_for(needs)}
+        # Said when room is lost, not again at each count.
         if lacking and not call.waiting:
             call.reporter.say(f"waiting for a machine with {' or '.join(map(str, lacking))} to join; Ctrl-C stops")
         call.waiting = bool(lacking)

@@ -96,6 +96,7 @@ def train_scorer(
     )
     items = [*learned, *held_out]
     made_by = _description(plan, dataset, items, settings, item_contents(dataset, items))
+    # The same training again is no error, so that a script may be rerun; another's file is never replaced.
     if out.exists():
         _check_made(out, made_by, _description(plan, dataset, items, settings, None))
         return f"{out}: trained before, left as it is"

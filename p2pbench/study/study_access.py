@@ -147,6 +147,7 @@ def announcement(opened: Opened, listening: str, url: str, *, new_password: bool
         pictures_of = [studies.pictures_of(connection, study.id) for study in served if study]
     if not served:
         raise AmtError(f"{opened.where}: found no study, expected one to serve; make one with `p2pbench amt create`")
+    # A server that lacks pictures would lose raters in mid-session, so it does not start.
     for study, pictures in zip(served, pictures_of, strict=True):
         assert study is not None
         folder = opened.folder.study(study.name)

@@ -74,8 +74,10 @@ def import_generator(
     generator = Generator(architecture)
     converted, used, problems = {}, set(), []
     state = generator.state_dict()
+    # All problems are gathered, so that one message names them.
     for theirs, ours in _names(architecture.depth):
         if theirs not in weights and _may_be_missing(ours, architecture.depth):
+            # Nothing depends on these: batch norm takes a bias before it away.
             converted[ours] = torch.zeros_like(state[ours])
             continue
         if theirs not in weights:

@@ -98,6 +98,7 @@ def begin(folder: Path, generation: Generation, *, overwrite: bool) -> tuple[set
         there = {}
     elif earlier is not None and there:
         differences = earlier.differences(generation)
+        # By content: a picture of the same name may have been replaced since.
         for id_, path in there.items():
             if generation.inputs.get(id_) != earlier.inputs[id_]:
                 what = "was made of another picture" if id_ in generation.inputs else "has no input any more"

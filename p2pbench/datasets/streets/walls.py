@@ -139,6 +139,7 @@ def _wall(along: bool, at: float, edges: list[float], stretches: list[tuple[int,
 def _draw_stretch(rng: Generator, style: str, after_gap: bool) -> tuple[int, float, float, float]:
     """One stretch of a wall: label, length, height of the eaves, height of the roof above them."""
     chance = rng.random()
+    # Never two gaps in a row: they would be one, longer than a style has.
     if style == "city":
         if chance < 0.1 and not after_gap:
             return NOTHING, rng.uniform(2, 5), 0.0, 0.0
