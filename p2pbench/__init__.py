@@ -8,7 +8,7 @@ knows it.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from p2pbench.siblings import check_siblings
+from p2pbench.installation import VERSION, check_siblings
 
 if TYPE_CHECKING:
     from p2pbench.ablation.runner import train_grid
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reports.html import write_report
     from reports.tidy import read_scores
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 check_siblings()  # before anything imports them
 

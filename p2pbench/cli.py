@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from p2pbench import __version__
 from p2pbench.errors import MENDABLE, UserError, check_no_pipe, check_text, shown
+from p2pbench.installation import VERSION
 from reports.store import atomic
 
 # GOMP_SPINCOUNT, which is read when torch is imported. By default OpenMP threads spin for so long that a training step
@@ -103,7 +103,7 @@ COMMANDS = {
 
 
 @click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="p2pbench")
+@click.version_option(VERSION, prog_name="p2pbench")
 def cli() -> None:
     """Train, score, study and report image-to-image translation models.
 

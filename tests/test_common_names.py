@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pbench.siblings import OURS, SIBLINGS
+from p2pbench.installation import OURS, SIBLINGS
 from tests.environments import ROOT, Environment, copy_project
 
 pytestmark = pytest.mark.process

@@ -15,7 +15,7 @@ import zipfile
 from email.parser import Parser
 from pathlib import Path
 
-from p2pbench.siblings import SIBLINGS
+from p2pbench.installation import SIBLINGS
 from tests.environments import ROOT, Environment
 from tests.golden.chain import GRID
 

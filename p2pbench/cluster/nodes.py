@@ -16,8 +16,8 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-import p2pbench
 from p2pbench.errors import UserError
+from p2pbench.installation import VERSION
 from p2pbench.runtime.precision import ALL, Precisions, precisions_of_any
 from p2pbench.training.records import versions
 from reports.store import atomic
@@ -169,7 +169,7 @@ def own_versions() -> dict[str, str]:
     """Versions of all that computes results here."""
     # Without the build ("+cpu"): the head of a cluster often has the CPU build of the library that its GPU nodes have.
     libraries = {name: version.partition("+")[0] for name, version in versions().items()}
-    return {**libraries, "p2pbench": p2pbench.__version__, "the code of p2pbench": _code()}
+    return {**libraries, "p2pbench": VERSION, "the code of p2pbench": _code()}
 
 
 def refusal(environment: Environment) -> str | None:
@@ -205,7 +205,7 @@ def _appears(token: Path, secret: str) -> bool:
 
 def _code() -> str:
     """Hash of our own code: checkouts may differ although version numbers do not."""
-    home = Path(p2pbench.__file__).parent.parent
+    home = Path(__file__).parents[2]
     state = hashlib.sha256()
     for package in PACKAGES:
         for path in sorted((home / package).rglob("*.py")):

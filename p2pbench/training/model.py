@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from p2pbench import __version__
 from p2pbench.config import SMALLEST_IMAGE, RunConfig, affecting
 from p2pbench.datasets.dataset import Channels, Dataset
 from p2pbench.datasets.transforms import full_range
+from p2pbench.installation import VERSION
 from p2pbench.networks.discriminator import initialise, patch_gan
 from p2pbench.networks.generator import DROPOUT_BLOCKS, Generator, GeneratorArchitecture, depth_for
 from p2pbench.training.generator_file import GeneratorCard
@@ -78,7 +78,7 @@ def make_card(config: RunConfig, dataset: Dataset, channels: Channels) -> Genera
         output_bits=8 if channels.output_dtype == np.uint8 else 16,
         **{key: getattr(config, key) for key in affecting("outputs")},
         seed=config.seed,
-        source=f"p2pbench {__version__}",
+        source=f"p2pbench {VERSION}",
     )
 
 

@@ -15,12 +15,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from p2pbench import __version__
 from p2pbench.config import NOT_IDENTITY, SHARED, RunConfig, affecting, run_config
 from p2pbench.datasets.catalogue import DATASETS
 from p2pbench.datasets.contents import digest, item_contents
 from p2pbench.datasets.dataset import MOST_NAMED, Dataset, Item, item_hash
 from p2pbench.errors import UserError
+from p2pbench.installation import VERSION
 from p2pbench.runtime.files import is_held, owned
 from p2pbench.training.leftovers import check_leftovers, check_outputs
 from reports.store import atomic, grids, json_files
@@ -339,7 +339,7 @@ def found_now(settings: RunConfig, grid: Grid, root: str | None = None, clusters
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that compute."""
     found = {name: importlib.metadata.version(name) for name in VERSIONED}
-    return {"python": platform.python_version(), "p2pbench": __version__, **found}  # which need not be installed
+    return {"python": platform.python_version(), "p2pbench": VERSION, **found}  # which need not be installed
 
 
 def git_revision() -> str | None:

@@ -105,7 +105,7 @@ def test_names_are_typed_as_they_are_found() -> None:
     typed = {
         alias.name: node.module
         for node in ast.walk(ast.parse(inspect.getsource(p2pbench)))
-        if isinstance(node, ast.ImportFrom) and node.module not in {"importlib", "typing", "p2pbench.siblings"}
+        if isinstance(node, ast.ImportFrom) and node.module not in {"importlib", "typing", "p2pbench.installation"}
         for alias in node.names
     }
     assert typed == p2pbench._HOMES

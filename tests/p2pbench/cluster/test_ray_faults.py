@@ -15,7 +15,6 @@ import pytest
 from click.testing import CliRunner
 from ray.cluster_utils import Cluster
 
-import p2pbench
 from p2pbench.ablation.data import Data
 from p2pbench.ablation.grid import PlannedRun
 from p2pbench.ablation.references import fill_references
@@ -112,7 +111,7 @@ def test_options_that_belong_to_the_other_engine_are_wrong_usage() -> None:
 def test_other_code_or_libraries_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with nodes.shared_environment(tmp_path) as environment:
         assert nodes.refusal(environment) is None
-        monkeypatch.setattr(p2pbench, "__version__", "0.0.9")
+        monkeypatch.setattr(nodes, "VERSION", "0.0.9")
         problem = nodes.refusal(environment)
         assert problem is not None
         assert "found p2pbench 0.0.9, expected 0.1.0" in problem

@@ -1,4 +1,4 @@
-"""Check of the packages beside p2pbench, whose names are common."""
+"""Version of p2pbench, and a check of the packages beside it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+VERSION = "0.1.0"
 SIBLINGS = ("fcn", "amt", "reports")
 OURS = b"p2pbench"  # in each __init__ of ours: another distribution may have written its own over it
 
