@@ -99,14 +99,16 @@ def write_report(
         The page's path.
 
     Raises:
-        ReportError: There is nothing to report, `out` holds something else, is or lies in a folder that is read, or
-            cannot be written.
+        ReportError: There is nothing to report, `items` is below 1, `out` holds something else, is or lies in a folder
+            that is read, or cannot be written.
 
     Example:
         >>> from reports.html import write_report
         >>> write_report("results").name
         'index.html'
     """
+    if items is not None and items < 1:
+        raise ReportError(f"items = {items}: expected the number of items with pictures, 1 or more")
     results, usual = Path(results), layout.report(Path(results))
     target = Path(out or (usual.folder.with_suffix(".html") if single_file else usual.folder))
     grids.check_apart(target, results)

@@ -112,6 +112,8 @@ def train_grid(
         L1    0     3           results/losses/L1/seed-0
         cGAN  0     3           results/losses/cGAN/seed-0
     """
+    if parallel < 1:
+        raise UserError(f"parallel = {parallel}: expected the number of runs at once, 1 or more")
     if isinstance(settings, RunConfig):
         settings = settings.model_dump(exclude_unset=True)
     overrides = {key: str(value) if isinstance(value, Path) else value for key, value in (settings or {}).items()}

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from p2pbench.config import run_config
 from p2pbench.datasets import pictures, transforms
 from p2pbench.datasets.catalogue import DATASETS
 from p2pbench.datasets.dataset import Dataset, LabelledPhotos
@@ -29,6 +30,7 @@ from reports.store.layout import Run
 from reports.store.made import Made
 from reports.store.names import counted, item_id
 
+LARGEST_INPUT = 1.001  # of values -1 to 1, which computing them may round
 PADDING = "mirrored at the right and lower edge up to the stride, cut off afterwards"
 
 
@@ -143,11 +145,8 @@ class LoadedGenerator(Displayed):
             UserError: The file cannot be read; shape, channels or depth are not those of the generator's inputs; or an
                 output value is not finite.
         """
-        channels = self.card.architecture.input_channels
-        if isinstance(picture, Tensor) and (picture.ndim != 4 or picture.shape[1] != channels):
-            raise UserError(
-                f"found a tensor {tuple(picture.shape)}, expected (B, {channels}, H, W) with values -1 to 1"
-            )
+        if isinstance(picture, Tensor):
+            _check_batch(picture, self.card.architecture.input_channels)
         with Translator(self.network, self.card, self.dataset).open() as translate:
             if isinstance(picture, np.ndarray):
                 return translate(self._checked(picture, Path("the picture")), item or "picture")
@@ -157,12 +156,13 @@ class LoadedGenerator(Displayed):
             output = translate.batch(picture.detach().cpu().float(), item or "picture").to(picture.device)
         return output.clone()  # a copy made outside inference mode may take part in other computations
 
-    def input_of(self, path: Path) -> tuple[Picture, str]:
+    def input_of(self, path: str | Path) -> tuple[Picture, str]:
         """Read a file as a generator input, and describe its kind.
 
         As in training, grey is repeated for a generator of colours and colours become grey for one of grey. Depth is
         never changed: which values of 16 bits correspond to those of 8 is for the user to say.
         """
+        path = Path(path)
         picture = pictures.read(path)
         values, channels = self.dataset.from_picture(picture, path), self.card.architecture.input_channels
         kind = f"{counted(picture.shape[2], 'channel')} of {8 * picture.itemsize} bits"
@@ -187,7 +187,7 @@ class LoadedGenerator(Displayed):
     def _checked(self, picture: Picture, name: Path) -> Picture:
         """A picture in memory as an input of the network."""
         picture = picture[..., None] if picture.ndim == 2 else picture
-        if picture.ndim != 3 or picture.dtype not in (np.uint8, np.uint16):
+        if picture.ndim != 3 or picture.dtype not in (np.uint8, np.uint16) or not picture.size:
             raise UserError(
                 f"found an array {picture.shape} of {picture.dtype}, expected a picture (H, W, C) of uint8 or uint16"
             )
@@ -204,6 +204,21 @@ class LoadedGenerator(Displayed):
                 f"{path}: found {bits} bits a channel, expected {expected}, as the generator was trained on; convert it"
             )
         return transforms.convert(values, self.card.architecture.input_channels, path)
+
+
+def _check_batch(batch: Tensor, channels: int) -> None:
+    """Refuse a tensor that no network was trained on, such as 0 to 255: its outputs would look like outputs."""
+    found = f"a tensor {tuple(batch.shape)} of {str(batch.dtype).removeprefix('torch.')}"
+    shaped = batch.ndim == 4 and batch.shape[1] == channels and batch.is_floating_point() and batch.numel() > 0
+    if shaped:
+        least, most = batch.detach().aminmax()
+        found += f" with values {float(least):g} to {float(most):g}"
+        if least >= -LARGEST_INPUT and most <= LARGEST_INPUT:  # false for NaN
+            return
+    raise UserError(
+        f"found {found}, expected (B, {channels}, H, W) of floats -1 to 1; scale it, or give the picture as uint8 or "
+        "uint16 (H, W, C)"
+    )
 
 
 def load_generator(
@@ -224,7 +239,7 @@ def load_generator(
         device: auto, cpu, cuda or cuda:1.
 
     Raises:
-        UserError: No generator is there, the device is not, or a switch has no effect.
+        UserError: No generator is there, the device is not, or a switch has no effect or another value than these.
 
     Example:
         >>> import numpy, torch
@@ -244,8 +259,10 @@ def load_generator(
         check_generator(run, Made(run.folder))
         if not card.source.startswith(IMPORTED) and (wrong := flaw(run)):
             notes.append(f"{file}: {wrong}")
-    changed = {"test_dropout": dropout, "test_batch_norm": batch_norm, "seed": seed}
-    card = card.model_copy(update={key: value for key, value in changed.items() if value is not None})
+    switches = {"test_dropout": dropout, "test_batch_norm": batch_norm, "seed": seed}
+    changed = {key: value for key, value in switches.items() if value is not None}
+    run_config(changed, "load_generator")  # `model_copy` takes any value
+    card = card.model_copy(update=changed)
     if dropout and not card.architecture.dropout_blocks:
         raise UserError(f"dropout on has no effect: {file} has no dropout layers; leave it out")
     if seed is not None and not (card.test_dropout and card.architecture.dropout_blocks):

@@ -167,6 +167,11 @@ def test_errors_are_of_the_package(told: dict[str, str], tmp_path: Path) -> None
         (p2pbench.segmentation_score, ("photos",), {"labels": "camvid"}, "expected DATASET:ROOT"),
         (p2pbench.read_scores, (tmp_path,), {}, "found no grid"),
         (p2pbench.write_report, (tmp_path,), {}, "grid"),
+        (p2pbench.write_report, ("results",), {"items": 0}, "items = 0: expected .* 1 or more"),
+        (p2pbench.train_grid, ("losses", tmp_path), {"parallel": 0}, "parallel = 0: expected .* 1 or more"),
+        (p2pbench.load_generator, (NAMES,), {"batch_norm": "Batch"}, "'test_batch_norm': expected .*found 'Batch'"),
+        (p2pbench.load_generator, (NAMES,), {"dropout": "off"}, "'test_dropout': expected .*found 'off'"),
+        (p2pbench.load_generator, (NAMES,), {"seed": -1}, "'seed': expected .*found -1"),
     ]
     for call, given, named, expected in calls:
         with pytest.raises(MENDABLE, match=expected):
@@ -188,12 +193,15 @@ def test_a_generator_takes_files_arrays_and_tensors(told: dict[str, str]) -> Non
     assert np.abs(((output[0].permute(1, 2, 0) + 1) * 127.5).numpy() - made).max() <= 0.51
     road = generator(np.full((40, 24), 7, np.uint8), file.stem)  # label values become colours
     assert np.array_equal(road, generator(np.full((40, 24, 3), (128, 64, 128), np.uint8), file.stem))
+    assert np.array_equal(generator.input_of(str(file))[0], values)
     wrongs: list[Any] = [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 3), np.uint16), np.full((4, 4), 99, np.uint8)]
-    for wrong in wrongs:
+    for wrong in (*wrongs, np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(UserError, match="expected"):
             generator(wrong)
-    with pytest.raises(UserError, match=r"expected \(B, 3, H, W\)"):
-        generator(torch.zeros(3, 40, 56))
+    whole = torch.zeros(1, 3, 40, 56)
+    for tensor in (whole[0], whole[:0], whole[:, :2], whole.byte(), whole + 1.1, whole - 100, whole + torch.nan):
+        with pytest.raises(UserError, match=r"found a tensor .*, expected \(B, 3, H, W\) of floats -1 to 1"):
+            generator(tensor)
 
 
 class Shown(HTMLParser):
