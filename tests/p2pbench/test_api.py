@@ -168,7 +168,7 @@ def test_errors_are_of_the_package(told: dict[str, str], tmp_path: Path) -> None
         (p2pbench.read_scores, (tmp_path,), {}, "found no grid"),
         (p2pbench.write_report, (tmp_path,), {}, "grid"),
         (p2pbench.write_report, ("results",), {"items": 0}, "items = 0: expected .* 1 or more"),
-        (p2pbench.train_grid, ("losses", tmp_path), {"parallel": 0}, "parallel = 0: expected .* 1 or more"),
+        (p2pbench.train_grid, ("no.toml", tmp_path), {"parallel": 0}, "parallel = 0: expected .* 1 or more"),
         (p2pbench.load_generator, (NAMES,), {"batch_norm": "Batch"}, "'test_batch_norm': expected .*found 'Batch'"),
         (p2pbench.load_generator, (NAMES,), {"dropout": "off"}, "'test_dropout': expected .*found 'off'"),
         (p2pbench.load_generator, (NAMES,), {"seed": -1}, "'seed': expected .*found -1"),
