@@ -107,7 +107,8 @@ def load(path: Path) -> tuple[FCN, Card]:
     except FileNotFoundError:
         raise FcnError(f"{path}: no such file; {EXPECTED}") from None
     except (SafetensorError, OSError) as error:
-        raise FcnError(f"{path}: not a safetensors file ({error}); {EXPECTED}") from None
+        found = "is a folder" if path.is_dir() else f"not a safetensors file ({error})"
+        raise FcnError(f"{path}: {found}; {EXPECTED}") from None
     if METADATA_KEY not in metadata:
         raise FcnError(f"{path}: holds no scorer's card; {EXPECTED}")
     try:

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 
 from p2pbench.errors import UserError, check_text
+from reports.store.errors import as_python
 from reports.store.layout import SEEDS
 from reports.store.names import counted
 from reports.store.ranges import as_range
@@ -34,10 +35,10 @@ STRIDED_LAYERS = {16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 """Layers of stride 2 of a discriminator, by its receptive field; that of 1x1 has none."""
 
 
-def _filled(path: str) -> str:
-    if not path:
-        raise ValueError("found an empty path, expected one")
-    return path
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise ValueError("found an empty text, expected one")
+    return text
 
 
 def is_table(clusters: str) -> bool:
@@ -97,7 +98,16 @@ def setting(default: object, affects: str, meaning: str | None = None) -> Any:  
     return Field(default, description=meaning, json_schema_extra={"affects": affects})
 
 
-class RunConfig(BaseModel):
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_python(cls, values: object) -> object:
+        return as_python(values)
+
+
+class RunConfig(_Settings):
     """Settings of one run, each with its effects.
 
     A run keeps the `threads` that it began with on a CPU.
@@ -107,8 +117,6 @@ class RunConfig(BaseModel):
         >>> RunConfig(dataset="camvid", root="data/camvid", image_size=128).objective
         'L1+cGAN'
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     dataset: DatasetName = setting("streets", "items targets")
     root: NotEmpty | None = setting(None, "location", "folder of the dataset; streets needs none")
@@ -274,7 +282,7 @@ NOT_IDENTITY = frozenset(RunConfig.model_fields) - set(affecting("items", "targe
 SHARED = affecting("targets", "intervals", "location")
 
 
-class GridConfig(BaseModel):
+class GridConfig(_Settings):
     """Cells of one ablation with their shared settings.
 
     Settings are checked when the grid is trained.
@@ -285,19 +293,15 @@ class GridConfig(BaseModel):
         [0, 1]
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    title: str
+    title: NotEmpty
     source: str = Field("", description="where the ablation comes from, such as a table of the paper")
     seeds: list[Seed] = Field(default=[0], min_length=1)
     settings: dict[str, Any] = Field(default={}, description="settings that all cells share")
     cells: dict[str, dict[str, Any]] = Field(min_length=1, description="a cell's own settings, by its name")
 
 
-class TaskConfig(BaseModel):
+class TaskConfig(_Settings):
     """One of the paper's translation problems with its settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     title: str
     source: str
@@ -354,17 +358,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); expected a TOML file") from None
+        found = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read ({found}); expected a TOML file") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not valid TOML: {error}") from None
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Parse a `key=value` of `--set`.
-
-    Raises:
-        UserError: no `=`.
-    """
+    """Parse a `key=value` of `--set`; raises UserError without `=`."""
     key, equals, value = text.partition("=")
     if not equals:
         raise UserError(f"--set {text}: expected key=value, such as --set epochs=2")
@@ -393,8 +394,5 @@ def _problem(problem: ErrorDetails, model: type[BaseModel]) -> str:
         return f"key '{key}' is unknown; {meant}"
     if problem["type"] == "missing":
         return f"key '{key}' is missing"
-    return f"key '{key}': expected {_expected(problem)}, found {problem['input']!r}"
-
-
-def _expected(problem: ErrorDetails) -> str:
-    return problem["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    expected = problem["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"key '{key}': expected {expected}, found {problem['input']!r}"

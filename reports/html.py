@@ -22,7 +22,7 @@ from reports.reproduce import made_by, plain, plain_fields
 from reports.sections import write_section
 from reports.store import atomic, grids, layout, made, picture
 from reports.store.bootstrap import clusters_of
-from reports.store.errors import ReportError
+from reports.store.errors import ReportError, checked_arguments
 from reports.store.layout import INPUT, REAL, Report
 from reports.store.metrics import FCN_RULES, describe, describe_scorer
 from reports.store.names import counted, duration
@@ -74,6 +74,7 @@ GLOSSARY = {
 }
 
 
+@checked_arguments(ReportError)
 def write_report(
     results: Path | str,
     out: Path | str | None = None,
@@ -192,7 +193,7 @@ def put_single(out: Path, build: Callable[[Report], None]) -> Path:
         if target.exists() and not is_as_written(target.read_bytes()):
             raise ReportError(
                 f"{target}: was changed since the report was written and would be overwritten; move it away, or name "
-                "another file: --out"
+                "another file"
             )
         with tempfile.TemporaryDirectory() as folder:  # the report is built as files, then inlined
             report = Report(Path(folder))
@@ -207,7 +208,7 @@ def _writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        fix = atomic.advice(target, error, "put the report elsewhere: --out")
+        fix = atomic.advice(target, error, "put the report elsewhere")
         raise ReportError(f"{error.filename or target}: {error.strerror or error}; {fix}") from error
 
 
@@ -231,7 +232,7 @@ def _check_free(target: Report) -> None:
         if not (known.holds(path) or path == target.folder / layout.RECORD):
             raise ReportError(
                 f"{path}: was changed since the report was written, or is not part of it, and would be deleted; move "
-                "it away, or put the report elsewhere: --out"
+                "it away, or put the report elsewhere"
             )
 
 

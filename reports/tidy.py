@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.store import layout
-from reports.store.errors import ReportError
+from reports.store.errors import ReportError, checked_arguments
 
 if TYPE_CHECKING:  # numpy and pandas take a second to import, and every command imports `reports`
     import pandas as pd
@@ -29,6 +29,7 @@ class DamagedScores(UserWarning):
     """Scores left out as they cannot be read, one per line."""
 
 
+@checked_arguments(ReportError)
 def read_scores(results: Path | str) -> pd.DataFrame:
     """Read every score in a results folder as one table.
 

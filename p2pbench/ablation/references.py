@@ -52,7 +52,7 @@ def check_references(grid: Grid, data: Data, config: RunConfig, made: Sequence[t
         )
         raise UserError(
             f"{culprits}{NEXT_LINE}The pictures of {data.dataset.name} were replaced since runs of {grid.folder} were "
-            "made; use another --out, or delete that folder to train anew"
+            "made; use another results folder, or delete that folder to train anew"
         )
 
 
@@ -67,7 +67,7 @@ def check_same_references(grid: Grid, data: Data, config: RunConfig) -> None:
     if other or known.keys() != data.contents["test"].keys():
         raise UserError(
             f"{grid.real.folder}: another call made it anew, from other data or settings; give the same command "
-            "again, into another --out"
+            "again, into another results folder"
         )
 
 

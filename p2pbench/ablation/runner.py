@@ -15,7 +15,7 @@ from p2pbench.ablation.grid import GridPlan, PlannedRun, read_plan
 from p2pbench.ablation.references import check_references, fill_references
 from p2pbench.ablation.run import RunOutcome, as_begun, begin, execute, is_finished, say_threads
 from p2pbench.ablation.timing import SEQUENTIAL, NotMeasured, throughput, verdict
-from p2pbench.ablation.workers import Workers, share, workers
+from p2pbench.ablation.workers import Workers, end_importing_worker, share, workers
 from p2pbench.config import GridConfig, RunConfig
 from p2pbench.datasets.catalogue import clusters_of_items, files_of, more_than_there_are
 from p2pbench.errors import MENDABLE, UserError
@@ -36,6 +36,7 @@ from p2pbench.training.records import (
 )
 from reports.store import apart
 from reports.store.arithmetic import flaw
+from reports.store.errors import checked_arguments
 from reports.store.layout import Grid, Run
 from reports.store.names import counted
 
@@ -72,6 +73,7 @@ class Trained(Displayed):
         return [ShownTable(f"Grid {self.grid.name}: {counted(len(rows), 'run')} trained", columns, rows)]
 
 
+@checked_arguments(UserError)
 def train_grid(
     grid: str | Path | GridConfig,
     out: str | Path = "results",
@@ -112,6 +114,7 @@ def train_grid(
         L1    0     3           results/losses/L1/seed-0
         cGAN  0     3           results/losses/cGAN/seed-0
     """
+    end_importing_worker()
     if parallel < 1:
         raise UserError(f"parallel = {parallel}: expected the number of runs at once, 1 or more")
     if isinstance(settings, RunConfig):

@@ -282,6 +282,18 @@ def _start(events: Queue[Any], stopping: Flag, barrier: Barrier, patience: float
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
+def end_importing_worker() -> None:
+    """End a worker that imports a script without a main guard.
+
+    It says what to mend; Python's own check would print a page about processes for each worker.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # only while the script is imported
+        raise SystemExit(
+            "train_grid: a worker process imports this script and would train too; call it below "
+            '`if __name__ == "__main__":`. This time runs are trained one after another'
+        )
+
+
 def share(count: int) -> int:
     """CPU threads of each of `count` concurrent runs."""
     return max(1, (os.cpu_count() or 1) // count)

@@ -73,7 +73,7 @@ def _setting_lines() -> list[tuple[str, str, str]]:
     """,
     epilog="Example: p2pbench download facades --out data",
 )
-@click.argument("name", type=click.Choice(list(ARCHIVES)))
+@click.argument("name", metavar="NAME", type=click.Choice(list(ARCHIVES)))
 @click.option(
     "--out",
     type=options.PATH,

@@ -149,8 +149,8 @@ def open_samples(
             _build(folder, layout, _decode(dataset, items, size, channels, advance))
         except OSError as error:
             raise UserError(
-                f"{folder.parent}: the cache of decoded pictures cannot be written ({error}); it needs "
-                f"{needed / 2**20:.0f} MiB; set P2PBENCH_CACHE to a folder with room"
+                f"{folder.parent}: the cache of decoded pictures cannot be written ({error.strerror or error}); it "
+                f"needs {needed / 2**20:.0f} MiB; set P2PBENCH_CACHE to a folder with room"
             ) from None
     parts = {
         # Copy on write: torch wants arrays that can be written, and the file must stay as it is.

@@ -110,7 +110,7 @@ def _named(naming: Naming | None, item_ids: Sequence[str]) -> FoundClusters:
         other = next(item for item in item_ids if item not in of)
         notice = (
             f"{len(item_ids) - len(of)} of {len(item_ids)} items are not named as published, such as "
-            f"{printable(other)}: {naming.by} are not known, and intervals are over items; give --clusters"
+            f"{printable(other)}: {naming.by} are not known, and intervals are over items; say which by `clusters`"
         )
         return FoundClusters(None, (notice,) if of else ())
     alone = len(set(of.values())) == len(item_ids)
@@ -168,14 +168,13 @@ def _of_table(setting: str, item_ids: Sequence[str]) -> tuple[str, dict[str, str
 def _lines(path: Path) -> list[list[str]]:
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
-        raise UserError(
-            f"{path}: found {found}, expected a table of items and clusters; put it there, or name it by --clusters"
-        )
+        raise UserError(f"{path}: found {found}, expected a table of items and clusters; put it there, or name another")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return list(csv.reader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read ({error}); expected a CSV file in UTF-8; save it as such") from None
+        what = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read ({what}); expected a CSV file in UTF-8; save it as such") from None
 
 
 def _check_all(of: Mapping[str, str], item_ids: Sequence[str], place: str, mend: str) -> None:

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from p2pbench.errors import UserError
 
@@ -15,6 +15,7 @@ class Stopped(UserError):
     """A stop was requested; everything is saved, and the same command resumes."""
 
 
+@runtime_checkable
 class Stop(Protocol):
     """Stop flag; true once a stop is requested."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 SECONDS_BETWEEN_EVENTS = 0.2
 
@@ -28,6 +28,7 @@ class TrainingProgress:
     losses: Losses
 
 
+@runtime_checkable
 class ProgressReporter(Protocol):
     """Interface for progress reporting, per named piece of work.
 

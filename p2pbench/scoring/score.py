@@ -29,6 +29,7 @@ from p2pbench.scoring.truth import open_truth, run_truth
 from reports import trainings
 from reports.store import arithmetic, layout
 from reports.store.arithmetic import check_pictures
+from reports.store.errors import checked_arguments
 from reports.store.grids import check_ranges
 
 OTHER_OUT = "move it away, or give --out DIR"
@@ -56,6 +57,7 @@ def picture_scorers(
     return scorers
 
 
+@checked_arguments(UserError)
 def image_score(
     results: str | Path,
     *,
@@ -174,6 +176,7 @@ def segmentation_scorer(options: SegmentationOptions) -> SegmentationScorer:
     return ClusterSegmentationScorer(options, options.cluster)
 
 
+@checked_arguments(UserError)
 def segmentation_score(
     outputs: str | Path,
     weights: str | Path | None = None,

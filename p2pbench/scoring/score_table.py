@@ -91,7 +91,7 @@ class RunScores(Displayed):
         Raises:
             UserError: One of them made no score here.
         """
-        if unknown := sorted(set(scorers) - set(self.scorers)):
+        if unknown := [name for name in scorers if name not in self.scorers]:
             raise UserError(f"scorer {unknown[0]!r}: made no score here; expected one of {', '.join(self.scorers)}")
         kept = (
             replace(each, scores=[of for of in each.scores if of.scorer in scorers])

@@ -104,17 +104,17 @@ def open_truth(text: str, clusters: str | None = None) -> Truth:
     name, colon, rest = text.partition(":")
     if name not in DATASETS or not colon:
         raise UserError(
-            f"--labels {text}: expected DATASET:ROOT[:SPLIT] with a dataset of {', '.join(labelled())}, "
+            f"labels {text}: expected DATASET:ROOT[:SPLIT] with a dataset of {', '.join(labelled())}, "
             "such as cityscapes:/data/cityscapes:val or streets:"
         )
     root, _, split = rest.partition(":")
     kind = DATASETS[name]
     if kind.needs_root and kind.table is not None and not (root and Path(root).expanduser().is_dir()):
         found = f"{found_at(Path(root).expanduser())} {root}" if root else "found no folder"
-        raise UserError(f"--labels {text}: {found}, expected {name}:ROOT[:SPLIT] with a root of {kind.layout}")
+        raise UserError(f"labels {text}: {found}, expected {name}:ROOT[:SPLIT] with a root of {kind.layout}")
     settings = {"dataset": name, "root": root or None, "test_split": split or None, "clusters": clusters}
-    config = run_config(settings, f"--labels {text}")
-    check_settings(config, f"--labels {text}")
+    config = run_config(settings, f"labels {text}")
+    check_settings(config, f"labels {text}")
     return run_truth(config)
 
 

@@ -25,7 +25,8 @@ from p2pbench.runtime.result_tables import Displayed, ShownCell, ShownTable
 from p2pbench.training.generator_file import GeneratorCard
 from p2pbench.training.inference import PADDING, LoadedGenerator, Translator, load_generator
 from reports.store import apart, atomic, json_files, layout
-from reports.store.layout import found_at
+from reports.store.errors import checked_arguments
+from reports.store.layout import Run, found_at
 from reports.store.made import Made, digest
 from reports.store.names import counted
 
@@ -106,7 +107,7 @@ def begin(folder: Path, generation: Generation, *, overwrite: bool) -> tuple[set
         if differences:
             raise UserError(
                 f"{folder}: holds pictures that were made otherwise: {'; '.join(differences[:MOST_NAMED])}"
-                f"{'; ...' if len(differences) > MOST_NAMED else ''}. Name another folder, or replace all: --overwrite"
+                f"{'; ...' if len(differences) > MOST_NAMED else ''}. Name another folder, or replace all (--overwrite)"
             )
     write_generation(folder, generation)
     made = Made(folder)
@@ -117,14 +118,19 @@ def begin(folder: Path, generation: Generation, *, overwrite: bool) -> tuple[set
 
 
 def _pictures(folder: Path, earlier: Generation | None) -> dict[str, Path]:
-    """Find the pictures of an earlier call by id, and refuse foreign or replaced ones."""
+    """Find the pictures of an earlier call by id, and refuse foreign or replaced ones.
+
+    Those in subfolders are foreign too, except the segmentations of scoring: who reads the folder reads them as well.
+    """
     found: dict[str, Path] = {}
-    made = Made(folder)
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix.lower() not in pictures.SUFFIXES or path.name.startswith("."):
+    made, ours = Made(folder), Run(folder, "", None).segmentations
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if hidden or ours in path.parents or path.suffix.lower() not in pictures.SUFFIXES:
             continue
         if (
             earlier is None
+            or path.parent != folder
             or path.stem not in earlier.inputs
             or path.suffix not in pictures.WRITTEN
             or path.stem in found
@@ -178,6 +184,7 @@ class Translated(Displayed):
         return [ShownTable(f"Outputs in {self.out}", ("", "pictures"), rows, [*self.failed.values(), *self.remarks()])]
 
 
+@checked_arguments(UserError)
 def generate(
     generator: str | Path | LoadedGenerator,
     inputs: str | Path,
@@ -265,7 +272,7 @@ def generate(
                     kinds.setdefault(kind, []).append(path.relative_to(folder).as_posix())
             reporter.count("pictures", done, len(files))
             if stop and done < len(files):
-                more = ", without --overwrite," if overwrite else ""
+                more = " without --overwrite" if overwrite else ""
                 raise Stopped(
                     f"{out}: stopped; {count + len(earlier)} of {len(files)} pictures are made, and the same "
                     f"command{more} makes the rest"

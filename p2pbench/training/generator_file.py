@@ -93,7 +93,8 @@ def read_generator(path: Path) -> tuple[Generator, GeneratorCard]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a generator.safetensors of a finished run") from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a safetensors file ({error}); expected a generator.safetensors") from None
+        found = "is a folder" if path.is_dir() else f"not a safetensors file ({error})"
+        raise UserError(f"{path}: {found}; expected a generator.safetensors") from None
     except (KeyError, ValidationError):
         raise UserError(
             f"{path}: holds no generator's card; expected a file written by `p2pbench train` or `generator-import`"

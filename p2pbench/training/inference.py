@@ -26,6 +26,7 @@ from p2pbench.training.generator_file import IMPORTED, GeneratorCard, input_bits
 from p2pbench.training.leftovers import check_generator
 from p2pbench.training.seeding import Purpose, item_number, torch_seed
 from reports.store.arithmetic import flaw
+from reports.store.errors import checked_arguments
 from reports.store.layout import Run
 from reports.store.made import Made
 from reports.store.names import counted, item_id
@@ -142,9 +143,14 @@ class LoadedGenerator(Displayed):
             A picture (H, W, C), or for a tensor a tensor (B, C, H, W), -1 to 1, on the same device.
 
         Raises:
-            UserError: The file cannot be read; shape, channels or depth are not those of the generator's inputs; or an
-                output value is not finite.
+            UserError: The picture is none of these, its file cannot be read, shape, channels or depth are not those of
+                the generator's inputs, or an output value is not finite.
         """
+        if not isinstance(picture, str | Path | np.ndarray | Tensor) or not isinstance(item, str | None):
+            raise UserError(
+                f"found a {type(picture).__name__} and item {item!r}, expected a file, an array (H, W, C) or a tensor "
+                "(B, C, H, W), and a text or None; numpy.asarray makes an array of Pillow's pictures"
+            )
         if isinstance(picture, Tensor):
             _check_batch(picture, self.card.architecture.input_channels)
         with Translator(self.network, self.card, self.dataset).open() as translate:
@@ -221,6 +227,7 @@ def _check_batch(batch: Tensor, channels: int) -> None:
     )
 
 
+@checked_arguments(UserError)
 def load_generator(
     path: str | Path,
     *,

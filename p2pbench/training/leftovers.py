@@ -69,7 +69,7 @@ def check_leftovers(run: Run) -> None:
     if foreign:
         raise UserError(
             f"{foreign[0]}: was not written by this program, or was changed since, and would be reported with a run "
-            "that is trained anew; move it away, or use another --out"
+            "that is trained anew; move it away, or use another results folder"
         )
 
 

@@ -71,7 +71,7 @@ def check_files(run: Run) -> None:
         leftovers = [path.name for path in (run.checkpoint, run.generator) if path.exists()]
         if leftovers:
             raise UserError(
-                f"{run.folder}: holds {leftovers[0]} but no config.json; move it away, or use another --out"
+                f"{run.folder}: holds {leftovers[0]} but no config.json; move it away, or use another results folder"
             )
     check_outputs(run)
     if not has_begun(run):
@@ -119,7 +119,7 @@ def check_fits(
         if differences:
             raise UserError(
                 f"{other.folder} was made with other settings or data: {'; '.join(differences)}. "
-                "Use another --out, or delete that folder to train anew"
+                "Use another results folder, or delete that folder to train anew"
             )
         wrong = flaw(other)
         if other == run and wrong and not other.generator.exists():
@@ -154,7 +154,7 @@ def how_to_change(run: Run, *, shared: bool) -> str:
     if not kept:
         return "nothing was kept of it, so the same command may change its settings"
     folders = ", ".join(sorted(str(other.folder) for other in kept))
-    return f"what has begun keeps its settings, so change them with another --out, or delete {folders} first"
+    return f"what has begun keeps its settings, so change them in another results folder, or delete {folders} first"
 
 
 def _differences(record: RunRecord, config: RunConfig, keys: Collection[str]) -> list[str]:

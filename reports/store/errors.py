@@ -1,12 +1,23 @@
-"""Errors that users can fix, and exceptions of damaged files."""
+"""Errors that users can fix, checks of arguments, exceptions of damaged files."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import lzma
+import re
+import reprlib
 import struct
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Callable
+from numbers import Integral, Real
+from types import SimpleNamespace
+from typing import ParamSpec, TypeVar, get_type_hints
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 # A damaged file fails wherever its reader stumbles: JSON and CSV raise ValueError, a field that is missing LookupError,
 # one of another type TypeError or AttributeError, a division or a huge exponent ArithmeticError, deep nesting
@@ -35,3 +46,56 @@ DAMAGED = (
 
 class ReportError(Exception):
     """An unreadable results folder or unwritable page, with the fix."""
+
+
+def checked_arguments(
+    error: type[Exception],
+) -> Callable[[Callable[Arguments, Result]], Callable[Arguments, Result]]:
+    """Make a public function refuse arguments of other types than it declares.
+
+    Without that, a wrong one would fail somewhere inside, after files were written or hours of training. Numbers of
+    NumPy become Python's.
+
+    Args:
+        error: What is raised: argument, value found, types expected.
+    """
+
+    def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def checking(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+            bound = signature.bind(*args, **kwargs)
+            bound.arguments |= {name: as_python(value) for name, value in bound.arguments.items()}
+            _check_types(function, bound.arguments, error)
+            return function(*bound.args, **bound.kwargs)
+
+        return checking
+
+    return decorate
+
+
+def _check_types(function: Callable[..., object], values: dict[str, object], error: type[Exception]) -> None:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError  # which `p2pbench --help` does not need
+
+    config = ConfigDict(strict=True, arbitrary_types_allowed=True)
+    # Without the type of the result, which may be of a module that is only imported for types.
+    declared = {name: text for name, text in function.__annotations__.items() if name != "return"}
+    for name, kind in get_type_hints(SimpleNamespace(__annotations__=declared), function.__globals__).items():
+        if name in values:
+            try:
+                TypeAdapter(kind, config=config).validate_python(values[name])
+            except ValidationError:
+                expected = kind.__name__ if isinstance(kind, type) else re.sub(r"\b(\w+\.)+", "", str(kind))
+                raise error(f"{name} = {reprlib.repr(values[name])}: expected {expected}") from None
+
+
+def as_python(value: object) -> object:
+    """Convert numbers of NumPy, also in lists and mappings, to Python's."""
+    if isinstance(value, dict):
+        return {key: as_python(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [as_python(inner) for inner in value]
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)

@@ -173,7 +173,7 @@ def test_other_settings_under_the_same_name_are_refused(run: Run, changed: dict[
     with pytest.raises(UserError) as error:
         run(seeds=[0], **changed)
     assert said in str(error.value)
-    assert "another --out" in str(error.value)
+    assert "another results folder" in str(error.value)
     assert files_of(grid.folder) == before
 
 

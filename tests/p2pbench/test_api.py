@@ -169,13 +169,59 @@ def test_errors_are_of_the_package(told: dict[str, str], tmp_path: Path) -> None
         (p2pbench.write_report, (tmp_path,), {}, "grid"),
         (p2pbench.write_report, ("results",), {"items": 0}, "items = 0: expected .* 1 or more"),
         (p2pbench.train_grid, ("no.toml", tmp_path), {"parallel": 0}, "parallel = 0: expected .* 1 or more"),
-        (p2pbench.load_generator, (NAMES,), {"batch_norm": "Batch"}, "'test_batch_norm': expected .*found 'Batch'"),
-        (p2pbench.load_generator, (NAMES,), {"dropout": "off"}, "'test_dropout': expected .*found 'off'"),
+        (p2pbench.load_generator, (NAMES,), {"batch_norm": "Batch"}, "batch_norm = 'Batch': expected .*'running'"),
+        (p2pbench.load_generator, (NAMES,), {"dropout": "off"}, "dropout = 'off': expected bool | None"),
         (p2pbench.load_generator, (NAMES,), {"seed": -1}, "'seed': expected .*found -1"),
     ]
     for call, given, named, expected in calls:
         with pytest.raises(MENDABLE, match=expected):
             call(*given, **named)
+
+
+@pytest.mark.parametrize("name", [name for name in STORY if not isinstance(getattr(p2pbench, name), type)])
+def test_an_argument_of_another_type_is_refused_by_name(name: str) -> None:
+    call: Any = getattr(p2pbench, name)
+    parameters = inspect.signature(call).parameters.values()
+    needed = {each.name: "nowhere" for each in parameters if each.default is each.empty}
+    for each in parameters:
+        for wrong in (object(), [[]], b"bytes"):
+            with pytest.raises(MENDABLE, match=f"^{each.name} = .*: expected "):
+                call(**{**needed, each.name: wrong})
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        call(**needed, another=1)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    settings: Any = {"image_size": np.int32(64), "learning_rate": np.float32(0.5), "seed": np.int64(2), "mirror": True}
+    config = p2pbench.RunConfig(**settings)
+    assert (config.image_size, config.learning_rate, config.seed, config.mirror) == (64, 0.5, 2, True)
+    seeds: Any = range(2)
+    grid = p2pbench.GridConfig(title="widths", seeds=seeds, cells={"narrow": {"ngf": np.int64(8)}})
+    assert grid.model_dump_json() == (
+        '{"title":"widths","source":"","seeds":[0,1],"settings":{},"cells":{"narrow":{"ngf":8}}}'
+    )
+    given: Any = {"seeds": [np.int64(0), 1], "parallel": np.int8(1), "settings": {"epochs": np.int64(2), "root": ""}}
+    with pytest.raises(UserError, match="key 'root'"):  # which is looked at after seeds and settings
+        p2pbench.train_grid(grid, tmp_path, **given)
+    seeds = [0, np.float64(1.5)]
+    with pytest.raises(UserError, match=r"seeds = \[0, 1.5\]: expected Sequence\[int\]"):
+        p2pbench.train_grid(grid, tmp_path, seeds=seeds)
+
+
+@pytest.mark.process
+def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import p2pbench\n"
+        "cells = {'L1': {'objective': 'L1'}, 'L2': {'objective': 'L2'}}\n"
+        "small = {'dataset': 'streets', 'train_items': 2, 'test_items': 1, 'image_size': 32, 'ngf': 4, 'epochs': 1}\n"
+        "grid = p2pbench.GridConfig(title='terms', cells=cells, settings={**small, 'device': 'cpu'})\n"
+        "print(p2pbench.train_grid(grid, 'results', parallel=2))\n"
+    )
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.stdout.startswith("Grid terms: 2 runs trained")
+    assert "Traceback" not in done.stderr
+    assert 'call it below `if __name__ == "__main__":`' in done.stderr
 
 
 def test_a_generator_takes_files_arrays_and_tensors(told: dict[str, str]) -> None:

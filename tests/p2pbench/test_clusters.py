@@ -109,7 +109,7 @@ def test_patterns_that_do_not_fit_the_items(asked: str, said: str) -> None:
         ("p00,a\np01,b\u202e\np02,b\n", "line 2: found cluster b\\u202e, expected a name without invisible characters"),
         ("p00,a\np01,a\np02,a\n", "found 1 cluster, a, with all 3 items; expected several"),
         (b"p00,\xff\n", "expected a CSV file in UTF-8; save it as such"),
-        (None, "found no such file, expected a table of items and clusters; put it there, or name it by --clusters"),
+        (None, "found no such file, expected a table of items and clusters; put it there, or name another"),
     ],
 )
 def test_tables_that_do_not_fit_the_items(text: str | bytes | None, said: str, tmp_path: Path) -> None:

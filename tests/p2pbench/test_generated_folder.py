@@ -60,13 +60,13 @@ def test_the_output_is_apart_from_the_generator(inputs: Path, tmp_path: Path) ->
     assert "generator.safetensors, which is read" in refused(run, inputs, "--out", run, "--overwrite")
 
 
-@pytest.mark.parametrize("name", ["mine.png", "a.png", "a.JPG", "a.tif"])
+@pytest.mark.parametrize("name", ["mine.png", "a.png", "a.JPG", "a.tif", "theirs/a.png", "theirs/mine.png"])
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
 def test_pictures_of_others_are_never_touched(
     generator: Path, inputs: Path, tmp_path: Path, name: str, overwrite: list[str]
 ) -> None:
     out = tmp_path / "out"
-    out.mkdir()
+    (out / name).parent.mkdir(parents=True)
     (out / name).write_bytes(b"mine")
     assert f"{name}: was there before" in refused(generator, inputs, "--out", out, *overwrite)
     (out / name).unlink()

@@ -291,7 +291,7 @@ def test_where_nothing_was_trained_settings_and_data_may_change(start: Start, ro
 def test_what_the_advice_says_is_possible_where_something_was_trained(start: Start, tmp_path: Path) -> None:
     grid = GridConfig(title="x", cells={"a": {"objective": "L2"}})
     run = Grid(tmp_path / "results" / "one").run("a", 0)
-    with pytest.raises(UserError, match=f"with another --out, or delete {run.folder} first"):
+    with pytest.raises(UserError, match=f"in another results folder, or delete {run.folder} first"):
         start(grid=grid, learning_rate=1e30, checkpoint_seconds=0.0)
     with pytest.raises(UserError, match="learning_rate was 1e\\+30, is 0.0001"):
         start(grid=grid, learning_rate=1e-4)

@@ -325,8 +325,8 @@ def test_missing_labels_are_named(camvid_root: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("streets", "--labels streets: expected DATASET:ROOT.*streets, cityscapes, camvid"),
-        ("citiscapes:/data", "--labels citiscapes:/data: expected DATASET:ROOT"),
+        ("streets", "labels streets: expected DATASET:ROOT.*streets, cityscapes, camvid"),
+        ("citiscapes:/data", "labels citiscapes:/data: expected DATASET:ROOT"),
         ("paired:/data", "dataset paired has pictures but no label table"),
         ("camvid:", "found no folder, expected camvid:ROOT"),
         ("camvid:nowhere:val", "found no such folder nowhere, expected camvid:ROOT"),
