@@ -74,7 +74,8 @@ def read_scores(results: Path | str) -> pd.DataFrame:
     table = tabulate(readable())
     table.attrs["damaged"] = damaged
     if damaged:
-        warnings.warn(f"{len(damaged)} left out:\n" + "\n".join(damaged), DamagedScores, stacklevel=2)
+        # At the line of the caller, below the check of arguments.
+        warnings.warn(f"{len(damaged)} left out:\n" + "\n".join(damaged), DamagedScores, stacklevel=3)
     return table
 
 

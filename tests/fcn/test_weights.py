@@ -101,7 +101,7 @@ def test_where_nothing_can_be_written(path: Path, network: FCN) -> None:
 
 def test_files_that_hold_no_scorer(path: Path, tmp_path: Path) -> None:
     assert "no such file" in refusal(weights.load, tmp_path / "nothing")
-    assert "not a safetensors file" in refusal(weights.load, tmp_path)
+    assert "is a folder" in refusal(weights.load, tmp_path)
     (tmp_path / "text").write_text("text")
     assert "not a safetensors file" in refusal(weights.load, tmp_path / "text")
     path.write_bytes(path.read_bytes()[:-9])

@@ -50,7 +50,7 @@ def difference_lines(results: Path, name: str, config: RunConfig, seeds: Sequenc
     """What a dry run says of detectable differences in a grid of one cell."""
     grid = Grid(results / name)
     runs = [PlannedRun(grid.run("one", seed), config.model_copy(update={"seed": seed})) for seed in seeds]
-    return list(dry_run.difference_lines(GridPlan(grid, GridConfig(title="", cells={"one": {}}), "test", runs)))
+    return list(dry_run.difference_lines(GridPlan(grid, GridConfig(title="grid", cells={"one": {}}), "test", runs)))
 
 
 def image_score(results: Path, *more: Scorer, native: bool = False) -> list[Scored]:
