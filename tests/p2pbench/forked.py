@@ -6,10 +6,12 @@ it, and forks: what follows the imports is as in a process that was started, dow
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
 import pkgutil
+import re
 import runpy
 import signal
 import socket
@@ -19,7 +21,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +29,9 @@ from typing import IO
 
 from tests.patience import PATIENCE
 
+_ended: list[int] = []  # the exit code of this process's command
 _LONGEST = 1 << 20  # bytes of a request
+_USES_RAY = re.compile("cluster|ray|jobs")  # which starts threads, and threads do not survive a fork
 
 
 class Started:
@@ -140,10 +144,13 @@ def _given(name: str) -> list[str]:
 
 def _serve(line: socket.socket) -> None:
     """Fork for each request, until nobody is left who could ask."""
-    import p2pbench.commands
-
-    for module in pkgutil.iter_modules(p2pbench.commands.__path__):
-        import_module(f"p2pbench.commands.{module.name}")
+    atexit.register(_leave)  # before all imports, so that it is called after what these register
+    for package in map(import_module, ("p2pbench", "fcn", "amt", "reports")):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not (module.name.endswith("__main__") or _USES_RAY.search(module.name)):
+                import_module(module.name)  # commands import most of them only when they run
+    for name in ("pandas", "matplotlib.pyplot", "scipy.stats", "rich.progress", "piq", "torchvision"):
+        import_module(name)  # and these within functions
     gc.freeze()  # else each process visits, and so copies, all that was imported when it ends
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the keepers
     while True:
@@ -181,8 +188,21 @@ def _become_the_command(request: dict[str, object], out: int, err: int) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])  # type: ignore[call-overload]
     sys.argv = ["p2pbench", *request["arguments"]]  # type: ignore[misc]
-    runpy.run_module("p2pbench", run_name="__main__", alter_sys=True)
-    sys.exit()
+    try:
+        runpy.run_module("p2pbench", run_name="__main__", alter_sys=True)
+        sys.exit()
+    except SystemExit as end:
+        _ended.append(end.code if isinstance(end.code, int) else int(end.code is not None))
+        raise
+
+
+def _leave() -> None:
+    """End the process as its command ended, without freeing, and so copying, all imports: most of a second."""
+    with suppress(OSError):  # a closed pipe is left to Python
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if _ended:  # an interrupt, and a bug of ours, end as Python has it
+            os._exit(_ended[0] & 0xFF)
 
 
 if __name__ == "__main__":
