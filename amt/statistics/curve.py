@@ -149,7 +149,8 @@ def halves(answers: pd.DataFrame) -> Halves | None:
     change = second - first
     low = high = None
     if np.ptp(change) > 0:
-        low, high = map(float, scipy.stats.ttest_rel(second, first).confidence_interval(0.95))
+        # Of few raters Student's t reaches beyond what a difference of shares can be.
+        low, high = map(float, np.clip(scipy.stats.ttest_rel(second, first).confidence_interval(0.95), -1, 1))
     return Halves(len(means), float(first.mean()), float(second.mean()), float(change.mean()), low, high)
 
 

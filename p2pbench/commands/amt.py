@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -76,11 +76,11 @@ def chosen_study(results: Path, url: str | None, name: str | None) -> Chosen:
     return choose(opened_studies(results, url), name)
 
 
-def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
-    """Parse the KEY=VALUE arguments of a repeatable option."""
+def _pairs(texts: Sequence[str], option: str, *, last: bool = False) -> dict[str, str]:
+    """Parse the KEY=VALUE arguments of a repeatable option, at their last = if values are numbers."""
     values: dict[str, str] = {}
     for text in texts:
-        key, equals, value = text.partition("=")
+        key, equals, value = text.rpartition("=") if last else text.partition("=")
         if not (key and equals and value) or key in values:
             raise click.UsageError(f"{option} {text!r}: expected NAME=VALUE, and each name once.")
         values[key] = value
@@ -291,7 +291,9 @@ def amt_serve(
             click.echo(line)
         # The workers open it themselves; this connection would else stay open as long as the server runs.
         opened.database.close()
-        serve(opened.folder, opened.where, sock, url, workers)
+        with suppress(KeyboardInterrupt):  # which comes once requests in progress are finished
+            serve(opened.folder, opened.where, sock, url, workers)
+    click.echo("stopped; all acknowledged answers are kept")
 
 
 @click.command(epilog="Example: p2pbench amt status results")
@@ -381,7 +383,7 @@ def amt_simulate(
 
     opened = opened_studies(results, database)
     chosen = choose(opened, name)
-    rates = rehearsal.rates(chosen.study, _pairs(fooling, "--fooling"))
+    rates = rehearsal.rates(chosen.study, _pairs(fooling, "--fooling", last=True))
     raters = rehearsal.crowd(chosen.study, _pairs(kinds, "--raters"))
     outcome = rehearsal.rehearse_study(opened, chosen, raters, rates, seed)
     for (kind, ending), count in sorted(outcome.endings.items()):

@@ -114,7 +114,7 @@ class Dataset(ABC):
         if direction is not None and direction not in self.directions:
             raise UserError(
                 f"dataset {self.name}: direction '{direction}' is not one of its own; "
-                f"expected {' or '.join(self.directions)}, such as --set direction={self.directions[0]}"
+                f"expected {' or '.join(self.directions)}, such as direction={self.directions[0]}"
             )
         self.direction = direction or self.directions[0]
         self.test_split = test_split
@@ -123,7 +123,7 @@ class Dataset(ABC):
         self._headers: dict[Path, Header] = {}
         if self.needs_root and files:
             if root is None:
-                raise UserError(f"dataset {self.name} needs a folder: give --root DIR, which holds {self.layout}")
+                raise UserError(f"dataset {self.name} needs a folder: give its root (--root DIR): {self.layout}")
             if not root.is_dir():
                 raise UserError(
                     f"{root}: {found_at(root)}; expected the root of {self.name}, which holds {self.layout}"

@@ -158,7 +158,7 @@ def match_outputs(
     if missing and not allow_partial:
         raise UserError(
             f"{where}: {len(missing)} of {counted(len(wanted), 'output')} missing: {_examples(missing, MOST_NAMED)}; "
-            "make them, or give --allow-partial to score what is there"
+            "make them, or allow partial outputs (--allow-partial) to score what is there"
         )
     return matched
 

@@ -146,7 +146,7 @@ def label_outputs(results: Path, request: LabelRequest, outcome: Outcome) -> Ite
         what = "no run found" if results.is_dir() else layout.found_at(results)
         raise UserError(
             f"{results}: {what}; expected a results folder as `p2pbench train-ablation` writes it, or a folder "
-            "of outputs and --labels DATASET:ROOT[:SPLIT]"
+            "of outputs with its labels, DATASET:ROOT[:SPLIT]"
         )
     root = request.root
     if root is not None and not any(record.settings.root for grid in grids_there for _, record in read_runs(grid)):

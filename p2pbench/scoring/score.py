@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -181,7 +182,7 @@ def segmentation_score(
     outputs: str | Path,
     weights: str | Path | None = None,
     *,
-    labels: str | RunConfig | None = None,
+    labels: str | RunConfig | Mapping[str, Any] | None = None,
     allow_partial: bool = False,
     device: str = "auto",
     reporter: ProgressReporter = QUIET,
@@ -226,7 +227,9 @@ def segmentation_score(
         request = LabelRequest(LABELS_TO_PHOTO, allow_partial=allow_partial)
         outcome = score_labels(folder, request, segmentation_scorer(options))
         return RunScores(outcome.scored, [*outcome.remarks(), *trainings.lines(folder)])
-    truth = run_truth(labels) if isinstance(labels, RunConfig) else open_truth(labels)
+    if isinstance(labels, Mapping):
+        labels = run_config(labels, "labels")
+    truth = open_truth(labels) if isinstance(labels, str) else run_truth(labels)
     outcome = fcn_score_folder(PlainFolder(folder, truth, folder, allow_partial), options)
     return RunScores(outcome.scored, outcome.remarks())
 

@@ -107,7 +107,7 @@ def begin(folder: Path, generation: Generation, *, overwrite: bool) -> tuple[set
         if differences:
             raise UserError(
                 f"{folder}: holds pictures that were made otherwise: {'; '.join(differences[:MOST_NAMED])}"
-                f"{'; ...' if len(differences) > MOST_NAMED else ''}. Name another folder, or replace all (--overwrite)"
+                f"{'; ...' if len(differences) > MOST_NAMED else ''}. Name another, or overwrite all (--overwrite)"
             )
     write_generation(folder, generation)
     made = Made(folder)

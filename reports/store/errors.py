@@ -11,8 +11,9 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
+from pathlib import Path
 from types import SimpleNamespace
 from typing import ParamSpec, TypeVar, get_type_hints
 
@@ -83,11 +84,17 @@ def _check_types(function: Callable[..., object], values: dict[str, object], err
     declared = {name: text for name, text in function.__annotations__.items() if name != "return"}
     for name, kind in get_type_hints(SimpleNamespace(__annotations__=declared), function.__globals__).items():
         if name in values:
+            value = values[name]
+            if isinstance(value, str | Path) and "\0" in str(value):
+                raise error(f"{name} = {reprlib.repr(value)}: found a null character, expected none")
             try:
-                TypeAdapter(kind, config=config).validate_python(values[name])
+                TypeAdapter(kind, config=config).validate_python(value)
+                fits = not isinstance(value, Mapping) or "Mapping" in str(kind)  # else it would fit a model of its keys
             except ValidationError:
+                fits = False
+            if not fits:
                 expected = kind.__name__ if isinstance(kind, type) else re.sub(r"\b(\w+\.)+", "", str(kind))
-                raise error(f"{name} = {reprlib.repr(values[name])}: expected {expected}") from None
+                raise error(f"{name} = {reprlib.repr(value)}: expected {expected}")
 
 
 def as_python(value: object) -> object:

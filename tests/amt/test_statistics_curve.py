@@ -105,8 +105,16 @@ def test_halves_are_paired_over_raters() -> None:
     found = halves(_placed(rows))
     assert found is not None
     assert found[:4] == pytest.approx((3, 0.5, 5 / 6, 1 / 3))
-    # Changes 1/2, 1/2, 0: standard error sqrt(1/12 / 3) = 1/6, and t with two degrees of freedom is 4.302653.
-    assert (found.low, found.high) == pytest.approx((1 / 3 - 4.302653 / 6, 1 / 3 + 4.302653 / 6), abs=1e-6)
+    # Changes 1/2, 1/2, 0: standard error sqrt(1/12 / 3) = 1/6, and t with two degrees of freedom is 4.302653. The upper
+    # end would be 1.05, which no difference of shares can be.
+    assert (found.low, found.high) == pytest.approx((1 / 3 - 4.302653 / 6, 1), abs=1e-6)
+
+
+def test_no_change_exceeds_all_answers() -> None:
+    # Changes 1 and 1/2: standard error 1/4, and t with one degree of freedom is 12.7.
+    found = halves(_placed(session("s", [1, 1, 0, 0]) + session("t", [1, 0, 0, 0])))
+    assert found is not None
+    assert (found.change, found.low, found.high) == (0.75, -1, 1)
 
 
 def test_the_middle_one_of_an_odd_number_is_in_the_second_half() -> None:

@@ -165,6 +165,9 @@ def test_errors_are_of_the_package(told: dict[str, str], tmp_path: Path) -> None
         (p2pbench.image_score, ("results",), {"fid": True, "native": True}, "without native"),
         (p2pbench.segmentation_score, (tmp_path,), {}, "no run found"),
         (p2pbench.segmentation_score, ("photos",), {"labels": "camvid"}, "expected DATASET:ROOT"),
+        (p2pbench.segmentation_score, ("photos",), {"labels": {"dataset": "maps"}}, "labels: key 'dataset'"),
+        (p2pbench.segmentation_score, ("photos",), {"labels": {"dataset": "streets"}}, "outputs missing"),
+        (p2pbench.train_grid, ({"title": "a", "cells": {"b": {}}}, tmp_path), {}, "^grid = .*: expected str"),
         (p2pbench.read_scores, (tmp_path,), {}, "found no grid"),
         (p2pbench.write_report, (tmp_path,), {}, "grid"),
         (p2pbench.write_report, ("results",), {"items": 0}, "items = 0: expected .* 1 or more"),
@@ -187,6 +190,9 @@ def test_an_argument_of_another_type_is_refused_by_name(name: str) -> None:
         for wrong in (object(), [[]], b"bytes"):
             with pytest.raises(MENDABLE, match=f"^{each.name} = .*: expected "):
                 call(**{**needed, each.name: wrong})
+    for path in needed:
+        with pytest.raises(MENDABLE, match=rf"^{path} = 'a\\x00b': found a null character"):
+            call(**{**needed, path: "a\0b"})
     with pytest.raises(TypeError, match="unexpected keyword"):
         call(**needed, another=1)
 

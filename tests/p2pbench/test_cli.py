@@ -62,7 +62,7 @@ def test_every_command_helps_with_an_example(name: str) -> None:
         (["train-ablation", "loses"], "grid 'loses': no preset of that name"),
         (["train-ablation", "losses", "--set", "image_size=100"], "found 100; try 64 or 128"),
         (["train-ablation", "losses", "--set", "epoch=2"], "did you mean 'epochs'?"),
-        (["train-ablation", "losses", "--dataset", "camvid"], "give --root DIR"),
+        (["train-ablation", "losses", "--dataset", "camvid"], "give its root (--root DIR)"),
         (["train-ablation", "losses", "--dataset", "camvid", "--root", "nowhere"], "nowhere: found no such folder"),
         (["train-ablation", "losses", "--seeds", "0,x"], "--seeds 0,x: expected whole numbers"),
         (["train", "--task", "facade"], "task 'facade': unknown"),

@@ -234,7 +234,7 @@ def test_edges_are_black_where_a_square_begins(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name, kind in DATASETS.items() if kind.needs_root])
 def test_a_missing_or_empty_root_is_named(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match="give --root DIR"):
+    with pytest.raises(UserError, match="give its root"):
         open_dataset(run_config({"dataset": name}, "test"))
     with pytest.raises(UserError, match="no such folder"):
         opened(name, tmp_path / "nowhere")
@@ -253,7 +253,7 @@ def test_an_empty_split_is_named(camvid_like: Path) -> None:
 
 
 def test_a_direction_of_another_dataset_is_refused(camvid_like: Path) -> None:
-    with pytest.raises(UserError, match="such as --set direction=labels-to-photo"):
+    with pytest.raises(UserError, match="such as direction=labels-to-photo"):
         opened("camvid", camvid_like, direction="AtoB")
 
 

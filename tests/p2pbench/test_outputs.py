@@ -131,7 +131,7 @@ def test_matching(make: Make) -> None:
         match_outputs(found, expected, folder, allow_partial=False)
     assert str(error.value) == (
         f"{folder}: 12 of 13 outputs missing: m00, m01, m02, m03, m04, m05, m06, m07, m08, m09, ...; "
-        "make them, or give --allow-partial to score what is there"
+        "make them, or allow partial outputs (--allow-partial) to score what is there"
     )
     assert list(match_outputs(found, expected, folder, allow_partial=True)) == ["a"]
     for allow_partial in (False, True):
