@@ -223,7 +223,7 @@ def test_a_folder_of_another_models_outputs(results: Path, tmp_path: Path) -> No
         pictures.write(folder / f"{id_}_fake_B", pictures.read(path))
         pictures.write(folder / f"{id_}_real_A", pictures.read(path))
     pictures.write(folder / "stray_fake_B", pictures.read(path))
-    with pytest.raises(UserError, match="95 of 100 outputs missing: test-00005, .* --allow-partial"):
+    with pytest.raises(UserError, match="95 of 100 outputs missing: test-00005, .*--allow-partial"):
         CliRunner().invoke(cli, ["label-score", str(folder), "--labels", "streets:"], catch_exceptions=False)
     result = score(tmp_path / "theirs", "--labels", "streets:", "--allow-partial")
     assert result.exit_code == 0
@@ -381,5 +381,5 @@ def test_the_table_fits_a_pipe(results: Path, p2pbench: Command) -> None:
 
 
 def test_a_folder_that_holds_no_results(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no run found; .*or a folder of outputs and --labels"):
+    with pytest.raises(UserError, match=r"no run found; .*or a folder of outputs with its labels"):
         score_labels(tmp_path, LabelRequest(PHOTO_TO_LABELS), LabelScorer("output", lambda *_: None))
