@@ -364,13 +364,10 @@ def test_a_rehearsal_that_nobody_can_take_part_in_says_why(results: Path, chosen
     assert "second: is closed" in str(run("amt", "simulate", str(results), "--name", "second").exception)
 
 
-@pytest.mark.parametrize(
-    "wrong", ["--raters=many=1", "--raters=careful=x", "--fooling=L2=1", "--fooling=L1=101", "--fooling=a=b=1"]
-)
+@pytest.mark.parametrize("wrong", ["--raters=many=1", "--raters=careful=x", "--fooling=L2=1", "--fooling=L1=101"])
 def test_a_rehearsal_checks_what_it_is_asked_for(results: Path, chosen: Chosen, wrong: str) -> None:
-    said = str(run("amt", "simulate", str(results), wrong).exception)
-    assert "change it" in said
-    assert ("--fooling a=b: expected one of L1, cGAN" in said) == ("a=b" in wrong)  # names may hold a =, numbers do not
+    assert "change it" in str(run("amt", "simulate", str(results), wrong).exception)
+    assert "--fooling a=b: expected one of L1" in str(run("amt", "simulate", str(results), "--fooling=a=b=1").exception)
 
 
 @pytest.mark.usefixtures("unhurried_server")
