@@ -1,14 +1,21 @@
 /** Detection of interruptions: the page is hidden, loses focus, or is resized. */
 
+let latest = -Infinity; // last moment
 let lastAway = -Infinity; // last observed absence, or return from one
 let leaving = false; // leaving or reloading hides a page too, which is no interruption
 
 addEventListener("pagehide", () => (leaving = true));
 for (const [target, event] of [[document, "visibilitychange"], [window, "blur"], [window, "focus"]]) {
-  target.addEventListener(event, () => (lastAway = performance.now()));
+  target.addEventListener(event, () => (lastAway = moment()));
 }
 
-/** Whether the page is not in front, or was not since `time`, a performance.now(). */
+/** @returns {number} performance.now(), but later than any moment before, however coarse the browser's clock is */
+export function moment() {
+  latest = Math.max(performance.now(), latest + 0.001);
+  return latest;
+}
+
+/** Whether the page is not in front, or was not since `time`, a moment. */
 export function awaySince(time) {
   return document.hidden || !document.hasFocus() || lastAway > time;
 }

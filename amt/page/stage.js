@@ -1,5 +1,7 @@
 /** Stage for images and answers. Its `data-phase` alone determines what is visible. */
 
+import { moment } from "./presence.js";
+
 const KEYS = { f: "left", arrowleft: "left", j: "right", arrowright: "right" };
 const SIDES = ["left", "right"];
 
@@ -35,12 +37,12 @@ export class Stage {
     }
   }
 
-  /** Show the empty stage. @returns {number} since when, as performance.now() */
+  /** Show the empty stage. @returns {number} since when, a moment */
   blank() {
     this.paint("blank");
     document.body.dataset.view = "stage";
     this.#live.textContent = "";
-    return performance.now();
+    return moment();
   }
 
   /** Show the progress to the next trial. */

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from playwright.sync_api import Route
+
 from tests.amt.page_driver import FIXTURES, Phase, Rater, Studio, Visit
 
 chromium, studio, visit = FIXTURES
@@ -71,6 +73,18 @@ def test_an_interruption_before_the_left_image_only_pauses(studio: Studio, visit
     first, *others = studio.trials(study)
     assert first.choice == "left"
     assert [trial.void for trial in others] == [None] * 8
+
+
+def test_an_absence_in_the_very_moment_a_blank_began_pauses(studio: Studio, visit: Visit) -> None:
+    rater = visit()
+    requests: list[Route] = []
+    rater.page.route("**/shown", lambda request: requests.append(request))
+    with rater.page.expect_request("**/shown"):
+        rater.starts(studio.study(), held=True)
+    look_elsewhere(rater)
+    (request,) = requests
+    request.continue_()
+    rater.reads("Paused")
 
 
 def test_at_the_prompt_nothing_interrupts_but_the_window_must_stay_large_enough(studio: Studio, visit: Visit) -> None:
