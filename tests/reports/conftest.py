@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.browser import shared_browser
+from tests.browser import QUICK, shared_browser
 
 if TYPE_CHECKING:  # fixtures import what is slow to import
     from playwright.sync_api import Browser
@@ -107,9 +107,9 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Browser:
-    """The browser that tests share."""
-    return shared_browser()
+def browser(request: pytest.FixtureRequest) -> Browser:
+    """The browser that tests share; another one if they name it."""
+    return shared_browser(getattr(request, "param", QUICK))
 
 
 @pytest.fixture

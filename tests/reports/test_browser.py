@@ -10,6 +10,7 @@ import pytest
 
 from reports import html
 from reports.store.layout import Grid
+from tests.browser import WHOLE
 from tests.reports.browsing import Visits, expect_item, leave_item, load_pictures, overflow
 
 INJECTION = '<img src=x onerror="alert(1)">'
@@ -105,6 +106,7 @@ def test_the_heads_of_the_gallery_stay_in_view(build: Callable[..., Path], visit
         assert head == pytest.approx(box, abs=1)
 
 
+@pytest.mark.parametrize("browser", [WHOLE], indirect=True)
 def test_a_large_report_opens_fast_and_asks_for_no_picture_out_of_view(
     build: Callable[..., Path], visit: Visits
 ) -> None:
