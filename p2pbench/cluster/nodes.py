@@ -66,7 +66,13 @@ def precisions_of_gpus(nodes: Sequence[Node]) -> Precisions:
 def _call_on(node: Node, function: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401 (a reference, of Ray)
     """Call a function on a node at once, however busy the node is (0 CPUs)."""
     there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-    options: dict[str, Any] = {"num_cpus": 0, "max_retries": 0, "max_calls": 1, "scheduling_strategy": there}
+    options: dict[str, Any] = {
+        "num_cpus": 0,
+        "max_retries": 0,
+        # Where Ray hid the GPUs from a process, no job may run in it; elsewhere one does, and imports nothing anew.
+        "max_calls": 1 if node["Resources"].get("GPU") else 0,
+        "scheduling_strategy": there,
+    }
     return ray.remote(**options)(function).remote(*arguments)
 
 

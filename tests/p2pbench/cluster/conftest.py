@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:  # the fixture imports what is slow to import
+if TYPE_CHECKING:  # the fixtures import what is slow to import
     from ray.cluster_utils import Cluster
+
+    from p2pbench.cluster import jobs
 
 
 @pytest.fixture(scope="package")
@@ -18,3 +20,12 @@ def cluster() -> Iterator[Cluster]:
 
     with local_cluster(nodes=2) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="module")
+def found(cluster: Cluster) -> Iterator[jobs.Cluster]:
+    """The connection of a module's tests, so that they share worker processes, which take seconds to start."""
+    from p2pbench.cluster.connection import connected
+
+    with connected(cluster.address) as found:
+        yield found

@@ -20,7 +20,7 @@ from ray.cluster_utils import Cluster
 from p2pbench.ablation import ray
 from p2pbench.ablation.data import open_data
 from p2pbench.ablation.grid import PlannedRun
-from p2pbench.cluster.connection import connected
+from p2pbench.cluster import jobs
 from p2pbench.cluster.jobs import Job
 from p2pbench.config import GridConfig, run_config
 from p2pbench.errors import UserError
@@ -55,21 +55,18 @@ Train = Callable[..., Grid]
 
 @pytest.fixture(scope="module")
 def train(folders: Path) -> Train:
-    """Train a grid here, or on the cluster of that address."""
+    """Train a grid here, or on a cluster."""
 
     def start(
         out: Path,
-        address: str | None = None,
+        cluster: jobs.Cluster | None = None,
         notes: Notes | None = None,
         cells: dict[str, dict[str, Any]] = CELLS,
         **changed: Any,  # noqa: ANN401 (any setting)
     ) -> Grid:
         settings = {**TINY, "root": str(folders), "device": "cpu", "threads": 1, "log_every": 1, **changed}
         grid = GridConfig(title="Two", cells=cells)
-        if address is None:
-            return run_grid(out, "two", grid, "own.toml", settings, [0], notes or Notes())
-        with connected(address) as found:
-            return run_grid(out, "two", grid, "own.toml", settings, [0], notes or Notes(), cluster=found)
+        return run_grid(out, "two", grid, "own.toml", settings, [0], notes or Notes(), cluster=cluster)
 
     return start
 
@@ -87,13 +84,13 @@ def assert_same_run(run: Run, other: Run) -> None:
 
 
 def test_a_grid_is_the_same_as_by_the_local_engine_and_all_runs_are_heard(
-    cluster: Cluster, train: Train, tmp_path: Path, folders: Path, monkeypatch: pytest.MonkeyPatch
+    found: jobs.Cluster, train: Train, tmp_path: Path, folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local = train(tmp_path / "local")
     notes = Notes()
     monkeypatch.chdir(folders.parent)  # relative paths lead elsewhere in a worker
     out = Path(os.path.relpath(tmp_path / "ray"))
-    by_ray = train(out, cluster.address, notes, root=folders.name)
+    by_ray = train(out, found, notes, root=folders.name)
     for run, other in zip(by_ray.runs(), local.runs(), strict=True):
         assert (run.cell, run.seed) == (other.cell, other.seed)
         assert_same_run(run, other)
@@ -108,12 +105,12 @@ def test_a_grid_is_the_same_as_by_the_local_engine_and_all_runs_are_heard(
     assert sum("trained, pictures made" in line for line in notes.said) == 2
     assert not list((tmp_path / "ray").rglob(".seen-*"))
     again = Notes()
-    train(out, cluster.address, again, root=folders.name)
+    train(out, found, again, root=folders.name)
     assert again.trained == []
 
 
 def test_a_killed_machine_costs_the_steps_since_the_last_checkpoint(
-    cluster: Cluster, train: Train, tmp_path: Path, uninterrupted: Grid
+    cluster: Cluster, found: jobs.Cluster, train: Train, tmp_path: Path, uninterrupted: Grid
 ) -> None:
     cells = {"L1+cGAN": CELLS["L1+cGAN"]}
     run = Grid(tmp_path / "two").run("L1+cGAN", 0)
@@ -134,7 +131,7 @@ def test_a_killed_machine_costs_the_steps_since_the_last_checkpoint(
     killer.start()
     notes = Notes()
     try:
-        train(tmp_path, cluster.address, notes, cells, epochs=LONG, checkpoint_seconds=0.5)
+        train(tmp_path, found, notes, cells, epochs=LONG, checkpoint_seconds=0.5)
     finally:
         killer.join()
         add_node(cluster)
@@ -186,30 +183,34 @@ def test_ctrl_c_saves_all_runs_and_the_same_command_goes_on(
         assert_same_run(run, uninterrupted.run(run.cell, 0))
 
 
-def test_a_gpu_that_is_not_there_is_named_with_its_machine(cluster: Cluster, train: Train, tmp_path: Path) -> None:
+def test_a_gpu_that_is_not_there_is_named_with_its_machine(
+    cluster: Cluster, found: jobs.Cluster, train: Train, tmp_path: Path
+) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(UserError, match="a job needs 1 CPU and a GPU, but no machine of the cluster has that"):
-        train(tmp_path, cluster.address, device="cuda")
+        train(tmp_path, found, device="cuda")
     with pytest.raises(UserError, match="a job needs 5 CPUs, but no machine"):
-        train(tmp_path, cluster.address, threads=5)
+        train(tmp_path, found, threads=5)
     with pytest.raises(UserError, match="device 'cuda:1': with --engine ray expected auto, cpu or cuda"):
-        train(tmp_path, cluster.address, device="cuda:1")
+        train(tmp_path, found, device="cuda:1")
     assert not (tmp_path / "two").exists()
     node = add_node(cluster, num_gpus=1)
     try:
         with pytest.raises(UserError, match=r"machine .*: Ray assigned this process a GPU, but device 'cuda' is not"):
-            train(tmp_path, cluster.address, cells={"L1": CELLS["L1"]}, device="auto")
+            train(tmp_path, found, cells={"L1": CELLS["L1"]}, device="auto")
     finally:
         cluster.remove_node(node)
 
 
-def test_a_machine_that_decodes_the_pictures_says_how_far_it_is(cluster: Cluster, train: Train, tmp_path: Path) -> None:
+def test_a_machine_that_decodes_the_pictures_says_how_far_it_is(
+    cluster: Cluster, found: jobs.Cluster, train: Train, tmp_path: Path
+) -> None:
     own = {"PYTHONPATH": str(ROOT), "P2PBENCH_CACHE": str(tmp_path / "cache")}
     node = add_node(cluster, cpus=2, env_vars=own)
     notes = Notes()
     try:
-        train(tmp_path, cluster.address, notes, {"L1": CELLS["L1"]}, threads=2)  # no other node has so many
+        train(tmp_path, found, notes, {"L1": CELLS["L1"]}, threads=2)  # no other node has so many
     finally:
         cluster.remove_node(node)
     assert ("L1 seed 0: pictures decoded", 12, 12) in notes.counted
@@ -223,23 +224,24 @@ class StopsAtThree(Notes):
             raise UserError("stopped by the test")
 
 
-def test_a_run_keeps_its_threads_on_smaller_machines(cluster: Cluster, train: Train, tmp_path: Path) -> None:
+def test_a_run_keeps_its_threads_on_smaller_machines(found: jobs.Cluster, train: Train, tmp_path: Path) -> None:
     cells = {"L1": CELLS["L1"]}
     with pytest.raises(UserError, match="stopped by the test"):
         train(tmp_path, None, StopsAtThree(), cells, threads=9, checkpoint_seconds=0.0)
-    grid = train(tmp_path, cluster.address, cells=cells, threads=None)
+    grid = train(tmp_path, found, cells=cells, threads=None)
     assert read_run(grid.run("L1", 0)).settings.threads == 9
     assert grid.run("L1", 0).generator.exists()
-    other = train(tmp_path / "other", cluster.address, cells=cells, threads=None)
+    other = train(tmp_path / "other", found, cells=cells, threads=None)
     assert read_run(other.run("L1", 0)).settings.threads == 1  # what a job gets there, and keeps
 
 
-def test_other_pictures_on_a_machine_are_named(cluster: Cluster, train: Train, folders: Path, tmp_path: Path) -> None:
-    with connected(cluster.address) as found:
-        planned = PlannedRun(Grid(tmp_path / "two").run("L1", 0), run_config({**TINY, "root": str(folders)}, "test"))
-        data = open_data(planned.config, lambda done, total: None)
-        described = {**data.describe(), "train": {**data.describe()["train"], "content": "another"}}
-        needs = found.needs("cpu", 1)
-        job = Job(planned.name, ray._train, (planned, described), needs, planned.run.checkpoint)
-        ((_, answer),) = found.execute([job], tmp_path, Notes(), StopRequest())
+def test_other_pictures_on_a_machine_are_named(
+    found: jobs.Cluster, train: Train, folders: Path, tmp_path: Path
+) -> None:
+    planned = PlannedRun(Grid(tmp_path / "two").run("L1", 0), run_config({**TINY, "root": str(folders)}, "test"))
+    data = open_data(planned.config, lambda done, total: None)
+    described = {**data.describe(), "train": {**data.describe()["train"], "content": "another"}}
+    needs = found.needs("cpu", 1)
+    job = Job(planned.name, ray._train, (planned, described), needs, planned.run.checkpoint)
+    ((_, answer),) = found.execute([job], tmp_path, Notes(), StopRequest())
     assert "holds other items on this machine" in str(answer.error)
