@@ -12,6 +12,7 @@ import tempfile
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -318,6 +319,7 @@ def _build(content: Page, name: str, report: Report, items: int | None) -> None:
     report.index.write_text(text, "utf-8", errors="backslashreplace")
 
 
+@cache
 def environment() -> Environment:
     """Template environment with the names that all pages use."""
     known = Environment(

@@ -80,11 +80,16 @@ def hold(
     among: Callable[[Path_], bool] = lambda path: True,
     values: Sequence[object] = VALUES,
 ) -> None:
-    """Put every value everywhere into a record, and see that calls answer or refuse it in one line."""
+    """Put every other value everywhere into a record, in turn, and see that calls answer or refuse it in one line."""
     before = file.read_bytes()
     document = json.loads(before)
+    places = [path for path in nodes(document) if among(path)]
     texts = ["", "{", "[" * 100_000, "\xff"]
-    texts += [json.dumps(changed(document, path, value)) for path in nodes(document) if among(path) for value in values]
+    texts += [
+        json.dumps(changed(document, path, value))
+        for number, path in enumerate(places)
+        for value in values[number % 2 :: 2]
+    ]
     for text in texts:
         for call in calls:
             file.write_bytes(text.encode("latin-1"))

@@ -33,7 +33,7 @@ from tests.reports.parsed import rows
 CELLS = ("GAN", "L1", "L1+GAN", "cGAN")
 ITEMS = tuple(f"item {number:02d}" for number in range(30))
 PROTOCOL = Protocol(scored=16)
-STUDIES = 30
+STUDIES = 15
 
 
 def _answers(seed: int) -> pd.DataFrame:
@@ -153,7 +153,7 @@ def test_marks_never_contradict_the_analysis(analyses: dict[str, Analysis], sect
         assert ranks[best] == (1, 1 + len(level))
         decided += not level
     assert decided >= 3
-    assert without == 3
+    assert without == 1
 
 
 def test_page_csv_latex_terminal_and_analysis_say_the_same(results: Path, analyses: dict[str, Analysis]) -> None:
@@ -198,7 +198,7 @@ def test_page_csv_latex_terminal_and_analysis_say_the_same(results: Path, analys
             assert spoken[name] == "  Fooling rate (%)  undecided, as L1 has no interval"
             assert "undecided, as L1 has no interval." in text.split(f"{file}.csv")[0].rpartition("<table")[2]
             assert any("undecided, as L1 has no interval." in line for line in lines)
-    assert undecided == 3
+    assert undecided == 1
 
 
 def test_a_table_of_other_runs_than_were_judged_keeps_its_own_decisions(section: page.Section) -> None:
