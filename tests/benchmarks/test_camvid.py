@@ -55,7 +55,7 @@ def test_one_command_trains_scores_and_writes_the_page(tmp_path: Path) -> None:
     line = [
         *[sys.executable, str(ROOT / "benchmarks" / "camvid.py"), str(root), "--out", str(out), "--page", str(page)],
         *["--init", "scratch", "--scorer-width", "0.0625", "--scorer-epochs", "1", "--set", "epochs=1", *settings],
-        *["--scorer-photo-size", "32", "--parallel", "2"],
+        *["--scorer-photo-size", "32", "--parallel", "1"],
     ]
     ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode == 0, ended.stderr
