@@ -116,6 +116,7 @@ def test_a_large_report_opens_fast_and_asks_for_no_picture_out_of_view(
     index = html.write_report(results, results / "report")
     page = visit(index)
     assert page.locator(".controls").is_visible()
+    page.wait_for_function("[...document.images].some(image => image.complete && image.naturalWidth)")  # the near ones
     page.wait_for_function(  # what is asked for is asked for by then
         "[...document.images].every(image => image.complete || image.getBoundingClientRect().top > innerHeight)"
     )
