@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ KINDS = {
 }
 """Fixtures that make a test one of this kind."""
 
-COST = {"ray": 20, "process": 6, "long": 4, "browser": 2}
+COST = {"ray": 20, "process": 6, "long": 2, "browser": 2}
 """About how many seconds a test of a kind takes."""
 
 
@@ -55,6 +56,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         cost[item.path] += sum(COST.get(mark.name, 0) for mark in item.iter_markers())
     items.sort(key=lambda item: -cost[item.path])  # stable: the tests of a file keep their order
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for garbage among what is imported once, not time and again: most of a million objects stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 class _OneRayAtATime(LoadFileScheduling):  # type: ignore[misc]

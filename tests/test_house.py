@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,13 @@ def modules() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -54,7 +60,7 @@ def import_graph(*, when_loaded: bool) -> dict[str, set[str]]:
     known = {name_of(path) for path in modules()}
     graph: dict[str, set[str]] = {}
     for path in modules():
-        left: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+        left: list[ast.AST] = [parsed(path)]
         targets: set[str] = set()
         while left:
             node = left.pop()
@@ -129,7 +135,7 @@ def test_rooms_are_few_and_large() -> None:
 def test_no_two_public_types_have_one_name() -> None:
     seen: dict[str, Path] = {}
     for path in modules():
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in parsed(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 assert seen.setdefault(node.name, path) == path, node.name
     assert len(seen) > 100
@@ -138,7 +144,7 @@ def test_no_two_public_types_have_one_name() -> None:
 def test_functions_take_few_parameters() -> None:
     wide = []
     for path in modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and path.parent.name != "commands":
                 given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
                 if len([each for each in given if each.arg not in {"self", "cls"}]) > MOST_PARAMETERS:
@@ -179,7 +185,7 @@ def test_init_files_offer_and_do_nothing_else() -> None:
     """The public API alone holds a little code, which imports a name on first use: all of it would take seconds."""
     for path in modules():
         if path.name == "__init__.py" and path != API:
-            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            for node in parsed(path).body:
                 docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
                 version = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in {"__version__", "__all__"}
                 assert docstring or version or isinstance(node, ast.ImportFrom), f"{path}: {ast.unparse(node)}"
@@ -207,7 +213,7 @@ def test_tests_wait_with_patience() -> None:
     hasty = [
         f"{path.relative_to(ROOT)}:{node.lineno}: {ast.unparse(node)}"
         for path in sorted((ROOT / "tests").rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.keyword) and node.arg in {"timeout", "deadline"}
         if isinstance(node.value, ast.Constant) and isinstance(node.value.value, (int, float))
         if node.value.value < PATIENCE

@@ -83,9 +83,9 @@ OLD_NAMES = {
 INDEX_NAMES = {"place", "number"}  # not for a loop's index, which is i or index
 
 
-def docstrings(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
+def docstrings(nodes: list[ast.AST]) -> Iterator[tuple[str, str, int]]:
     """Name, first line and line number of every docstring."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             text = ast.get_docstring(node)
             if text:
@@ -93,9 +93,9 @@ def docstrings(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
                 yield getattr(node, "name", "module"), text.splitlines()[0], body.lineno
 
 
-def prose(text: str) -> Iterator[tuple[str, int]]:
+def prose(text: str, nodes: list[ast.AST]) -> Iterator[tuple[str, int]]:
     """Strings and comments of Python source, with their line numbers."""
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield " ".join(node.value.split()), node.lineno
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -103,9 +103,9 @@ def prose(text: str) -> Iterator[tuple[str, int]]:
             yield token.string, token.start[0]
 
 
-def names(tree: ast.Module) -> Iterator[tuple[str, int]]:
+def names(nodes: list[ast.AST]) -> Iterator[tuple[str, int]]:
     """Names that Python source defines: types, functions, parameters, variables, fields."""
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
                 yield node.name, node.lineno
@@ -117,21 +117,21 @@ def names(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 def flaws(text: str) -> list[str]:
     """What the rule finds in Python source, a line each."""
-    tree = ast.parse(text)
+    nodes = list(ast.walk(ast.parse(text)))
     found = []
-    for name, line, number in docstrings(tree):
+    for name, line, number in docstrings(nodes):
         private = name.startswith("_") and not name.startswith("__")
         words = SHAPE.sub("SHAPE", line).split()
         if len(words) > (MOST_WORDS_OF_PRIVATE if private else MOST_WORDS):
             found.append(f"{number}: {name}: {len(words)} words: {line}")
         if words[0].lower().strip(",.:?") in OPENERS:
             found.append(f"{number}: {name}: opens with {words[0]}: {line}")
-    for passage, number in prose(text):
+    for passage, number in prose(text, nodes):
         found += [f"{number}: {private}" for private in private_words(passage)]
-    for name, number in names(tree):
+    for name, number in names(nodes):
         if name.strip("_") in OLD_NAMES:
             found.append(f"{number}: {name}: now {OLD_NAMES[name.strip('_')]}")
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, (ast.For, ast.comprehension)) and ast.unparse(node.iter).startswith(
             ("enumerate(", "range(")
         ):
@@ -157,6 +157,7 @@ def texts() -> list[Path]:
     return [*(path for path in below if path.suffix in kinds), ROOT / "README.md"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("package", ["p2pbench", "fcn", "amt", "reports"])
 def test_python_source_keeps_the_rule(package: str) -> None:
     paths = [path for path in modules() if path.relative_to(ROOT).parts[0] == package]

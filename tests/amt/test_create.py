@@ -135,6 +135,7 @@ def _be_killed(folder: Studies, sources: Sources) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_killed_creation_leaves_no_study_and_keeps_no_name(studies: Studies, pictures: Path) -> None:
     sources = matched(folder(pictures / "real"), {name: folder(pictures / name) for name in ALGORITHMS})
     process = multiprocessing.get_context("spawn").Process(target=_be_killed, args=(studies, sources))

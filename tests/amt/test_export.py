@@ -119,6 +119,7 @@ def test_measurements_that_cannot_be_are_missing(database: Database, study: Stud
     assert found["right_ms"].tolist() == [1000.0, 1000.0]
 
 
+@pytest.mark.long
 def test_who_leaves_in_the_middle(database: Database, study: Study) -> None:
     raters = [Rater(database, study, name) for name in ("declines", "unfit", "withdraws")]
     for rater in raters:
@@ -171,6 +172,7 @@ def test_the_answers_of_a_rater_on_one_side_do_not_count(database: Database, stu
     assert export.session_table(database, study)["excluded"].tolist() == ["one side"]
 
 
+@pytest.mark.long
 def test_files_are_read_back_and_name_nobody(database: Database, studies: Studies, study: Study) -> None:
     folder = studies.study(study.name)
     prolific = "5f8d0e2b1c9d440000c0ffee"

@@ -65,6 +65,7 @@ def test_a_look_before_the_end_is_kept(site: Site) -> None:
     assert "Looked at before the study was closed" in site.get("small/results").text
 
 
+@pytest.mark.long
 def test_a_closed_study_that_was_looked_at_is_opened_again(site: Site) -> None:
     for state in ("closed", "open"):  # nobody looks
         site.post("small/state", state=state)
@@ -79,6 +80,7 @@ def test_a_closed_study_that_was_looked_at_is_opened_again(site: Site) -> None:
     assert "Looked at before the study was closed" in site.get("small/").text
 
 
+@pytest.mark.long
 def test_results_are_those_of_the_statistics(site: Site) -> None:
     site.post("small/state", state="closed")
     page = re.sub(r"\s+", " ", site.get("small/results").text)
@@ -95,6 +97,7 @@ def test_results_are_those_of_the_statistics(site: Site) -> None:
     assert "No session is excluded." in page
 
 
+@pytest.mark.long
 def test_results_with_and_without_exclusions(database: Database, studies: Studies, study: Study) -> None:
     take_part(database, study, "one", 1)
     two = Rater(database, study, "two")
@@ -124,6 +127,7 @@ def test_a_study_without_answers_has_no_results(database: Database, studies: Stu
         assert (missing.status_code, "There is no study other." in missing.text) == (404, True)
 
 
+@pytest.mark.long
 def test_the_page_of_a_study(site: Site) -> None:
     text = re.sub(r"<[^>]+>|\s+", " ", site.get("small/").text)
     text = re.sub(" +", " ", text)
@@ -157,6 +161,7 @@ def test_a_simulated_study_says_so(database: Database, studies: Studies, picture
             assert "<strong>Simulated study.</strong>" in http.get(f"/admin/{path}").text
 
 
+@pytest.mark.long
 def test_downloads_are_the_exports(site: Site, tmp_path: Path) -> None:
     site.post("small/state", state="closed")
     answers = site.get("small/answers.csv")
@@ -185,6 +190,7 @@ def test_no_text_becomes_markup(site: Site) -> None:
         assert page.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.long
 def test_links_are_shown_once_and_let_one_rater_in(database: Database, studies: Studies, pictures: Path) -> None:
     study = make_study(database, studies, pictures, recruitment=Recruitment(by="link"))
     with served(database, studies) as http:

@@ -82,6 +82,7 @@ def test_too_many_tries_on_any_server(database: Database, studies: Studies, stud
     other.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("public", "prefix", "flags"),
     [
@@ -113,6 +114,7 @@ def test_cookies_and_links_are_right_behind_a_proxy(
         assert post(http, "small/state", state="closed").headers["location"] == "./"
 
 
+@pytest.mark.long
 def test_a_form_from_elsewhere_is_refused(site: Site) -> None:
     http = site.http
     other = httpx.Client(base_url=http.base_url, timeout=http.timeout)

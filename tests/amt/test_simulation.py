@@ -133,6 +133,7 @@ def test_people_are_not_mixed_with_programs(opened: Database, studies: Studies, 
         simulate("http://127.0.0.1:9", "other", crowd, partial(truth, opened))
 
 
+@pytest.mark.long
 def test_a_kill_in_the_middle_loses_nothing(opened: Database, studies: Studies, simulated: Study) -> None:
     processes = multiprocessing.get_context("spawn")
     sock = listening_socket("127.0.0.1", 0)

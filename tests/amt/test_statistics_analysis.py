@@ -88,6 +88,7 @@ def test_claims_are_about_other_items_too() -> None:
     assert difference.p > 0.05
 
 
+@pytest.mark.long
 def test_void_practice_and_attention_trials_never_count(answers: pd.DataFrame, analysis: Analysis) -> None:
     more: list[Row] = []
     for name in ("L10", "L11"):

@@ -152,6 +152,7 @@ def test_items_that_are_hard_for_one_algorithm_alone_by_hand() -> None:
     assert np.isnan(rates(frame(alone)).items_intraclass("a", "b"))  # no item was judged twice
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("alike", "expected"), [(0.0, 0.16), (1.0, 0.0)])
 def test_the_intraclass_correlation_of_items_is_that_of_their_answers(alike: float, expected: float) -> None:
     # Items move a rate of .5 by .2 up or down: .04 of .25, for both algorithms alike or for each apart.

@@ -20,6 +20,7 @@ def trained_network(stride: Literal[4, 8]) -> FCN:
     return network.train().to(memory_format=torch.channels_last).double()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("stride", [4, 8])
 def test_gradients_are_finite_differences(stride: Literal[4, 8], batch: int) -> None:

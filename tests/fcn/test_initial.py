@@ -223,6 +223,7 @@ def test_other_networks_are_refused(name: str, network: FCN) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.long
 def test_the_same_seed_draws_the_same_weights() -> None:
     networks = []
     for others, seed in enumerate((3, 3, 4)):

@@ -221,6 +221,7 @@ def test_another_training_s_checkpoint_is_refused(change: dict[str, object], pat
     assert path.read_bytes() == before
 
 
+@pytest.mark.long
 def test_a_damaged_checkpoint_is_named(path: Path) -> None:
     with pytest.raises(Stop):
         trained(path, stop_at(3))
@@ -386,6 +387,7 @@ def test_validation_without_a_labelled_pixel(every: int, path: Path) -> None:
         assert said == "the 2 validation items have no labelled pixel; expected some to choose by"
 
 
+@pytest.mark.long
 def test_less_memory_trains_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = trained(path.with_name("other"))
     monkeypatch.setattr(training_batches, "MEMORY", 0)

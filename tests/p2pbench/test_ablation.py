@@ -275,6 +275,7 @@ def test_scoring_again_at_the_targets_own_size(run: Run, tmp_path: Path) -> None
     assert protocols == {"outputs resized to the target's own size (Pillow bilinear)"}
 
 
+@pytest.mark.long
 def test_scoring_names_what_is_missing(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no run found"):
         image_score(tmp_path, native=False)

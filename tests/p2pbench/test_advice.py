@@ -125,6 +125,7 @@ def said(line: str, capfd: pytest.CaptureFixture[str]) -> str:
     return text
 
 
+@pytest.mark.long
 def test_messages_name_options_of_their_command_alone(camvid_like: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert "give --seed instead" in said("train --set seed=3", capfd)
     assert "give --seeds 0,1,2 instead" in said("train-ablation losses --set seed=3", capfd)

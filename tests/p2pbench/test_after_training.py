@@ -12,6 +12,8 @@ from p2pbench.cli import cli
 from reports.store.layout import Grid
 from tests.p2pbench.drawn_scorer import make_cityscapes, make_scorer
 
+pytestmark = pytest.mark.long
+
 SMALL = ["image_size=32", "ngf=4", "ndf=4", "receptive_field=34", "epochs=1"]
 
 

@@ -26,6 +26,8 @@ from tests.p2pbench.grids import estimate_lines, image_score, run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 
+pytestmark = pytest.mark.long
+
 L1 = GridConfig(title="One", cells={"L1": {"objective": "L1"}})
 L2 = GridConfig(title="One", cells={"L2": {"objective": "L2"}})
 Start = Callable[..., Grid]

@@ -74,6 +74,7 @@ def test_all_names_have_their_place_in_the_story() -> None:
     assert sorted(STORY) == sorted(p2pbench.__all__)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", STORY)
 def test_every_example_runs(name: str, told: dict[str, str]) -> None:
     assert examples(name), f"{name} has no example"
@@ -137,6 +138,7 @@ def test_all_packages_ship_their_types() -> None:
         assert "py.typed" in data[package]
 
 
+@pytest.mark.long
 def test_nothing_is_printed(told: dict[str, str], capfd: pytest.CaptureFixture[str]) -> None:
     small = p2pbench.RunConfig(dataset="streets", train_items=4, test_items=2, image_size=32, ngf=4, epochs=1)
     grid = p2pbench.GridConfig(title="silent", cells={"L1": {"objective": "L1"}})
@@ -149,6 +151,7 @@ def test_nothing_is_printed(told: dict[str, str], capfd: pytest.CaptureFixture[s
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.long
 def test_errors_are_of_the_package(told: dict[str, str], tmp_path: Path) -> None:
     calls: list[tuple[Any, tuple[object, ...], dict[str, Any], str]] = [
         (p2pbench.train_grid, ("no-such-grid", tmp_path), {}, "no preset of that name"),
@@ -230,6 +233,7 @@ def test_a_script_without_a_main_guard_is_told_so(tmp_path: Path) -> None:
     assert 'call it below `if __name__ == "__main__":`' in done.stderr
 
 
+@pytest.mark.long
 def test_a_generator_takes_files_arrays_and_tensors(told: dict[str, str]) -> None:
     generator = p2pbench.load_generator(NAMES, device="cpu")
     file = sorted(Path("results/losses/input/images").iterdir())[0]
@@ -273,6 +277,7 @@ class Shown(HTMLParser):
         self.text += data
 
 
+@pytest.mark.long
 def test_results_show_in_notebooks(told: dict[str, str]) -> None:
     scores = p2pbench.segmentation_score("results", "fcn.safetensors", device="cpu")
     page = Shown(scores._repr_html_())
@@ -289,6 +294,7 @@ def test_results_show_in_notebooks(told: dict[str, str]) -> None:
         scores.only("lpips")
 
 
+@pytest.mark.long
 def test_hostile_names_are_escaped(told: dict[str, str]) -> None:
     name = "<script>alert('\x1b[31m')</script>\u202e"
     scores = p2pbench.image_score("results", device="cpu")

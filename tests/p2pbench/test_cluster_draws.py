@@ -173,11 +173,13 @@ def true_iou(icc: float) -> float:
     return confusion_scores("fcn", summed, "strict", 1, {}).metrics["class_iou"].value
 
 
+@pytest.mark.long
 def test_intervals_of_means_hold_the_true_one_where_frames_of_a_sequence_are_alike() -> None:
     assert covered(of_mean(4, 25, 0.3, clustered=True), "mean", 0, 200) >= 0.92
     assert covered(of_mean(4, 25, 0.3, clustered=False), "mean", 0, 100) < 0.6
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sizes", [[5] * 9 + [100], [3, 3, 3, 3, 5, 5, 8, 10, 20, 40]])
 def test_intervals_of_means_hold_the_true_one_where_clusters_are_of_unequal_sizes(sizes: list[int]) -> None:
     assert covered(of_unequal(sizes, 0.3), "mean", 0, 200) >= 0.92  # with one degree of freedom less than clusters .88
@@ -211,6 +213,7 @@ def test_one_cluster_of_nearly_all_items_leaves_one_degree_of_freedom() -> None:
     assert (high - low) / 2 == pytest.approx(scipy.stats.t.ppf(0.975, 1) * deviation, rel=1e-5)
 
 
+@pytest.mark.long
 def test_intervals_of_iou_hold_the_true_one_where_frames_of_a_sequence_are_alike() -> None:
     assert covered(of_frames(4, 25, 0.3, clustered=True), "class_iou", true_iou(0.3), 100) >= 0.92
 

@@ -160,6 +160,7 @@ def test_one_item_has_no_interval(protocol: Protocol) -> None:
     assert not any(row.accuracy_interval.known for row in class_rows({"a": RIGHT}, protocol, CITYSCAPES.classes))
 
 
+@pytest.mark.long
 def test_five_hundred_images_take_less_than_two_seconds_of_a_processor() -> None:
     rng = np.random.default_rng(0)
     matrices = {f"i{place}": rng.integers(0, 10_000, (20, 20)) for place in range(500)}
@@ -201,6 +202,7 @@ def test_the_table_shows_both_protocols_and_the_paper(both: tuple[Scores, Scores
     assert max(len(line) for line in lines) <= 80
 
 
+@pytest.mark.long
 def test_what_is_not_there_is_a_dash_and_absent_classes_have_their_price() -> None:
     def row(**matrices: NDArray[np.int64]) -> ScoreRow:
         compared = {id_: ImageMatrix(counts, "2x2", "") for id_, counts in matrices.items()}

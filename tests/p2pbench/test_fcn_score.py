@@ -273,6 +273,7 @@ def test_train_ids_are_refused(tmp_path: Path, scorer: Path) -> None:
     )
 
 
+@pytest.mark.long
 def test_what_cannot_be_scored(tmp_path: Path, scorer: Path, results: Path, camvid_root: Path) -> None:
     outputs = tmp_path / "outputs"
     outputs.mkdir()

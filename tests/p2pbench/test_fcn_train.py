@@ -116,6 +116,7 @@ def test_what_a_user_can_mend(arguments: tuple[str, ...], said: str, tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_real_photos(camvid: Path, tmp_path: Path) -> None:
     out = tmp_path / "camvid.safetensors"
     arguments = ("--dataset", "camvid", "--root", str(camvid), "--train-items", "6", "--init", "scratch")

@@ -118,6 +118,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "command"),
     [
@@ -146,6 +147,7 @@ def test_a_line_added_to_scores_stays(scored: Path, name: str, command: str, add
     assert run(command, scored) is None
 
 
+@pytest.mark.long
 def test_a_line_added_to_scores_is_not_removed_with_them(scored: Path) -> None:
     one = Grid(scored / "tiny").run("L1", 0)
     ours = one.lab_histograms.read_bytes()

@@ -33,6 +33,8 @@ from tests.p2pbench.grids import image_score, run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 
+pytestmark = pytest.mark.long
+
 GRID = GridConfig(title="One", cells={"L1": {"objective": "L1"}})
 Start = Callable[..., Grid]
 

@@ -13,6 +13,8 @@ from p2pbench.cli import cli
 from reports.store.layout import Grid, Run
 from tests.p2pbench.drawn_scorer import train
 
+pytestmark = pytest.mark.long
+
 JUNK = [b"junk", b"[]", b'{"l1": 0.5}', b""]
 SCORED_BY = {
     "scores/image.json": "image-score",

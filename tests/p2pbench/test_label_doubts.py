@@ -119,6 +119,7 @@ def test_palettes_that_differ_are_no_ids(cityscapes: Path, tmp_path: Path) -> No
     assert result.exit_code == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("value", "said"),
     [

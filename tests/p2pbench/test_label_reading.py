@@ -108,6 +108,7 @@ def test_ids_of_another_size_are_compared_at_either(cityscapes: Path, tmp_path: 
         assert line["protocol"]["output_sizes"] == ["32x32"]
 
 
+@pytest.mark.long
 def test_camvids_indices(camvid: Path, tmp_path: Path) -> None:
     folder = tmp_path / "theirs"
     shutil.copytree(camvid / "testannot", folder)
@@ -123,6 +124,7 @@ def test_a_value_that_the_numbering_does_not_have(cityscapes: Path, tmp_path: Pa
     assert f"{name(0)}.png: found values 20, 21, 22, 23, 26, expected 0 to 18, 19 or 255 for void; leave" in said
 
 
+@pytest.mark.long
 def test_scores_are_written_where_they_are_wanted(cityscapes: Path, tmp_path: Path) -> None:
     folder, labels = outputs(tmp_path / "theirs", train_ids(19)), f"cityscapes:{cityscapes}"
     before = {path: path.read_bytes() for path in folder.iterdir()}

@@ -127,6 +127,7 @@ def score(*arguments: object) -> Result:
     return result
 
 
+@pytest.mark.long
 def test_a_results_folder(results: Path) -> None:
     result = score(results)
     assert result.exit_code == 0
@@ -167,6 +168,7 @@ def test_the_numbers_are_those_of_the_pixels(results: Path) -> None:
     assert "own size" in str(scores.protocol["compared_at"])
 
 
+@pytest.mark.long
 def test_json_for_machines(results: Path) -> None:
     result = score(results, "--json", "--at", "label")
     lines = [json.loads(line) for line in result.stdout.splitlines()]

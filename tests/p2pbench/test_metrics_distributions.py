@@ -86,7 +86,7 @@ def test_a_perfect_generator_has_a_kid_of_0_and_nothing_moves_it(n: int) -> None
     assert distributions.fid(one, one.copy()) == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize(("n", "trials"), [(20, 2000), (100, 400), (1000, 10)])
+@pytest.mark.parametrize(("n", "trials"), [(20, 2000), (100, 400), pytest.param(1000, 10, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("correlation", "shift"), [(0.9, 0.0), (0.9, 0.4), (0.0, 0.4)])
 def test_kid_is_unbiased_whether_or_not_outputs_depend_on_their_targets(
     n: int, trials: int, correlation: float, shift: float

@@ -18,6 +18,8 @@ from reports.store.arithmetic import flaw
 from reports.store.layout import Grid
 from tests.p2pbench.drawn_scorer import make_scorer, score, train
 
+pytestmark = pytest.mark.long
+
 NAME = "own scorer: FCN-8s trained on 16 items of streets"
 SOURCE = "p2pbench fcn-train: streets, 16 items (made up)"
 

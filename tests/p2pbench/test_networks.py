@@ -25,6 +25,7 @@ def parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("skips", "bottleneck_norm", "expected"),
     [(True, False, 54_419_459), (True, True, 54_419_459 + 1_024), (False, False, 39_080_963)],

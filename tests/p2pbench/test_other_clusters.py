@@ -16,6 +16,8 @@ from reports.store.layout import Grid
 from tests.p2pbench.random_weights import write_alexnet, write_inception
 from tests.p2pbench.tiny import TINY, picture
 
+pytestmark = pytest.mark.long
+
 ITEMS = [f"p{number}" for number in range(10)]  # as FID takes no fewer
 HALVES = {item: "a" if item < "p5" else "b" for item in ITEMS}
 AGAIN = "scored again, as scores were over other clusters than the grid has now"

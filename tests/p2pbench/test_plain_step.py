@@ -38,6 +38,14 @@ def combined(*choices: Iterable[Any]) -> list[tuple[Any, ...]]:
     return list(product(*choices))
 
 
+def mostly_long(*choices: Iterable[Any]) -> list[Any]:
+    """The same; a quick run makes a quarter of them, in which each value meets several of every other choice."""
+    return [
+        pytest.param(*(value for _, value in chosen), marks=[pytest.mark.long] * (sum(i for i, _ in chosen) % 4 > 0))
+        for chosen in product(*map(enumerate, choices))
+    ]
+
+
 class Plain:
     """The second implementation, with the weights that a model of p2pbench starts from."""
 
@@ -183,7 +191,7 @@ def test_reconstruction(objective: str, generator: str, batch: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("objective", "generator", "order", "batch"), combined(ADVERSARIAL, GENERATORS, ORDERS, BATCHES)
+    ("objective", "generator", "order", "batch"), mostly_long(ADVERSARIAL, GENERATORS, ORDERS, BATCHES)
 )
 def test_adversarial(objective: str, generator: str, order: str, batch: int) -> None:
     compare([batch] * STEPS, objective=objective, generator=generator, adversarial_gradient=order)
@@ -203,7 +211,7 @@ def test_wide_receptive_fields(field: int, side: int, generator: str, batch: int
 
 @pytest.mark.parametrize(
     ("generator", "order", "halve", "zero", "norm", "batch"),
-    combined(GENERATORS, ORDERS, (True, False), (True, False), (True, False), BATCHES),
+    mostly_long(GENERATORS, ORDERS, (True, False), (True, False), (True, False), BATCHES),
 )
 def test_switches(generator: str, order: str, halve: bool, zero: bool, norm: bool, batch: int) -> None:
     compare(

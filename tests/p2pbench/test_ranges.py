@@ -160,6 +160,7 @@ def test_without_a_range_protocols_stay_as_they_were() -> None:
     assert protocol(ends=RANGE) == {**protocol(), **entry}
 
 
+@pytest.mark.long
 def test_a_run_is_scored_in_its_range(results: Path) -> None:
     grid = Grid(results / "deep")
     run = grid.run("L1", 0)
@@ -276,6 +277,7 @@ def test_colours_of_a_range_have_histograms(tmp_path: Path) -> None:
     assert part.scores.metrics["histogram_l"].value == pytest.approx(1)
 
 
+@pytest.mark.long
 def test_data_that_fill_little_of_their_depth_are_named(root: Path, tmp_path: Path) -> None:
     notes = Notes()
     train(tmp_path / "results", root, notes, output_range=RANGE)

@@ -103,6 +103,7 @@ def hold(
     file.write_bytes(before)
 
 
+@pytest.mark.long
 def test_what_grids_and_runs_are(results: Path, folders: Path) -> None:
     grid = Grid(results / "one")
     for file in (grid.json, grid.run("L1", 0).config):
@@ -114,6 +115,7 @@ def test_what_grids_and_runs_are(results: Path, folders: Path) -> None:
         )
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::reports.tidy.DamagedScores")
 def test_reports_and_scores_of_them(results: Path, tmp_path: Path) -> None:
     grid = Grid(results / "one")
@@ -145,6 +147,7 @@ def test_a_run_of_a_newer_arithmetic_is_not_resumed(results: Path, folders: Path
         train(results, folders)
 
 
+@pytest.mark.long
 def test_what_is_found_out_again_where_it_is_damaged(
     results: Path, folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +162,7 @@ def test_what_is_found_out_again_where_it_is_damaged(
     assert json_files.read(grid.references, dict[str, str], "").keys() == grid.real.pictures().keys()
 
 
+@pytest.mark.long
 def test_scores(results: Path) -> None:
     run = Grid(results / "one").run("L1", 0)
     hold(

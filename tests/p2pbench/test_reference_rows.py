@@ -17,6 +17,8 @@ from tests.p2pbench.grids import run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY, picture
 
+pytestmark = pytest.mark.long
+
 Start = Callable[[], Grid]
 
 

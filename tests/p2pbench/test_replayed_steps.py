@@ -109,6 +109,7 @@ def test_steps_drawn_ahead_are_those_drawn_one_by_one(
             drawn.draw_ahead()
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("on_cpu")
 @pytest.mark.parametrize("on_device", [True, False])
 def test_what_a_training_held_is_free_once_it_ends(
@@ -232,6 +233,7 @@ def test_a_training_of_replayed_steps_logs_and_ends_as_one_of_plain_steps(
         assert torch.equal(value, states[1]["generator"][name]), name
 
 
+@pytest.mark.long
 def test_work_that_cannot_be_captured_is_done_plainly_with_the_same_noise(on_cpu: None) -> None:
     said: list[str] = []
     drawn: list[float] = []

@@ -138,6 +138,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "results"
 
 
+@pytest.mark.long
 def test_a_trained_grid_is_trained_again_from_its_report(scored: Path) -> None:
     file = scored / "report/tables/tiny.toml"
     name, again = find_grid(str(file))
@@ -158,6 +159,7 @@ def runs(grid: Grid) -> list[Run]:
     return [*(grid.run(cell, seed) for cell in description.cells for seed in description.seeds), grid.real]
 
 
+@pytest.mark.long
 def test_the_classes_and_label_maps_of_a_scored_grid_are_read_without_a_complaint(scored: Path, tmp_path: Path) -> None:
     grid = Grid(scored / "tiny")
     (found,) = classes.read(grid, runs(grid))

@@ -98,6 +98,7 @@ def test_a_segmentation_is_what_the_network_saw(scored: Path, scorer: Path) -> N
     assert beyond > 0  # else nothing was tested
 
 
+@pytest.mark.long
 def test_the_table_of_confusion_sums_all_items(scored: Path, scorer: Path) -> None:
     for run in runs(scored):
         header, *rows = table(run, "fcn-strict")
@@ -137,6 +138,7 @@ def test_results_scored_without_pictures_get_them(results: Path, scorer: Path) -
     assert shown(results) == before
 
 
+@pytest.mark.long
 def test_true_labels_that_are_lost_need_no_network(results: Path, scorer: Path) -> None:
     before = shown(results)
     next(Grid(results / "tiny").labels.iterdir()).unlink()
@@ -250,6 +252,7 @@ def outputs(tmp_path: Path) -> tuple[Path, str]:
     return tmp_path / "outputs", f"camvid:{tmp_path / 'camvid'}"
 
 
+@pytest.mark.long
 def test_a_plain_folder_has_its_segmentations_beside_its_scores(outputs: tuple[Path, str], tmp_path: Path) -> None:
     folder, labels = outputs
     arguments = ("--weights", make_scorer(tmp_path / "fcn.safetensors", CAMVID, 11), "--labels", labels)
@@ -301,6 +304,7 @@ def test_scores_of_others_are_not_overwritten(outputs: tuple[Path, str], tmp_pat
     score(*arguments)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["evaluation_results.txt", "fcn-strict-classes.csv", "fcn-strict-confusion.csv"])
 def test_a_line_added_to_scores_stays(results: Path, scorer: Path, name: str) -> None:
     path = runs(results)[0].scores / name
@@ -349,6 +353,7 @@ def test_label_score_shows_the_nearest_labels(at: str, size: int | None, back: P
         assert not run.confusion_table("labels-official").exists()
 
 
+@pytest.mark.long
 def test_label_score_writes_its_classes(back: Path) -> None:
     label_score(back)
     for run in runs(back):

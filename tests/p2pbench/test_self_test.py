@@ -40,6 +40,7 @@ def weak(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.long
 def test_the_self_test_warns_of_a_weak_scorer(weak: Path) -> None:
     result = score("--self-test", "--dataset", "streets", "--test-items", "3", "--weights", weak)
     assert result.exit_code == 0
@@ -53,6 +54,7 @@ def test_the_self_test_warns_of_a_weak_scorer(weak: Path) -> None:
     assert "expected 80 % or more" in warning
 
 
+@pytest.mark.long
 def test_the_self_test_compares_cityscapes_with_the_paper(tmp_path: Path, scorer: Path, imported: Path) -> None:
     root = make_cityscapes(tmp_path / "cityscapes", 500, 33)
     own = score("--self-test", "--dataset", "cityscapes", "--root", root, "--weights", scorer)

@@ -99,6 +99,7 @@ def test_layouts_vary(scenes: list[Scene]) -> None:
     assert np.mean(agreement) < 0.75
 
 
+@pytest.mark.long
 def test_all_sizes_show_the_same_street() -> None:
     for index in range(6):
         small, large = draw_scene(4, index, 64), draw_scene(4, index, 256)
@@ -107,6 +108,7 @@ def test_all_sizes_show_the_same_street() -> None:
         assert np.abs(blurred(small.photo) - blurred(shrunk.astype(np.uint8))).mean() < 12
 
 
+@pytest.mark.long
 def test_a_repainted_scene_keeps_its_labels(scenes: list[Scene], repainted: list[Scene]) -> None:
     for scene, other in zip(scenes[:10], repainted, strict=False):
         np.testing.assert_array_equal(scene.labels, other.labels)

@@ -30,6 +30,8 @@ from reports.verdicts import Mark
 from tests.amt.answers import Row, session
 from tests.reports.parsed import rows
 
+pytestmark = pytest.mark.long
+
 CELLS = ("GAN", "L1", "L1+GAN", "cGAN")
 ITEMS = tuple(f"item {number:02d}" for number in range(30))
 PROTOCOL = Protocol(scored=16)

@@ -22,6 +22,8 @@ from reports import html, page
 from reports.store.layout import Grid
 from tests.amt.study import Rater, make_pictures
 
+pytestmark = pytest.mark.long
+
 OTHER: dict[Side, Side] = {"left": "right", "right": "left"}
 RUNS = {"A": ("L1", 0), "B": ("L1", 1), "C": ("cGAN", 0), "D": ("cGAN", 1)}
 FOOLED = {"A": 1, "B": 0, "C": 3, "D": 2, "L1": 1, "cGAN": 3}  # of the four trials of a rater

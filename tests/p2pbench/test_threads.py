@@ -16,6 +16,8 @@ from tests.p2pbench.grids import run_grid
 from tests.p2pbench.test_ablation import Notes
 from tests.p2pbench.tiny import TINY
 
+pytestmark = pytest.mark.long
+
 GRID = GridConfig(title="Two", cells={"L1": {"objective": "L1"}, "L1+cGAN": {}})
 
 

@@ -236,6 +236,7 @@ def test_real_streets_are_never_mistaken(numbering: str, camvid: Path) -> None:
         assert not look_like_train_ids(count_values(np.where(ids > 19, 0, ids))), file
 
 
+@pytest.mark.long
 def test_crops_of_real_streets_are_never_refused(camvid: Path) -> None:
     """A fence and a pavement alone, as patches may hold, are no train ids of cars and trees."""
     rng = np.random.default_rng(0)

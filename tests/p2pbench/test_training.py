@@ -315,6 +315,7 @@ def test_a_checkpoint_holds_nothing_that_could_run(tiny: Tiny, tiny_data: Data, 
         checkpoint.load(path, build(tiny(), tiny_data.channels, CPU), {})
 
 
+@pytest.mark.long
 def test_tensorboard_has_the_losses(tiny: Tiny, tiny_data: Data, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -20,6 +20,8 @@ from reports.store.layout import Grid
 from tests.p2pbench.grids import run_grid
 from tests.p2pbench.test_ablation import Notes
 
+pytestmark = pytest.mark.long
+
 SETTINGS = {"dataset": "streets", "image_size": 32, "ngf": 2, "ndf": 2, "receptive_field": 16, "epochs": 1}
 ITEMS = {"train_items": 4, "test_items": 4, "batch_size": 4, "threads": 1}
 

@@ -216,6 +216,7 @@ def test_an_earlier_page_is_replaced_and_nothing_else(changed: tuple[Path, Path]
         comparison_page.write_single(a, b, tmp_path / "documents/thesis.txt")
 
 
+@pytest.mark.long
 def test_a_report_of_a_folder_with_a_comparison_leaves_it_alone(changed: tuple[Path, Path]) -> None:
     a, b = changed
     index = comparison_page.write(a, b, b / "comparison")

@@ -63,6 +63,7 @@ def test_every_draw_is_ranked_anew_as_scipy_would() -> None:
     assert found.interval == pytest.approx(tuple(np.percentile(theirs, [2.5, 97.5])), abs=1e-5)
 
 
+@pytest.mark.long
 def test_the_interval_is_that_of_scipys_bootstrap() -> None:
     rng = np.random.default_rng(0)
     rates = rng.integers(0, 8, 60) / 8
@@ -107,6 +108,7 @@ def test_what_is_not_reliable_is_not_corrected() -> None:
     assert (found.rho is None, found.corrected) == (False, None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("raters", "items"), [(2, 100), (4, 60)])
 def test_a_true_correlation_of_a_half_is_found_whatever_the_number_of_raters(raters: int, items: int) -> None:
     rng = np.random.default_rng(raters)
@@ -252,6 +254,7 @@ def test_the_page_says_what_a_correlation_is_and_that_items_are_of_clusters(resu
     assert "The items form clusters (2 clusters of items (cities)) that vary together, so these intervals" in text
 
 
+@pytest.mark.long
 def test_a_grid_of_twenty_cells_takes_seconds_at_most() -> None:
     rng = np.random.default_rng(0)
     rates = [(rng.integers(0, 5, 500) * 25.0).tolist() for _ in range(20)]

@@ -174,6 +174,7 @@ def test_the_mark_of_byte_order_is_there_where_excel_needs_it(tmp_path: Path) ->
         assert frame.to_dict("list") == {"cell": [name], "value": [0.1]}
 
 
+@pytest.mark.long
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(values=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
 def test_numbers_read_back_as_they_were(tmp_path: Path, values: list[float]) -> None:

@@ -90,6 +90,7 @@ def test_every_picture_and_table_that_the_page_names_is_there(results: Path) -> 
         assert (results / "report" / name).is_file(), name
 
 
+@pytest.mark.long
 def test_every_place_in_the_page_that_a_link_names_is_there(results: Path) -> None:
     page = write(results)
     places = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
@@ -206,6 +207,7 @@ def test_several_grids_have_a_contents(build: Callable[..., Path]) -> None:
     assert [section["id"] for section in page.named("section")] == ["grid0", "grid1", "words"]
 
 
+@pytest.mark.long
 def test_cells_of_one_name_in_two_grids_stay_apart(build: Callable[..., Path]) -> None:
     build()
     results = build(name="patches", title="How large a patch")

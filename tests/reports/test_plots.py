@@ -111,6 +111,7 @@ def test_a_log_of_one_step_is_drawn() -> None:
     assert strokes["L1"].colour in drawing.svg
 
 
+@pytest.mark.long
 def test_drawings_are_the_same_bytes_each_time_and_have_no_background() -> None:
     runs = {"L1": [_table(G_L1=list(np.linspace(1, 0, 100)))]}
     strokes = plots.strokes(["L1"])

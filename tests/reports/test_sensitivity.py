@@ -53,6 +53,7 @@ def test_a_difference_of_the_planned_size_is_found_in_about_four_of_five_trials(
     assert 0.72 < np.mean(told) < 0.88
 
 
+@pytest.mark.long
 def test_with_two_clusters_a_plan_knows_that_no_interval_is_narrower_than_over_these() -> None:
     random, seeds = np.random.default_rng(0), 10
 

@@ -43,6 +43,7 @@ def folder_of(results: Path, out: Path, items: int = html.SINGLE_ITEMS) -> Path:
     return html.write_report(results, out, items=items).parent
 
 
+@pytest.mark.long
 def test_every_file_of_the_report_is_in_it(build: Callable[..., Path], tmp_path: Path) -> None:
     results = build(items=[f"{number:02}" for number in range(20)])
     algorithms = [analysed.algorithm("L1", 0.2, {f"{number:02}": (3, number % 3) for number in range(20)})]
@@ -72,6 +73,7 @@ def test_it_names_nothing_outside(results: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name != "results"] == ["report.html"]
 
 
+@pytest.mark.long
 def test_a_link_saves_its_table_under_its_name(results: Path, tmp_path: Path) -> None:
     shutil.move(results / "losses", results / "道路 1")
     folder = folder_of(results, tmp_path / "report")
@@ -122,6 +124,7 @@ def test_memory_is_a_few_times_the_file(results: Path, tmp_path: Path) -> None:
     assert peak < 4 * size  # the pieces, and the page at two bytes a character
 
 
+@pytest.mark.long
 def test_a_page_that_was_changed_by_hand_is_not_lost(results: Path, tmp_path: Path) -> None:
     path = html.write_report(results, tmp_path / "report.html", single_file=True)
     ours = path.read_bytes()

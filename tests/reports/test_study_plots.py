@@ -169,6 +169,7 @@ def test_many_dots_become_a_picture_and_text_stays_text() -> None:
     assert len(drawing.svg) < 400_000
 
 
+@pytest.mark.long
 def test_drawings_are_the_same_bytes_each_time_and_have_no_background(study: StudyRecord) -> None:
     def draw() -> list[Drawing]:
         rates = study_plots.rates(study, CELLS, STROKES)
@@ -202,6 +203,7 @@ def test_a_cell_that_the_grid_no_longer_names_is_drawn_last_and_grey(study: Stud
     assert grey in _lines(drawing, "stroke-width: 5")
 
 
+@pytest.mark.long
 def test_more_cells_than_colours_are_told_apart_by_their_marks() -> None:
     strokes = plots.strokes([f"cell {number}" for number in range(24)])
     points = replace(_comparison().points[0])

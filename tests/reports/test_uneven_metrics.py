@@ -47,6 +47,7 @@ def _uneven(build: Callable[..., Path], without: int, *, lacks: bool) -> Path:
     return results
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("without", [0, 1])
 @pytest.mark.parametrize("lacks", [True, False])
 def test_a_seed_without_a_number_is_named_and_the_rest_is_shown(
@@ -78,6 +79,7 @@ def test_a_seed_without_a_number_is_named_and_the_rest_is_shown(
             assert f"losses: {side}: {doubt}" in told
 
 
+@pytest.mark.long
 def test_several_seeds_without_a_number_are_named_together(build: Callable[..., Path]) -> None:
     results = _uneven(build, 0, lacks=True)
     put(Grid(results / "losses").run("B", 2), "l1")
