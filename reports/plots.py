@@ -142,9 +142,15 @@ def svg(paint: Callable[[Axes], None], title: str, size: tuple[float, float] = (
             "axes.unicode_minus": False,  # fonts of readers may lack the sign
         }
     ):
-        figure = Figure(figsize=size, layout="constrained")
+        dpi = mpl.rcParams["savefig.dpi"]
+        figure = Figure(figsize=size, dpi=None if dpi == "figure" else dpi, layout="constrained")
         FigureCanvasSVG(figure)
         paint(figure.add_subplot())
+        # By itself savefig draws everything once without any output before it arranges it.
+        layout = figure.get_layout_engine()
+        assert layout is not None
+        layout.execute(figure)
+        figure.set_layout_engine(None)
         figure.savefig(
             buffer, format="svg", transparent=True, metadata={"Date": None, "Title": title}
         )  # for any page colour

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from inspect import unwrap
 from typing import Any
 
 import torch
@@ -33,6 +34,11 @@ class Adam(torch.optim.Adam):
         self.found_inf: Tensor | None = None
         self._rate = rate
         self._counts: Tensor | None = None
+
+    # PyTorch's wrappers of these import its compiler at the first call, for seconds; nothing here is compiled.
+    add_param_group = unwrap(torch.optim.Adam.add_param_group)
+    state_dict = unwrap(torch.optim.Adam.state_dict)
+    zero_grad = unwrap(torch.optim.Adam.zero_grad)
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate, in place where it is a tensor."""
@@ -82,7 +88,7 @@ class Adam(torch.optim.Adam):
         """
         (group,) = self.param_groups
         rate = group["lr"]
-        super().load_state_dict(state_dict)
+        unwrap(torch.optim.Adam.load_state_dict)(self, state_dict)  # see `add_param_group`
         self.param_groups[0]["lr"] = rate
         for parameter, state in self.state.items():
             for name in MOMENTS:

@@ -10,6 +10,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -338,8 +339,13 @@ def found_now(settings: RunConfig, grid: Grid, root: str | None = None, clusters
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that compute."""
-    found = {name: importlib.metadata.version(name) for name in VERSIONED}
-    return {"python": platform.python_version(), "p2pbench": VERSION, **found}  # which need not be installed
+    return {"python": platform.python_version(), "p2pbench": VERSION, **_found()}  # which need not be installed
+
+
+@cache
+def _found() -> dict[str, str]:
+    """Versions of packages, which are those of the process even if others are installed meanwhile."""
+    return {name: importlib.metadata.version(name) for name in VERSIONED}
 
 
 def git_revision() -> str | None:

@@ -26,14 +26,15 @@ def check(output: Path, inputs: Iterable[Path]) -> None:
     """
     # realpath, not resolve(strict): the output need not exist yet.
     written = Path(os.path.realpath(output))
-    way = _way(output)
+    # Looked up for each of many thousand inputs.
+    around = {folder for entry in (written, *_way(output)) for folder in (entry, *entry.parents)}
     for input_ in (each for given in inputs for each in (given, *_linked(given))):
         read = Path(os.path.realpath(input_))
         if written == read:
             relation = "is the same as"
-        elif read.is_relative_to(written):
+        elif written in read.parents:
             relation = "holds"
-        elif any(entry.is_relative_to(read) for entry in (written, *way)):
+        elif read in around:
             relation = "lies in"
         else:
             continue
