@@ -12,6 +12,7 @@ from p2pbench.errors import UserError
 
 if TYPE_CHECKING:
     from fcn.score_protocols import Protocol
+    from p2pbench.config import RunConfig
     from p2pbench.metrics.label_maps import At
     from p2pbench.scoring.label_files import Reading
     from p2pbench.scoring.label_scores import Outcome
@@ -108,8 +109,7 @@ def fcn_train(
     One in ten training items is held out to choose the best checkpoint; test items are never used. Rerun the same
     command to resume an interrupted training.
     """
-    from p2pbench.config import run_config
-    from p2pbench.datasets.catalogue import check_settings
+    data = _data("fcn-train", dataset=dataset, root=root, train_items=train_items)
     from p2pbench.runtime.device import pick_device
     from p2pbench.runtime.interrupt import stop_request
     from p2pbench.runtime.terminal import Terminal
@@ -118,8 +118,6 @@ def fcn_train(
 
     if init not in (VGG16, SCRATCH):
         apart.check(out, [Path(init)])
-    data = run_config({"dataset": dataset, "root": root, "train_items": train_items}, "fcn-train")
-    check_settings(data, "fcn-train")
     plan = ScorerPlan(data, init, width, photo_size or None, epochs, batch_size, learning_rate, seed)
     with Terminal().watching() as terminal, stop_request() as stop:
         line = train_scorer(plan, out, pick_device(device or "auto"), checkpoint_seconds, terminal, stop)
@@ -198,8 +196,8 @@ def fcn_score(
         options.without_effect("with --labels, which name the root", "root")
     if as_json:
         options.without_effect("with --json", "classes")
-    from p2pbench.config import run_config
-    from p2pbench.datasets.catalogue import check_settings
+    if test:
+        config = _data("fcn-score --self-test", dataset=dataset, root=root, test_items=test_items)
     from p2pbench.datasets.dataset import LABELS_TO_PHOTO
     from p2pbench.runtime.interrupt import stop_request
     from p2pbench.runtime.terminal import Terminal
@@ -214,9 +212,6 @@ def fcn_score(
         on = segmentation_device(device or "auto", cluster)
         segmentation = SegmentationOptions(weights, on, terminal, stop, cluster)
         if results is None:
-            data = {"dataset": dataset, "root": root, "test_items": test_items}
-            config = run_config(data, "fcn-score --self-test")
-            check_settings(config, "fcn-score --self-test")
             answers = self_test(run_truth(config), segmentation)
         elif labels is not None:
             plain = PlainFolder(results, open_truth(labels, clusters), out or results, allow_partial)
@@ -302,6 +297,16 @@ def label_score(
             request = LabelRequest(PHOTO_TO_LABELS, root, clusters, allow_partial)
             outcome = score.score_labels(results, request, LabelScorer(at, advance))
     _print_scores(outcome, None, results if labels is None else None, as_json=as_json)
+
+
+def _data(where: str, **settings: object) -> RunConfig:
+    """Check settings of a dataset, without torch: a refusal need not wait for its import."""
+    from p2pbench.config import run_config
+    from p2pbench.datasets.catalogue import check_settings
+
+    data = run_config(settings, where)
+    check_settings(data, where)
+    return data
 
 
 def _print_scores(outcome: Outcome, protocol: Protocol | None, results: Path | None, *, as_json: bool) -> None:

@@ -95,8 +95,12 @@ def train_ablation(
     """
     if engine == "ray" and parallel > 1:
         raise click.UsageError("--parallel is for --engine local; with Ray the cluster's size sets the number of runs")
-    from p2pbench.ablation.dry_run import difference_lines, estimate_lines
     from p2pbench.ablation.grid import read_plan
+
+    overrides = options.overrides(settings, dataset=dataset, root=root, device=device)
+    plan = read_plan(grid, out, overrides, options.seed_list(seeds))
+    # These import torch, for which a refused setting need not wait.
+    from p2pbench.ablation.dry_run import difference_lines, estimate_lines
     from p2pbench.ablation.runner import run_grid
     from p2pbench.datasets.dataset import LABELS_TO_PHOTO
     from p2pbench.runtime.interrupt import stop_request
@@ -105,8 +109,6 @@ def train_ablation(
     from p2pbench.scoring.runs import unfit
     from reports import html
 
-    overrides = options.overrides(settings, dataset=dataset, root=root, device=device)
-    plan = read_plan(grid, out, overrides, options.seed_list(seeds))
     reason = unfit(plan.runs[0].config, LABELS_TO_PHOTO)
     if fcn_weights is not None and reason:
         raise UserError(f"--fcn-weights {fcn_weights}: there will be no FCN-score, {reason}; leave it out")
@@ -147,12 +149,7 @@ def train(
     The run is a grid of one cell in the results folder; rerun the same command to resume it. A finished run is skipped.
     """
     from p2pbench.ablation.grid import check_effect, find_task, plan_grid
-    from p2pbench.ablation.runner import run_grid
     from p2pbench.config import GridConfig, RunConfig
-    from p2pbench.runtime.interrupt import stop_request
-    from p2pbench.runtime.terminal import Terminal
-    from p2pbench.scoring.after_training import score_trained
-    from reports import html
 
     overrides = options.overrides(settings, dataset=dataset, root=root, device=device)
     shared = {}
@@ -168,6 +165,13 @@ def train(
     where = f"task {task}" if task else "settings"
     plan = plan_grid(Grid(out / name), grid, where, overrides, [seed])
     check_effect(plan, overrides)
+    # These import torch, for which a refused setting need not wait.
+    from p2pbench.ablation.runner import run_grid
+    from p2pbench.runtime.interrupt import stop_request
+    from p2pbench.runtime.terminal import Terminal
+    from p2pbench.scoring.after_training import score_trained
+    from reports import html
+
     html.check(out, out / "report")
     with Terminal().watching() as terminal:
         trained = run_grid(plan, terminal, stopping=stop_request)

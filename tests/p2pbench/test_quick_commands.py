@@ -53,14 +53,18 @@ def commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], 
 COMMANDS = dict(commands(cli))
 
 
-def run(*arguments: str) -> tuple[str, set[str], float]:
-    """A command in a process of its own: its output, the modules that were imported, seconds of processor time."""
+def run(*arguments: str, code: int = 0) -> tuple[str, set[str], float]:
+    """A command in a process of its own: its output, the modules that were imported, seconds of processor time.
+
+    Where it is to end with another code, what it prints on standard error belongs to its output.
+    """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run([sys.executable, "-c", CODE, *arguments], capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert done.returncode == 0, done.stderr.splitlines()[:-1]
+    *said, modules = done.stderr.splitlines()
+    assert done.returncode == code, said
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return done.stdout, set(done.stderr.splitlines()[-1].split()), seconds
+    return done.stdout + "\n".join(said) * (code != 0), set(modules.split()), seconds
 
 
 def defaults(name: str, *more: str) -> dict[str | None, Any]:
@@ -84,6 +88,24 @@ def test_help_is_quick_and_imports_nothing_heavy(name: tuple[str, ...]) -> None:
 def test_lists_import_nothing_heavy(name: str) -> None:
     output, modules, _ = run(name)
     assert len(output.splitlines()) > 20
+    assert not modules & HEAVY
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("train-ablation losses --set nonsense=1", "key 'nonsense' is unknown"),
+        ("train-ablation losses --seeds 1,1", "--seeds 1,1: expected whole numbers"),
+        ("train --set epochs=no", "key 'epochs': expected integer, found 'no'"),
+        ("train --task facades", "task 'facades': unknown"),
+        ("fcn-train --dataset maps --out fcn.safetensors", "key 'dataset': expected 'streets', "),
+        ("fcn-score --self-test --dataset maps", "key 'dataset': expected 'streets', "),
+    ],
+)
+def test_settings_are_refused_without_torch(line: str, expected: str) -> None:
+    said, modules, _ = run(*line.split(), code=1)
+    assert expected in said
     assert not modules & HEAVY
 
 
