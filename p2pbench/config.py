@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -100,6 +100,11 @@ def setting(default: object, affects: str, meaning: str | None = None) -> Any:  
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    def __new__(cls, *args: object, **_: object) -> Self:
+        if args:  # else pydantic speaks of its own BaseModel.__init__
+            raise TypeError(f"found {args[0]!r:.60}, expected settings by name, as in {cls.__name__}(**settings)")
+        return super().__new__(cls)
 
     @model_validator(mode="before")
     @classmethod
@@ -209,16 +214,12 @@ class RunConfig(_Settings):
         for name in ("input_range", "output_range"):
             if getattr(self, name) is not None and self.dataset == "colorization":
                 raise ValueError(f"key '{name}': colorization translates L to ab, whose ranges are fixed; leave it out")
-        self._check_discriminator()
-        return self
-
-    def _check_discriminator(self) -> None:
-        needed = smallest_image(self.receptive_field)
-        if self.adversarial and self.image_size < needed:
+        if self.adversarial and self.image_size < (needed := smallest_image(self.receptive_field)):
             raise ValueError(
                 f"key 'receptive_field': a discriminator of {self.receptive_field} needs an image_size of at least "
                 f"{needed}, found {self.image_size}; take a larger image_size or a smaller receptive_field"
             )
+        return self
 
     @property
     def terms(self) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ def train_grid(
         >>> grid = GridConfig(title="losses", cells={"L1": {"objective": "L1"}, "cGAN": {"objective": "cGAN"}})
         >>> items = {"dataset": "streets", "train_items": 4, "test_items": 3}
         >>> small = RunConfig(**items, image_size=32, ngf=4, ndf=4, receptive_field=16, epochs=1, device="cpu")
-        >>> train_grid(grid, "results", settings=small)
+        >>> train_grid(grid, "results", settings=small, seeds=[0])
         Grid losses: 2 runs trained
         cell  seed  test items  folder
         L1    0     3           results/losses/L1/seed-0

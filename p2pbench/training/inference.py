@@ -162,6 +162,7 @@ class LoadedGenerator(Displayed):
             output = translate.batch(picture.detach().cpu().float(), item or "picture").to(picture.device)
         return output.clone()  # a copy made outside inference mode may take part in other computations
 
+    @checked_arguments(UserError)
     def input_of(self, path: str | Path) -> tuple[Picture, str]:
         """Read a file as a generator input, and describe its kind.
 

@@ -58,15 +58,22 @@ def checked_arguments(
     NumPy become Python's.
 
     Args:
-        error: What is raised: argument, value found, types expected.
+        error: What is raised: argument, value found, types expected, a right call. It is a TypeError, as Python's own,
+            if arguments are missing, too many or unknown.
     """
 
     def decorate(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         signature = inspect.signature(function)
+        parameters = signature.parameters.values()
 
         @functools.wraps(function)
         def checking(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-            bound = signature.bind(*args, **kwargs)
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError as wrong:
+                bare = [each.replace(default=each.empty, annotation=each.empty) for each in parameters]
+                expected = f"expected {function.__name__}{inspect.Signature(bare)}"
+                raise TypeError(f"{function.__name__}: {wrong}; {expected}{_right_call(function)}") from None
             bound.arguments |= {name: as_python(value) for name, value in bound.arguments.items()}
             _check_types(function, bound.arguments, error)
             return function(*bound.args, **bound.kwargs)
@@ -94,7 +101,14 @@ def _check_types(function: Callable[..., object], values: dict[str, object], err
                 fits = False
             if not fits:
                 expected = kind.__name__ if isinstance(kind, type) else re.sub(r"\b(\w+\.)+", "", str(kind))
-                raise error(f"{name} = {reprlib.repr(value)}: expected {expected}")
+                raise error(f"{name} = {reprlib.repr(value)}: expected {expected}{_right_call(function, name)}")
+
+
+def _right_call(function: Callable[..., object], argument: str = "") -> str:
+    """End of a message: a call in the function's own example, one that names the argument if there is one."""
+    calls = re.findall(rf">>> .*?\b({function.__name__}\([^()\n]+\))", function.__doc__ or "")
+    call = next((call for call in calls if f"{argument}=" in call), calls[0] if calls else "")
+    return f", as in {call}" if call else ""
 
 
 def as_python(value: object) -> object:

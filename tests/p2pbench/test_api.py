@@ -200,6 +200,43 @@ def test_an_argument_of_another_type_is_refused_by_name(name: str) -> None:
         call(**needed, another=1)
 
 
+@pytest.mark.parametrize("name", [name for name in STORY if not isinstance(getattr(p2pbench, name), type)])
+def test_a_refused_call_is_shown_a_right_one(name: str) -> None:
+    """Also where Python itself would name neither the function nor what it takes."""
+    call: Any = getattr(p2pbench, name)
+    (first, *more), right = inspect.signature(call).parameters, rf", as in {name}\([^()]+\)$"
+    with pytest.raises(MENDABLE, match=rf"^{first} = \[\]: expected .*{right}"):
+        call([], *["nowhere"] * (2 if name == "generate" else 0))
+    wrongs: list[tuple[tuple[int, ...], dict[str, int], str]] = [
+        ((), {}, "missing a required argument"),
+        ((1,) * 9, {}, "too many positional arguments"),
+        ((1,), {"another": 1, **dict.fromkeys(more, 1)}, "got an unexpected keyword argument"),
+    ]
+    for given, named, said in wrongs:
+        with pytest.raises(TypeError, match=rf"^{name}: {said}.*; expected {name}\({first}.*\){right}"):
+            call(*given, **named)
+
+
+def test_a_call_that_names_the_argument_is_shown() -> None:
+    wrong: Any = 3
+    with pytest.raises(UserError, match=r'as in segmentation_score\("photos", .*labels=streets, device="cpu"\)$'):
+        p2pbench.segmentation_score("photos", labels=wrong)
+    with pytest.raises(UserError, match=r"as in train_grid\(.*, seeds=\[0\]\)$"):
+        p2pbench.train_grid("losses", seeds=wrong)
+
+
+@pytest.mark.parametrize("name", ["RunConfig", "GridConfig"])
+def test_settings_in_a_mapping_are_shown_the_way(name: str) -> None:
+    with pytest.raises(TypeError, match=rf"^found {{'title': 'a'}}, expected .* as in {name}\(\*\*settings\)"):
+        getattr(p2pbench, name)({"title": "a"})
+
+
+def test_a_generators_input_is_a_path(told: dict[str, str]) -> None:
+    wrong: Any = 3
+    with pytest.raises(UserError, match=r"^path = 3: expected str \| Path"):
+        p2pbench.load_generator(NAMES, device="cpu").input_of(wrong)
+
+
 def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     settings: Any = {"image_size": np.int32(64), "learning_rate": np.float32(0.5), "seed": np.int64(2), "mirror": True}
     config = p2pbench.RunConfig(**settings)
