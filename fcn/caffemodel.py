@@ -19,25 +19,13 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
-from fcn.errors import FcnError
+from fcn.errors import TEXT, FcnError, file_kind
 
 EXPECTED = "expected a .caffemodel as Caffe writes it"
 MEND = "fetch the file again"
 LONGEST_MESSAGE = 2**31 - 1  # bytes; protobuf's own limit
 MOST_AXES = 32  # Caffe's own limit
 LEGACY_SIZES = ("num", "channels", "height", "width")
-
-# First bytes of other formats that are taken for a .caffemodel.
-SIGNATURES = {
-    b"\x89HDF\r\n\x1a\n": "is HDF5 (a .caffemodel.h5), another format of Caffe's",
-    b"PK\x03\x04": "is a zip archive or a file of torch.save",
-    b"\x80": "is a pickle, such as an old torch.save writes",
-    b"\x1f\x8b": "is compressed by gzip",
-    b"\x89PNG": "is a PNG picture",
-    b"\xff\xd8\xff": "is a JPEG picture",
-    b"version https://git-lfs": "is a pointer of Git LFS, not the file it points to",
-    b"<": "is a web page or XML, perhaps a failed download",
-}
 
 
 def read(path: Path) -> dict[str, list[NDArray[np.float32]]]:
@@ -67,7 +55,7 @@ def _network(path: Path) -> Any:  # noqa: ANN401 (a message, whose class is made
         if any(not blob.data and not blob.double_data for _, blobs in _layers(network) for blob in blobs):
             network = _PACKED.FromString(_UNPACKED.FromString(content).SerializeToString())
     except DecodeError:
-        found = _format(content) or "is cut short, damaged, or no file of Caffe's"
+        found = _format(path) or "is cut short, damaged, or no file of Caffe's"
         raise FcnError(f"{path}: {found}; {EXPECTED}; {MEND}") from None
     if any(layer.HasField("version_0") for layer in network.layers):
         raise FcnError(
@@ -75,7 +63,7 @@ def _network(path: Path) -> Any:  # noqa: ANN401 (a message, whose class is made
             "convert it with Caffe's upgrade_net_proto_binary"
         )
     if not any(_layers(network)):
-        raise FcnError(f"{path}: {_format(content) or 'holds no layer with weights'}; {EXPECTED}, with weights in it")
+        raise FcnError(f"{path}: {_format(path) or 'holds no layer with weights'}; {EXPECTED}, with weights in it")
     return network
 
 
@@ -95,17 +83,10 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _format(content: bytes) -> str | None:
+def _format(path: Path) -> str | None:
     """Guess the format of a file that could not be parsed."""
-    head = content[:64]
-    for signature, found in SIGNATURES.items():
-        if head.startswith(signature):
-            return found
-    if head[8:9] == b"{":
-        return "is a safetensors file"
-    if head.isascii() and "".join(head.decode().split()).isprintable():
-        return "is text, such as a .prototxt, which describes a network and holds no weights"
-    return None
+    kind = file_kind(path)
+    return f"{TEXT}, such as a .prototxt, which describes a network and holds no weights" if kind == TEXT else kind
 
 
 def _layers(network: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401

@@ -288,4 +288,4 @@ def _load(checkpoint: Checkpoint, state: _State, settings: Settings) -> None:
         state.best, state.best_step = content["best"], content["best_step"]
         state.best_weights = content["best_weights"]
     except UNREADABLE as error:
-        raise FcnError(f"{path}: no checkpoint that fits ({reason(error)}); delete it to begin anew") from error
+        raise FcnError(f"{path}: no checkpoint that fits ({reason(error, path)}); delete it to begin anew") from error

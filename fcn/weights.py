@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fcn import caffemodel
 from fcn.confusion import whole_file
-from fcn.errors import FcnError
+from fcn.errors import PICKLE, SAFETENSORS, ZIP, FcnError, file_kind
 from fcn.labels import CITYSCAPES, IGNORE
 from fcn.network import FCN, STRIDES, FcnArchitecture
 
@@ -30,6 +30,7 @@ IMPORTED = "imported from"  # begins the source of a scorer that Caffe trained
 PUBLISHED = FcnArchitecture(channels=20)
 PUBLISHED_PHOTO_SIZE = 256
 EXPECTED = "expected a scorer's .safetensors, imported from Caffe's weights or trained"
+MEND = "check the path, or fetch the file again"
 SHOWN = 5  # entries that a message names
 LONGEST_NAME = 60
 LONGEST = 200  # characters of a file's own description of itself
@@ -38,6 +39,7 @@ MOST_HIDDEN = 65536
 
 # Errors of `torch.load` for a damaged or foreign file: whatever its reader of pickles stumbles over.
 UNREADABLE = (
+    SafetensorError,  # which torch.load reads too, by the file's name
     pickle.UnpicklingError,
     struct.error,
     RuntimeError,
@@ -107,8 +109,7 @@ def load(path: Path) -> tuple[FCN, Card]:
     except FileNotFoundError:
         raise FcnError(f"{path}: no such file; {EXPECTED}") from None
     except (SafetensorError, OSError) as error:
-        found = "is a folder" if path.is_dir() else f"not a safetensors file ({error})"
-        raise FcnError(f"{path}: {found}; {EXPECTED}") from None
+        raise FcnError(f"{path}: {no_safetensors(path, error)}; {EXPECTED}; {MEND}") from None
     if METADATA_KEY not in metadata:
         raise FcnError(f"{path}: holds no scorer's card; {EXPECTED}")
     try:
@@ -256,12 +257,26 @@ def read(path: Path) -> Any:  # noqa: ANN401 (what a file holds is not known bef
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def reason(error: Exception) -> str:
-    """Explain in one printable line why a file cannot be read.
+def no_safetensors(path: Path, error: Exception) -> str:
+    """Explain why a safetensors file cannot be opened."""
+    if path.is_dir():
+        return "is a folder"
+    kind = file_kind(path)
+    if kind == SAFETENSORS:
+        return f"not a safetensors file that is whole ({error})"
+    return f"not a safetensors file, it {kind}" if kind else f"not a safetensors file ({error})"
+
+
+def reason(error: Exception, path: Path) -> str:
+    """Explain in one printable line why torch cannot read a file.
 
     Names in it are the file's own.
     """
-    text = str(error)
+    text, kind = str(error), file_kind(path)
+    if kind not in (None, ZIP, PICKLE, SAFETENSORS):
+        return f"it {kind}"
+    if isinstance(error, SafetensorError) or "PytorchStreamReader" in text:
+        return "it is cut short or damaged"
     found = _OBJECT.search(text)
     if found:
         return f"it holds {_printable(found[1])}, not weights alone: where it was made, save net.state_dict() instead"

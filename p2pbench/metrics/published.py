@@ -98,8 +98,8 @@ def check_weights(file: Path, network: str) -> str:
 def not_weights(file: Path, network: str, error: Exception) -> UserError:
     """Error for a file that does not hold a network's weights."""
     return UserError(
-        f"{file}: found no weights of {network} ({reason(error)}), expected the published file; put that there, or "
-        "remove this one and download it again"
+        f"{file}: found no weights of {network} ({reason(error, file)}), expected the published file; put that there, "
+        "or remove this one and download it again"
     )
 
 

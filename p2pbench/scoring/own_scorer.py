@@ -19,7 +19,7 @@ from fcn import weights
 from fcn.network import FCN, FcnArchitecture, draw_weights, take_vgg16, with_batch_norm
 from fcn.scoring import Example, Loaded
 from fcn.training import Checkpoint, FcnProgress, Settings, TrainingSet, train
-from fcn.weights import UNREADABLE, Card, read, reason
+from fcn.weights import MEND, UNREADABLE, Card, read, reason
 from p2pbench.config import RunConfig
 from p2pbench.datasets.catalogue import open_dataset, split_items
 from p2pbench.datasets.contents import digest, item_contents
@@ -201,7 +201,7 @@ def _read_weights(path: Path) -> Mapping[str, Tensor]:
         content = read(path)
     except UNREADABLE as error:
         raise UserError(
-            f"{path}: cannot be read ({reason(error)}); expected {SCRATCH}, {VGG16} or a .pth of VGG-16"
+            f"{path}: cannot be read ({reason(error, path)}); expected {SCRATCH}, {VGG16} or a .pth of VGG-16; {MEND}"
         ) from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__}; expected the state dict of torchvision's vgg16")

@@ -75,5 +75,5 @@ def _read(path: Path) -> Any:  # noqa: ANN401 (what a file holds is not known be
         return read(path)
     except UNREADABLE as error:
         raise UserError(
-            f"{path}: damaged, or no checkpoint ({reason(error)}); delete it to train from the start"
+            f"{path}: damaged, or no checkpoint ({reason(error, path)}); delete it to train from the start"
         ) from None

@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from fcn.weights import UNREADABLE, read, reason
+from fcn.weights import MEND, UNREADABLE, read, reason
 from p2pbench.datasets.dataset import B_TO_A
 from p2pbench.datasets.pairs import PairedDataset
 from p2pbench.datasets.photos import Colorization
@@ -121,7 +121,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {EXPECTED}") from None
     except UNREADABLE as error:
-        raise UserError(f"{path}: cannot be read as weights ({reason(error)}); {EXPECTED}") from None
+        raise UserError(f"{path}: cannot be read as weights ({reason(error, path)}); {EXPECTED}; {MEND}") from None
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         found = f"a dictionary of {_first(content)}" if isinstance(content, dict) else f"a {type(content).__name__}"
         raise UserError(

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from fcn.weights import MEND, no_safetensors
 from p2pbench.datasets.transforms import full_range
 from p2pbench.errors import UserError
 from p2pbench.networks.generator import Generator, GeneratorArchitecture
@@ -93,8 +94,10 @@ def read_generator(path: Path) -> tuple[Generator, GeneratorCard]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a generator.safetensors of a finished run") from None
     except (SafetensorError, OSError) as error:
-        found = "is a folder" if path.is_dir() else f"not a safetensors file ({error})"
-        raise UserError(f"{path}: {found}; expected a generator.safetensors") from None
+        raise UserError(
+            f"{path}: {no_safetensors(path, error)}; expected a generator.safetensors of a finished run, or one that "
+            f"was imported; {MEND}"
+        ) from None
     except (KeyError, ValidationError):
         raise UserError(
             f"{path}: holds no generator's card; expected a file written by `p2pbench train` or `generator-import`"

@@ -320,7 +320,7 @@ def test_a_cut_file_is_said_in_one_printable_line(tmp_path: Path, length: int) -
 
 def test_a_reason_is_short_and_printable_whatever_the_file_says() -> None:
     for error in (RuntimeError("a\x1b[2Jb\nc"), ValueError("\u202e" * 1000), RuntimeError(), OSError("\x07")):
-        found = weights.reason(error)
+        found = weights.reason(error, Path("nowhere"))
         assert found.isprintable()
         assert 0 < len(found) <= 6 * weights.LONGEST
 
