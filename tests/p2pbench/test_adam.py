@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -92,3 +95,19 @@ def test_a_raised_flag_stops_weights_moments_and_counts() -> None:
     adam.found_inf.fill_(0)
     adam.step()
     assert not torch.equal(before[0], everything()[0])
+
+
+@pytest.mark.process
+def test_torchs_compiler_is_not_imported() -> None:
+    code = (
+        "import sys, torch\n"
+        "from p2pbench.training.optimizer import Adam\n"
+        "weight = torch.nn.Parameter(torch.zeros(2))\n"
+        "adam = Adam([weight], rate=0.1, betas=(0.5, 0.9), device=torch.device('cpu'))\n"
+        "weight.sum().backward()\n"
+        "adam.step()\n"
+        "adam.zero_grad()\n"
+        "adam.load_state_dict(adam.state_dict())\n"
+        "sys.exit('torch._dynamo' in sys.modules)"  # it takes seconds
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
