@@ -140,6 +140,7 @@ def svg(paint: Callable[[Axes], None], title: str, size: tuple[float, float] = (
             "font.family": "sans-serif",
             "font.size": 8.5,
             "axes.unicode_minus": False,  # fonts of readers may lack the sign
+            "figure.autolayout": False,  # which a user's file may set: it would arrange the figure anew
         }
     ):
         dpi = mpl.rcParams["savefig.dpi"]
