@@ -140,7 +140,6 @@ def svg(paint: Callable[[Axes], None], title: str, size: tuple[float, float] = (
             "font.family": "sans-serif",
             "font.size": 8.5,
             "axes.unicode_minus": False,  # fonts of readers may lack the sign
-            "figure.autolayout": False,  # which a user's file may set: it would arrange the figure anew
         }
     ):
         dpi = mpl.rcParams["savefig.dpi"]
@@ -151,7 +150,7 @@ def svg(paint: Callable[[Axes], None], title: str, size: tuple[float, float] = (
         layout = figure.get_layout_engine()
         assert layout is not None
         layout.execute(figure)
-        figure.set_layout_engine(None)
+        figure.set_layout_engine("none")  # not None, for which a user's matplotlibrc may name another
         figure.savefig(
             buffer, format="svg", transparent=True, metadata={"Date": None, "Title": title}
         )  # for any page colour

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -120,6 +121,15 @@ def test_drawings_are_the_same_bytes_each_time_and_have_no_background() -> None:
     assert "dc:date" not in first.svg
     assert "#ffffff" not in first.svg
     assert "#000000" not in first.svg
+
+
+@pytest.mark.parametrize("setting", ["figure.autolayout", "figure.constrained_layout.use"])
+def test_a_users_settings_do_not_move_the_curves(setting: str) -> None:
+    runs, strokes = {"L1": [_table(G_L1=list(np.linspace(1, 0, 100)))]}, plots.strokes(["L1"])
+    (usual,) = plots.draw_losses(runs, strokes)
+    with mpl.rc_context({setting: True}):
+        (theirs,) = plots.draw_losses(runs, strokes)
+    assert theirs.svg == usual.svg
 
 
 def test_more_cells_than_colours_are_told_apart_by_dashes() -> None:
