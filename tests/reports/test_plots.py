@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -127,7 +128,8 @@ def test_drawings_are_the_same_bytes_each_time_and_have_no_background() -> None:
 def test_a_users_settings_do_not_move_the_curves(setting: str) -> None:
     runs, strokes = {"L1": [_table(G_L1=list(np.linspace(1, 0, 100)))]}, plots.strokes(["L1"])
     (usual,) = plots.draw_losses(runs, strokes)
-    with mpl.rc_context({setting: True}):
+    theirs_too: Any = {setting: True}
+    with mpl.rc_context(theirs_too):
         (theirs,) = plots.draw_losses(runs, strokes)
     assert theirs.svg == usual.svg
 
